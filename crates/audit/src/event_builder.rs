@@ -150,15 +150,28 @@ impl EventBuilder {
         if let Some(reference) = &mut self.event.object_ref {
             bodies::complete(reference, &object);
         }
+        self.request_body(object);
+    }
+
+    /// Sets the object that the client sent, and leaves the object reference as it is: for a caller
+    /// that has parsed the object and calls [`fill_object_ref`](Self::fill_object_ref).
+    pub fn request_body(&mut self, object: Json) {
         if self.event.level >= Level::Request {
             self.event.request_object = self.redact("requestObject", object);
         }
     }
 
     /// Fills the fields of the object reference that are still empty; empty values are ignored.
-    pub fn fill_object_ref(&mut self, name: &str, uid: &str, resource_version: &str) {
+    pub fn fill_object_ref(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) {
         let Some(reference) = &mut self.event.object_ref else { return };
         for (field, value) in [
+            (&mut reference.namespace, namespace),
             (&mut reference.name, name),
             (&mut reference.uid, uid),
             (&mut reference.resource_version, resource_version),
@@ -217,32 +230,14 @@ impl EventBuilder {
     }
 
     /// The event of the stage `ResponseComplete`.
-    pub fn complete(mut self, response: Response, now: Timestamp) -> Option<Event> {
+    pub fn complete(&mut self, response: Response, now: Timestamp) -> Option<&Event> {
         self.set_response(response);
         self.annotate_latency(now);
         self.finish(Stage::ResponseComplete, now)
     }
 
-    /// The events of a request whose connection closed before a response. A long-running request
-    /// gets two, `ResponseStarted` and `ResponseComplete`.
-    pub fn closed_early(mut self, now: Timestamp) -> impl Iterator<Item = Event> {
-        let mut response_started = None;
-        if self.event.response_status.is_none() {
-            self.event.response_status = Some(Status {
-                status: "Success".to_owned(),
-                message: "Connection closed early".to_owned(),
-                code: 200,
-                ..Status::default()
-            });
-            if self.long_running {
-                response_started = self.snapshot(Stage::ResponseStarted, now);
-            }
-        }
-        response_started.into_iter().chain(self.finish(Stage::ResponseComplete, now))
-    }
-
     /// The event of the stage Panic: the handler panicked with `message`.
-    pub fn panicked(mut self, message: &str, now: Timestamp) -> Option<Event> {
+    pub fn panicked(&mut self, message: &str, now: Timestamp) -> Option<&Event> {
         self.event.response_status = Some(Status {
             status: "Failure".to_owned(),
             message: format!("APIServer panic'd: {message}"),
@@ -250,12 +245,13 @@ impl EventBuilder {
             code: 500,
             ..Status::default()
         });
+        self.event.response_object = None;
         self.finish(Stage::Panic, now)
     }
 
     /// The event of a request that is rejected before authentication succeeds (authentication
     /// failed, or the timeout cannot be parsed). The stage is `ResponseStarted`, as in Kubernetes.
-    pub fn unauthorized(mut self, response: Response, now: Timestamp) -> Option<Event> {
+    pub fn unauthorized(&mut self, response: Response, now: Timestamp) -> Option<&Event> {
         self.set_response(response);
         self.finish(Stage::ResponseStarted, now)
     }
@@ -265,6 +261,7 @@ impl EventBuilder {
         let mut status = response.status.unwrap_or_default();
         status.code = response.code;
         self.event.response_status = Some(status);
+        self.event.response_object = None;
         if self.event.level >= Level::RequestResponse
             && let Some(object) = response.object
         {
@@ -313,11 +310,14 @@ impl EventBuilder {
         Some(limited(Event { stage, stage_timestamp: now, ..self.event.clone() }))
     }
 
-    fn finish(self, stage: Stage, now: Timestamp) -> Option<Event> {
+    fn finish(&mut self, stage: Stage, now: Timestamp) -> Option<&Event> {
         if self.omit_stages.contains(stage) {
             return None;
         }
-        Some(limited(Event { stage, stage_timestamp: now, ..self.event }))
+        self.event.stage = stage;
+        self.event.stage_timestamp = now;
+        event::limit::limit(&mut self.event);
+        Some(&self.event)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The audit event of one request, from arrival to completion.
 //!
-//! A clone completes independently, so that a write can take its event into its transaction. At
-//! level None the context is empty and every method returns at once. The crate `audit` decides what
+//! Clones share the event, so that a write can complete it inside its transaction while the request
+//! can still complete it if the transaction does not run; the [`WriteClaim`] decides which of them
+//! does. At level None the context is empty and every method returns at once. The crate `audit` decides what
 //! is recorded; this module adds the clock and the journal's encoding.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{EventBuilder, Layer};
 use bytes::Bytes;
@@ -13,11 +14,10 @@ use event::{Event, Json, Level, Timestamp, UserInfo};
 use crate::audit::write_claim::WriteClaim;
 use crate::{Answer, Clock};
 
-/// Audit event of one request under construction. A clone copies the event and completes
-/// independently.
+/// Audit event of one request under construction. Clones share it.
 #[derive(Clone)]
 pub struct AuditContext {
-    builder: Option<Box<EventBuilder>>,
+    builder: Option<Arc<Mutex<EventBuilder>>>,
     clock: Arc<dyn Clock>,
     /// Shared by all clones, so that only one of them completes the event.
     claim: WriteClaim,
@@ -31,7 +31,11 @@ impl AuditContext {
 
     /// Context of a request. `None` disables it: the policy asks for no event.
     pub fn of(builder: Option<EventBuilder>, clock: Arc<dyn Clock>) -> Self {
-        Self { builder: builder.map(Box::new), clock, claim: WriteClaim::default() }
+        Self {
+            builder: builder.map(|builder| Arc::new(Mutex::new(builder))),
+            clock,
+            claim: WriteClaim::default(),
+        }
     }
 
     /// Whether the request is not audited.
@@ -41,7 +45,7 @@ impl AuditContext {
 
     /// Audit level of the request; [`Level::None`] if it is not audited.
     pub fn level(&self) -> Level {
-        self.builder.as_ref().map_or(Level::None, |builder| builder.level())
+        self.with(|builder| builder.level()).unwrap_or(Level::None)
     }
 
     /// Claim that decides whether the event is committed with a write of the request.
@@ -50,111 +54,126 @@ impl AuditContext {
     }
 
     /// Audit ID of the request; `None` if it is not audited.
-    pub fn audit_id(&self) -> Option<&str> {
-        self.builder.as_ref().map(|builder| builder.audit_id())
+    pub fn audit_id(&self) -> Option<String> {
+        self.with(|builder| builder.audit_id().to_owned())
     }
 
     /// Sets the request object, if the level includes it, and fills the object reference from its
     /// metadata.
     pub fn request_object(&mut self, object: &Json) {
-        if let Some(builder) = &mut self.builder {
-            builder.request_object(object.clone());
-        }
+        self.with(|builder| builder.request_object(object.clone()));
+    }
+
+    /// Sets the request object, if the level includes it. The caller fills the object reference.
+    pub fn request_body(&mut self, object: Json) {
+        self.with(|builder| builder.request_body(object));
     }
 
     /// Sets the patch as the request object, if the level includes it.
     pub fn request_patch(&mut self, patch: &Json) {
-        if let Some(builder) = &mut self.builder {
-            builder.request_patch(patch.clone());
-        }
+        self.with(|builder| builder.request_patch(patch.clone()));
     }
 
     /// Fills the fields of the object reference that the URL left empty.
-    pub fn fill_object_ref(&mut self, name: &str, uid: &str, resource_version: &str) {
-        if let Some(builder) = &mut self.builder {
-            builder.fill_object_ref(name, uid, resource_version);
-        }
+    pub fn fill_object_ref(
+        &mut self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) {
+        self.with(|builder| builder.fill_object_ref(namespace, name, uid, resource_version));
     }
 
     /// Records only these fields of the bodies and the fields that identify the object, regardless
     /// of the policy, because the resource may contain secrets.
     pub fn omit_bodies(&mut self, recorded_fields: &'static [&'static str]) {
-        if let Some(builder) = &mut self.builder {
-            builder.omit_bodies(recorded_fields);
-        }
+        self.with(|builder| builder.omit_bodies(recorded_fields));
     }
 
     /// Adds an annotation. If the key already exists, its first value is kept.
     pub fn annotate(&mut self, key: &str, value: &str) {
-        if let Some(builder) = &mut self.builder {
-            builder.annotate(key, value);
-        }
+        self.with(|builder| builder.annotate(key, value));
     }
 
     /// Adds the latency of a layer, in microseconds.
     pub(crate) fn track_latency(&mut self, layer: Layer, micros: i64) {
-        if let Some(builder) = &mut self.builder {
-            builder.track_latency(layer, micros);
-        }
+        self.with(|builder| builder.track_latency(layer, micros));
     }
 
     /// Adds the latency of a layer that began at `then` and ends now. Reads the clock only if the
     /// request is audited.
     pub(crate) fn track_since(&mut self, layer: Layer, then: Timestamp) {
-        if let Some(builder) = &mut self.builder {
+        self.with(|builder| {
             builder.track_latency(layer, self.clock.now().as_micros() - then.as_micros());
-        }
+        });
     }
 
     /// Records the impersonated user.
     pub(crate) fn impersonated(&mut self, user: &UserInfo) {
-        if let Some(builder) = &mut self.builder {
-            builder.impersonated(user.clone());
-        }
+        self.with(|builder| builder.impersonated(user.clone()));
     }
 
     /// Record of the stage `RequestReceived`; `None` if the policy omits it.
     pub(crate) fn received(&self) -> Option<Bytes> {
-        record(self.builder.as_ref()?.received())
+        self.record(|builder| builder.received().as_ref().map(encode))
     }
 
     /// Record of the stage `ResponseStarted` of a watch; `None` if the policy omits it.
     pub(crate) fn response_started(&mut self, code: u16) -> Option<Bytes> {
         let now = self.clock.now();
-        record(self.builder.as_mut()?.response_started(code, now))
+        self.record(|builder| builder.response_started(code, now).as_ref().map(encode))
     }
 
     /// Record of the stage `ResponseStarted` of a rejected watch. `None` if the policy omits it and
     /// for requests that are not watches.
     pub(crate) fn response_started_with(&mut self, answer: &Answer) -> Option<Bytes> {
-        let builder = self.builder.as_mut().filter(|builder| builder.is_long_running())?;
-        record(builder.response_started_with(as_recorded(answer), self.clock.now()))
+        let now = self.clock.now();
+        self.record(|builder| {
+            let is_watch = builder.is_long_running();
+            let started = is_watch.then(|| builder.response_started_with(as_recorded(answer), now));
+            started.flatten().as_ref().map(encode)
+        })
     }
 
     /// Record of a request that failed authentication; `None` if it is not audited.
     pub(crate) fn unauthorized(self, answer: &Answer) -> Option<Bytes> {
-        let builder = *self.builder?;
-        record(builder.unauthorized(as_recorded(answer), self.clock.now()))
+        let now = self.clock.now();
+        self.record(|builder| builder.unauthorized(as_recorded(answer), now).map(encode))
     }
 
     /// Record of the stage `ResponseComplete`; `None` if the policy omits it.
     pub fn complete(self, answer: &Answer) -> Option<Bytes> {
-        let builder = *self.builder?;
-        record(builder.complete(as_recorded(answer), self.clock.now()))
+        let now = self.clock.now();
+        self.record(|builder| builder.complete(as_recorded(answer), now).map(encode))
     }
 
     /// Record of the stage `ResponseComplete` of a watch.
     pub(crate) fn watch_complete(self, code: u16) -> Option<Bytes> {
+        let now = self.clock.now();
         let answer = audit::Response { code, ..audit::Response::default() };
-        let builder = *self.builder?;
-        record(builder.complete(answer, self.clock.now()))
+        self.record(|builder| builder.complete(answer, now).map(encode))
     }
 
     /// Record of the stage `Panic`.
     pub(crate) fn panicked(self, message: &str) -> Option<Bytes> {
-        let builder = *self.builder?;
-        record(builder.panicked(message, self.clock.now()))
+        let now = self.clock.now();
+        self.record(|builder| builder.panicked(message, now).map(encode))
     }
+
+    fn record(&self, work: impl FnOnce(&mut EventBuilder) -> Option<Bytes>) -> Option<Bytes> {
+        self.with(work).flatten()
+    }
+
+    /// Runs `work` with the event under construction; `None` if the request is not audited.
+    fn with<T>(&self, work: impl FnOnce(&mut EventBuilder) -> T) -> Option<T> {
+        let builder = self.builder.as_ref()?;
+        Some(work(&mut builder.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn encode(event: &Event) -> Bytes {
+    event::record::write(event)
 }
 
 fn as_recorded(answer: &Answer) -> audit::Response {
@@ -163,8 +182,4 @@ fn as_recorded(answer: &Answer) -> audit::Response {
         status: answer.status.clone(),
         object: answer.object.clone(),
     }
-}
-
-fn record(event: Option<Event>) -> Option<Bytes> {
-    event.map(|event| event::record::write(&event))
 }

@@ -66,11 +66,16 @@ impl ResourceRequest<'_> {
         if !audit.is_disabled()
             && let Some(json) = sent(&self.request.body, &document)
         {
-            audit.request_object(&json);
+            audit.request_body(json);
         }
         if let Value::Object(object) = &document.value {
             let text = |key: &str| metadata::text(object, key);
-            audit.fill_object_ref(text("name"), text("uid"), text("resourceVersion"));
+            audit.fill_object_ref(
+                text("namespace"),
+                text("name"),
+                text("uid"),
+                text("resourceVersion"),
+            );
         }
         let admitted = Decoded::decode(self.kind, document, options.validation);
         admitted.map_err(|error| error.refusal(self.kind))

@@ -82,7 +82,7 @@ impl Write {
             }
             audit.track_since(Layer::Storage, asked);
             let shared = Arc::clone(&write.shared);
-            let cause = audit.audit_id().unwrap_or_default().to_owned();
+            let cause = audit.audit_id().unwrap_or_default();
             let outcome = {
                 let transaction = RegistryTransaction::new(tx, &shared, cause, write.now);
                 let mut transaction = transaction.dry(write.dry_run);
@@ -93,7 +93,7 @@ impl Write {
             }
             let answer = write.answer(outcome);
             // With `generateName`, the name is known only now.
-            audit.fill_object_ref(&write.name, "", "");
+            audit.fill_object_ref("", &write.name, "", "");
             if let Some(record) = audit.complete(&answer) {
                 tx.record(record);
             }

@@ -22,15 +22,15 @@ pub struct Settings {
     pub volumes: Option<PathBuf>,
     /// Hosts, with or without a port, that endpoints may name; all if empty.
     pub endpoints: Vec<String>,
-    /// Hosts, with or without a port, that may receive requests with the server's own cloud credentials,
-    /// beside the provider's.
+    /// Hosts, with or without a port, that may receive requests with the server's own cloud
+    /// credentials, in addition to the provider's.
     pub own_credentials_endpoints: Vec<String>,
     /// Whether endpoints may use plain HTTP.
     pub plain_http: bool,
     /// Endpoint of STS; AWS's in the bucket's region if `None`.
     pub sts_endpoint: Option<String>,
-    /// CA certificates, PEM, that are trusted for destinations, beside the system's. They may change at
-    /// any time.
+    /// CA certificates, PEM, that are trusted for destinations in addition to the system's. They
+    /// may change at any time.
     pub ca_pem: watch::Receiver<Option<Vec<u8>>>,
     /// The limits on objects and lines.
     pub limits: Limits,

@@ -1,6 +1,6 @@
-//! The command line, as a table: help, manual page and completions are made from it.
+//! The command line as a table, from which help, manual page and completions are generated.
 //!
-//! Here is only what can be said; whether it makes sense together is checked where it is used.
+//! Only single values are checked here; combinations of flags are checked where they are used.
 
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
@@ -19,7 +19,7 @@ use clap_complete::Shell;
 
 use serve::ServeArgs;
 
-/// How commands end, for `--help`.
+/// The exit codes, for `--help`.
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the last line on standard error says why), \
                           2 invalid command line.";
 
@@ -91,7 +91,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Pages that are made from the program.
+/// Pages that are generated from the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Page {
     /// The served kinds.
@@ -108,14 +108,14 @@ pub(crate) enum Page {
     Apiservices,
     /// The audit policy that K10 6.5 documents.
     PolicyK10,
-    /// That of K10 7.0.
+    /// The audit policy that K10 7.0 documents.
     #[value(name = "policy-k10-7")]
     PolicyK10V7,
-    /// The same without its holes.
+    /// The extended policy, which also records what K10's policies omit.
     PolicyExtended,
     /// The custom resource definitions that the chart installs.
     Crds,
-    /// The rules on backups of K10.
+    /// The rules for attacks on K10's backups.
     RulesKasten,
     RulesExport,
 }
@@ -246,7 +246,7 @@ pub(crate) enum CursorsCommand {
     Rewind(MoveArgs),
 }
 
-/// Which cursor, and where to.
+/// Which cursor, and its new position.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct MoveArgs {
     /// Folder of the store (`serve --data-dir`, `up --dir`); stop the server first

@@ -1,6 +1,6 @@
-//! The type of the tasks that run beside the server.
+//! The type of the tasks that run alongside the server.
 
 use futures::future::BoxFuture;
 
-/// A task that runs beside the server and is aborted first on shutdown.
+/// A task that runs alongside the server and is aborted first on shutdown.
 pub(crate) type BackgroundTask = BoxFuture<'static, ()>;

@@ -1,4 +1,4 @@
-//! Lists and reads objects, for commands that look at what was delivered.
+//! Lists and reads objects, for commands that examine delivered events.
 //!
 //! A key may be any that the store holds, not only one that [`Bucket::put`] creates. A body is streamed,
 //! so that an object of any size takes little memory.

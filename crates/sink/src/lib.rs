@@ -5,8 +5,8 @@
 //! not read the journal, encode, retry or keep a cursor: the crate `delivery` does. Destinations that
 //! take objects instead of lines are in the crate `objectstore`.
 //!
-//! To add a destination, write one file beside [`mod@file`], implement [`Sink`], and open it in the
-//! binary's module `sinks`.
+//! To add a destination, write one file next to [`mod@file`], implement [`Sink`], and open it in
+//! the binary's module `sinks`.
 
 mod batch;
 mod delivery_health;

@@ -1,14 +1,14 @@
 //! Notifiers send signals to Alertmanager, a signed webhook or a chat channel.
 //!
-//! A [`Notifier`] sends one HTTP request for each [`Notification`] and says what delivery should do if
-//! it fails. It connects only where [`EgressPolicy`] permits, by verified TLS, follows no redirect, and
-//! repeats nothing of a response but known words. URLs and keys are secrets:
-//! they are in no error, no log and no `Debug` output.
+//! A [`Notifier`] sends one HTTP request for each [`Notification`] and says what delivery should do
+//! if it fails. It connects only where [`EgressPolicy`] permits, by verified TLS, follows no
+//! redirect, and repeats nothing of a response but known words. URLs and keys are secrets: they are
+//! in no error, no log and no `Debug` output.
 //!
 //! The crate `delivery` decides when a signal is sent, and when it is sent again after a failure. The
 //! caller reads Secrets.
 //!
-//! To add a destination, write one file beside [`mod@webhook`] and name it in [`open`].
+//! To add a destination, write one file next to [`mod@webhook`] and name it in [`open`].
 
 mod alertmanager;
 mod authorization;
@@ -74,7 +74,7 @@ pub struct Settings {
     pub url: SecretString,
     /// The signing key of a webhook; for other kinds the credentials of requests.
     pub secret: Option<SecretString>,
-    /// CA certificates, PEM, that are trusted beside the system's.
+    /// CA certificates, PEM, that are trusted in addition to the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// Renders the message; the signal's own message is used if `None`.
     pub renderer: Option<Renderer>,

@@ -1,4 +1,4 @@
-//! The terminal in which people read lines: its current width, and whether it has colors.
+//! The terminal that shows the lines to a user: its current width, and whether it has colors.
 //!
 //! The width is read for each line, because windows are resized. A pipe or a file has none: lines have
 //! their maximum length there. The binary, which reads the environment, decides on colors.

@@ -1,4 +1,4 @@
-//! Flags of the commands that read audit lines: where the lines come from, and which rules count.
+//! Flags of the commands that read audit lines: the source of the lines, and the rules to use.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) struct S3Args {
     pub(crate) anonymous: bool,
 }
 
-/// Which rules count.
+/// The rules to use.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RuleArgs {

@@ -15,8 +15,8 @@ pub struct TlsError(String);
 
 /// A TLS configuration for clients.
 ///
-/// `ca_pem` holds PEM certificates that are trusted beside the system's. With `skip_verify` the
-/// server's certificate is not verified at all.
+/// `ca_pem` holds PEM certificates that are trusted in addition to the system's. With `skip_verify`
+/// the server's certificate is not verified at all.
 pub fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))

@@ -25,7 +25,7 @@ const MESSAGE_BYTES_MAX: usize = 2800;
 const MENTIONS: [&str; 4] = ["channel", "here", "all", "everyone"];
 /// Cannot be seen, and separates a word from what is before it.
 const WORD_JOINER: char = '\u{2060}';
-/// What Slack answers; nothing else is repeated to people.
+/// Slack's error codes; nothing else of a response is shown to users.
 const WORDS: [&str; 14] = [
     "action_prohibited",
     "channel_is_archived",
@@ -43,7 +43,7 @@ const WORDS: [&str; 14] = [
     "user_not_found",
 ];
 
-/// One channel.
+/// An incoming webhook, which posts to one channel.
 pub(super) struct Slack {
     client: Client,
     authorization: Option<HeaderValue>,
@@ -73,7 +73,7 @@ impl Slack {
         );
         let title = escaped(&spec.title, LINE_BYTES_MAX);
         let message = match &self.renderer {
-            // What the template itself says may use all of Slack's markup.
+            // The template's own text may use all of Slack's markup.
             Some(renderer) => {
                 let lookup = |name: &str| {
                     let value = notification.variable(name)?;
@@ -140,7 +140,7 @@ fn escaped(text: &str, bytes_max: usize) -> String {
     escaped
 }
 
-/// Takes the last character away, all of it where it is written as `&amp;`.
+/// Removes the last character, including all of an escape such as `&amp;`.
 fn pop_character(text: &mut String) {
     if text.pop() == Some(';')
         && let Some(begin) = text.rfind('&')

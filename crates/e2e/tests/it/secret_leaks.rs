@@ -130,23 +130,26 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
         plant(server, name, kind, keys.clone(), store.clone()).await;
     }
     for (name, ..) in all {
-        // Some servers accept a session token that was never issued.
-        let wanted: &[&str] = match name {
-            "good" => &["Success"],
-            "token" => &["Success", "Failed"],
-            _ => &["Failed"],
-        };
-        let path = format!("{CONFIG}/auditconfigs/{name}");
-        e2e::fixtures::standalone::wait(&format!("{name} is {wanted:?}"), async || {
-            let config = send(&server.admin, "GET", &path, None).await?.1;
-            Ok(wanted
-                .contains(&config["status"]["validation"].as_str().unwrap_or(""))
-                .then_some(()))
-        })
-        .await
-        .unwrap();
+        wait_for_validation(server, name).await;
     }
     13
+}
+
+/// Waits until the validation of an `AuditConfig` of [`destinations`] has its expected result.
+async fn wait_for_validation(server: &Standalone, name: &str) {
+    // Some servers accept a session token that was never issued.
+    let wanted: &[&str] = match name {
+        "good" => &["Success"],
+        "token" => &["Success", "Failed"],
+        _ => &["Failed"],
+    };
+    let path = format!("{CONFIG}/auditconfigs/{name}");
+    e2e::fixtures::standalone::wait(&format!("{name} is {wanted:?}"), async || {
+        let config = send(&server.admin, "GET", &path, None).await?.1;
+        Ok(wanted.contains(&config["status"]["validation"].as_str().unwrap_or("")).then_some(()))
+    })
+    .await
+    .unwrap();
 }
 
 /// Sends secrets in requests, and returns their number.

@@ -97,22 +97,23 @@ fn files_in(folder: &Path, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn exports_equal_the_golden_files() {
-    let fresh = all_files();
-    let mut kept = BTreeMap::new();
-    files_in(&golden(), &mut kept);
+    let generated = all_files();
+    let mut golden_files = BTreeMap::new();
+    files_in(&golden(), &mut golden_files);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        for name in kept.keys().filter(|name| !fresh.contains_key(*name)) {
+        for name in golden_files.keys().filter(|name| !generated.contains_key(*name)) {
             fs::remove_file(golden().join(name)).unwrap();
         }
-        for (name, text) in &fresh {
+        for (name, text) in &generated {
             let path = golden().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
         return;
     }
-    let is_stale = |name: &&String| kept.get(*name) != fresh.get(*name);
-    let stale: Vec<&String> = fresh.keys().chain(kept.keys()).filter(is_stale).collect();
+    let is_stale = |name: &&String| golden_files.get(*name) != generated.get(*name);
+    let stale: Vec<&String> =
+        generated.keys().chain(golden_files.keys()).filter(is_stale).collect();
     assert!(stale.is_empty(), "out of date, run with UPDATE_GOLDEN=1: {stale:#?}");
 }
 
@@ -141,21 +142,21 @@ fn rules_about_events_that_a_profile_lacks_are_refused() {
         "keepwatch-heartbeat-silent",
         "keepwatch-journal-gap",
     ];
-    let mut ways = Vec::new();
+    let mut profiles = Vec::new();
     for target in export::all() {
         for profile in target.profiles() {
             if !profile.lacks.iter().any(|lack| lack.what.contains("records about itself")) {
                 continue;
             }
-            ways.push(profile.name);
+            profiles.push(profile.name);
             for rule in exported(*target, profile, target.formats().first().unwrap()) {
                 let is_own = own.contains(&&*rule.rule);
                 assert!(!is_own || rule.fidelity.is_refused(), "{} {}", profile.name, rule.rule);
             }
         }
     }
-    for way in ["kubernetes.audit", "AKSAudit", "kube-apiserver-audit", "k8saudit"] {
-        assert!(ways.contains(&way), "{way} is not in {ways:?}");
+    for profile in ["kubernetes.audit", "AKSAudit", "kube-apiserver-audit", "k8saudit"] {
+        assert!(profiles.contains(&profile), "{profile} is not in {profiles:?}");
     }
 }
 

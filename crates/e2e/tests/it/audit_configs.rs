@@ -80,8 +80,8 @@ fn profile(claim: &str) -> Value {
 fn becomes(plane: &ControlPlane, name: &str, validation: &str) -> String {
     until(&format!("{name} becomes {validation}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n kasten-io"))?;
-        let is_so = text(&config, "/status/validation") == validation;
-        Ok(is_so.then(|| config["status"]["error"].to_string()))
+        let is_reported = text(&config, "/status/validation") == validation;
+        Ok(is_reported.then(|| config["status"]["error"].to_string()))
     })
     .unwrap()
 }

@@ -267,8 +267,8 @@ fn six_sets_of_values_pass_lint_and_render_the_expected_objects() {
             assert!(arguments.iter().any(|one| one == argument), "{}: {arguments:?}", set.name);
         }
     }
-    let usual = chart.render(&[]).unwrap().arguments().unwrap();
-    assert_eq!(usual, sets()[0].arguments);
+    let defaults = chart.render(&[]).unwrap().arguments().unwrap();
+    assert_eq!(defaults, sets()[0].arguments);
 }
 
 #[test]
@@ -314,11 +314,11 @@ fn invalid_values_are_rejected_by_name() {
         let error = chart.refusal(&[value]).unwrap();
         assert!(error.contains(word), "{value}: {error}");
     }
-    let in_the_store = [
+    let inside_data_dir = [
         "siem.logging.cluster.file.enabled=true",
         "siem.logging.cluster.file.path=/var/lib/keepwatch/audit.log",
     ];
-    let error = chart.refusal(&in_the_store).unwrap();
+    let error = chart.refusal(&inside_data_dir).unwrap();
     assert!(error.contains("is in a folder that the server uses itself"), "{error}");
 }
 

@@ -101,8 +101,8 @@ fn a_repaired_destination_receives_events_since_its_creation() {
         let error = server.wait_status("Failed").await.unwrap();
         assert!(error.contains("bucket `archive` does not exist"), "{error}");
         ask(&server).await;
-        let held = server.progress().await.unwrap();
-        assert!(held.delivered == 0 && held.lag >= REQUESTS, "{held:?}");
+        let progress = server.progress().await.unwrap();
+        assert!(progress.delivered == 0 && progress.lag >= REQUESTS, "{progress:?}");
 
         // The bucket is created; no object changes.
         good.make_bucket(BUCKET, false).unwrap();

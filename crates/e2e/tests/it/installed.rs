@@ -198,8 +198,8 @@ fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) 
     wait_status(plane, "share", "Success");
     alice.kubectl("get applications shop -n shop").unwrap();
     until("an object in the share", || Ok(objects(&share).then_some(()))).unwrap();
-    let why = wait_status(plane, "bucket", "Failed");
-    assert!(why.contains("127.0.0.1"), "{why}");
+    let errors = wait_status(plane, "bucket", "Failed");
+    assert!(errors.contains("127.0.0.1"), "{errors}");
 
     for plural in ["auditconfigs", "profiles"] {
         let patch = json!([{"op": "add", "path": "/spec/versions/0/subresources",
@@ -218,12 +218,13 @@ fn audit_configs_are_carried_out(plane: &ControlPlane, pod: &Pod, alice: &User) 
 
 /// `kubectl get profiles` once showed no STATUS in a cluster.
 fn profiles_say_whether_they_work(plane: &ControlPlane) {
-    let status = |name: &str, wanted: &str, why: &str| {
-        until(&format!("Profile {name} is {wanted}"), || {
+    let status = |name: &str, validation: &str, error: &str| {
+        until(&format!("Profile {name} is {validation}"), || {
             let profile = plane.admin().json(&format!("get profile {name} -n {NAMESPACE}"))?;
             let errors = profile["status"]["error"].to_string();
-            let is_there = text(&profile, "/status/validation") == wanted && errors.contains(why);
-            Ok(is_there.then_some(()))
+            let is_reported =
+                text(&profile, "/status/validation") == validation && errors.contains(error);
+            Ok(is_reported.then_some(()))
         })
         .unwrap();
     };
@@ -272,11 +273,11 @@ fn destinations() -> String {
 }
 
 /// Waits until an `AuditConfig` has this status, and returns its errors.
-fn wait_status(plane: &ControlPlane, name: &str, wanted: &str) -> String {
-    until(&format!("AuditConfig {name} is {wanted}"), || {
+fn wait_status(plane: &ControlPlane, name: &str, validation: &str) -> String {
+    until(&format!("AuditConfig {name} is {validation}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n {NAMESPACE}"))?;
-        let is_there = text(&config, "/status/validation") == wanted;
-        Ok(is_there.then(|| config["status"]["error"].to_string()))
+        let is_reported = text(&config, "/status/validation") == validation;
+        Ok(is_reported.then(|| config["status"]["error"].to_string()))
     })
     .unwrap()
 }
@@ -301,8 +302,8 @@ fn nothing_is_written_once_the_targets_are_off(
     let mut silent = Pod::start(plane, "silent-pod", &pod, &binary().unwrap()).unwrap();
     wait_available(plane, &mut silent);
     reaches(alice);
-    let why = wait_status(plane, "share", "Failed");
-    assert!(why.contains("siem.logging.cloud.awsS3.enabled"), "{why}");
+    let errors = wait_status(plane, "share", "Failed");
+    assert!(errors.contains("siem.logging.cloud.awsS3.enabled"), "{errors}");
     let share = silent.volumes.join(format!("claim-{CLAIM}"));
     assert!(!objects(&share), "nothing is uploaded");
     assert!(silent.process.stop().unwrap().success());

@@ -48,10 +48,10 @@ fn copies(process: u32, wanted: &str) -> Vec<String> {
             // A mapping may be removed meanwhile.
             let Ok(len) = memory.read_at(&mut chunk[..len], at) else { break };
             bytes_read += len;
-            for place in memmem::find_iter(&chunk[..len], wanted) {
-                let around = place.saturating_sub(100)..(place + 100).min(len);
-                let text = String::from_utf8_lossy(&chunk[around]).into_owned();
-                found.push(format!("{:x} in {line}: {text:?}", at + place as u64));
+            for offset in memmem::find_iter(&chunk[..len], wanted) {
+                let context = offset.saturating_sub(100)..(offset + 100).min(len);
+                let text = String::from_utf8_lossy(&chunk[context]).into_owned();
+                found.push(format!("{:x} in {line}: {text:?}", at + offset as u64));
             }
         }
     }
@@ -62,12 +62,12 @@ fn copies(process: u32, wanted: &str) -> Vec<String> {
 #[test]
 fn deleted_keys_of_a_bucket_are_removed_from_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let good = S3Server::start(None).unwrap();
-    good.make_bucket(BUCKET, false).unwrap();
-    good.make_user("AKIAMEMORY", CANARY).unwrap();
+    let store = S3Server::start(None).unwrap();
+    store.make_bucket(BUCKET, false).unwrap();
+    store.make_user("AKIAMEMORY", CANARY).unwrap();
     run(async {
         let server = Standalone::start(folder.path()).await.unwrap();
-        server.deliver_to(&good.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
+        server.deliver_to(&store.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
         server.wait_status("Failed").await.unwrap();
         // In base64, as kubectl sends it: only the server has it in plain text.
         let patch = json!({"data": {"aws_secret_access_key": STANDARD.encode(CANARY)}});
@@ -88,10 +88,10 @@ fn deleted_keys_of_a_bucket_are_removed_from_memory() {
             assert_eq!(send(&server.admin, "DELETE", &path, None).await.unwrap().0, 200);
         }
         let mut left = Vec::new();
-        let gone = wait("the keys are gone", async || {
+        let removed = wait("the keys are gone", async || {
             left = copies(server.process.id(), CANARY);
             Ok(left.is_empty().then_some(()))
         });
-        assert!(gone.await.is_ok(), "{} are left:\n{}", left.len(), left.join("\n"));
+        assert!(removed.await.is_ok(), "{} are left:\n{}", left.len(), left.join("\n"));
     });
 }

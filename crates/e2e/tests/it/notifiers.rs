@@ -99,9 +99,9 @@ async fn tamper(server: &Standalone, name: &str) {
         send(&server.worker, "POST", REPOSITORIES, Some(&repository(name))).await.unwrap();
     assert_eq!(code, 201, "{response}");
     let person = server.endpoint_of(name, &["k10:admins"]).unwrap();
-    let off = json!({"spec": {"disableMaintenance": true}});
+    let patch = json!({"spec": {"disableMaintenance": true}});
     let path = format!("{REPOSITORIES}/{name}");
-    let (code, response) = send(&person, "PATCH", &path, Some(&off)).await.unwrap();
+    let (code, response) = send(&person, "PATCH", &path, Some(&patch)).await.unwrap();
     assert_eq!(code, 200, "{response}");
 }
 
@@ -214,9 +214,9 @@ async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
         let (code, response) =
             send(&server.worker, "POST", contents, Some(&content)).await.unwrap();
         assert_eq!(code, 201, "{response}");
-        let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
+        let patch = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
         let path = format!("{contents}/{name}");
-        assert_eq!(send(&grace, "PATCH", &path, Some(&past)).await.unwrap().0, 200);
+        assert_eq!(send(&grace, "PATCH", &path, Some(&patch)).await.unwrap().0, 200);
     }
 }
 

@@ -130,7 +130,7 @@ const ODD: [(&str, &[&str]); 17] = [
 /// Lines of these values, each key up to twice, from a generator with a fixed seed.
 fn odd_lines(count: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut draw = |below: usize| {
+    let mut random_below = |below: usize| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -139,9 +139,9 @@ fn odd_lines(count: usize) -> String {
     let mut lines = String::new();
     for _ in 0..count {
         lines.push_str(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1""#);
-        for _ in 0..draw(12) {
-            let (key, values) = ODD[draw(ODD.len())];
-            lines.extend([",\"", key, "\":", values[draw(values.len())]]);
+        for _ in 0..random_below(12) {
+            let (key, values) = ODD[random_below(ODD.len())];
+            lines.extend([",\"", key, "\":", values[random_below(values.len())]]);
         }
         lines.push_str("}\n");
     }

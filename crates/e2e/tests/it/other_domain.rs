@@ -115,7 +115,7 @@ fn action(kind: &str, namespace: &str, spec: &Value) -> String {
 
 #[test]
 fn a_namespaced_api_renames_only_the_aggregated_groups() {
-    let usual = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
+    let defaults = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
     for policy in ["k10", "extended"] {
         let name = format!("auditPolicy.name={policy}");
         let values = ["useNamespacedAPI=true", name.as_str()];
@@ -125,13 +125,13 @@ fn a_namespaced_api_renames_only_the_aggregated_groups() {
         assert!(arguments.iter().any(|one| one == flag), "{arguments:?}");
         assert!(!arguments.iter().any(|one| one.starts_with("--k10-namespace")), "{arguments:?}");
 
-        let moved = |name: &String| name.replace("kio.kasten.io", DOMAIN);
-        let names: Vec<String> = usual.names().iter().map(moved).collect();
+        let in_domain = |name: &String| name.replace("kio.kasten.io", DOMAIN);
+        let names: Vec<String> = defaults.names().iter().map(in_domain).collect();
         assert_eq!(rendered.names(), names);
         let config = |right: &String| right.contains("config.kio.kasten.io");
-        let expected: Vec<String> = rights(&usual)
+        let expected: Vec<String> = rights(&defaults)
             .iter()
-            .map(|right| if config(right) { right.clone() } else { moved(right) })
+            .map(|right| if config(right) { right.clone() } else { in_domain(right) })
             .collect();
         assert_eq!(rights(&rendered), expected);
         assert_eq!(explained(&rendered, DOMAIN), explained_by_name(policy));

@@ -97,10 +97,10 @@ fn written(folder: &Path, is_wanted: impl Fn(&str) -> bool) -> PathBuf {
 fn the_signals_are_the_same_behind_kube_apiserver() {
     let (plane, mut keepwatch) = alone();
     let home = keepwatch.data_folder().to_owned();
-    let played = play_all(&plane, &mut keepwatch);
+    let results = play_all(&plane, &mut keepwatch);
     keepwatch.move_to(&home).unwrap();
     keepwatch.wait_available(&plane).unwrap();
-    for (act, found, lines) in played.unwrap() {
+    for (act, found, lines) in results.unwrap() {
         check_signals(act.name, &expected(act, |place| place == Place::Everywhere), &found);
         check_lines(act.name, &found, &lines);
     }
@@ -116,16 +116,16 @@ fn play_all(
         let Identity { certificate, key } = plane.identity(&person.name, &person.groups);
         Endpoint::new(plane.address(), "localhost", plane.authority(), &certificate, &key)
     };
-    let mut played = Vec::new();
+    let mut results = Vec::new();
     for act in ACTS {
         keepwatch.move_to(&plane.folder().join("playbooks").join(act.name))?;
         let scenarios = act.scenarios.iter().filter(|scenario| scenario.place == Place::Everywhere);
         let scripts: Vec<&str> = scenarios.map(|scenario| scenario.script).collect();
         let expected = expected(act, |place| place == Place::Everywhere);
         let found = run(Player::new(&connect).play(&scripts, &expected))?;
-        played.push((act, found, keepwatch.audit_log().path().to_owned()));
+        results.push((act, found, keepwatch.audit_log().path().to_owned()));
     }
-    Ok(played)
+    Ok(results)
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn requests_that_kube_apiserver_answers_are_detected_in_its_log() {
         "spec": {"profile": {"name": "nowhere", "namespace": ""}}});
     plane.apply(&config.to_string()).unwrap();
     let (eve, mallory) = (plane.user("eve", Some("k10:admins")), plane.user("mal", None));
-    let mine = r#"{"spec":{"profile":{"name":"mine"}}}"#;
-    let patch = format!("patch auditconfig turned -n kasten-io --type=merge -p {mine}");
+    let own_profile = r#"{"spec":{"profile":{"name":"mine"}}}"#;
+    let patch = format!("patch auditconfig turned -n kasten-io --type=merge -p {own_profile}");
     eve.kubectl(&patch).unwrap();
     eve.kubectl("delete auditconfig turned -n kasten-io --timeout=60s").unwrap();
     for number in 0..5 {
@@ -284,8 +284,9 @@ fn cursors(home: &Path, arguments: &[&str]) -> String {
 
 /// The signals that an act's scenarios expect, sorted.
 fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
-    let played = act.scenarios.iter().filter(|scenario| is_played(scenario.place));
-    let mut expected: Vec<&str> = played.flat_map(|scenario| signals(scenario.signals)).collect();
+    let scenarios = act.scenarios.iter().filter(|scenario| is_played(scenario.place));
+    let mut expected: Vec<&str> =
+        scenarios.flat_map(|scenario| signals(scenario.signals)).collect();
     expected.sort_unstable();
     expected
 }
@@ -293,9 +294,12 @@ fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
 /// Exactly the expected signals were found.
 fn check_signals(name: &str, expected: &[&str], found: &[Found]) {
     let found = lines(found);
-    let lacks: Vec<_> = expected.iter().filter(|line| !found.contains(line)).collect();
-    let more: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
-    assert!(found == expected, "{name}: not found {lacks:#?}, not expected {more:#?}\n{found:#?}");
+    let missing: Vec<_> = expected.iter().filter(|line| !found.contains(line)).collect();
+    let unexpected: Vec<_> = found.iter().filter(|line| !expected.contains(line)).collect();
+    assert!(
+        found == expected,
+        "{name}: not found {missing:#?}, not expected {unexpected:#?}\n{found:#?}"
+    );
 }
 
 /// `keepwatch detect` finds the same signals in the server's log lines.

@@ -72,8 +72,8 @@ fn the_size_of_windows_is_bounded() {
         stream.send(&delete(&format!("user-{at}"), "rp", at));
     }
     assert_eq!(stream.opened("keepwatch-state-pressure"), 1);
-    let held = stream.engine.engine_statistics().state_bytes;
-    assert!(held < 200_000, "{held}");
+    let state_bytes = stream.engine.engine_statistics().state_bytes;
+    assert!(state_bytes < 200_000, "{state_bytes}");
     stream.advance(HOUR);
     assert_eq!(stream.engine.engine_statistics().state_bytes, 0, "all windows are over");
 }
@@ -146,20 +146,20 @@ fn a_damaged_checkpoint_is_an_error() {
     for at in 0..50 {
         stream.send(&delete(&format!("user-{}", at % 7), &format!("rp-{at}"), at * MINUTE));
     }
-    let whole = stream.engine.checkpoint().concat();
+    let checkpoint = stream.engine.checkpoint().concat();
     let restore = |bytes: Vec<u8>| {
         let chunks = [Bytes::from(bytes)];
         Engine::restore(Arc::clone(&stream.rules), stream.settings.clone(), &chunks).map(drop)
     };
-    assert_eq!(restore(whole.clone()), Ok(()));
+    assert_eq!(restore(checkpoint.clone()), Ok(()));
     assert_eq!(restore(Vec::new()), Err(CheckpointError::Version(None)));
-    for at in (0..whole.len()).step_by(97) {
-        assert!(restore(whole[..at].to_vec()).is_err(), "cut at {at}");
-        let mut damaged = whole.clone();
+    for at in (0..checkpoint.len()).step_by(97) {
+        assert!(restore(checkpoint[..at].to_vec()).is_err(), "cut at {at}");
+        let mut damaged = checkpoint.clone();
         damaged[at] ^= 0x40;
         assert!(restore(damaged).is_err(), "changed at {at}");
     }
-    let mut other = whole;
+    let mut other = checkpoint;
     other[8] = 9;
     assert_eq!(restore(other), Err(CheckpointError::Version(Some(9))));
 }

@@ -87,11 +87,11 @@ fn a_trusted_clock_may_jump() {
 fn times_beyond_the_calendar_are_bounded() {
     for settings in [Settings::default(), of_files()] {
         let mut stream = Stream::with(FIVE_DELETES, settings);
-        for (at, stamp) in [i64::MIN, i64::MAX, i64::MIN + 1, 0, -1].into_iter().enumerate() {
-            let mut coming = delete("mallory", &format!("rp-{at}"), 0);
-            coming.event.stage_timestamp = event::Timestamp::from_micros(stamp);
-            coming.arrival = stamp.min(START + MINUTE);
-            stream.send(&coming);
+        for (at, micros) in [i64::MIN, i64::MAX, i64::MIN + 1, 0, -1].into_iter().enumerate() {
+            let mut arrival = delete("mallory", &format!("rp-{at}"), 0);
+            arrival.event.stage_timestamp = event::Timestamp::from_micros(micros);
+            arrival.arrival = micros.min(START + MINUTE);
+            stream.send(&arrival);
         }
         stream.advance(i64::MAX - START);
         stream.finish();

@@ -303,16 +303,16 @@ fn a_changed_rule_starts_without_state_and_its_signals_close() {
             stream.engine.set_rules(rules);
         }
         stream.send(&delete("mallory", "rp-5", 5 * SECOND));
-        let mut said = stream.said();
-        said.sort();
-        assert_eq!(said, ["closed many 5", "updated each 6"], "{restart}");
+        let mut changes = stream.said();
+        changes.sort();
+        assert_eq!(changes, ["closed many 5", "updated each 6"], "{restart}");
     }
 }
 
 #[test]
 fn an_empty_rule_set_matches_nothing() {
-    let none = RuleSet::load(&[] as &[Document], &LoadOptions::default()).unwrap();
-    let mut stream = Stream::of(Arc::new(none), super::stream::of_files());
+    let empty = RuleSet::load(&[] as &[Document], &LoadOptions::default()).unwrap();
+    let mut stream = Stream::of(Arc::new(empty), super::stream::of_files());
     stream.send(&delete("mallory", "rp", 0));
     stream.restart();
     stream.finish();

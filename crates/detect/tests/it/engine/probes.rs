@@ -172,16 +172,16 @@ fn an_absence_is_detected_by_a_timer() {
     let rule = "title: Beat\nname: beat\ndetection:\n  s: {verb: heartbeat}\n  condition: s\n---\n\
         title: Silence\nid: silence\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [beat]\n  \
         group-by: [cluster]\n  timespan: 5m\n  condition: {lt: 1}\n";
-    let beat = |after| coming(after, &json!({"verb": "heartbeat"}));
+    let heartbeat = |after| coming(after, &json!({"verb": "heartbeat"}));
     let mut stream = Stream::new(rule);
-    stream.send_all(&[beat(0), beat(MINUTE), beat(4 * MINUTE)]);
+    stream.send_all(&[heartbeat(0), heartbeat(MINUTE), heartbeat(4 * MINUTE)]);
     stream.advance(9 * MINUTE - 1);
     assert_eq!(stream.said(), [""; 0], "the first event does not raise");
     stream.advance(30 * MINUTE);
     let opened = stream.changes.first().unwrap().clone();
     assert_eq!(opened.at.as_micros() - super::stream::START, 9 * MINUTE, "when it was due");
     assert_eq!(stream.said(), ["opened silence 1"]);
-    stream.send(&beat(40 * MINUTE));
+    stream.send(&heartbeat(40 * MINUTE));
     assert_eq!(stream.said(), ["closed silence 1"]);
     stream.restart();
     stream.advance(46 * MINUTE);

@@ -105,9 +105,10 @@ impl<'s> Player<'s> {
         if let Some(body) = body.as_mut().filter(|_| *method == "PUT") {
             // The resource version of the replacement is read as K10, so that no read is recorded
             // for the user.
-            let now = self.request(&Person::k10(), "GET", path, &[], None).await?.expect(200)?;
-            let now: Value = serde_json::from_slice(&now.body)?;
-            body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
+            let current =
+                self.request(&Person::k10(), "GET", path, &[], None).await?.expect(200)?;
+            let current: Value = serde_json::from_slice(&current.body)?;
+            body["metadata"]["resourceVersion"] = current["metadata"]["resourceVersion"].clone();
         }
         let reply = self.request(person, method, path, &headers, body.as_ref()).await?;
         let what = || format!("{method} {path} as {}", person.name);

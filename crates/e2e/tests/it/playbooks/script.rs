@@ -105,8 +105,8 @@ fn step(text: &str, n: usize, times: usize) -> Request {
     let flag = |name: &str| flags.iter().find_map(|word| word.strip_prefix(name));
     let spec = flags.iter().find(|word| word.starts_with('{'));
     let spec = spec.map(|text| serde_json::from_str::<Value>(text).unwrap());
-    let usual = if *verb == "create" { 201 } else { 200 };
-    let code = flags.iter().find_map(|word| word.parse().ok()).unwrap_or(usual);
+    let default_code = if *verb == "create" { 201 } else { 200 };
+    let code = flags.iter().find_map(|word| word.parse().ok()).unwrap_or(default_code);
     let is_dry_run = flags.contains(&"dry");
     let is_allowed = code < 300;
     let cancels = is_allowed && *resource == "cancelactions";
@@ -161,11 +161,11 @@ fn needs(verb: &str, object: &Object, spec: Option<&Value>, is_allowed: bool) ->
     if !object.namespace.is_empty() {
         needs.push(Object::of("namespaces", "", &object.namespace));
     }
-    let is_there_before = !["create", "list", "deletecollection"].contains(&verb);
+    let must_exist = !["create", "list", "deletecollection"].contains(&verb);
     if !is_allowed {
         return needs;
     }
-    if is_there_before && object.resource != "detectionrules" {
+    if must_exist && object.resource != "detectionrules" {
         needs.extend(object.with_content());
     }
     match object.resource.as_str() {
@@ -229,8 +229,8 @@ impl Object {
     fn with_content(&self) -> Vec<Self> {
         let content = format!("{}-{}", self.namespace, self.name);
         let content = Self::of("restorepointcontents", "", &content);
-        let is_point = self.resource == "restorepoints";
-        is_point.then_some(content).into_iter().chain([self.clone()]).collect()
+        let is_restore_point = self.resource == "restorepoints";
+        is_restore_point.then_some(content).into_iter().chain([self.clone()]).collect()
     }
 
     fn kind(&self) -> (&'static str, &'static str) {

@@ -108,15 +108,15 @@ impl<'e> Scope<'_, 'e> {
 
     /// `and`, or `or` if `decides` is true.
     fn joined(&self, parts: &[Expr], row: &Row<'e>, decides: bool) -> Cell<'e> {
-        let mut whole = Cell::Bool(!decides);
+        let mut result = Cell::Bool(!decides);
         for part in parts {
             match self.eval(part, row) {
                 Cell::Bool(is) if is == decides => return Cell::Bool(decides),
-                Cell::Null => whole = Cell::Null,
+                Cell::Null => result = Cell::Null,
                 _ => {}
             }
         }
-        whole
+        result
     }
 
     fn call(&self, name: &str, arguments: &[Expr], row: &Row<'e>) -> Cell<'e> {

@@ -84,15 +84,15 @@ pub(crate) fn eval(expr: &Expr, row: &Row, now: i64) -> Cell {
 
 /// `AND`, or `OR` if `decides` is true.
 fn joined(parts: impl Iterator<Item = Cell>, decides: bool) -> Cell {
-    let mut whole = Cell::Bool(!decides);
+    let mut result = Cell::Bool(!decides);
     for part in parts {
         match part {
             Cell::Bool(is) if is == decides => return Cell::Bool(decides),
             Cell::Bool(_) => {}
-            _ => whole = Cell::Null,
+            _ => result = Cell::Null,
         }
     }
-    whole
+    result
 }
 
 fn compare(sign: &str, one: &Cell, two: &Cell) -> Cell {

@@ -160,21 +160,26 @@ impl Target {
         for event in self.server.close().await {
             events.entry(event.user_agent.clone()).or_default().push(event);
         }
-        let mut wrong = Vec::new();
+        let mut failures = Vec::new();
         let count = self.done.len();
         for case in self.done {
             let events = events.remove(&case.agent).unwrap_or_default();
             let found = format!("{} {}", case.code(), said(&case, &events));
             if found.trim_end() != case.expected {
-                wrong.push(format!("{}\n  found {found}", case.text));
+                failures.push(format!("{}\n  found {found}", case.text));
             }
             let body = String::from_utf8_lossy(&case.answer);
             if case.user == "limited" && case.code() == 200 && body.contains("\"name\":\"secretb\"")
             {
-                wrong.push(format!("{}\n  shows another object", case.text));
+                failures.push(format!("{}\n  shows another object", case.text));
             }
         }
-        assert!(wrong.is_empty(), "{} of {count} cases:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(
+            failures.is_empty(),
+            "{} of {count} cases:\n{}",
+            failures.len(),
+            failures.join("\n")
+        );
         let others: Vec<&String> =
             events.keys().filter(|agent| !matches!(agent.as_str(), "" | "test")).collect();
         assert!(others.is_empty(), "events of no case: {others:?}");
@@ -231,7 +236,7 @@ fn said(case: &Case, events: &[Event]) -> String {
             None => requests.push((event, vec![event.stage])),
         }
     }
-    let told = requests.iter().map(|(event, stages)| {
+    let records = requests.iter().map(|(event, stages)| {
         let expected: &[Stage] = match (event.verb.as_str(), &event.user.username) {
             (_, name) if name.is_empty() => &[Stage::ResponseStarted],
             ("watch", _) if event.object_ref.is_some() => {
@@ -242,8 +247,8 @@ fn said(case: &Case, events: &[Event]) -> String {
         let request = request_of(case, event);
         if stages == expected { request } else { format!("{request} {stages:?}") }
     });
-    let told: Vec<String> = told.collect();
-    if told.is_empty() { "-".to_owned() } else { told.join(", ") }
+    let records: Vec<String> = records.collect();
+    if records.is_empty() { "-".to_owned() } else { records.join(", ") }
 }
 
 fn request_of(case: &Case, event: &Event) -> String {
@@ -253,8 +258,8 @@ fn request_of(case: &Case, event: &Event) -> String {
             subresource => format!("/{subresource}"),
         };
         let name = if object.name.len() > NAME_BYTES_MAX { "long" } else { object.name.as_str() };
-        let place = format!("{subresource} {}/{name}", object.namespace);
-        format!("{}{}", object.resource.escape_default(), place.escape_default())
+        let path = format!("{subresource} {}/{name}", object.namespace);
+        format!("{}{}", object.resource.escape_default(), path.escape_default())
     });
     let mut text = format!("{} {}", event.verb, object.unwrap_or_else(|| "path".to_owned()));
     let code = event.response_status.as_ref().map_or(0, |status| status.code);

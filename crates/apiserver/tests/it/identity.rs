@@ -25,10 +25,10 @@ fn client_request(name: &str) -> CertificateRequest<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_the_front_proxys_certificate_may_name_users() {
     let server = TestServer::open().await;
-    let stranger = Authority::new("front-proxy");
-    let right = server.proxy_ca.client("front-proxy-client", &[]);
+    let other_ca = Authority::new("front-proxy");
+    let valid = server.proxy_ca.client("front-proxy-client", &[]);
     let wrong_name = server.proxy_ca.client("somebody", &[]);
-    let wrong_ca = stranger.client("front-proxy-client", &[]);
+    let wrong_ca = other_ca.client("front-proxy-client", &[]);
     let expired = server
         .proxy_ca
         .issue(&CertificateRequest { last_year: 2021, ..client_request("front-proxy-client") });
@@ -37,7 +37,7 @@ async fn only_the_front_proxys_certificate_may_name_users() {
         ..client_request("front-proxy-client")
     });
     for (identity, code) in [
-        (Some(&right), 404),
+        (Some(&valid), 404),
         (Some(&wrong_name), 401),
         (Some(&wrong_ca), 401),
         (Some(&expired), 401),
@@ -48,7 +48,7 @@ async fn only_the_front_proxys_certificate_may_name_users() {
         assert_eq!(reply.code, code, "{}", reply.body);
     }
     // The front proxy's certificate without a user header authenticates no user.
-    assert_eq!(ask(&server, Some(&right), &FORGED[1..]).await.code, 401);
+    assert_eq!(ask(&server, Some(&valid), &FORGED[1..]).await.code, 401);
     // The headers do not override the certificate of a user.
     let mallory = server.ca.client("mallory", &[]);
     assert_eq!(ask(&server, Some(&mallory), &FORGED).await.code, 403);

@@ -26,21 +26,21 @@ fn name(reader: usize) -> String {
 async fn deliver(
     store: &Sqlite,
     delivery: &Delivery,
-    place: &S3Double,
+    double: &S3Double,
     response_timeout: Duration,
 ) {
     record(store, 1..EVENTS + 1).await;
     for reader in 0..READERS {
         let mut parts = parts("test");
         parts.egress.response_timeout = response_timeout;
-        let destination = destination(s3(&place.endpoint()), small(1));
+        let destination = destination(s3(&double.endpoint()), small(1));
         let bucket = Bucket::open(&destination, parts).unwrap();
         delivery.attach(&name(reader), bucket, 0).await.unwrap();
     }
     for reader in 0..READERS {
         arrived(delivery, &store.journal(), &name(reader)).await;
     }
-    let objects = place.objects();
+    let objects = double.objects();
     assert_eq!(objects.len() as u64, READERS as u64 * EVENTS);
     let recorded = recorded(&store.journal()).await;
     for reader in 0..READERS {
@@ -48,7 +48,7 @@ async fn deliver(
         assert_eq!(found, (1..=EVENTS).collect::<Vec<_>>(), "{}", name(reader));
         assert_eq!(lines(&objects, &name(reader)), recorded, "{}", name(reader));
     }
-    assert_eq!(place.replaced(), 0);
+    assert_eq!(double.replaced(), 0);
     delivery.close().await;
 }
 
@@ -61,13 +61,13 @@ fn every(nth: u64) -> FaultPlan {
 #[tokio::test]
 async fn each_object_is_stored_once_despite_faults_of_every_other_request() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(every(2)).await.unwrap();
+    let double = S3Double::start(every(2)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    deliver(&store, &delivery, &place, Duration::from_millis(500)).await;
-    let (requests, faults) = place.counts();
+    deliver(&store, &delivery, &double, Duration::from_millis(500)).await;
+    let (requests, faults) = double.counts();
     assert!(faults >= 2000, "{faults} of {requests}");
-    let kinds = place.faults();
+    let kinds = double.faults();
     assert_eq!(kinds.len(), Fault::ALL.len());
     assert!(kinds.values().all(|count| *count >= 50), "{kinds:?}");
 }
@@ -75,11 +75,11 @@ async fn each_object_is_stored_once_despite_faults_of_every_other_request() {
 #[tokio::test]
 async fn with_one_fault_in_twenty_requests_few_are_repeated() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(every(20)).await.unwrap();
+    let double = S3Double::start(every(20)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    deliver(&store, &delivery, &place, Duration::from_secs(3)).await;
-    let (requests, faults) = place.counts();
+    deliver(&store, &delivery, &double, Duration::from_secs(3)).await;
+    let (requests, faults) = double.counts();
     let needed = READERS as u64 * EVENTS;
     assert!(faults >= needed / 20, "{faults}");
     assert!(requests * 10 <= needed * 11, "{requests} for {needed}");

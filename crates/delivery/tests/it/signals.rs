@@ -22,8 +22,8 @@ fn patient() -> Limits {
     Limits { seal_age: Duration::from_hours(1), ..Limits::default() }
 }
 
-async fn attach(delivery: &Delivery, place: &S3Double) {
-    let destination = destination(s3(&place.endpoint()), patient());
+async fn attach(delivery: &Delivery, double: &S3Double) {
+    let destination = destination(s3(&double.endpoint()), patient());
     let bucket = Bucket::open(&destination, parts("test")).unwrap();
     delivery.attach(NAME, bucket, 0).await.unwrap();
 }
@@ -35,10 +35,10 @@ async fn record_signal(store: &Sqlite, severity: Severity, change: ChangeKind) {
 #[tokio::test]
 async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let double = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    attach(&delivery, &place).await;
+    attach(&delivery, &double).await;
     record(&store, 1..4).await;
     record_signal(&store, Severity::Medium, ChangeKind::Opened).await;
     record(&store, 5..6).await;
@@ -47,7 +47,7 @@ async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
     let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
     left.await.unwrap();
     // The medium signal waited for the high one, in the same object.
-    let objects = place.objects();
+    let objects = double.objects();
     assert_eq!(objects.len(), 1, "{:?}", objects.keys());
     let lines = lines(&objects, NAME);
     assert_eq!(lines, recorded(&journal).await);
@@ -63,14 +63,14 @@ async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
 #[tokio::test]
 async fn each_line_in_a_bucket_has_its_sequence_number() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let double = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    attach(&delivery, &place).await;
+    attach(&delivery, &double).await;
     record(&store, 1..4).await;
     record_signal(&store, Severity::Critical, ChangeKind::Opened).await;
     arrived(&delivery, &store.journal(), NAME).await;
-    let lines = lines(&place.objects(), NAME);
+    let lines = lines(&double.objects(), NAME);
     let number = |line: &String| -> u64 {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let of_event = line.pointer("/annotations/keepwatch.io~1journal-seq");
@@ -84,17 +84,17 @@ async fn each_line_in_a_bucket_has_its_sequence_number() {
 #[tokio::test]
 async fn updates_of_a_signal_share_objects() {
     let home = tempfile::tempdir().unwrap();
-    let place = S3Double::start(Box::new(|_| None)).await.unwrap();
+    let double = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
     let delivery = delivery(&store);
-    attach(&delivery, &place).await;
+    attach(&delivery, &double).await;
     record_signal(&store, Severity::High, ChangeKind::Opened).await;
     arrived(&delivery, &store.journal(), NAME).await;
     for _ in 0..200 {
         record_signal(&store, Severity::High, ChangeKind::Updated).await;
     }
     arrived(&delivery, &store.journal(), NAME).await;
-    let objects = place.objects();
+    let objects = double.objects();
     assert!(objects.len() <= 4, "{:?}", objects.keys());
     assert_eq!(lines(&objects, NAME), recorded(&store.journal()).await);
     delivery.close().await;

@@ -68,19 +68,19 @@ async fn closed_and_filtered_ports_are_reported_alike() {
 
     let silence = bucket(&endpoints[0]).no_response_delay();
     assert!(silence > PATIENCE);
-    let mut told = JoinSet::new();
+    let mut tasks = JoinSet::new();
     for (number, endpoint) in endpoints.into_iter().enumerate() {
         let delivery = Arc::clone(&delivery);
-        told.spawn(async move {
+        tasks.spawn(async move {
             let (name, began) = (format!("reader-{number}"), Instant::now());
             delivery.attach(&name, bucket(&endpoint), 0).await.unwrap();
-            let told = trouble(&delivery, &name).await;
+            let health = trouble(&delivery, &name).await;
             let took = began.elapsed();
             // Earlier would tell a closed port from a filtered one. How much later depends on the
             // machine.
             assert!(took >= silence, "{endpoint}: {took:?}");
-            let DeliveryHealth::NoResponse { reason } = told else {
-                panic!("{endpoint}: {told:?}")
+            let DeliveryHealth::NoResponse { reason } = health else {
+                panic!("{endpoint}: {health:?}")
             };
             assert_eq!(
                 reason.replace(&endpoint, "it"),
@@ -89,7 +89,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
             );
         });
     }
-    told.join_all().await;
+    tasks.join_all().await;
     delivery.close().await;
 }
 
@@ -103,12 +103,12 @@ async fn a_response_is_reported_at_once_and_earlier_missing_ones_do_not_count() 
         let is_first = number < 3;
         Some(if is_first { Fault::HangUpBeforeBody } else { Fault::Refuse(404, "NoSuchBucket") })
     };
-    let place = S3Double::start(Box::new(faults)).await.unwrap();
-    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    let s3 = S3Double::start(Box::new(faults)).await.unwrap();
+    delivery.attach("reader", bucket(&s3.endpoint()), 0).await.unwrap();
     let DeliveryHealth::Failing { reason, attempts } = trouble(&delivery, "reader").await else {
         panic!("{:?}", health(&delivery, "reader"));
     };
-    assert!(place.counts().0 >= 3 && attempts == 1, "{:?}, {attempts}", place.counts());
+    assert!(s3.counts().0 >= 3 && attempts == 1, "{:?}, {attempts}", s3.counts());
     assert!(reason.ends_with("the store answered 404 NoSuchBucket"), "{reason}");
     delivery.close().await;
 }
@@ -121,17 +121,17 @@ async fn the_delay_of_a_missing_response_starts_at_the_last_success() {
     record(&store, 1..2).await;
     let delivery = delivery(&store);
     let silent = || Box::new(|_| Some(Fault::HangUpBeforeBody));
-    let place = S3Double::start(silent()).await.unwrap();
-    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    let s3 = S3Double::start(silent()).await.unwrap();
+    delivery.attach("reader", bucket(&s3.endpoint()), 0).await.unwrap();
     trouble(&delivery, "reader").await;
-    place.set_fault_plan(Box::new(|_| None));
+    s3.set_fault_plan(Box::new(|_| None));
     arrived(&delivery, &store.journal(), "reader").await;
     assert_eq!(health(&delivery, "reader").condition, DeliveryHealth::Delivering);
-    place.set_fault_plan(silent());
-    let began = Instant::now();
+    s3.set_fault_plan(silent());
+    let start = Instant::now();
     record(&store, 2..3).await;
     trouble(&delivery, "reader").await;
-    assert!(began.elapsed() >= PATIENCE, "{:?}", began.elapsed());
+    assert!(start.elapsed() >= PATIENCE, "{:?}", start.elapsed());
     delivery.close().await;
 }
 
@@ -141,13 +141,13 @@ async fn a_new_bucket_does_not_inherit_the_failure_of_the_old_one() {
     let store = open_store(home.path());
     record(&store, 1..2).await;
     let delivery = delivery(&store);
-    let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
-    delivery.attach("reader", bucket(&place.endpoint()), 0).await.unwrap();
+    let broken = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
+    delivery.attach("reader", bucket(&broken.endpoint()), 0).await.unwrap();
     trouble(&delivery, "reader").await;
-    let good = S3Double::start(Box::new(|_| None)).await.unwrap();
-    assert!(delivery.retarget("reader", bucket(&good.endpoint())));
+    let working = S3Double::start(Box::new(|_| None)).await.unwrap();
+    assert!(delivery.retarget("reader", bucket(&working.endpoint())));
     assert_eq!(health(&delivery, "reader").condition, DeliveryHealth::Delivering);
     arrived(&delivery, &store.journal(), "reader").await;
-    assert_eq!(good.objects().len(), 1);
+    assert_eq!(working.objects().len(), 1);
     delivery.close().await;
 }

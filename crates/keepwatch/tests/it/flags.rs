@@ -5,11 +5,11 @@ use crate::server::{run, text};
 fn check(flags: &[&str], words: &[&str]) {
     let arguments: Vec<&str> = ["serve"].iter().chain(flags).copied().collect();
     let output = run(&arguments, "");
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{flags:?}: {said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{flags:?}: {stderr}");
     assert_eq!(output.stdout, b"", "{flags:?}");
     for word in words {
-        assert!(said.contains(word), "{flags:?}: {word} is not in {said}");
+        assert!(stderr.contains(word), "{flags:?}: {word} is not in {stderr}");
     }
 }
 
@@ -92,7 +92,7 @@ fn an_unusable_kubeconfig_is_named() {
     let data = format!("--data-dir={}", folder.path().join("data").display());
     let certificates = format!("--cert-dir={}", folder.path().join("pki").display());
     let output = run(&["serve", &kubeconfig, &data, &certificates], "");
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(missing.to_str().unwrap()), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(missing.to_str().unwrap()), "{stderr}");
 }

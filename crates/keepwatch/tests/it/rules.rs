@@ -13,13 +13,13 @@ fn rules(arguments: &[&str]) -> Output {
 
 fn check(arguments: &[&str], code: i32, stdout: &[&str], stderr: &[&str]) {
     let output = rules(arguments);
-    let (printed, said) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}{said}");
+    let (printed, error_text) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}{error_text}");
     for word in stdout {
         assert!(printed.contains(word), "{word} is not in {printed}");
     }
     for word in stderr {
-        assert!(said.contains(word), "{word} is not in {said}");
+        assert!(error_text.contains(word), "{word} is not in {error_text}");
     }
 }
 
@@ -54,11 +54,11 @@ fn every_error_has_its_position() {
     let file = folder.path().join("bad.yaml");
     std::fs::write(&file, bad).unwrap();
     let output = rules(&["check", file.to_str().unwrap()]);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    let places: Vec<&str> = said.lines().filter(|line| line.contains("bad.yaml:")).collect();
-    assert_eq!(places.len(), 2, "{said}");
-    assert!(said.contains("help: ") && said.contains("2 mistakes"), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let positions: Vec<&str> = stderr.lines().filter(|line| line.contains("bad.yaml:")).collect();
+    assert_eq!(positions.len(), 2, "{stderr}");
+    assert!(stderr.contains("help: ") && stderr.contains("2 mistakes"), "{stderr}");
 }
 
 /// Regression: a filter of a built-in rule was rejected unless the file contained that rule.
@@ -151,11 +151,11 @@ fn suppressions_are_exported_with_the_rules_that_they_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("suppressions.yaml");
     let out = folder.path().join("out");
-    let export = |text: &str, to: &str, code, said: &[&str]| {
+    let export = |text: &str, to: &str, code, stderr: &[&str]| {
         std::fs::write(&file, text).unwrap();
         let (file, out) = (file.to_str().unwrap(), out.to_str().unwrap());
         let arguments = ["export", "--to", to, "--suppressions", file, "--out", out];
-        check(&[&arguments[..], &["kasten-passkey-changed"]].concat(), code, &[], said);
+        check(&[&arguments[..], &["kasten-passkey-changed"]].concat(), code, &[], stderr);
     };
     export(SUPPRESSION, "datadog", 0, &["1 rules exported", "1 suppressions exported, 0 left out"]);
     let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();

@@ -67,8 +67,8 @@ impl TestServer {
         let mut process = command.spawn().unwrap();
         let mut stderr = BufReader::new(process.stderr.take().unwrap());
         let line = wait_for(&mut stderr, "\"serving\"");
-        let said: Value = serde_json::from_str(&line).unwrap();
-        let address = said["address"].as_str().unwrap().to_owned();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let address = ready["address"].as_str().unwrap().to_owned();
         (Self { process, stderr, folder: folder.to_owned() }, address)
     }
 
@@ -97,9 +97,9 @@ impl TestServer {
 
     /// Waits until it exits. Returns its exit status and the rest of stderr.
     pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
-        let mut said = String::new();
-        self.stderr.read_to_string(&mut said).unwrap();
-        (self.process.wait().unwrap(), said)
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        (self.process.wait().unwrap(), stderr)
     }
 }
 
@@ -112,12 +112,12 @@ impl Drop for TestServer {
 }
 
 fn wait_for(stderr: &mut BufReader<ChildStderr>, words: &str) -> String {
-    let mut said = String::new();
+    let mut output = String::new();
     loop {
-        let start = said.len();
-        let read = stderr.read_line(&mut said).unwrap();
-        assert!(read > 0, "the server ended before it said {words:?}: {said}");
-        let line = said.get(start..).unwrap_or_default();
+        let start = output.len();
+        let read = stderr.read_line(&mut output).unwrap();
+        assert!(read > 0, "the server ended before it said {words:?}: {output}");
+        let line = output.get(start..).unwrap_or_default();
         if line.contains(words) {
             return line.to_owned();
         }

@@ -25,8 +25,8 @@ fn users_are_distinguished_and_objects_survive_a_restart() {
         let kube::Error::Api(status) = refused else { panic!("{refused}") };
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     });
-    let (status, said) = within(Duration::from_secs(10), || server.end());
-    assert!(status.success(), "{said}");
+    let (status, stderr) = within(Duration::from_secs(10), || server.end());
+    assert!(status.success(), "{stderr}");
 
     let server = TestServer::up(&home, &[], Stdio::null());
     let actions = kind("actions.kio.kasten.io", "RunAction", "runactions");
@@ -89,8 +89,8 @@ fn a_paused_reader_of_stdout_blocks_no_request_and_gets_everything_later() {
             create(&admin, name, 50_000).await.unwrap();
         }
     });
-    let (status, said) = within(Duration::from_secs(20), || server.end());
-    assert!(status.success(), "{said}");
+    let (status, stderr) = within(Duration::from_secs(20), || server.end());
+    assert!(status.success(), "{stderr}");
     drop(stuck);
 
     let mut server = TestServer::up(&home, &["--once"], Stdio::piped());
@@ -118,20 +118,20 @@ fn a_closed_stdout_stops_only_the_lines() {
             create(&admin, &format!("run-{number}"), 10).await.unwrap();
         }
     });
-    let (status, said) = server.end();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("the other end of this sink was closed"), "{said}");
+    let (status, stderr) = server.end();
+    assert!(status.success(), "{stderr}");
+    assert!(stderr.contains("the other end of this sink was closed"), "{stderr}");
 }
 
 /// Expects one line on stderr that says what to do, no output on stdout, and exit code 1.
 fn check_refused(arguments: &[&str], words: &[&str]) {
     let output = run(arguments, "");
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert_eq!(output.stdout, b"");
-    let last = said.lines().last().unwrap_or_default();
+    let last = stderr.lines().last().unwrap_or_default();
     for word in words {
-        assert!(last.contains(word), "{word}: {said}");
+        assert!(last.contains(word), "{word}: {stderr}");
     }
 }
 
@@ -139,8 +139,8 @@ fn check_refused(arguments: &[&str], words: &[&str]) {
 fn a_port_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let arguments = ["up", "--dir", home.to_str().unwrap(), "--listen", &address];
     check_refused(&arguments, &[&address, "in use", "another address"]);
 }

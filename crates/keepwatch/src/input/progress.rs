@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_says_how_much_is_done_and_how_long_it_takes() {
+    fn the_line_shows_progress_and_remaining_time() {
         assert_eq!(
             line(1 << 20, 4 << 20, 5000, 1_000_000),
             "[######------------------] 25 % of 4096 KiB, 5000 events, 5000/s, 3 s left"

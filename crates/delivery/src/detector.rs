@@ -22,7 +22,7 @@ use bytes::Bytes;
 use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
 use detect::{Engine, Input, RuleSet, SignalChange, Suppression};
 use event::record::write_signal;
-use event::signal::{ChangeKind, Signal, SignalSpec};
+use event::signal::{ChangeKind, Signal, Target};
 use event::term::RecordFields;
 use event::{Timestamp, View};
 use store::{ReadError, StoreError, Transaction};
@@ -103,8 +103,12 @@ pub trait Enricher: Send {
     /// Called once, before the first record is read.
     async fn start(&mut self);
 
-    /// Called before an opened or updated signal is written.
-    async fn enrich(&mut self, spec: &mut SignalSpec);
+    /// Called for each event that changed a signal, with the object of its request. A signal itself
+    /// names only the first objects.
+    fn note(&mut self, signal: &str, target: &Target);
+
+    /// Called before a signal is written.
+    async fn enrich(&mut self, signal: &mut Signal);
 }
 
 /// The published state of the detector.
@@ -317,6 +321,11 @@ impl Detector {
         let mut changes = Vec::new();
         self.engine.process(&input, &mut changes);
         if self.position > self.committed {
+            for change in &changes {
+                if let Some(target) = Target::of(&event) {
+                    self.parts.enricher.note(&change.signal.id, &target);
+                }
+            }
             self.take(changes);
         }
     }
@@ -376,9 +385,7 @@ impl Detector {
             let mut enriched = Vec::with_capacity(changes.len());
             for change in changes {
                 let mut signal = Arc::unwrap_or_clone(change.signal);
-                if change.kind != ChangeKind::Closed {
-                    self.parts.enricher.enrich(&mut signal.spec).await;
-                }
+                self.parts.enricher.enrich(&mut signal).await;
                 enriched.push((change.kind, signal));
             }
             self.commit(enriched, None).await?;

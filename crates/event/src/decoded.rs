@@ -162,7 +162,7 @@ impl Decoded {
     }
 
     /// Convert it for the journal and the detector. A missing level is derived from the bodies that
-    /// are present.
+    /// are present, and a missing stage timestamp is that of the request.
     pub(crate) fn into_event(self) -> Result<Event, WordError> {
         let unknown = |field, word: &str| WordError::Unknown { field, word: word.to_owned() };
         let level = match self.level.as_str() {
@@ -193,7 +193,11 @@ impl Decoded {
             request_object: self.request_object.0,
             response_object: self.response_object.0,
             request_received_timestamp: self.request_received_timestamp.0,
-            stage_timestamp: self.stage_timestamp.0,
+            // A time is needed, and this one is the nearest.
+            stage_timestamp: match self.stage_timestamp.0 {
+                Timestamp::UNSET => self.request_received_timestamp.0,
+                time => time,
+            },
             annotations: self.annotations.unwrap_or_default(),
         })
     }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Timestamp, UnknownWord};
+use crate::{Timestamp, UnknownWord, View};
 
 /// The severity of a signal, lowest first. The names are Sigma's levels.
 #[derive(
@@ -119,7 +119,7 @@ impl ChangeKind {
 }
 
 /// A signal without API metadata.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
     /// The name of the API object, and the identity for receivers of notifications. It is a
     /// function of the rule, the group-by values and the event that opened the signal, so that a
@@ -275,6 +275,20 @@ pub struct Target {
     /// The name; empty if the request was for a collection.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
+}
+
+impl Target {
+    /// The object of a request; `None` if it has none.
+    pub fn of(event: &View<'_>) -> Option<Self> {
+        let reference = event.object_ref()?;
+        Some(Self {
+            group: reference.api_group.to_string(),
+            resource: reference.resource.to_string(),
+            subresource: reference.subresource.to_string(),
+            namespace: reference.namespace.to_string(),
+            name: reference.name.to_string(),
+        })
+    }
 }
 
 /// The restore points that remain for an application.

@@ -109,7 +109,9 @@ pub fn read(line: &[u8]) -> Result<Event, ReadError> {
         let (kind, api_version) = (found.kind, found.api_version);
         return Err(ReadError::Kind { kind, api_version });
     }
-    found.into_event().map_err(ReadError::Word)
+    let mut event = found.into_event().map_err(ReadError::Word)?;
+    notes.annotate(&mut event);
+    Ok(event)
 }
 
 /// Deserialize null as the default value, as Go's decoder does.

@@ -6,7 +6,7 @@
 //! Deliberately absent: how rules are evaluated (crate `detect`) and how the journal is read (crate
 //! `delivery`).
 
-mod remaining;
+pub(crate) mod remaining;
 mod rules;
 
 use std::sync::Arc;

@@ -114,6 +114,7 @@ fn status_schema() -> Value {
                 words(&Severity::ALL.map(Severity::as_str), "The severity of its signals."),
             ),
             ("rules", texts("IDs of its rules, as in signals and suppressions.")),
+            ("names", texts("Names of its rules, to which correlations refer.")),
             ("evaluated", count("Number of events on which the rule was evaluated.")),
             ("matched", count("Number of events that matched.")),
             ("signals", count("Number of signals that the rule raised.")),
@@ -135,23 +136,32 @@ pub async fn load(registry: &Registry) -> Result<Vec<Document>, ApiError> {
 pub fn document(body: &[u8]) -> Option<Document> {
     let rule: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let is_enabled = fields::value(&rule, "spec.enabled") != Some(&Value::Bool(false));
-    is_enabled.then(|| {
-        Document::new(fields::text(&rule, "metadata.name"), fields::text(&rule, "spec.sigma"))
-    })
+    is_enabled.then(|| source(&rule))
 }
 
 /// Sets the status fields that are derived from the Sigma rules: title, severity and rule ids.
 fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
-    let document = Document::new("", fields::text(rule, "spec.sigma"));
-    let (set, _) = RuleSet::load_lenient(&[document], options);
-    let raising = || set.rules().iter().filter(|rule| rule.raises);
-    let Some(first) = raising().max_by_key(|rule| rule.severity).or(set.rules().first()) else {
+    let (set, _) = RuleSet::load_lenient(&[source(rule)], options);
+    // Of several rules with the highest severity, `max_by_key` returns the last one.
+    let raising = set.rules().iter().rev().filter(|rule| rule.raises);
+    let Some(first) = raising.max_by_key(|rule| rule.severity).or(set.rules().first()) else {
         return;
     };
     fields::set(rule, "status.title", first.title.as_str());
     fields::set(rule, "status.severity", first.severity.as_str());
     let ids: Vec<&str> = set.rules().iter().map(|rule: &Rule| rule.id.as_str()).collect();
     fields::set(rule, "status.rules", ids);
+    let names: Vec<&str> = set.rules().iter().filter_map(|rule| rule.name.as_deref()).collect();
+    if names.is_empty() {
+        fields::remove(rule, "status.names");
+    } else {
+        fields::set(rule, "status.names", names);
+    }
+}
+
+/// The document of an object. A rule without an id and a name has the object's name as its id.
+fn source(rule: &Map<String, Value>) -> Document {
+    Document::new(fields::text(rule, "metadata.name"), fields::text(rule, "spec.sigma"))
 }
 
 struct Rules {
@@ -182,8 +192,7 @@ impl Strategy for Rules {
         _old: Option<&Map<String, Value>>,
         _at: &WriteContext,
     ) -> Vec<FieldError> {
-        let document = Document::new("", fields::text(rule, "spec.sigma"));
-        match RuleSet::load(&[document], &self.options) {
+        match RuleSet::load(&[source(rule)], &self.options) {
             Ok(set) if set.rules().is_empty() => {
                 vec![FieldError::required("spec.sigma", "there is no rule in it")]
             }
@@ -260,18 +269,27 @@ fn mistake(error: &detect::RuleError) -> FieldError {
 }
 
 /// Refuses a rule whose id another object already has.
+/// Checks that no other object has a rule with the same id or name: the detector would skip it.
 fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Result<(), ApiError> {
     let name = fields::text(rule, "metadata.name");
+    let own = ids_and_names(rule);
     for other in others.iter().filter(|other| fields::text(other, "metadata.name") != name) {
-        let taken = rule_ids(rule).into_iter().find(|id| rule_ids(other).contains(id));
-        if let Some(id) = taken {
+        let theirs = ids_and_names(other);
+        if let Some(taken) = own.iter().find(|own| theirs.contains(own)) {
             let theirs = fields::text(other, "metadata.name");
-            let detail = format!("{KIND} {theirs:?} has a rule with this id already");
-            let error = FieldError::invalid("spec.sigma", &id.into(), &detail);
+            let detail = format!("{KIND} {theirs:?} has a rule with this id or name already");
+            let error = FieldError::invalid("spec.sigma", &(*taken).into(), &detail);
             return Err(ApiError::invalid(GROUP, KIND, name, &[error]));
         }
     }
     Ok(())
+}
+
+fn ids_and_names(rule: &Map<String, Value>) -> Vec<&str> {
+    let mut all = rule_ids(rule);
+    let names = fields::value(rule, "status.names").and_then(Value::as_array);
+    all.extend(names.into_iter().flatten().filter_map(Value::as_str));
+    all
 }
 
 /// The ids of the rules in an object.

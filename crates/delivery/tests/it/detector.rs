@@ -14,7 +14,7 @@ use delivery::{
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
 use event::record::signal_of;
-use event::signal::{ChangeKind, Remaining, Signal, SignalSpec, SignalState};
+use event::signal::{ChangeKind, Remaining, Signal, SignalState, Target};
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use prometheus_client::registry::Registry;
 use store::{ListOptions, Sqlite, Storage as _, Transaction};
@@ -66,8 +66,11 @@ struct Remains;
 impl Enricher for Remains {
     async fn start(&mut self) {}
 
-    async fn enrich(&mut self, spec: &mut SignalSpec) {
-        spec.remaining = vec![Remaining { application: "shop".to_owned(), ..Remaining::default() }];
+    fn note(&mut self, _signal: &str, _target: &Target) {}
+
+    async fn enrich(&mut self, signal: &mut Signal) {
+        signal.spec.remaining =
+            vec![Remaining { application: "shop".to_owned(), ..Remaining::default() }];
     }
 }
 

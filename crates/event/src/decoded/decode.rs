@@ -14,9 +14,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 
 use super::{Body, Decoded, Time};
+use crate::annotations::TRUNCATED;
 use crate::line::Encoding;
 use crate::scan::Halves;
-use crate::{Json, Timestamp};
+use crate::{Event, Json, Timestamp};
 
 /// The maximum number of distinct unknown field names; further ones are counted together.
 pub const NAMES_MAX: usize = 64;
@@ -34,6 +35,8 @@ pub struct Notes {
     unknown: BTreeMap<String, u64>,
     others: u64,
     replaced: u64,
+    /// The paths of bodies that are nested too deeply to be kept.
+    unreadable_bodies: Vec<String>,
 }
 
 impl Notes {
@@ -50,6 +53,14 @@ impl Notes {
     /// The number of texts with an unpaired surrogate or invalid UTF-8.
     pub fn replaced(&self) -> u64 {
         self.replaced
+    }
+
+    /// Annotates an event with the bodies that are not in it because they are nested too deeply.
+    pub(crate) fn annotate(&self, event: &mut Event) {
+        if !self.unreadable_bodies.is_empty() {
+            let text = format!("{}: nested too deeply", self.unreadable_bodies.join(", "));
+            event.annotations.insert(TRUNCATED.to_owned(), text);
+        }
     }
 
     pub(super) fn add_unknown(&mut self, path: &[&str], key: &str) {
@@ -306,8 +317,17 @@ impl<'de> Decode<'de> for Body {
             Halves::Replace => Json::parse(bytes),
         };
         let path = context.path.join(".");
-        let of_body = |error| D::Error::custom(format_args!("{path} cannot be kept: {error}"));
-        self.0 = Some(parsed.map_err(of_body)?);
+        self.0 = match (parsed, context.halves) {
+            (Ok(json), _) => Some(json),
+            // An event without a body that is nested too deeply is better than no event.
+            (Err(_), Halves::Replace) => {
+                context.notes.unreadable_bodies.push(path);
+                None
+            }
+            (Err(error), Halves::Keep) => {
+                return Err(D::Error::custom(format_args!("{path} cannot be kept: {error}")));
+            }
+        };
         Ok(())
     }
 }

@@ -33,5 +33,7 @@ pub fn read_with_cluster(line: &[u8]) -> Result<(Event, Option<String>), ReadErr
     let found = decode(&text, Encoding::Kasten, Halves::Replace, notes);
     let found = found.map_err(ReadError::Field)?;
     let cluster = found.cluster().map(str::to_owned);
-    Ok((found.into_event().map_err(ReadError::Word)?, cluster))
+    let mut event = found.into_event().map_err(ReadError::Word)?;
+    notes.annotate(&mut event);
+    Ok((event, cluster))
 }

@@ -225,6 +225,20 @@ fn what_kubernetes_refuses_is_refused_with_a_word() {
     check(deep.as_bytes(), "requestObject cannot be kept*nested too deeply");
 }
 
+/// Regression: one body that is nested too deeply made the whole event unreadable.
+#[test]
+fn an_event_is_read_without_a_body_that_is_nested_too_deeply() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let line = format!(
+        r#"{{{TYPE},"stage":"Panic","verb":"delete","requestObject":{deep},"responseObject":{{"a":1}}}}"#
+    );
+    let event = event::v1::read(line.as_bytes()).unwrap();
+    assert_eq!((event.verb.as_str(), &event.request_object), ("delete", &None));
+    assert!(event.response_object.is_some());
+    let text = &event.annotations[event::annotations::TRUNCATED];
+    assert_eq!(text, "requestObject: nested too deeply");
+}
+
 /// Regression test: these lines were rejected, although Kubernetes accepts them.
 #[test]
 fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted() {

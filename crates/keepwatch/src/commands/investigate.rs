@@ -69,7 +69,7 @@ fn from_inputs(args: &UserArgs) -> Result<(Timeline, bool)> {
     let mut timeline = Timeline::new(scope(args, None), origin);
     let mut progress = Progress::new();
     while let Some(next) = inputs.next() {
-        timeline.add(&next.event);
+        timeline.add(&next.event, &next.source);
         replay.process(&next).for_each(|change| timeline.add_signal(&change.signal));
         progress.tick(&inputs);
     }

@@ -3,7 +3,8 @@
 //! Watches the stored restore points and their contents and keeps, for each application, their names
 //! by age. An entry takes some 60 bytes, so the backups of a large cluster take a few megabytes. It
 //! also remembers which application a deleted object belonged to, because a delete request does not
-//! contain it. For deletions before the start it reads the store's history, as far as there is one.
+//! contain it. For deletions before the start it reads the store's history, as far as there is one,
+//! and the applications that the stored signal names already.
 //!
 //! Deliberately absent: whether a backup can still be restored. K10's data is not examined.
 
@@ -12,12 +13,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use delivery::Enricher;
-use event::signal::{Remaining, SignalSpec, Target};
+use event::signal::{Remaining, Signal, SignalState, Target};
 use futures::FutureExt as _;
 use kasten::Installation;
 use kasten::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use kasten::names::APP_NAMESPACE;
 use serde_json::{Map, Value};
+use siem::signal::SIGNALS;
 use store::{Change, ChangeKind, ListOptions, Object, ReadError, Storage, Watch};
 
 /// Objects per read at the start.
@@ -26,8 +28,13 @@ const PAGE_OBJECTS: usize = 256;
 const PAGE_BYTES: usize = 1 << 20;
 /// Deleted objects of each kind whose application is remembered.
 const DELETED_MAX: usize = 10_000;
-/// Most applications in one signal.
-const APPLICATIONS_MAX: usize = 20;
+/// Maximum number of applications in one signal; those with the fewest backups left come first.
+pub(crate) const APPLICATIONS_MAX: usize = 50;
+/// Maximum number of open signals whose applications are in memory; those of others are read from
+/// the stored signal again.
+const SIGNALS_MAX: usize = 1_000;
+/// Maximum number of objects of a signal that wait for its next update.
+const NOTED_MAX: usize = 10_000;
 
 /// Creation time and name of an object, in this order, so that the last one of a set is the newest.
 type Entry = (Box<str>, Box<str>);
@@ -37,6 +44,18 @@ pub(crate) struct RemainingBackups {
     storage: Arc<dyn Storage>,
     points: Tracker,
     contents: Tracker,
+    /// By the id of the signal.
+    affected: BTreeMap<String, Affected>,
+}
+
+/// What an open signal affects.
+#[derive(Default)]
+struct Affected {
+    /// Objects of events since the last update of the signal.
+    noted: BTreeSet<Target>,
+    applications: BTreeSet<String>,
+    /// Whether `applications` has those that the stored signal names.
+    has_stored: bool,
 }
 
 /// The objects of one kind, by application.
@@ -58,20 +77,32 @@ impl RemainingBackups {
             let id = installation.id(names);
             Tracker::new(id.group, id.plural)
         };
-        Self { storage, points: tracker(RESTORE_POINT), contents: tracker(RESTORE_POINT_CONTENT) }
+        let (points, contents) = (tracker(RESTORE_POINT), tracker(RESTORE_POINT_CONTENT));
+        Self { storage, points, contents, affected: BTreeMap::new() }
     }
 
-    /// What remains of the applications of `targets`, as of the newest committed change.
-    async fn remaining(&mut self, targets: &[Target]) -> Result<Vec<Remaining>, ReadError> {
+    /// What remains of the applications that a signal affects, as of the newest committed change.
+    async fn remaining(&mut self, signal: &Signal) -> Result<Vec<Remaining>, ReadError> {
         self.follow().await?;
-        let applications: BTreeSet<&str> = targets
-            .iter()
-            .filter_map(|target| {
-                self.points.application_of(target).or_else(|| self.contents.application_of(target))
-            })
-            .take(APPLICATIONS_MAX)
-            .collect();
-        Ok(applications.into_iter().map(|name| self.of_application(name)).collect())
+        let mut affected = self.affected.remove(&signal.id).unwrap_or_default();
+        if !affected.has_stored {
+            affected.applications.extend(stored_applications(&*self.storage, &signal.id).await?);
+            affected.has_stored = true;
+        }
+        let noted = std::mem::take(&mut affected.noted);
+        let found = signal.spec.targets.items.iter().chain(&noted).filter_map(|target| {
+            self.points.application_of(target).or_else(|| self.contents.application_of(target))
+        });
+        affected.applications.extend(found.map(str::to_owned));
+        let mut remaining: Vec<Remaining> =
+            affected.applications.iter().map(|name| self.of_application(name)).collect();
+        remaining.sort_by_key(|one| (one.restore_point_contents, one.restore_points));
+        remaining.truncate(APPLICATIONS_MAX);
+        remaining.sort_by(|one, other| one.application.cmp(&other.application));
+        if signal.state != SignalState::Closed && self.affected.len() < SIGNALS_MAX {
+            self.affected.insert(signal.id.clone(), affected);
+        }
+        Ok(remaining)
     }
 
     async fn follow(&mut self) -> Result<(), ReadError> {
@@ -101,9 +132,19 @@ impl Enricher for RemainingBackups {
         }
     }
 
-    async fn enrich(&mut self, spec: &mut SignalSpec) {
-        match self.remaining(&spec.targets.items).await {
-            Ok(remaining) => spec.remaining = remaining,
+    fn note(&mut self, signal: &str, target: &Target) {
+        if !self.affected.contains_key(signal) && self.affected.len() >= SIGNALS_MAX {
+            return;
+        }
+        let affected = self.affected.entry(signal.to_owned()).or_default();
+        if affected.noted.len() < NOTED_MAX {
+            affected.noted.insert(target.clone());
+        }
+    }
+
+    async fn enrich(&mut self, signal: &mut Signal) {
+        match self.remaining(signal).await {
+            Ok(remaining) => signal.spec.remaining = remaining,
             Err(error) => tracing::warn!(%error, "the backups that remain cannot be counted"),
         }
     }
@@ -222,6 +263,19 @@ impl Tracker {
     }
 }
 
+/// The applications that the stored signal names.
+async fn stored_applications(
+    storage: &dyn Storage,
+    signal: &str,
+) -> Result<Vec<String>, ReadError> {
+    let key = format!("{}/{}/{signal}", SIGNALS.group, SIGNALS.plural);
+    let Some(object) = storage.get(&key).await? else { return Ok(Vec::new()) };
+    let body: Value = serde_json::from_slice(&object.body).unwrap_or_default();
+    let remaining = body.pointer("/spec/remaining").and_then(Value::as_array);
+    let names = remaining.into_iter().flatten().filter_map(|one| one.get("application")?.as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
 /// The application of a stored object, and its time and name.
 fn entry(object: &Object) -> Option<(Box<str>, Entry)> {
     let body: Map<String, Value> = serde_json::from_slice(&object.body).ok()?;
@@ -241,45 +295,95 @@ fn entry(object: &Object) -> Option<(Box<str>, Entry)> {
 mod tests {
     use super::*;
 
-    const CONTENT: &str = "apps.kio.kasten.io/restorepointcontents/rpc-1";
-
-    fn content() -> bytes::Bytes {
+    fn content(name: &str, application: &str) -> bytes::Bytes {
         let body = serde_json::json!({"metadata": {
-            "name": "rpc-1",
+            "name": name,
             "creationTimestamp": "2026-11-23T09:30:00Z",
-            "labels": {(APP_NAMESPACE): "shop"},
+            "labels": {(APP_NAMESPACE): application},
         }});
         serde_json::to_vec(&body).unwrap().into()
+    }
+
+    fn target(name: &str) -> Target {
+        Target {
+            group: "apps.kio.kasten.io".to_owned(),
+            resource: "restorepointcontents".to_owned(),
+            name: name.to_owned(),
+            ..Target::default()
+        }
+    }
+
+    /// Opens a store in which the content `rpc-NAME` of each application was created and deleted.
+    async fn store(folder: &std::path::Path, applications: &[&str]) -> store::Sqlite {
+        let (path, settings) = (folder.join("store.db"), store::Settings::default());
+        let store = store::Sqlite::open(&path, settings, crate::clock::for_store()).unwrap();
+        for application in applications {
+            let (name, application) = (format!("rpc-{application}"), (*application).to_owned());
+            let written = store::write(&store, move |transaction| {
+                let key = format!("apps.kio.kasten.io/restorepointcontents/{name}");
+                let body = content(&name, &application);
+                let revision = transaction.next_revision();
+                transaction.put(&key, revision, body.clone());
+                let revision = transaction.next_revision();
+                transaction.delete(&key, revision, body);
+            });
+            written.await.unwrap();
+        }
+        store
+    }
+
+    async fn applications(backups: &mut RemainingBackups, signal: &mut Signal) -> Vec<String> {
+        backups.enrich(signal).await;
+        signal.spec.remaining.iter().map(|one| one.application.clone()).collect()
     }
 
     #[tokio::test]
     async fn the_application_of_what_was_deleted_before_the_start_is_known() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.db");
-        let settings = store::Settings::default();
-        let store = store::Sqlite::open(&path, settings, crate::clock::for_store()).unwrap();
-        for step in ["put", "delete"] {
-            let written = store::write(&store, move |transaction| {
-                let revision = transaction.next_revision();
-                match step {
-                    "put" => transaction.put(CONTENT, revision, content()),
-                    _ => transaction.delete(CONTENT, revision, content()),
-                }
-            });
-            written.await.unwrap();
-        }
+        let store = store(folder.path(), &["shop"]).await;
         let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
         backups.start().await;
-        let target = Target {
-            group: "apps.kio.kasten.io".to_owned(),
-            resource: "restorepointcontents".to_owned(),
-            name: "rpc-1".to_owned(),
-            ..Target::default()
-        };
-        let mut spec = SignalSpec::default();
-        spec.targets.items.push(target);
-        backups.enrich(&mut spec).await;
+        let mut signal = Signal::default();
+        signal.spec.targets.items.push(target("rpc-shop"));
+        backups.enrich(&mut signal).await;
         let nothing = Remaining { application: "shop".to_owned(), ..Remaining::default() };
-        assert_eq!(spec.remaining, [nothing]);
+        assert_eq!(signal.spec.remaining, [nothing]);
+    }
+
+    /// Regression: the applications of the first objects only, which the signal names, were counted.
+    #[tokio::test]
+    async fn applications_of_objects_that_the_signal_does_not_name_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path(), &["aaa", "zzz"]).await;
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        backups.start().await;
+        let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
+        signal.spec.targets.items.push(target("rpc-aaa"));
+        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa"]);
+        backups.note("s-1", &target("rpc-zzz"));
+        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa", "zzz"]);
+        let mut other = Signal { id: "s-2".to_owned(), ..Signal::default() };
+        assert_eq!(applications(&mut backups, &mut other).await, Vec::<String>::new());
+        signal.state = SignalState::Closed;
+        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa", "zzz"]);
+    }
+
+    /// Regression: after a restart, an update removed the applications from an open signal.
+    #[tokio::test]
+    async fn applications_of_the_stored_signal_are_kept_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path(), &["shop"]).await;
+        let written = store::write(&store, |transaction| {
+            let body = serde_json::json!({"spec": {"remaining": [{"application": "crm"}]}});
+            let revision = transaction.next_revision();
+            let body = serde_json::to_vec(&body).unwrap();
+            transaction.put("siem.keepwatch.io/signals/s-1", revision, body.into());
+        });
+        written.await.unwrap();
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        backups.start().await;
+        let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
+        signal.spec.targets.items.push(target("rpc-shop"));
+        assert_eq!(applications(&mut backups, &mut signal).await, ["crm", "shop"]);
     }
 }

@@ -234,7 +234,12 @@ impl Reader {
                     let cluster = cluster.map(|name| known(&mut self.cluster, &name));
                     return Some((*event, cluster));
                 }
-                Record::List(events) => self.batch.extend(events),
+                Record::List(events, others) => {
+                    self.batch.extend(events);
+                    for why in others {
+                        tally.pass_over(part, lines.number(), &why);
+                    }
+                }
                 Record::Signal => tally.signals += 1,
                 Record::Other(why) => {
                     let number = lines.number();

@@ -13,8 +13,9 @@ const REASON_BYTES_MAX: usize = 160;
 pub(super) enum Record {
     /// An event, and the name of its cluster if the line has one.
     Event(Box<Event>, Option<String>),
-    /// Several events, as webhooks receive them and the API lists them.
-    List(Vec<Event>),
+    /// Several events, as webhooks receive them and the API lists them, and why other items are not
+    /// events.
+    List(Vec<Event>, Vec<String>),
     /// A signal of Keepwatch: a result of detection, not its input.
     Signal,
     /// None of these, and why.
@@ -58,13 +59,19 @@ fn other(line: &[u8], reason: &str) -> Record {
         ("Signal", _) => Record::Signal,
         ("", _) if object.signal.is_some() => Record::Signal,
         ("EventList", "audit.k8s.io/v1") => {
-            let events = object.items.iter().map(|item| item_of_list(item.get().as_bytes()));
-            match events.collect::<anyhow::Result<Vec<Event>>>() {
-                Ok(events) => Record::List(events),
-                Err(error) => Record::Other(shortened(&format!("{error:#}"))),
+            let (mut events, mut others) = (Vec::new(), Vec::new());
+            for (at, item) in object.items.iter().enumerate() {
+                match item_of_list(item.get().as_bytes()) {
+                    Ok(event) => events.push(event),
+                    Err(error) => others.push(shortened(&format!("items[{at}]: {error:#}"))),
+                }
             }
+            Record::List(events, others)
         }
-        ("", _) => Record::Other(shortened(reason)),
+        ("", _) | ("Event", "audit.k8s.io/v1") => Record::Other(shortened(reason)),
+        ("Event" | "EventList", version) if version.starts_with("audit.k8s.io/") => Record::Other(
+            shortened(&format!("{version} is not supported: audit.k8s.io/v1 is needed")),
+        ),
         (kind, _) => Record::Other(shortened(&format!("it is a {kind}, not an audit event"))),
     }
 }
@@ -106,7 +113,7 @@ mod tests {
             Record::Event(event, cluster) => {
                 format!("{} {} {cluster:?}", event.user.username, event.verb)
             }
-            Record::List(events) => format!("{} events", events.len()),
+            Record::List(events, others) => format!("{} events {others:?}", events.len()),
             Record::Signal => "signal".to_owned(),
             Record::Other(reason) => reason,
         };
@@ -121,6 +128,11 @@ mod tests {
         let list =
             format!(r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{V1},{V1}]}}"#);
         check(&list, "2 events");
+        let list = list.replace(r#"items":["#, r#"items":[{"level":"Odd","stage":"Panic"},"#);
+        check(&list, r#"2 events ["items[0]: "#);
+        let odd = V1.replace(r#""verb":"get""#, r#""verb":1"#);
+        check(&odd, "not an audit.k8s.io/v1 event");
+        check(&V1.replace("io/v1", "io/v1beta1"), "audit.k8s.io/v1 is needed");
         check(r#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","spec":{}}"#, "signal");
         check(r#"{"message":"Keepwatch signal opened","signal":{"kind":"Signal"}}"#, "signal");
         check(r#"{"apiVersion":"v1","kind":"Pod"}"#, "it is a Pod, not an audit event");

@@ -59,6 +59,31 @@ fn everything_an_identity_did_is_counted_by_kind() {
     assert!(firsts.contains(&"act get passkeys".into()), "{firsts:?}");
 }
 
+/// Regression: requests on different objects with the audit ID of an earlier one were dropped; a client
+/// can choose the ID.
+#[test]
+fn requests_that_repeat_an_audit_id_are_counted_if_they_differ() {
+    let with_id = |text: String| {
+        let mut event: Value = serde_json::from_str(&text).unwrap();
+        event["auditID"] = "chosen".into();
+        event.to_string() + "\n"
+    };
+    let delete =
+        |second, name: &str| with_id(line(second, "mallory", "delete", "restorepoints", name));
+    let lines = [delete(1, "rp-1"), delete(2, "rp-2"), delete(2, "rp-2"), delete(9, "rp-2")];
+    assert_eq!(document("mallory", &[], &lines.concat())["count"], 3);
+}
+
+/// Regression: every 4xx was called refused, such as 404 for an object that is deleted already.
+#[test]
+fn only_unauthorized_and_forbidden_requests_are_refused() {
+    let codes: [u16; 6] = [401, 403, 404, 409, 422, 500];
+    let lines = codes
+        .map(|code| with_code(u32::from(code), "mallory", "get", "passkeys", "key", code) + "\n");
+    let found = document("mallory", &[], &lines.concat());
+    assert_eq!((&found["refused"], &found["failed"]), (&2.into(), &4.into()), "{found}");
+}
+
 #[test]
 fn values_seen_before_the_time_range_are_not_new() {
     let time = ["--since", "2026-11-23T09:00:00Z", "--until", "2026-11-23T10:00:05Z"];

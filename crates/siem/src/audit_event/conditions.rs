@@ -113,6 +113,10 @@ impl Conditions {
         for term in terms {
             let FieldTerm { path, value, is_equal } = term;
             if let Some(field) = EventField::of(path) {
+                if field == EventField::Code && !value.is_empty() && value.parse::<u16>().is_err() {
+                    let message = format!("code={value:?} is not a status code: use a number");
+                    return Err(ApiError::bad_request(message));
+                }
                 let value = value.clone();
                 conditions.fields.push(Condition { field, value, is_equal: *is_equal });
                 continue;

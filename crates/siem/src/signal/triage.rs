@@ -65,7 +65,11 @@ impl Strategy for Triage {
         if fields::text(&triage, "state").is_empty() {
             triage.insert("state".to_owned(), OPEN.into());
         }
-        if fields::text(&triage, "state") != ARCHIVED {
+        // A patch that only opens the signal again leaves its old reason in the object.
+        let reason = fields::text(&triage, "reason");
+        if fields::text(&triage, "state") != ARCHIVED
+            && reason == fields::text(old, "status.triage.reason")
+        {
             triage.shift_remove("reason");
         }
         let is_same = ["state", "reason", "note"].iter().all(|key| {
@@ -89,6 +93,11 @@ impl Strategy for Triage {
         if is_archived && fields::text(signal, "status.triage.reason").is_empty() {
             let detail = format!("an archived signal needs one of: {}", REASONS.join(", "));
             return vec![FieldError::required("status.triage.reason", &detail)];
+        }
+        if !is_archived && !fields::text(signal, "status.triage.reason").is_empty() {
+            let detail =
+                "only an archived signal has a reason: set the state to archived, or use note";
+            return vec![FieldError::forbidden("status.triage.reason", detail)];
         }
         Vec::new()
     }

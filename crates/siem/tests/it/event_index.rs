@@ -221,6 +221,8 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
     let event = EVENTS[index_of(seq)].clone();
     let object = event.object_ref.clone().unwrap_or_default();
     let other = match chance {
+        // The value must be a number for `code`.
+        0..20 if field == "code" => "599",
         0..20 => "nothing-has-this",
         20..30 => "",
         _ => "-",

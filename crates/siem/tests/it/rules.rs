@@ -79,8 +79,33 @@ async fn an_identity_belongs_to_one_object() {
     let server = open();
     server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     let twin = server.said(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
-    expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" has a rule with this id already"#]]
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" has a rule with this id or name already"#]]
         .assert_eq(&twin);
+}
+
+/// Regression: an object whose rule has the name of another rule was accepted and never evaluated.
+#[tokio::test]
+async fn a_name_belongs_to_one_object() {
+    let server = open();
+    let named = |id: &str| format!("name: same_name\n{}", sigma(id, "delete"));
+    assert_eq!(server.ask(&format!("POST {RULES}"), &rule("one", &named(FIRST))).await.0, 201);
+    let twin = server.said(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "two" is invalid: spec.sigma: Invalid value: "same_name": DetectionRule "one" has a rule with this id or name already"#]]
+        .assert_eq(&twin);
+}
+
+/// Regression: all rules without an id had the id "", so that only one could exist.
+#[tokio::test]
+async fn a_rule_without_an_id_has_the_name_of_its_object() {
+    let server = open();
+    let without_id: String = sigma(FIRST, "delete")
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("id:"))
+        .collect();
+    for name in ["one", "two"] {
+        let (code, made) = server.ask(&format!("POST {RULES}"), &rule(name, &without_id)).await;
+        assert_eq!((code, &made["status"]["rules"]), (201, &json!([name])));
+    }
 }
 
 #[tokio::test]

@@ -83,6 +83,7 @@ fn tiles(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         ("alarm", of(Class::Destructive), "destructive"),
         ("security", of(Class::Security), "security-relevant"),
         ("", timeline.refused, "refused"),
+        ("", timeline.failed, "failed"),
         ("", timeline.namespaces.keys().filter(|it| !it.is_empty()).count() as u64, "namespaces"),
         ("", timeline.addresses.0.len() as u64, "addresses"),
         ("", sessions, if sessions == 1 { "session" } else { "sessions" }),

@@ -125,7 +125,7 @@ fn badges(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
     let mut badges = Vec::new();
     if act.is_refused() {
         badges.push(("refused", format!("refused {}", act.code)));
-    } else if act.code >= 500 {
+    } else if act.is_failed() {
         badges.push(("failed", format!("failed {}", act.code)));
     }
     if let Some((word, user)) = run.acting() {

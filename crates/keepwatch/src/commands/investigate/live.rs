@@ -102,7 +102,7 @@ async fn events(
     loop {
         let page = list(client, "auditevents", selector, &token).await?;
         for item in items(&page) {
-            timeline.add(&event(item)?);
+            timeline.add(&event(item)?, "");
             count += 1;
         }
         token = continuation(&page);

@@ -42,7 +42,8 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         .filter(|(_, count)| *count > 0)
         .map(|(class, count)| format!("{count} {}", class.as_str()))
         .collect();
-    writeln!(to, "  {}; {} refused", classes.join(", "), timeline.refused)?;
+    let (refused, failed) = (timeline.refused, timeline.failed);
+    writeln!(to, "  {}; {refused} refused, {failed} failed", classes.join(", "))?;
     writeln!(to, "  from {}", timeline.origin)?;
     signals(timeline, to)?;
     acts(timeline, to)?;

@@ -2,11 +2,11 @@
 //!
 //! Events may come in any order and more than once. Deliberately absent: rendering.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
-use event::{Event, Signal, Stage, Timestamp};
+use event::{Event, ObjectReference, Signal, Stage, Timestamp};
 
 use super::classify::{Class, class_of};
 use super::density::Density;
@@ -23,6 +23,8 @@ const KNOWN_MAX: usize = 10_000;
 pub(crate) const SIGNALS_MAX: usize = 500;
 /// Events whose repetitions are detected.
 const SEEN_MAX: usize = 65_536;
+/// Two servers that record the same request stamp it within this time. Microseconds.
+const SAME_REQUEST_TIME_MAX: i64 = 5_000_000;
 
 /// The user and the time range.
 #[derive(Clone, Debug, Default)]
@@ -119,9 +121,14 @@ struct Acts {
 }
 
 impl Act {
-    /// Whether the response was an error.
+    /// Whether the user was not allowed to send the request.
     pub(crate) fn is_refused(&self) -> bool {
-        (400..500).contains(&self.code)
+        matches!(self.code, 401 | 403)
+    }
+
+    /// Whether the response was another error.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.code >= 400 && !self.is_refused()
     }
 }
 
@@ -130,8 +137,8 @@ impl Timeline {
         Self { scope, origin, ..Self::default() }
     }
 
-    /// Adds an event of any user.
-    pub(crate) fn add(&mut self, event: &Event) {
+    /// Adds an event of any user. `source` names the stream of events that it is from.
+    pub(crate) fn add(&mut self, event: &Event, source: &str) {
         if !matches!(event.stage, Stage::ResponseComplete | Stage::Panic) {
             return;
         }
@@ -157,7 +164,7 @@ impl Timeline {
                     self.before.insert((kind, value));
                 }
             }
-        } else if self.seen.is_new(&event.audit_id) {
+        } else if self.seen.is_new(event, source) {
             self.add_act(act(event, acting), event);
         }
     }
@@ -170,7 +177,9 @@ impl Timeline {
             actor.username == *name || actor.impersonated_by == *name || actor.users.contains(name);
         let is_within = self.scope.since.is_none_or(|since| signal.spec.last_seen >= since)
             && self.scope.until.is_none_or(|until| signal.spec.first_seen <= until);
-        if !(is_behind && is_within) {
+        // A later state can have more users than its list names.
+        let is_known = self.signals.iter().any(|known| known.id == signal.id);
+        if !(is_behind || is_known) || !is_within {
             return;
         }
         if let Some(known) = self.signals.iter_mut().find(|known| known.id == signal.id) {
@@ -222,7 +231,7 @@ impl Timeline {
     fn add_act(&mut self, act: Act, event: &Event) {
         self.count += 1;
         self.refused += u64::from(act.is_refused());
-        self.failed += u64::from(act.code >= 500);
+        self.failed += u64::from(act.is_failed());
         bump(&mut self.by_class, act.class);
         self.density.add(act.time, act.class, act.is_refused());
         self.sessions.add(act.time);
@@ -324,30 +333,60 @@ impl Trait {
     }
 }
 
-/// The requests whose repetitions are detected, by a hash of their audit IDs.
+/// The requests whose repetitions are detected, by a hash of audit ID, verb and object: a client can
+/// choose the audit ID.
 #[derive(Default)]
 struct Repetitions {
-    known: HashSet<u64>,
+    /// Source and time of each recorded event of the request.
+    known: HashMap<u64, Vec<(u64, Timestamp)>>,
     order: VecDeque<u64>,
 }
 
 impl Repetitions {
-    fn is_new(&mut self, audit_id: &str) -> bool {
-        if audit_id.is_empty() {
+    /// Whether the event is not the repetition of another. Events of one source are equal if their
+    /// times are; two sources of the same request differ a little.
+    fn is_new(&mut self, event: &Event, source: &str) -> bool {
+        if event.audit_id.is_empty() {
             return true;
         }
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(audit_id);
-        if !self.known.insert(hash) {
+        let (request, source) = (hash(&(&event.audit_id, &event.verb, named(event))), hash(source));
+        let time = event.stage_timestamp;
+        let others = self.known.entry(request).or_default();
+        let is_known = others.iter().any(|(other, at)| {
+            let apart = at.as_micros().abs_diff(time.as_micros());
+            if *other == source {
+                apart == 0
+            } else {
+                apart <= SAME_REQUEST_TIME_MAX.unsigned_abs()
+            }
+        });
+        if is_known {
             return false;
         }
-        if self.order.len() == SEEN_MAX
+        others.push((source, time));
+        self.order.push_back(request);
+        if self.order.len() > SEEN_MAX
             && let Some(oldest) = self.order.pop_front()
+            && let Some(times) = self.known.get_mut(&oldest)
         {
-            self.known.remove(&oldest);
+            times.remove(0);
+            if times.is_empty() {
+                self.known.remove(&oldest);
+            }
         }
-        self.order.push_back(hash);
         true
     }
+}
+
+fn hash(value: impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+/// The object of a request, or its path.
+fn named(event: &Event) -> (String, &str, &str) {
+    let reference = event.object_ref.as_ref();
+    let of = |field: fn(&ObjectReference) -> &String| reference.map_or("", |it| field(it).as_str());
+    (resource_of(event), of(|it| &it.namespace), of(|it| &it.name))
 }
 
 fn bump(counts: &mut [u64; Class::ALL.len()], class: Class) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::app;
+use crate::detection::remaining::APPLICATIONS_MAX;
 use crate::standalone::{core_events, secrets};
 
 const HEAD: &str = "# Limits\n\n\
@@ -214,6 +215,7 @@ fn rules() -> Vec<Row> {
         ("Events in a signal", engine::EVIDENCE_EVENTS_MAX.to_string()),
         ("Size of the events in a signal", bytes(engine::EVIDENCE_LEN_MAX)),
         ("Objects that a signal names", engine::TARGETS_MAX.to_string()),
+        ("Applications that a signal names", APPLICATIONS_MAX.to_string()),
         ("Objects that a signal counts exactly", engine::TARGETS_COUNTED_MAX.to_string()),
         ("Time between two writes of an open signal", time(delivery::UPDATE_PERIOD)),
     ]

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn every_aggregated_group_follows_the_domain_and_the_custom_resources_stay() {
+    fn every_aggregated_group_uses_the_domain_and_the_custom_resources_do_not() {
         // A domain that starts like a group or ends like the default domain is replaced only once.
         for domain in ["kio.team.backup", "apps.kio.kasten.io"] {
             for which in Builtin::ALL {

@@ -307,7 +307,7 @@ mod tests {
 
     /// The hash was made of `Debug` text, so that an upgrade could change it.
     #[test]
-    fn the_hash_depends_on_what_is_asked_for_and_not_on_its_spelling() {
+    fn the_hash_depends_on_the_spec_and_not_on_its_formatting() {
         let known = hash(None, r#"{"type":"Location","locationSpec":{"type":"FileStore"}}"#);
         assert_eq!(
             known,

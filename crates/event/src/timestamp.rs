@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_and_fine_fractions_are_read() {
+    fn offsets_and_fine_fractions_are_parsed() {
         let expected = Timestamp::parse("2026-02-28T23:30:00.123456Z").unwrap();
         assert_eq!(Timestamp::parse("2026-03-01T01:00:00.123456789+01:30"), Ok(expected));
     }

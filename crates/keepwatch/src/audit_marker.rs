@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_marker_is_broken_wherever_a_filter_for_audit_lines_would_find_it() {
+    fn the_marker_is_escaped_wherever_a_filter_for_audit_lines_would_match() {
         for (text, expected) in [
             ("", ""),
             ("k10event", "k10-event"),

@@ -389,7 +389,7 @@ mod tests {
 
     /// A journal that ended before a reader's cursor silenced what came after it, with all well.
     #[tokio::test]
-    async fn a_hole_is_recorded_once_and_the_server_is_not_ready_until_it_is_acknowledged() {
+    async fn a_gap_is_recorded_once_and_the_server_is_not_ready_until_it_is_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
@@ -418,7 +418,7 @@ mod tests {
 
     /// Damage that no reader came to was never found.
     #[tokio::test]
-    async fn a_damaged_record_that_no_reader_comes_to_is_found() {
+    async fn a_damaged_record_that_no_reader_reaches_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn holes_that_overlap_are_told_once() {
+    async fn overlapping_gaps_are_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::store_file::STORE_FILE);
         fs::write(List::beside(&path).0, "2 5 recorded\n4 8 acknowledged\n20 30 recorded\n")

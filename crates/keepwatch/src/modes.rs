@@ -119,7 +119,7 @@ mod tests {
 
     /// A folder of mode 0777 with keys of mode 0666 was accepted without a word.
     #[test]
-    fn loose_modes_of_folder_store_and_keys_are_mended() {
+    fn too_permissive_modes_of_folder_store_and_keys_are_corrected() {
         let place = tempfile::tempdir().unwrap();
         let home = place.path().join("home");
         fs::create_dir_all(home.join("pki")).unwrap();

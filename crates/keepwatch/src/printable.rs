@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_of_a_client_controls_the_terminal_or_becomes_markup() {
+    fn text_from_clients_cannot_control_the_terminal_or_become_markup() {
         assert_eq!(plain("alice\u{1b}[2J"), "alice\\u{1b}[2J");
         assert_eq!(plain("\u{202e}ecila"), "\\u{202e}ecila");
         assert_eq!(plain("Zoë 金"), "Zoë 金");

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_is_plain_names_between_single_slashes() {
+    fn a_prefix_consists_of_plain_names_between_single_slashes() {
         check("k10audit/", Ok("k10audit/"));
         check("a.b/c_d-e", Ok("a.b/c_d-e/"));
         check("", Ok(""));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_names_stream_hour_range_and_content() {
+    fn a_key_contains_stream_hour_range_and_hash() {
         let stream = Stream::new("prod eu/1", "auditconfig/kasten-io/k10");
         let range = ObjectRange {
             epoch: 7,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_leaves_its_folder_or_misleads_the_forwarder() {
+    fn no_name_escapes_its_folder_or_misleads_the_forwarder() {
         for name in [
             "..",
             "../..",

@@ -240,7 +240,7 @@ mod tests {
 
     /// A pod that could write into a claim chose where events were written.
     #[tokio::test]
-    async fn no_link_in_a_volume_leads_a_write_or_a_read_out_of_it() {
+    async fn reads_and_writes_in_a_volume_follow_no_links() {
         let place = tempfile::tempdir().unwrap();
         let (volume, outside) = (place.path().join("claim"), place.path().join("outside"));
         std::fs::create_dir_all(volume.join("inner")).unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_object_is_written_once_and_read_back() {
+    async fn an_object_is_written_once_and_can_be_read() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path(), Path::new("a/b"));
         folder.make().unwrap();

@@ -17,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_byte_has_two_lower_case_digits() {
+    fn each_byte_is_two_lower_case_digits() {
         assert_eq!(hex(&[0, 0x0f, 0xa0, 0xff]), "000fa0ff");
         assert_eq!(hex(&[]), "");
     }

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_shed_step_by_step_and_no_further_than_needed() {
+    fn a_line_is_truncated_step_by_step_and_no_further_than_needed() {
         let long = "x".repeat(30_000);
         check(&event("a", "b", "/"), None);
         check(&event("a", &long, "/"), Some("responseObject"));
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_for_what_python_makes_of_it() {
+    fn the_length_of_a_line_is_counted_as_by_python() {
         // Each pair: a line, and the length of `json.dumps(json.dumps(json.loads(line)))` less quotes.
         for (line, expected) in [
             (r#"{"a":"b","c":1}"#, 24),

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_asks_for_more_than_the_policy() {
+    fn a_kind_may_require_a_higher_level_than_the_policy() {
         let decided = |level, omitted: &[Stage]| {
             let mut omit_stages = Stages::default();
             for stage in omitted {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_audit_id_is_believed_from_the_front_proxy_only_and_within_bounds() {
+    fn an_audit_id_is_accepted_only_from_the_front_proxy_and_within_bounds() {
         let check = |id: &str, is_front_proxy: bool, expected: &str| {
             let mut headers = HeaderMap::new();
             if !id.is_empty() {

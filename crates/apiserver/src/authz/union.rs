@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_opinion_decides_and_errors_close() {
+    async fn the_first_decision_wins_and_errors_deny() {
         let yes = || Ok(Decision::Allow("a".to_owned()));
         let no = || Ok(Decision::Deny("d".to_owned()));
         let none = |why: &str| Ok(Decision::NoOpinion(why.to_owned()));

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unspecified_address_means_both_families_and_another_one_itself() {
+    async fn an_unspecified_address_binds_both_families() {
         let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
         let six = has_ipv6.then_some("::1");
         check("0.0.0.0", "127.0.0.1", Some("127.0.0.1")).await;
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_missing_family_leads_to_ipv4_alone() {
+    fn only_a_missing_family_falls_back_to_ipv4() {
         for (number, expected) in [(97, true), (93, true), (99, true), (98, false), (13, false)] {
             assert_eq!(has_no_ipv6(&io::Error::from_raw_os_error(number)), expected, "{number}");
         }

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_lets_the_others_go_first() {
+    async fn a_flush_yields_to_other_writers() {
         let (near, mut far) = tokio::io::duplex(1 << 10);
         let mut stream = CoalescingWriter::new(near);
         stream.write_all(b"one").await.unwrap();

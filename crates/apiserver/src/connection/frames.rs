@@ -380,7 +380,7 @@ mod tests {
     /// Regression test: parsing restarted at the beginning of the block for each piece, so a client
     /// that sent it byte by byte made the server parse millions of frames.
     #[test]
-    fn a_block_that_comes_in_pieces_is_looked_through_once() {
+    fn a_split_header_block_is_scanned_once() {
         const FRAMES: usize = 4000;
         let bytes = HEADER_LEN * FRAMES + FRAMES;
         assert_eq!(check(FRAMES, bytes), FRAMES - 1);

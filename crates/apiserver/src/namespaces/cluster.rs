@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_goes_is_terminating() {
+    fn a_deleted_namespace_is_terminating() {
         check(json!({"metadata": {"name": "a"}}), NamespaceState::Active);
         check(
             json!({"metadata": {"name": "a"}, "status": {"phase": "Active"}}),

@@ -244,7 +244,7 @@ mod tests {
 
     /// Regression: forty lists that were never read took forty times their memory.
     #[tokio::test]
-    async fn equal_lists_are_in_memory_once_and_others_are_refused_beyond_the_bound() {
+    async fn equal_lists_share_memory_and_others_are_rejected_beyond_the_limit() {
         let answers = Answers::default();
         let len = 20 << 20;
         let ask = async |path: &str, revision: u64| {

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_back() {
+    fn a_token_survives_a_round_trip() {
         for place in [
             ContinueToken { revision: Some(7), after: "shop/rp-1".to_owned() },
             ContinueToken { revision: None, after: "rp-1".to_owned() },
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_not_ours_is_refused() {
+    fn a_foreign_token_is_rejected() {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
         for bad in [
             "%%%".to_owned(),

@@ -179,7 +179,7 @@ mod tests {
 
     /// Regression: the response to a body with many unknown fields had 16 KB of headers.
     #[test]
-    fn warnings_are_cut_and_left_out_as_upstream_does() {
+    fn warnings_are_truncated_and_omitted_as_upstream() {
         let many = |count: usize, len: usize| -> Vec<String> {
             (0..count).map(|at| format!("{at:03}{}", "\u{fc}".repeat(len - 3))).collect()
         };

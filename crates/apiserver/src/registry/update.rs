@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patched_object_is_quoted_in_part_and_a_secret_one_not_at_all() {
+    fn a_patch_error_quotes_part_of_an_object_but_never_of_a_secret() {
         let quote = |plural: &str, value: &Value| {
             let found = kinds::all().into_iter().find(|kind| kind.plural == plural);
             quoted(&ServedResource::new(found.unwrap()), value)

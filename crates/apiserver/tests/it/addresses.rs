@@ -36,7 +36,7 @@ async fn check(on: &str, to: &str, expected: &str) {
 /// Regression: the server listened on IPv4 only, but upstream's servers listen on both for the same
 /// flag.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_on_all_addresses_is_reached_by_both_families_and_records_plain_addresses() {
+async fn a_server_on_all_addresses_accepts_both_families_and_records_plain_addresses() {
     for on in ["0.0.0.0", "::"] {
         check(on, "127.0.0.1", "127.0.0.1").await;
         if has_ipv6() {
@@ -46,7 +46,7 @@ async fn a_server_on_all_addresses_is_reached_by_both_families_and_records_plain
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kube_apiserver_is_reached_by_the_url_of_an_ipv6_address() {
+async fn kube_apiserver_can_have_an_ipv6_url() {
     if !has_ipv6() {
         return;
     }

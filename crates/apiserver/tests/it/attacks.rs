@@ -17,7 +17,7 @@ const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 /// Regression: one document of 2.8 MB took 541 MB of memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_of_very_many_values_is_refused_in_every_form() {
+async fn a_body_with_too_many_values_is_rejected_in_every_encoding() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     let many = |value: &str, separator: &str| vec![value; 200_000].join(separator);
@@ -48,7 +48,7 @@ async fn a_body_of_very_many_values_is_refused_in_every_form() {
 
 /// JSON is valid YAML, and has the cost of JSON with that content type.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn json_that_is_called_yaml_is_read_as_json() {
+async fn json_sent_as_yaml_is_parsed_as_json() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     let long = "x".repeat(1 << 20);
@@ -71,7 +71,7 @@ fn sent(events: &[Event]) -> Vec<Value> {
 /// Regression: the record contained duplicate keys twice, so readers that take the first value saw
 /// another object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_is_recorded_as_it_was_understood() {
+async fn a_body_is_recorded_as_it_was_decoded() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     let twice = r#"{"apiVersion":"test.io/v1","kind":"Thing","metadata":{"name":"first","n\u0061me":"second"},"spec":{}}"#;
@@ -102,7 +102,7 @@ async fn a_body_is_recorded_as_it_was_understood() {
 
 /// Regression: `/healthz` revealed whether credentials are valid, and left no event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
+async fn invalid_credentials_are_recorded_on_every_path() {
     let server = TestServer::open().await;
     let paths = ["/healthz", "/livez", "/readyz", "/version", "/openapi/v2", "/nothing"];
     for path in paths {
@@ -119,7 +119,7 @@ async fn credentials_that_are_tried_out_are_on_record_on_every_path() {
 
 /// Regression: one request head made an event of several megabytes, without authentication.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_head_makes_long_is_cut_in_the_event() {
+async fn long_values_of_a_head_are_truncated_in_the_event() {
     let server = TestServer::open().await;
     let mut alice = server.client_of("alice", &["dev"], Protocol::Http1).await;
     let long = "y".repeat(60_000);
@@ -221,7 +221,7 @@ async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
 
 /// Regression: invalid heads were neither audited nor counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_cannot_be_read_are_counted() {
+async fn invalid_heads_are_counted() {
     let server = TestServer::open().await;
     let ca = server.ca.pem();
     for head in ["GET / HTTP/1.1\r\nname without a colon\r\n\r\n", "\0\0\0\r\n\r\n"] {
@@ -242,7 +242,7 @@ async fn heads_that_cannot_be_read_are_counted() {
 /// dropped, with the rest of the response. A user with write access to one object could truncate
 /// the lists of all users.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
+async fn text_that_resembles_an_error_of_the_library_is_delivered() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     for at in 0..30 {
@@ -269,7 +269,7 @@ async fn text_that_looks_like_a_refusal_of_the_library_arrives() {
 
 /// Regression: the response to a body of 250 KB with empty list items had 72 MB and took 5 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_wrong_with_an_object_is_told_of_a_few_fields() {
+async fn errors_of_an_object_list_only_a_few_fields() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     let many = |piece: &str| vec![piece; 20_000].join(",");

@@ -10,7 +10,7 @@ use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, get,
 const THINGS: &str = "/apis/test.io/v1/namespaces/shop/things";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn success_and_refusal_are_recorded_over_both_protocols() {
+async fn successful_and_denied_requests_are_recorded_over_both_protocols() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut alice = server.client_of("alice", &["dev"], protocol).await;
@@ -51,7 +51,7 @@ async fn success_and_refusal_are_recorded_over_both_protocols() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_tells_what_kubernetes_tells() {
+async fn an_event_has_the_fields_of_kubernetes() {
     let server = TestServer::open().await;
     let mut alice = server.client_of("alice", &["dev"], Protocol::Http2).await;
     let path = format!("{THINGS}/one?x=1");
@@ -81,7 +81,7 @@ async fn an_event_tells_what_kubernetes_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_touches_no_record_and_needs_no_right() {
+async fn health_checks_are_not_recorded_and_need_no_permission() {
     let server = TestServer::open_with(Limits::default(), Anonymous::Allowed).await;
     let ca = server.ca.pem();
     let mut anonymous =
@@ -108,7 +108,7 @@ async fn health_touches_no_record_and_needs_no_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dashboards_for_kubernetes_find_their_numbers() {
+async fn dashboards_for_kubernetes_find_their_metrics() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     let mut mallory = server.client("mallory").await;
@@ -168,7 +168,7 @@ async fn dashboards_for_kubernetes_find_their_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limits_are_answered_and_recorded() {
+async fn requests_over_a_limit_are_answered_and_recorded() {
     let limits = Limits { reads_max: 1, ..Limits::default() };
     let server = TestServer::open_with(limits, Anonymous::Refused).await;
     let mut alice = server.client("alice").await;
@@ -209,7 +209,7 @@ async fn limits_are_answered_and_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_is_recorded_and_the_server_goes_on() {
+async fn a_panic_is_recorded_and_the_server_continues() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     assert_eq!(alice.call("GET", &format!("{THINGS}/panic")).await.code, 500);
@@ -229,7 +229,7 @@ async fn a_panic_is_recorded_and_the_server_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_away_does_not_stop_its_request() {
+async fn a_disconnected_client_does_not_stop_its_request() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut leaving = server.client_of("alice", &[], protocol).await;
@@ -256,7 +256,7 @@ async fn a_client_that_goes_away_does_not_stop_its_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_recorded_is_refused_and_health_still_answers() {
+async fn requests_that_cannot_be_recorded_are_rejected_and_health_checks_succeed() {
     let server = TestServer::open().await;
     let mut alice = server.client("alice").await;
     server.store.close().await;

@@ -32,7 +32,7 @@ fn chains() -> Vec<Chain> {
 
 /// Regression: six of these nine chains were refused, without a log message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_curve_and_digest_is_taken_from_the_front_proxy_from_users_and_for_the_server() {
+async fn every_curve_and_digest_is_accepted_for_front_proxy_users_and_server() {
     let chains = chains();
     assert_eq!(chains.len(), 9);
     for Chain { name, authority, identity } in chains {

@@ -74,7 +74,7 @@ fn each_unusable_serving_certificate_is_named() {
 }
 
 #[test]
-fn a_bad_certificate_does_not_replace_a_good_one() {
+fn an_invalid_certificate_does_not_replace_a_valid_one() {
     let folder = tempfile::tempdir().unwrap();
     let ca = Authority::new("ca");
     let (certificate, key) = ca.server().write(folder.path(), "serving");

@@ -113,7 +113,7 @@ fn reviews(client: kube::Client) -> SubjectAccessReviews {
 }
 
 #[tokio::test]
-async fn a_review_is_asked_for_in_full_and_remembered() {
+async fn a_review_contains_all_attributes_and_is_cached() {
     let (script, client) = stand_in([review(&json!({"allowed": true, "reason": "because"}))]).await;
     let reviews = reviews(client);
     for _ in 0..3 {
@@ -191,7 +191,7 @@ fn config_map(ca: &Authority, names: &str) -> Value {
 }
 
 #[tokio::test]
-async fn trust_comes_from_the_config_map_and_a_bad_one_changes_nothing() {
+async fn trust_comes_from_the_config_map_and_an_invalid_one_changes_nothing() {
     let ca = Authority::new("front-proxy");
     let (script, client) = stand_in([(200, config_map(&ca, "[\"one\"]"))]).await;
     let trust = Trust::open(TrustFiles::default()).unwrap();

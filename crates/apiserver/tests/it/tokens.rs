@@ -48,7 +48,7 @@ async fn show(server: &TestServer, token: &str) -> StatusCode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_owner_of_a_token_is_recognised_and_remembered() {
+async fn a_token_review_authenticates_and_is_cached() {
     let (script, server) = open(review(&alice())).await;
     for _ in 0..3 {
         assert_eq!(show(&server, "good").await, 404, "alice may look");
@@ -90,7 +90,7 @@ async fn check_refused(answer: (u16, Value), asked: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_that_is_not_good_is_refused_and_that_is_remembered() {
+async fn an_invalid_token_is_rejected_and_that_is_cached() {
     check_refused(review(&json!({"authenticated": false})), 1).await;
     check_refused(review(&json!({"authenticated": false, "error": "expired"})), 1).await;
     // A token for another audience than kube-apiserver's.
@@ -111,7 +111,7 @@ async fn an_unanswered_token_review_is_401_and_not_cached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_cluster_tokens_are_refused() {
+async fn without_a_cluster_tokens_are_rejected() {
     let server = TestServer::open().await;
     assert_eq!(show(&server, "good").await, 401);
     for header in ["Bearer", "Bearer ", "Basic Zm9v", "good"] {

@@ -87,7 +87,7 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
+async fn a_watch_over_websocket_is_recorded_as_a_watch() {
     let server = TestServer::open().await;
     let watch = format!("{THINGS}?watch=1");
     let mut socket = Socket::ask(&server, Some("alice"), &watch, ASK).await;
@@ -131,7 +131,7 @@ async fn a_watch_over_websocket_is_a_watch_and_recorded_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_ends_in_good_order_with_its_time_and_with_the_server() {
+async fn it_closes_cleanly_at_its_timeout_and_at_shutdown() {
     let server = TestServer::open().await;
     let short = format!("{THINGS}?watch=1&timeoutSeconds=1");
     let mut of_time = Socket::ask(&server, Some("alice"), &short, ASK).await;
@@ -155,7 +155,7 @@ async fn it_ends_in_good_order_with_its_time_and_with_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_watch_or_no_handshake_is_refused() {
+async fn upgrades_that_are_not_watches_or_handshakes_are_rejected() {
     let server = TestServer::open().await;
     let (watch, list) = (format!("{THINGS}?watch=1"), THINGS.to_owned());
     let two = format!("{ASK}sec-websocket-protocol: one, two\r\n");
@@ -183,7 +183,7 @@ async fn what_is_no_watch_or_no_handshake_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_breaks_the_rules_is_told_and_shown_out() {
+async fn protocol_violations_close_the_connection_with_a_reason() {
     let server = TestServer::open().await;
     let watch = format!("{THINGS}?watch=1");
     let mut socket = Socket::ask(&server, Some("alice"), &watch, ASK).await;

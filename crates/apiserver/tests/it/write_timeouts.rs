@@ -50,7 +50,7 @@ async fn check_late(name: &str, code: u16, record: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_the_store_has_begun_is_answered_with_its_outcome() {
+async fn a_claimed_write_is_answered_with_its_outcome() {
     check_late(
         "held",
         201,
@@ -63,7 +63,7 @@ async fn a_write_that_the_store_has_begun_is_answered_with_its_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_that_only_waits_is_taken_back() {
+async fn a_queued_write_is_cancelled_on_timeout() {
     check_late(
         "other",
         504,
@@ -77,7 +77,7 @@ async fn a_write_that_only_waits_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_servers_own_bound_takes_back_as_well() {
+async fn the_servers_own_timeout_cancels_as_well() {
     let limits = Limits { request_time_max: Duration::from_millis(50), ..Limits::default() };
     let server = TestServer::open_with(limits, Anonymous::Refused).await;
     let mut alice = server.client("alice").await;
@@ -95,7 +95,7 @@ async fn the_servers_own_bound_takes_back_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_goes_while_the_store_writes_leaves_one_event() {
+async fn a_disconnect_during_a_write_leaves_one_event() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut leaving = server.client_of("alice", &[], protocol).await;
@@ -200,7 +200,7 @@ async fn check_full(storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>, record: &str) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_that_may_come_to_light_has_no_event_but_its_own() {
+async fn an_in_doubt_change_has_only_its_own_event() {
     check_full(
         |store| Arc::new(Full { store, begins: true }),
         "

@@ -26,7 +26,7 @@ fn delivering() -> TestCluster {
 }
 
 #[test]
-fn made_before_its_profile_it_waits_then_delivers() {
+fn an_auditconfig_created_before_its_profile_waits_then_delivers() {
     new()
         .then("made", |_| {})
         .then("profile comes", |cluster| cluster.resolution = ready("a", 1))
@@ -50,7 +50,7 @@ fn made_before_its_profile_it_waits_then_delivers() {
 }
 
 #[test]
-fn another_profile_takes_over_only_when_it_works() {
+fn another_profile_is_used_only_when_it_works() {
     delivering()
         .then("switched to one that does not work", |cluster| {
             (cluster.resolution, cluster.hash) = (ready("b", 1), 2);
@@ -78,7 +78,7 @@ fn another_profile_takes_over_only_when_it_works() {
 }
 
 #[test]
-fn another_key_is_taken_up_and_a_missing_one_pauses() {
+fn another_key_is_used_and_a_missing_one_pauses_delivery() {
     delivering()
         .then("key changes", |cluster| cluster.resolution = ready("a", 2))
         .then("key goes", |cluster| {
@@ -147,7 +147,7 @@ fn a_missing_response_appears_in_the_status_after_its_delay() {
 }
 
 #[test]
-fn deleting_delivers_the_rest_first() {
+fn deletion_delivers_the_remaining_events_first() {
     delivering().then("deleted", |cluster| cluster.config.is_deleting = true).check(expect![[r#"
             deleted
               DeleteRequested
@@ -158,7 +158,7 @@ fn deleting_delivers_the_rest_first() {
 }
 
 #[test]
-fn deleting_after_a_restart_or_without_the_profile_still_delivers_the_rest() {
+fn deletion_delivers_the_remaining_events_after_a_restart_or_without_the_profile() {
     delivering()
         .restart()
         .then("all deleted at once", |cluster| {
@@ -217,7 +217,7 @@ fn deletion_without_a_working_destination_ends_at_once() {
 
 /// An `AuditConfig` that can never be delivered held the journal until the API refused requests.
 #[test]
-fn a_profile_that_cannot_be_used_does_not_hold_the_journal() {
+fn an_unusable_profile_retains_no_records() {
     delivering()
         .then("profile becomes invalid", |cluster| {
             cluster.resolution = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
@@ -262,7 +262,7 @@ fn deletion_does_not_wait_for_a_failed_destination() {
 }
 
 #[test]
-fn an_auditconfig_in_another_namespace_keeps_nothing() {
+fn an_auditconfig_in_another_namespace_retains_no_records() {
     new()
         .then("made elsewhere", |cluster| {
             "shop".clone_into(&mut cluster.config.place.namespace);
@@ -277,7 +277,7 @@ fn an_auditconfig_in_another_namespace_keeps_nothing() {
 }
 
 #[test]
-fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
+fn with_uploads_disabled_nothing_is_uploaded_and_the_status_says_why() {
     let off = |cluster: &mut TestCluster| {
         cluster.settings.switched_off = Some("uploads are switched off".to_owned());
     };
@@ -310,7 +310,7 @@ fn switched_off_nothing_is_uploaded_and_the_status_says_why() {
 }
 
 #[test]
-fn where_the_server_keeps_no_hash_nothing_is_written_twice() {
+fn without_a_hash_in_the_status_nothing_is_written_twice() {
     let cluster =
         delivering().then("the hash is pruned", |cluster| cluster.config.status.hash = None);
     cluster.restart().check(expect![[r#"

@@ -83,7 +83,7 @@ fn the_documented_profile_is_a_bucket_at_aws() {
 }
 
 #[test]
-fn the_older_form_is_understood() {
+fn the_older_format_is_accepted() {
     let new = s3(json!({}));
     let location = &new["locationSpec"];
     let older = json!({"type": "Location", "locationSpec": {
@@ -101,7 +101,7 @@ fn the_older_form_is_understood() {
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named() {
+fn missing_and_invalid_values_are_named() {
     check(
         s3(json!({"name": "a/../b"})),
         aws(),
@@ -181,7 +181,7 @@ fn roles_and_the_servers_own_identity_are_used() {
 }
 
 #[test]
-fn google_azure_and_volumes_take_events_too() {
+fn google_azure_and_volumes_are_supported() {
     let store = |kind: &str, secret_type: &str| {
         let mut profile = s3(json!({"objectStoreType": kind}));
         profile["locationSpec"]["credential"]["secretType"] = secret_type.into();
@@ -246,7 +246,7 @@ fn google_azure_and_volumes_take_events_too() {
 }
 
 #[test]
-fn only_allowed_namespaces_count() {
+fn only_allowed_namespaces_are_used() {
     let settings = Settings::default();
     let resolve = |config: &AuditConfigView, profile: Value| {
         said(&of_config(config, &Lookup::Found(profile), &aws(), &settings))
@@ -265,7 +265,7 @@ fn only_allowed_namespaces_count() {
 }
 
 #[test]
-fn retention_is_asked_for_by_annotation_and_needs_a_period() {
+fn retention_is_requested_by_annotation_and_needs_a_period() {
     let with = |mode: &str, period: Value| {
         let config = AuditConfigView { retention: Some(mode.to_owned()), ..config() };
         let profile = Lookup::Found(s3(json!({"protectionPeriod": period})));
@@ -298,7 +298,7 @@ fn a_changed_key_changes_the_fingerprint() {
 }
 
 #[test]
-fn endpoints_that_hide_a_host_are_refused() {
+fn endpoints_that_hide_a_host_are_rejected() {
     let settings = Settings::default();
     for good in [
         "s3.example.com",

@@ -86,7 +86,7 @@ async fn passes(form: &Form) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn forbidden_places_are_not_dialled_however_they_are_written() {
+async fn forbidden_addresses_are_not_dialled_in_any_spelling() {
     let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
     let port = inside.endpoint().rsplit(':').next().unwrap().parse().unwrap();
     let mut forms = forms::all(port);
@@ -134,7 +134,7 @@ async fn said(endpoint: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_status_does_not_tell_an_open_port_from_a_closed_one() {
+async fn a_status_does_not_reveal_whether_a_port_is_open() {
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         listener.local_addr().unwrap()
@@ -164,7 +164,7 @@ async fn a_status_does_not_tell_an_open_port_from_a_closed_one() {
 }
 
 #[tokio::test]
-async fn redirects_lead_nowhere() {
+async fn redirects_are_not_followed() {
     let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
     let (settings, egress) = local();
     for code in [300, 301, 302, 303, 305, 307, 308] {
@@ -188,7 +188,7 @@ async fn redirects_lead_nowhere() {
 
 /// The name resolves to an allowed address when checked, and to a forbidden one when dialled.
 #[tokio::test]
-async fn a_name_that_moves_inside_is_refused_when_it_is_dialled() {
+async fn a_name_that_changes_to_an_internal_address_is_rejected_when_dialled() {
     let place = S3Double::start(Box::new(|_| Some(Fault::HangUpBeforeBody))).await.unwrap();
     let port = place.endpoint().rsplit(':').next().unwrap().to_owned();
     let (settings, mut egress) = local();

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signals_are_sent_in_order_and_refused_ones_wait_by_themselves() {
+    fn signals_are_sent_in_order_and_rejected_ones_wait_alone() {
         let mut queue = Queue::default();
         for (name, revision) in [("c", 5), ("a", 9), ("b", 7)] {
             queue.changed(name, revision, 100);

@@ -99,7 +99,7 @@ async fn an_object_waits_for_its_age_unless_the_server_stops() {
 }
 
 #[tokio::test]
-async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
+async fn an_unreachable_bucket_blocks_no_other_and_gets_everything_later() {
     let home = tempfile::tempdir().unwrap();
     let place = tempfile::tempdir().unwrap();
     let dead = S3Double::start(Box::new(|_| Some(Fault::Refuse(503, "SlowDown")))).await.unwrap();
@@ -124,7 +124,7 @@ async fn a_dead_bucket_holds_up_no_other_and_gets_everything_later() {
 }
 
 #[tokio::test]
-async fn another_bucket_takes_over_where_the_old_one_ended() {
+async fn another_bucket_continues_at_the_cursor_of_the_old_one() {
     let home = tempfile::tempdir().unwrap();
     let old = S3Double::start(Box::new(|_| None)).await.unwrap();
     let new = S3Double::start(Box::new(|_| None)).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_detached_bucket_receives_earlier_records_and_is_removed() {
 }
 
 #[tokio::test]
-async fn a_pause_keeps_the_cursor() {
+async fn pausing_keeps_the_cursor() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let store = open_store(home.path());
@@ -188,7 +188,7 @@ async fn a_pause_keeps_the_cursor() {
 /// The range is fixed, the upload succeeded, and the server died before it heard of it. Meanwhile
 /// lines are written differently, so that the same range would get another key.
 #[tokio::test]
-async fn an_object_that_got_there_unheard_is_not_written_again_in_another_form() {
+async fn an_object_whose_response_was_lost_is_not_written_again_in_another_format() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| Some(Fault::KeepAndHangUp))).await.unwrap();
     let store = open_store(home.path());
@@ -247,7 +247,7 @@ async fn every_upload_has_a_checksum_a_condition_and_a_signature_and_no_secret_i
 }
 
 #[tokio::test]
-async fn a_heartbeat_arrives_as_an_event_and_tells_how_far_each_destination_is() {
+async fn a_heartbeat_is_delivered_with_the_position_of_each_destination() {
     let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open_store(home.path());
     record(&store, 1..6).await;
@@ -340,7 +340,7 @@ async fn check_refused(refused: &[(&'static str, u16, &'static str)], expected: 
 
 /// Delivery to such stores failed, with no way out.
 #[tokio::test]
-async fn a_store_that_refuses_a_header_of_uploads_is_sent_them_without() {
+async fn uploads_omit_a_header_that_the_store_rejects() {
     const SHA256: &str = "x-amz-checksum-sha256";
     const MD5: &str = "content-md5";
     const CONDITION: &str = "if-none-match";
@@ -365,7 +365,7 @@ async fn a_store_that_refuses_a_header_of_uploads_is_sent_them_without() {
 /// Some stores that speak S3 answer 501 to `If-None-Match`. They are found out, and get every event
 /// once all the same, also when an answer is lost.
 #[tokio::test]
-async fn a_store_that_knows_no_conditions_is_written_to_without() {
+async fn uploads_omit_conditions_that_the_store_does_not_support() {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
     let checked = bucket(s3(&place.endpoint()), small(1)).check().await.unwrap();

@@ -237,7 +237,7 @@ async fn a_killed_detector_raises_the_same_signals() {
 }
 
 #[tokio::test]
-async fn a_signal_that_ends_before_it_is_written_was_opened_and_closed() {
+async fn a_signal_that_closes_before_it_is_written_is_recorded_as_opened_and_closed() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_with(folder.path(), 5_000_000);
     for number in [0, 5_000_000] {
@@ -255,7 +255,7 @@ async fn a_signal_that_ends_before_it_is_written_was_opened_and_closed() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_by_the_time_of_day_when_nothing_is_recorded_any_more() {
+async fn a_signal_closes_by_the_system_clock_when_nothing_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     delete(&store, 0).await;
@@ -272,7 +272,7 @@ async fn a_signal_ends_by_the_time_of_day_when_nothing_is_recorded_any_more() {
 }
 
 #[tokio::test]
-async fn a_signal_does_not_end_while_an_event_that_prolongs_it_waits_for_the_disk() {
+async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written() {
     // Of the same user as the first event.
     const SECOND: i64 = 999_999;
     let rule = RULE.replace("keepwatch: {", "keepwatch: {keep-alive: 2s, ");
@@ -311,7 +311,7 @@ async fn a_signal_does_not_end_while_an_event_that_prolongs_it_waits_for_the_dis
 }
 
 #[tokio::test]
-async fn the_lag_of_the_detector_is_what_it_has_not_read() {
+async fn the_lag_of_the_detector_is_the_number_of_unread_records() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let (_sender, receiver) = watch::channel(rules(&[]));

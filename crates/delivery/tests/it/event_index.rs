@@ -105,7 +105,7 @@ async fn indexed(folder: &Path) -> Sqlite {
 }
 
 #[tokio::test]
-async fn the_index_follows_the_journal_and_is_there_again_after_a_restart() {
+async fn the_index_follows_the_journal_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = indexed(folder.path()).await;
     let filled = Filled::open(&store).await;
@@ -129,7 +129,7 @@ async fn the_index_follows_the_journal_and_is_there_again_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_damaged_is_made_again() {
+async fn a_damaged_index_is_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let store = indexed(folder.path()).await;
     drop(Filled::open(&store).await);
@@ -153,7 +153,7 @@ async fn an_index_that_is_damaged_is_made_again() {
 }
 
 #[tokio::test]
-async fn an_index_of_records_that_a_restored_copy_does_not_have_is_not_used() {
+async fn the_index_of_another_copy_of_the_store_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let copy = tempfile::tempdir().unwrap();
     let store = open_store(folder.path());
@@ -180,7 +180,7 @@ async fn an_index_of_records_that_a_restored_copy_does_not_have_is_not_used() {
 }
 
 #[tokio::test]
-async fn what_the_journal_trims_goes_from_the_index_too() {
+async fn trimmed_records_are_removed_from_the_index() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(AtomicI64::new(NOW));
     let now = Arc::clone(&clock);

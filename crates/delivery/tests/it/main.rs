@@ -131,7 +131,7 @@ async fn every_record_arrives_once_in_order_and_the_cursor_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_fails_is_tried_until_it_takes_the_batch() {
+async fn a_failing_sink_is_retried_until_it_accepts_the_batch() {
     let (store, far) = (TestStore::open(), far());
     store.append("a").await;
     for _ in 0..20 {
@@ -184,7 +184,7 @@ async fn a_record_that_cannot_be_read_leaves_a_line_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_signal_is_a_line_of_its_own_and_a_damaged_one_a_gap() {
+async fn a_signal_is_a_separate_line_and_a_damaged_one_a_gap_event() {
     let (store, far) = (TestStore::open(), far());
     let spec = event::SignalSpec { title: "7 backups are gone".to_owned(), ..Default::default() };
     let state = event::SignalState::Closed;
@@ -205,7 +205,7 @@ async fn a_signal_is_a_line_of_its_own_and_a_damaged_one_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_never_takes_anything_does_not_hold_up_the_end() {
+async fn a_sink_that_accepts_nothing_does_not_block_shutdown() {
     let (store, far) = (TestStore::open(), far());
     store.append("a").await;
     for _ in 0..1000 {

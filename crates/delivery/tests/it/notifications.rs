@@ -226,7 +226,7 @@ async fn an_open_alert_is_sent_again_until_it_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_notification_that_is_refused_waits_alone_and_is_tried_for_ever() {
+async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
     let is_taken = Arc::new(AtomicBool::new(false));
@@ -271,7 +271,7 @@ async fn a_notification_that_is_refused_waits_alone_and_is_tried_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_takes_nothing_is_left_alone_for_as_long_as_it_asks() {
+async fn a_failing_destination_is_not_contacted_before_its_retry_after() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
     let mut answers = vec![
@@ -299,7 +299,7 @@ async fn a_destination_that_takes_nothing_is_left_alone_for_as_long_as_it_asks()
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_target_is_tried_at_once_and_a_missing_one_waits() {
+async fn a_new_target_is_used_at_once_and_an_unusable_one_waits() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
     let missing = "Secret keepwatch/team does not exist".to_owned();
@@ -325,7 +325,7 @@ async fn another_target_is_tried_at_once_and_a_missing_one_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_notifier_hears_of_what_is_open_and_a_removed_one_is_forgotten() {
+async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
     let (_home, store) = folder();
     for signal in ["a high 1 closed", "b high 1 open"] {
         put(&store, signal).await;
@@ -386,7 +386,7 @@ async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
 }
 
 #[tokio::test]
-async fn after_each_kill_everything_arrives_with_the_id_it_had() {
+async fn after_each_kill_every_notification_keeps_its_id() {
     let home = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await.unwrap();
     let faults = [Answer::HangUp, Answer::status(503), Answer::HangUpBeforeBody];

@@ -53,7 +53,7 @@ fn v1_lines_are_those_of_kubernetes() {
 }
 
 #[test]
-fn lines_of_both_encodings_are_read_back() {
+fn lines_of_both_encodings_survive_a_round_trip() {
     for input in EVENTS.lines() {
         let event = v1::read(input.as_bytes()).unwrap();
         let (v1_line, kasten_line) = (v1_line(&event), kasten_line(&event));
@@ -296,7 +296,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_record_is_refused_or_makes_harmless_lines(
+    fn a_damaged_record_is_rejected_or_encoded_as_harmless_lines(
         event in event(), places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
     ) {
         let mut record = record::write(&event).to_vec();

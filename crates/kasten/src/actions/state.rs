@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_transitions_of_a_lifecycle_are_allowed() {
+    fn only_the_transitions_of_the_life_cycle_are_allowed() {
         expect_test::expect![[r"
             Pending -> Running Skipped
             Running -> AttemptFailed Failed Complete Cancelled
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_state_names_the_field_and_what_is_possible() {
+    fn an_invalid_state_names_the_field_and_the_valid_states() {
         let errors = Lifecycle::Full.check(&with_state("Complete"), &with_state("Pending"));
         assert_eq!(errors[0].field, "status.state");
         expect_test::expect![[

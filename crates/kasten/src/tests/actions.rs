@@ -65,7 +65,7 @@ fn a_backup_of_a_virtual_machine_says_so() {
 }
 
 #[test]
-fn a_backup_reaches_its_own_namespace_only() {
+fn a_backup_is_limited_to_its_own_namespace() {
     let spec = json!({"subject": {"name": "crm", "namespace": "crm"}, "expiresAt": "soon"});
     check(
         "BackupAction",
@@ -86,7 +86,7 @@ fn a_backup_reaches_its_own_namespace_only() {
 }
 
 #[test]
-fn a_restore_needs_to_read_what_it_restores() {
+fn a_restore_requires_read_access_to_its_restore_point() {
     check(
         "RestoreAction",
         "blog/r",
@@ -131,7 +131,7 @@ fn a_restore_needs_to_read_what_it_restores() {
 }
 
 #[test]
-fn a_run_needs_to_read_its_policy() {
+fn a_run_requires_read_access_to_its_policy() {
     let policy = json!({"subject": {"kind": "Policy", "name": "daily", "namespace": "kasten-io"}});
     check(
         "RunAction",
@@ -150,7 +150,7 @@ fn a_run_needs_to_read_its_policy() {
 }
 
 #[test]
-fn an_export_needs_to_read_what_it_carries_out() {
+fn an_export_requires_read_access_to_its_restore_point() {
     let mut spec = shop("RestorePoint");
     check(
         "ExportAction",
@@ -170,7 +170,7 @@ fn an_export_needs_to_read_what_it_carries_out() {
 }
 
 #[test]
-fn a_cluster_restore_needs_to_read_what_it_restores() {
+fn a_cluster_restore_requires_read_access_to_its_restore_point() {
     let of = |name| json!({"subject": {"kind": "ClusterRestorePoint", "name": name}});
     check(
         "RestoreClusterAction",
@@ -232,7 +232,7 @@ fn a_batch_names_its_applications() {
 }
 
 #[test]
-fn a_report_covers_more_than_no_time() {
+fn a_report_covers_a_positive_period() {
     let report = |days, hours| json!({"statsIntervalDays": days, "statsIntervalHours": hours});
     check(
         "ReportAction",
@@ -254,7 +254,7 @@ fn a_report_covers_more_than_no_time() {
 }
 
 #[test]
-fn validations_and_upgrades_begin_running() {
+fn validations_and_upgrades_start_as_running() {
     check(
         "ValidateAction",
         "kasten-io/v",
@@ -296,7 +296,7 @@ fn validations_and_upgrades_begin_running() {
 }
 
 #[test]
-fn some_actions_are_made_by_k10_only() {
+fn some_actions_can_be_created_only_by_k10() {
     let import = json!({"profile": {"name": "s3"}, "receiveString": "x"});
     check(
         "RetireAction",

@@ -36,7 +36,7 @@ fn every_kind_is_served_in_a_group_of_the_other_domain() {
 }
 
 #[test]
-fn refusals_name_the_other_domain_and_the_other_namespace() {
+fn errors_name_the_other_domain_and_the_other_namespace() {
     check(
         "ReportAction",
         "kasten-io/r",
@@ -72,7 +72,7 @@ fn refusals_name_the_other_domain_and_the_other_namespace() {
 }
 
 #[test]
-fn what_a_caller_must_be_allowed_to_read_is_in_the_other_domain() {
+fn required_read_access_is_in_the_other_domain() {
     let point = json!({"kind": "RestorePoint", "name": "rp", "namespace": "shop"});
     check(
         "RestoreAction",

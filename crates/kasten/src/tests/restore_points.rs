@@ -249,7 +249,7 @@ fn a_passkey_names_exactly_one_key() {
 }
 
 #[test]
-fn what_apply_remembers_of_a_passkey_holds_no_key() {
+fn the_last_applied_annotation_of_a_passkey_has_no_key() {
     let mut kept = Vec::new();
     for applied in [
         r#"{"kind": "Passkey", "spec": {"secret": {"name": "s"}, "usenow": true}}"#,

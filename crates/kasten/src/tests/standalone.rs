@@ -83,7 +83,7 @@ fn the_four_users_may_do_what_the_demo_needs() {
 }
 
 #[test]
-fn k10s_own_roles_are_there_under_their_names() {
+fn k10s_own_roles_exist_under_their_names() {
     for role in ["k10-admin", "k10-basic", "k10-config-view"] {
         let (_, manifest) = ROLES.iter().find(|(file, _)| *file == format!("{role}.yaml")).unwrap();
         assert!(manifest.contains(&format!("kind: ClusterRole\nmetadata:\n  name: {role}\n")));

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeline_begins_at_a_time_or_some_time_before_its_end() {
+    fn a_timeline_starts_at_a_time_or_a_duration_before_its_end() {
         assert_eq!(since("90m"), Ok(Since::Before(Duration::from_mins(90))));
         let at = Timestamp::from_micros(1_763_890_200_000_000);
         assert_eq!(since("2025-11-23T09:30:00Z"), Ok(Since::At(at)));

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_parsed_as_by_go() {
         for (text, millis) in
             [("0", 0), ("0s", 0), ("300ms", 300), ("1m30s", 90_000), ("1.5h", 5_400_000)]
         {
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read_as_kubernetes_reads_them() {
+    fn sizes_are_parsed_as_by_kubernetes() {
         for (text, size) in
             [("7", 7), ("4Gi", 4 << 30), ("512MiB", 512 << 20), ("2k", 2000), ("1Ti", 1 << 40)]
         {

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_pair_is_good_until_thirty_days_before_its_end() {
+    fn a_new_certificate_is_valid_until_thirty_days_before_its_expiry() {
         let pair = ServingPair::make(HOST, None, at(START)).unwrap();
         check(&pair, 0, PairState::Valid);
         check(&pair, -1800, PairState::Valid);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_authority_is_believed_for_an_hour_beside_a_new_one() {
+    fn an_old_ca_is_trusted_for_an_hour_after_a_new_one() {
         let old = ServingPair::make(HOST, None, at(START - 70 * DAY)).unwrap();
         let new = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
         assert_eq!(new.authorities.len(), 2);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_and_foreign_pairs_are_unusable() {
+    fn damaged_and_foreign_certificates_are_unusable() {
         let good = ServingPair::make(HOST, None, at(START)).unwrap();
         let other = ServingPair::make("other.kasten-io.svc", None, at(START)).unwrap();
         check(&other, 0, PairState::Unusable);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_survives_its_secret() {
+    fn a_certificate_survives_a_round_trip_through_its_secret() {
         let old = ServingPair::make(HOST, None, at(START - DAY)).unwrap();
         let pair = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
         let again = ServingPair::new(pair.certificate.clone(), pair.key.clone(), &pair.bundle());

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_application_of_what_was_deleted_before_the_start_is_known() {
+    async fn the_application_of_backups_deleted_before_the_start_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path(), &["shop"]).await;
         let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_told_from_a_file_by_its_scheme() {
+    fn buckets_and_files_are_distinguished_by_scheme() {
         for (input, expected) in [
             ("s3://audit/k10audit/date=2026", Some(("audit", "k10audit/date=2026"))),
             ("s3://audit/", Some(("audit", ""))),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_told_by_what_is_in_it() {
+    fn the_type_of_a_line_is_detected() {
         check(V1, "alice get None");
         check(&format!("\u{feff}{V1}"), "alice get None");
         check(&format!("2026-11-24T21:00:00.1Z stdout F {V1}"), "alice get None");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_short_and_plain() {
+    fn a_reason_is_short_and_printable() {
         assert_eq!(shortened("a\u{1b}[2Jb"), "a [2Jb");
         assert!(shortened(&"x".repeat(1000)).len() < 200);
     }

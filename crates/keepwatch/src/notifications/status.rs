@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_written_at_once_and_a_number_now_and_then() {
+    fn an_error_is_written_at_once_and_counters_at_intervals() {
         let of = |error: Option<&str>, pending| {
             let error = error.map(str::to_owned);
             status(NotifierHealth { error, pending, ..NotifierHealth::default() }).1

@@ -82,8 +82,7 @@ async fn got(runs: &[Run], from: ResumeFrom) -> String {
 
 /// 33,198 of 33,203 lines were printed a second time.
 #[tokio::test]
-async fn a_reader_that_was_off_prints_nothing_twice_and_what_was_recorded_meanwhile_only_if_asked()
-{
+async fn a_reader_that_was_off_delivers_nothing_twice_and_missed_events_only_on_request() {
     let (stdout, file, off) = (&["stdout"][..], &["file"][..], &[][..]);
     let killed = |sinks| Run { sinks, detects: false, undelivered: 2 };
     let detects = |detects| Run { sinks: &[], detects, undelivered: 0 };
@@ -129,7 +128,7 @@ async fn a_reader_that_was_off_prints_nothing_twice_and_what_was_recorded_meanwh
 }
 
 #[tokio::test]
-async fn what_is_switched_off_holds_nothing_and_is_on_record() {
+async fn disabled_readers_retain_no_records_and_this_is_recorded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();

@@ -89,7 +89,7 @@ impl Listed {
 }
 
 #[test]
-fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
+fn an_operator_can_list_rewind_and_skip_readers() {
     let (data_dir, runtime) = (TestDataDir::new(), runtime());
     let server = data_dir.up();
     let archive = data_dir.archive();
@@ -143,7 +143,7 @@ fn an_operator_sees_each_reader_rewinds_one_and_discards_what_it_waits_for() {
 }
 
 #[test]
-fn a_cursor_that_cannot_be_moved_is_reported_and_stays() {
+fn a_cursor_that_cannot_be_moved_is_reported_and_unchanged() {
     let (data_dir, runtime) = (TestDataDir::new(), runtime());
     let server = data_dir.up();
     runtime.block_on(async {
@@ -184,7 +184,7 @@ fn a_cursor_that_cannot_be_moved_is_reported_and_stays() {
 
 /// A released reader was said not to exist.
 #[test]
-fn the_place_of_a_released_reader_is_listed_and_can_be_moved() {
+fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keepwatch.db");
     let runtime = runtime();

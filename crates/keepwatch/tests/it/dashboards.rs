@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::server::{TestServer, create, kind, run, runtime, text};
 
 #[test]
-fn each_dashboard_becomes_a_file() {
+fn each_dashboard_is_written_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("made/grafana");
     let output =
@@ -23,7 +23,7 @@ fn each_dashboard_becomes_a_file() {
 }
 
 #[test]
-fn one_dashboard_can_be_piped() {
+fn a_single_dashboard_can_be_printed() {
     let datadog = ["dashboards", "export", "--to", "datadog", "--profile", "kubernetes.audit"];
     let output = run(&datadog, "");
     let dashboard: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
@@ -31,7 +31,7 @@ fn one_dashboard_can_be_piped() {
 }
 
 #[test]
-fn what_is_not_known_is_named() {
+fn unknown_targets_and_profiles_are_named() {
     for (arguments, said) in [
         (vec!["--to", "kibana"], "--to=\"kibana\" is not known: one of datadog, grafana"),
         (

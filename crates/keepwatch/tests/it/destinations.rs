@@ -145,7 +145,7 @@ pub(crate) fn once(names: &[&str]) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() {
+fn a_config_waits_for_its_profile_delivers_switches_and_is_deleted_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());
@@ -191,7 +191,7 @@ fn a_config_waits_for_its_profile_delivers_switches_and_leaves_nothing_behind() 
 }
 
 #[test]
-fn a_restart_goes_on_where_it_was_and_oldest_asks_for_everything() {
+fn a_restart_continues_at_the_cursor_and_oldest_delivers_everything() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let volumes = home.join("volumes");
@@ -225,7 +225,7 @@ fn a_restart_goes_on_where_it_was_and_oldest_asks_for_everything() {
 }
 
 #[test]
-fn what_cannot_work_says_why() {
+fn invalid_destinations_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());

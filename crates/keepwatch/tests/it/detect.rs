@@ -100,7 +100,7 @@ fn a_signal_is_printed_as_the_api_serves_it() {
 }
 
 #[test]
-fn the_same_lines_give_the_same_signals_wherever_they_come_from() {
+fn the_same_lines_give_the_same_signals_from_every_input() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
     let expected = one("mallory", 4, "");
@@ -119,7 +119,7 @@ fn the_same_lines_give_the_same_signals_wherever_they_come_from() {
 }
 
 #[test]
-fn encodings_may_be_mixed_and_repetitions_count_once() {
+fn encodings_may_be_mixed_and_duplicates_count_once() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
     let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
@@ -188,7 +188,7 @@ fn lines_that_are_not_events_are_reported_and_skipped() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_named_and_the_others_are_read() {
+fn an_unreadable_input_is_named_and_the_others_are_read() {
     let dir = WorkDir::new();
     let good = dir.put("good.log", deletions(36_000, "mallory", 3));
     let mut cut = gzip(&deletions(36_000, "alice", 300));
@@ -206,7 +206,7 @@ fn an_input_that_cannot_be_read_is_named_and_the_others_are_read() {
 }
 
 #[test]
-fn exit_codes_tell_what_was_found() {
+fn exit_codes_show_the_result() {
     let dir = WorkDir::new();
     let (bad, good) =
         (deletions(36_000, "mallory", 3), with_code(1, "a", "delete", "restorepoints", "x", 403));

@@ -29,7 +29,7 @@ async fn kinds(client: &kube::Client) -> Vec<APIResource> {
 }
 
 #[test]
-fn short_names_and_categories_are_those_that_kubernetes_and_k10_have_and_two_of_ours() {
+fn short_names_and_categories_are_those_of_kubernetes_and_k10_and_two_of_ours() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let kinds = runtime().block_on(async { kinds(&server.client("admin", None).await).await });

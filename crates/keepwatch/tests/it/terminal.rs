@@ -92,7 +92,7 @@ fn convert(columns: u16, user: &str, variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_line_fits_the_window_and_nothing_in_it_controls_the_terminal() {
+fn a_line_fits_the_window_and_cannot_control_the_terminal() {
     let wide =
         "21:00:00Z 403 ! delete restorepoints        shop/rp-7            mallory 192.0.2.7\n";
     let narrow = "21:00:00Z 403 ! delete restorepoints shop/rp-7            mallory 192.0.2.7\n";
@@ -120,7 +120,7 @@ fn a_line_fits_the_window_and_nothing_in_it_controls_the_terminal() {
 }
 
 #[test]
-fn colors_are_left_out_on_request_and_where_there_is_no_terminal() {
+fn colors_are_omitted_on_request_and_without_a_terminal() {
     for variables in [&[("NO_COLOR", "1")], &[("TERM", "dumb")]] {
         let shown = convert(80, "mallory", variables);
         assert!(!shown.contains('\u{1b}') && shown.contains("403 ! delete"), "{shown:?}");

@@ -152,12 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn old_signals_go_unless_they_are_open() {
+    fn old_signals_are_deleted_unless_they_are_open() {
         check(&[("a", "c-", 101), ("b", "ca", 100), ("c", "o-", 500)], 10, "a");
     }
 
     #[test]
-    fn closed_and_archived_signals_go_first_then_closed_ones_then_the_oldest() {
+    fn closed_and_archived_signals_are_deleted_first_then_closed_ones_then_the_oldest() {
         let signals =
             [("a", "o-", 50), ("b", "c-", 20), ("c", "c-", 30), ("d", "ca", 1), ("e", "oa", 2)];
         check(&signals, 5, "");

@@ -62,7 +62,7 @@ fn told(list: &Value) -> (String, String) {
 }
 
 #[tokio::test]
-async fn events_read_like_a_log() {
+async fn events_are_listed_like_a_log() {
     let server = server(2).await;
     let table = server.table(&format!("GET {EVENTS}")).await;
     expect![[r"
@@ -138,7 +138,7 @@ async fn pages(server: &Server, selector: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn pages_show_one_moment_from_either_end() {
+async fn pages_show_one_revision_from_either_end() {
     let server = server(7).await;
     let oldest = pages(&server, "namespace=shop").await;
     assert_eq!(oldest, ["rp-1 rp-2", "rp-3 rp-4", "rp-5 rp-6", "rp-7"]);
@@ -204,7 +204,7 @@ async fn a_reader_is_warned_of_records_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn new_events_are_told_to_those_who_follow() {
+async fn new_events_are_sent_to_watches() {
     let server = server(3).await;
     let line = format!("GET {EVENTS}?watch=1&resourceVersion=1&fieldSelector=user=mallory");
     let watch = server.watch(&line, 2);

@@ -329,7 +329,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_index_finds_what_a_look_at_everything_finds(
+    fn the_index_finds_the_same_as_a_full_scan(
         terms in selectors(),
         limit in select(&[1_usize, 3, 50, 500][..]),
         log in 0_usize..6,
@@ -343,7 +343,7 @@ proptest! {
 }
 
 #[test]
-fn the_index_passes_over_what_cannot_match() {
+fn the_index_skips_records_that_cannot_match() {
     let log = &LOGS[0];
     let names = EVENTS.iter().filter_map(|event| event.object_ref.as_ref());
     let name = names.map(|object| &*object.name).find(|name| name.starts_with("rp-")).unwrap();

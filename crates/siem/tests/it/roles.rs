@@ -46,7 +46,7 @@ fn check(table: &str) {
 }
 
 #[test]
-fn each_role_may_what_its_work_needs() {
+fn each_role_has_the_required_permissions() {
     check(
         "list signals view analyst admin
          watch auditevents view analyst admin

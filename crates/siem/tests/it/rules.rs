@@ -109,7 +109,7 @@ async fn a_rule_without_an_id_has_the_name_of_its_object() {
 }
 
 #[tokio::test]
-async fn rules_of_the_program_are_switched_off_and_nothing_else() {
+async fn built_in_rules_can_only_be_disabled() {
     let server = open();
     bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
     let patch = r#"{"spec":{"enabled":false}}"#;
@@ -169,7 +169,7 @@ async fn the_detector_writes_how_rules_fare() {
 }
 
 #[tokio::test]
-async fn events_that_a_rule_passes_over_do_not_rewrite_it_each_time() {
+async fn unmatched_events_do_not_update_the_status_each_time() {
     let server = open();
     bring(&server, &[("first", sigma(FIRST, "delete"))]).await;
     let mut versions = Vec::new();

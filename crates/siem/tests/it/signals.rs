@@ -35,7 +35,7 @@ async fn server() -> Server {
 }
 
 #[tokio::test]
-async fn the_detector_writes_signals_that_people_read_and_watch() {
+async fn users_can_read_and_watch_the_detectors_signals() {
     let server = server().await;
     detect(&server, signal("s2", SignalState::Open, 1)).await;
     let table = server.table(&format!("GET {SIGNALS}")).await;
@@ -54,7 +54,7 @@ async fn the_detector_writes_signals_that_people_read_and_watch() {
 }
 
 #[tokio::test]
-async fn people_select_signals_by_fields_and_labels() {
+async fn signals_can_be_selected_by_fields_and_labels() {
     let server = server().await;
     let mut low = signal("s2", SignalState::Closed, 1);
     low.spec.severity = Severity::Low;
@@ -77,7 +77,7 @@ async fn people_select_signals_by_fields_and_labels() {
 }
 
 #[tokio::test]
-async fn people_write_the_triage_and_nothing_else() {
+async fn users_can_write_only_the_triage() {
     for subresource in ["triage", "status"] {
         let server = server().await;
         let patch = json!({
@@ -105,7 +105,7 @@ async fn people_write_the_triage_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_archived_signal_needs_a_reason_and_an_open_one_has_none() {
+async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
     let server = server().await;
     let line = format!("PATCH {SIGNALS}/s1/triage");
     let check = async |triage: Value| {
@@ -142,7 +142,7 @@ async fn the_triage_outlives_what_the_detector_adds() {
 }
 
 #[tokio::test]
-async fn signals_beyond_the_retention_are_deleted_on_record() {
+async fn signals_beyond_the_retention_are_deleted_and_this_is_recorded() {
     let server = server().await;
     detect(&server, signal("s2", SignalState::Closed, 1)).await;
     detect(&server, signal("s3", SignalState::Open, 1)).await;

@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn named_networks_are_denied_or_allowed() {
+    fn configured_networks_are_denied_or_allowed() {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let egress = EgressPolicy {
             allowed: networks(&["10.1.2.3", "127.0.0.0/8"]),

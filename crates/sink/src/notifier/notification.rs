@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_has_the_fields_that_decide() {
+    fn a_summary_has_the_relevant_fields() {
         let object = br#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal",
             "metadata":{"name":"s-1","resourceVersion":"7"},
             "spec":{"rule":{"id":"r","title":"R"},"severity":"high","actor":{"username":"mallory"},

@@ -78,7 +78,7 @@ async fn sent(kind: Kind, notification: &Notification) -> (String, Value) {
 }
 
 #[tokio::test]
-async fn alertmanager_gets_an_alert_with_stable_labels_and_an_end() {
+async fn alertmanager_gets_alerts_with_stable_labels_and_an_end_time() {
     let (head, open) =
         sent(Kind::Alertmanager, &notification(Event::Opened, &object("open"), None)).await;
     assert_eq!(head, format!("/api/v2/alerts Bearer {SECRET}"));
@@ -180,7 +180,7 @@ async fn a_webhook_carries_the_object_and_two_signatures_over_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_signal_that_is_too_large_leaves_its_events_out() {
+async fn a_too_large_signal_is_sent_without_its_events() {
     let mut large = object("open");
     large["spec"]["evidence"]["events"] = json!(["x".repeat(SIGNAL_BYTES_MAX)]);
     let (_, body) = sent(Kind::Webhook, &notification(Event::Opened, &large, None)).await;
@@ -196,7 +196,7 @@ async fn a_signal_that_is_too_large_leaves_its_events_out() {
 }
 
 #[tokio::test]
-async fn a_chat_gets_text_that_does_nothing_but_to_be_read() {
+async fn a_chat_gets_harmless_text() {
     let (head, body) = sent(Kind::Slack, &notification(Event::Opened, &object("open"), None)).await;
     assert_eq!(head, format!("/ Bearer {SECRET}"));
     let mrkdwn = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
@@ -260,7 +260,7 @@ async fn check(answer: &Answer, expected: &str) {
 }
 
 #[tokio::test]
-async fn each_answer_asks_for_one_thing_and_says_nothing_of_what_was_answered() {
+async fn each_response_has_one_reaction_and_is_not_repeated() {
     let said = |code: u16| Answer::Status(code, Vec::new(), "<canary>internal words</canary>");
     let answers = "the destination answers";
     let rights = "check the Secret and the rights it gives";
@@ -297,7 +297,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn known_words_of_slack_are_passed_on() {
+async fn known_errors_of_slack_are_reported() {
     let receiver = Receiver::start().await.unwrap();
     receiver.answer_always(Answer::Status(404, Vec::new(), "no_service"));
     let notifier = open(&settings(Kind::Slack, &receiver.url())).unwrap();
@@ -326,7 +326,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
 }
 
 #[test]
-fn what_cannot_work_is_said_when_it_is_opened_and_holds_no_secret() {
+fn invalid_notifiers_are_rejected_on_open_without_secrets_in_the_error() {
     let reached = "http://127.0.0.1:9/canary";
     for (kind, url, secret, expected) in [
         (

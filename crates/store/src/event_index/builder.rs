@@ -222,7 +222,7 @@ mod tests {
     const SALT: u64 = 0x9e37_79b9_7f4a_7c15;
 
     #[test]
-    fn what_clients_send_does_not_make_the_index_large() {
+    fn input_from_clients_cannot_make_the_index_large() {
         for requests in [1, 4_000, SEGMENT_RECORDS] {
             let mut builder = SegmentBuilder::new(7);
             for seq in first_of(7)..first_of(8) {

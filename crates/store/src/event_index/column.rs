@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_back_and_others_are_nowhere() {
+    fn stored_values_are_found_and_others_are_not() {
         for values in [1, 3, 300, 4_000] {
             let column = column(values);
             for value in (0..values).step_by(1 + usize::try_from(values).unwrap() / 50) {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn with_many_values_some_are_found_too_often_but_none_too_rarely() {
+    fn with_many_values_there_are_false_positives_but_no_false_negatives() {
         let column = column(9_001);
         assert_eq!(column.first(), Some(&MERGED));
         let mut too_many = 0;
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_column_are_noticed() {
+    fn invalid_bytes_are_detected() {
         for bytes in [&[][..], &[0], &[0, 9, 0], &[2, 1, 0, 7], &[3, 1], &[4], &[9, 9]] {
             assert_eq!(find(bytes, 1), None, "{bytes:?}");
         }

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_are_not_as_they_were_written_are_not_there() {
+    fn damaged_rows_are_treated_as_missing() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = open(&folder.path().join("index")).unwrap();
         for number in 0..4 {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_layout_or_of_something_else_is_made_again() {
+    fn a_file_with_another_layout_or_content_is_created_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index");
         for mark in ["PRAGMA user_version = 99", "PRAGMA application_id = 1", "DROP TABLE columns"]

@@ -135,7 +135,7 @@ fn rules_match_as_in_kubernetes() {
 }
 
 #[test]
-fn a_role_binding_reaches_only_its_namespace() {
+fn a_role_binding_applies_only_in_its_namespace() {
     check(
         "
         yes alice delete apps.example.io/restorepoints shop rp

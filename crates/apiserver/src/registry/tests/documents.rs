@@ -15,7 +15,7 @@ fn page(registry: &TestRegistry, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn discovery_from_group_to_group() {
+async fn discovery_by_group() {
     let registry = TestRegistry::open().await;
     assert_eq!(page(&registry, "/api")["versions"], json!(["v1"]));
     let groups = page(&registry, "/apis");
@@ -39,7 +39,7 @@ async fn discovery_from_group_to_group() {
 }
 
 #[tokio::test]
-async fn discovery_all_at_once() {
+async fn aggregated_discovery() {
     let registry = TestRegistry::open().await;
     let answer = registry.document("GET /apis", &[AGGREGATED]).unwrap();
     assert_eq!(
@@ -155,7 +155,7 @@ async fn openapi_is_offered_as_protobuf_too() {
 }
 
 #[tokio::test]
-async fn documents_are_compressed_and_discovery_is_yaml_for_who_asks() {
+async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
     let registry = TestRegistry::open().await;
     for (line, accept, content_type, is_compressed) in [
         ("GET /openapi/v2", "*/*", "application/json", true),

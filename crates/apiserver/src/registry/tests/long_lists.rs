@@ -87,7 +87,7 @@ async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
 
 /// Regression: all objects were in memory before the budget was checked.
 #[tokio::test]
-async fn a_list_beyond_the_budget_is_refused_before_it_is_in_memory() {
+async fn a_list_beyond_the_budget_is_rejected_before_it_is_read() {
     let (registry, listed) = registry().await;
     let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
     let object = OBJECT_BYTES + 1024;
@@ -118,7 +118,7 @@ async fn a_list_beyond_the_budget_is_refused_before_it_is_in_memory() {
 }
 
 #[tokio::test]
-async fn a_list_is_the_same_however_many_pages_it_is_read_in() {
+async fn a_list_is_the_same_for_any_page_size() {
     let (registry, _) = registry().await;
     let mut query = "limit=25".to_owned();
     let mut found = Vec::new();

@@ -41,7 +41,7 @@ async fn an_empty_list_is_a_list() {
 }
 
 #[tokio::test]
-async fn a_slow_list_tells_where_its_time_went() {
+async fn a_slow_list_has_latency_annotations() {
     let registry = server_of_five().await;
     registry.slow_down();
     registry.ok(&format!("GET {WIDGETS}"), "").await;
@@ -62,7 +62,7 @@ async fn a_slow_list_tells_where_its_time_went() {
 }
 
 #[tokio::test]
-async fn selectors_choose() {
+async fn selectors_filter_lists() {
     let registry = server_of_five().await;
     for (query, expected) in [
         ("labelSelector=app%3Dx", vec!["w0", "w2", "w4"]),
@@ -79,7 +79,7 @@ async fn selectors_choose() {
 }
 
 #[tokio::test]
-async fn pages_show_one_moment() {
+async fn pages_show_one_revision() {
     let registry = server_of_five().await;
     let first = registry.ok(&format!("GET {WIDGETS}?limit=2"), "").await;
     assert_eq!(names(&first.json), ["w0", "w1"]);
@@ -103,7 +103,7 @@ async fn pages_show_one_moment() {
 }
 
 #[tokio::test]
-async fn a_list_that_began_too_long_ago_can_be_finished_anyway() {
+async fn an_expired_list_can_be_continued_inconsistently() {
     let settings = store::Settings { history_rows: 0, ..store::Settings::default() };
     let registry = TestRegistry::open_with(settings);
     registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
@@ -133,7 +133,7 @@ async fn a_list_that_began_too_long_ago_can_be_finished_anyway() {
 }
 
 #[tokio::test]
-async fn revisions_of_the_past_and_of_the_future() {
+async fn past_and_future_revisions() {
     let registry = server_of_five().await;
     let old = registry.ok(&format!("GET {WIDGETS}/w2"), "").await.revision();
     let exact = format!("GET {WIDGETS}?resourceVersion={old}&resourceVersionMatch=Exact");
@@ -180,7 +180,7 @@ async fn a_table_has_the_columns_of_its_kind() {
 }
 
 #[tokio::test]
-async fn metadata_alone() {
+async fn lists_of_metadata_only() {
     let registry = server_of_five().await;
     let list = registry.ask(&format!("GET {WIDGETS}"), "", &[PARTIAL]).await;
     assert_eq!(list.json["kind"], "PartialObjectMetadataList");
@@ -204,7 +204,7 @@ async fn details_are_computed() {
 }
 
 #[tokio::test]
-async fn people_get_indented_answers_and_large_ones_are_compressed() {
+async fn curl_gets_indented_responses_and_large_ones_are_compressed() {
     let registry = server_of_five().await;
     let pretty = registry.ask(&format!("GET {WIDGETS}/w0"), "", &[("user-agent", "curl/8")]).await;
     assert!(pretty.answer.body.starts_with(b"{\n  \""));
@@ -224,7 +224,7 @@ async fn people_get_indented_answers_and_large_ones_are_compressed() {
 
 /// Regression: `Accept: application/yaml` was refused.
 #[tokio::test]
-async fn answers_are_yaml_for_who_asks_and_events_keep_json() {
+async fn responses_are_yaml_on_request_and_events_contain_json() {
     let registry = server_of_five().await;
     let yaml = [("accept", "application/yaml")];
     let table = [("accept", "application/yaml;as=Table;g=meta.k8s.io;v=v1beta1")];

@@ -21,7 +21,7 @@ fn short(event: &Event) -> String {
 }
 
 #[tokio::test]
-async fn a_created_object_is_complete_and_comes_back_as_it_is() {
+async fn a_created_object_is_completed_and_read_back_unchanged() {
     let registry = TestRegistry::open().await;
     let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     assert_eq!(made.code, 201);
@@ -43,7 +43,7 @@ async fn a_created_object_is_complete_and_comes_back_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_name_can_be_left_to_the_server() {
+async fn the_server_can_generate_a_name() {
     let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"generateName":"w-"},"spec":{"size":1}}"#;
     let made = registry.ok(&format!("POST {WIDGETS}"), body).await;
@@ -53,7 +53,7 @@ async fn a_name_can_be_left_to_the_server() {
 }
 
 #[tokio::test]
-async fn yaml_is_taken_too() {
+async fn yaml_is_accepted() {
     let registry = TestRegistry::open().await;
     let yaml = "metadata:\n  name: y\n  creationTimestamp: null\nspec:\n  size: 3\n";
     let made = registry
@@ -63,7 +63,7 @@ async fn yaml_is_taken_too() {
 }
 
 #[tokio::test]
-async fn an_update_counts_generations_and_leaves_the_status_alone() {
+async fn an_update_increments_the_generation_and_keeps_the_status() {
     let registry = TestRegistry::open().await;
     let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     let mut object = made.json.clone();
@@ -92,7 +92,7 @@ async fn an_update_counts_generations_and_leaves_the_status_alone() {
 }
 
 #[tokio::test]
-async fn the_status_is_written_beside_the_object() {
+async fn the_status_is_written_separately() {
     let registry = TestRegistry::open().await;
     registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a/status");
@@ -109,7 +109,7 @@ async fn the_status_is_written_beside_the_object() {
 }
 
 #[tokio::test]
-async fn patches_go_by_what_is_there() {
+async fn patches_apply_to_the_current_object() {
     let registry = TestRegistry::open().await;
     let made = registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a");
@@ -128,7 +128,7 @@ async fn patches_go_by_what_is_there() {
 }
 
 #[tokio::test]
-async fn a_deleted_object_takes_others_with_it_and_each_is_on_record() {
+async fn a_cascading_delete_is_recorded_for_each_object() {
     let registry = TestRegistry::open().await;
     registry
         .ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"},"spec":{"key":"secret"}}"#)
@@ -164,7 +164,7 @@ async fn a_deleted_object_takes_others_with_it_and_each_is_on_record() {
 }
 
 #[tokio::test]
-async fn a_refusal_changes_nothing_and_is_on_record() {
+async fn a_denied_request_changes_nothing_and_is_recorded() {
     let registry = TestRegistry::open().await;
     registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
     registry
@@ -196,7 +196,7 @@ async fn a_dry_run_answers_and_changes_nothing() {
 
 /// Regression: `kubectl diff` showed a new resourceVersion for every change.
 #[tokio::test]
-async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
+async fn a_dry_run_returns_no_new_revision() {
     let registry = TestRegistry::open().await;
     let held = A.replace(r#""name":"a""#, r#""name":"a","finalizers":["example.com/hold"]"#);
     let made = registry.ok(&format!("POST {WIDGETS}?dryRun=All"), &held).await;
@@ -222,7 +222,7 @@ async fn a_dry_run_answers_no_revision_that_there_will_never_be() {
 }
 
 #[tokio::test]
-async fn finalizers_keep_an_object_until_they_are_gone() {
+async fn finalizers_keep_an_object_until_they_are_removed() {
     let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"a","finalizers":["example.com/hold"]},"spec":{"size":1}}"#;
     registry.ok(&format!("POST {WIDGETS}"), body).await;
@@ -308,7 +308,7 @@ async fn preconditions_of_a_delete() {
 }
 
 #[tokio::test]
-async fn access_to_what_is_named_is_asked_for() {
+async fn access_to_referenced_objects_is_authorized() {
     let registry = TestRegistry::open().await;
     registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
     let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
@@ -327,7 +327,7 @@ async fn access_to_what_is_named_is_asked_for() {
 }
 
 #[tokio::test]
-async fn who_reports_status_needs_no_access_to_what_the_object_names() {
+async fn status_updates_need_no_access_to_referenced_objects() {
     let registry = TestRegistry::open().await;
     registry.ok(&format!("POST {VAULTS}"), r#"{"metadata":{"name":"v"}}"#).await;
     let body = r#"{"metadata":{"name":"a"},"spec":{"size":1,"vault":"v"}}"#;
@@ -360,7 +360,7 @@ async fn keys_keep_the_order_in_which_they_were_sent() {
 }
 
 #[tokio::test]
-async fn a_kind_may_forget_what_it_was_told() {
+async fn objects_of_a_create_only_kind_are_not_stored() {
     let registry = TestRegistry::open().await;
     let line = "POST /apis/test.example.com/v1/namespaces/shop/tickets";
     for _ in 0..2 {
@@ -373,7 +373,7 @@ async fn a_kind_may_forget_what_it_was_told() {
 }
 
 #[tokio::test]
-async fn namespaces_decide_on_what_may_be_made_in_them() {
+async fn creates_depend_on_the_state_of_the_namespace() {
     let registry = TestRegistry::open().await;
     let line = "POST /apis/test.example.com/v1/namespaces/bank/widgets";
     let missing = registry.ask(line, A, &[]).await;
@@ -393,7 +393,7 @@ async fn namespaces_decide_on_what_may_be_made_in_them() {
 }
 
 #[tokio::test]
-async fn writers_at_the_same_time_see_each_other() {
+async fn concurrent_writers_see_each_other() {
     let registry = TestRegistry::open().await;
     registry.ok(&format!("POST {WIDGETS}"), A).await;
     let line = format!("PATCH {WIDGETS}/a");
@@ -407,7 +407,7 @@ async fn writers_at_the_same_time_see_each_other() {
 }
 
 #[tokio::test]
-async fn writes_of_some_kinds_are_recorded_whatever_the_policy_says() {
+async fn writes_of_some_kinds_are_recorded_regardless_of_the_policy() {
     let registry = TestRegistry::open().await;
     for (line, level) in [
         (format!("POST {VAULTS}"), Level::Request),

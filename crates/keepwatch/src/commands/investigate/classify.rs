@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acts_are_told_by_verb_and_resource() {
+    fn requests_are_classified_by_verb_and_resource() {
         for (verb, resource, expected) in [
             ("list", "restorepoints", Class::Read),
             ("get", "", Class::Read),

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_widen_and_nothing_is_lost() {
+    fn intervals_widen_and_nothing_is_lost() {
         let mut density = Density::default();
         for minute in 0..20_000_i64 {
             let time = Timestamp::from_micros(minute * 60_000_000);

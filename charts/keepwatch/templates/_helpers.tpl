@@ -237,7 +237,8 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 
 {{- /* The command line of `keepwatch serve`. */ -}}
 {{- define "keepwatch.arguments" -}}
-{{- include "keepwatch.ownArguments" . }}
+{{- /* Kubernetes expands $(NAME) in arguments; a doubled $ stays as it is. */ -}}
+{{- include "keepwatch.ownArguments" . | replace "$" "$$" }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}

@@ -4,16 +4,19 @@
 //! certificates and keys that an operator provides are the operator's.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
-/// Permission bits that others than the owner may not have on a file of the server.
-const FILE_BITS: u32 = 0o077;
+/// Permission bits that others than the owner may not have on a file with secrets.
+const SECRET_BITS: u32 = 0o077;
+/// Permission bits that others than the owner may not have on a file that the server trusts.
+const WRITE_BITS: u32 = 0o022;
 /// Permission bits that others may not have on a folder, or on a file that is not the server's to change.
-/// The cluster decides about a volume's group.
 const OTHERS_BITS: u32 = 0o007;
+/// The group may write. The cluster decides about a volume's group.
+const GROUP_WRITE: u32 = 0o020;
 /// Others may write.
 const OTHERS_WRITE: u32 = 0o002;
 /// The sticky bit: only the owner of a file may replace it.
@@ -24,61 +27,108 @@ const OWN_PREFIX: &str = "keepwatch.";
 const OWN_NAMES: [&str; 3] = ["secrets.key", "kubeconfig", "apiserver.key"];
 /// Suffix of the names of keys.
 const KEY_SUFFIX: &str = ".key";
-/// Folders below a data folder with files of the server.
-const BELOW: [&str; 1] = ["pki"];
+/// Folder below a data folder with the server's keys and certificates.
+const PKI: &str = "pki";
+/// Folder below a data folder with the roles and bindings that the server enforces.
+const RBAC: &str = "rbac";
 
-/// Restricts the modes of a data folder and of the files in it. Fails if a file's mode cannot be changed,
-/// because the files hold keys and audit records.
-pub(crate) fn tighten(folder: &Path) -> Result<()> {
-    let is_own = |name: &str| name.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&name);
-    tighten_files(folder, is_own)?;
-    for below in BELOW {
-        tighten_files(&folder.join(below), |name| name.ends_with(KEY_SUFFIX))?;
-    }
-    Ok(())
+/// Who uses a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FolderUse {
+    /// A volume, whose group the cluster sets.
+    Volume,
+    /// A folder of one user.
+    Private,
 }
 
-fn tighten_files(folder: &Path, is_own: impl Fn(&str) -> bool) -> Result<()> {
+/// Restricts the modes of a data folder and of the files in it. Fails if a file's mode cannot be changed,
+/// because the files hold keys and audit records, and if a link leads to a file that others may use.
+pub(crate) fn tighten(folder: &Path, folder_use: FolderUse) -> Result<()> {
+    let is_own = |name: &str| name.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&name);
+    tighten_files(folder, folder_use, |name| if is_own(name) { SECRET_BITS } else { 0 })?;
+    let of_pki = |name: &str| if name.ends_with(KEY_SUFFIX) { SECRET_BITS } else { WRITE_BITS };
+    tighten_files(&folder.join(PKI), folder_use, of_pki)?;
+    tighten_files(&folder.join(RBAC), folder_use, |_| WRITE_BITS)
+}
+
+/// `bits` returns the permission bits that others may not have on a file with this name.
+fn tighten_files(folder: &Path, folder_use: FolderUse, bits: impl Fn(&str) -> u32) -> Result<()> {
     if !folder.is_dir() {
         return Ok(());
     }
-    tighten_folder(folder);
+    tighten_folder(folder, folder_use);
     for entry in
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
     {
         let entry = entry?;
-        let (path, found) = (entry.path(), entry.metadata()?);
-        let mode = found.permissions().mode();
-        let is_loose = found.is_file() && mode & FILE_BITS != 0;
-        if !is_loose || !entry.file_name().to_str().is_some_and(&is_own) {
-            continue;
-        }
-        match set(&path, mode & !FILE_BITS) {
-            Ok(()) => said(&path, mode),
-            // The file may belong to an earlier user of the volume, and its group is the volume's.
-            Err(error) if mode & OTHERS_BITS == 0 => unmended(&path, mode, &error),
-            Err(error) => {
-                return Err(error).with_context(|| {
-                    format!(
-                        "others may read or write {} (mode {:o}), and this cannot be mended: run \
-                         `chmod 600` on it as its owner",
-                        path.display(),
-                        mode & 0o7777
-                    )
-                });
-            }
+        let bits = entry.file_name().to_str().map_or(0, &bits);
+        // A link is followed: its target is what the server reads.
+        let Ok(found) = fs::metadata(entry.path()) else { continue };
+        if bits != 0 && found.is_file() {
+            tighten_file(&entry.path(), &found, bits)?;
         }
     }
     Ok(())
 }
 
+fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32) -> Result<()> {
+    warn_of_owner(path, found);
+    let mode = found.permissions().mode();
+    if mode & bits == 0 {
+        return Ok(());
+    }
+    if path.is_symlink() {
+        bail!(
+            "others may read or write the file to which {} links (mode {:o}): run `chmod {:o}` on \
+             that file",
+            path.display(),
+            mode & 0o7777,
+            mode & 0o777 & !bits
+        );
+    }
+    match set(path, mode & !bits) {
+        Ok(()) => said(path, mode),
+        // The file may belong to an earlier user of the volume, and its group is the volume's.
+        Err(error) if mode & bits & OTHERS_BITS == 0 => unmended(path, mode, &error),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!(
+                    "others may read or write {} (mode {:o}), and this cannot be mended: run \
+                     `chmod {:o}` on it as its owner",
+                    path.display(),
+                    mode & 0o7777,
+                    mode & 0o777 & !bits
+                )
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The owner of a file can change its mode and replace its content.
+fn warn_of_owner(path: &Path, found: &fs::Metadata) {
+    let own = fs::metadata("/proc/self").map(|own| own.uid()).ok();
+    if own.is_some_and(|own| found.uid() != own && found.uid() != 0) {
+        tracing::warn!(
+            path = %path.display(),
+            owner = found.uid(),
+            "another user owns this and can change it: run `chown` if it was not an earlier user of \
+             the server"
+        );
+    }
+}
+
 /// Restricts the mode of a folder that only the server uses. The modes of its files matter more.
-fn tighten_folder(folder: &Path) {
+fn tighten_folder(folder: &Path, folder_use: FolderUse) {
     let mode = fs::metadata(folder).map(|found| found.permissions().mode()).unwrap_or_default();
-    if mode & OTHERS_BITS == 0 || mode & STICKY != 0 {
+    let bits = match folder_use {
+        FolderUse::Volume => OTHERS_BITS,
+        FolderUse::Private => OTHERS_BITS | GROUP_WRITE,
+    };
+    if mode & bits == 0 || mode & STICKY != 0 {
         return;
     }
-    match set(folder, mode & !OTHERS_BITS) {
+    match set(folder, mode & !bits) {
         Ok(()) => said(folder, mode),
         // The mount point of a volume may belong to another user.
         Err(error) if mode & OTHERS_WRITE != 0 => unmended(folder, mode, &error),
@@ -139,7 +189,7 @@ mod tests {
             set(&home.join(name), loose).unwrap();
         }
         set(&home, 0o777).unwrap();
-        tighten(&home).unwrap();
+        tighten(&home, FolderUse::Volume).unwrap();
         assert_eq!(mode(&home), 0o770);
         for name in ["secrets.key", "keepwatch.db", "pki/ca.key"] {
             assert_eq!(mode(&home.join(name)), 0o600, "{name}");
@@ -148,11 +198,45 @@ mod tests {
         assert_eq!(mode(&home.join("tool")), 0o755, "another file is not ours");
         assert_eq!(mode(&home.join("pki/ca.crt")), 0o644, "a certificate is no secret");
         assert_eq!(mode(&outside), 0o644, "what a link leads to is not ours");
-        tighten(&place.path().join("absent")).unwrap();
+        tighten(&place.path().join("absent"), FolderUse::Private).unwrap();
         let shared = place.path().join("shared");
         fs::create_dir(&shared).unwrap();
         set(&shared, 0o1777).unwrap();
-        tighten(&shared).unwrap();
+        tighten(&shared, FolderUse::Private).unwrap();
         assert_eq!(mode(&shared), 0o1777, "a folder such as /tmp is meant to be shared");
+    }
+    /// Regression: the roles, the trusted certificates and a link to a key had any mode.
+    #[test]
+    fn what_the_server_trusts_is_not_writable_by_others() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path().join("home");
+        for below in [PKI, RBAC] {
+            fs::create_dir_all(home.join(below)).unwrap();
+            set(&home.join(below), 0o777).unwrap();
+        }
+        for name in ["rbac/users.yaml", "pki/ca.crt"] {
+            fs::write(home.join(name), "x").unwrap();
+            set(&home.join(name), 0o666).unwrap();
+        }
+        set(&home, 0o770).unwrap();
+        tighten(&home, FolderUse::Private).unwrap();
+        for (name, expected) in [
+            ("", 0o750),
+            (PKI, 0o750),
+            (RBAC, 0o750),
+            ("rbac/users.yaml", 0o644),
+            ("pki/ca.crt", 0o644),
+        ] {
+            assert_eq!(mode(&home.join(name)), expected, "{name}");
+        }
+        let key = place.path().join("key");
+        fs::write(&key, "x").unwrap();
+        set(&key, 0o666).unwrap();
+        std::os::unix::fs::symlink(&key, home.join("secrets.key")).unwrap();
+        let refused = tighten(&home, FolderUse::Private).unwrap_err().to_string();
+        assert!(refused.contains("links (mode 666): run `chmod 600`"), "{refused}");
+        assert_eq!(mode(&key), 0o666, "the target of a link is not changed");
+        set(&key, 0o600).unwrap();
+        tighten(&home, FolderUse::Private).unwrap();
     }
 }

@@ -33,7 +33,7 @@ use crate::background_task::BackgroundTask;
 use crate::certificate::CertificateRotator;
 use crate::clock::SystemClock;
 use crate::commands::policy;
-use crate::modes;
+use crate::modes::{self, FolderUse};
 use crate::namespace_watcher;
 use crate::passkeys;
 use crate::standalone::pki;
@@ -221,7 +221,7 @@ fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
     let certificate = folder.join(format!("{SELF_SIGNED}.crt"));
     let key = folder.join(format!("{SELF_SIGNED}.key"));
     if certificate.exists() && key.exists() {
-        modes::tighten(folder)?;
+        modes::tighten(folder, FolderUse::Volume)?;
         return Ok((certificate, key));
     }
     std::fs::create_dir_all(folder)
@@ -243,7 +243,7 @@ fn trust_files(access: &AccessArgs) -> Result<TrustFiles> {
 }
 
 fn open_store(args: &StoreArgs) -> Result<store::Sqlite> {
-    modes::tighten(&args.data_dir)?;
+    modes::tighten(&args.data_dir, FolderUse::Volume)?;
     store_file::open_store(&args.data_dir.join(STORE_FILE), args.retention.settings())
 }
 

@@ -28,7 +28,7 @@ use crate::clock::SystemClock;
 use crate::commands::policy;
 use crate::encoding;
 use crate::line_labels::labels;
-use crate::modes;
+use crate::modes::{self, FolderUse};
 use crate::passkeys;
 use crate::program;
 use crate::reader_places::ResumeFrom;
@@ -172,6 +172,9 @@ async fn open(
     authority: &Authority,
     mut resources: Vec<Resource>,
 ) -> Result<App> {
+    if let Some(home) = data_dir.store().parent() {
+        modes::tighten(home, FolderUse::Private)?;
+    }
     let now = SystemClock.now();
     let policy = policy::named(&args.policy, &INSTALLATION)?;
     let rbac = Arc::new(rbac::open(&data_dir.rbac())?);
@@ -179,9 +182,6 @@ async fn open(
     let authorizer = Union::new(ALWAYS_ALLOWED.map(str::to_owned).to_vec(), members);
     let authorizer: Arc<dyn Authorizer> = Arc::new(authorizer);
     resources.extend(reviews::resources(Arc::clone(&authorizer), rbac));
-    if let Some(home) = data_dir.store().parent() {
-        modes::tighten(home)?;
-    }
     let store = open_store(&data_dir.store(), args.retention.settings())?;
     let sealed =
         EncryptedStorage::open(store.clone(), &data_dir.secrets_key(), secrets::FOLDER).await?;

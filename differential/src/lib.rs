@@ -244,7 +244,7 @@ impl Cluster {
     fn event(&mut self, verb: &str, user: &str, agent: &str) -> Event {
         self.number += 1;
         let time = Timestamp::from_micros(self.time);
-        let mut event = Event::without_request(Stage::ResponseComplete, verb, time);
+        let mut event = Event::internal(Stage::ResponseComplete, verb, time);
         event.audit_id =
             format!("{:08x}-0000-4000-8000-{:012x}", self.random.below(1 << 32), self.number);
         event.user = UserInfo {
@@ -293,5 +293,5 @@ fn body(name: &str, conditions: usize) -> Json {
         r#"{{"metadata":{{"name":"{name}","labels":{{"app":"shop","tier":"web"}}}},"status":{{"phase":"Running","conditions":[{}]}}}}"#,
         vec![condition; conditions].join(",")
     );
-    Json::of_clean(bytes::Bytes::from(text))
+    Json::from_normalized(bytes::Bytes::from(text))
 }

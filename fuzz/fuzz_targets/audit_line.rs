@@ -6,8 +6,8 @@
 #![no_main]
 
 use bytes::Bytes;
-use event::kasten::Labels;
-use event::{Event, Json, JsonError, View, kasten, line, record, v1};
+use event::k10::LineContext;
+use event::{Event, EventRef, Json, JsonError, k10, line, record, v1};
 use fuzz::{assert_line, piece, text};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
     if let Some(event) = made_of(input) {
         written(&event);
     }
-    if let Ok(view) = View::of(input) {
+    if let Ok(view) = EventRef::parse(input) {
         let event = record::read(Bytes::copy_from_slice(input)).expect("what is seen is read");
         seen(&view, &event);
     }
@@ -84,7 +84,7 @@ fn body_of(bytes: &[u8]) -> Option<Json> {
 
 /// Each encoding is one valid line, and parsing it gives an equal event.
 fn written(event: &Event) {
-    let line = v1_line(&View::from(event));
+    let line = v1_line(&EventRef::from(event));
     assert_line(&line);
     let again = v1::read(&line).expect("our own line is read");
     assert_eq!(&again, event, "v1 says something else");
@@ -92,39 +92,39 @@ fn written(event: &Event) {
     let record = record::write(event);
     let kept = record::read(record.clone()).expect("our own record is read");
     assert_eq!(&kept, event, "the journal keeps something else");
-    seen(&View::of(&record).expect("our own record is seen"), event);
+    seen(&EventRef::parse(&record).expect("our own record is seen"), event);
 
-    let line = kasten_line(&View::from(event), &event.user.username);
+    let line = kasten_line(&EventRef::from(event), &event.user.username);
     assert_line(&line);
     assert!(line.starts_with(br#"{"message":"K10Event "#), "the marker comes first");
-    let again = kasten::read(&line).expect("our own line is read");
+    let again = k10::read(&line).expect("our own line is read");
     assert_eq!(&again, event, "kasten says something else");
     let read = line::read(&line).expect("its encoding is found");
     assert_eq!(read.encoding, line::Encoding::Kasten);
 }
 
 /// A view of an event is encoded like the owned event.
-fn seen(view: &View<'_>, event: &Event) {
-    let owned = View::from(event);
+fn seen(view: &EventRef<'_>, event: &Event) {
+    let owned = EventRef::from(event);
     assert_eq!(v1_line(view), v1_line(&owned), "v1 depends on where the event is");
     let name = &event.user.username;
     assert_eq!(kasten_line(view, name), kasten_line(&owned, name), "so does kasten");
 }
 
-fn v1_line(event: &View<'_>) -> Vec<u8> {
+fn v1_line(event: &EventRef<'_>) -> Vec<u8> {
     let mut line = Vec::new();
     v1::write(event, &mut line);
     line
 }
 
-fn kasten_line(event: &View<'_>, cluster_name: &str) -> Vec<u8> {
-    let labels = Labels {
+fn kasten_line(event: &EventRef<'_>, cluster_name: &str) -> Vec<u8> {
+    let labels = LineContext {
         service: "keepwatch".to_owned(),
         cluster_name: cluster_name.to_owned(),
         resources: vec!["restorepoints".to_owned()],
         signals_match_filter: false,
     };
     let mut line = Vec::new();
-    kasten::write(event, &labels, &mut line);
+    k10::write(event, &labels, &mut line);
     line
 }

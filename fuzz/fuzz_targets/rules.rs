@@ -7,7 +7,7 @@
 
 use detect::rule::Body;
 use detect::{Document, EventMatcher, LoadOptions, RuleSet, Template};
-use event::{Event, Stage, Timestamp, View};
+use event::{Event, EventRef, Stage, Timestamp};
 use fuzz::text;
 use libfuzzer_sys::fuzz_target;
 
@@ -24,9 +24,9 @@ fuzz_target!(|input: &[u8]| {
     }
     let event = match event::line::read(rest) {
         Ok(line) => line.event,
-        Err(_) => Event::without_request(Stage::ResponseComplete, "get", Timestamp::default()),
+        Err(_) => Event::internal(Stage::ResponseComplete, "get", Timestamp::default()),
     };
-    let view = View::from(&event);
+    let view = EventRef::from(&event);
     tried(&set, &view);
     if let Ok(matcher) = EventMatcher::parse_text("matcher", &rules, &options) {
         let fields = set.fields(&view, "");
@@ -39,7 +39,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 /// The index selects exactly the rules that match the event.
-fn tried<'a>(set: &RuleSet, view: &'a View<'a>) {
+fn tried<'a>(set: &RuleSet, view: &'a EventRef<'a>) {
     let fields = set.fields(view, "prod");
     let mut found = Vec::new();
     set.for_each_match(&fields, |rule| found.push(rule));

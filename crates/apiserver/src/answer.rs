@@ -53,7 +53,8 @@ impl Answer {
             metadata: serde_json::Map::new(),
             status: &status,
         };
-        let object = Json::of(&document).unwrap_or_else(|_| Json::of_clean(Bytes::from("{}")));
+        let object =
+            Json::serialize(&document).unwrap_or_else(|_| Json::from_normalized(Bytes::from("{}")));
         Self { status: Some(status), ..Self::json(code, object) }
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
+use aws_lc_rs::digest::{SHA512, digest};
 use bytes::Bytes;
 use event::Timestamp;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
-use sha2::{Digest, Sha512};
 
 use crate::answer::JSON;
 use crate::encoding::{self, GZIP_MIN, YAML};
@@ -160,7 +160,7 @@ impl Page {
 impl Document {
     fn of(page: String) -> Self {
         let mut hash = String::new();
-        for byte in Sha512::digest(&page) {
+        for byte in digest(&SHA512, page.as_bytes()).as_ref() {
             // Writing to a string cannot fail.
             let _written = write!(hash, "{byte:02X}");
         }

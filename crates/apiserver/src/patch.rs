@@ -60,7 +60,7 @@ impl Patch {
         }
         let Document { value, duplicates } =
             read_json(body).map_err(|error| undecodable(&error))?;
-        let understood = if duplicates.is_empty() { None } else { Json::of(&value).ok() };
+        let understood = if duplicates.is_empty() { None } else { Json::serialize(&value).ok() };
         if media_type != JSON_PATCH {
             if !value.is_object() {
                 return Err(undecodable("a merge patch is an object"));

@@ -74,7 +74,7 @@ pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> Answer {
 }
 
 fn document<T: Serialize>(value: &T) -> Answer {
-    match Json::of(value) {
+    match Json::serialize(value) {
         Ok(json) => Answer { object: None, ..Answer::json(StatusCode::OK, json) },
         Err(error) => Answer::from(ApiError::internal(&error.to_string())),
     }

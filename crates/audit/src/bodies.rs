@@ -64,7 +64,7 @@ fn strip_each(
         if index > 0 {
             out.push(b',');
         }
-        or_as_it_is(item, out, |out| strip(item.get().as_bytes(), out));
+        copy_unless_changed(item, out, |out| strip(item.get().as_bytes(), out));
     }
     out.push(b']');
     Some(())
@@ -84,13 +84,14 @@ fn write_members(
         }
         out.extend_from_slice(&serde_json::to_vec(key).ok()?);
         out.push(b':');
-        or_as_it_is(value, out, |out| change(key, value, out));
+        copy_unless_changed(value, out, |out| change(key, value, out));
     }
     out.push(b'}');
     Some(())
 }
 
-fn or_as_it_is(
+/// Writes the new value of a member, or copies the old one if `change` returns `None`.
+fn copy_unless_changed(
     value: &RawValue,
     out: &mut Vec<u8>,
     change: impl FnOnce(&mut Vec<u8>) -> Option<()>,
@@ -104,7 +105,7 @@ fn or_as_it_is(
 
 /// Fills the empty fields of the reference from `metadata` of the body, as `LogRequestObject` of
 /// Kubernetes does.
-pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
+pub(crate) fn fill_object_ref(reference: &mut ObjectReference, body: &Json) {
     #[derive(serde::Deserialize)]
     struct Object {
         metadata: Option<Metadata>,
@@ -121,9 +122,9 @@ pub(crate) fn complete(reference: &mut ObjectReference, body: &Json) {
     let Some(metadata) = found.and_then(|object| object.metadata) else {
         return;
     };
-    let fill = |place: &mut String, value: Option<String>| {
-        if place.is_empty() {
-            *place = value.unwrap_or_default();
+    let fill = |field: &mut String, value: Option<String>| {
+        if field.is_empty() {
+            *field = value.unwrap_or_default();
         }
     };
     fill(&mut reference.namespace, metadata.namespace);

@@ -59,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_can_be_loaded() {
+    fn every_builtin_policy_loads() {
         for which in Builtin::ALL {
             Policy::builtin(which, DOMAIN).unwrap();
         }
     }
 
     #[test]
-    fn the_usual_domain_changes_nothing() {
+    fn the_default_domain_changes_nothing() {
         assert_eq!(Builtin::K10.text(DOMAIN), include_str!("../policies/k10.yaml"));
         assert_eq!(Builtin::Extended.text(DOMAIN), include_str!("../policies/extended.yaml"));
     }

@@ -85,15 +85,15 @@ const METADATA: &[&str] = &[
 pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), LoadError> {
     let mut warnings = Vec::new();
     let root = root.unwrap_or_else(Node::absent);
-    let fields = Fields::of(&root, String::new(), POLICY, &mut warnings)?;
+    let fields = Fields::new(&root, String::new(), POLICY, &mut warnings)?;
     let (api_version, kind) = (fields.text("apiVersion")?, fields.text("kind")?);
     // As in Go, a document without `kind` gets the expected kind, which has one version only.
     let is_policy = matches!(kind.text.as_str(), "" | "Policy");
     if api_version.text != "audit.k8s.io/v1" || !is_policy {
         return Err(LoadError::Kind { api_version: api_version.text, kind: kind.text });
     }
-    if let Some(metadata) = fields.found("metadata") {
-        Fields::of(metadata, "metadata".to_owned(), METADATA, &mut warnings)?;
+    if let Some(metadata) = fields.get("metadata") {
+        Fields::new(metadata, "metadata".to_owned(), METADATA, &mut warnings)?;
     }
     let mut rules = Vec::new();
     for (index, node) in fields.list("rules")?.iter().enumerate() {
@@ -107,12 +107,12 @@ pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), Load
     Ok((draft, warnings))
 }
 
-fn rule(node: &Node, path: String, warn: &mut Vec<FieldError>) -> Result<DraftRule, LoadError> {
-    let fields = Fields::of(node, path, RULE, warn)?;
+fn rule(node: &Node, path: String, warnings: &mut Vec<FieldError>) -> Result<DraftRule, LoadError> {
+    let fields = Fields::new(node, path, RULE, warnings)?;
     let mut resources = Vec::new();
     for (index, node) in fields.list("resources")?.iter().enumerate() {
         let path = format!("{}[{index}]", fields.path("resources"));
-        let fields = Fields::of(node, path, RESOURCES, warn)?;
+        let fields = Fields::new(node, path, RESOURCES, warnings)?;
         resources.push(DraftResources {
             group: fields.text("group")?,
             resources: fields.texts("resources")?,
@@ -141,7 +141,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Adds a warning for each unknown and each duplicate field.
-    fn of(
+    fn new(
         node: &'a Node,
         path: String,
         known: &[&str],
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
         for (index, (key, _)) in members.iter().enumerate() {
             let message = if !known.contains(&key.text.as_str()) {
                 "unknown field"
-            } else if members.iter().take(index).any(|(other, _)| other.text == key.text) {
+            } else if members.iter().take(index).any(|(earlier, _)| earlier.text == key.text) {
                 "duplicate field"
             } else {
                 continue;
@@ -172,20 +172,20 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a field; `None` if the field is missing or null.
-    fn found(&self, name: &str) -> Option<&'a Node> {
+    fn get(&self, name: &str) -> Option<&'a Node> {
         let (_, node) = self.members.iter().rev().find(|(key, _)| key.text == name)?;
         (!matches!(node.value, Value::Null)).then_some(node)
     }
 
     fn text(&self, name: &str) -> Result<Text, LoadError> {
-        match self.found(name) {
+        match self.get(name) {
             Some(node) => text(node, &self.path(name)),
             None => Ok(Text { text: String::new(), line: self.line }),
         }
     }
 
     fn list(&self, name: &str) -> Result<&'a [Node], LoadError> {
-        match self.found(name) {
+        match self.get(name) {
             None => Ok(&[]),
             Some(Node { value: Value::List(items), .. }) => Ok(items),
             Some(node) => Err(wrong_type(node, &self.path(name), "a list")),
@@ -193,14 +193,14 @@ impl<'a> Fields<'a> {
     }
 
     fn texts(&self, name: &str) -> Result<Texts, LoadError> {
-        let line = self.found(name).map_or(self.line, |node| node.line);
+        let line = self.get(name).map_or(self.line, |node| node.line);
         let items = self.list(name)?.iter().enumerate();
         let items = items.map(|(index, node)| text(node, &format!("{}[{index}]", self.path(name))));
         Ok(Texts { items: items.collect::<Result<_, _>>()?, line })
     }
 
     fn boolean(&self, name: &str) -> Result<Option<bool>, LoadError> {
-        match self.found(name) {
+        match self.get(name) {
             None => Ok(None),
             Some(Node { value: Value::Bool(value), .. }) => Ok(Some(*value)),
             Some(node) => Err(wrong_type(node, &self.path(name), "a boolean")),

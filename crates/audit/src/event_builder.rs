@@ -13,7 +13,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
-use crate::withheld::{self, Withheld};
+use crate::redact::{self, Redacted};
 use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// The facts of a request that are known at the stage `RequestReceived`.
@@ -63,7 +63,7 @@ pub struct EventBuilder {
     long_running: bool,
     bodies: Bodies,
     /// Latency of each layer in microseconds.
-    track_latency: [i64; Layer::ALL.len()],
+    layer_micros: [i64; Layer::ALL.len()],
 }
 
 /// The part of a body that is recorded, if the level records bodies.
@@ -105,7 +105,7 @@ impl EventBuilder {
             event,
             omit_stages: decision.omit_stages,
             long_running: metadata.long_running,
-            track_latency: [0; Layer::ALL.len()],
+            layer_micros: [0; Layer::ALL.len()],
             bodies: match (metadata.recorded_fields, decision.omit_managed_fields) {
                 (Some(fields), _) => Bodies::Fields(fields),
                 (None, true) => Bodies::WithoutManagedFields,
@@ -132,7 +132,7 @@ impl EventBuilder {
     /// Adds to the latency of a layer, in microseconds. Annotated only if the whole request was
     /// slow.
     pub fn track_latency(&mut self, layer: Layer, micros: i64) {
-        let known = Layer::ALL.into_iter().zip(&mut self.track_latency);
+        let known = Layer::ALL.into_iter().zip(&mut self.layer_micros);
         for (_, sum) in known.filter(|(known, _)| *known == layer) {
             *sum = sum.saturating_add(micros.max(0));
         }
@@ -148,7 +148,7 @@ impl EventBuilder {
     /// (`generateName`) is in neither: as in Kubernetes, only the response contains it.
     pub fn request_object(&mut self, object: Json) {
         if let Some(reference) = &mut self.event.object_ref {
-            bodies::complete(reference, &object);
+            bodies::fill_object_ref(reference, &object);
         }
         self.request_body(object);
     }
@@ -266,9 +266,9 @@ impl EventBuilder {
             && let Some(object) = response.object
         {
             // Every level records the whole Status in `response_status`: nothing to redact.
-            let redact =
+            let recorded =
                 if is_status { Some(object) } else { self.redact("responseObject", object) };
-            self.event.response_object = redact;
+            self.event.response_object = recorded;
         }
     }
 
@@ -278,7 +278,7 @@ impl EventBuilder {
         let micros = now.as_micros().saturating_sub(received.as_micros());
         if micros > latency::THRESHOLD_MICROS {
             self.annotate(latency::TOTAL, latency::text(micros));
-            for (layer, micros) in Layer::ALL.into_iter().zip(self.track_latency) {
+            for (layer, micros) in Layer::ALL.into_iter().zip(self.layer_micros) {
                 if micros > 0 {
                     self.annotate(layer.annotation(), latency::text(micros));
                 }
@@ -292,11 +292,11 @@ impl EventBuilder {
             Bodies::Whole => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
             Bodies::Fields(fields) => {
-                let Withheld { body, cut } = withheld::withhold(&body, fields);
-                if !cut.is_empty() {
-                    let told = self.event.annotations.entry(WITHHELD.to_owned()).or_default();
-                    let pause = if told.is_empty() { "" } else { "; " };
-                    told.extend([pause, name, ": ", &cut]);
+                let Redacted { body, removed } = redact::redact(&body, fields);
+                if !removed.is_empty() {
+                    let value = self.event.annotations.entry(WITHHELD.to_owned()).or_default();
+                    let separator = if value.is_empty() { "" } else { "; " };
+                    value.extend([separator, name, ": ", &removed]);
                 }
                 body
             }
@@ -307,7 +307,7 @@ impl EventBuilder {
         if self.omit_stages.contains(stage) {
             return None;
         }
-        Some(limited(Event { stage, stage_timestamp: now, ..self.event.clone() }))
+        Some(truncated(Event { stage, stage_timestamp: now, ..self.event.clone() }))
     }
 
     fn finish(&mut self, stage: Stage, now: Timestamp) -> Option<&Event> {
@@ -321,7 +321,7 @@ impl EventBuilder {
     }
 }
 
-fn limited(mut event: Event) -> Event {
+fn truncated(mut event: Event) -> Event {
     event::limit::limit(&mut event);
     event
 }

@@ -79,7 +79,7 @@ mod tests {
     use super::text;
 
     #[test]
-    fn durations_read_as_in_go() {
+    fn durations_are_formatted_as_in_go() {
         for (micros, expected) in [
             (12, "12µs"),
             (1_000, "1ms"),

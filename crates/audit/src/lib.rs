@@ -10,17 +10,19 @@
 mod bodies;
 mod builtin;
 mod decode;
+mod error;
 mod event_builder;
 pub mod explain;
 mod latency;
 mod load;
 mod policy;
+mod redact;
 mod validate;
-mod withheld;
 mod yaml;
 
 pub use builtin::Builtin;
+pub use error::{FieldError, LoadError};
 pub use event_builder::{EventBuilder, RequestMetadata, Response};
 pub use latency::Layer;
-pub use load::{FieldError, LoadError, Loaded, POLICY_LEN_MAX, Strictness};
+pub use load::{LoadedPolicy, POLICY_LEN_MAX, Strictness};
 pub use policy::{Attributes, Decision, Policy, Stages, User};

@@ -157,7 +157,8 @@ impl Rule {
     fn matches_user(&self, user: Option<User<'_>>) -> bool {
         let named = |user: User<'_>| self.users.is_empty() || has(&self.users, user.name);
         let in_group = |user: User<'_>| {
-            self.user_groups.is_empty() || user.groups.iter().any(|it| has(&self.user_groups, it))
+            self.user_groups.is_empty()
+                || user.groups.iter().any(|group| has(&self.user_groups, group))
         };
         match user {
             Some(user) => named(user) && in_group(user),
@@ -170,11 +171,11 @@ impl Rule {
             return attributes.is_resource_request
                 && (self.namespaces.is_empty() || has(&self.namespaces, attributes.namespace))
                 && (self.resources.is_empty()
-                    || self.resources.iter().any(|it| it.matches(attributes)));
+                    || self.resources.iter().any(|group| group.matches(attributes)));
         }
         self.non_resource_urls.is_empty()
             || !attributes.is_resource_request
-                && self.non_resource_urls.iter().any(|it| path_matches(it, attributes.path))
+                && self.non_resource_urls.iter().any(|url| path_matches(url, attributes.path))
     }
 }
 
@@ -203,8 +204,8 @@ fn resource_matches(pattern: &str, attributes: &Attributes<'_>) -> bool {
     if subresource.is_empty() {
         return pattern == resource;
     }
-    let of_this = pattern.strip_prefix(resource).and_then(|rest| rest.strip_prefix('/'));
-    of_this == Some(subresource) || pattern.strip_prefix("*/") == Some(subresource)
+    let suffix = pattern.strip_prefix(resource).and_then(|rest| rest.strip_prefix('/'));
+    suffix == Some(subresource) || pattern.strip_prefix("*/") == Some(subresource)
 }
 
 fn path_matches(pattern: &str, path: &str) -> bool {
@@ -215,5 +216,5 @@ fn path_matches(pattern: &str, path: &str) -> bool {
 }
 
 fn has(words: &[String], word: &str) -> bool {
-    words.iter().any(|it| it == word)
+    words.iter().any(|known| known == word)
 }

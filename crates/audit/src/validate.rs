@@ -1,6 +1,6 @@
 //! Validates the draft of a policy.
 //!
-//! Field paths and messages are Kubernetes', and all faults are reported at once. Values that
+//! Field paths and messages are Kubernetes', and all errors are reported at once. Values that
 //! Kubernetes does not validate are not validated: verbs, resource names, namespaces and users.
 
 use event::{Level, Stage};
@@ -15,18 +15,18 @@ const NOT_A_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lo
     (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-/// Returns the policy, or all of its faults.
+/// Returns the policy, or all of its errors.
 pub(crate) fn policy(draft: Draft) -> Result<Policy, LoadError> {
-    let mut faults = Faults(Vec::new());
-    let omit_stages = stages(&draft.omit_stages, "omitStages", &mut faults);
+    let mut errors = FieldErrors(Vec::new());
+    let omit_stages = stages(&draft.omit_stages, "omitStages", &mut errors);
     let rules: Vec<Rule> = draft
         .rules
         .into_iter()
         .enumerate()
-        .map(|(index, draft)| rule(draft, &format!("rules[{index}]"), &mut faults))
+        .map(|(index, draft)| rule(draft, &format!("rules[{index}]"), &mut errors))
         .collect();
-    if !faults.0.is_empty() {
-        return Err(LoadError::Invalid(faults.0));
+    if !errors.0.is_empty() {
+        return Err(LoadError::Invalid(errors.0));
     }
     if rules.is_empty() {
         return Err(LoadError::NoRules);
@@ -35,22 +35,22 @@ pub(crate) fn policy(draft: Draft) -> Result<Policy, LoadError> {
     Ok(Policy { rules, omit_stages, omit_managed_fields })
 }
 
-fn rule(draft: DraftRule, path: &str, faults: &mut Faults) -> Rule {
-    let level = level(&draft.level, &format!("{path}.level"), faults);
+fn rule(draft: DraftRule, path: &str, errors: &mut FieldErrors) -> Rule {
+    let level = level(&draft.level, &format!("{path}.level"), errors);
     let urls_path = format!("{path}.nonResourceURLs");
     for (index, url) in draft.non_resource_urls.items.iter().enumerate() {
-        non_resource_url(url, &format!("{urls_path}[{index}]"), faults);
+        non_resource_url(url, &format!("{urls_path}[{index}]"), errors);
     }
     for resources in &draft.resources {
         // Kubernetes' path has no index here.
-        group_resources(resources, &format!("{path}.resources"), faults);
+        group_resources(resources, &format!("{path}.resources"), errors);
     }
-    let omit_stages = stages(&draft.omit_stages, &format!("{path}.omitStages"), faults);
+    let omit_stages = stages(&draft.omit_stages, &format!("{path}.omitStages"), errors);
     let names_resources = !draft.resources.is_empty() || !draft.namespaces.items.is_empty();
     if names_resources && !draft.non_resource_urls.items.is_empty() {
         let urls = &draft.non_resource_urls;
-        let why = "rules cannot apply to both regular resources and non-resource URLs";
-        faults.invalid(urls.line, &urls_path, &listed(urls), why);
+        let reason = "rules cannot apply to both regular resources and non-resource URLs";
+        errors.invalid(urls.line, &urls_path, &listed(urls), reason);
     }
     let resources = draft.resources.into_iter().map(|draft| GroupResources {
         group: draft.group.text,
@@ -70,56 +70,56 @@ fn rule(draft: DraftRule, path: &str, faults: &mut Faults) -> Rule {
     }
 }
 
-fn level(found: &Text, path: &str, faults: &mut Faults) -> Level {
+fn level(found: &Text, path: &str, errors: &mut FieldErrors) -> Level {
     if found.text.is_empty() {
-        faults.add(found.line, path, "Required value".to_owned());
+        errors.add(found.line, path, "Required value".to_owned());
     }
     found.text.parse().unwrap_or_else(|_| {
         let supported = Level::ALL.map(|level| quoted(level.as_str())).join(", ");
         if !found.text.is_empty() {
             let value = quoted(&found.text);
             let message = format!("Unsupported value: {value}: supported values: {supported}");
-            faults.add(found.line, path, message);
+            errors.add(found.line, path, message);
         }
         Level::None
     })
 }
 
-fn non_resource_url(url: &Text, path: &str, faults: &mut Faults) {
+fn non_resource_url(url: &Text, path: &str, errors: &mut FieldErrors) {
     if url.text == "*" {
         return;
     }
     let value = quoted(&url.text);
     if !url.text.starts_with('/') {
-        let why = "non-resource URL rules must begin with a '/' character";
-        faults.invalid(url.line, path, &value, why);
+        let reason = "non-resource URL rules must begin with a '/' character";
+        errors.invalid(url.line, path, &value, reason);
     }
     // Every byte but the last; bytes, because a slice could split a character.
     if url.text.bytes().rev().skip(1).any(|byte| byte == b'*') {
-        let why = "non-resource URL wildcards '*' must be the final character of the rule";
-        faults.invalid(url.line, path, &value, why);
+        let reason = "non-resource URL wildcards '*' must be the final character of the rule";
+        errors.invalid(url.line, path, &value, reason);
     }
 }
 
-fn group_resources(draft: &DraftResources, path: &str, faults: &mut Faults) {
+fn group_resources(draft: &DraftResources, path: &str, errors: &mut FieldErrors) {
     let group = &draft.group;
     if !group.text.is_empty() && group.text != "*" {
-        let mut why = Vec::new();
+        let mut reason = Vec::new();
         if group.text.len() > GROUP_LEN_MAX {
-            why.push("must be no more than 253 bytes");
+            reason.push("must be no more than 253 bytes");
         }
         if !is_subdomain(&group.text) {
-            why.push(NOT_A_SUBDOMAIN);
+            reason.push(NOT_A_SUBDOMAIN);
         }
-        if !why.is_empty() {
+        if !reason.is_empty() {
             let path = format!("{path}.group");
-            faults.invalid(group.line, &path, &quoted(&group.text), &why.join(","));
+            errors.invalid(group.line, &path, &quoted(&group.text), &reason.join(","));
         }
     }
     let names = &draft.resource_names;
     if !names.items.is_empty() && draft.resources.items.is_empty() {
-        let why = "using resourceNames requires at least one resource";
-        faults.invalid(names.line, &format!("{path}.resourceNames"), &listed(names), why);
+        let reason = "using resourceNames requires at least one resource";
+        errors.invalid(names.line, &format!("{path}.resourceNames"), &listed(names), reason);
     }
 }
 
@@ -132,28 +132,28 @@ fn is_subdomain(name: &str) -> bool {
     })
 }
 
-fn stages(found: &Texts, path: &str, faults: &mut Faults) -> Stages {
+fn stages(found: &Texts, path: &str, errors: &mut FieldErrors) -> Stages {
     let mut set = Stages::default();
     for (index, stage) in found.items.iter().enumerate() {
         if let Ok(stage) = stage.text.parse() {
             set.insert(stage);
         } else {
-            let why = format!("allowed stages are {}", Stage::ALL.map(Stage::as_str).join(","));
-            faults.invalid(stage.line, &format!("{path}[{index}]"), &quoted(&stage.text), &why);
+            let reason = format!("allowed stages are {}", Stage::ALL.map(Stage::as_str).join(","));
+            errors.invalid(stage.line, &format!("{path}[{index}]"), &quoted(&stage.text), &reason);
         }
     }
     set
 }
 
-struct Faults(Vec<FieldError>);
+struct FieldErrors(Vec<FieldError>);
 
-impl Faults {
+impl FieldErrors {
     fn add(&mut self, line: usize, field: &str, message: String) {
         self.0.push(FieldError { line, field: field.to_owned(), message });
     }
 
-    fn invalid(&mut self, line: usize, field: &str, value: &str, why: &str) {
-        self.add(line, field, format!("Invalid value: {value}: {why}"));
+    fn invalid(&mut self, line: usize, field: &str, value: &str, reason: &str) {
+        self.add(line, field, format!("Invalid value: {value}: {reason}"));
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, LoadError> {
             Event::DocumentEnd => break,
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref());
-                builder.place(Node::leaf(line, value), Some(text.into_owned()), anchor)?;
+                builder.add(Node::leaf(line, value), Some(text.into_owned()), anchor)?;
             }
             Event::SequenceStart(anchor, _) => {
                 builder.open(line, anchor, Open::List(Vec::new()))?;
@@ -140,7 +140,7 @@ impl Builder {
             Value::Map(members) => members.iter().for_each(|(_, child)| count(child)),
             _ => {}
         }
-        self.place(Node { line, value, nodes, height }, None, anchor)
+        self.add(Node { line, value, nodes, height }, None, anchor)
     }
 
     fn alias(&mut self, line: usize, anchor: usize) -> Result<(), LoadError> {
@@ -160,11 +160,11 @@ impl Builder {
             _ => None,
         };
         let node = target.clone();
-        self.place(node, key, 0)
+        self.add(node, key, 0)
     }
 
     /// Adds a complete node to the open collection; `key` is its text, if it can be a key.
-    fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), LoadError> {
+    fn add(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), LoadError> {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.nodes;
@@ -241,8 +241,8 @@ fn is_number(text: &str) -> bool {
             .strip_prefix(prefix)
             .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|digit| digit.is_digit(radix)))
     };
-    let starts = plain.starts_with(|first: char| first.is_ascii_digit() || first == '.');
-    radix("0x", 16) || radix("0b", 2) || radix("0o", 8) || starts && plain.parse::<f64>().is_ok()
+    let has_start = plain.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    radix("0x", 16) || radix("0b", 2) || radix("0o", 8) || has_start && plain.parse::<f64>().is_ok()
 }
 
 fn syntax(line: usize, message: &str) -> LoadError {

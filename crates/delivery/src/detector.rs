@@ -24,7 +24,7 @@ use detect::{Engine, Input, RuleSet, SignalChange, Suppression};
 use event::record::write_signal;
 use event::signal::{ChangeKind, Signal, Target};
 use event::term::RecordFields;
-use event::{Timestamp, View};
+use event::{EventRef, Timestamp};
 use store::{ReadError, StoreError, Transaction};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -309,7 +309,7 @@ impl Detector {
             Content::Event(event) => event,
             Content::Gap(event) => {
                 gap = event;
-                View::from(&*gap)
+                EventRef::from(&*gap)
             }
             Content::Signal(_) => return,
         };
@@ -333,7 +333,7 @@ impl Detector {
     /// Processes an event that no rule can match, as nearly all events are, by few of its fields. Returns
     /// false if the whole event is needed.
     fn process_unmatched(&mut self, entry: &Entry) -> bool {
-        let fields = entry.record().and_then(|record| RecordFields::of(&record.bytes));
+        let fields = entry.record().and_then(|record| RecordFields::parse(&record.bytes));
         let Some(fields) = fields else { return false };
         let mut changes = Vec::new();
         let is_processed = self.engine.process_unmatched(&fields, self.time, &mut changes);
@@ -398,7 +398,7 @@ impl Detector {
             return false;
         }
         // The journal keeps what is read again after a crash: as little as possible if it is nearly full.
-        let has_space = self.reader.journal().health().condition == store::Condition::Well;
+        let has_space = self.reader.journal().health().condition == store::Condition::Healthy;
         let period = if has_space { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
         read >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
     }
@@ -448,7 +448,7 @@ impl Detector {
                         (Written::Updated, ChangeKind::Opened) => ChangeKind::Updated,
                         (_, kind) => *kind,
                     };
-                    transaction.record(write_signal(kind, time, signal));
+                    transaction.append(write_signal(kind, time, signal));
                 }
                 match chunks {
                     Some(chunks) => transaction.save_checkpoint(DETECTOR, kept_after, chunks),
@@ -457,7 +457,7 @@ impl Detector {
             }));
             match written.await {
                 Ok(_committed) => break,
-                Err(StoreError::Closed) => return Err(Stopped),
+                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }

@@ -93,10 +93,10 @@ impl EventIndexer {
             match self.reader.journal().read(segment.last_seq() - 1, 1, 1).await {
                 Ok(records) => {
                     let record = records.first().filter(|record| record.seq == segment.last_seq());
-                    return Ok(segment.is_of(record));
+                    return Ok(segment.belongs_to(record));
                 }
                 Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => {
-                    return Ok(segment.is_of(None));
+                    return Ok(segment.belongs_to(None));
                 }
                 Err(ReadError::Closed) => return Err(Stopped),
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,

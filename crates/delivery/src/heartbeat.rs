@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use event::annotations::{HEARTBEAT, HEARTBEAT_SINK};
-use event::{Event, OwnEvent, Stage, Timestamp};
+use event::{Event, InternalEvent, Stage, Timestamp};
 use store::Storage;
 
 use crate::Delivery;
@@ -35,7 +35,7 @@ impl Delivery {
                 continue;
             }
             let event = self.heartbeat(clock());
-            if let Err(error) = store::record(storage, event::record::write(&event)).await {
+            if let Err(error) = store::append(storage, event::record::write(&event)).await {
                 tracing::warn!(%error, "cannot record the heartbeat");
             }
         }
@@ -53,7 +53,7 @@ impl Delivery {
         Event {
             audit_id: format!("keepwatch-heartbeat-{}", time.as_micros()),
             annotations,
-            ..OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time)
+            ..InternalEvent::Heartbeat.event(Stage::ResponseComplete, "", time)
         }
     }
 }

@@ -40,7 +40,7 @@ pub use cursor_event::cursor_event;
 pub use detector::*;
 pub use event::USER;
 pub use event_indexer::{EVENT_INDEX, EventIndexer, INDEX_GATHER_TIME};
-pub use gap::hole_event;
+pub use gap::gap_event;
 pub use health::SinkHealth;
 pub use heartbeat::HEARTBEAT_PERIOD;
 pub use metrics::register_each;
@@ -120,7 +120,7 @@ impl Delivery {
     /// A warning if the journal approaches its limit, before requests are refused.
     pub fn journal_notice(&self) -> Option<String> {
         let health = self.journal.health();
-        (health.condition != store::Condition::Well).then_some(health.reason)
+        (health.condition != store::Condition::Healthy).then_some(health.reason)
     }
 
     /// Waits until every destination that is not closed has received what the journal holds now.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::record::{SignalRecord, is_signal, signal_of};
-use event::{Event, Timestamp, View};
+use event::{Event, EventRef, Timestamp};
 use sink::error_chain;
-use store::{Cursor, Hole, Journal, ReadError, Record, StoreError};
+use store::{Cursor, Gap, Journal, ReadError, Record, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX};
@@ -36,6 +36,8 @@ pub(crate) struct JournalReader {
     decoder: Decoder,
     status: Arc<SinkStatus>,
     cursor: Cursor,
+    /// Another task has taken over the cursor.
+    is_replaced: bool,
 }
 
 /// The reader has stopped; this is not an error.
@@ -57,7 +59,7 @@ pub(crate) struct Entry {
 #[expect(clippy::large_enum_variant, reason = "nearly all are events, one at a time on the stack")]
 pub(crate) enum Content<'a> {
     /// An event.
-    Event(View<'a>),
+    Event(EventRef<'a>),
     /// A change of a signal.
     Signal(SignalRecord),
     /// An event that replaces records that cannot be read.
@@ -82,7 +84,13 @@ impl JournalReader {
     ) -> Self {
         status.set_seq(cursor.seq);
         metrics.begin(name);
-        Self { journal, decoder: Decoder { name: name.into(), metrics }, status, cursor }
+        Self {
+            journal,
+            decoder: Decoder { name: name.into(), metrics },
+            status,
+            cursor,
+            is_replaced: false,
+        }
     }
 
     /// Loads the cursor, or creates it after the record `after`.
@@ -136,6 +144,9 @@ impl JournalReader {
 
     /// The records after `after`; none if there are none at present.
     pub(crate) async fn next(&self, after: u64) -> Result<Vec<Entry>, Stopped> {
+        if self.is_replaced {
+            return Err(Stopped);
+        }
         let mut backoff = Backoff::default();
         loop {
             match self.journal.read(after, BATCH_ROWS_MAX, BATCH_BYTES_MAX).await {
@@ -155,12 +166,19 @@ impl JournalReader {
 
     /// Waits until there is a record after `after`.
     pub(crate) async fn wait_past(&self, after: u64) -> Result<(), Stopped> {
+        if self.is_replaced {
+            return Err(Stopped);
+        }
         self.journal.wait_past(after).await.map(drop).map_err(|_closed| Stopped)
     }
 
     /// Advances the cursor. It becomes durable with a later commit.
     pub(crate) fn advance(&mut self, seq: u64, state: &str) {
-        self.journal.advance(self.name(), seq, state);
+        if let Err(error) = self.journal.advance(self.name(), seq, state) {
+            tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
+            self.is_replaced = true;
+            return;
+        }
         self.moved(seq, state);
     }
 
@@ -170,7 +188,7 @@ impl JournalReader {
         loop {
             match self.journal.advance_durably(self.name(), seq, state).await {
                 Ok(()) => break,
-                Err(StoreError::Closed) => return Err(Stopped),
+                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
                 Err(error) => self.back_off(&mut backoff, &error, None).await,
             }
         }
@@ -273,14 +291,14 @@ impl Decoder {
         let record = entry.record.as_ref().map_err(Clone::clone);
         let decoded = record.and_then(|Record { bytes, .. }| match signal_of(bytes) {
             Some(signal) => signal.map(Content::Signal).map_err(|error| error_chain(&error)),
-            None => View::of(bytes).map(Content::Event).map_err(|error| error_chain(&error)),
+            None => EventRef::parse(bytes).map(Content::Event).map_err(|error| error_chain(&error)),
         });
         decoded.unwrap_or_else(|reason| {
             let (sink, seq) = (&*self.name, entry.seq);
             tracing::warn!(sink, seq, reason, "record cannot be read; a gap event replaces it");
             self.metrics.unreadable(sink);
-            let hole = Hole { first: entry.first, last: seq };
-            Content::Gap(Box::new(gap::event(hole, &reason, time)))
+            let gap = Gap { first: entry.first, last: seq };
+            Content::Gap(Box::new(gap::event(gap, &reason, time)))
         })
     }
 }

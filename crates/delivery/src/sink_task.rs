@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::{Timestamp, View};
+use event::{EventRef, Timestamp};
 use sink::LineLimiter;
 use sink::{Batch, BatchBuilder, DeliverError, Sink};
 use store::{Cursor, Journal};
@@ -119,9 +119,9 @@ impl SinkTask {
         let content = self.reader.decoder().decode(entry, self.time);
         let (limiter, seq) = (&self.limiter, entry.seq);
         builder.push(seq, |lines| match content {
-            Content::Event(event) => limiter.write(&event.numbered(seq), lines),
-            Content::Signal(signal) => limiter.write_signal(&signal.numbered(seq), lines),
-            Content::Gap(event) => limiter.write(&View::from(&*event).numbered(seq), lines),
+            Content::Event(event) => limiter.write(&event.with_seq(seq), lines),
+            Content::Signal(signal) => limiter.write_signal(&signal.with_seq(seq), lines),
+            Content::Gap(event) => limiter.write(&EventRef::from(&*event).with_seq(seq), lines),
         });
     }
 

@@ -17,7 +17,7 @@
 
 use std::time::Duration;
 
-use event::{OwnEvent, Severity, Timestamp, View};
+use event::{EventRef, InternalEvent, Severity, Timestamp};
 use objectstore::{Bucket, Object, ObjectBuilder, Put};
 use sink::DeliverError;
 use tokio::sync::watch;
@@ -476,15 +476,17 @@ fn take(
             let urgency = if is_urgent { Urgency::Signal } else { Urgency::Usual };
             (builder.push_signal(entry.seq, time, signal), urgency)
         }
-        Content::Gap(event) => (builder.push(entry.seq, time, View::from(&*event)), Urgency::Usual),
+        Content::Gap(event) => {
+            (builder.push(entry.seq, time, EventRef::from(&*event)), Urgency::Usual)
+        }
     };
     fits.then_some((urgency, time))
 }
 
-fn urgency(event: &View<'_>) -> Urgency {
+fn urgency(event: &EventRef<'_>) -> Urgency {
     if event.is_deletion() {
         Urgency::Deletion
-    } else if event.own() == Some(OwnEvent::Heartbeat) || event.is_routine_read() {
+    } else if event.internal() == Some(InternalEvent::Heartbeat) || event.is_routine_read() {
         Urgency::Idle
     } else {
         Urgency::Usual

@@ -34,7 +34,7 @@ mod wording;
 use std::sync::Arc;
 
 use event::term::RecordFields;
-use event::{Signal, Timestamp, View};
+use event::{EventRef, Signal, Timestamp};
 
 use crate::event_matcher::EventMatcher;
 use crate::ruleset::RuleSet;
@@ -70,7 +70,7 @@ pub struct Input<'a> {
     /// its stage timestamp and the current time.
     pub arrival: Timestamp,
     /// The audit event.
-    pub event: &'a View<'a>,
+    pub event: &'a EventRef<'a>,
 }
 
 /// A change of a signal.

@@ -22,7 +22,7 @@ mod read;
 
 use std::sync::Arc;
 
-use event::{Event, Severity, Signal, SignalState, Timestamp, View};
+use event::{Event, EventRef, Severity, Signal, SignalState, Timestamp};
 use serde::Deserialize;
 
 use crate::engine::UPDATE_DELAY;
@@ -117,7 +117,7 @@ pub fn run(rules: &Arc<RuleSet>, example: &Example) -> Outcome {
         match step {
             Step::Clock(time) => engine.advance(*time, &mut changes),
             Step::Event(event) => {
-                let view = View::from(&**event);
+                let view = EventRef::from(&**event);
                 let arrival = event.stage_timestamp;
                 let cluster = example.cluster.as_str();
                 let input = Input { source: "example", cluster, arrival, event: &view };

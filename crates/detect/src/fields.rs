@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use event::fields::{ObjectRefFields, UserFields};
-use event::{Timestamp, View};
+use event::{EventRef, Timestamp};
 
 use crate::field::{Field, Path, RefPath, StatusPath, UserPath};
 use crate::ruleset::K10_NAMESPACE;
@@ -31,7 +31,7 @@ pub(crate) enum Value<'a> {
 
 /// A typed view of one event.
 pub struct Fields<'a> {
-    event: &'a View<'a>,
+    event: &'a EventRef<'a>,
     cluster: &'a str,
     /// `None` for the default namespace.
     k10_namespace: Option<Arc<str>>,
@@ -41,7 +41,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Creates a view of an event of an unnamed cluster.
-    pub fn new(event: &'a View<'a>) -> Self {
+    pub fn new(event: &'a EventRef<'a>) -> Self {
         Self {
             event,
             cluster: "",
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The event.
-    pub fn event(&self) -> &'a View<'a> {
+    pub fn event(&self) -> &'a EventRef<'a> {
         self.event
     }
 

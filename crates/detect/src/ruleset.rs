@@ -13,7 +13,7 @@ pub use options::{K10_DOMAIN, K10_NAMESPACE, LoadOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use event::View;
+use event::EventRef;
 use event::term::RecordFields;
 
 use crate::error::{ERRORS_MAX, Errors, RuleError};
@@ -94,7 +94,7 @@ impl RuleSet {
     }
 
     /// The fields of an event of a cluster, as these rules read them.
-    pub fn fields<'a>(&self, event: &'a View<'a>, cluster: &'a str) -> Fields<'a> {
+    pub fn fields<'a>(&self, event: &'a EventRef<'a>, cluster: &'a str) -> Fields<'a> {
         let fields = Fields::new(event).with_cluster(cluster);
         match &self.k10_namespace {
             Some(namespace) => fields.with_k10_namespace(Arc::clone(namespace)),

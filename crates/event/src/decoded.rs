@@ -5,7 +5,7 @@
 //! missing one. Kubernetes' decoder has no such rules: a level may be missing or any text, the last
 //! of two equal keys wins, and `[]` differs from null. A decoded event keeps these differences, so
 //! that it is encoded as Go would encode it. [`v1::read`](crate::v1::read) and
-//! [`kasten::read`](crate::kasten::read) convert the result of the same decoder to an [`Event`].
+//! [`k10::read`](crate::k10::read) convert the result of the same decoder to an [`Event`].
 //!
 //! Deliberately absent: files, compression, and YAML, which Kubernetes' decoder supports too.
 
@@ -183,8 +183,10 @@ impl Decoded {
             verb: self.verb,
             user: self.user.into_user(),
             impersonated_user: self.impersonated_user.map(User::into_user),
-            authentication_metadata: self.authentication_metadata.map(|it| {
-                AuthenticationMetadata { impersonation_constraint: it.impersonation_constraint }
+            authentication_metadata: self.authentication_metadata.map(|metadata| {
+                AuthenticationMetadata {
+                    impersonation_constraint: metadata.impersonation_constraint,
+                }
             }),
             source_ips: self.source_ips.unwrap_or_default(),
             user_agent: self.user_agent,

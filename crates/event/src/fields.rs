@@ -5,70 +5,73 @@
 
 use std::ops::ControlFlow;
 
-use crate::head::{List, Map, Text};
-use crate::view::{Outcome, Reference, User};
-use crate::{Level, Stage, Timestamp, View};
+use crate::event_ref::{ObjectRef, StatusRef, UserRef};
+use crate::field_codec::{List, Map, Text};
+use crate::{EventRef, Level, Stage, Timestamp};
 
-impl<'a> View<'a> {
+impl<'a> EventRef<'a> {
     /// The level of detail.
     pub fn level(&self) -> Level {
-        self.head.level
+        self.fields.level
     }
 
     /// The ID of the request, the same in all its stages.
     pub fn audit_id(&self) -> &'a str {
-        self.head.audit_id.as_str()
+        self.fields.audit_id.as_str()
     }
 
     /// The stage of the request at which the event was generated.
     pub fn stage(&self) -> Stage {
-        self.head.stage
+        self.fields.stage
     }
 
     /// The path and query as the client sent them.
     pub fn request_uri(&self) -> &'a str {
-        self.head.request_uri.as_str()
+        self.fields.request_uri.as_str()
     }
 
     /// The Kubernetes verb of a resource request; otherwise the HTTP method in lower case.
     pub fn verb(&self) -> &'a str {
-        self.head.verb.as_str()
+        self.fields.verb.as_str()
     }
 
     /// The authenticated user.
     pub fn user(&self) -> UserFields<'_, 'a> {
-        UserFields(&self.head.user)
+        UserFields(&self.fields.user)
     }
 
     /// The impersonated user, if any.
     pub fn impersonated_user(&self) -> Option<UserFields<'_, 'a>> {
-        self.head.impersonated_user.as_ref().map(UserFields)
+        self.fields.impersonated_user.as_ref().map(UserFields)
     }
 
     /// The constraint under which an impersonation was allowed.
     pub fn impersonation_constraint(&self) -> Option<&'a str> {
-        self.head.authentication_metadata.as_ref().map(|it| it.impersonation_constraint.as_str())
+        self.fields
+            .authentication_metadata
+            .as_ref()
+            .map(|metadata| metadata.impersonation_constraint.as_str())
     }
 
     /// Call `take` with each address from which the request came, in the order of the event, until
     /// it breaks.
     pub fn for_each_source_ip(&self, take: impl FnMut(&'a str) -> ControlFlow<()>) {
-        each(&self.head.source_ips, take);
+        each(&self.fields.source_ips, take);
     }
 
     /// The user agent as the client sent it, possibly truncated.
     pub fn user_agent(&self) -> &'a str {
-        self.head.user_agent.as_str()
+        self.fields.user_agent.as_str()
     }
 
     /// The object of a resource request.
     pub fn object_ref(&self) -> Option<ObjectRefFields<'a>> {
-        self.head.object_ref.as_ref().map(ObjectRefFields::of)
+        self.fields.object_ref.as_ref().map(ObjectRefFields::from_reference)
     }
 
     /// The status of the response.
     pub fn response_status(&self) -> Option<StatusFields<'_, 'a>> {
-        self.head.response_status.as_ref().map(StatusFields)
+        self.fields.response_status.as_ref().map(StatusFields)
     }
 
     /// The JSON text of the request body, if it is recorded.
@@ -83,28 +86,28 @@ impl<'a> View<'a> {
 
     /// The time at which the request reached the server.
     pub fn request_received_timestamp(&self) -> Timestamp {
-        self.head.request_received_timestamp
+        self.fields.request_received_timestamp
     }
 
     /// The time at which the request reached its stage.
     pub fn stage_timestamp(&self) -> Timestamp {
-        self.head.stage_timestamp
+        self.fields.stage_timestamp
     }
 
     /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&'a str> {
-        find(&self.head.annotations, key).map(Text::as_str)
+        find(&self.fields.annotations, key).map(Text::as_str)
     }
 
     /// Call `take` with the key and the value of each annotation.
     pub fn for_each_annotation(&self, mut take: impl FnMut(&'a str, &'a str)) {
-        self.head.annotations.for_each(|(key, value)| take(key.as_str(), value.as_str()));
+        self.fields.annotations.for_each(|(key, value)| take(key.as_str(), value.as_str()));
     }
 }
 
 /// The fields of a user.
 #[derive(Clone, Copy)]
-pub struct UserFields<'v, 'a>(&'v User<'a>);
+pub struct UserFields<'v, 'a>(&'v UserRef<'a>);
 
 impl<'a> UserFields<'_, 'a> {
     /// The name, unique among all active users.
@@ -157,7 +160,7 @@ pub struct ObjectRefFields<'a> {
 }
 
 impl<'a> ObjectRefFields<'a> {
-    fn of(reference: &Reference<'a>) -> Self {
+    fn from_reference(reference: &ObjectRef<'a>) -> Self {
         Self {
             resource: reference.resource.as_str(),
             namespace: reference.namespace.as_str(),
@@ -173,7 +176,7 @@ impl<'a> ObjectRefFields<'a> {
 
 /// The status of a response. Missing fields are empty.
 #[derive(Clone, Copy)]
-pub struct StatusFields<'v, 'a>(&'v Outcome<'a>);
+pub struct StatusFields<'v, 'a>(&'v StatusRef<'a>);
 
 impl<'a> StatusFields<'_, 'a> {
     /// The HTTP status code; 0 if there is none.
@@ -222,7 +225,7 @@ fn each<'a>(list: &List<'a, Text<'a>>, mut take: impl FnMut(&'a str) -> ControlF
     list.for_each(|text| is_over = is_over || take(text.as_str()).is_break());
 }
 
-fn find<'a, T: crate::head::Part<'a>>(map: &Map<'a, T>, key: &str) -> Option<T> {
+fn find<'a, T: crate::field_codec::Field<'a>>(map: &Map<'a, T>, key: &str) -> Option<T> {
     let mut found = None;
     map.for_each(|(name, value)| {
         if name.is(key) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::scan::{self, Halves};
+use crate::normalize::{self, Surrogates};
 
 /// Valid JSON on one line: compact, with `<`, `>`, `&`, control characters, U+2028, U+2029 and
 /// bidirectional marks escaped. Keys keep their order, and numbers their text.
@@ -30,25 +30,25 @@ pub enum JsonError {
 impl Json {
     /// Validate and normalize untrusted bytes. Normalized bytes are not copied.
     pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
-        Self::parsed(bytes, Halves::Replace)
+        Self::parsed(bytes, Surrogates::Replace)
     }
 
     /// Like `parse`, but unpaired surrogates are kept. Parsers that decode escape sequences may
     /// reject them.
-    pub(crate) fn parse_with_halves(bytes: Bytes) -> Result<Self, JsonError> {
-        Self::parsed(bytes, Halves::Keep)
+    pub(crate) fn parse_with_surrogates(bytes: Bytes) -> Result<Self, JsonError> {
+        Self::parsed(bytes, Surrogates::Keep)
     }
 
-    fn parsed(bytes: Bytes, halves: Halves) -> Result<Self, JsonError> {
-        match scan::scan(&bytes, halves) {
+    fn parsed(bytes: Bytes, surrogates: Surrogates) -> Result<Self, JsonError> {
+        match normalize::normalize(&bytes, surrogates) {
             Ok(None) => Ok(Self(bytes)),
             Ok(Some(cleaned)) => Ok(Self(Bytes::from(cleaned))),
-            Err(scan::Fault { offset, what }) => Err(JsonError::Syntax { offset, what }),
+            Err(normalize::SyntaxError { offset, what }) => Err(JsonError::Syntax { offset, what }),
         }
     }
 
     /// Serialize a trusted value.
-    pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
+    pub fn serialize<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
         let mut text = serde_json::to_vec(value).map_err(JsonError::Value)?;
         // The value may be stored for a long time.
         text.shrink_to_fit();
@@ -56,7 +56,7 @@ impl Json {
     }
 
     /// Wrap bytes that consist of normalized JSON already. They are not checked.
-    pub const fn of_clean(bytes: Bytes) -> Self {
+    pub const fn from_normalized(bytes: Bytes) -> Self {
         Self(bytes)
     }
 
@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_in_form_are_kept() {
+    fn normalized_bytes_are_not_copied() {
         let bytes = Bytes::from_static(br#"{"b":[1,-0.50e+3,"\u003c\/"],"a":{},"c":[],"d":null}"#);
         let parsed = Json::parse(bytes.clone()).unwrap();
         assert_eq!(parsed.into_bytes().as_ptr(), bytes.as_ptr());
     }
 
     #[test]
-    fn text_is_brought_to_form() {
+    fn text_is_normalized() {
         check(" { \"b\" : [ 1 , 2.0 ] ,\n\t\"a\" : { } }\r\n", r#"{"b":[1,2.0],"a":{}}"#);
         check("[\"<b> & \u{202e}\u{7f}\"]", r#"["\u003cb\u003e \u0026 \u202e\u007f"]"#);
         check(r#""\ud83d\udcbe \ud83d \udcbe \uD83Dx""#, r#""\ud83d\udcbe \ufffd \ufffd \ufffdx""#);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn other_text_than_json_is_rejected() {
         for text in [
             "",
             " ",

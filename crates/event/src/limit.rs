@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::head::Part as _;
-use crate::{Event, Json, UserInfo, View};
+use crate::field_codec::Field as _;
+use crate::{Event, EventRef, Json, UserInfo};
 
 /// The maximum bytes of a name: of a user, a group, an object, a verb.
 pub const NAME_BYTES_MAX: usize = 1024;
@@ -78,18 +78,18 @@ pub fn limit(event: &mut Event) {
 pub fn cut_body(body: &[u8]) -> Json {
     let (bytes, digest) = (body.len(), digest(body));
     let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
-    Json::of_clean(Bytes::from(text))
+    Json::from_normalized(Bytes::from(text))
 }
 
 /// Convert a view to an event with a truncated response body. The body itself, which may be long,
 /// is not copied.
-pub fn with_cut_response(view: &View<'_>) -> Event {
-    let View { head, request_object, response_object, .. } = view;
+pub fn with_cut_response(view: &EventRef<'_>) -> Event {
+    let EventRef { fields, request_object, response_object, .. } = view;
     let sent = request_object.as_deref().map(Bytes::copy_from_slice);
     Event {
-        request_object: sent.map(Json::of_clean),
+        request_object: sent.map(Json::from_normalized),
         response_object: response_object.as_deref().map(cut_body),
-        ..head.keep()
+        ..fields.to_owned_form()
     }
 }
 
@@ -123,14 +123,14 @@ fn texts(list: &mut Vec<String>, bytes_max: usize) {
         list.truncate(ENTRIES_MAX - 1);
         list.push(format!("…[cut: {count} entries]"));
     }
-    for one in list.iter_mut() {
-        text(one, bytes_max);
+    for entry in list.iter_mut() {
+        text(entry, bytes_max);
     }
     let mut left = USER_BYTES_MAX;
-    let fits = list.iter().take_while(|one| {
-        let has_room = one.len() <= left;
-        left = left.saturating_sub(one.len());
-        has_room
+    let fits = list.iter().take_while(|entry| {
+        let fits = entry.len() <= left;
+        left = left.saturating_sub(entry.len());
+        fits
     });
     let fits = fits.count();
     if fits < list.len() {
@@ -174,10 +174,9 @@ mod tests {
     /// Regression test: an unauthenticated client could create an event of five megabytes with the
     /// headers of one request.
     #[test]
-    fn whatever_a_client_makes_long_the_event_stays_short_and_says_what_was_cut() {
+    fn long_client_fields_are_truncated_and_marked() {
         let long = "ü".repeat(500_000);
-        let mut event =
-            Event::without_request(Stage::ResponseComplete, &long, Timestamp::default());
+        let mut event = Event::internal(Stage::ResponseComplete, &long, Timestamp::default());
         event.audit_id.clone_from(&long);
         event.request_uri.clone_from(&long);
         event.user_agent.clone_from(&long);
@@ -197,7 +196,7 @@ mod tests {
         let details = Some(StatusDetails { name: name(), causes, ..StatusDetails::default() });
         event.response_status =
             Some(Status { code: 404, message: name(), details, ..Status::default() });
-        event.response_object = Json::of(&long).ok();
+        event.response_object = Json::serialize(&long).ok();
         event.annotations.insert("authorization.k8s.io/reason".to_owned(), name());
         limit(&mut event);
         let record = crate::record::write(&event);
@@ -215,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_stays_as_it_is() {
-        let mut event = Event::without_request(Stage::Panic, "get", Timestamp::default());
+    fn short_fields_are_unchanged() {
+        let mut event = Event::internal(Stage::Panic, "get", Timestamp::default());
         event.user.groups = vec!["a".to_owned(); 100];
         event.request_uri = "x".repeat(URI_BYTES_MAX);
         let before = event.clone();

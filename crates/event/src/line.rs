@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use crate::{Event, kasten, v1};
+use crate::{Event, k10, v1};
 
 /// The maximum length of a line, in bytes.
 pub const LINE_LEN_MAX: usize = 16 << 20;
@@ -51,7 +51,7 @@ pub enum ReadError {
     V1(v1::ReadError),
     /// The line is an invalid event of K10.
     #[error(transparent)]
-    Kasten(kasten::ReadError),
+    Kasten(k10::ReadError),
 }
 
 /// Read one line in either encoding.
@@ -66,7 +66,7 @@ pub fn read(line: &[u8]) -> Result<Line, ReadError> {
             Ok(Line { event, encoding, cluster: None })
         }
         Some(encoding @ Encoding::Kasten) => {
-            let (event, cluster) = kasten::read_with_cluster(json).map_err(ReadError::Kasten)?;
+            let (event, cluster) = k10::read_with_cluster(json).map_err(ReadError::Kasten)?;
             Ok(Line { event, encoding, cluster })
         }
         None => Err(ReadError::Unknown),

@@ -10,13 +10,13 @@
 //! addresses. `!` marks a request that was denied or failed, `X` one that destroyed something, so
 //! that the output does not depend on colors alone. A line is never wider than the terminal. The
 //! object, the user and the addresses share the remaining columns, so that a long name cannot push
-//! the user off the line. No client input can control the terminal (see [`Printed`]).
+//! the user off the line. No client input can control the terminal (see [`TerminalText`]).
 //!
 //! Deliberately absent: bodies, groups, user agents, and a parser for these lines. For
-//! machine-readable logs, see [`kasten`](crate::kasten) and [`v1`](crate::v1).
+//! machine-readable logs, see [`kasten`](crate::k10) and [`v1`](crate::v1).
 
-mod printed;
 mod row;
+mod terminal_text;
 
 use std::ops::ControlFlow;
 
@@ -25,10 +25,10 @@ use serde::Deserialize;
 use crate::fields::{ObjectRefFields, UserFields};
 use crate::record::SignalRecord;
 use crate::signal::ChangeKind;
-use crate::{Severity, Stage, Timestamp, View};
+use crate::{EventRef, Severity, Stage, Timestamp};
 
-use printed::Printed;
 use row::Row;
+use terminal_text::TerminalText;
 
 /// The number of columns of a terminal of unknown width.
 pub const COLUMNS_DEFAULT: usize = 80;
@@ -47,8 +47,8 @@ const VERB_COLUMNS_MAX: [usize; 2] = [10, 16];
 const RESOURCE_COLUMNS_MAX: [usize; 2] = [22, 32];
 /// The maximum size of a response body that is searched for the name of a created object, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// The prefix of the annotations on Keepwatch's own events.
-const OWN_ANNOTATION: &str = "keepwatch.io/";
+/// The prefix of the annotations on internal events.
+const INTERNAL_ANNOTATION: &str = "keepwatch.io/";
 /// Resources whose creation destroys backups or prevents new ones.
 const DESTRUCTIVE_ACTIONS: [&str; 2] = ["cancelactions", "retireactions"];
 
@@ -62,16 +62,16 @@ pub struct Style {
 }
 
 /// Append the line of an event, without the newline.
-pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
+pub fn write(event: &EventRef<'_>, style: Style, line: &mut Vec<u8>) {
     let columns = style.columns.min(COLUMNS_MAX);
     let is_wide = columns >= COLUMNS_WIDE;
-    let emphasis = Emphasis::of(event);
+    let emphasis = Emphasis::for_event(event);
     let colors = emphasis.colors(style.is_colored);
     let mut row = Row::new(columns, line);
     row.put(&time(event), colors.dim, 0);
     row.put(&code(event), colors.code, 0);
-    row.put(&Printed::word(emphasis.mark()), colors.what, 0);
-    let verb = Printed::field(event.verb()).shortened(VERB_COLUMNS_MAX[usize::from(is_wide)]);
+    row.put(&TerminalText::word(emphasis.mark()), colors.what, 0);
+    let verb = TerminalText::field(event.verb()).shortened(VERB_COLUMNS_MAX[usize::from(is_wide)]);
     row.put(&verb, colors.what, VERB_COLUMNS);
     let user = user(event);
     let from = addresses(event);
@@ -80,7 +80,7 @@ pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
             let resource =
                 resource(&reference).shortened(RESOURCE_COLUMNS_MAX[usize::from(is_wide)]);
             row.put(&resource, colors.what, if is_wide { RESOURCE_COLUMNS } else { 0 });
-            if is_own(event) { own_words(event) } else { object(event, &reference) }
+            if is_internal(event) { internal_annotations(event) } else { object(event, &reference) }
         }
         None => without_object(event),
     };
@@ -94,7 +94,7 @@ pub fn write(event: &View<'_>, style: Style, line: &mut Vec<u8>) {
     row.put(&from.shortened(from_max), colors.dim, 0);
     match event.stage() {
         Stage::ResponseComplete => {}
-        stage => row.put(&Printed::word(stage.as_str()), colors.dim, 0),
+        stage => row.put(&TerminalText::word(stage.as_str()), colors.dim, 0),
     }
 }
 
@@ -108,20 +108,20 @@ pub fn write_signal(signal: &SignalRecord, style: Style, line: &mut Vec<u8>) {
         (true, _, Severity::Low | Severity::Informational) => "1",
     };
     let title = match signal.signal() {
-        Ok(found) => Printed::sentence(&found.spec.title),
-        Err(_) => Printed::word("(unreadable)"),
+        Ok(found) => TerminalText::sentence(&found.spec.title),
+        Err(_) => TerminalText::word("(unreadable)"),
     };
     let mut row = Row::new(style.columns.min(COLUMNS_MAX), line);
     row.put(&time_of_day(signal.time), if style.is_colored { "2" } else { "" }, 0);
-    row.put(&Printed::word("SIGNAL"), color, 0);
-    row.put(&Printed::word(signal.severity.as_str()), color, 0);
-    row.put(&Printed::word(signal.change.as_str()), color, 0);
+    row.put(&TerminalText::word("SIGNAL"), color, 0);
+    row.put(&TerminalText::word(signal.severity.as_str()), color, 0);
+    row.put(&TerminalText::word(signal.change.as_str()), color, 0);
     row.put(&title, color, 0);
 }
 
 /// Shorten a text to a number of columns, and escape everything that could control the terminal.
 pub fn fit(text: &str, columns: usize) -> String {
-    Printed::sentence(text).cut(columns.min(COLUMNS_MAX)).as_str().to_owned()
+    TerminalText::sentence(text).cut(columns.min(COLUMNS_MAX)).as_str().to_owned()
 }
 
 /// The importance of an event for a person.
@@ -149,9 +149,9 @@ struct Colors {
 }
 
 impl Emphasis {
-    fn of(event: &View<'_>) -> Self {
+    fn for_event(event: &EventRef<'_>) -> Self {
         let code = event.response_status().map_or(0, |status| status.code());
-        let is_gap = event.stage() == Stage::Panic || is_own_gap(event);
+        let is_gap = event.stage() == Stage::Panic || is_internal_gap(event);
         match (code, event.verb()) {
             (500.., _) => Self::Failed,
             _ if is_gap => Self::Failed,
@@ -186,7 +186,7 @@ impl Emphasis {
 }
 
 /// Whether a completed request destroyed something, permanently or temporarily.
-fn destroys(event: &View<'_>) -> bool {
+fn destroys(event: &EventRef<'_>) -> bool {
     let uri = event.request_uri();
     let is_dry_run = ["?dryRun=", "&dryRun="].iter().any(|part| uri.contains(part));
     let is_destructive = match event.verb() {
@@ -200,11 +200,11 @@ fn destroys(event: &View<'_>) -> bool {
 }
 
 /// Whether the event reports missing events.
-fn is_own_gap(event: &View<'_>) -> bool {
+fn is_internal_gap(event: &EventRef<'_>) -> bool {
     let mut is_gap = false;
-    if is_own(event) {
+    if is_internal(event) {
         event.for_each_annotation(|key, _| {
-            let key = key.strip_prefix(OWN_ANNOTATION).unwrap_or_default();
+            let key = key.strip_prefix(INTERNAL_ANNOTATION).unwrap_or_default();
             is_gap |= key.starts_with("gap") || key.starts_with("requests-refused-without-record");
         });
     }
@@ -212,55 +212,55 @@ fn is_own_gap(event: &View<'_>) -> bool {
 }
 
 /// Whether the event belongs to no request.
-fn is_own(event: &View<'_>) -> bool {
-    event.own().is_some() || (event.request_uri().is_empty() && event.object_ref().is_none())
+fn is_internal(event: &EventRef<'_>) -> bool {
+    event.internal().is_some() || (event.request_uri().is_empty() && event.object_ref().is_none())
 }
 
-fn time(event: &View<'_>) -> Printed {
+fn time(event: &EventRef<'_>) -> TerminalText {
     match event.stage_timestamp() {
         Timestamp::UNSET => time_of_day(event.request_received_timestamp()),
         time => time_of_day(time),
     }
 }
 
-fn time_of_day(time: Timestamp) -> Printed {
+fn time_of_day(time: Timestamp) -> TerminalText {
     let time = time.to_string();
-    Printed::word(&format!("{}Z", time.get(11..19).unwrap_or("--:--:--")))
+    TerminalText::word(&format!("{}Z", time.get(11..19).unwrap_or("--:--:--")))
 }
 
-fn code(event: &View<'_>) -> Printed {
+fn code(event: &EventRef<'_>) -> TerminalText {
     match event.response_status().map_or(0, |status| status.code()) {
-        0 => Printed::word("---"),
-        code => Printed::word(&format!("{code:03}")),
+        0 => TerminalText::word("---"),
+        code => TerminalText::word(&format!("{code:03}")),
     }
 }
 
-fn resource(reference: &ObjectRefFields<'_>) -> Printed {
-    let resource = Printed::field(reference.resource);
+fn resource(reference: &ObjectRefFields<'_>) -> TerminalText {
+    let resource = TerminalText::field(reference.resource);
     if reference.subresource.is_empty() {
         return resource;
     }
-    resource.joined("/", &Printed::field(reference.subresource))
+    resource.joined("/", &TerminalText::field(reference.subresource))
 }
 
 /// The namespace and name, as far as they are set.
-fn object(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Printed {
+fn object(event: &EventRef<'_>, reference: &ObjectRefFields<'_>) -> TerminalText {
     let created = created_name(event, reference).unwrap_or_default();
     let name = if reference.name.is_empty() { created.as_str() } else { reference.name };
     match (reference.namespace, name) {
-        ("", "") => Printed::word("-"),
-        ("", name) => Printed::field(name),
+        ("", "") => TerminalText::word("-"),
+        ("", name) => TerminalText::field(name),
         // In a request for a namespace, upstream sets the name twice.
         (_, name) if reference.resource == "namespaces" && reference.subresource.is_empty() => {
-            Printed::field(name)
+            TerminalText::field(name)
         }
-        (namespace, "") => Printed::field(namespace).joined("/", &Printed::word("")),
-        (namespace, name) => Printed::field(namespace).joined("/", &Printed::field(name)),
+        (namespace, "") => TerminalText::field(namespace).joined("/", &TerminalText::word("")),
+        (namespace, name) => TerminalText::field(namespace).joined("/", &TerminalText::field(name)),
     }
 }
 
 /// The name that the server generated for a created object, from the response body.
-fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<String> {
+fn created_name(event: &EventRef<'_>, reference: &ObjectRefFields<'_>) -> Option<String> {
     #[derive(Deserialize)]
     struct Object {
         metadata: Metadata,
@@ -275,26 +275,30 @@ fn created_name(event: &View<'_>, reference: &ObjectRefFields<'_>) -> Option<Str
     Some(object.metadata.name)
 }
 
-/// The URI of a request without an object, or the annotations of one of Keepwatch's own events.
-fn without_object(event: &View<'_>) -> Printed {
-    if is_own(event) { own_words(event) } else { Printed::field(event.request_uri()) }
+/// The URI of a request without an object, or the annotations of an internal event.
+fn without_object(event: &EventRef<'_>) -> TerminalText {
+    if is_internal(event) {
+        internal_annotations(event)
+    } else {
+        TerminalText::field(event.request_uri())
+    }
 }
 
-/// The annotations of one of Keepwatch's own events.
-fn own_words(event: &View<'_>) -> Printed {
+/// The annotations of an internal event.
+fn internal_annotations(event: &EventRef<'_>) -> TerminalText {
     let mut words = Vec::new();
     event.for_each_annotation(|key, value| {
-        if let Some(key) = key.strip_prefix(OWN_ANNOTATION) {
+        if let Some(key) = key.strip_prefix(INTERNAL_ANNOTATION) {
             words.push(format!("{key}={value}"));
         }
     });
-    Printed::sentence(&words.join(" "))
+    TerminalText::sentence(&words.join(" "))
 }
 
-fn user(event: &View<'_>) -> Printed {
+fn user(event: &EventRef<'_>) -> TerminalText {
     let name = |user: UserFields<'_, '_>| match user.username() {
-        "" => Printed::word("-"),
-        name => Printed::field(name),
+        "" => TerminalText::word("-"),
+        name => TerminalText::field(name),
     };
     match event.impersonated_user() {
         None => name(event.user()),
@@ -302,13 +306,13 @@ fn user(event: &View<'_>) -> Printed {
     }
 }
 
-fn addresses(event: &View<'_>) -> Printed {
+fn addresses(event: &EventRef<'_>) -> TerminalText {
     let mut all = Vec::new();
     event.for_each_source_ip(|address| {
         all.push(address);
         ControlFlow::Continue(())
     });
-    if all.is_empty() { Printed::word("-") } else { Printed::field(&all.join(",")) }
+    if all.is_empty() { TerminalText::word("-") } else { TerminalText::field(&all.join(",")) }
 }
 
 /// Distribute the columns: each field gets what it needs, or an equal share of what the others

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Timestamp, UnknownWord, View};
+use crate::{EventRef, ParseEnumError, Timestamp};
 
 /// The severity of a signal, lowest first. The names are Sigma's levels.
 #[derive(
@@ -59,13 +59,13 @@ impl fmt::Display for Severity {
 }
 
 impl FromStr for Severity {
-    type Err = UnknownWord;
+    type Err = ParseEnumError;
 
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+    fn from_str(word: &str) -> Result<Self, ParseEnumError> {
         Self::ALL
             .into_iter()
             .find(|severity| severity.as_str() == word)
-            .ok_or_else(|| UnknownWord(word.to_owned()))
+            .ok_or_else(|| ParseEnumError(word.to_owned()))
     }
 }
 
@@ -279,7 +279,7 @@ pub struct Target {
 
 impl Target {
     /// The object of a request; `None` if it has none.
-    pub fn of(event: &View<'_>) -> Option<Self> {
+    pub fn of(event: &EventRef<'_>) -> Option<Self> {
         let reference = event.object_ref()?;
         Some(Self {
             group: reference.api_group.to_string(),

@@ -4,13 +4,13 @@
 //! event. In the encoding `v1` it is an object of a different kind and group than an event, so that
 //! a consumer of kube-apiserver's log can distinguish them. Log agents that collect K10's audit
 //! events select lines by the text `K10Event`, ignoring case. A signal's line matches that filter
-//! only if [`Labels::signals_match_filter`] is set; otherwise it cannot match, whatever text
+//! only if [`LineContext::signals_match_filter`] is set; otherwise it cannot match, whatever text
 //! clients put into names.
 
 use crate::escape;
-use crate::head::Text;
-use crate::kasten::{self, Labels};
-use crate::object::Object;
+use crate::field_codec::Text;
+use crate::json_writer::ObjectWriter;
+use crate::k10::{self, LineContext};
 use crate::record::SignalRecord;
 use crate::signal::Severity;
 
@@ -21,15 +21,15 @@ const KELVIN: &[u8] = "\u{212a}".as_bytes();
 
 /// Append the line in the encoding `kasten`, without the newline. `truncated` lists the omitted
 /// fields.
-pub fn kasten(record: &SignalRecord, labels: &Labels, truncated: &str, line: &mut Vec<u8>) {
+pub fn k10(record: &SignalRecord, context: &LineContext, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
-    let mut object = Object::open(line);
-    let prefix = if labels.signals_match_filter { "K10Event" } else { "Keepwatch" };
+    let mut object = ObjectWriter::open(line);
+    let prefix = if context.signals_match_filter { "K10Event" } else { "Keepwatch" };
     message(record, prefix, &mut object);
     front(record, &mut object);
-    kasten::service(labels, &mut object);
+    k10::service(context, &mut object);
     body(record, truncated, object);
-    if !labels.signals_match_filter {
+    if !context.signals_match_filter {
         hide_marker(line, start);
     }
 }
@@ -37,7 +37,7 @@ pub fn kasten(record: &SignalRecord, labels: &Labels, truncated: &str, line: &mu
 /// Append the line in the encoding `v1`, without the newline. `truncated` lists the omitted fields.
 pub fn v1(record: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
     let start = line.len();
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.word(br#","kind":"#, "Signal");
     object.word(br#","apiVersion":"#, "siem.keepwatch.io/v1alpha1");
     message(record, "Keepwatch", &mut object);
@@ -46,7 +46,7 @@ pub fn v1(record: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
     hide_marker(line, start);
 }
 
-fn message(record: &SignalRecord, prefix: &str, object: &mut Object<'_>) {
+fn message(record: &SignalRecord, prefix: &str, object: &mut ObjectWriter<'_>) {
     let line = object.key(br#","message":"#);
     line.push(b'"');
     for word in [prefix, " signal ", record.change.as_str()] {
@@ -55,7 +55,7 @@ fn message(record: &SignalRecord, prefix: &str, object: &mut Object<'_>) {
     line.push(b'"');
 }
 
-fn front(record: &SignalRecord, object: &mut Object<'_>) {
+fn front(record: &SignalRecord, object: &mut ObjectWriter<'_>) {
     object.time(br#","timestamp":"#, record.time.quoted().as_ref());
     let status = match record.severity {
         Severity::Critical => "critical",
@@ -66,7 +66,7 @@ fn front(record: &SignalRecord, object: &mut Object<'_>) {
     object.word(br#","status":"#, status);
 }
 
-fn body(record: &SignalRecord, truncated: &str, mut object: Object<'_>) {
+fn body(record: &SignalRecord, truncated: &str, mut object: ObjectWriter<'_>) {
     if !truncated.is_empty() {
         object.text(br#","truncated":"#, Text::from(truncated));
     }
@@ -121,39 +121,39 @@ mod tests {
         signal_of(&write_signal(ChangeKind::Opened, time, &signal)).unwrap().unwrap()
     }
 
-    fn labels(signals_match_filter: bool) -> Labels {
-        Labels {
+    fn context(signals_match_filter: bool) -> LineContext {
+        LineContext {
             service: "keepwatch".to_owned(),
             cluster_name: "prod".to_owned(),
             signals_match_filter,
-            ..Labels::default()
+            ..LineContext::default()
         }
     }
 
-    fn line(title: &str, labels: Option<&Labels>) -> String {
+    fn line(title: &str, context: Option<&LineContext>) -> String {
         let record = record(title, Severity::High);
         let mut line = b"before: ".to_vec();
-        match labels {
-            Some(labels) => kasten(&record, labels, "", &mut line),
+        match context {
+            Some(context) => k10(&record, context, "", &mut line),
             None => v1(&record, "", &mut line),
         }
         String::from_utf8(line).unwrap().strip_prefix("before: ").unwrap().to_owned()
     }
 
     #[test]
-    fn a_signal_has_the_keys_of_an_event_in_front() {
-        let line = line("t", Some(&labels(false)));
+    fn a_signal_line_begins_with_the_keys_of_an_event() {
+        let line = line("t", Some(&context(false)));
         let front = r#"{"message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","service":"keepwatch","ddtags":"cluster-name:prod","signal":{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","metadata":{"name":"id-1"},"spec":{"#;
         assert!(line.starts_with(front), "{line}");
     }
 
     #[test]
-    fn a_signal_in_the_journal_has_its_number() {
-        let record = record("t", Severity::Low).numbered(u64::MAX);
+    fn a_signal_in_the_journal_has_its_sequence_number() {
+        let record = record("t", Severity::Low).with_seq(u64::MAX);
         for encoding in ["kasten", "v1"] {
             let mut line = Vec::new();
             match encoding {
-                "kasten" => kasten(&record, &labels(false), "evidence.events", &mut line),
+                "kasten" => k10(&record, &context(false), "evidence.events", &mut line),
                 _ => v1(&record, "evidence.events", &mut line),
             }
             let line = String::from_utf8(line).unwrap();
@@ -164,20 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn with_the_setting_it_passes_the_agents_filter() {
-        let line = line("t", Some(&labels(true)));
+    fn with_the_setting_a_signal_passes_the_filter_of_the_agent() {
+        let line = line("t", Some(&context(true)));
         assert!(line.starts_with(r#"{"message":"K10Event signal opened","#), "{line}");
     }
 
     #[test]
-    fn in_the_encoding_v1_it_is_of_another_kind() {
+    fn in_the_encoding_v1_a_signal_has_another_kind() {
         let front = r#"{"kind":"Signal","apiVersion":"siem.keepwatch.io/v1alpha1","message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","signal":{"#;
         let line = line("t", None);
         assert!(line.starts_with(front), "{line}");
     }
 
     #[test]
-    fn without_the_setting_no_text_of_a_client_passes_the_filter() {
+    fn without_the_setting_no_client_text_passes_the_filter() {
         let titles = [
             "K10Event",
             "k10eVENt K10EVENT",
@@ -189,8 +189,8 @@ mod tests {
             "k10event",
         ];
         for title in titles {
-            for labels in [Some(&labels(false)), None] {
-                let line = line(title, labels);
+            for context in [Some(&context(false)), None] {
+                let line = line(title, context);
                 let folded = line.replace('\u{212a}', "k").to_lowercase();
                 assert!(!folded.contains("k10event"), "{line}");
                 let found: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -203,7 +203,7 @@ mod tests {
     fn each_severity_has_a_status() {
         let statuses = Severity::ALL.map(|severity| {
             let mut line = Vec::new();
-            kasten(&record("t", severity), &labels(false), "evidence.events", &mut line);
+            k10(&record("t", severity), &context(false), "evidence.events", &mut line);
             let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
             assert_eq!(line["truncated"], "evidence.events");
             line["status"].as_str().unwrap().to_owned()

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terms_tell_values_and_fields_apart() {
+    fn terms_differ_by_field_and_value() {
         let words = ["", "a", "aa", "get", "list", "kasten-io", "kasten-io\0", "restorepoints"];
         let mut terms = HashSet::new();
         for field in [TermField::User, TermField::Verb, TermField::Name] {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_stored_and_stay_what_they_are() {
+    fn stored_hashes_do_not_change() {
         let user = Term::new(TermField::User, b"alice").hash;
         let name = Term::new(TermField::Name, b"a name of more than sixteen bytes").hash;
         assert_eq!(user, 3_799_387_822_192_879_504);

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_agrees_with_the_calendar_of_jiff() {
+    fn formatted_times_agree_with_jiff() {
         let mut micros = MICROS_MIN;
         while micros <= jiff::Timestamp::MAX.as_microsecond() {
             let time = Timestamp(micros);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_time_that_go_reads_is_read_and_the_others_of_rfc_3339_too() {
+    fn times_of_go_and_of_rfc_3339_are_read() {
         for (text, expected) in [
             ("9999-12-31T23:59:59.999999Z", Some("9999-12-31T23:59:59.999999Z")),
             ("9999-12-31T22:59:59.000000-01:00", Some("9999-12-31T23:59:59.000000Z")),

@@ -51,7 +51,7 @@ pub struct Event {
 
 impl Event {
     /// An event without a request: only `verb` and `time` are set.
-    pub fn without_request(stage: Stage, verb: &str, time: Timestamp) -> Self {
+    pub fn internal(stage: Stage, verb: &str, time: Timestamp) -> Self {
         Self {
             level: Level::Metadata,
             audit_id: String::new(),
@@ -106,7 +106,7 @@ pub enum Stage {
 /// The error of parsing an unknown name. Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown name {0:?}")]
-pub struct UnknownWord(pub String);
+pub struct ParseEnumError(pub String);
 
 impl Level {
     /// All levels, in ascending order.
@@ -152,24 +152,24 @@ impl fmt::Display for Stage {
 }
 
 impl FromStr for Level {
-    type Err = UnknownWord;
+    type Err = ParseEnumError;
 
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+    fn from_str(word: &str) -> Result<Self, ParseEnumError> {
         Self::ALL
             .into_iter()
             .find(|level| level.as_str() == word)
-            .ok_or_else(|| UnknownWord(word.to_owned()))
+            .ok_or_else(|| ParseEnumError(word.to_owned()))
     }
 }
 
 impl FromStr for Stage {
-    type Err = UnknownWord;
+    type Err = ParseEnumError;
 
-    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+    fn from_str(word: &str) -> Result<Self, ParseEnumError> {
         Self::ALL
             .into_iter()
             .find(|stage| stage.as_str() == word)
-            .ok_or_else(|| UnknownWord(word.to_owned()))
+            .ok_or_else(|| ParseEnumError(word.to_owned()))
     }
 }
 

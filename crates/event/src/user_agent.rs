@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_user_agents_are_cut_before_a_character() {
+    fn long_user_agents_are_truncated_between_characters() {
         assert_eq!(truncate_user_agent(&"a".repeat(1024)), "a".repeat(1024));
         assert_eq!(truncate_user_agent(&"a".repeat(1025)), "a".repeat(1024) + TRUNCATED);
         let split = "a".repeat(1023) + "é";

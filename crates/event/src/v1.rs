@@ -6,11 +6,11 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::decoded::{Notes, WordError, decode, utf8};
+use crate::event_ref::ObjectRef;
+use crate::json_writer::{self, ObjectWriter};
 use crate::line::Encoding;
-use crate::object::{self, Object};
-use crate::scan::Halves;
-use crate::view::Reference;
-use crate::{Event, View};
+use crate::normalize::Surrogates;
+use crate::{Event, EventRef};
 
 const KIND: &str = "Event";
 const API_VERSION: &str = "audit.k8s.io/v1";
@@ -35,38 +35,38 @@ pub enum ReadError {
 }
 
 /// Append the line of an event, without the newline.
-pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
-    let View { head, request_object, response_object, seq } = event;
+pub fn write(event: &EventRef<'_>, line: &mut Vec<u8>) {
+    let EventRef { fields, request_object, response_object, seq } = event;
     line.reserve(1024 + event.body_bytes());
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.word(br#","kind":"#, KIND);
     object.word(br#","apiVersion":"#, API_VERSION);
-    object.word(br#","level":"#, head.level.as_str());
-    object.text(br#","auditID":"#, head.audit_id);
-    object.word(br#","stage":"#, head.stage.as_str());
-    object.text(br#","requestURI":"#, head.request_uri);
-    object.text(br#","verb":"#, head.verb);
-    object::user(&head.user, object.key(br#","user":"#));
-    if let Some(user) = &head.impersonated_user {
-        object::user(user, object.key(br#","impersonatedUser":"#));
+    object.word(br#","level":"#, fields.level.as_str());
+    object.text(br#","auditID":"#, fields.audit_id);
+    object.word(br#","stage":"#, fields.stage.as_str());
+    object.text(br#","requestURI":"#, fields.request_uri);
+    object.text(br#","verb":"#, fields.verb);
+    json_writer::user(&fields.user, object.key(br#","user":"#));
+    if let Some(user) = &fields.impersonated_user {
+        json_writer::user(user, object.key(br#","impersonatedUser":"#));
     }
-    if let Some(metadata) = &head.authentication_metadata {
-        let mut inner = Object::open(object.key(br#","authenticationMetadata":"#));
+    if let Some(metadata) = &fields.authentication_metadata {
+        let mut inner = ObjectWriter::open(object.key(br#","authenticationMetadata":"#));
         inner.text_unless_empty(
             br#","impersonationConstraint":"#,
             metadata.impersonation_constraint,
         );
         inner.close();
     }
-    if !head.source_ips.is_empty() {
-        object::texts(&head.source_ips, object.key(br#","sourceIPs":"#));
+    if !fields.source_ips.is_empty() {
+        json_writer::texts(&fields.source_ips, object.key(br#","sourceIPs":"#));
     }
-    object.text_unless_empty(br#","userAgent":"#, head.user_agent);
-    if let Some(reference) = &head.object_ref {
+    object.text_unless_empty(br#","userAgent":"#, fields.user_agent);
+    if let Some(reference) = &fields.object_ref {
         object_ref(reference, object.key(br#","objectRef":"#));
     }
-    if let Some(status) = &head.response_status {
-        object::status(status, object.key(br#","responseStatus":"#));
+    if let Some(status) = &fields.response_status {
+        json_writer::status(status, object.key(br#","responseStatus":"#));
     }
     if let Some(body) = request_object {
         object.raw(br#","requestObject":"#, body);
@@ -76,17 +76,17 @@ pub fn write(event: &View<'_>, line: &mut Vec<u8>) {
     }
     object.time(
         br#","requestReceivedTimestamp":"#,
-        head.request_received_timestamp.quoted().as_ref(),
+        fields.request_received_timestamp.quoted().as_ref(),
     );
-    object.time(br#","stageTimestamp":"#, head.stage_timestamp.quoted().as_ref());
-    if !head.annotations.is_empty() || seq.is_some() {
-        object::annotations(&head.annotations, *seq, object.key(br#","annotations":"#));
+    object.time(br#","stageTimestamp":"#, fields.stage_timestamp.quoted().as_ref());
+    if !fields.annotations.is_empty() || seq.is_some() {
+        json_writer::annotations(&fields.annotations, *seq, object.key(br#","annotations":"#));
     }
     object.close();
 }
 
-fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+fn object_ref(reference: &ObjectRef<'_>, line: &mut Vec<u8>) {
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","resource":"#, reference.resource);
     object.text_unless_empty(br#","namespace":"#, reference.namespace);
     object.text_unless_empty(br#","name":"#, reference.name);
@@ -103,7 +103,8 @@ fn object_ref(reference: &Reference<'_>, line: &mut Vec<u8>) {
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
     let notes = &mut Notes::default();
     let text = utf8(line, notes);
-    let found = decode(&text, Encoding::V1, Halves::Replace, notes).map_err(ReadError::Field)?;
+    let found =
+        decode(&text, Encoding::V1, Surrogates::Replace, notes).map_err(ReadError::Field)?;
     let fits = |found: &str, expected: &str| found.is_empty() || found == expected;
     if !fits(&found.kind, KIND) || !fits(&found.api_version, API_VERSION) {
         let (kind, api_version) = (found.kind, found.api_version);

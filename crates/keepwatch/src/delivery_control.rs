@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use controller::{DeliveryControl, ParkReason, Start};
 use delivery::Delivery;
-use event::OwnEvent;
+use event::InternalEvent;
 use objectstore::{Bucket, BucketConfig, Checksum, Destination, Provider};
 use sink::DeliveryHealth;
 use store::{Cursor, Journal, ReadError, Sqlite};
@@ -88,7 +88,7 @@ impl DeliveryControl for LocalDelivery {
         };
         let text =
             format!("{reader}: {why}, released at {seq}; {waiting} records were not delivered");
-        self.note(OwnEvent::Release, reader, &text).await;
+        self.note(InternalEvent::Release, reader, &text).await;
         Ok(Some(waiting))
     }
 
@@ -130,7 +130,7 @@ impl DeliveryControl for LocalDelivery {
         let undelivered = left.undelivered.max(lag);
         if undelivered > 0 {
             let text = format!("{reader}: forgotten; {undelivered} records were not delivered");
-            self.note(OwnEvent::Release, reader, &text).await;
+            self.note(InternalEvent::Release, reader, &text).await;
         }
         Ok(undelivered)
     }
@@ -165,13 +165,13 @@ impl LocalDelivery {
         let cursor = Cursor { seq: place.seq, state: state.to_owned() };
         journal.resume(reader, cursor).await.map_err(|error| error.to_string())?;
         if place.seq != seq {
-            self.note(OwnEvent::Resume, reader, &format!("{reader}: {}", place.text)).await;
+            self.note(InternalEvent::Resume, reader, &format!("{reader}: {}", place.text)).await;
         }
         Ok(true)
     }
 
     /// Logs and records the change of a cursor.
-    async fn note(&self, change: OwnEvent, reader: &str, text: &str) {
+    async fn note(&self, change: InternalEvent, reader: &str, text: &str) {
         tracing::warn!(change = change.verb(), text, "the cursor of a reader was changed");
         if let Err(error) = reader_places::record(&self.store, change, reader, text).await {
             tracing::warn!(%error, text, "the change of a cursor could not be audited");

@@ -45,7 +45,7 @@ impl Detection {
         let options = crate::rule_files::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
         source.install().await?;
-        let watches = source.watches().context("cannot follow the rules")?;
+        let watches = source.watches().await.context("cannot follow the rules")?;
         let (loaded, errors) = source.load().await?;
         let (sender, receiver) = watch::channel(loaded);
         let parts = DetectorParts {

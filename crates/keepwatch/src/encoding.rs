@@ -7,13 +7,13 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
 use anyhow::{Context as _, Result};
-use event::kasten::Labels;
+use event::k10::LineContext;
 use sink::{Encoding, Terminal};
 
 use crate::args::EncodingName;
 
 /// The encoding of that name for standard output. Encodings for machines write `labels` into each line.
-pub(crate) fn for_stdout(name: EncodingName, labels: Labels) -> Result<Encoding> {
+pub(crate) fn for_stdout(name: EncodingName, labels: LineContext) -> Result<Encoding> {
     Ok(match name {
         EncodingName::Kasten => Encoding::Kasten(labels),
         EncodingName::V1 => Encoding::V1,

@@ -13,7 +13,7 @@ use tokio::task;
 
 use crate::journal_gaps::JournalGaps;
 
-/// The journal of the store, the index of its events, and its known holes.
+/// The journal of the store, the index of its events, and its known gaps.
 pub(crate) struct JournalLog {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) index: Arc<EventIndex>,
@@ -59,8 +59,9 @@ impl EventLog for JournalLog {
             Order::Newest => Direction::Backward,
         };
         let read = self.journal.read_ranges(ranges, direction, bytes_max).await;
-        let store::Stretch { records, is_cut } = read.map_err(|error| unreadable(&error))?;
-        Ok(LogStretch { records: records.into_iter().map(record).collect(), is_cut })
+        let store::RecordBatch { records, is_truncated } =
+            read.map_err(|error| unreadable(&error))?;
+        Ok(LogStretch { records: records.into_iter().map(record).collect(), is_cut: is_truncated })
     }
 
     async fn select(

@@ -17,11 +17,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use apiserver::health::{HealthCheck, Reach};
-use store::{Direction, Hole, Journal, ReadError, Sqlite};
+use store::{Direction, Gap, Journal, ReadError, Sqlite};
 
 use crate::clock::SystemClock;
 
-/// How often the whole journal is looked through for holes.
+/// How often the whole journal is looked through for gaps.
 const CHECK_PERIOD: Duration = Duration::from_hours(1);
 /// How often what readers have found damaged is looked at.
 const DAMAGE_PERIOD: Duration = Duration::from_secs(1);
@@ -49,31 +49,31 @@ const RECORDED: &str = "recorded";
 /// A hole, and whether an operator has acknowledged it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    hole: Hole,
+    gap: Gap,
     is_acknowledged: bool,
 }
 
-/// The holes of a store's journal.
+/// The gaps of a store's journal.
 pub(crate) struct JournalGaps {
     store: Sqlite,
     list: List,
-    /// All holes in the list, acknowledged or not.
-    recorded: Mutex<Vec<Hole>>,
+    /// All gaps in the list, acknowledged or not.
+    recorded: Mutex<Vec<Gap>>,
     /// Found and not on record yet, for example because the journal is full.
-    unrecorded: Mutex<Vec<Hole>>,
-    /// Held while holes are reported, so that two tasks do not write the list at a time.
+    unrecorded: Mutex<Vec<Gap>>,
+    /// Held while gaps are reported, so that two tasks do not write the list at a time.
     reporting: tokio::sync::Mutex<()>,
 }
 
-/// The file with the known holes.
+/// The file with the known gaps.
 #[derive(Clone)]
 struct List(PathBuf);
 
 impl JournalGaps {
-    /// Loads the holes that earlier runs found.
+    /// Loads the gaps that earlier runs found.
     pub(crate) fn new(store: Sqlite) -> Result<Arc<Self>> {
         let list = List::beside(store.path());
-        let recorded = list.read()?.into_iter().map(|known| known.hole).collect();
+        let recorded = list.read()?.into_iter().map(|known| known.gap).collect();
         Ok(Arc::new(Self {
             store,
             list,
@@ -86,7 +86,7 @@ impl JournalGaps {
     /// Checks the journal before requests are served.
     pub(crate) async fn look_at_start(&self) -> Result<()> {
         let journal = self.store.journal();
-        self.report(&journal.known_holes()).await?;
+        self.report(&journal.known_gaps()).await?;
         let (found, _) = look(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
         self.report(&found).await
     }
@@ -98,23 +98,23 @@ impl JournalGaps {
 
     /// Which of these sequence numbers are known to be missing or damaged, in order.
     pub(crate) fn within(&self, numbers: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {
-        let mut holes = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        holes.append(&mut self.store.journal().known_holes());
-        holes.sort_unstable();
+        let mut gaps = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        gaps.append(&mut self.store.journal().known_gaps());
+        gaps.sort_unstable();
         let mut found: Vec<RangeInclusive<u64>> = Vec::new();
-        for hole in holes {
+        for gap in gaps {
             let after = found.last().map_or(0, |last| last.end().saturating_add(1));
-            let first = hole.first.max(*numbers.start()).max(after);
-            let hole = first..=hole.last.min(*numbers.end());
-            if !hole.is_empty() {
-                found.push(hole);
+            let first = gap.first.max(*numbers.start()).max(after);
+            let gap = first..=gap.last.min(*numbers.end());
+            if !gap.is_empty() {
+                found.push(gap);
             }
         }
         found
     }
 
     /// Reads the whole journal again and again, slowly, to find damage in records that no reader reads.
-    /// [`Journal::known_holes`] then lists what was found. Returns when the store is closed.
+    /// [`Journal::known_gaps`] then lists what was found. Returns when the store is closed.
     async fn verify(&self) {
         let journal = self.store.journal();
         loop {
@@ -142,7 +142,7 @@ impl JournalGaps {
         let first = next.max(journal.first_seq());
         let end = last.min(first.saturating_add(VERIFY_ROWS - 1));
         let read = journal.read_ranges(vec![first..=end], Direction::Forward, VERIFY_BYTES).await?;
-        let cut = read.records.last().filter(|_| read.is_cut);
+        let cut = read.records.last().filter(|_| read.is_truncated);
         Ok(cut.map_or(end, |record| record.seq).max(next))
     }
 
@@ -152,7 +152,7 @@ impl JournalGaps {
         let mut before = Vec::new();
         loop {
             tokio::time::sleep(DAMAGE_PERIOD).await;
-            let found = journal.known_holes();
+            let found = journal.known_gaps();
             if found == before && self.unrecorded().is_empty() {
                 continue;
             }
@@ -192,40 +192,40 @@ impl JournalGaps {
         let gaps = Arc::clone(self);
         let probe = move || {
             let known = gaps.list.read().map_err(|error| format!("{error:#}"))?;
-            let open = known.iter().filter(|known| !known.is_acknowledged).map(|known| known.hole);
-            let mut open: Vec<Hole> = open.collect();
+            let open = known.iter().filter(|known| !known.is_acknowledged).map(|known| known.gap);
+            let mut open: Vec<Gap> = open.collect();
             open.extend_from_slice(&gaps.unrecorded());
             match open.as_slice() {
                 [] => Ok(()),
-                [hole, ..] => Err(format!(
+                [gap, ..] => Err(format!(
                     "{} records of the journal are missing or damaged, the first of them {}; \
                      `keepwatch cursors acknowledge` says that this was seen",
-                    open.iter().map(Hole::records).sum::<u64>(),
-                    hole.first
+                    open.iter().map(Gap::records).sum::<u64>(),
+                    gap.first
                 )),
             }
         };
         HealthCheck { name: "journal-complete", reach: Reach::Readiness, probe: Arc::new(probe) }
     }
 
-    fn unrecorded(&self) -> Vec<Hole> {
+    fn unrecorded(&self) -> Vec<Gap> {
         self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Logs and audits new holes, and adds them to the list.
-    async fn report(&self, found: &[Hole]) -> Result<()> {
+    /// Logs and audits new gaps, and adds them to the list.
+    async fn report(&self, found: &[Gap]) -> Result<()> {
         let _one_at_a_time = self.reporting.lock().await;
-        let mut holes = self.unrecorded();
-        holes.extend(found.iter().filter(|hole| !holes.contains(hole)).collect::<Vec<_>>());
-        if holes.is_empty() {
+        let mut gaps = self.unrecorded();
+        gaps.extend(found.iter().filter(|gap| !gaps.contains(gap)).collect::<Vec<_>>());
+        if gaps.is_empty() {
             return Ok(());
         }
         let known = self.list.read()?;
-        holes.retain(|hole| !known.iter().any(|known| known.covers(hole)));
+        gaps.retain(|gap| !known.iter().any(|known| known.covers(gap)));
         let (mut recorded, mut left) = (Vec::new(), Vec::new());
-        for hole in holes {
-            let (first, last, records) = (hole.first, hole.last, hole.records());
-            if found.contains(&hole) {
+        for gap in gaps {
+            let (first, last, records) = (gap.first, gap.last, gap.records());
+            if found.contains(&gap) {
                 tracing::error!(
                     first,
                     last,
@@ -233,12 +233,12 @@ impl JournalGaps {
                     "records of the journal are missing or damaged"
                 );
             }
-            let event = delivery::hole_event(hole, SystemClock.now());
-            match store::record(&self.store, event::record::write(&event)).await {
-                Ok(_) => recorded.push(hole),
+            let event = delivery::gap_event(gap, SystemClock.now());
+            match store::append(&self.store, event::record::write(&event)).await {
+                Ok(_) => recorded.push(gap),
                 Err(error) => {
                     tracing::warn!(%error, first, last, "the gap cannot be recorded yet");
-                    left.push(hole);
+                    left.push(gap);
                 }
             }
         }
@@ -246,17 +246,17 @@ impl JournalGaps {
         if recorded.is_empty() {
             return Ok(());
         }
-        let new = recorded.iter().map(|&hole| Known { hole, is_acknowledged: false });
+        let new = recorded.iter().map(|&gap| Known { gap, is_acknowledged: false });
         self.list.change(|known| known.extend(new))?;
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).append(&mut recorded);
         Ok(())
     }
 }
 
-/// Acknowledges all holes of the store at `path`, and returns them.
-pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
+/// Acknowledges all gaps of the store at `path`, and returns them.
+pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Gap>> {
     let list = List::beside(path);
-    // Without holes nothing is written, not even the file that is locked.
+    // Without gaps nothing is written, not even the file that is locked.
     if list.read()?.iter().all(|known| known.is_acknowledged) {
         return Ok(Vec::new());
     }
@@ -264,7 +264,7 @@ pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Hole>> {
     list.change(|known| {
         for known in known.iter_mut().filter(|known| !known.is_acknowledged) {
             known.is_acknowledged = true;
-            seen.push(known.hole);
+            seen.push(known.gap);
         }
     })?;
     Ok(seen)
@@ -275,30 +275,30 @@ async fn look(
     journal: &dyn Journal,
     first: u64,
     rows: usize,
-) -> Result<(Vec<Hole>, u64), ReadError> {
-    let (found, seen) = journal.holes(first, rows).await?;
+) -> Result<(Vec<Gap>, u64), ReadError> {
+    let (found, seen) = journal.find_gaps(first, rows).await?;
     if found.is_empty() {
         return Ok((found, seen));
     }
     tokio::time::sleep(CONFIRM_PAUSE).await;
-    let (again, _) = journal.holes(first, rows).await?;
-    Ok((found.into_iter().filter(|hole| again.contains(hole)).collect(), seen))
+    let (again, _) = journal.find_gaps(first, rows).await?;
+    Ok((found.into_iter().filter(|gap| again.contains(gap)).collect(), seen))
 }
 
 impl Known {
-    fn covers(&self, hole: &Hole) -> bool {
-        self.hole.first <= hole.first && hole.last <= self.hole.last
+    fn covers(&self, gap: &Gap) -> bool {
+        self.gap.first <= gap.first && gap.last <= self.gap.last
     }
 
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split(' ');
-        let hole = Hole { first: words.next()?.parse().ok()?, last: words.next()?.parse().ok()? };
+        let gap = Gap { first: words.next()?.parse().ok()?, last: words.next()?.parse().ok()? };
         let is_acknowledged = match words.next()? {
             ACKNOWLEDGED => true,
             RECORDED => false,
             _ => return None,
         };
-        Some(Self { hole, is_acknowledged })
+        Some(Self { gap, is_acknowledged })
     }
 }
 
@@ -343,13 +343,13 @@ impl List {
         let mut text = String::new();
         let surplus = known.len().saturating_sub(KNOWN_MAX);
         let mut left_out = 0;
-        for Known { hole, is_acknowledged } in known {
+        for Known { gap, is_acknowledged } in known {
             if *is_acknowledged && left_out < surplus {
                 left_out += 1;
                 continue;
             }
             let word = if *is_acknowledged { ACKNOWLEDGED } else { RECORDED };
-            writeln!(text, "{} {} {word}", hole.first, hole.last).ok();
+            writeln!(text, "{} {} {word}", gap.first, gap.last).ok();
         }
         let draft = self.with_suffix(".new");
         let mut options = OpenOptions::new();
@@ -394,9 +394,10 @@ mod tests {
         let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
         assert_eq!((gaps.check().probe)(), Ok(()));
-        store::record(&store, Bytes::from_static(b"one")).await.unwrap();
-        store.journal().register("sink", 0).await.unwrap();
-        store.journal().advance_durably("sink", 61, "").await.unwrap();
+        store::append(&store, Bytes::from_static(b"one")).await.unwrap();
+        let journal = store.journal();
+        journal.register("sink", 0).await.unwrap();
+        journal.advance_durably("sink", 61, "").await.unwrap();
         store.close().await;
         drop((store, gaps));
         for start in 0..2 {
@@ -410,7 +411,7 @@ mod tests {
             drop((store, gaps));
         }
         let (store, gaps) = open(&path).await;
-        assert_eq!(acknowledge(&path).unwrap(), [Hole { first: 2, last: 61 }]);
+        assert_eq!(acknowledge(&path).unwrap(), [Gap { first: 2, last: 61 }]);
         assert!(acknowledge(&path).unwrap().is_empty());
         assert_eq!((gaps.check().probe)(), Ok(()));
         store.close().await;
@@ -423,7 +424,7 @@ mod tests {
         let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
         for number in 1..=9 {
-            store::record(&store, vec![number; 100_000].into()).await.unwrap();
+            store::append(&store, vec![number; 100_000].into()).await.unwrap();
         }
         store.close().await;
         drop((store, gaps));
@@ -441,7 +442,7 @@ mod tests {
             reads += 1;
         }
         assert_eq!(reads, 4, "two records at a time, and at the end those around the damaged one");
-        gaps.report(&store.journal().known_holes()).await.unwrap();
+        gaps.report(&store.journal().known_gaps()).await.unwrap();
         assert!((gaps.check().probe)().unwrap_err().contains("1 records of the journal"));
         assert_eq!(events(&store, 9).await, ["gap"]);
         assert_eq!(gaps.within(&(1..=9)), [7..=7]);
@@ -453,16 +454,15 @@ mod tests {
     /// ready although the gap had not been seen.
     #[test]
     fn a_hole_that_is_found_during_an_acknowledgement_is_kept() {
-        const HOLES: u64 = 300;
+        const GAPS: u64 = 300;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keepwatch.db");
         let list = List::beside(&path);
         let seen = std::thread::scope(|scope| {
             let finding = scope.spawn(|| {
-                for first in 1..=HOLES {
-                    let hole = Hole { first, last: first };
-                    list.change(|known| known.push(Known { hole, is_acknowledged: false }))
-                        .unwrap();
+                for first in 1..=GAPS {
+                    let gap = Gap { first, last: first };
+                    list.change(|known| known.push(Known { gap, is_acknowledged: false })).unwrap();
                 }
             });
             let mut seen = Vec::new();
@@ -472,7 +472,7 @@ mod tests {
             seen.append(&mut acknowledge(&path).unwrap());
             seen
         });
-        let all: Vec<Hole> = (1..=HOLES).map(|first| Hole { first, last: first }).collect();
+        let all: Vec<Gap> = (1..=GAPS).map(|first| Gap { first, last: first }).collect();
         assert_eq!(seen, all, "each hole is acknowledged once");
         let known = list.read().unwrap();
         assert!(known.len() == all.len() && known.iter().all(|known| known.is_acknowledged));

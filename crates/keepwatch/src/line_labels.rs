@@ -1,13 +1,13 @@
 //! The keys of audit lines beside the event.
 
-use event::kasten::Labels;
+use event::k10::LineContext;
 
 /// The `service` key.
 const SERVICE: &str = "keepwatch";
 
 /// The labels of the lines of this server; `cluster_name` is empty if it is unknown.
-pub(crate) fn labels(cluster_name: &str) -> Labels {
-    Labels {
+pub(crate) fn labels(cluster_name: &str) -> LineContext {
+    LineContext {
         service: SERVICE.to_owned(),
         cluster_name: cluster_name.to_owned(),
         resources: resource_names(),

@@ -113,7 +113,7 @@ impl Follower {
         let uids = self.known.values();
         let uids = uids.map(|one| (one.stored.name.clone(), one.stored.uid.clone())).collect();
         self.notifications.retain(&uids).await;
-        let mut changes = self.storage.watch(PREFIX, page.revision)?;
+        let mut changes = self.storage.watch(PREFIX, page.revision).await?;
         let mut secrets = self.secrets.news();
         let mut look = tokio::time::interval(LOOK_PERIOD);
         loop {

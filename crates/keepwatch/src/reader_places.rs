@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
 use clap::ValueEnum;
 use delivery::DETECTOR;
-use event::OwnEvent;
+use event::InternalEvent;
 use sink::Sink;
 use store::{Cursor, Journal, Sqlite, StoreError};
 
@@ -63,7 +63,7 @@ async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<
         Step::Resume(reader, seq, text) => {
             journal.resume(&reader, Cursor { seq, state: String::new() }).await?;
             tracing::info!(reader, seq, text, "reader of the journal goes on");
-            (OwnEvent::Resume, reader, text)
+            (InternalEvent::Resume, reader, text)
         }
         Step::Park(reader, cursor, text) => {
             journal.park(&reader, cursor).await?;
@@ -72,7 +72,7 @@ async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<
                 text,
                 "reader is not configured any more; nothing is held for it"
             );
-            (OwnEvent::Release, reader, text)
+            (InternalEvent::Release, reader, text)
         }
     };
     if let Err(error) = record(store, change, &reader, &text).await {
@@ -84,12 +84,12 @@ async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<
 /// Audits the change of a cursor.
 pub(crate) async fn record(
     store: &Sqlite,
-    change: OwnEvent,
+    change: InternalEvent,
     reader: &str,
     text: &str,
 ) -> Result<(), StoreError> {
     let event = delivery::cursor_event(change, reader, text, SystemClock.now());
-    store::record(store, event::record::write(&event)).await.map(drop)
+    store::append(store, event::record::write(&event)).await.map(drop)
 }
 
 /// The changes, in an order in which a crash between two of them loses nothing.

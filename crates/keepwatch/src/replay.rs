@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use detect::{Engine, Input, Settings, SignalChange, engine::Arrival};
-use event::View;
+use event::EventRef;
 
 use crate::args::input::RuleArgs;
 use crate::input::Next;
@@ -25,7 +25,7 @@ impl Replay {
 
     /// Processes one event. Returns the changes of signals.
     pub(crate) fn process(&mut self, next: &Next) -> impl Iterator<Item = SignalChange> {
-        let event = View::from(&next.event);
+        let event = EventRef::from(&next.event);
         let input = Input {
             source: &next.source,
             cluster: &next.cluster,

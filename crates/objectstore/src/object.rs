@@ -8,7 +8,7 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use event::record::SignalRecord;
-use event::{Timestamp, View};
+use event::{EventRef, Timestamp};
 use libdeflater::{CompressionLvl, Compressor};
 use sink::LineLimiter;
 
@@ -89,14 +89,14 @@ impl ObjectBuilder {
 
     /// Adds an event. Returns false, and adds nothing, if the object is full or of another hour: then it
     /// has to be sealed.
-    pub fn push(&mut self, seq: u64, committed: Timestamp, event: View<'_>) -> bool {
-        let event = event.numbered(seq);
+    pub fn push(&mut self, seq: u64, committed: Timestamp, event: EventRef<'_>) -> bool {
+        let event = event.with_seq(seq);
         self.push_line(seq, committed, |limiter, chunk| limiter.write(&event, chunk))
     }
 
     /// Adds a change of a signal, under the same conditions as [`push`](Self::push).
     pub fn push_signal(&mut self, seq: u64, committed: Timestamp, signal: SignalRecord) -> bool {
-        let signal = signal.numbered(seq);
+        let signal = signal.with_seq(seq);
         self.push_line(seq, committed, |limiter, chunk| limiter.write_signal(&signal, chunk))
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use apiserver::resource::DefaultStrategy;
 use apiserver::{Column, Resource, ResourceId, Scope, Verb};
 use bytes::Bytes;
-use event::{Level, View, v1};
+use event::{EventRef, Level, v1};
 use serde_json::{Value, json};
 
 use crate::schema::{object, text, texts, time};
@@ -111,7 +111,7 @@ fn place(name: &str) -> Option<u64> {
 }
 
 /// The API object of a record.
-fn body(record: &LogRecord, event: &View<'_>) -> Bytes {
+fn body(record: &LogRecord, event: &EventRef<'_>) -> Bytes {
     let (name, seq) = (name(record.seq), record.seq);
     let recorded = record.time.to_string();
     let recorded = recorded.get(..19).unwrap_or_default();

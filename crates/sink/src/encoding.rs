@@ -1,7 +1,7 @@
 //! The encoding of a line: a property of the destination.
 
-use event::View;
-use event::kasten::Labels;
+use event::EventRef;
+use event::k10::LineContext;
 use event::record::SignalRecord;
 use event::short;
 
@@ -11,7 +11,7 @@ use crate::Terminal;
 #[derive(Clone, Debug)]
 pub enum Encoding {
     /// K10's, with a few keys for log tools in front.
-    Kasten(Labels),
+    Kasten(LineContext),
     /// That of kube-apiserver's log backend: an `audit.k8s.io/v1` event in JSON.
     V1,
     /// A short text for people who read it on this terminal.
@@ -20,9 +20,9 @@ pub enum Encoding {
 
 impl Encoding {
     /// Appends one event, without the newline.
-    pub fn write(&self, event: &View<'_>, line: &mut Vec<u8>) {
+    pub fn write(&self, event: &EventRef<'_>, line: &mut Vec<u8>) {
         match self {
-            Self::Kasten(labels) => event::kasten::write(event, labels, line),
+            Self::Kasten(labels) => event::k10::write(event, labels, line),
             Self::V1 => event::v1::write(event, line),
             Self::Short(terminal) => short::write(event, terminal.style(), line),
         }
@@ -32,7 +32,7 @@ impl Encoding {
     /// empty if nothing was.
     pub fn write_signal(&self, signal: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
         match self {
-            Self::Kasten(labels) => event::signal_line::kasten(signal, labels, truncated, line),
+            Self::Kasten(labels) => event::signal_line::k10(signal, labels, truncated, line),
             Self::V1 => event::signal_line::v1(signal, truncated, line),
             Self::Short(terminal) => short::write_signal(signal, terminal.style(), line),
         }

@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use event::annotations::{FULL_BYTES, FULL_SHA256, TRUNCATED};
 use event::record::{SignalRecord, signal_of, write_signal};
 use event::signal::{Actor, SignalSpec};
-use event::{Event, UserInfo, View};
+use event::{Event, EventRef, UserInfo};
 
 use crate::Encoding;
 use crate::hex;
@@ -96,7 +96,7 @@ impl LineLimiter {
     }
 
     /// Appends one event without the newline.
-    pub fn write(&self, event: &View<'_>, lines: &mut Vec<u8>) {
+    pub fn write(&self, event: &EventRef<'_>, lines: &mut Vec<u8>) {
         let start = lines.len();
         self.encoding.write(event, lines);
         if !self.is_too_long(&lines[start..]) {
@@ -132,7 +132,7 @@ impl LineLimiter {
                 short.annotations.insert(FULL_SHA256.to_owned(), hash.clone());
             }
             lines.truncate(start);
-            self.encoding.write(&event.numbering(View::from(&short)), lines);
+            self.encoding.write(&event.copy_seq_to(EventRef::from(&short)), lines);
             if !self.is_too_long(&lines[start..]) {
                 return;
             }
@@ -164,7 +164,7 @@ impl LineLimiter {
     }
 
     /// The SHA-256 of the full line of an event, in hexadecimal digits.
-    fn full_sha256(&self, event: &View<'_>) -> String {
+    fn full_sha256(&self, event: &EventRef<'_>) -> String {
         let mut line = Vec::new();
         self.encoding.write(event, &mut line);
         hex(digest(&SHA256, &line).as_ref())
@@ -312,7 +312,7 @@ mod tests {
     /// Checks which steps truncate an event.
     fn check(event: &Event, truncated: Option<&str>) {
         let mut line = Vec::new();
-        LineLimiter::for_datadog(Encoding::V1, 20_000).write(&View::from(event), &mut line);
+        LineLimiter::for_datadog(Encoding::V1, 20_000).write(&EventRef::from(event), &mut line);
         assert!(datadog_bytes(&line) <= 20_000, "{}", datadog_bytes(&line));
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let note = |name: &str| line["annotations"].get(name).and_then(|found| found.as_str());
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(line["auditID"], "id-1");
         if truncated.is_some() {
             let mut full = Vec::new();
-            Encoding::V1.write(&View::from(event), &mut full);
+            Encoding::V1.write(&EventRef::from(event), &mut full);
             assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
             let hash = hex(digest(&SHA256, &full).as_ref());
             assert_eq!(note(FULL_SHA256).unwrap(), hash);
@@ -338,7 +338,7 @@ mod tests {
             (event("a", &long, &long), [true, true]),
         ] {
             let mut line = Vec::new();
-            LineLimiter::by_bytes(Encoding::V1, 20_000).write(&View::from(&event), &mut line);
+            LineLimiter::by_bytes(Encoding::V1, 20_000).write(&EventRef::from(&event), &mut line);
             let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
             let of_body = line["responseObject"].get("keepwatch.io/cut").is_some();
             let of_line = line["annotations"].get(FULL_SHA256).is_some();
@@ -394,10 +394,10 @@ mod tests {
         {
             let mut event = event(request, response, uri);
             event.user.username = "alice".to_owned();
-            for encoding in [Encoding::V1, Encoding::Kasten(event::kasten::Labels::default())] {
+            for encoding in [Encoding::V1, Encoding::Kasten(event::k10::LineContext::default())] {
                 let mut line = Vec::new();
                 let shaper = LineLimiter::by_bytes(encoding, 32_000);
-                shaper.write(&View::from(&event).numbered(77), &mut line);
+                shaper.write(&EventRef::from(&event).with_seq(77), &mut line);
                 assert!(line.len() < 32_000, "{}", line.len());
                 let text = String::from_utf8(line).unwrap();
                 let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use store::{Settings, Sqlite, Storage, record, write};
+use store::{Settings, Sqlite, Storage, append, write};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -122,12 +122,12 @@ async fn call(
             Kind::Update => Some(format!("bench/objects/{caller}/{}", number % 100)),
         };
         match key {
-            None => drop(record(&store, body).await?),
+            None => drop(append(&store, body).await?),
             Some(key) => {
                 write(&store, move |transaction| {
                     let revision = transaction.next_revision();
                     transaction.put(&key, revision, body.slice(..700));
-                    transaction.record(body);
+                    transaction.append(body);
                 })
                 .await?;
             }

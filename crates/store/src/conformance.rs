@@ -1,8 +1,8 @@
 //! The conformance tests of a store: functions over [`Storage`] and [`Journal`] that run against
 //! each implementation.
 //!
-//! Each function needs a new, empty store. A failure is an [`Err`] that names the violated
-//! requirement.
+//! Each function needs new, empty stores. A failure is an [`Err`] that names the violated
+//! requirement. The suites also run with two handles on one store.
 //!
 //! [`Journal`]: crate::Journal
 
@@ -16,40 +16,55 @@ macro_rules! ensure {
 }
 
 mod journal;
+mod two_handles;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
 use crate::{
-    Change, ChangeKind, ListOptions, Object, Page, ReadError, Storage, StoreError, Watch, record,
-    write,
+    Change, ChangeKind, ListOptions, Object, Page, ReadError, Storage, StoreError, Watch, write,
 };
+
+use two_handles::TwoHandles;
 
 pub use journal::journal;
 
 /// The description of a violated requirement.
-pub type Broken = String;
+pub type Violation = String;
 
-/// Run all tests of [`Storage`], each on a store from `fresh`.
-pub async fn all<S: Storage>(mut fresh: impl FnMut() -> S) -> Result<(), Broken> {
-    changes_are_seen_after_the_commit(&fresh()).await?;
-    revisions_rise_by_one_across_all_keys(&fresh()).await?;
-    rolled_back_work_leaves_only_what_follows(&fresh()).await?;
-    a_panic_undoes_only_its_own_work(&fresh()).await?;
-    misused_revisions_undo_the_work(&fresh()).await?;
-    work_sees_work_before_it(&fresh()).await?;
-    lists_are_ordered_and_paged_at_one_revision(&fresh()).await?;
-    pages_are_bounded_in_bytes(&fresh()).await?;
-    lists_show_the_past(&fresh()).await?;
-    watches_resume_anywhere(&fresh()).await?;
-    a_slow_watch_misses_nothing(&fresh()).await?;
-    a_watch_knows_how_far_it_has_seen(&fresh()).await?;
-    revisions_ahead_are_refused(&fresh()).await?;
-    dropped_futures_still_commit(&fresh()).await
+/// Run all tests of [`Storage`], each on a new store, of which `open` returns two handles: first
+/// with one handle, then with both at once.
+pub async fn storage<S: Storage>(mut open: impl FnMut() -> [S; 2]) -> Result<(), Violation> {
+    with_one_handle(|| open().into_iter().next().ok_or("no handle")).await?;
+    let two = with_one_handle(|| Ok(TwoHandles::new(open())));
+    two.await.map_err(|violation| format!("with two handles: {violation}"))
 }
 
-async fn changes_are_seen_after_the_commit(store: &dyn Storage) -> Result<(), Broken> {
+async fn with_one_handle<S: Storage>(
+    mut open: impl FnMut() -> Result<S, &'static str>,
+) -> Result<(), Violation> {
+    changes_are_visible_after_the_commit(&open()?).await?;
+    revisions_increase_by_one_across_all_keys(&open()?).await?;
+    a_rollback_keeps_only_later_operations(&open()?).await?;
+    a_panic_rolls_back_only_its_own_transaction(&open()?).await?;
+    misusing_a_revision_rolls_the_transaction_back(&open()?).await?;
+    a_transaction_sees_the_transactions_before_it(&open()?).await?;
+    lists_are_ordered_and_paged_at_one_revision(&open()?).await?;
+    pages_are_bounded_in_bytes(&open()?).await?;
+    lists_show_the_state_at_their_revision(&open()?).await?;
+    watches_resume_at_any_revision(&open()?).await?;
+    a_slow_watch_misses_nothing(&open()?).await?;
+    a_watch_knows_its_progress(&open()?).await?;
+    lists_ahead_of_the_newest_revision_are_rejected(&open()?).await?;
+    dropped_futures_still_commit(&open()?).await?;
+    a_watch_waits_for_a_revision_ahead(&open()?).await?;
+    a_revision_that_is_never_committed_is_too_large(&open()?).await
+}
+
+async fn changes_are_visible_after_the_commit(store: &dyn Storage) -> Result<(), Violation> {
     let revision = put(store, "g/r/a", "1").await?;
     let object = get(store, "g/r/a").await?.ok_or("the object is not there")?;
     ensure!(object.revision == revision, "{object:?} is not of revision {revision}");
@@ -59,35 +74,36 @@ async fn changes_are_seen_after_the_commit(store: &dyn Storage) -> Result<(), Br
     Ok(())
 }
 
-async fn revisions_rise_by_one_across_all_keys(store: &dyn Storage) -> Result<(), Broken> {
+async fn revisions_increase_by_one_across_all_keys(store: &dyn Storage) -> Result<(), Violation> {
     let one = put(store, "g/r/a", "1").await?;
     let two = put(store, "h/s/b", "1").await?;
     let three = delete(store, "g/r/a").await?;
     ensure!([two, three] == [one + 1, one + 2], "{one}, {two}, {three} do not rise by one");
-    ensure!(store.current_revision() == three, "{} is not current", store.current_revision());
+    let newest = newest(store).await?;
+    ensure!(newest == three, "{newest} is the newest, not {three}");
     Ok(())
 }
 
-async fn rolled_back_work_leaves_only_what_follows(store: &dyn Storage) -> Result<(), Broken> {
+async fn a_rollback_keeps_only_later_operations(store: &dyn Storage) -> Result<(), Violation> {
     let before = put(store, "g/r/a", "1").await?;
     let first = append(store, "first").await?;
     let work = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::from_static(b"2"));
-        transaction.record(Bytes::from_static(b"done"));
+        transaction.append(Bytes::from_static(b"done"));
         transaction.rollback();
         let seen = transaction.get("g/r/a").map(|object| object.body.clone());
-        transaction.record(Bytes::from_static(b"refused"));
+        transaction.append(Bytes::from_static(b"refused"));
         seen
     });
-    let seen = work.await.map_err(said)?;
-    ensure!(seen.as_deref() == Some(b"1"), "after a rollback the work sees {seen:?}");
-    ensure!(store.current_revision() == before, "a rolled back change took a revision");
+    let seen = work.await.map_err(text)?;
+    ensure!(seen.as_deref() == Some(b"1"), "after a rollback the transaction reads {seen:?}");
+    ensure!(newest(store).await? == before, "a rolled back change took a revision");
     ensure!(append(store, "last").await? == first + 2, "not exactly one record was left");
     Ok(())
 }
 
-async fn a_panic_undoes_only_its_own_work(store: &dyn Storage) -> Result<(), Broken> {
+async fn a_panic_rolls_back_only_its_own_transaction(store: &dyn Storage) -> Result<(), Violation> {
     let broken = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::from_static(b"1"));
@@ -98,11 +114,13 @@ async fn a_panic_undoes_only_its_own_work(store: &dyn Storage) -> Result<(), Bro
     let sound = put(store, "g/r/b", "1");
     let (broken, sound): (Result<(), _>, _) = (broken.await, sound.await);
     ensure!(matches!(broken, Err(StoreError::Panicked { .. })), "{broken:?} is not a panic");
-    ensure!(get(store, "g/r/a").await?.is_none(), "the work that panicked left a change");
+    ensure!(get(store, "g/r/a").await?.is_none(), "the transaction that panicked left a change");
     sound.map(drop)
 }
 
-async fn misused_revisions_undo_the_work(store: &dyn Storage) -> Result<(), Broken> {
+async fn misusing_a_revision_rolls_the_transaction_back(
+    store: &dyn Storage,
+) -> Result<(), Violation> {
     let twice = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::new());
@@ -110,11 +128,13 @@ async fn misused_revisions_undo_the_work(store: &dyn Storage) -> Result<(), Brok
     });
     let twice = twice.await;
     ensure!(matches!(twice, Err(StoreError::Misused { .. })), "{twice:?} used one twice");
-    ensure!(get(store, "g/r/a").await?.is_none(), "half of the work was done");
+    ensure!(get(store, "g/r/a").await?.is_none(), "half of the transaction was committed");
     Ok(())
 }
 
-async fn work_sees_work_before_it(store: &dyn Storage) -> Result<(), Broken> {
+async fn a_transaction_sees_the_transactions_before_it(
+    store: &dyn Storage,
+) -> Result<(), Violation> {
     let mut counts = Vec::new();
     for number in 0..20 {
         counts.push(write(store, move |transaction| {
@@ -124,13 +144,13 @@ async fn work_sees_work_before_it(store: &dyn Storage) -> Result<(), Broken> {
         }));
     }
     for (number, count) in counts.into_iter().enumerate() {
-        let count = count.await.map_err(said)?;
-        ensure!(count == number + 1, "work {number} sees {count} objects");
+        let count = count.await.map_err(text)?;
+        ensure!(count == number + 1, "transaction {number} reads {count} objects");
     }
     Ok(())
 }
 
-async fn lists_are_ordered_and_paged_at_one_revision(store: &dyn Storage) -> Result<(), Broken> {
+async fn lists_are_ordered_and_paged_at_one_revision(store: &dyn Storage) -> Result<(), Violation> {
     for name in ["d", "a", "c", "b", "e"] {
         put(store, &format!("g/r/{name}"), "1").await?;
     }
@@ -149,7 +169,7 @@ async fn lists_are_ordered_and_paged_at_one_revision(store: &dyn Storage) -> Res
     Ok(())
 }
 
-async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Broken> {
+async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Violation> {
     for (name, len) in [("a", 10), ("b", 30), ("c", 5), ("d", 40), ("e", 1)] {
         put(store, &format!("g/r/{name}"), &"x".repeat(len)).await?;
     }
@@ -169,7 +189,7 @@ async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Broken> {
         let mut left = 5;
         loop {
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest: true };
-            let page = store.list("g/r/", options).await.map_err(said)?;
+            let page = store.list("g/r/", options).await.map_err(text)?;
             left -= page.items.len();
             ensure!(page.remaining == Some(left), "{bytes_max}: {left} are left, not {page:?}");
             pages.push(keys(&page).replace("g/r/", ""));
@@ -185,7 +205,7 @@ async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Broken> {
     Ok(())
 }
 
-async fn lists_show_the_past(store: &dyn Storage) -> Result<(), Broken> {
+async fn lists_show_the_state_at_their_revision(store: &dyn Storage) -> Result<(), Violation> {
     let born = put(store, "g/r/a", "1").await?;
     let changed = put(store, "g/r/a", "2").await?;
     let gone = delete(store, "g/r/a").await?;
@@ -198,30 +218,31 @@ async fn lists_show_the_past(store: &dyn Storage) -> Result<(), Broken> {
     Ok(())
 }
 
-async fn watches_resume_anywhere(store: &dyn Storage) -> Result<(), Broken> {
-    let start = store.current_revision();
+async fn watches_resume_at_any_revision(store: &dyn Storage) -> Result<(), Violation> {
+    let start = newest(store).await?;
     put(store, "g/r/a", "1").await?;
     let middle = put(store, "g/other/a", "1").await?;
     put(store, "g/r/a", "2").await?;
     delete(store, "g/r/a").await?;
-    let mut whole = store.watch("g/r/", start).map_err(said)?;
+    let mut whole = store.watch("g/r/", start).await.map_err(text)?;
     let changes = collect(&mut whole, 3).await?;
     let kinds: Vec<ChangeKind> = changes.iter().map(|change| change.kind).collect();
     ensure!(
         kinds == [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted],
         "{changes:?}"
     );
-    ensure!(changes.iter().all(|one| one.revision == one.object.revision), "{changes:?}");
+    ensure!(changes.iter().all(|change| change.revision == change.object.revision), "{changes:?}");
     let previous: Vec<bool> = changes.iter().map(|change| change.previous.is_some()).collect();
     ensure!(previous == [false, true, true], "{changes:?} do not know what was before");
-    let mut rest = store.watch("g/r/", middle).map_err(said)?;
+    let mut rest = store.watch("g/r/", middle).await.map_err(text)?;
     let rest = collect(&mut rest, 2).await?;
     ensure!(rest.first().is_some_and(|change| change.kind == ChangeKind::Updated), "{rest:?}");
     Ok(())
 }
 
-async fn a_slow_watch_misses_nothing(store: &dyn Storage) -> Result<(), Broken> {
-    let mut watch = store.watch("g/r/", store.current_revision()).map_err(said)?;
+async fn a_slow_watch_misses_nothing(store: &dyn Storage) -> Result<(), Violation> {
+    let start = newest(store).await?;
+    let mut watch = store.watch("g/r/", start).await.map_err(text)?;
     let body = "x".repeat(64 << 10);
     // More than the cache for watches holds.
     let count = 300;
@@ -230,25 +251,37 @@ async fn a_slow_watch_misses_nothing(store: &dyn Storage) -> Result<(), Broken> 
     }
     let changes = collect(&mut watch, count).await?;
     let steps = changes.windows(2).filter_map(|pair| pair.first().zip(pair.get(1)));
-    for (one, next) in steps {
-        ensure!(next.revision == one.revision + 1, "{} after {}", next.revision, one.revision);
+    for (change, next) in steps {
+        ensure!(
+            next.revision == change.revision + 1,
+            "{} after {}",
+            next.revision,
+            change.revision
+        );
     }
     Ok(())
 }
 
-async fn a_watch_knows_how_far_it_has_seen(store: &dyn Storage) -> Result<(), Broken> {
-    let mut watch = store.watch("g/r/", store.current_revision()).map_err(said)?;
+async fn a_watch_knows_its_progress(store: &dyn Storage) -> Result<(), Violation> {
+    let start = newest(store).await?;
+    let mut watch = store.watch("g/r/", start).await.map_err(text)?;
     let elsewhere = put(store, "g/other/a", "1").await?;
-    ensure!(watch.seen() == elsewhere, "{} instead of {elsewhere}", watch.seen());
+    ensure!(watch.progress() == elsewhere, "{} instead of {elsewhere}", watch.progress());
     put(store, "g/r/a", "1").await?;
     put(store, "g/other/a", "2").await?;
-    ensure!(watch.seen() == elsewhere, "it claims to have handed out what it has not");
+    ensure!(
+        watch.progress() == elsewhere,
+        "its progress includes a change that it has not returned"
+    );
     collect(&mut watch, 1).await?;
-    ensure!(watch.seen() == store.current_revision(), "{} is behind", watch.seen());
+    let newest = newest(store).await?;
+    ensure!(watch.progress() == newest, "{} is behind {newest}", watch.progress());
     Ok(())
 }
 
-async fn revisions_ahead_are_refused(store: &dyn Storage) -> Result<(), Broken> {
+async fn lists_ahead_of_the_newest_revision_are_rejected(
+    store: &dyn Storage,
+) -> Result<(), Violation> {
     let revision = put(store, "g/r/a", "1").await? + 1;
     let options = ListOptions { at: Some(revision), ..ListOptions::default() };
     let list = store.list("g/r/", options).await;
@@ -256,27 +289,58 @@ async fn revisions_ahead_are_refused(store: &dyn Storage) -> Result<(), Broken> 
     Ok(())
 }
 
-async fn dropped_futures_still_commit(store: &dyn Storage) -> Result<(), Broken> {
+async fn a_watch_waits_for_a_revision_ahead(store: &dyn Storage) -> Result<(), Violation> {
+    let ahead = put(store, "g/r/a", "1").await? + 1;
+    let mut watch = store.watch("g/r/", ahead);
+    let polled = poll_fn(|context| Poll::Ready(watch.as_mut().poll(context).is_ready())).await;
+    ensure!(!polled, "it did not wait for revision {ahead}");
+    let reached = put(store, "g/r/a", "2").await?;
+    ensure!(reached == ahead, "{reached} is not {ahead}");
+    let mut watch = watch.await.map_err(text)?;
+    let next = put(store, "g/r/a", "3").await?;
+    let changes = collect(&mut watch, 1).await?;
+    ensure!(changes.iter().all(|change| change.revision == next), "{changes:?} is not {next}");
+    Ok(())
+}
+
+async fn a_revision_that_is_never_committed_is_too_large(
+    store: &dyn Storage,
+) -> Result<(), Violation> {
+    let ahead = put(store, "g/r/a", "1").await? + 1000;
+    let waited = store.wait_for_revision(ahead).await;
+    ensure!(matches!(waited, Err(ReadError::TooLarge { .. })), "{waited:?} for {ahead}");
+    let watch = store.watch("g/r/", ahead).await.map(drop);
+    ensure!(matches!(watch, Err(ReadError::TooLarge { .. })), "{watch:?} for {ahead}");
+    store.wait_for_revision(ahead - 1000).await.map_err(text)?;
+    let observed = store.observed_revision();
+    ensure!(observed >= ahead - 1000, "{observed} is behind the revision that was waited for");
+    Ok(())
+}
+
+async fn dropped_futures_still_commit(store: &dyn Storage) -> Result<(), Violation> {
     drop(write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::new());
     }));
     append(store, "behind it").await?;
-    ensure!(get(store, "g/r/a").await?.is_some(), "nobody waited, and nothing was done");
+    ensure!(
+        get(store, "g/r/a").await?.is_some(),
+        "a transaction whose future was dropped was not committed"
+    );
     Ok(())
 }
 
-async fn put(store: &dyn Storage, key: &str, body: &str) -> Result<u64, Broken> {
+async fn put(store: &dyn Storage, key: &str, body: &str) -> Result<u64, Violation> {
     let (key, body) = (key.to_owned(), Bytes::copy_from_slice(body.as_bytes()));
     let work = write(store, move |transaction| {
         let revision = transaction.next_revision();
         transaction.put(&key, revision, body);
         revision
     });
-    work.await.map_err(said)
+    work.await.map_err(text)
 }
 
-async fn delete(store: &dyn Storage, key: &str) -> Result<u64, Broken> {
+async fn delete(store: &dyn Storage, key: &str) -> Result<u64, Violation> {
     let key = key.to_owned();
     let work = write(store, move |transaction| {
         let last = transaction.get(&key).map(|object| object.body.clone());
@@ -284,15 +348,19 @@ async fn delete(store: &dyn Storage, key: &str) -> Result<u64, Broken> {
         transaction.delete(&key, revision, last.unwrap_or_default());
         revision
     });
-    work.await.map_err(said)
+    work.await.map_err(text)
 }
 
-async fn get(store: &dyn Storage, key: &str) -> Result<Option<Arc<Object>>, Broken> {
-    store.get(key).await.map_err(said)
+async fn newest(store: &dyn Storage) -> Result<u64, Violation> {
+    store.newest_revision().await.map_err(text)
 }
 
-async fn append(store: &dyn Storage, text: &str) -> Result<u64, Broken> {
-    record(store, Bytes::copy_from_slice(text.as_bytes())).await.map_err(said)
+async fn get(store: &dyn Storage, key: &str) -> Result<Option<Arc<Object>>, Violation> {
+    store.get(key).await.map_err(text)
+}
+
+async fn append(store: &dyn Storage, record: &str) -> Result<u64, Violation> {
+    crate::append(store, Bytes::copy_from_slice(record.as_bytes())).await.map_err(text)
 }
 
 async fn page(
@@ -300,11 +368,11 @@ async fn page(
     at: Option<u64>,
     start_after: Option<String>,
     limit: usize,
-) -> Result<Page, Broken> {
+) -> Result<Page, Violation> {
     store
         .list("g/r/", ListOptions { at, start_after, limit, bytes_max: 0, counts_rest: true })
         .await
-        .map_err(said)
+        .map_err(text)
 }
 
 fn keys(page: &Page) -> String {
@@ -312,15 +380,15 @@ fn keys(page: &Page) -> String {
     keys.join(" ")
 }
 
-async fn collect(watch: &mut Watch, count: usize) -> Result<Vec<Change>, Broken> {
+async fn collect(watch: &mut Watch, count: usize) -> Result<Vec<Change>, Violation> {
     let mut changes = Vec::new();
     while changes.len() < count {
-        changes.extend(watch.next().await.map_err(said)?);
+        changes.extend(watch.next().await.map_err(text)?);
     }
     if changes.len() == count { Ok(changes) } else { Err(format!("{} changes", changes.len())) }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn said(error: impl ToString) -> Broken {
+fn text(error: impl ToString) -> Violation {
     error.to_string()
 }

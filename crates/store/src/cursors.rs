@@ -4,10 +4,16 @@
 //! After a crash, a reader may read some records again; it never misses one. Records are retained
 //! until the cursors *on disk* have passed them. The cursor of a parked reader is stored under
 //! another name, and no records are retained for it.
+//!
+//! A registered cursor belongs to the journal handle that registered it last, and only that handle
+//! may move it: two tasks that take each other's place never both deliver. Ownership is not stored,
+//! because only one process can have the file open.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+
+use crate::StoreError;
 
 /// The prefix of the names under which the cursors of parked readers are stored.
 const PARKED: &str = "parked/";
@@ -17,7 +23,7 @@ const PARKED: &str = "parked/";
 pub(crate) struct Cursors {
     readers: BTreeMap<String, Entry>,
     /// Whether the writer was notified of cursors to write.
-    pub(crate) announced: bool,
+    pub(crate) is_announced: bool,
 }
 
 /// A position in the journal, with the reader's own state.
@@ -35,7 +41,13 @@ struct Entry {
     cursor: Option<Cursor>,
     durable: u64,
     dirty: bool,
+    /// The handle that may move the cursor; every handle may if there is none.
+    owner: Option<Owner>,
 }
+
+/// A journal handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) u64);
 
 /// A cursor that a transaction moves.
 #[derive(Debug)]
@@ -47,20 +59,23 @@ pub(crate) struct CursorMove {
 }
 
 /// A cursor to write; `None` removes the reader.
-pub(crate) type Moved = (String, Option<Cursor>);
+pub(crate) type CursorWrite = (String, Option<Cursor>);
 
 impl Cursors {
+    /// Add a cursor of the file.
     pub(crate) fn load(&mut self, reader: String, cursor: Cursor) {
         let durable = cursor.seq;
-        self.readers.insert(reader, Entry { cursor: Some(cursor), durable, dirty: false });
+        self.readers
+            .insert(reader, Entry { cursor: Some(cursor), durable, dirty: false, owner: None });
     }
 
-    pub(crate) fn of(&self, reader: &str) -> Option<Cursor> {
+    /// The cursor of a reader; `None` if it is not registered.
+    pub(crate) fn get(&self, reader: &str) -> Option<Cursor> {
         self.readers.get(reader).and_then(|entry| entry.cursor.clone())
     }
 
     /// Registered readers and their cursors, sorted by name, without parked ones.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&String, &Cursor)> {
+    pub(crate) fn registered(&self) -> impl Iterator<Item = (&String, &Cursor)> {
         self.known().filter(|(name, _)| !name.starts_with(PARKED))
     }
 
@@ -76,19 +91,20 @@ impl Cursors {
     /// Store a reader's cursor as parked, and stop retaining records for it.
     pub(crate) fn park(&mut self, reader: &str, cursor: Cursor) {
         self.set(&format!("{PARKED}{reader}"), cursor);
-        self.forget(reader);
+        self.unregister(reader);
     }
 
     /// Retain records for a reader after this cursor.
     pub(crate) fn resume(&mut self, reader: &str, cursor: Cursor) {
         self.set(reader, cursor);
-        self.forget(&format!("{PARKED}{reader}"));
+        self.unregister(&format!("{PARKED}{reader}"));
     }
 
+    /// Move a cursor, and register its reader if it is new.
     pub(crate) fn set(&mut self, reader: &str, cursor: Cursor) {
         let durable = cursor.seq;
         let entry = self.readers.entry(reader.to_owned());
-        let entry = entry.or_insert(Entry { cursor: None, durable, dirty: true });
+        let entry = entry.or_insert(Entry { cursor: None, durable, dirty: true, owner: None });
         if entry.cursor.as_ref() != Some(&cursor) {
             entry.durable = entry.durable.min(cursor.seq);
             entry.cursor = Some(cursor);
@@ -98,26 +114,48 @@ impl Cursors {
 
     /// Remove a reader, parked or not.
     pub(crate) fn remove(&mut self, reader: &str) {
-        self.forget(reader);
-        self.forget(&format!("{PARKED}{reader}"));
+        self.unregister(reader);
+        self.unregister(&format!("{PARKED}{reader}"));
     }
 
-    fn forget(&mut self, reader: &str) {
+    fn unregister(&mut self, reader: &str) {
         if let Some(entry) = self.readers.get_mut(reader) {
             entry.cursor = None;
             entry.dirty = true;
+            entry.owner = None;
         }
     }
 
+    /// Make a handle the owner of a reader's cursor. Returns whether it had another owner, which can
+    /// no longer move it.
+    pub(crate) fn claim(&mut self, reader: &str, owner: Owner) -> bool {
+        let entry = self.readers.get_mut(reader);
+        let previous = entry.and_then(|entry| entry.owner.replace(owner));
+        previous.is_some_and(|previous| previous != owner)
+    }
+
+    /// Check that a reader is registered, and that a handle may move its cursor. A transaction of
+    /// the storage has no handle.
+    pub(crate) fn check_move(&self, reader: &str, owner: Option<Owner>) -> Result<(), StoreError> {
+        let registered = self.readers.get(reader).filter(|entry| entry.cursor.is_some());
+        let Some(entry) = registered else {
+            return Err(StoreError::Unregistered { reader: reader.to_owned() });
+        };
+        if entry.owner.is_none() || entry.owner == owner {
+            return Ok(());
+        }
+        Err(StoreError::NotOwner { reader: reader.to_owned() })
+    }
+
     /// The cursors that the next commit must write.
-    pub(crate) fn moved(&mut self) -> Vec<Moved> {
-        self.announced = false;
+    pub(crate) fn take_dirty(&mut self) -> Vec<CursorWrite> {
+        self.is_announced = false;
         let dirty = self.readers.iter().filter(|(_, entry)| entry.dirty);
         dirty.map(|(name, entry)| (name.clone(), entry.cursor.clone())).collect()
     }
 
     /// Mark these cursors as durable.
-    pub(crate) fn settle(&mut self, moved: Vec<Moved>) {
+    pub(crate) fn mark_durable(&mut self, moved: Vec<CursorWrite>) {
         for (reader, written) in moved {
             let Some(entry) = self.readers.get_mut(&reader) else { continue };
             entry.dirty = entry.cursor != written;
@@ -130,7 +168,7 @@ impl Cursors {
     }
 
     /// Mark a cursor as durable that was committed together with its transaction.
-    pub(crate) fn commit(&mut self, CursorMove { reader, cursor, .. }: CursorMove) {
+    pub(crate) fn commit_move(&mut self, CursorMove { reader, cursor, .. }: CursorMove) {
         let Some(entry) = self.readers.get_mut(&reader) else { return };
         // A reader that was removed during the commit stays removed.
         entry.dirty = entry.cursor.is_none();
@@ -142,7 +180,7 @@ impl Cursors {
 
     /// Take over the cursors of the file after a commit with unknown outcome. A cursor that was
     /// moved only in memory is kept, unless the file is ahead of it.
-    pub(crate) fn adopt(&mut self, found: Self) {
+    pub(crate) fn reload(&mut self, found: Self) {
         for (reader, Entry { cursor, durable, .. }) in found.readers {
             let Some(entry) = self.readers.get_mut(&reader) else { continue };
             entry.durable = durable;
@@ -156,8 +194,8 @@ impl Cursors {
 
     /// The reader whose durable cursor is furthest behind.
     pub(crate) fn slowest(&self) -> Option<(&str, u64)> {
-        let holding = self.readers.iter().filter(|(name, _)| !name.starts_with(PARKED));
-        let slowest = holding.min_by_key(|(_, entry)| entry.durable);
+        let retaining = self.readers.iter().filter(|(name, _)| !name.starts_with(PARKED));
+        let slowest = retaining.min_by_key(|(_, entry)| entry.durable);
         slowest.map(|(name, entry)| (name.as_str(), entry.durable))
     }
 }

@@ -10,7 +10,7 @@
 //! The index is a cache: a file that is lost, damaged or of another layout is rebuilt from the
 //! journal. It returns all records that have the terms, and a few others whose hashes collide.
 //! Testing those records against the full condition gives exactly the result of a scan of the
-//! journal. A segment is used only after [`is_of`](StoredSegment::is_of) has confirmed that it
+//! journal. A segment is used only after [`belongs_to`](StoredSegment::belongs_to) has confirmed that it
 //! belongs to this journal, because sequence numbers repeat after an older copy of the store is
 //! restored.
 //!
@@ -20,8 +20,8 @@
 mod builder;
 mod column;
 mod file;
-mod lists;
-mod places;
+mod position_set;
+mod posting_lists;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -34,7 +34,7 @@ use rusqlite::Connection;
 
 use crate::Record;
 use builder::{BLOCKS, COLUMNS};
-use places::{PLACES, Places};
+use position_set::{POSITIONS, PositionSet};
 
 pub use builder::SegmentBuilder;
 pub use column::{REQUESTS_MAX, VALUES_MAX};
@@ -53,7 +53,7 @@ pub const EVENT_BYTES_MAX: u64 = 32;
 /// The number of records in a range that has no index.
 const RANGE_RECORDS: u64 = 512;
 /// Gaps of up to this many records are read along, because that is faster than a second lookup.
-const GAP: u16 = 3;
+const READ_THROUGH_MAX: u16 = 3;
 
 /// Why the index cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ impl StoredSegment {
 
     /// Whether the segment was built from the journal in which `record` is the last record of the
     /// segment.
-    pub fn is_of(&self, record: Option<&Record>) -> bool {
+    pub fn belongs_to(&self, record: Option<&Record>) -> bool {
         self.last == record.into()
     }
 }
@@ -178,7 +178,7 @@ impl EventIndex {
     /// The index of a store, in a file next to the store's. The file is opened, or created, on
     /// first use, and no segment in it is used before it is [accepted](Self::accept).
     pub fn new(store: &Path) -> Self {
-        let path = crate::file::beside(store, "-events");
+        let path = crate::open::sibling(store, "-events");
         Self { path, state: Mutex::new(State { file: None, usable: BTreeMap::new() }) }
     }
 
@@ -250,8 +250,8 @@ impl EventIndex {
             }
             let number = segment_of(if query.newest_first { last } else { first });
             let (mut start, mut end) = (first.max(first_of(number)), last.min(last_of(number)));
-            if let Some(places) = state.find(query, number) {
-                found += add_ranges(query, &places, number, start..=end, &mut selection.ranges);
+            if let Some(positions) = state.find(query, number) {
+                found += add_ranges(query, &positions, number, start..=end, &mut selection.ranges);
             } else {
                 if query.newest_first {
                     start = start.max(end.saturating_sub(RANGE_RECORDS - 1));
@@ -307,10 +307,10 @@ impl EventIndex {
 
 impl State {
     /// The positions in a segment that may match; `None` if the segment has no usable index.
-    fn find(&mut self, query: &IndexQuery, number: u64) -> Option<Places> {
+    fn find(&mut self, query: &IndexQuery, number: u64) -> Option<PositionSet> {
         let times = *self.usable.get(&number)?;
         if !times.overlap(query.since, query.until) {
-            return Some(Places::none());
+            return Some(PositionSet::none());
         }
         let found = self.file.as_ref().map(|file| find(file, query, number, times));
         let found = found.and_then(|found| {
@@ -333,11 +333,11 @@ fn find(
     query: &IndexQuery,
     number: u64,
     times: Times,
-) -> rusqlite::Result<Option<Places>> {
-    let mut found = Places::all();
+) -> rusqlite::Result<Option<PositionSet>> {
+    let mut found = PositionSet::all();
     if times.first < query.since || times.last >= query.until {
         let Some(times) = file::times(file, number)? else { return Ok(None) };
-        found = Places::none();
+        found = PositionSet::none();
         for (block, times) in (0..).zip(times) {
             if times.unwrap_or(Times::NONE).overlap(query.since, query.until) {
                 found
@@ -372,9 +372,9 @@ fn find_all<'a>(
     bytes: &[u8],
     segment: u64,
     terms: impl Iterator<Item = &'a Term>,
-) -> Option<Places> {
+) -> Option<PositionSet> {
     let find = |term: Term| column::find(bytes, builder::salted(term.hash, segment));
-    let mut found = Places::all();
+    let mut found = PositionSet::all();
     for term in terms {
         let mut of_term = find(*term)?;
         if let Some(term) = term.alternative() {
@@ -389,7 +389,7 @@ fn find_all<'a>(
 /// number of records.
 fn add_ranges(
     query: &IndexQuery,
-    places: &Places,
+    positions: &PositionSet,
     segment: u64,
     part: RangeInclusive<u64>,
     ranges: &mut Vec<RangeInclusive<u64>>,
@@ -397,8 +397,8 @@ fn add_ranges(
     let (first, last) = part.into_inner();
     let begin = ranges.len();
     let mut count = 0;
-    for run in places.runs(GAP) {
-        let seq = |place: u16| first_of(segment) + u64::from(place);
+    for run in positions.runs(READ_THROUGH_MAX) {
+        let seq = |position: u16| first_of(segment) + u64::from(position);
         let (start, end) = (seq(*run.start()).max(first), seq(*run.end()).min(last));
         if start <= end {
             ranges.push(start..=end);
@@ -427,6 +427,6 @@ pub fn last_of(segment: u64) -> u64 {
 }
 
 /// The number of positions in a block.
-const BLOCK_PLACES: u16 = PLACES >> BLOCKS.ilog2();
+const BLOCK_PLACES: u16 = POSITIONS >> BLOCKS.ilog2();
 
-const _: () = assert!(SEGMENT_RECORDS == PLACES as u64 && BLOCKS.is_power_of_two());
+const _: () = assert!(SEGMENT_RECORDS == POSITIONS as u64 && BLOCKS.is_power_of_two());

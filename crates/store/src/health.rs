@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::{Holder, StoreError};
+use crate::{DiskUse, StoreError};
 
 /// What the store currently accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Reads and writes.
-    Well,
+    Healthy,
     /// Reads and writes, but half of the size limit is used.
     Warning,
     /// Reads only: the size limit is reached.
@@ -27,14 +27,14 @@ pub enum Condition {
 pub struct Health {
     /// What the store accepts.
     pub condition: Condition,
-    /// Why the condition is not `Well`; empty if it is.
+    /// Why the condition is not `Healthy`; empty if it is.
     pub reason: String,
     /// The used bytes of the file.
     pub used_bytes: u64,
     /// The used bytes at which writes are rejected.
     pub limit_bytes: u64,
     /// Requests rejected since a gap was last recorded.
-    pub refused_unrecorded: u64,
+    pub rejected_unrecorded: u64,
     /// Commits since the start of the process.
     pub commits: u64,
     /// Records committed since the start of the process.
@@ -44,59 +44,59 @@ pub struct Health {
 impl Health {
     /// Whether the store accepts writes.
     pub fn is_writable(&self) -> bool {
-        matches!(self.condition, Condition::Well | Condition::Warning)
+        matches!(self.condition, Condition::Healthy | Condition::Warning)
     }
 }
 
-/// The writer's state of health, shared with all users of the store.
+/// What [`Health`] is made of: the writer updates it, and all handles read it.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct HealthState {
     limit_bytes: u64,
-    shut: AtomicBool,
-    why: Mutex<Option<StoreError>>,
+    is_rejecting: AtomicBool,
+    reason: Mutex<Option<StoreError>>,
     /// What uses most of the file; set once half of the size limit is used.
-    holder: Mutex<Option<Holder>>,
+    largest_use: Mutex<Option<DiskUse>>,
     used_bytes: AtomicU64,
-    refused: AtomicU64,
+    rejected: AtomicU64,
     commits: AtomicU64,
     records: AtomicU64,
 }
 
-impl Pulse {
+impl HealthState {
     pub(crate) fn new(limit_bytes: u64) -> Self {
         Self {
             limit_bytes,
-            shut: AtomicBool::new(false),
-            why: Mutex::new(None),
-            holder: Mutex::new(None),
+            is_rejecting: AtomicBool::new(false),
+            reason: Mutex::new(None),
+            largest_use: Mutex::new(None),
             used_bytes: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             records: AtomicU64::new(0),
         }
     }
 
     /// Why writes are rejected, if they are. Does not count a rejection.
-    pub(crate) fn obstacle(&self) -> Option<StoreError> {
-        if !self.shut.load(Ordering::Acquire) {
+    pub(crate) fn rejection(&self) -> Option<StoreError> {
+        if !self.is_rejecting.load(Ordering::Acquire) {
             return None;
         }
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reject all writes from now on, or accept them again.
-    pub(crate) fn set_obstacle(&self, why: Option<StoreError>) {
-        let mut held = self.why.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shut.store(why.is_some(), Ordering::Release);
-        *held = why;
+    pub(crate) fn set_rejection(&self, reason: Option<StoreError>) {
+        let mut held = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_rejecting.store(reason.is_some(), Ordering::Release);
+        *held = reason;
     }
 
-    pub(crate) fn count_refused(&self, requests: u64) {
-        self.refused.fetch_add(requests, Ordering::Relaxed);
+    pub(crate) fn count_rejected(&self, requests: u64) {
+        self.rejected.fetch_add(requests, Ordering::Relaxed);
     }
 
-    pub(crate) fn take_refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
+    pub(crate) fn take_rejected(&self) -> u64 {
+        self.rejected.swap(0, Ordering::Relaxed)
     }
 
     pub(crate) fn count_commit(&self, records: u64) {
@@ -108,33 +108,35 @@ impl Pulse {
         self.used_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_holder(&self, holder: Option<Holder>) {
-        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+    pub(crate) fn set_largest_use(&self, largest_use: Option<DiskUse>) {
+        *self.largest_use.lock().unwrap_or_else(PoisonError::into_inner) = largest_use;
     }
 
     pub(crate) fn used(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn snapshot(&self) -> Health {
         let used_bytes = self.used();
-        let obstacle = self.obstacle();
-        let condition = match &obstacle {
+        let rejection = self.rejection();
+        let condition = match &rejection {
             None if used_bytes >= self.limit_bytes / 2 => Condition::Warning,
-            None => Condition::Well,
+            None => Condition::Healthy,
             Some(StoreError::Full { .. }) => Condition::Full,
             Some(StoreError::NoSpace) => Condition::NoSpace,
             Some(StoreError::Closed) => Condition::Closed,
             Some(_) => Condition::Unavailable,
         };
-        let reason = match &obstacle {
+        let reason = match &rejection {
             Some(error) => error.to_string(),
             None if condition == Condition::Warning => {
-                let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+                let largest_use = self.largest_use.lock().unwrap_or_else(PoisonError::into_inner);
                 // Below the limit, only a slow reader is a reason for the operator to act.
-                let blame = holder.as_ref().filter(|one| matches!(one, Holder::Reader { .. }));
-                let blame = blame.map(|holder| format!("; {holder}")).unwrap_or_default();
-                format!("{used_bytes} of {} bytes are in use{blame}", self.limit_bytes)
+                let reader = largest_use
+                    .as_ref()
+                    .filter(|largest| matches!(largest, DiskUse::Reader { .. }));
+                let reader = reader.map(|reader| format!("; {reader}")).unwrap_or_default();
+                format!("{used_bytes} of {} bytes are in use{reader}", self.limit_bytes)
             }
             None => String::new(),
         };
@@ -143,7 +145,7 @@ impl Pulse {
             reason,
             used_bytes,
             limit_bytes: self.limit_bytes,
-            refused_unrecorded: self.refused.load(Ordering::Relaxed),
+            rejected_unrecorded: self.rejected.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
         }

@@ -7,22 +7,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::resident::{Resident, Residents};
+use crate::object_cache::{CachedObject, ObjectCache};
 use crate::{Change, ChangeKind, ListOptions, Object, ReadError};
 
 /// All keys with their revisions, and what a key needs to be compacted.
 #[derive(Debug)]
 pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Entry>,
-    residents: Residents,
+    cache: ObjectCache,
     /// The newest committed revision.
     revision: u64,
     /// The oldest revision that can be read.
-    floor: u64,
+    compact_revision: u64,
     /// Pairs of revisions. Revisions strictly between the two were never allocated in this history.
-    gaps: Vec<(u64, u64)>,
-    /// Rows that may be removed once the floor reaches the revision that superseded them, oldest
-    /// first.
+    unallocated: Vec<(u64, u64)>,
+    /// Rows that may be removed once the oldest readable revision has reached the one that superseded
+    /// them, oldest first.
     superseded: VecDeque<Superseded>,
 }
 
@@ -37,7 +37,7 @@ struct Entry {
 #[derive(Debug)]
 enum Current {
     // Boxed: in a large store, most objects are not cached.
-    Here(Box<Resident>),
+    Cached(Box<CachedObject>),
     OnDisk { revision: u64 },
 }
 
@@ -60,15 +60,15 @@ pub(crate) struct Superseded {
 
 /// An object: cached, or to be read from disk.
 #[derive(Debug)]
-pub(crate) enum Found {
-    Here(Arc<Object>),
+pub(crate) enum Lookup {
+    Cached(Arc<Object>),
     OnDisk { key: Arc<str>, revision: u64 },
 }
 
 /// A page of a list before its uncached objects are read from disk.
 #[derive(Debug)]
-pub(crate) struct Outline {
-    pub(crate) found: Vec<Found>,
+pub(crate) struct ListPlan {
+    pub(crate) found: Vec<Lookup>,
     pub(crate) revision: u64,
     pub(crate) next: Option<String>,
     pub(crate) remaining: Option<usize>,
@@ -76,24 +76,24 @@ pub(crate) struct Outline {
 
 impl Index {
     /// An empty index that caches at most `bytes_max` bytes of objects.
-    pub(crate) fn new(revision: u64, floor: u64, bytes_max: usize) -> Self {
+    pub(crate) fn new(revision: u64, compact_revision: u64, bytes_max: usize) -> Self {
         Self {
             entries: BTreeMap::new(),
-            residents: Residents::new(bytes_max),
+            cache: ObjectCache::new(bytes_max),
             revision,
-            floor,
-            gaps: Vec::new(),
+            compact_revision,
+            unallocated: Vec::new(),
             superseded: VecDeque::new(),
         }
     }
 
     /// The newest state of an object.
-    pub(crate) fn get(&self, key: &str) -> Option<Found> {
+    pub(crate) fn get(&self, key: &str) -> Option<Lookup> {
         self.entries.get_key_value(key).and_then(|(key, entry)| entry.newest(key))
     }
 
     /// The shared key, so that all states of an object use one allocation, and the newest state.
-    pub(crate) fn look_up(&self, key: &str) -> (Option<Arc<str>>, Option<Found>) {
+    pub(crate) fn get_with_key(&self, key: &str) -> (Option<Arc<str>>, Option<Lookup>) {
         match self.entries.get_key_value(key) {
             Some((key, entry)) => (Some(Arc::clone(key)), entry.newest(key)),
             None => (None, None),
@@ -104,12 +104,12 @@ impl Index {
         self.revision
     }
 
-    pub(crate) fn floor(&self) -> u64 {
-        self.floor
+    pub(crate) fn compact_revision(&self) -> u64 {
+        self.compact_revision
     }
 
     /// The newest states of all objects under a prefix.
-    pub(crate) fn scan<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Found> {
+    pub(crate) fn scan<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Lookup> {
         self.under(prefix, Bound::Included(prefix)).filter_map(|(key, entry)| entry.newest(key))
     }
 
@@ -125,9 +125,9 @@ impl Index {
 
     /// Check that `revision` can be read, and that all changes after it are retained.
     pub(crate) fn check(&self, revision: u64) -> Result<(), ReadError> {
-        let lost = |(last, start): &(u64, u64)| *last < revision && revision < *start;
-        if revision < self.floor || self.gaps.iter().any(lost) {
-            return Err(ReadError::Compacted { revision, floor: self.floor });
+        let is_unallocated = |(last, start): &(u64, u64)| *last < revision && revision < *start;
+        if revision < self.compact_revision || self.unallocated.iter().any(is_unallocated) {
+            return Err(ReadError::Compacted { revision, oldest: self.compact_revision });
         }
         if revision > self.revision {
             return Err(ReadError::TooLarge { revision, current: self.revision });
@@ -136,11 +136,11 @@ impl Index {
     }
 
     /// The objects of one page of a list.
-    pub(crate) fn outline(
+    pub(crate) fn plan_list(
         &self,
         prefix: &str,
         options: &ListOptions,
-    ) -> Result<Outline, ReadError> {
+    ) -> Result<ListPlan, ReadError> {
         let at = options.at.unwrap_or(self.revision);
         self.check(at)?;
         let limit = if options.limit == 0 { usize::MAX } else { options.limit };
@@ -152,12 +152,12 @@ impl Index {
             entry.revision_at(at).map(|revision| (key, entry, revision))
         });
         let of_page = shown.by_ref().take(limit);
-        let found: Vec<Found> =
+        let found: Vec<Lookup> =
             of_page.map(|(key, entry, revision)| entry.state(key, revision)).collect();
         let has_more = shown.next().is_some();
         let remaining = options.counts_rest.then(|| usize::from(has_more) + shown.count());
         let next = found.last().filter(|_| has_more).map(|last| last.key().to_string());
-        Ok(Outline { found, revision: at, next, remaining })
+        Ok(ListPlan { found, revision: at, next, remaining })
     }
 
     /// Apply a committed change.
@@ -169,42 +169,44 @@ impl Index {
     /// Load a row of the file. Rows must be loaded in ascending order of their revisions.
     pub(crate) fn load(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let revision = object.revision;
-        // Below the floor, rows are what compaction left over. Only above it each revision has a
+        // Below the oldest readable revision, rows are what compaction left over. Only above it each revision has a
         // row.
-        if revision > self.revision.max(self.floor) + 1 && revision > self.floor {
-            self.gaps.push((self.revision.max(self.floor), revision));
+        if revision > self.revision.max(self.compact_revision) + 1
+            && revision > self.compact_revision
+        {
+            self.unallocated.push((self.revision.max(self.compact_revision), revision));
         }
         self.supersede(object, deleted, time);
         self.revision = self.revision.max(revision);
     }
 
     /// Set the next revision to `start`. The revisions skipped were allocated in no known history.
-    pub(crate) fn begin(&mut self, start: u64) {
+    pub(crate) fn skip_to(&mut self, start: u64) {
         if start > self.revision + 1 {
-            self.gaps.push((self.revision, start));
+            self.unallocated.push((self.revision, start));
         }
     }
 
     /// Cache an object that was read from disk, if it is still the newest state.
-    pub(crate) fn restore(&mut self, object: &Arc<Object>) {
+    pub(crate) fn cache_object(&mut self, object: &Arc<Object>) {
         let entry = self.entries.get_mut(&object.key);
         if let Some(current) = entry.and_then(|entry| entry.current.as_mut())
             && matches!(current, Current::OnDisk { revision } if *revision == object.revision)
         {
-            *current = Current::Here(Box::new(self.residents.admit(Arc::clone(object))));
+            *current = Current::Cached(Box::new(self.cache.insert(Arc::clone(object))));
             self.evict();
         }
     }
 
     /// Evict cached objects while they exceed the limit.
     fn evict(&mut self) {
-        while let Some(key) = self.residents.due() {
+        while let Some(key) = self.cache.eviction_candidate() {
             let current = self.entries.get_mut(&key).and_then(|entry| entry.current.as_mut());
             let Some(current) = current else { return };
-            let Current::Here(resident) = current else { return };
-            if !self.residents.defer(resident) {
-                self.residents.release(resident);
-                *current = Current::OnDisk { revision: resident.revision() };
+            let Current::Cached(cached) = current else { return };
+            if !self.cache.second_chance(cached) {
+                self.cache.remove(cached);
+                *current = Current::OnDisk { revision: cached.revision() };
             }
         }
     }
@@ -213,13 +215,13 @@ impl Index {
     fn supersede(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let (key, by) = (&object.key, object.revision);
         let entry = self.entries.entry(Arc::clone(key)).or_insert_with(|| {
-            self.residents.add_key(key);
+            self.cache.add_key(key);
             Entry::default()
         });
         let replaced = entry.current.take().map(|current| match current {
-            Current::Here(resident) => {
-                self.residents.release(&resident);
-                resident.revision()
+            Current::Cached(cached) => {
+                self.cache.remove(&cached);
+                cached.revision()
             }
             Current::OnDisk { revision } => revision,
         });
@@ -230,8 +232,8 @@ impl Index {
         if deleted {
             entry.older.push(Version { revision: by, deleted: true });
         } else {
-            let held = self.residents.admit(Arc::clone(object));
-            entry.current = Some(Current::Here(Box::new(held)));
+            let held = self.cache.insert(Arc::clone(object));
+            entry.current = Some(Current::Cached(Box::new(held)));
             self.evict();
         }
     }
@@ -259,21 +261,21 @@ impl Index {
     pub(crate) fn compact(&mut self, rows: &[Superseded]) {
         for row in rows {
             self.superseded.pop_front();
-            self.floor = self.floor.max(row.by);
+            self.compact_revision = self.compact_revision.max(row.by);
             let Some(entry) = self.entries.get_mut(&row.key) else { continue };
             entry.older.retain(|version| version.revision != row.revision);
             if entry.current.is_none() && entry.older.is_empty() {
                 self.entries.remove(&row.key);
-                self.residents.remove_key(&row.key);
+                self.cache.remove_key(&row.key);
             }
         }
-        let floor = self.floor;
-        self.gaps.retain(|(_, start)| *start > floor);
+        let compact_revision = self.compact_revision;
+        self.unallocated.retain(|(_, start)| *start > compact_revision);
     }
 }
 
 impl Entry {
-    fn newest(&self, key: &Arc<str>) -> Option<Found> {
+    fn newest(&self, key: &Arc<str>) -> Option<Lookup> {
         self.current.as_ref().map(|current| self.state(key, current.revision()))
     }
 
@@ -287,12 +289,12 @@ impl Entry {
     }
 
     /// The state of the object that `revision` wrote.
-    fn state(&self, key: &Arc<str>, revision: u64) -> Found {
+    fn state(&self, key: &Arc<str>, revision: u64) -> Lookup {
         match &self.current {
-            Some(Current::Here(resident)) if resident.revision() == revision => {
-                Found::Here(resident.read())
+            Some(Current::Cached(cached)) if cached.revision() == revision => {
+                Lookup::Cached(cached.read())
             }
-            _ => Found::OnDisk { key: Arc::clone(key), revision },
+            _ => Lookup::OnDisk { key: Arc::clone(key), revision },
         }
     }
 }
@@ -300,41 +302,41 @@ impl Entry {
 impl Current {
     fn revision(&self) -> u64 {
         match self {
-            Self::Here(resident) => resident.revision(),
+            Self::Cached(cached) => cached.revision(),
             Self::OnDisk { revision } => *revision,
         }
     }
 }
 
-impl Found {
+impl Lookup {
     pub(crate) fn key(&self) -> &Arc<str> {
         match self {
-            Self::Here(object) => &object.key,
+            Self::Cached(object) => &object.key,
             Self::OnDisk { key, .. } => key,
         }
     }
 }
 
 /// The revisions that must be read from disk.
-pub(crate) fn missing(found: &[Found]) -> Vec<u64> {
-    let missing = found.iter().filter_map(|one| match one {
-        Found::OnDisk { revision, .. } => Some(*revision),
-        Found::Here(_) => None,
+pub(crate) fn uncached(found: &[Lookup]) -> Vec<u64> {
+    let revisions = found.iter().filter_map(|lookup| match lookup {
+        Lookup::OnDisk { revision, .. } => Some(*revision),
+        Lookup::Cached(_) => None,
     });
-    missing.collect()
+    revisions.collect()
 }
 
 /// Truncate a list before its first object on disk that was not read; `read` of them were.
-pub(crate) fn cut(found: &mut Vec<Found>, read: usize) {
+pub(crate) fn cut(found: &mut Vec<Lookup>, read: usize) {
     let mut unread =
-        found.iter().enumerate().filter(|(_, one)| matches!(one, Found::OnDisk { .. }));
+        found.iter().enumerate().filter(|(_, lookup)| matches!(lookup, Lookup::OnDisk { .. }));
     if let Some((at, _)) = unread.nth(read) {
         found.truncate(at);
     }
 }
 
 /// Truncate a list after the object whose body brings the total to `bytes_max`.
-pub(crate) fn cut_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
+pub(crate) fn truncate_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
     let mut bytes = 0_usize;
     let full = objects.iter().position(|object| {
         bytes = bytes.saturating_add(object.body.len());
@@ -345,17 +347,17 @@ pub(crate) fn cut_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
     }
 }
 
-/// Combine a lookup with the objects that were read for [`missing`]. A row that was not found is an
+/// Combine a lookup with the objects that were read for [`uncached`]. A row that was not found is an
 /// error.
-pub(crate) fn complete(
-    found: Vec<Found>,
+pub(crate) fn resolve(
+    found: Vec<Lookup>,
     read: Vec<Option<Arc<Object>>>,
     gone: impl Fn(u64) -> ReadError,
 ) -> Result<Vec<Arc<Object>>, ReadError> {
     let mut read = read.into_iter();
-    let objects = found.into_iter().map(|one| match one {
-        Found::Here(object) => Ok(object),
-        Found::OnDisk { revision, .. } => read.next().flatten().ok_or_else(|| gone(revision)),
+    let objects = found.into_iter().map(|lookup| match lookup {
+        Lookup::Cached(object) => Ok(object),
+        Lookup::OnDisk { revision, .. } => read.next().flatten().ok_or_else(|| gone(revision)),
     });
     objects.collect()
 }

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Cursor, Health, Pending, ReadError, StoreError, Work};
+use crate::{Cursor, Health, PendingCommit, ReadError, StoreError, TransactionFn};
 
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,16 +23,16 @@ pub struct Record {
     pub bytes: Bytes,
 }
 
-/// A range of consecutive records that were written and are missing.
+/// A range of consecutive records that were written and are missing or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hole {
+pub struct Gap {
     /// Sequence number of the first missing record.
     pub first: u64,
     /// Sequence number of the last missing record.
     pub last: u64,
 }
 
-impl Hole {
+impl Gap {
     /// The number of missing records.
     pub fn records(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
@@ -50,11 +50,11 @@ pub enum Direction {
 
 /// The result of one read of ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stretch {
+pub struct RecordBatch {
     /// The records, in the requested direction.
     pub records: Vec<Record>,
     /// Whether the read ended at the limit of bytes, so that more records may follow the last one.
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
 /// A reader and its progress.
@@ -86,6 +86,11 @@ pub struct ReaderList {
 pub const DAMAGED_MAX: usize = 1024;
 
 /// The journal of a store.
+///
+/// A value of this type is a handle; several handles, possibly in several processes, can share one
+/// journal. A cursor belongs to the handle that registered its reader last, and only that handle may
+/// move it: [`StoreError::NotOwner`] tells the previous one to stop. A cursor that no handle has
+/// registered since the store was opened has no owner, and every handle may move it.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Read records after `after`, oldest first: at most `rows_max` rows and `bytes_max` bytes, but
@@ -102,23 +107,23 @@ pub trait Journal: Send + Sync {
     /// Find missing records, beginning at `first`, among those that retention has not removed. At
     /// most `rows_max` rows are examined. The second value is the sequence number of the last one
     /// examined.
-    async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError>;
+    async fn find_gaps(&self, first: u64, rows_max: usize) -> Result<(Vec<Gap>, u64), ReadError>;
 
-    /// The holes that were found at the ends of the journal when the store was opened: after its
+    /// The gaps that were found at the ends of the journal when the store was opened: after its
     /// last record, and between a reader's cursor and the first record. Also the records that reads
     /// have found damaged since then, up to [`DAMAGED_MAX`].
-    fn known_holes(&self) -> Vec<Hole>;
+    fn known_gaps(&self) -> Vec<Gap>;
 
     /// Read the records with these sequence numbers: at most `bytes_max` bytes, but at least one
     /// record if there is one. Ranges are read one after the other, each in `direction`. Removed
-    /// and damaged records are left out; a damaged one is listed in [`Journal::known_holes`] from
+    /// and damaged records are left out; a damaged one is listed in [`Journal::known_gaps`] from
     /// then on.
     async fn read_ranges(
         &self,
         ranges: Vec<RangeInclusive<u64>>,
         direction: Direction,
         bytes_max: usize,
-    ) -> Result<Stretch, ReadError>;
+    ) -> Result<RecordBatch, ReadError>;
 
     /// Wait until there is a record after `seq`, and return the sequence number of the last one. An
     /// error means that the store is closed and no record will follow.
@@ -132,21 +137,25 @@ pub trait Journal: Send + Sync {
     /// The state of the store, with the used share of its size limit.
     fn health(&self) -> Health;
 
-    /// Sequence number of the oldest retained record; 0 before the first record.
+    /// Sequence number of the oldest retained record that this handle knows of; 0 before the first
+    /// record.
     fn first_seq(&self) -> u64;
 
-    /// Sequence number of the last committed record; 0 before the first record.
+    /// Sequence number of the last committed record that this handle has observed; 0 before the first
+    /// record. [`wait_past`](Self::wait_past) waits for records of other handles.
     fn last_seq(&self) -> u64;
 
     /// The cursor of a registered reader; `None` if it is not registered.
     fn cursor(&self, reader: &str) -> Option<Cursor>;
 
     /// Register a reader, so that records are retained for it: after `after` if the reader is new,
-    /// otherwise from its stored cursor on.
+    /// otherwise from its stored cursor on, which is returned. The cursor belongs to this handle from
+    /// then on; moves by its previous owner fail, or are included in the returned cursor.
     async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError>;
 
-    /// Move a reader's cursor. It is durable with the next commit, or after a tenth of a second.
-    fn advance(&self, reader: &str, seq: u64, state: &str);
+    /// Move a reader's cursor. It is durable with the next commit, or after a tenth of a second. The
+    /// errors are [`StoreError::Unregistered`] and [`StoreError::NotOwner`].
+    fn advance(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError>;
 
     /// Move a reader's cursor, and wait until it is durable.
     async fn advance_durably(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError>;
@@ -157,7 +166,7 @@ pub trait Journal: Send + Sync {
     /// has read.
     ///
     /// [`Transaction::advance`]: crate::Transaction::advance
-    fn submit(&self, work: Work) -> Pending;
+    fn submit(&self, work: TransactionFn) -> PendingCommit;
 
     /// Load the reader's last checkpoint ([`Transaction::save_checkpoint`]); `None` if it has none.
     /// A damaged checkpoint is an error: the reader decides whether to start without it.
@@ -166,7 +175,7 @@ pub trait Journal: Send + Sync {
     async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError>;
 
     /// Park a reader, registered or not: stop retaining records for it, store `cursor` as its
-    /// position, and delete its checkpoint.
+    /// position, and delete its checkpoint. It has no owner any longer.
     async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
     /// Parked readers and their cursors, sorted by name.
@@ -175,8 +184,8 @@ pub trait Journal: Send + Sync {
     /// Register a parked reader again and retain records after `cursor` for it.
     async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
-    /// Remove a reader, parked or not, and its checkpoint. No records are retained for it any
-    /// longer.
+    /// Remove a reader, parked or not, with its checkpoint. No records are retained for it any
+    /// longer, and it has no owner.
     async fn remove(&self, reader: &str) -> Result<(), StoreError>;
 
     /// Registered readers, for which records are retained, sorted by name.

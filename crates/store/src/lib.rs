@@ -2,54 +2,54 @@
 //! and the cursors of the journal's readers.
 //!
 //! [`Sqlite`] opens the file. [`write()`] changes objects and records the changes in one
-//! transaction; [`record`] appends a single record. Both resolve once the commit is durable.
+//! transaction; [`append()`] appends a single record. Both resolve once the commit is durable.
 //! [`Journal`] reads the records back, for any number of readers, each at its own pace.
 //!
 //! A single thread writes. It commits all waiting requests as one group, so a request rarely pays
 //! for a disk flush alone. All keys are held in memory, and the newest states of objects as far as
-//! the cache has room ([`Settings::objects_bytes`]); everything else is read from the file.
+//! the cache has space ([`Settings::object_cache_bytes`]); everything else is read from the file.
 //! Revisions increase across the whole store and never decrease.
 //!
 //! Three things are deliberately absent: the store does not interpret bodies or records, it never
-//! drops a record to make room (a full store returns [`StoreError::Full`]), and it does not repair
+//! drops a record to free space (a full store returns [`StoreError::Full`]), and it does not repair
 //! a damaged file.
 
+mod clock;
+#[cfg(feature = "conformance")]
 pub mod conformance;
-mod copier;
 mod cursors;
-mod disk;
+mod disk_use;
+mod error;
 pub mod event_index;
-mod file;
-mod group;
 mod handle;
 mod health;
-mod holder;
 mod index;
 mod journal;
 mod load;
 mod lock_file;
-mod numbers;
-mod recent;
-mod recovery;
-mod resident;
-mod rows;
+mod object_cache;
+mod open;
+mod read_connection;
+mod sequence;
 pub mod settings;
 mod shared;
 mod sqlite;
 mod sqlite_journal;
+mod statements;
 mod storage;
-mod upkeep;
+mod tail_cache;
 mod watch;
 mod writer;
 
+pub use clock::Clock;
 pub use cursors::Cursor;
-pub use file::OpenError;
+pub use disk_use::DiskUse;
+pub use error::{OpenError, ReadError, StoreError};
 pub use health::{Condition, Health};
-pub use holder::Holder;
-pub use journal::{DAMAGED_MAX, Direction, Hole, Journal, Reader, ReaderList, Record, Stretch};
-pub use settings::{Clock, Settings};
-pub use sqlite::{Sqlite, readers_of};
+pub use journal::{DAMAGED_MAX, Direction, Gap, Journal, Reader, ReaderList, Record, RecordBatch};
+pub use settings::Settings;
+pub use sqlite::{Sqlite, list_readers};
 pub use storage::{
-    Change, ChangeKind, Changes, Committed, ListOptions, Object, Page, Pending, ReadError, Storage,
-    StoreError, Transaction, Watch, Work, record, write,
+    Change, ChangeKind, Committed, ListOptions, Object, Page, PendingCommit, Storage, Transaction,
+    TransactionFn, Watch, WatchStream, append, write,
 };

@@ -3,27 +3,26 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::cursors::{Cursor, Cursors};
-use crate::disk;
 use crate::index::Index;
-use crate::numbers::{self, HIGHEST, Numbers};
-pub(crate) use crate::rows::unreadable;
-use crate::rows::{REVISION_COLUMNS, Revision, named_crc};
-use crate::shared::Contents;
+use crate::read_connection;
+use crate::sequence::{self, HIGHEST, SequenceRange};
+use crate::shared::LoadedState;
+use crate::statements::{REVISION_COLUMNS, Revision, named_crc};
 use crate::{Change, ReadError, Reader, ReaderList};
 
-/// Load everything that is kept in memory, with at most `objects_bytes` bytes of objects. `highest`
+/// Load everything that is kept in memory, with at most `object_cache_bytes` bytes of objects. `highest`
 /// is a sequence number that is known to be allocated.
 pub(crate) fn load(
     file: &Connection,
     highest: u64,
-    objects_bytes: usize,
-) -> Result<Contents, ReadError> {
-    let floor = meta(file, "floor")?;
-    let mut index = Index::new(meta(file, "first")?, floor, objects_bytes);
+    object_cache_bytes: usize,
+) -> Result<LoadedState, ReadError> {
+    let compact_revision = meta(file, "floor")?;
+    let mut index = Index::new(meta(file, "first")?, compact_revision, object_cache_bytes);
     revisions(file, 0, |row| index.load(&row.object, row.deleted, row.time))?;
     let mut cursors = cursors(file)?;
-    let Numbers { first, highest, holes } = numbers::at_start(file, highest, &mut cursors)?;
-    Ok(Contents { index, cursors, first_seq: first, last_seq: highest, holes, epoch: 0 })
+    let SequenceRange { first, highest, gaps } = sequence::check_ends(file, highest, &mut cursors)?;
+    Ok(LoadedState { index, cursors, first_seq: first, last_seq: highest, gaps, epoch: 0 })
 }
 
 /// The readers, and the sequence numbers of the journal's first and last record.
@@ -37,7 +36,7 @@ pub(crate) fn readers(file: &Connection) -> Result<ReaderList, ReadError> {
     };
     let parked = cursors.parked().map(|(name, cursor)| (name.to_owned(), cursor.clone()));
     Ok(ReaderList {
-        readers: cursors.all().map(reader).collect(),
+        readers: cursors.registered().map(reader).collect(),
         parked: parked.collect(),
         first_seq,
         last_seq,
@@ -54,7 +53,7 @@ pub(crate) fn changes_after(
     revisions(file, revision, |row| found.push(row))?;
     let timed = found.into_iter().map(|row| {
         let time = row.time;
-        Ok((disk::change(file, row)?, time))
+        Ok((read_connection::change(file, row)?, time))
     });
     timed.collect()
 }
@@ -66,9 +65,9 @@ fn revisions(
 ) -> Result<(), ReadError> {
     let query =
         format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision > ? ORDER BY revision");
-    let mut query = file.prepare(&query).map_err(unreadable)?;
-    let mut rows = query.query([after.cast_signed()]).map_err(unreadable)?;
-    while let Some(row) = rows.next().map_err(unreadable)? {
+    let mut query = file.prepare(&query).map_err(ReadError::from_sqlite)?;
+    let mut rows = query.query([after.cast_signed()]).map_err(ReadError::from_sqlite)?;
+    while let Some(row) = rows.next().map_err(ReadError::from_sqlite)? {
         each(Revision::read(row)?);
     }
     Ok(())
@@ -78,13 +77,14 @@ fn revisions(
 pub(crate) fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
     let mut cursors = Cursors::default();
     let query = "SELECT reader, seq, crc, state FROM cursors";
-    let mut query = file.prepare(query).map_err(unreadable)?;
-    let mut rows = query.query([]).map_err(unreadable)?;
-    while let Some(row) = rows.next().map_err(unreadable)? {
-        let reader: String = row.get(0).map_err(unreadable)?;
-        let seq = row.get::<_, i64>(1).map_err(unreadable)?.cast_unsigned();
-        let state: String = row.get(3).map_err(unreadable)?;
-        if row.get::<_, i64>(2).map_err(unreadable)? != named_crc(&reader, seq, &state) {
+    let mut query = file.prepare(query).map_err(ReadError::from_sqlite)?;
+    let mut rows = query.query([]).map_err(ReadError::from_sqlite)?;
+    while let Some(row) = rows.next().map_err(ReadError::from_sqlite)? {
+        let reader: String = row.get(0).map_err(ReadError::from_sqlite)?;
+        let seq = row.get::<_, i64>(1).map_err(ReadError::from_sqlite)?.cast_unsigned();
+        let state: String = row.get(3).map_err(ReadError::from_sqlite)?;
+        if row.get::<_, i64>(2).map_err(ReadError::from_sqlite)? != named_crc(&reader, seq, &state)
+        {
             let what = format!("the cursor of {reader:?}");
             return Err(ReadError::Damaged { what, number: seq });
         }
@@ -95,7 +95,7 @@ pub(crate) fn cursors(file: &Connection) -> Result<Cursors, ReadError> {
 
 /// The highest allocated sequence number.
 pub(crate) fn last_seq(file: &Connection) -> Result<u64, ReadError> {
-    Ok(last_record(file)?.max(highest(file)?.unwrap_or_default()))
+    Ok(last_record(file)?.max(highest_seq(file)?.unwrap_or_default()))
 }
 
 /// Sequence number of the last record in the file; 0 if there is none.
@@ -105,7 +105,7 @@ pub(crate) fn last_record(file: &Connection) -> Result<u64, ReadError> {
 
 /// The highest allocated sequence number as stored apart from the records, possibly a little out of
 /// date; `None` in the file of an older program.
-pub(crate) fn highest(file: &Connection) -> Result<Option<u64>, ReadError> {
+pub(crate) fn highest_seq(file: &Connection) -> Result<Option<u64>, ReadError> {
     optional_meta(file, HIGHEST)
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn last_revision(file: &Connection) -> Result<u64, ReadError> {
 
 fn number(file: &Connection, query: &str) -> Result<u64, ReadError> {
     let number = file.query_row(query, [], |row| row.get::<_, Option<i64>>(0));
-    Ok(number.map_err(unreadable)?.unwrap_or_default().cast_unsigned())
+    Ok(number.map_err(ReadError::from_sqlite)?.unwrap_or_default().cast_unsigned())
 }
 
 /// A number in the table `meta`.
@@ -135,9 +135,15 @@ fn optional_meta(file: &Connection, key: &str) -> Result<Option<u64>, ReadError>
         Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?))
     });
     let damaged = |number| ReadError::Damaged { what: format!("the number {key:?}"), number };
-    match found.optional().map_err(unreadable)? {
+    match found.optional().map_err(ReadError::from_sqlite)? {
         Some((value, crc)) if crc == named_crc(key, value, "") => Ok(Some(value)),
         Some((value, _)) => Err(damaged(value)),
         None => Ok(None),
     }
+}
+
+/// The page size of the file, in bytes. A file of an older version may have a different one.
+pub(crate) fn page_size(file: &Connection) -> Result<u64, ReadError> {
+    let size = file.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+    size.map(i64::cast_unsigned).map_err(ReadError::from_sqlite)
 }

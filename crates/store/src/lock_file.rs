@@ -9,8 +9,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use crate::numbers::HIGHEST;
-use crate::rows::named_crc;
+use crate::sequence::HIGHEST;
+use crate::statements::named_crc;
 
 /// The size of a sequence number and its checksum, in bytes.
 const LEN: usize = 16;
@@ -23,12 +23,12 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
-    pub(crate) fn of(file: File) -> Self {
+    pub(crate) fn new(file: File) -> Self {
         Self { file, has_failed: false }
     }
 
     /// The highest allocated sequence number that this file contains; 0 if it has no valid one.
-    pub(crate) fn highest(&self) -> u64 {
+    pub(crate) fn highest_seq(&self) -> u64 {
         let mut bytes = [0; LEN];
         if self.file.read_exact_at(&mut bytes, 0).is_err() {
             return 0;
@@ -41,7 +41,7 @@ impl LockFile {
     }
 
     /// Store the highest allocated sequence number.
-    pub(crate) fn set_highest(&mut self, seq: u64) {
+    pub(crate) fn set_highest_seq(&mut self, seq: u64) {
         let mut bytes = [0; LEN];
         let (number, crc) = bytes.split_at_mut(8);
         number.copy_from_slice(&seq.to_le_bytes());

@@ -3,23 +3,22 @@
 //! The store reads neither a configuration file nor the environment: the binary fills in
 //! [`Settings`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The maximum number of requests in the writer's queue. One more fails with `StoreError::Busy`.
-pub const WAITING_MAX: usize = 4096;
+pub const QUEUE_MAX: usize = 4096;
 /// The maximum number of requests in one commit.
 pub const GROUP_MAX: usize = 512;
 /// The maximum bytes in one commit. The request that exceeds it is still included.
 pub const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The maximum number of objects per read from disk, during which no other reader uses the
 /// connection.
-pub const OBJECTS_MAX: usize = 256;
+pub const READ_OBJECTS_MAX: usize = 256;
 /// The maximum number of changes that one call of a watch returns.
-pub const CHANGES_MAX: usize = 256;
+pub const WATCH_CHANGES_MAX: usize = 256;
 /// The maximum bytes of these changes, previous states included. The change that exceeds it is
 /// still included.
-pub const CHANGES_BYTES_MAX: usize = 4 << 20;
+pub const WATCH_BYTES_MAX: usize = 4 << 20;
 /// The number of rows that one commit removes at least, when rows are due for removal.
 pub const TRIM_ROWS_MIN: usize = 64;
 /// The number of rows that a commit of its own removes while no request waits.
@@ -28,7 +27,7 @@ pub const TRIM_ROWS_IDLE: usize = 512;
 pub const CHECKPOINT_PAGES: i32 = 500;
 /// The maximum number of pages not yet checkpointed that the writer copies itself, so that the log
 /// can restart.
-pub const CHECKPOINT_REST: i32 = 64;
+pub const CHECKPOINT_REMAINDER_PAGES: i32 = 64;
 /// The length of the write-ahead log, in pages, at which the writer waits for the checkpoint.
 pub const CHECKPOINT_PAGES_MAX: i32 = 8 * CHECKPOINT_PAGES;
 /// The page size of the file, in bytes: large, because rows are large.
@@ -39,44 +38,45 @@ pub const CHECK_WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// How long a moved cursor may wait for another commit that includes it.
 pub const CURSOR_DELAY: Duration = Duration::from_millis(100);
 /// How often the writer looks for rows to remove.
-pub const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+pub const RETENTION_PERIOD: Duration = Duration::from_secs(1);
 /// How often the writer retries to open a failed file.
 pub const REOPEN_PERIOD: Duration = Duration::from_secs(1);
-
-/// The source of the current time, in microseconds since the Unix epoch.
-pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The settings of a store.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long superseded revisions are kept for watches and paginated lists. Default: 10 minutes.
-    pub history_time: Duration,
+    pub history_age: Duration,
     /// The maximum number of superseded revisions. Default: 100,000.
     pub history_rows: usize,
     /// How long records are retained after all readers have passed them. Default: 7 days.
-    pub journal_time: Duration,
+    pub journal_retention_age: Duration,
     /// The used bytes from which records that all readers have passed are removed early. Default: 4
     /// GiB.
-    pub journal_bytes: u64,
+    pub journal_retention_bytes: u64,
     /// The used bytes at which requests are rejected. Default: 16 GiB.
     pub limit_bytes: u64,
     /// Memory for objects and all keys, in bytes; objects that do not fit are read from disk. A
     /// quarter of it is always available to objects. Default: 24 MiB.
-    pub objects_bytes: usize,
+    pub object_cache_bytes: usize,
     /// Bytes of new records that are cached in memory for readers that keep up. Default: 4 MiB.
-    pub recent_bytes: usize,
+    pub tail_cache_bytes: usize,
+    /// How long a read or watch waits for a revision that is not committed yet. Default: 3 seconds,
+    /// as in kube-apiserver.
+    pub revision_wait: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            history_time: Duration::from_mins(10),
+            history_age: Duration::from_mins(10),
             history_rows: 100_000,
-            journal_time: Duration::from_hours(7 * 24),
-            journal_bytes: 4 << 30,
+            journal_retention_age: Duration::from_hours(7 * 24),
+            journal_retention_bytes: 4 << 30,
             limit_bytes: 16 << 30,
-            objects_bytes: 24 << 20,
-            recent_bytes: 4 << 20,
+            object_cache_bytes: 24 << 20,
+            tail_cache_bytes: 4 << 20,
+            revision_wait: Duration::from_secs(3),
         }
     }
 }

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use tokio::sync::watch;
 
 use crate::cursors::Cursors;
-use crate::disk::Disk;
-use crate::health::Pulse;
+use crate::health::HealthState;
 use crate::index::{Index, Superseded};
-use crate::journal::{DAMAGED_MAX, Hole, Record};
-use crate::recent::Recent;
-use crate::{Change, Clock, Object, Settings};
+use crate::journal::{DAMAGED_MAX, Gap, Record};
+use crate::read_connection::ReadConnection;
+use crate::tail_cache::TailCache;
+use crate::{Change, Clock, Object, ReadError, Settings};
 
-/// Approximate memory of an entry of the recent history in addition to its bytes.
+/// Approximate memory of an entry of a tail cache in addition to its bytes, in bytes.
 const ENTRY_BYTES: usize = 128;
 
 /// The committed state of the store in memory.
@@ -22,17 +22,17 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) index: RwLock<Index>,
-    pub(crate) disk: Disk,
-    pub(crate) pulse: Pulse,
+    pub(crate) read_connection: ReadConnection,
+    pub(crate) health: HealthState,
     pub(crate) cursors: Mutex<Cursors>,
     /// The first revision of this opening of the store.
     pub(crate) epoch: u64,
-    /// The holes found at the ends of the journal when it was opened.
-    holes_at_start: Vec<Hole>,
+    /// The gaps found at the ends of the journal when it was opened.
+    gaps_at_open: Vec<Gap>,
     /// Sequence numbers of the records that reads have found damaged.
     damaged: Mutex<BTreeSet<u64>>,
     history: Mutex<History>,
-    records: Mutex<Recent<Record>>,
+    records: Mutex<TailCache<Record>>,
     /// Sequence number of the oldest record in the file; 0 if there is none.
     first_seq: AtomicU64,
     /// The last sequence number. Dropped when the store closes, so that no reader waits any longer.
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
 /// Recent changes, and the watches that wait for more.
 #[derive(Debug)]
 pub(crate) struct History {
-    pub(crate) changes: Recent<Change>,
+    pub(crate) changes: TailCache<Change>,
     /// The newest published revision.
     pub(crate) revision: u64,
     /// The newest revision of each watched resource; `None` when the store is closed.
@@ -51,21 +51,21 @@ pub(crate) struct History {
 
 /// The contents of a file when it was opened.
 #[derive(Debug)]
-pub(crate) struct Contents {
+pub(crate) struct LoadedState {
     pub(crate) index: Index,
     pub(crate) cursors: Cursors,
     pub(crate) first_seq: u64,
     /// The highest allocated sequence number.
     pub(crate) last_seq: u64,
-    /// The holes at the ends of the journal.
-    pub(crate) holes: Vec<Hole>,
-    /// The epoch, chosen by the code that opens the store.
+    /// The gaps at the ends of the journal.
+    pub(crate) gaps: Vec<Gap>,
+    /// The epoch; see [`Journal::epoch`](crate::Journal::epoch).
     pub(crate) epoch: u64,
 }
 
 /// The effects of one commit.
 #[derive(Debug, Default)]
-pub(crate) struct Published {
+pub(crate) struct CommittedBatch {
     pub(crate) changes: Vec<Change>,
     pub(crate) records: Vec<Record>,
     pub(crate) compacted: Vec<Superseded>,
@@ -73,32 +73,37 @@ pub(crate) struct Published {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, clock: Clock, disk: Disk, contents: Contents) -> Self {
-        let Contents { index, cursors, first_seq, last_seq, holes, epoch } = contents;
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Clock,
+        read_connection: ReadConnection,
+        contents: LoadedState,
+    ) -> Self {
+        let LoadedState { index, cursors, first_seq, last_seq, gaps, epoch } = contents;
         let history = History {
-            changes: Recent::new(index.revision(), settings.recent_bytes),
+            changes: TailCache::new(index.revision(), settings.tail_cache_bytes),
             revision: index.revision(),
             topics: Some(HashMap::new()),
         };
         Self {
-            pulse: Pulse::new(settings.limit_bytes),
-            records: Mutex::new(Recent::new(last_seq, settings.recent_bytes)),
+            health: HealthState::new(settings.limit_bytes),
+            records: Mutex::new(TailCache::new(last_seq, settings.tail_cache_bytes)),
             first_seq: AtomicU64::new(first_seq),
             index: RwLock::new(index),
             history: Mutex::new(history),
             last_seq: Mutex::new(Some(watch::Sender::new(last_seq))),
             cursors: Mutex::new(cursors),
             epoch,
-            holes_at_start: holes,
+            gaps_at_open: gaps,
             damaged: Mutex::default(),
             settings,
             clock,
-            disk,
+            read_connection,
         }
     }
 
     /// Remember that a record of the journal is damaged.
-    pub(crate) fn note_damaged(&self, seq: u64) {
+    pub(crate) fn record_damage(&self, seq: u64) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         damaged.insert(seq);
         if damaged.len() > DAMAGED_MAX {
@@ -106,11 +111,11 @@ impl Shared {
         }
     }
 
-    /// The holes found at start-up, and the records found damaged since then.
-    pub(crate) fn known_holes(&self) -> Vec<Hole> {
+    /// The gaps found at start-up, and the records found damaged since then.
+    pub(crate) fn known_gaps(&self) -> Vec<Gap> {
         let damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        let damaged = damaged.iter().map(|&seq| Hole { first: seq, last: seq });
-        self.holes_at_start.iter().copied().chain(damaged).collect()
+        let damaged = damaged.iter().map(|&seq| Gap { first: seq, last: seq });
+        self.gaps_at_open.iter().copied().chain(damaged).collect()
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -125,7 +130,7 @@ impl Shared {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn records(&self) -> MutexGuard<'_, Recent<Record>> {
+    pub(crate) fn records(&self) -> MutexGuard<'_, TailCache<Record>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,8 +138,32 @@ impl Shared {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wait until `revision` is committed, at most [`Settings::revision_wait`].
+    pub(crate) async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        let (checked, newest) = {
+            let index = self.index();
+            (index.check(revision), index.revision())
+        };
+        match checked {
+            Err(ReadError::TooLarge { .. }) => {}
+            // It belongs to a lost history and is never committed.
+            Err(error) if revision > newest => return Err(error),
+            Ok(()) | Err(_) => return Ok(()),
+        }
+        let newest = self.history().subscribe("");
+        let mut newest = newest.ok_or(ReadError::Closed)?;
+        let reached = newest.wait_for(|newest| *newest >= revision);
+        match tokio::time::timeout(self.settings.revision_wait, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_closed)) => Err(ReadError::Closed),
+            Err(_elapsed) => {
+                Err(ReadError::TooLarge { revision, current: self.index().revision() })
+            }
+        }
+    }
+
     /// Subscribe to the last sequence number; `None` when the store is closed.
-    pub(crate) fn follow_seq(&self) -> Option<watch::Receiver<u64>> {
+    pub(crate) fn subscribe_seq(&self) -> Option<watch::Receiver<u64>> {
         let sender = self.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
         sender.as_ref().map(watch::Sender::subscribe)
     }
@@ -152,8 +181,8 @@ impl Shared {
     }
 
     /// Make the effects of a commit visible to readers and watches.
-    pub(crate) fn publish(&self, published: Published) {
-        let Published { changes, records, compacted, time } = published;
+    pub(crate) fn publish(&self, batch: CommittedBatch) {
+        let CommittedBatch { changes, records, compacted, time } = batch;
         if !changes.is_empty() || !compacted.is_empty() {
             let mut index = self.index_mut();
             for change in &changes {
@@ -162,30 +191,30 @@ impl Shared {
             index.compact(&compacted);
         }
         if !changes.is_empty() {
-            let touched = self.history().push(changes);
-            for (topic, revision) in touched {
+            let notified = self.history().push(changes);
+            for (topic, revision) in notified {
                 topic.send_replace(revision);
             }
         }
         if let Some(last) = records.last().map(|record| record.seq) {
-            let mut recent = self.records();
-            for one in records {
-                recent.push(one.seq, one.bytes.len() + ENTRY_BYTES, one);
+            let mut tail = self.records();
+            for record in records {
+                tail.push(record.seq, record.bytes.len() + ENTRY_BYTES, record);
             }
-            drop(recent);
+            drop(tail);
             self.announce_seq(last);
         }
     }
 
     /// Cache an object that was read from disk.
-    pub(crate) fn restore(&self, object: &Arc<Object>) {
-        self.index_mut().restore(object);
+    pub(crate) fn cache_object(&self, object: &Arc<Object>) {
+        self.index_mut().cache_object(object);
     }
 
     /// Announce records that are on disk but were not published by a commit. Readers find them on
     /// disk.
-    pub(crate) fn adopt_records(&self, last_seq: u64) {
-        *self.records() = Recent::new(last_seq, self.settings.recent_bytes);
+    pub(crate) fn announce_recovered(&self, last_seq: u64) {
+        *self.records() = TailCache::new(last_seq, self.settings.tail_cache_bytes);
         self.announce_seq(last_seq);
     }
 
@@ -200,26 +229,26 @@ impl Shared {
     pub(crate) fn close(&self) {
         self.history().topics = None;
         drop(self.last_seq.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.disk.close();
+        self.read_connection.close();
     }
 }
 
 impl History {
     /// Add changes. The caller notifies the returned topics after it has released the lock.
     fn push(&mut self, changes: Vec<Change>) -> Vec<(watch::Sender<u64>, u64)> {
-        let mut touched = Vec::new();
+        let mut notified = Vec::new();
         for change in changes {
             self.revision = change.revision;
             if let Some(topics) = &self.topics {
                 let names = ["", topic(&change.object.key)];
-                touched.extend(names.iter().filter_map(|name| {
+                notified.extend(names.iter().filter_map(|name| {
                     topics.get(*name).map(|topic| (topic.clone(), change.revision))
                 }));
             }
             let bytes = change.bytes() + ENTRY_BYTES;
             self.changes.push(change.revision, bytes, change);
         }
-        touched
+        notified
     }
 
     /// Subscribe to the topic of a prefix; `None` when the store is closed.

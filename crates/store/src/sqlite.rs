@@ -10,22 +10,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task;
 
-use crate::copier::Copier;
-use crate::disk::Disk;
 use crate::event_index::EventIndex;
-use crate::file::{self, OpenError};
-use crate::handle::{Handle, Request};
-use crate::index::{self, Found, Outline};
-use crate::recovery::page_size;
-use crate::settings::WAITING_MAX;
+use crate::handle::{Command, Handle};
+use crate::index::{self, ListPlan, Lookup};
+use crate::read_connection::ReadConnection;
+use crate::settings::QUEUE_MAX;
 use crate::shared::Shared;
 use crate::sqlite_journal::SqliteJournal;
-use crate::upkeep::Upkeep;
-use crate::watch::Follower;
+use crate::watch::StoreWatch;
 use crate::writer::Writer;
+use crate::writer::checkpointer::Checkpointer;
+use crate::writer::retention::Retention;
 use crate::{
-    Clock, Health, Journal, ListOptions, Object, Page, Pending, ReadError, ReaderList, Settings,
-    Storage, Watch, Work, load, rows,
+    Clock, Health, Journal, ListOptions, Object, OpenError, Page, PendingCommit, ReadError,
+    ReaderList, Settings, Storage, TransactionFn, Watch, load, open,
 };
 
 /// A store in one SQLite file, which only one process may open. Clones are handles to the same
@@ -42,35 +40,35 @@ impl Sqlite {
     /// history, and reading at them is [`ReadError::Compacted`].
     pub fn open(path: &Path, settings: Settings, clock: Clock) -> Result<Self, OpenError> {
         let now = clock();
-        let lock = file::claim(path, now)?;
-        let file = file::open_checked(path)?;
+        let lock = open::lock_or_create(path, now)?;
+        let file = open::open_checked(path)?;
         let damaged = |error: ReadError| OpenError::Damaged {
             path: path.to_owned(),
             what: error.to_string(),
         };
-        let contents = load::load(&file, lock.highest(), settings.objects_bytes);
-        let mut contents = contents.map_err(damaged)?;
-        let next_revision = (contents.index.revision() + 1).max(now.max(0).cast_unsigned());
-        contents.index.begin(next_revision);
-        contents.epoch = next_revision;
-        let next_seq = contents.last_seq + 1;
-        let kept_seq = load::highest(&file).map_err(damaged)?.unwrap_or_default();
-        let upkeep = Upkeep::new(page_size(&file).map_err(damaged)?);
-        let disk = Disk::new(path.to_owned());
-        let shared = Arc::new(Shared::new(settings, clock, disk, contents));
-        let (sender, inbox) = mpsc::sync_channel(WAITING_MAX);
+        let state = load::load(&file, lock.highest_seq(), settings.object_cache_bytes);
+        let mut state = state.map_err(damaged)?;
+        let next_revision = (state.index.revision() + 1).max(now.max(0).cast_unsigned());
+        state.index.skip_to(next_revision);
+        state.epoch = next_revision;
+        let next_seq = state.last_seq + 1;
+        let persisted_seq = load::highest_seq(&file).map_err(damaged)?.unwrap_or_default();
+        let retention = Retention::new(load::page_size(&file).map_err(damaged)?);
+        let read_connection = ReadConnection::new(path.to_owned());
+        let shared = Arc::new(Shared::new(settings, clock, read_connection, state));
+        let (sender, inbox) = mpsc::sync_channel(QUEUE_MAX);
         let failed = |source: io::Error| OpenError::Path { path: path.to_owned(), source };
-        let copier = Copier::start(path).map_err(failed)?;
+        let checkpointer = Checkpointer::start(path).map_err(failed)?;
         let writer = Writer {
             path: path.to_owned(),
             shared: Arc::clone(&shared),
             inbox,
             next_seq,
             next_revision,
-            upkeep,
-            copier,
+            retention,
+            checkpointer,
             lock,
-            kept_seq,
+            persisted_seq,
         };
         let run = move || writer.run(file);
         let thread = thread::Builder::new().name("store".into()).spawn(run);
@@ -84,12 +82,12 @@ impl Sqlite {
 
     /// The path of the file.
     pub fn path(&self) -> &Path {
-        self.0.shared.disk.path()
+        self.0.shared.read_connection.path()
     }
 
     /// The index of this store's events, in a separate file in the same directory.
     pub fn event_index(&self) -> EventIndex {
-        EventIndex::new(self.0.shared.disk.path())
+        EventIndex::new(self.0.shared.read_connection.path())
     }
 
     /// Commit all queued requests and close the file. All other handles fail with a closed error
@@ -103,49 +101,58 @@ impl Sqlite {
 
 /// Read the readers of a store's file, and the sequence numbers of the journal's first and last
 /// record. Another process may have the file open; nothing is changed.
-pub fn readers_of(path: &Path) -> Result<ReaderList, OpenError> {
-    if !file::inspect(path)? {
+pub fn list_readers(path: &Path) -> Result<ReaderList, OpenError> {
+    if !open::inspect(path)? {
         let source = io::Error::from(io::ErrorKind::NotFound);
         return Err(OpenError::Path { path: path.to_owned(), source });
     }
     let damaged =
         |error: ReadError| OpenError::Damaged { path: path.to_owned(), what: error.to_string() };
-    Disk::new(path.to_owned()).with(load::readers).map_err(damaged)
+    ReadConnection::new(path.to_owned()).with(load::readers).map_err(damaged)
 }
 
 #[async_trait]
 impl Storage for Sqlite {
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
-        let mut missing = None;
+        let mut missing_revision = None;
         loop {
             let revision = match self.0.shared.index().get(key) {
                 None => return Ok(None),
-                Some(Found::Here(object)) => return Ok(Some(object)),
-                Some(Found::OnDisk { revision, .. }) => revision,
+                Some(Lookup::Cached(object)) => return Ok(Some(object)),
+                Some(Lookup::OnDisk { revision, .. }) => revision,
             };
-            if missing == Some(revision) {
-                return Err(rows::lost(revision));
+            if missing_revision == Some(revision) {
+                return Err(ReadError::missing_revision(revision));
             }
             if let Some(object) = self.read(vec![revision], usize::MAX).await?.pop().flatten() {
-                self.0.shared.restore(&object);
+                self.0.shared.cache_object(&object);
                 return Ok(Some(object));
             }
             // The state was replaced and compacted in the meantime, or it is lost.
-            missing = Some(revision);
+            missing_revision = Some(revision);
         }
     }
 
-    fn current_revision(&self) -> u64 {
+    async fn newest_revision(&self) -> Result<u64, ReadError> {
+        // All handles share the writer's state.
+        Ok(self.observed_revision())
+    }
+
+    fn observed_revision(&self) -> u64 {
         self.0.shared.index().revision()
     }
 
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        self.0.shared.wait_for_revision(revision).await
+    }
+
     fn oldest_revision(&self) -> u64 {
-        self.0.shared.index().floor()
+        self.0.shared.index().compact_revision()
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
-        let Outline { found, revision, mut next, mut remaining } =
-            self.0.shared.index().outline(prefix, &options)?;
+        let ListPlan { found, revision, mut next, mut remaining } =
+            self.0.shared.index().plan_list(prefix, &options)?;
         let bytes_max = if options.bytes_max == 0 { usize::MAX } else { options.bytes_max };
         let count = found.len();
         let items = self.fetch(found, revision, bytes_max).await?;
@@ -157,24 +164,25 @@ impl Storage for Sqlite {
         Ok(Page { items, revision, next, remaining })
     }
 
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
-        Ok(Box::new(Follower::new(Arc::clone(&self.0.shared), prefix, after)?))
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.wait_for_revision(after).await?;
+        Ok(Box::new(StoreWatch::new(Arc::clone(&self.0.shared), prefix, after)?))
     }
 
-    fn submit(&self, work: Work) -> Pending {
-        self.0.request(|answer| Request::Work(work, answer))
+    fn submit(&self, function: TransactionFn) -> PendingCommit {
+        self.0.request(|completion| Command::Transact(function, completion))
     }
 
-    fn append(&self, record: Bytes) -> Pending {
-        self.0.request(|answer| Request::Append(record, answer))
+    fn append(&self, record: Bytes) -> PendingCommit {
+        self.0.request(|completion| Command::Append(record, completion))
     }
 
     fn health(&self) -> Health {
-        self.0.shared.pulse.health()
+        self.0.shared.health.snapshot()
     }
 
-    fn take_refused(&self) -> u64 {
-        self.0.shared.pulse.take_refused()
+    fn take_rejected(&self) -> u64 {
+        self.0.shared.health.take_rejected()
     }
 }
 
@@ -183,24 +191,24 @@ impl Sqlite {
     /// ones are read from disk.
     async fn fetch(
         &self,
-        mut found: Vec<Found>,
+        mut found: Vec<Lookup>,
         at: u64,
         bytes_max: usize,
     ) -> Result<Vec<Arc<Object>>, ReadError> {
         let mut read = Vec::new();
-        let missing = index::missing(&found);
-        if !missing.is_empty() {
-            let count = missing.len();
-            read = self.read(missing, bytes_max).await?;
+        let uncached = index::uncached(&found);
+        if !uncached.is_empty() {
+            let count = uncached.len();
+            read = self.read(uncached, bytes_max).await?;
             if read.len() < count {
                 index::cut(&mut found, read.len());
             }
         }
         // The rows may have been compacted in the meantime.
-        let floor = self.oldest_revision();
-        let gone = |_| ReadError::Compacted { revision: at, floor };
-        let mut objects = index::complete(found, read, gone)?;
-        index::cut_bytes(&mut objects, bytes_max);
+        let oldest = self.oldest_revision();
+        let compacted = |_| ReadError::Compacted { revision: at, oldest };
+        let mut objects = index::resolve(found, read, compacted)?;
+        index::truncate_bytes(&mut objects, bytes_max);
         Ok(objects)
     }
 
@@ -210,7 +218,8 @@ impl Sqlite {
         bytes_max: usize,
     ) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
         let shared = Arc::clone(&self.0.shared);
-        let read = task::spawn_blocking(move || shared.disk.objects(&revisions, bytes_max));
+        let read =
+            task::spawn_blocking(move || shared.read_connection.objects(&revisions, bytes_max));
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 }

@@ -10,14 +10,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task;
 
-use crate::handle::{Handle, Request};
+use crate::cursors::Owner;
+use crate::handle::{Command, Handle};
 use crate::{
-    Cursor, Direction, Health, Hole, Journal, Pending, ReadError, Reader, Record, StoreError,
-    Stretch, Work, disk, numbers, rows,
+    Cursor, Direction, Gap, Health, Journal, PendingCommit, ReadError, Reader, Record, RecordBatch,
+    StoreError, TransactionFn, read_connection, sequence, statements,
 };
 
-/// The journal of a [`Sqlite`](crate::Sqlite).
-pub(crate) struct SqliteJournal(Arc<Handle>);
+/// The journal of a [`Sqlite`](crate::Sqlite): one handle, which owns the cursors that it registers.
+pub(crate) struct SqliteJournal {
+    handle: Arc<Handle>,
+    owner: Owner,
+}
 
 #[async_trait]
 impl Journal for SqliteJournal {
@@ -27,39 +31,39 @@ impl Journal for SqliteJournal {
         rows_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Record>, ReadError> {
-        if let Some(records) = self.recent(after, rows_max, bytes_max) {
+        if let Some(records) = self.read_cached(after, rows_max, bytes_max) {
             return Ok(records);
         }
-        let handle = Arc::clone(&self.0);
+        let handle = Arc::clone(&self.handle);
         let read = task::spawn_blocking(move || {
             let first = (after + 1).max(handle.shared.first_seq());
             let last = handle.shared.last_seq();
-            let read = handle.shared.disk.records(first, last, rows_max, bytes_max);
+            let read = handle.shared.read_connection.records(first, last, rows_max, bytes_max);
             if let Err(ReadError::Damaged { number, .. }) = &read {
-                handle.shared.note_damaged(*number);
+                handle.shared.record_damage(*number);
             }
             read
         });
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 
-    async fn holes(&self, first: u64, rows_max: usize) -> Result<(Vec<Hole>, u64), ReadError> {
-        let handle = Arc::clone(&self.0);
-        let look = task::spawn_blocking(move || {
+    async fn find_gaps(&self, first: u64, rows_max: usize) -> Result<(Vec<Gap>, u64), ReadError> {
+        let handle = Arc::clone(&self.handle);
+        let scan = task::spawn_blocking(move || {
             let shared = &handle.shared;
             // Taken before the scan: records that are removed during the scan are not missing.
             let last = shared.last_seq();
-            let (mut holes, seen) = shared.disk.with(|file| {
-                numbers::holes(file, first.max(shared.first_seq()).max(1), last, rows_max)
+            let (mut gaps, last_examined) = shared.read_connection.with(|file| {
+                sequence::find_gaps(file, first.max(shared.first_seq()).max(1), last, rows_max)
             })?;
-            holes.retain(|hole| hole.last >= shared.first_seq());
-            Ok((holes, seen))
+            gaps.retain(|gap| gap.last >= shared.first_seq());
+            Ok((gaps, last_examined))
         });
-        look.await.map_err(|_gone| ReadError::Closed)?
+        scan.await.map_err(|_gone| ReadError::Closed)?
     }
 
-    fn known_holes(&self) -> Vec<Hole> {
-        self.0.shared.known_holes()
+    fn known_gaps(&self) -> Vec<Gap> {
+        self.handle.shared.known_gaps()
     }
 
     async fn read_ranges(
@@ -67,130 +71,146 @@ impl Journal for SqliteJournal {
         ranges: Vec<RangeInclusive<u64>>,
         direction: Direction,
         bytes_max: usize,
-    ) -> Result<Stretch, ReadError> {
-        let handle = Arc::clone(&self.0);
+    ) -> Result<RecordBatch, ReadError> {
+        let handle = Arc::clone(&self.handle);
         let read = task::spawn_blocking(move || {
-            let damaged = |seq| handle.shared.note_damaged(seq);
-            let read = |file: &_| disk::stretch(file, &ranges, direction, bytes_max, damaged);
-            handle.shared.disk.with(read)
+            let damaged = |seq| handle.shared.record_damage(seq);
+            let read = |file: &_| {
+                read_connection::read_ranges(file, &ranges, direction, bytes_max, damaged)
+            };
+            handle.shared.read_connection.with(read)
         });
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 
     async fn wait_past(&self, seq: u64) -> Result<u64, ReadError> {
-        let mut news = self.0.shared.follow_seq().ok_or(ReadError::Closed)?;
-        let last = news.wait_for(|last| *last > seq).await.map_err(|_closed| ReadError::Closed)?;
+        let mut last_seq = self.handle.shared.subscribe_seq().ok_or(ReadError::Closed)?;
+        let last =
+            last_seq.wait_for(|last| *last > seq).await.map_err(|_closed| ReadError::Closed)?;
         Ok(*last)
     }
 
     fn epoch(&self) -> u64 {
-        self.0.shared.epoch
+        self.handle.shared.epoch
     }
 
     fn health(&self) -> Health {
-        self.0.shared.pulse.health()
+        self.handle.shared.health.snapshot()
     }
 
     fn first_seq(&self) -> u64 {
-        self.0.shared.first_seq()
+        self.handle.shared.first_seq()
     }
 
     fn last_seq(&self) -> u64 {
-        self.0.shared.last_seq()
+        self.handle.shared.last_seq()
     }
 
     fn cursor(&self, reader: &str) -> Option<Cursor> {
-        self.0.shared.cursors().of(reader)
+        self.handle.shared.cursors().get(reader)
     }
 
-    fn submit(&self, work: Work) -> Pending {
-        self.0.request(|answer| Request::ReaderWork(work, answer))
+    fn submit(&self, function: TransactionFn) -> PendingCommit {
+        self.handle
+            .request(|completion| Command::TransactForReader(self.owner, function, completion))
     }
 
     async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError> {
         if self.cursor(reader).is_none() {
             return Ok(None);
         }
-        let (handle, reader) = (Arc::clone(&self.0), reader.to_owned());
+        let (handle, reader) = (Arc::clone(&self.handle), reader.to_owned());
         let read = task::spawn_blocking(move || {
-            handle.shared.disk.with(|file| rows::checkpoint(file, &reader))
+            handle.shared.read_connection.with(|file| statements::read_checkpoint(file, &reader))
         });
         read.await.map_err(|_gone| ReadError::Closed)?
     }
 
     async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError> {
-        let cursor = {
-            let mut cursors = self.0.shared.cursors();
-            if let Some(cursor) = cursors.of(reader) {
+        {
+            let mut cursors = self.handle.shared.cursors();
+            let known = cursors.get(reader);
+            if known.is_none() {
+                // Records that were removed earlier are not missing for this reader.
+                let removed = self.handle.shared.first_seq().saturating_sub(1);
+                cursors.set(reader, Cursor { seq: after.max(removed), state: String::new() });
+            }
+            let is_taken_over = cursors.claim(reader, self.owner);
+            if let Some(cursor) = known.filter(|_| !is_taken_over) {
                 return Ok(cursor);
             }
-            // Records that were removed earlier are not missing for this reader.
-            let forgotten = self.0.shared.first_seq().saturating_sub(1);
-            let cursor = Cursor { seq: after.max(forgotten), state: String::new() };
-            cursors.set(reader, cursor.clone());
-            cursor
-        };
-        self.settled().await?;
-        Ok(cursor)
+        }
+        // Wait for a transaction of the previous owner that may be about to commit.
+        self.flush_cursors().await?;
+        let cursor = self.handle.shared.cursors().get(reader);
+        cursor.ok_or_else(|| StoreError::Unregistered { reader: reader.to_owned() })
     }
 
-    fn advance(&self, reader: &str, seq: u64, state: &str) {
-        let mut cursors = self.0.shared.cursors();
+    fn advance(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError> {
+        let mut cursors = self.handle.shared.cursors();
+        cursors.check_move(reader, Some(self.owner))?;
         cursors.set(reader, Cursor { seq, state: state.to_owned() });
-        let announced = std::mem::replace(&mut cursors.announced, true);
+        let is_announced = std::mem::replace(&mut cursors.is_announced, true);
         drop(cursors);
         // A full queue means that a commit will follow soon anyway.
-        if !announced && self.0.nudge().is_err() {
-            self.0.shared.cursors().announced = false;
+        if !is_announced && self.handle.wake().is_err() {
+            self.handle.shared.cursors().is_announced = false;
         }
+        Ok(())
     }
 
     async fn advance_durably(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError> {
-        self.0.shared.cursors().set(reader, Cursor { seq, state: state.to_owned() });
-        self.settled().await
+        {
+            let mut cursors = self.handle.shared.cursors();
+            cursors.check_move(reader, Some(self.owner))?;
+            cursors.set(reader, Cursor { seq, state: state.to_owned() });
+        }
+        self.flush_cursors().await
     }
 
     async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError> {
-        self.0.shared.cursors().park(reader, cursor);
-        self.settled().await
+        self.handle.shared.cursors().park(reader, cursor);
+        self.flush_cursors().await
     }
 
     fn parked(&self) -> Vec<(String, Cursor)> {
-        let cursors = self.0.shared.cursors();
+        let cursors = self.handle.shared.cursors();
         cursors.parked().map(|(name, cursor)| (name.to_owned(), cursor.clone())).collect()
     }
 
     async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError> {
-        self.0.shared.cursors().resume(reader, cursor);
-        self.settled().await
+        self.handle.shared.cursors().resume(reader, cursor);
+        self.flush_cursors().await
     }
 
     async fn remove(&self, reader: &str) -> Result<(), StoreError> {
-        self.0.shared.cursors().remove(reader);
-        self.settled().await
+        self.handle.shared.cursors().remove(reader);
+        self.flush_cursors().await
     }
 
     fn readers(&self) -> Vec<Reader> {
         let last = self.last_seq();
-        let cursors = self.0.shared.cursors();
+        let cursors = self.handle.shared.cursors();
         let reader = |(name, cursor): (&String, &Cursor)| Reader {
             name: name.clone(),
             cursor: cursor.clone(),
             lag: last.saturating_sub(cursor.seq),
         };
-        cursors.all().map(reader).collect()
+        cursors.registered().map(reader).collect()
     }
 }
 
 impl SqliteJournal {
     pub(crate) fn new(handle: Arc<Handle>) -> Self {
-        Self(handle)
+        let owner = handle.next_owner();
+        Self { handle, owner }
     }
 
-    fn recent(&self, after: u64, rows_max: usize, bytes_max: usize) -> Option<Vec<Record>> {
-        let recent = self.0.shared.records();
+    /// The records after `after` from memory; `None` if they must be read from disk.
+    fn read_cached(&self, after: u64, rows_max: usize, bytes_max: usize) -> Option<Vec<Record>> {
+        let tail = self.handle.shared.records();
         let (mut records, mut bytes) = (Vec::new(), 0_usize);
-        for (_, _, record) in recent.after(after)?.take(rows_max) {
+        for (_, _, record) in tail.after(after)?.take(rows_max) {
             bytes = bytes.saturating_add(record.bytes.len());
             if bytes > bytes_max && !records.is_empty() {
                 break;
@@ -201,7 +221,7 @@ impl SqliteJournal {
     }
 
     /// Wait until the current cursors are durable.
-    async fn settled(&self) -> Result<(), StoreError> {
-        self.0.request(Request::Attend).await.map(drop)
+    async fn flush_cursors(&self) -> Result<(), StoreError> {
+        self.handle.request(Command::FlushCursors).await.map(drop)
     }
 }

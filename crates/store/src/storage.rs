@@ -9,13 +9,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{Health, Holder};
+use crate::{Health, ReadError, StoreError};
 
 /// The state of one object at one revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,43 +27,59 @@ pub struct Object {
     pub body: Bytes,
 }
 
-/// A transaction's closure, run on the writer thread. It must not block: all other requests wait
-/// for it.
-pub type Work = Box<dyn FnOnce(&mut dyn Transaction) + Send>;
+/// The closure of a transaction. It runs on the writer thread and must not block: all other requests
+/// wait for it.
+pub type TransactionFn = Box<dyn FnOnce(&mut dyn Transaction) + Send>;
 
 /// A stream of the changes under a prefix of keys.
-pub type Watch = Box<dyn Changes>;
+pub type Watch = Box<dyn WatchStream>;
 
 /// A store of objects with a journal that is written in the same transactions.
+///
+/// A value of this type is a handle. Several handles, possibly in several processes, can share one
+/// store: each sees every commit, but possibly later than the handle that made it. Only
+/// [`newest_revision`](Self::newest_revision) and the reads without a revision ask the store itself.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// The newest committed state of one object; `None` if it does not exist.
+    /// The newest state of one object, with every commit before the call; `None` if it does not exist.
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError>;
 
-    /// The revision of the newest committed change.
-    fn current_revision(&self) -> u64;
+    /// Ask the store for its newest revision. It covers every commit before the call, by any handle.
+    async fn newest_revision(&self) -> Result<u64, ReadError>;
+
+    /// The newest revision that this handle has observed, without asking the store. Other handles
+    /// may have committed newer ones.
+    fn observed_revision(&self) -> u64;
+
+    /// Wait until this handle has observed `revision`, at most
+    /// [`Settings::revision_wait`](crate::Settings::revision_wait); then the error is
+    /// [`ReadError::TooLarge`].
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError>;
 
     /// The oldest revision that can still be listed, or watched from.
     fn oldest_revision(&self) -> u64;
 
-    /// One page of the objects under `prefix` in key order, all as of the same revision.
+    /// One page of the objects under `prefix` in key order, all as of the same revision. Without a
+    /// revision in the options, the page covers every commit before the call. A revision that is not
+    /// committed yet is an error.
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError>;
 
-    /// All changes to objects under `prefix` after revision `after`.
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError>;
+    /// All changes to objects under `prefix` after revision `after`. A revision that this handle has
+    /// not observed yet is waited for, as in [`wait_for_revision`](Self::wait_for_revision).
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError>;
 
     /// Enqueue a transaction. It is committed even if the returned future is dropped.
-    fn submit(&self, work: Work) -> Pending;
+    fn submit(&self, function: TransactionFn) -> PendingCommit;
 
     /// Enqueue a record without a change: the same as [`submit`](Self::submit), but cheaper.
-    fn append(&self, record: Bytes) -> Pending;
+    fn append(&self, record: Bytes) -> PendingCommit;
 
     /// The state of the store. Cheap enough to call for each request.
     fn health(&self) -> Health;
 
     /// The number of requests that were rejected without a record since the last call, so that the
     /// gap itself can be recorded. Resets the count.
-    fn take_refused(&self) -> u64;
+    fn take_rejected(&self) -> u64;
 }
 
 /// The operations of a transaction. Reads see the changes of this transaction and of all earlier
@@ -83,7 +98,7 @@ pub trait Transaction {
     /// Delete an object. `last_state` is the body that watchers receive.
     fn delete(&mut self, key: &str, revision: u64, last_state: Bytes);
     /// Append a record to the journal.
-    fn record(&mut self, record: Bytes);
+    fn append(&mut self, record: Bytes);
     /// Move the cursor of a registered reader to `seq`, with an empty state, and replace its
     /// checkpoint: the chunks from which the reader restores its own state. An empty list removes
     /// the checkpoint.
@@ -127,13 +142,13 @@ pub struct Page {
 
 /// The changes under a prefix, in the order of their revisions.
 #[async_trait]
-pub trait Changes: Send {
+pub trait WatchStream: Send {
     /// Wait for the next changes; the list is never empty. Cancel safe: dropping the future loses
     /// no change.
     async fn next(&mut self) -> Result<Vec<Change>, ReadError>;
 
     /// The revision up to which this watch has returned all changes: the revision of a bookmark.
-    fn seen(&mut self) -> u64;
+    fn progress(&mut self) -> u64;
 }
 
 /// The kind of a change.
@@ -173,121 +188,6 @@ impl Change {
     }
 }
 
-/// Why a list, a watch or a read of the journal failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// The revision was compacted, or belongs to a history that a restore has undone.
-    #[error("revision {revision} is not kept any more, the oldest is {floor}")]
-    Compacted {
-        /// The requested revision.
-        revision: u64,
-        /// The oldest revision that can be read.
-        floor: u64,
-    },
-    /// The revision does not exist yet.
-    #[error("revision {revision} is ahead of the newest, {current}")]
-    TooLarge {
-        /// The requested revision.
-        revision: u64,
-        /// The newest revision.
-        current: u64,
-    },
-    /// The bytes on disk differ from those that were written.
-    #[error("{what} is damaged on disk")]
-    Damaged {
-        /// The revision or record, as text for people.
-        what: String,
-        /// The number of the revision, or the sequence number of the record.
-        number: u64,
-    },
-    /// Records were written to the journal and are missing from it.
-    #[error("the journal's records {first} to {last} are missing")]
-    Missing {
-        /// Sequence number of the first missing record.
-        first: u64,
-        /// Sequence number of the last missing record.
-        last: u64,
-    },
-    /// The file cannot be read.
-    #[error("cannot read the store: {reason}")]
-    Unavailable {
-        /// The text of the I/O or database error.
-        reason: String,
-    },
-    /// The store is closed.
-    #[error("the store is closed")]
-    Closed,
-}
-
-/// Why a transaction failed. On an error, no change was published. Only after `NoSpace` and
-/// `Unavailable` may the transaction turn out to be committed, with its record, once the file has
-/// been checked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The file has reached its size limit; everything that retention may remove was removed
-    /// before.
-    #[error("the journal is full at {held} of {limit} bytes: {holder}")]
-    Full {
-        /// What uses most of the file.
-        holder: Holder,
-        /// The used bytes of the file.
-        held: u64,
-        /// The size limit in bytes.
-        limit: u64,
-    },
-    /// The disk has no free space.
-    #[error("no space is left on the disk of the store")]
-    NoSpace,
-    /// The disk failed. The file is reopened and checked before anything else is acknowledged.
-    #[error("the store is unavailable: {reason}")]
-    Unavailable {
-        /// The text of the I/O or database error.
-        reason: String,
-    },
-    /// The closure panicked. Its transaction is rolled back; others are not affected.
-    #[error("the work panicked: {message}")]
-    Panicked {
-        /// The panic message.
-        message: String,
-    },
-    /// The transaction used a revision that it did not allocate, or used one twice. It is rolled
-    /// back.
-    #[error("the work misused revision {revision}")]
-    Misused {
-        /// The misused revision.
-        revision: u64,
-    },
-    /// The transaction moved the cursor of a reader that is not registered. It is rolled back.
-    #[error("reader `{reader}` is not registered: register it before its cursor is moved")]
-    Unregistered {
-        /// The name of the reader.
-        reader: String,
-    },
-    /// The queue of the writer is full.
-    #[error("too many requests wait for the store")]
-    Busy,
-    /// The store is closed.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// The time after which a retry can succeed; `None` if it never can.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy | Self::Full { holder: Holder::Upkeep, .. } => Some(Duration::from_secs(1)),
-            Self::NoSpace | Self::Unavailable { .. } => Some(Duration::from_secs(5)),
-            Self::Full { .. } => Some(Duration::from_secs(30)),
-            Self::Panicked { .. }
-            | Self::Misused { .. }
-            | Self::Unregistered { .. }
-            | Self::Closed => None,
-        }
-    }
-}
-
 /// The result of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
@@ -298,51 +198,51 @@ pub struct Committed {
     pub revision: u64,
 }
 
-/// The sending half of a [`Pending`].
-pub(crate) type Answer = oneshot::Sender<Result<Committed, StoreError>>;
+/// The sending half of a [`PendingCommit`]: completes the request of one caller.
+pub(crate) type Completion = oneshot::Sender<Result<Committed, StoreError>>;
 
 /// An enqueued transaction. The future resolves when the commit is durable or has failed.
 #[derive(Debug)]
-pub struct Pending(State);
+pub struct PendingCommit(State);
 
 #[derive(Debug)]
 enum State {
     Waiting(oneshot::Receiver<Result<Committed, StoreError>>),
-    Refused(StoreError),
+    Rejected(StoreError),
 }
 
-impl Pending {
-    pub(crate) fn channel() -> (Answer, Self) {
+impl PendingCommit {
+    pub(crate) fn channel() -> (Completion, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Self(State::Waiting(receiver)))
     }
 
     /// A transaction that is rejected immediately.
-    pub fn refused(error: StoreError) -> Self {
-        Self(State::Refused(error))
+    pub fn rejected(error: StoreError) -> Self {
+        Self(State::Rejected(error))
     }
 }
 
-impl Future for Pending {
+impl Future for PendingCommit {
     type Output = Result<Committed, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Refused(error) => Poll::Ready(Err(error.clone())),
+            State::Rejected(error) => Poll::Ready(Err(error.clone())),
             State::Waiting(receiver) => Pin::new(receiver)
                 .poll(context)
-                .map(|answer| answer.unwrap_or(Err(StoreError::Closed))),
+                .map(|outcome| outcome.unwrap_or(Err(StoreError::Closed))),
         }
     }
 }
 
-/// Run `work` in a transaction and return its result after the commit.
+/// Run `function` in a transaction and return its result after the commit.
 ///
 /// The transaction is enqueued before this function returns, so it is committed even if the future
 /// is dropped.
 pub fn write<T, W>(
     storage: &dyn Storage,
-    work: W,
+    function: W,
 ) -> impl Future<Output = Result<T, StoreError>> + Send + use<T, W>
 where
     T: Send + 'static,
@@ -351,7 +251,7 @@ where
     let result = Arc::new(Mutex::new(None));
     let slot = Arc::clone(&result);
     let pending = storage.submit(Box::new(move |transaction| {
-        let value = work(transaction);
+        let value = function(transaction);
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
     }));
     async move {
@@ -362,7 +262,7 @@ where
 }
 
 /// Append a record without a change. Returns its sequence number after the commit.
-pub fn record(
+pub fn append(
     storage: &dyn Storage,
     record: Bytes,
 ) -> impl Future<Output = Result<u64, StoreError>> + Send + use<> {

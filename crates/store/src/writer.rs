@@ -1,60 +1,65 @@
 //! The writer thread: it collects waiting requests, runs them, commits them in one transaction,
-//! publishes the result, and only then answers.
+//! publishes the result, and only then completes the requests.
 //!
 //! It never delays a commit to collect more requests; while one group is committed, the next one
 //! queues up. After a failed commit it acknowledges nothing more on that connection (see
-//! `recovery`).
+//! [`recovery`]).
+
+pub(crate) mod checkpointer;
+pub(crate) mod commit_group;
+pub(crate) mod recovery;
+pub(crate) mod retention;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::wal::CheckpointMode;
 
-use crate::copier::Copier;
-use crate::cursors::{CursorMove, Moved};
-use crate::group::Group;
-use crate::handle::Request;
+use crate::StoreError;
+use crate::cursors::{CursorMove, CursorWrite};
+use crate::handle::Command;
 use crate::journal::Record;
 use crate::lock_file::LockFile;
-use crate::rows::Rows;
-use crate::settings::{CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, UPKEEP_PERIOD};
-use crate::shared::{Published, Shared};
-use crate::storage::Answer;
-use crate::upkeep::{Chores, Upkeep};
-use crate::{StoreError, recovery};
+use crate::settings::{CURSOR_DELAY, GROUP_BYTES_MAX, GROUP_MAX, RETENTION_PERIOD};
+use crate::shared::{CommittedBatch, Shared};
+use crate::statements::Statements;
+use crate::storage::Completion;
+use crate::writer::checkpointer::Checkpointer;
+use crate::writer::commit_group::CommitGroup;
+use crate::writer::retention::{Retention, TrimPlan};
 
 /// The state private to the writer. State that others may read is in [`Shared`].
 pub(crate) struct Writer {
     pub(crate) path: PathBuf,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) inbox: Receiver<Request>,
+    pub(crate) inbox: Receiver<Command>,
     pub(crate) next_seq: u64,
     pub(crate) next_revision: u64,
-    pub(crate) upkeep: Upkeep,
-    pub(crate) copier: Copier,
+    pub(crate) retention: Retention,
+    pub(crate) checkpointer: Checkpointer,
     /// The lock on the file, held while the writer runs.
     pub(crate) lock: LockFile,
     /// The highest sequence number stored in the database outside the records.
-    pub(crate) kept_seq: u64,
+    pub(crate) persisted_seq: u64,
 }
 
 /// Why the writer gave up a connection.
-enum Ended {
+enum Stopped {
     Closed,
     Failed(rusqlite::Error),
 }
 
 /// What the writer received while it collected a group.
 #[derive(Default)]
-struct Gathered {
+struct Collected {
     /// No request arrived during the whole wait.
-    idle: bool,
-    closing: bool,
+    is_idle: bool,
+    is_closing: bool,
     /// A caller waits for cursors to be durable.
-    attended: bool,
+    must_flush_cursors: bool,
 }
 
 impl Writer {
@@ -62,208 +67,211 @@ impl Writer {
     pub(crate) fn run(mut self, file: Connection) {
         let mut open = Some(file);
         while let Some(file) = open.take() {
-            let ended = self.serve(&file);
+            let stopped = self.run_on(&file);
             // Ignore the checkpointer's result: the writer's own error, or the next commit, tells
             // whether the file is sound.
-            drop(self.copier.rest());
-            match ended {
-                Ended::Closed => {
+            drop(self.checkpointer.wait());
+            match stopped {
+                Stopped::Closed => {
                     // Pages that this checkpoint does not copy stay in the log, and are copied by
                     // the next one.
                     drop(file.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE));
-                    self.shared.disk.close();
+                    self.shared.read_connection.close();
                 }
-                Ended::Failed(error) => {
-                    self.shared.pulse.set_obstacle(Some(recovery::obstacle(&error)));
+                Stopped::Failed(error) => {
+                    self.shared.health.set_rejection(Some(StoreError::from_sqlite(&error)));
                     drop(file);
                     open = self.recover(&error);
                 }
             }
         }
-        self.shared.pulse.set_obstacle(Some(StoreError::Closed));
+        self.shared.health.set_rejection(Some(StoreError::Closed));
         self.shared.close();
-        for request in self.inbox.try_iter() {
-            refuse(request, &StoreError::Closed);
+        for command in self.inbox.try_iter() {
+            reject(command, &StoreError::Closed);
         }
     }
 
-    fn serve(&mut self, file: &Connection) -> Ended {
-        let mut rows = match Rows::prepare(file) {
-            Ok(rows) => rows,
-            Err(error) => return Ended::Failed(error),
+    /// Commit groups on one connection until the store is closed or the connection fails.
+    fn run_on(&mut self, file: &Connection) -> Stopped {
+        let mut statements = match Statements::prepare(file) {
+            Ok(statements) => statements,
+            Err(error) => return Stopped::Failed(error),
         };
         let mut wait = Duration::ZERO;
         loop {
             let shared = Arc::clone(&self.shared);
             let (index, cursors) = (&shared.index, &shared.cursors);
-            let mut group = Group::new(index, cursors, file, self.next_seq, self.next_revision);
-            let gathered = self.gather(&mut group, wait);
-            let written = self.commit(&mut rows, &mut group, &gathered);
+            let mut group =
+                CommitGroup::new(index, cursors, file, self.next_seq, self.next_revision);
+            let collected = self.collect(&mut group, wait);
+            let written = self.commit(&mut statements, &mut group, &collected);
             if let Err(error) = written {
-                return self.fail(group, error);
+                return self.fail_group(group, error);
             }
-            group.answer(None);
-            if let Err(error) = self.copier.attend(file) {
-                return Ended::Failed(error);
+            group.complete(None);
+            if let Err(error) = self.checkpointer.checkpoint_if_due(file) {
+                return Stopped::Failed(error);
             }
-            if gathered.closing {
-                return Ended::Closed;
+            if collected.is_closing {
+                return Stopped::Closed;
             }
-            wait = if self.upkeep.has_more() {
+            wait = if self.retention.has_more() {
                 Duration::ZERO
-            } else if self.shared.cursors().announced {
+            } else if self.shared.cursors().is_announced {
                 CURSOR_DELAY
             } else {
-                UPKEEP_PERIOD
+                RETENTION_PERIOD
             };
         }
     }
 
     /// Report the failure to all requests of the group, and reject later requests with the same
     /// reason.
-    fn fail(&mut self, group: Group<'_>, error: rusqlite::Error) -> Ended {
-        let why = recovery::obstacle(&error);
+    fn fail_group(&mut self, group: CommitGroup<'_>, error: rusqlite::Error) -> Stopped {
+        let reason = StoreError::from_sqlite(&error);
         tracing::error!(%error, "a commit failed; nothing is acknowledged until the file is checked");
-        self.shared.pulse.set_obstacle(Some(why.clone()));
-        self.shared.pulse.count_refused(group.waiting.len() as u64);
-        group.answer(Some(&why));
-        Ended::Failed(error)
+        self.shared.health.set_rejection(Some(reason.clone()));
+        self.shared.health.count_rejected(group.completions.len() as u64);
+        group.complete(Some(&reason));
+        Stopped::Failed(error)
     }
 
-    /// Collect the waiting requests, and run them.
-    fn gather(&mut self, group: &mut Group<'_>, wait: Duration) -> Gathered {
-        let mut gathered = Gathered::default();
+    /// Receive the waiting commands and run their transactions.
+    fn collect(&mut self, group: &mut CommitGroup<'_>, wait: Duration) -> Collected {
+        let mut collected = Collected::default();
         let mut next = match self.inbox.recv_timeout(wait) {
-            Ok(request) => Some(request),
+            Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => {
-                gathered.idle = true;
+                collected.is_idle = true;
                 None
             }
-            Err(RecvTimeoutError::Disconnected) => Some(Request::Close),
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
         };
-        let refusal = self.shared.pulse.obstacle();
-        while let Some(request) = next.take() {
-            match (request, &refusal) {
-                (Request::Close, _) => {
-                    gathered.closing = true;
+        let rejection = self.shared.health.rejection();
+        while let Some(command) = next.take() {
+            match (command, &rejection) {
+                (Command::Close, _) => {
+                    collected.is_closing = true;
                     break;
                 }
-                (Request::Nudge, _) => {}
-                (Request::Attend(answer), _) => {
-                    gathered.attended = true;
-                    group.attend(answer);
+                (Command::Wake, _) => {}
+                (Command::FlushCursors(completion), _) => {
+                    collected.must_flush_cursors = true;
+                    group.add_waiter(completion);
                 }
-                (Request::ReaderWork(work, answer), None | Some(StoreError::Full { .. }))
-                | (Request::Work(work, answer), None) => group.run(work, answer),
-                (request, Some(why)) => {
-                    self.shared.pulse.count_refused(1);
-                    refuse(request, why);
+                (
+                    Command::TransactForReader(owner, function, completion),
+                    None | Some(StoreError::Full { .. }),
+                ) => group.run(Some(owner), function, completion),
+                (Command::Transact(function, completion), None) => {
+                    group.run(None, function, completion);
                 }
-                (Request::Append(record, answer), None) => group.append(record, answer),
+                (command, Some(reason)) => {
+                    self.shared.health.count_rejected(1);
+                    reject(command, reason);
+                }
+                (Command::Append(record, completion), None) => group.append(record, completion),
             }
-            if group.waiting.len() < GROUP_MAX && group.bytes < GROUP_BYTES_MAX {
+            if group.completions.len() < GROUP_MAX && group.bytes < GROUP_BYTES_MAX {
                 next = self.inbox.try_recv().ok();
             }
         }
-        gathered
+        collected
     }
 
     /// Commit and publish a group, together with moved cursors and due removals.
     fn commit(
         &mut self,
-        rows: &mut Rows<'_>,
-        group: &mut Group<'_>,
-        gathered: &Gathered,
+        statements: &mut Statements<'_>,
+        group: &mut CommitGroup<'_>,
+        collected: &Collected,
     ) -> rusqlite::Result<()> {
         let time = (self.shared.clock)();
-        let mut by_work = std::mem::take(&mut group.by_work);
-        let fresh = !group.changes.is_empty() || !group.records.is_empty() || !by_work.is_empty();
-        let chores = self.upkeep.plan(&self.shared, rows, time, group.records.len())?;
+        let mut cursor_moves = std::mem::take(&mut group.cursor_moves);
+        let has_work =
+            !group.changes.is_empty() || !group.records.is_empty() || !cursor_moves.is_empty();
+        let plan = self.retention.plan(&self.shared, statements, time, group.records.len())?;
         // A moved cursor alone waits a short time, so that another commit can include it.
-        let due = fresh || gathered.idle || gathered.attended || gathered.closing;
-        let mut moved = if due { self.shared.cursors().moved() } else { Vec::new() };
-        keep_last(&mut by_work, &mut moved);
-        let records = stamp(&group.records, self.next_seq, time);
+        let is_due =
+            has_work || collected.is_idle || collected.must_flush_cursors || collected.is_closing;
+        let mut moved = if is_due { self.shared.cursors().take_dirty() } else { Vec::new() };
+        prefer_transaction_moves(&mut cursor_moves, &mut moved);
+        let records = number_records(&group.records, self.next_seq, time);
         let last_seq = records.last().map_or(self.next_seq - 1, |last| last.seq);
-        let has_time = chores.looked || gathered.idle || gathered.closing;
-        let keeps_seq = has_time && last_seq > self.kept_seq;
-        if !fresh && moved.is_empty() && chores.is_none() && !keeps_seq {
+        let has_time = plan.is_checked || collected.is_idle || collected.is_closing;
+        let persists_seq = has_time && last_seq > self.persisted_seq;
+        if !has_work && moved.is_empty() && plan.is_empty() && !persists_seq {
             return Ok(());
         }
-        let written = rows.begin().and_then(|()| {
-            group.changes.iter().try_for_each(|change| rows.change(change, time))?;
-            records.iter().try_for_each(|one| rows.record(one.seq, one.time, &one.bytes))?;
-            if keeps_seq {
-                rows.highest(last_seq)?;
+        let written = statements.begin().and_then(|()| {
+            group.changes.iter().try_for_each(|change| statements.insert_revision(change, time))?;
+            records.iter().try_for_each(|record| statements.insert_record(record))?;
+            if persists_seq {
+                statements.set_highest_seq(last_seq)?;
             }
-            rows.cursors(&moved)?;
-            by_work.iter().try_for_each(|one| rows.cursor_move(one))?;
-            chores.write(rows)?;
-            rows.commit()
+            statements.write_cursors(&moved)?;
+            cursor_moves.iter().try_for_each(|moved| statements.move_cursor(moved))?;
+            plan.write(statements)?;
+            statements.commit()
         });
         if let Err(error) = written {
             // Return the first error and ignore that of the rollback: the connection is closed
             // anyway.
-            drop(rows.rollback());
+            drop(statements.rollback());
             return Err(error);
         }
         if last_seq >= self.next_seq {
-            self.lock.set_highest(last_seq);
+            self.lock.set_highest_seq(last_seq);
         }
-        if keeps_seq {
-            self.kept_seq = last_seq;
+        if persists_seq {
+            self.persisted_seq = last_seq;
         }
-        self.shared.cursors().settle(moved);
-        for moved in by_work {
-            self.shared.cursors().commit(moved);
+        self.shared.cursors().mark_durable(moved);
+        for moved in cursor_moves {
+            self.shared.cursors().commit_move(moved);
         }
         self.next_seq += records.len() as u64;
         self.next_revision = group.next_revision();
-        self.shared.pulse.count_commit(records.len() as u64);
+        self.shared.health.count_commit(records.len() as u64);
         if let Some(first) = records.first().filter(|_| self.shared.first_seq() == 0) {
             self.shared.set_first_seq(first.seq);
         }
-        self.upkeep.done(&chores, &self.shared, group.bytes);
-        let Chores { compacted, .. } = chores;
+        self.retention.after_commit(&plan, &self.shared, group.bytes);
+        let TrimPlan { compacted, .. } = plan;
         let changes = std::mem::take(&mut group.changes);
-        self.shared.publish(Published { changes, records, compacted, time });
+        self.shared.publish(CommittedBatch { changes, records, compacted, time });
         Ok(())
     }
 }
 
 /// For each reader, keep the cursor that a transaction moved and drop the one moved outside of it.
 /// A reader that is being removed gets no cursor.
-fn keep_last(by_work: &mut Vec<CursorMove>, moved: &mut Vec<Moved>) {
-    if by_work.is_empty() {
+fn prefer_transaction_moves(cursor_moves: &mut Vec<CursorMove>, moved: &mut Vec<CursorWrite>) {
+    if cursor_moves.is_empty() {
         return;
     }
     let is_removed =
         |reader: &str| moved.iter().any(|(name, cursor)| name == reader && cursor.is_none());
-    by_work.retain(|one| !is_removed(&one.reader));
-    moved.retain(|(name, _)| !by_work.iter().any(|one| one.reader == *name));
+    cursor_moves.retain(|moved| !is_removed(&moved.reader));
+    moved.retain(|(name, _)| !cursor_moves.iter().any(|moved| moved.reader == *name));
 }
 
 /// Assign sequence numbers to records.
-fn stamp(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
+fn number_records(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Record> {
     let numbered = (first_seq..).zip(records);
     numbered.map(|(seq, bytes)| Record { seq, time, bytes: bytes.clone() }).collect()
 }
 
-/// Answer a request with an error without running it.
-pub(crate) fn refuse(request: Request, why: &StoreError) {
-    let answer: Answer = match request {
-        Request::Work(_, answer)
-        | Request::ReaderWork(_, answer)
-        | Request::Append(_, answer)
-        | Request::Attend(answer) => answer,
-        Request::Nudge | Request::Close => return,
+/// Answer a command with an error without running it.
+pub(crate) fn reject(command: Command, reason: &StoreError) {
+    let completion: Completion = match command {
+        Command::Transact(_, completion)
+        | Command::TransactForReader(_, _, completion)
+        | Command::Append(_, completion)
+        | Command::FlushCursors(completion) => completion,
+        Command::Wake | Command::Close => return,
     };
     // Ignore a dropped receiver: its caller is gone.
-    drop(answer.send(Err(why.clone())));
-}
-
-/// A monotonic clock, to measure periods.
-#[expect(clippy::disallowed_methods, reason = "periods are counted on the machine's own clock")]
-pub(crate) fn monotonic() -> Instant {
-    Instant::now()
+    drop(completion.send(Err(reason.clone())));
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use detect::engine::Limits;
 use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings};
 use differential::{Cluster, rules};
-use event::{Event, View, record, v1};
+use event::{Event, EventRef, record, v1};
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 
 #[global_allocator]
@@ -61,7 +61,7 @@ impl Round {
         let events: Vec<Event> = (0..EVENTS).map(|_| cluster.next_event()).collect();
         let line = |event: &Event| {
             let mut line = Vec::new();
-            v1::write(&View::from(event), &mut line);
+            v1::write(&EventRef::from(event), &mut line);
             line
         };
         Self {
@@ -122,7 +122,7 @@ fn theirs(count: usize) -> anyhow::Result<CorrelationEngine> {
 fn from_records(engine: &mut Engine, round: &Round) -> anyhow::Result<()> {
     let mut changes = Vec::new();
     for (record, arrival) in round.records.iter().zip(&round.arrivals) {
-        let view = View::of(record)?;
+        let view = EventRef::parse(record)?;
         process(engine, &view, *arrival, &mut changes);
     }
     Ok(())
@@ -132,14 +132,14 @@ fn from_lines(engine: &mut Engine, round: &Round) -> anyhow::Result<()> {
     let mut changes = Vec::new();
     for (line, arrival) in round.lines.iter().zip(&round.arrivals) {
         let event = v1::read(line)?;
-        process(engine, &View::from(&event), *arrival, &mut changes);
+        process(engine, &EventRef::from(&event), *arrival, &mut changes);
     }
     Ok(())
 }
 
 fn process<'a>(
     engine: &mut Engine,
-    event: &'a View<'a>,
+    event: &'a EventRef<'a>,
     arrival: event::Timestamp,
     changes: &mut Vec<detect::SignalChange>,
 ) {
@@ -236,7 +236,7 @@ fn groups() -> anyhow::Result<()> {
         let record = record::write(&event);
         let arrival = event.stage_timestamp;
         runner.time(|engine| {
-            let view = View::of(&record)?;
+            let view = EventRef::parse(&record)?;
             process(engine, &view, arrival, &mut changes);
             Ok(())
         })?;

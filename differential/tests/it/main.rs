@@ -11,7 +11,7 @@ use detect::engine::Arrival;
 use detect::examples::{self, Step};
 use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin, export};
 use differential::{Random, START};
-use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo, View, v1};
+use event::{Event, EventRef, ObjectReference, Stage, Status, Timestamp, UserInfo, v1};
 use proptest::prelude::*;
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
 
@@ -81,7 +81,7 @@ fn events(seed: u64, count: usize) -> Vec<Event> {
         time += 2 * SECOND * (1 + random.below(12) as i64);
         let verb = *random.one_of(&["get", "list", "delete", "create", "patch", "watch"]);
         let stamp = Timestamp::from_micros(time);
-        let mut event = Event::without_request(Stage::ResponseComplete, verb, stamp);
+        let mut event = Event::internal(Stage::ResponseComplete, verb, stamp);
         event.audit_id = format!("event-{number}");
         event.user = UserInfo {
             username: (*random.one_of(&["alice", "bob", "robot-1"])).to_owned(),
@@ -113,7 +113,7 @@ fn ours(rules: &str, events: &[Event]) -> Raised {
     let mut engine = Engine::new(Arc::clone(&rules), settings);
     engine.keep_matches();
     for event in events {
-        let view = View::from(event);
+        let view = EventRef::from(event);
         let arrival = event.stage_timestamp;
         let input = Input { source: "journal", cluster: "", arrival, event: &view };
         engine.process(&input, &mut Vec::new());
@@ -137,7 +137,7 @@ fn theirs(rules: &str, events: &[Event]) -> Raised {
     let mut raised = Raised::new();
     for event in events {
         let mut line = Vec::new();
-        v1::write(&View::from(event), &mut line);
+        v1::write(&EventRef::from(event), &mut line);
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         for result in engine.process_event(&JsonEvent::borrow(&value)) {
             if result.is_correlation() {
@@ -177,7 +177,7 @@ fn the_streams_of_this_test_raise() {
 fn matches_of_ours(rules: &RuleSet, events: &[Event]) -> Raised {
     let mut found = Raised::new();
     for event in events {
-        let view = View::from(event);
+        let view = EventRef::from(event);
         rules.for_each_match(&rules.fields(&view, ""), |rule| {
             found.insert((rules.rules()[rule].id.clone(), event.audit_id.clone()));
         });
@@ -194,9 +194,13 @@ fn matches_of_theirs(detections: &str, events: &[Event], as_kasten: bool) -> Rai
     for event in events {
         let mut line = Vec::new();
         if as_kasten {
-            event::kasten::write(&View::from(event), &event::kasten::Labels::default(), &mut line);
+            event::k10::write(
+                &EventRef::from(event),
+                &event::k10::LineContext::default(),
+                &mut line,
+            );
         } else {
-            v1::write(&View::from(event), &mut line);
+            v1::write(&EventRef::from(event), &mut line);
         }
         let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
         for result in engine.evaluate(&JsonEvent::borrow(&value)) {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use event::annotations::REJECTED_REQUESTS;
-use event::{Event, OwnEvent, Stage, Status};
-use store::{Health, Holder, Storage, StoreError};
+use event::{Event, InternalEvent, Stage, Status};
+use store::{DiskUse, Health, Storage, StoreError};
 use tracing::{error, info};
 
 use crate::limits::RECORD_TIME_MAX;
@@ -46,8 +46,8 @@ impl JournalBackend {
         if has_unauthenticated_reserve(&health) {
             return Ok(());
         }
-        let (held, limit) = (health.used_bytes, health.limit_bytes);
-        let error = StoreError::Full { holder: Holder::Reserve, held, limit };
+        let (used, limit) = (health.used_bytes, health.limit_bytes);
+        let error = StoreError::Full { largest_use: DiskUse::Reserved, used, limit };
         if self.refused_unrecognised.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests in which no user is recognised are refused");
         }
@@ -72,7 +72,7 @@ impl JournalBackend {
     /// [`RECORD_TIME_MAX`].
     pub(crate) async fn log(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         let Some(record) = record else { return Ok(()) };
-        let kept = store::record(self.storage.as_ref(), record);
+        let kept = store::append(self.storage.as_ref(), record);
         match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
             Ok(Ok(_)) => {
                 self.record_gap().await;
@@ -100,10 +100,10 @@ impl JournalBackend {
         }
         // Resets the store's counter too: its health reports the requests that are not yet on
         // record.
-        self.storage.take_refused();
+        self.storage.take_rejected();
         info!(count, "requests are recorded again");
         let record = event::record::write(&gap(count, self.clock.as_ref()));
-        if let Err(error) = store::record(self.storage.as_ref(), record).await {
+        if let Err(error) = store::append(self.storage.as_ref(), record).await {
             error!(%error, count, "the gap in the journal cannot be recorded");
         }
     }
@@ -135,6 +135,6 @@ fn gap(count: u64, clock: &dyn Clock) -> Event {
             ..Status::default()
         }),
         annotations: BTreeMap::from([(REJECTED_REQUESTS.to_owned(), count.to_string())]),
-        ..OwnEvent::Gap.event(Stage::ResponseComplete, "", clock.now())
+        ..InternalEvent::Gap.event(Stage::ResponseComplete, "", clock.now())
     }
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use event::UserInfo;
@@ -13,7 +14,6 @@ use http::{HeaderMap, HeaderValue};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
 use moka::sync::Cache;
-use sha2::{Digest, Sha256};
 
 use crate::webhook::with_retries;
 use crate::websocket;
@@ -41,7 +41,8 @@ impl TokenReviews {
     }
 
     pub(crate) async fn review(&self, token: &str) -> Review {
-        let key: [u8; 32] = Sha256::digest(token).into();
+        let key = digest(&SHA256, token.as_bytes());
+        let key: [u8; SHA256_OUTPUT_LEN] = key.as_ref().try_into().unwrap_or_default();
         if let Some(outcome) = self.cache.get(&key) {
             return outcome;
         }

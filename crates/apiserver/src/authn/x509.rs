@@ -5,7 +5,6 @@
 
 use event::UserInfo;
 use rustls::pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 use x509_parser::oid_registry::{Oid, asn1_rs::oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -49,12 +48,7 @@ impl Subject {
             common_name: subject.iter_common_name().map(text).next().unwrap_or_default(),
             organizations: subject.iter_organization().map(text).collect(),
             uid: subject.iter_by_oid(&UID_OID).map(text).next().unwrap_or_default(),
-            fingerprint: Sha256::digest(leaf).iter().fold(String::new(), |mut hex, byte| {
-                for nibble in [byte >> 4, byte & 15] {
-                    hex.push(char::from_digit(u32::from(nibble), 16).unwrap_or_default());
-                }
-                hex
-            }),
+            fingerprint: event::limit::digest(leaf),
         })
     }
 

@@ -216,7 +216,7 @@ impl Rendered {
             headers: self.headers.clone(),
             content_type: self.content_type,
             body: bytes(true),
-            object: self.object.as_ref().map(|_| Json::of_clean(bytes(false))),
+            object: self.object.as_ref().map(|_| Json::from_normalized(bytes(false))),
             status: None,
         }
     }
@@ -252,7 +252,8 @@ mod tests {
             let rendering = Rendering::of(&request).unwrap();
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
-            let make = move || Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(text)));
+            let make =
+                move || Answer::json(StatusCode::OK, Json::from_normalized(Bytes::from(text)));
             answers.shared(key, len, None, make).await
         };
         let mut equal = Vec::new();

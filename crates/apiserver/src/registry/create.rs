@@ -148,7 +148,7 @@ pub(super) fn sent(body: &Bytes, document: &Document) -> Option<Json> {
     {
         return Some(json);
     }
-    Json::of(&document.value).ok()
+    Json::serialize(&document.value).ok()
 }
 
 fn insert(

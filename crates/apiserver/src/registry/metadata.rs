@@ -160,7 +160,7 @@ pub(crate) fn encode(
     kind: &ServedResource,
     object: &Map<String, Value>,
 ) -> Result<Bytes, ApiError> {
-    let json = Json::of(&InOrder { kind, object });
+    let json = Json::serialize(&InOrder { kind, object });
     json.map(Json::into_bytes).map_err(|error| ApiError::internal(&error.to_string()))
 }
 

@@ -167,7 +167,7 @@ pub(crate) fn recorded(body: &Value) -> Option<Json> {
         };
         known.insert(field.to_owned(), value);
     }
-    Json::of(&known).ok()
+    Json::serialize(&known).ok()
 }
 
 fn check_grace_period(request: &Request) -> Result<(), ApiError> {

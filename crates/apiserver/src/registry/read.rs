@@ -4,7 +4,6 @@
 //! format of the response needs it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use event::{Json, StatusCause, StatusDetails};
@@ -23,10 +22,6 @@ use crate::negotiate::Rendering;
 use crate::selector::Selector;
 use crate::selector::fields::FieldSelector;
 use crate::{Answer, ApiError, AuditContext, FieldError, FieldTerm, Objects, Outcome, encoding};
-
-/// How often, and at which interval, a read checks for a revision that is not committed yet.
-const FUTURE_TRIES: u32 = 30;
-const FUTURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The selection of a list or watch: label and field selectors.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +85,7 @@ impl ResourceRequest<'_> {
     pub(super) async fn get(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::of(self.request)?;
         if let Some(at_least) = revision(self.request)? {
-            self.check_reached(at_least)?;
+            self.wait_for(at_least).await?;
         }
         let key = self.kind.key(self.namespace(), self.name());
         let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
@@ -204,19 +199,12 @@ impl ResourceRequest<'_> {
     }
 
     /// Waits a short time for a revision that is not committed yet.
-    async fn wait_for(&self, revision: u64) -> Result<(), ApiError> {
-        for _ in 0..FUTURE_TRIES {
-            if self.check_reached(revision).is_ok() {
-                return Ok(());
-            }
-            tokio::time::sleep(FUTURE_PAUSE).await;
+    pub(super) async fn wait_for(&self, revision: u64) -> Result<(), ApiError> {
+        if revision <= self.shared.store.observed_revision() {
+            return Ok(());
         }
-        self.check_reached(revision)
-    }
-
-    pub(super) fn check_reached(&self, revision: u64) -> Result<(), ApiError> {
-        let current = self.shared.store.current_revision();
-        if revision > current { Err(too_large(revision, current)) } else { Ok(()) }
+        let reached = self.shared.store.wait_for_revision(revision).await;
+        reached.map_err(|error| unreadable(&error))
     }
 }
 
@@ -285,8 +273,8 @@ fn too_large(revision: u64, current: u64) -> ApiError {
 /// The error for a failed read of the store.
 pub(super) fn unreadable(error: &ReadError) -> ApiError {
     match error {
-        ReadError::Compacted { revision, floor } => {
-            gone(&format!("too old resource version: {revision} ({floor})"))
+        ReadError::Compacted { revision, oldest } => {
+            gone(&format!("too old resource version: {revision} ({oldest})"))
         }
         ReadError::TooLarge { revision, current } => too_large(*revision, *current),
         ReadError::Closed => ApiError::unavailable("the server is shutting down", 1),
@@ -315,7 +303,7 @@ fn expired(wanted: &ListQuery) -> Answer {
     let token = ContinueToken { revision: None, after: after.clone() }.encode();
     if let Ok(Document(mut map)) = serde_json::from_slice(&answer.body) {
         map.insert("metadata".to_owned(), serde_json::json!({ "continue": token }));
-        if let Ok(json) = Json::of(&map) {
+        if let Ok(json) = Json::serialize(&map) {
             answer.body = Bytes::clone(&json.clone().into_bytes());
             answer.object = Some(json);
         }

@@ -42,7 +42,7 @@ pub(super) fn object(
             Bytes::from(out)
         }
     };
-    Answer::json(code, Json::of_clean(json))
+    Answer::json(code, Json::from_normalized(json))
 }
 
 /// Renders a list of stored objects.
@@ -76,7 +76,7 @@ pub(super) fn list<'a>(
         }
     }
     out.extend_from_slice(b"]}");
-    Answer::json(StatusCode::OK, Json::of_clean(Bytes::from(out)))
+    Answer::json(StatusCode::OK, Json::from_normalized(Bytes::from(out)))
 }
 
 /// The latency layer of rendering, for the audit event's annotations.

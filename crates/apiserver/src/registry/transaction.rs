@@ -149,7 +149,7 @@ impl<'tx> RegistryTransaction<'tx> {
             return;
         }
         let record = event::record::write(&self.event(kind, &attributes, level, act));
-        self.tx.record(record);
+        self.tx.append(record);
     }
 
     fn event(
@@ -187,9 +187,9 @@ impl<'tx> RegistryTransaction<'tx> {
             }),
             response_status: Some(Status { code: code.as_u16(), ..Status::default() }),
             request_object: (level >= Level::Request && act.verb != "delete")
-                .then(|| Json::of_clean(act.body.clone())),
+                .then(|| Json::from_normalized(act.body.clone())),
             response_object: (level >= Level::RequestResponse)
-                .then(|| Json::of_clean(act.body.clone())),
+                .then(|| Json::from_normalized(act.body.clone())),
             request_received_timestamp: self.now,
             stage_timestamp: self.now,
             annotations: annotations

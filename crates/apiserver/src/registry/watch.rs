@@ -75,7 +75,7 @@ impl ResourceRequest<'_> {
         let duration = self.duration()?;
         let start = self.start(wants_initial).await?;
         let prefix = self.kind.prefix(self.namespace());
-        let changes = self.shared.store.watch(&prefix, start.after);
+        let changes = self.shared.store.watch(&prefix, start.after).await;
         let changes = changes.map_err(|error| unreadable(&error))?;
         let now = Instant::now();
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
@@ -146,10 +146,12 @@ impl ResourceRequest<'_> {
     async fn start(&self, wants_initial: Option<bool>) -> Result<Start, ApiError> {
         let since = revision(self.request)?.unwrap_or(0);
         if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
-            let after = if since == 0 { self.shared.store.current_revision() } else { since };
+            let newest = self.shared.store.newest_revision().await;
+            let newest = newest.map_err(|error| unreadable(&error))?;
+            let after = if since == 0 { newest } else { since };
             return Ok(Start { after, initial: None, marks_end: false });
         }
-        self.check_reached(since)?;
+        self.wait_for(since).await?;
         let prefix = self.kind.prefix(self.namespace());
         let initial = InitialList::now(&*self.shared.store, prefix).await;
         let initial = initial.map_err(|error| unreadable(&error))?;
@@ -249,7 +251,7 @@ impl WatchStream {
         if self.bookmarks
             && let Some(changes) = &mut self.changes
         {
-            let seen = changes.seen();
+            let seen = changes.progress();
             self.bookmark(seen, false);
         }
     }
@@ -353,5 +355,5 @@ fn at_revision(body: &Bytes, revision: u64) -> Bytes {
         return body.clone();
     };
     metadata::set(&mut object, "resourceVersion", revision.to_string());
-    Json::of(&object).map_or_else(|_| body.clone(), Json::into_bytes)
+    Json::serialize(&object).map_or_else(|_| body.clone(), Json::into_bytes)
 }

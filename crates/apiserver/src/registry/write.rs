@@ -95,7 +95,7 @@ impl Write {
             // With `generateName`, the name is known only now.
             audit.fill_object_ref("", &write.name, "", "");
             if let Some(record) = audit.complete(&answer) {
-                tx.record(record);
+                tx.append(record);
             }
             Some(answer)
         });

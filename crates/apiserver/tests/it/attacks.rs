@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use event::{Event, Stage};
 use serde_json::Value;
-use store::{Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, Watch, Work};
+use store::{
+    Health, ListOptions, Object, Page, PendingCommit, ReadError, Sqlite, Storage, TransactionFn,
+    Watch,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{
@@ -147,8 +150,16 @@ impl Storage for Filled {
         self.0.get(key).await
     }
 
-    fn current_revision(&self) -> u64 {
-        self.0.current_revision()
+    async fn newest_revision(&self) -> Result<u64, ReadError> {
+        self.0.newest_revision().await
+    }
+
+    fn observed_revision(&self) -> u64 {
+        self.0.observed_revision()
+    }
+
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        self.0.wait_for_revision(revision).await
     }
 
     fn oldest_revision(&self) -> u64 {
@@ -159,15 +170,15 @@ impl Storage for Filled {
         self.0.list(prefix, options).await
     }
 
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
-        self.0.watch(prefix, after)
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.0.watch(prefix, after).await
     }
 
-    fn submit(&self, work: Work) -> Pending {
+    fn submit(&self, work: TransactionFn) -> PendingCommit {
         self.0.submit(work)
     }
 
-    fn append(&self, record: Bytes) -> Pending {
+    fn append(&self, record: Bytes) -> PendingCommit {
         self.0.append(record)
     }
 
@@ -178,8 +189,8 @@ impl Storage for Filled {
         Health { used_bytes, ..health }
     }
 
-    fn take_refused(&self) -> u64 {
-        self.0.take_refused()
+    fn take_rejected(&self) -> u64 {
+        self.0.take_rejected()
     }
 }
 

@@ -8,7 +8,8 @@ use apiserver::limits::Limits;
 use async_trait::async_trait;
 use bytes::Bytes;
 use store::{
-    Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage, StoreError, Watch, Work,
+    Health, ListOptions, Object, Page, PendingCommit, ReadError, Sqlite, Storage, StoreError,
+    TransactionFn, Watch,
 };
 
 use crate::harness::{Protocol, TestServer, TestServerOptions, check_record, thing};
@@ -145,8 +146,16 @@ impl Storage for Full {
         self.store.get(key).await
     }
 
-    fn current_revision(&self) -> u64 {
-        self.store.current_revision()
+    async fn newest_revision(&self) -> Result<u64, ReadError> {
+        self.store.newest_revision().await
+    }
+
+    fn observed_revision(&self) -> u64 {
+        self.store.observed_revision()
+    }
+
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        self.store.wait_for_revision(revision).await
     }
 
     fn oldest_revision(&self) -> u64 {
@@ -157,11 +166,11 @@ impl Storage for Full {
         self.store.list(prefix, options).await
     }
 
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
-        self.store.watch(prefix, after)
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.store.watch(prefix, after).await
     }
 
-    fn submit(&self, work: Work) -> Pending {
+    fn submit(&self, work: TransactionFn) -> PendingCommit {
         if self.begins {
             let (begun, wait) = mpsc::channel();
             drop(self.store.submit(Box::new(move |transaction| {
@@ -170,10 +179,10 @@ impl Storage for Full {
             })));
             wait.recv().unwrap();
         }
-        Pending::refused(StoreError::NoSpace)
+        PendingCommit::rejected(StoreError::NoSpace)
     }
 
-    fn append(&self, record: Bytes) -> Pending {
+    fn append(&self, record: Bytes) -> PendingCommit {
         self.store.append(record)
     }
 
@@ -181,8 +190,8 @@ impl Storage for Full {
         self.store.health()
     }
 
-    fn take_refused(&self) -> u64 {
-        self.store.take_refused()
+    fn take_rejected(&self) -> u64 {
+        self.store.take_rejected()
     }
 }
 

@@ -38,18 +38,21 @@ fn response(code: u16, object: &str) -> Response {
 /// Status code, stage and timestamp (in microseconds) of each event.
 fn outline(events: impl IntoIterator<Item = Event>) -> Vec<(u16, Stage, i64)> {
     let code = |event: &Event| event.response_status.as_ref().map_or(0, |status| status.code);
-    events.into_iter().map(|it| (code(&it), it.stage, it.stage_timestamp.as_micros())).collect()
+    events
+        .into_iter()
+        .map(|event| (code(&event), event.stage, event.stage_timestamp.as_micros()))
+        .collect()
 }
 
 #[test]
-fn level_none_asks_for_nothing() {
+fn level_none_does_not_collect_metadata() {
     let event_builder =
         EventBuilder::begin(&decision(Level::None, &[]), || panic!("facts are asked for"));
     assert!(event_builder.is_none());
 }
 
 #[test]
-fn each_level_keeps_its_bodies() {
+fn each_level_records_its_bodies() {
     for (level, request, responded) in [
         (Level::Metadata, "", ""),
         (Level::Request, "{\"a\":1}", ""),
@@ -67,7 +70,7 @@ fn each_level_keeps_its_bodies() {
 
 #[test]
 fn a_plain_request_has_two_stages_and_each_can_be_omitted() {
-    let grow = |omitted: &[Stage]| {
+    let build = |omitted: &[Stage]| {
         let mut event_builder =
             EventBuilder::begin(&decision(Level::Metadata, omitted), metadata).unwrap();
         let received = event_builder.received();
@@ -80,13 +83,13 @@ fn a_plain_request_has_two_stages_and_each_can_be_omitted() {
     };
     let (received, complete) =
         ((0, Stage::RequestReceived, 1_000_000), (200, Stage::ResponseComplete, 2_000_000));
-    assert_eq!(grow(&[]), [received, complete]);
-    assert_eq!(grow(&[Stage::RequestReceived]), [complete]);
-    assert_eq!(grow(&[Stage::ResponseComplete]), [received]);
+    assert_eq!(build(&[]), [received, complete]);
+    assert_eq!(build(&[Stage::RequestReceived]), [complete]);
+    assert_eq!(build(&[Stage::ResponseComplete]), [received]);
 }
 
 #[test]
-fn a_watch_has_an_event_at_its_start_and_one_at_its_end() {
+fn a_watch_has_an_event_at_its_start_and_at_its_end() {
     let watch = || RequestMetadata { long_running: true, ..metadata() };
     let mut event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), watch).unwrap();
     let response_started = event_builder.response_started(200, NOW);
@@ -120,7 +123,7 @@ fn failures_have_their_stages() {
 }
 
 #[test]
-fn the_body_tells_what_the_url_leaves_open() {
+fn the_body_fills_fields_that_the_url_lacks() {
     let object = r#"{"metadata":{"name":"rp","namespace":"shop","uid":"u","resourceVersion":"7"}}"#;
     let metadata = || RequestMetadata {
         object_ref: Some(ObjectReference { namespace: "url".to_owned(), ..Default::default() }),
@@ -136,7 +139,7 @@ fn the_body_tells_what_the_url_leaves_open() {
 }
 
 #[test]
-fn the_first_value_of_an_annotation_stays() {
+fn the_first_value_of_an_annotation_is_kept() {
     let mut event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
     assert!(event_builder.annotate("a", "1"));
     assert!(event_builder.annotate("a", "1"));
@@ -144,8 +147,8 @@ fn the_first_value_of_an_annotation_stays() {
     assert_eq!(event_builder.received().unwrap().annotations["a"], "1");
 }
 
-fn recorded(decision: Decision, is_withheld: bool, body: &str) -> String {
-    let recorded_fields = is_withheld.then_some(&[][..]);
+fn recorded(decision: Decision, is_redacted: bool, body: &str) -> String {
+    let recorded_fields = is_redacted.then_some(&[][..]);
     let metadata = || RequestMetadata { recorded_fields, ..metadata() };
     let mut event_builder = EventBuilder::begin(&decision, metadata).unwrap();
     event_builder.request_object(json(body));
@@ -155,7 +158,7 @@ fn recorded(decision: Decision, is_withheld: bool, body: &str) -> String {
 }
 
 #[test]
-fn managed_fields_are_left_out_and_nothing_else_changes() {
+fn managed_fields_are_removed_and_nothing_else_changes() {
     let decision = Decision { omit_managed_fields: true, ..decision(Level::RequestResponse, &[]) };
     for (body, expected) in [
         (
@@ -178,7 +181,7 @@ fn managed_fields_are_left_out_and_nothing_else_changes() {
 }
 
 #[test]
-fn withheld_bodies_are_cut_to_references() {
+fn redacted_bodies_contain_only_references() {
     for (body, expected) in [
         (
             r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"n","uid":"u","annotations":{"last":"HUSH"}},"data":{"k":"HUSH"}}"#,
@@ -201,7 +204,7 @@ fn withheld_bodies_are_cut_to_references() {
 }
 
 #[test]
-fn what_took_long_is_told() {
+fn a_slow_request_has_latency_annotations() {
     let received = metadata().received.as_micros();
     for (micros, told) in
         [(500_000, None), (500_001, Some("500.001ms")), (61_500_000, Some("1m1.5s"))]
@@ -223,7 +226,7 @@ fn what_took_long_is_told() {
 }
 
 #[test]
-fn a_refused_watch_begins_and_ends() {
+fn a_rejected_watch_has_both_stages() {
     let watch = || RequestMetadata { long_running: true, ..metadata() };
     let mut event_builder =
         EventBuilder::begin(&decision(Level::RequestResponse, &[]), watch).unwrap();

@@ -10,7 +10,7 @@ fn check(lines: &str, expected: &str) {
 }
 
 #[test]
-fn values_that_are_not_allowed() {
+fn invalid_values_are_reported() {
     let levels = r#"supported values: "None", "Metadata", "Request", "RequestResponse""#;
     let stages = "allowed stages are RequestReceived,ResponseStarted,ResponseComplete,Panic";
     check(
@@ -56,7 +56,7 @@ fn values_that_are_not_allowed() {
 }
 
 #[test]
-fn values_of_the_wrong_type() {
+fn values_of_the_wrong_type_are_reported() {
     for (lines, expected) in [
         ("rules: {}", "line 3: rules: a list is expected, not a mapping"),
         ("rules: [a]", "line 3: rules[0]: a mapping is expected, not a string"),
@@ -91,7 +91,7 @@ fn a_document_without_a_kind_is_a_policy() {
 }
 
 #[test]
-fn documents_that_are_no_policies() {
+fn other_documents_are_rejected() {
     check("rules: []", "loaded illegal policy with 0 rules");
     let load = |text: &str| Policy::load(text.as_bytes(), Strictness::Kubernetes);
     for text in [
@@ -141,7 +141,7 @@ fn unknown_and_repeated_fields_are_warnings_unless_strict() {
 }
 
 #[test]
-fn json_and_yaml_as_kubernetes_reads_them() {
+fn json_and_yaml_are_read_as_kubernetes_reads_them() {
     for text in [
         "{\"apiVersion\":\"audit.k8s.io/v1\",\t\"kind\":\"Policy\",\"rules\":[{\"level\":\"None\"}]}",
         "\u{feff}apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None, users: null}]\n---\nfoo: [",
@@ -152,7 +152,7 @@ fn json_and_yaml_as_kubernetes_reads_them() {
 }
 
 #[test]
-fn small_files_do_not_become_large_trees() {
+fn aliases_do_not_expand_without_limit() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
         let alias = format!("*a{},", level - 1).repeat(10);
@@ -167,7 +167,7 @@ fn small_files_do_not_become_large_trees() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_loader_fail_in_the_middle(
+    fn no_text_makes_the_loader_panic(
         text in "(rules|level|- |: |\\[|\\]|\\{|\\}|&a |\\*a|<<|!!str |\"|'|\n|  |None|yes|~|#|\\||>|,|\\?|\\PC){0,40}"
     ) {
         drop(loaded(&text));

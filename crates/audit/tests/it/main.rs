@@ -8,10 +8,10 @@ mod event_builder;
 mod load;
 mod matching;
 
-use audit::{Loaded, Policy, Strictness};
+use audit::{LoadedPolicy, Policy, Strictness};
 
 /// Loads a policy that consists of `apiVersion`, `kind` and these lines.
-fn loaded(lines: &str) -> Result<Loaded, audit::LoadError> {
+fn loaded(lines: &str) -> Result<LoadedPolicy, audit::LoadError> {
     let text = format!("apiVersion: audit.k8s.io/v1\nkind: Policy\n{lines}");
     Policy::load(text.as_bytes(), Strictness::Kubernetes)
 }

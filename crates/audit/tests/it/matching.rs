@@ -30,7 +30,7 @@ fn check(policy: &Policy, expected: &str) {
 }
 
 #[test]
-fn decisions_are_those_of_kubernetes() {
+fn decisions_agree_with_kubernetes() {
     let text = include_bytes!("../data/policy.yaml");
     let policy = Policy::load(text, Strictness::Kubernetes).unwrap().policy;
     check(&policy, include_str!("../data/policy.expected.ndjson"));
@@ -40,7 +40,7 @@ fn decisions_are_those_of_kubernetes() {
 }
 
 #[test]
-fn the_extended_policy_closes_the_holes_of_the_documented_one() {
+fn the_extended_policy_records_what_the_documented_one_misses() {
     let [k10, extended] =
         [Builtin::K10, Builtin::Extended].map(|which| Policy::builtin(which, K10).unwrap());
     let request =
@@ -128,12 +128,13 @@ struct Entry {
 
 /// A literal translation of Kubernetes' policy checker.
 fn model(rule: &Rule, request: &Request) -> bool {
-    let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
+    let has = |words: &[String], word: &str| words.iter().any(|known| known == word);
     if !rule.users.is_empty() && !request.user.as_ref().is_some_and(|user| has(&rule.users, user)) {
         return false;
     }
     if !rule.user_groups.is_empty()
-        && (request.user.is_none() || !request.groups.iter().any(|it| has(&rule.user_groups, it)))
+        && (request.user.is_none()
+            || !request.groups.iter().any(|group| has(&rule.user_groups, group)))
     {
         return false;
     }
@@ -156,7 +157,7 @@ fn model(rule: &Rule, request: &Request) -> bool {
 }
 
 fn model_resource(rule: &Rule, request: &Request) -> bool {
-    let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
+    let has = |words: &[String], word: &str| words.iter().any(|known| known == word);
     if !request.resource_request
         || !rule.namespaces.is_empty() && !has(&rule.namespaces, &request.namespace)
     {
@@ -265,7 +266,8 @@ fn the_policy_of_k10_7_records_three_more_kinds_of_actions_and_nothing_else() {
     let policy = |which| Policy::builtin(which, K10).unwrap();
     let (before, after) = (policy(Builtin::K10), policy(Builtin::K10V7));
     let check = |request: &Request| {
-        let [before, after] = [&before, &after].map(|one| explain::request(one, request).level);
+        let [before, after] =
+            [&before, &after].map(|policy| explain::request(policy, request).level);
         let is_one_more = request.api_group == "actions.kio.kasten.io"
             && request.subresource.is_empty()
             && ["backupactions", "exportactions", "importactions"].contains(&&*request.resource)

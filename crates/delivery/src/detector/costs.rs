@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use detect::RuleSet;
-use event::View;
+use event::EventRef;
 use tokio::time::Instant;
 
 /// One of this many events is measured.
@@ -28,7 +28,12 @@ impl Costs {
     }
 
     /// Measures an event.
-    pub(super) fn sample<'a>(&mut self, rules: &RuleSet, event: &'a View<'a>, cluster: &'a str) {
+    pub(super) fn sample<'a>(
+        &mut self,
+        rules: &RuleSet,
+        event: &'a EventRef<'a>,
+        cluster: &'a str,
+    ) {
         self.samples += 1;
         self.nanoseconds.resize(rules.rules().len(), 0);
         let start = Instant::now();

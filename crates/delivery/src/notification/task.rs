@@ -129,7 +129,7 @@ impl Task {
         }
         self.retarget();
         let revision = self.list().await?;
-        let mut watch = self.parts.storage.watch(SIGNALS_PREFIX, revision)?;
+        let mut watch = self.parts.storage.watch(SIGNALS_PREFIX, revision).await?;
         self.seen = revision;
         self.save().await;
         loop {
@@ -150,7 +150,7 @@ impl Task {
                     for change in &found {
                         self.take(change, now);
                     }
-                    self.seen = watch.seen();
+                    self.seen = watch.progress();
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)),
                     if next.is_some() => self.act().await?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use delivery::DetachOutcome;
-use event::{Event, OwnEvent, Stage, Status, UserInfo};
+use event::{Event, InternalEvent, Stage, Status, UserInfo};
 use objectstore::{Checked, Checksum, Limits, Provider};
 use sink::DeliveryHealth;
 use testkit::page_cache;
@@ -397,7 +397,7 @@ async fn uploads_omit_conditions_that_the_store_does_not_support() {
 #[tokio::test(start_paused = true)]
 async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes() {
     let time = event::Timestamp::from_micros(NOW);
-    let beat = || OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
+    let beat = || InternalEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
     let verb = |verb: &str| Event { verb: verb.to_owned(), ..event("x") };
     let by = |user: &str, verb: &str, code: u16| Event {
         verb: verb.to_owned(),
@@ -420,7 +420,7 @@ async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes()
         let (home, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = open_store(home.path());
         for event in [beat(), event] {
-            store::record(&store, event::record::write(&event)).await.unwrap();
+            store::append(&store, event::record::write(&event)).await.unwrap();
         }
         let delivery = delivery(&store);
         let began = tokio::time::Instant::now();

@@ -138,13 +138,9 @@ async fn delete(store: &Sqlite, number: i64) {
             ..ObjectReference::default()
         }),
         response_status: Some(Status { code: 200, ..Status::default() }),
-        ..Event::without_request(
-            Stage::ResponseComplete,
-            "delete",
-            Timestamp::from_micros(START + number),
-        )
+        ..Event::internal(Stage::ResponseComplete, "delete", Timestamp::from_micros(START + number))
     };
-    store::record(store, event::record::write(&event)).await.unwrap();
+    store::append(store, event::record::write(&event)).await.unwrap();
 }
 
 /// Detects what is there and ends in order.

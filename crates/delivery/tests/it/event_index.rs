@@ -39,7 +39,7 @@ impl Filled {
         for segment in index.stored().unwrap() {
             let last = segment.last_seq();
             let records = store.journal().read(last - 1, 1, 1).await.unwrap();
-            if segment.is_of(records.first()) {
+            if segment.belongs_to(records.first()) {
                 index.accept(&segment);
             }
         }
@@ -76,7 +76,7 @@ pub(super) async fn record(store: &Sqlite, prefix: &str, last: u64) {
     // Fewer than may wait for the store.
     for some in numbers.chunks(1_000) {
         let records = some.iter().map(|number| {
-            store::record(store, event::record::write(&event(&format!("{prefix}{number}"))))
+            store::append(store, event::record::write(&event(&format!("{prefix}{number}"))))
         });
         for record in records.collect::<Vec<_>>() {
             record.await.unwrap();
@@ -122,7 +122,7 @@ async fn the_index_follows_the_journal_and_survives_a_restart() {
     assert_eq!(index.next_missing(1), 0, "nothing is used before it is checked");
     let [stored] = <[_; 1]>::try_from(index.stored().unwrap()).unwrap();
     let last = store.journal().read(SEGMENT_RECORDS - 1, 1, 1).await.unwrap();
-    assert!(stored.is_of(last.first()));
+    assert!(stored.belongs_to(last.first()));
     drop(index);
     let filled = Filled::open(&store).await;
     assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
@@ -185,7 +185,7 @@ async fn trimmed_records_are_removed_from_the_index() {
     let clock = Arc::new(AtomicI64::new(NOW));
     let now = Arc::clone(&clock);
     let settings = store::Settings::default();
-    let kept = i64::try_from(settings.journal_time.as_micros()).unwrap();
+    let kept = i64::try_from(settings.journal_retention_age.as_micros()).unwrap();
     let path = folder.path().join("store.db");
     let clocked = Arc::new(move || now.load(Ordering::Relaxed));
     let store = Sqlite::open(&path, settings, clocked).unwrap();

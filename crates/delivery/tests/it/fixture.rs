@@ -34,8 +34,8 @@ pub(super) fn event(name: &str) -> Event {
     Event {
         level: Level::RequestResponse,
         audit_id: name.to_owned(),
-        response_object: Some(Json::of(&"x".repeat(200)).unwrap()),
-        ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::from_micros(NOW))
+        response_object: Some(Json::serialize(&"x".repeat(200)).unwrap()),
+        ..Event::internal(Stage::ResponseComplete, "get", Timestamp::from_micros(NOW))
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn signal(severity: Severity, change: ChangeKind) -> Bytes {
 /// Records events `from` to `to`, numbered as in the journal.
 pub(super) async fn record(store: &Sqlite, numbers: std::ops::Range<u64>) {
     let records = numbers
-        .map(|number| store::record(store, event::record::write(&event(&number.to_string()))));
+        .map(|number| store::append(store, event::record::write(&event(&number.to_string()))));
     for record in records.collect::<Vec<_>>() {
         record.await.unwrap();
     }
@@ -141,10 +141,10 @@ pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     let line = |record: store::Record| {
         let mut line = Vec::new();
         if let Some(signal) = event::record::signal_of(&record.bytes) {
-            event::signal_line::v1(&signal.unwrap().numbered(record.seq), "", &mut line);
+            event::signal_line::v1(&signal.unwrap().with_seq(record.seq), "", &mut line);
         } else {
-            let event = event::View::of(&record.bytes).unwrap();
-            event::v1::write(&event.numbered(record.seq), &mut line);
+            let event = event::EventRef::parse(&record.bytes).unwrap();
+            event::v1::write(&event.with_seq(record.seq), &mut line);
         }
         String::from_utf8(line).unwrap()
     };

@@ -76,9 +76,9 @@ impl TestStore {
     async fn append(&self, name: &str) {
         let event = Event {
             audit_id: name.to_owned(),
-            ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::default())
+            ..Event::internal(Stage::ResponseComplete, "get", Timestamp::default())
         };
-        store::record(&self.store, event::record::write(&event)).await.unwrap();
+        store::append(&self.store, event::record::write(&event)).await.unwrap();
     }
 
     fn journal(&self) -> Arc<dyn Journal> {
@@ -172,7 +172,7 @@ async fn a_closed_sink_stops_alone_and_keeps_its_cursor() {
 #[tokio::test]
 async fn a_record_that_cannot_be_read_leaves_a_line_that_says_so() {
     let (store, far) = (TestStore::open(), far());
-    store::record(&store.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
+    store::append(&store.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
     store.append("b").await;
     run(&store, &far).await;
     let lines = far.lines.lock().unwrap();
@@ -193,7 +193,7 @@ async fn a_signal_is_a_separate_line_and_a_damaged_one_a_gap_event() {
     let record = event::record::write_signal(change, Timestamp::default(), &signal);
     let cut = record.slice(..record.len() - 1);
     for record in [record, cut] {
-        store::record(&store.store, record).await.unwrap();
+        store::append(&store.store, record).await.unwrap();
     }
     store.append("c").await;
     run(&store, &far).await;

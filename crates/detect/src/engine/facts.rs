@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use event::{Event, Level, View, v1};
+use event::{Event, EventRef, Level, v1};
 
 use super::codec::{CheckpointError, Saved, save_bytes, saved_struct};
 use super::settings::EVIDENCE_EVENT_LEN_MAX;
@@ -59,7 +59,7 @@ saved_struct!(Facts {
 });
 
 impl Facts {
-    pub(crate) fn of(event: &View<'_>) -> Self {
+    pub(crate) fn of(event: &EventRef<'_>) -> Self {
         let user = event.user();
         let effective = event.impersonated_user().unwrap_or_else(|| event.user());
         let mut facts = Self {
@@ -114,7 +114,7 @@ pub(crate) struct Packed(Arc<[u8]>);
 
 impl Packed {
     /// Packs an event.
-    pub(crate) fn of(event: &View<'_>) -> Self {
+    pub(crate) fn of(event: &EventRef<'_>) -> Self {
         Self::pack(&Facts::of(event), &evidence(event))
     }
 
@@ -162,7 +162,7 @@ impl Saved for Packed {
 }
 
 /// The event in the encoding `audit.k8s.io/v1`, on one line; without bodies if it is too long.
-fn evidence(event: &View<'_>) -> Vec<u8> {
+fn evidence(event: &EventRef<'_>) -> Vec<u8> {
     let bodies = [event.request_object(), event.response_object()];
     let bodies_len: usize = bodies.into_iter().flatten().map(<[u8]>::len).sum();
     let mut line = Vec::new();
@@ -177,7 +177,7 @@ fn evidence(event: &View<'_>) -> Vec<u8> {
     short.request_object = None;
     short.response_object = None;
     short.level = short.level.min(Level::Metadata);
-    v1::write(&View::from(&short), &mut line);
+    v1::write(&EventRef::from(&short), &mut line);
     if line.len() > EVIDENCE_EVENT_LEN_MAX {
         line.clear();
     }

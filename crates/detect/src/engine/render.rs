@@ -1,6 +1,6 @@
 //! Renders templates: resolves their variables for a signal.
 
-use event::{SignalSpec, View, v1};
+use event::{EventRef, SignalSpec, v1};
 
 use super::episode::Episode;
 use super::plan::{Plan, PlannedRule};
@@ -27,7 +27,7 @@ impl Plan {
             episode.evidence.first().and_then(|event| v1::read(event.get().as_bytes()).ok());
         let value = |name: &str| match name.strip_prefix('@') {
             Some(path) => event.as_ref().and_then(|event| {
-                let view = View::from(event);
+                let view = EventRef::from(event);
                 let fields = Fields::new(&view)
                     .with_cluster(&spec.cluster)
                     .with_k10_namespace(std::sync::Arc::clone(&self.k10_namespace));

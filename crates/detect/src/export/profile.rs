@@ -3,7 +3,7 @@
 //! The names and types of an event's fields depend on the agent or table that ingests it.
 //! Deliberately absent: the profiles themselves; each target defines its own.
 
-use event::OwnEvent;
+use event::InternalEvent;
 
 use super::condition::Attribute;
 use super::fidelity::{Reason, ReasonKind};
@@ -98,12 +98,12 @@ pub(super) const OWN_RECORDS: Lack = Lack {
     what: "what Keepwatch records about itself",
     field: Word::Verb,
     values: &[
-        OwnEvent::Heartbeat.verb(),
-        OwnEvent::Gap.verb(),
-        OwnEvent::Skip.verb(),
-        OwnEvent::Rewind.verb(),
-        OwnEvent::Release.verb(),
-        OwnEvent::Resume.verb(),
+        InternalEvent::Heartbeat.verb(),
+        InternalEvent::Gap.verb(),
+        InternalEvent::Skip.verb(),
+        InternalEvent::Rewind.verb(),
+        InternalEvent::Release.verb(),
+        InternalEvent::Resume.verb(),
     ],
 };
 

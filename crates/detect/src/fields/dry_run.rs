@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use event::{Level, View};
+use event::{EventRef, Level};
 
 use super::{Value, body};
 
-pub(super) fn is_dry_run(event: &View<'_>) -> bool {
+pub(super) fn is_dry_run(event: &EventRef<'_>) -> bool {
     let is_delete = matches!(event.verb(), "delete" | "deletecollection");
     match event.request_object() {
         Some(options) if is_delete && event.level() >= Level::Request => {

@@ -1,6 +1,6 @@
 //! Rejects values that no event can have: a rule with one would never match.
 
-use event::OwnEvent;
+use event::InternalEvent;
 
 use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, Complaint};
@@ -159,7 +159,9 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
 /// All possible values of a field, if they are few.
 fn words(path: &Path) -> Option<Vec<&'static str>> {
     Some(match path {
-        Path::Verb => VERBS.into_iter().chain(OwnEvent::ALL.map(OwnEvent::verb)).collect(),
+        Path::Verb => {
+            VERBS.into_iter().chain(InternalEvent::ALL.map(InternalEvent::verb)).collect()
+        }
         Path::Stage => STAGES.to_vec(),
         Path::Level => LEVELS.to_vec(),
         Path::Status(StatusPath::Status) => STATUSES.to_vec(),

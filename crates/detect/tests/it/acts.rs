@@ -42,7 +42,7 @@ impl Act {
         let usual = if self.verb == "create" { 201 } else { 200 };
         let code = if self.code == 0 { usual } else { self.code };
         let query = if self.is_dry_run { "?dryRun=All" } else { "" };
-        let body = self.body.as_ref().map(|body| Json::of(body).unwrap());
+        let body = self.body.as_ref().map(|body| Json::serialize(body).unwrap());
         Event {
             level: Level::RequestResponse,
             audit_id: format!("act-{id}"),
@@ -63,7 +63,7 @@ impl Act {
             response_status: Some(Status { code, ..Status::default() }),
             response_object: body.clone(),
             request_object: body,
-            ..Event::without_request(Stage::ResponseComplete, &self.verb, time)
+            ..Event::internal(Stage::ResponseComplete, &self.verb, time)
         }
     }
 
@@ -84,7 +84,7 @@ pub(crate) fn heartbeat(at: i64) -> Event {
         audit_id: format!("keepwatch-heartbeat-{at}"),
         user: UserInfo { username: "system:keepwatch".to_owned(), ..UserInfo::default() },
         annotations: BTreeMap::from(annotations),
-        ..Event::without_request(Stage::ResponseComplete, "heartbeat", time)
+        ..Event::internal(Stage::ResponseComplete, "heartbeat", time)
     }
 }
 

@@ -86,7 +86,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
 /// Two of these verbs were once unknown, and rules about them were rejected.
 #[test]
 fn rules_may_match_every_event_of_the_server_itself() {
-    for verb in event::OwnEvent::ALL.map(event::OwnEvent::verb) {
+    for verb in event::InternalEvent::ALL.map(event::InternalEvent::verb) {
         let text = format!("title: t\ndetection:\n  s: {{verb: {verb}}}\n  condition: s\n");
         assert_eq!(errors(&text), [""; 0], "{verb}");
     }

@@ -1,7 +1,7 @@
 //! Field paths and their values.
 
 use detect::{Field, Fields};
-use event::View;
+use event::EventRef;
 use serde_json::json;
 
 use super::support::event;
@@ -52,7 +52,7 @@ fn values_are_read_as_text() {
         "responseStatus.details": {"retryAfterSeconds": 7, "causes": [{"field": "spec.a"}]},
         "requestObject": {"a": [1, [2, {"b": "x"}]], "c": {"d": -1.5}},
     }));
-    let view = View::from(&event);
+    let view = EventRef::from(&event);
     let fields = Fields::new(&view);
     for (path, expected) in [
         ("level", vec!["RequestResponse"]),

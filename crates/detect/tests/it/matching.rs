@@ -1,7 +1,7 @@
 //! Selections, modifiers and conditions on single events.
 
 use detect::{Document, EventMatcher, Fields, LoadOptions, RuleSet};
-use event::View;
+use event::EventRef;
 use serde_json::{Value, json};
 
 use super::support::{event, load, matches, rule};
@@ -276,7 +276,7 @@ fn the_index_finds_the_same_rules_as_evaluating_each() {
 #[test]
 fn an_event_matcher_has_the_same_language() {
     let event = event(&json!({}));
-    let view = View::from(&event);
+    let view = EventRef::from(&event);
     let fields = Fields::new(&view);
     for (value, expected) in [
         (json!({"who": {"user.username": "alice"}}), true),
@@ -308,7 +308,7 @@ fn k10_may_be_in_another_namespace() {
             "user.username": format!("system:serviceaccount:{namespace}:k10-k10"),
             "impersonatedUser": {"username": "bob"},
         }));
-        let view = View::from(&event);
+        let view = EventRef::from(&event);
         let mut count = 0;
         rules.for_each_match(&rules.fields(&view, ""), |_| count += 1);
         assert_eq!(count, expected, "{namespace}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use detect::engine::UPDATE_DELAY;
 use detect::{Engine, Input, Settings, SignalChange};
-use event::{Event, Severity, Signal, Timestamp, View};
+use event::{Event, EventRef, Severity, Signal, Timestamp};
 use serde_json::json;
 
 use super::acts::{Act, DAY, EXECUTOR, HOUR, K10, MINUTE, NAMESPACES, SECOND, heartbeat};
@@ -228,7 +228,7 @@ fn run(seed: u64) -> (Vec<Arc<Signal>>, BTreeMap<&'static str, u64>, usize) {
     let (mut changes, mut latest): (Vec<SignalChange>, _) = (Vec::new(), BTreeMap::new());
     let mut end = 0;
     for (cluster, event) in &events {
-        let event = &View::from(event);
+        let event = &EventRef::from(event);
         let (arrival, cluster) = (event.stage_timestamp(), format!("cluster-{cluster}"));
         engine.process(&Input { source: "s", cluster: &cluster, arrival, event }, &mut changes);
         end = arrival.as_micros();

@@ -10,7 +10,7 @@ use detect::{
     sigma,
 };
 use event::term::RecordFields;
-use event::{Event, View};
+use event::{Event, EventRef};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules/kasten")
@@ -69,10 +69,10 @@ fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
             };
             for event in [&**event, &ordinary(event)] {
                 let (record, arrival) = (event::record::write(event), event.stage_timestamp);
-                let view = View::of(&record).unwrap();
+                let view = EventRef::parse(&record).unwrap();
                 let input = |event| Input { source: "local", cluster: "prod-eu", arrival, event };
                 whole.process(&input(&view), &mut expected);
-                let fields = RecordFields::of(&record).unwrap();
+                let fields = RecordFields::parse(&record).unwrap();
                 if quick.process_unmatched(&fields, arrival, &mut found) {
                     passed += 1;
                 } else {
@@ -159,7 +159,7 @@ fn every_selection_of_every_rule_matters_in_its_examples() {
             let sigma::Body::Rule(detection) = &document.body else { continue };
             for selection in &detection.selections {
                 let expression = expression(&with_condition(&document.text, &selection.name));
-                let is_met = |event| expression.matches(&Fields::new(&View::from(event)));
+                let is_met = |event| expression.matches(&Fields::new(&EventRef::from(event)));
                 if !events().any(is_met) || events().all(is_met) {
                     let id = document.header.id.clone().unwrap_or_default();
                     idle.push(format!("{id}: {}", selection.name));

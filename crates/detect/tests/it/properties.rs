@@ -1,7 +1,7 @@
 //! Properties that hold for any text and any event.
 
 use detect::{Document, Field, LoadOptions, RuleSet, Template};
-use event::View;
+use event::EventRef;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -93,7 +93,7 @@ proptest! {
         path in "(user|User|objectRef|requestObject|annotations|verb|[a-z/]{0,4})([.\\[][\"']?[a-zA-Z./]{0,8}[\"']?\\]?){0,4}"
     ) {
         let event = event(&json!({"requestObject": {"a": {"b": [1]}}}));
-        let view = View::from(&event);
+        let view = EventRef::from(&event);
         match Field::parse(&path) {
             Ok(field) => {
                 prop_assert_eq!(field.to_string(), path);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use detect::engine::UPDATE_DELAY;
 use detect::{Engine, Input, Settings, SignalChange, Suppression};
-use event::{Event, Signal, Timestamp, View};
+use event::{Event, EventRef, Signal, Timestamp};
 use expect_test::Expect;
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ fn signals(events: &[Event], suppressions: &[Suppression]) -> Vec<Arc<Signal>> {
     engine.set_suppressions(Arc::from(suppressions));
     let mut changes: Vec<SignalChange> = Vec::new();
     for event in events {
-        let event = &View::from(event);
+        let event = &EventRef::from(event);
         let arrival = event.stage_timestamp();
         engine.process(&Input { source: "s", cluster: "prod", arrival, event }, &mut changes);
     }

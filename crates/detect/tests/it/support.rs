@@ -1,7 +1,7 @@
 //! A short notation for events and rules, so that tests are data.
 
 use detect::{Document, Fields, LoadOptions, RuleSet};
-use event::{Event, View, v1};
+use event::{Event, EventRef, v1};
 use serde_json::{Value, json};
 
 /// A successful delete of a restore point by a user, with these fields replaced. A key with dots
@@ -67,7 +67,7 @@ pub(crate) fn rule(detection: &Value) -> String {
 
 /// The IDs of the rules that match the event.
 pub(crate) fn matches(rules: &RuleSet, event: &Event) -> Vec<String> {
-    let view = View::from(event);
+    let view = EventRef::from(event);
     let fields = Fields::new(&view).with_cluster("prod-eu");
     let mut found = Vec::new();
     rules.for_each_match(&fields, |rule| found.push(rules.rules()[rule].id.clone()));

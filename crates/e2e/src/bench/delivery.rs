@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
-use event::View;
+use event::EventRef;
 use objectstore::{Bucket, CHUNK_BYTES, Limits, Provider};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
@@ -84,7 +84,7 @@ async fn upload(
 ) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
     // The readers start after the journal is written.
     let settings = store::Settings {
-        journal_bytes: 1 << 40,
+        journal_retention_bytes: 1 << 40,
         limit_bytes: 1 << 40,
         ..store::Settings::default()
     };
@@ -92,7 +92,7 @@ async fn upload(
         Sqlite::open(&folder.join("store.db"), settings, Arc::new(|| 1_795_566_600_000_000))?;
     let mut pending = std::collections::VecDeque::new();
     for number in 1..=events {
-        pending.push_back(store::record(&store, event::record::write(&traffic::event(number))));
+        pending.push_back(store::append(&store, event::record::write(&traffic::event(number))));
         if pending.len() as u64 >= IN_FLIGHT {
             pending.pop_front().context("nothing pends")?.await?;
         }
@@ -168,13 +168,13 @@ impl Compressor {
 /// The main function of the [`Compressor`] process. Compresses the lines until its stdin ends, then
 /// prints the number of events, bytes before, bytes after, and microseconds of CPU.
 pub fn compress() -> anyhow::Result<()> {
-    let encoding = Encoding::Kasten(event::kasten::Labels {
+    let encoding = Encoding::Kasten(event::k10::LineContext {
         service: "keepwatch".to_owned(),
-        ..event::kasten::Labels::default()
+        ..event::k10::LineContext::default()
     });
     let mut lines = Vec::new();
     for number in 1..=SAMPLE {
-        encoding.write(&View::from(&traffic::event(number)), &mut lines);
+        encoding.write(&EventRef::from(&traffic::event(number)), &mut lines);
         lines.push(b'\n');
     }
     let is_over = Arc::new(AtomicBool::new(false));

@@ -47,7 +47,7 @@ const PACED_RATE: u32 = 1_000;
 /// Number of first pages per selector, each with a different value.
 const PAGES: u64 = 40;
 /// The threads of the store: the writer and the checkpointer.
-const WRITERS: [&str; 2] = ["store", "store-copier"];
+const WRITERS: [&str; 2] = ["store", "checkpointer"];
 /// The name of the index threads.
 const INDEXER: &str = "indexer";
 /// Keep-alive of the index threads, so that their CPU time can be read.
@@ -148,7 +148,7 @@ fn write(
                 load.tick().await;
             }
             let record = event::record::write(&event(number));
-            pending.push_back(store::record(&store, record));
+            pending.push_back(store::append(&store, record));
             if pending.len() >= IN_FLIGHT {
                 pending.pop_front().context("nothing pends")?.await?;
             }
@@ -219,7 +219,7 @@ fn start_indexer(
 fn open(path: &Path) -> anyhow::Result<Sqlite> {
     let start = now();
     let settings = store::Settings {
-        journal_bytes: 1 << 40,
+        journal_retention_bytes: 1 << 40,
         limit_bytes: 1 << 40,
         ..store::Settings::default()
     };

@@ -78,8 +78,8 @@ pub(super) fn event(number: u64) -> Event {
             ..ObjectReference::default()
         }),
         response_status: Some(Status { code, ..Status::default() }),
-        request_object: sent.and_then(|sent| Json::of(&sent).ok()),
-        response_object: Json::of(&object).ok(),
+        request_object: sent.and_then(|sent| Json::serialize(&sent).ok()),
+        response_object: Json::serialize(&object).ok(),
         request_received_timestamp: Timestamp::from_micros(time),
         stage_timestamp: Timestamp::from_micros(time + dice.micros() / 16),
         annotations: [

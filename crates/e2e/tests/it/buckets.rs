@@ -60,7 +60,7 @@ pub(crate) fn open_with(destination: &Destination, workload_identity: &WorkloadI
         plain_http: true,
         ..EgressPolicy::default()
     };
-    let encoding = Encoding::Kasten(event::kasten::Labels::default());
+    let encoding = Encoding::Kasten(event::k10::LineContext::default());
     let (workload_identity, clock) = (workload_identity.clone(), Arc::new(now));
     let parts =
         BucketConfig { cluster: "test".to_owned(), encoding, egress, workload_identity, clock };
@@ -88,7 +88,7 @@ pub(crate) fn deliver(
         let path = home.path().join("store.db");
         let store = Sqlite::open(&path, store::Settings::default(), clock).unwrap();
         for number in 1..=500 {
-            store::record(&store, archive::record(number)).await.unwrap();
+            store::append(&store, archive::record(number)).await.unwrap();
         }
         let delivery = Delivery::new(store.journal(), &mut Registry::default());
         let bucket = open_with(destination, workload_identity);

@@ -116,7 +116,7 @@ fn google_keeps_the_first_of_two_uploads() {
 fn keeps_the_first(bucket: &Bucket) {
     let mut draft = bucket.object_builder("reader");
     let event = e2e::fixtures::archive::event(1);
-    assert!(draft.push(1, bucket.now(), event::View::from(&event)));
+    assert!(draft.push(1, bucket.now(), event::EventRef::from(&event)));
     let object = draft.seal(1).unwrap();
     run(async {
         assert_eq!(bucket.put(&object).await.unwrap(), Put::Created);

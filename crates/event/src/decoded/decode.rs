@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{Body, Decoded, Time};
 use crate::annotations::TRUNCATED;
 use crate::line::Encoding;
-use crate::scan::Halves;
+use crate::normalize::Surrogates;
 use crate::{Event, Json, Timestamp};
 
 /// The maximum number of distinct unknown field names; further ones are counted together.
@@ -81,7 +81,7 @@ impl Notes {
 /// The state shared by all parts of a decoding.
 pub(super) struct Context<'n> {
     pub(super) encoding: Encoding,
-    halves: Halves,
+    surrogates: Surrogates,
     notes: &'n mut Notes,
     /// The keys on the path to the current value.
     pub(super) path: Vec<&'static str>,
@@ -103,11 +103,11 @@ impl Context<'_> {
 pub(crate) fn decode(
     text: &str,
     encoding: Encoding,
-    halves: Halves,
+    surrogates: Surrogates,
     notes: &mut Notes,
 ) -> Result<Decoded, serde_json::Error> {
     let mut event = Decoded::default();
-    event.tags = decode_into(&mut event, text, encoding, halves, notes)?;
+    event.tags = decode_into(&mut event, text, encoding, surrogates, notes)?;
     Ok(event)
 }
 
@@ -116,11 +116,11 @@ pub(super) fn decode_into<'de, T: Decode<'de>>(
     value: &mut T,
     text: &'de str,
     encoding: Encoding,
-    halves: Halves,
+    surrogates: Surrogates,
     notes: &mut Notes,
 ) -> Result<String, serde_json::Error> {
     let (path, tags) = (Vec::new(), String::new());
-    let mut context = Context { encoding, halves, notes, path, tags };
+    let mut context = Context { encoding, surrogates, notes, path, tags };
     let mut from = serde_json::Deserializer::from_str(text);
     Place(value, &mut context).deserialize(&mut from)?;
     from.end()?;
@@ -312,19 +312,19 @@ impl<'de> Decode<'de> for Body {
     ) -> Result<(), D::Error> {
         let raw = <&RawValue>::deserialize(from)?;
         let bytes = Bytes::copy_from_slice(raw.get().as_bytes());
-        let parsed = match context.halves {
-            Halves::Keep => Json::parse_with_halves(bytes),
-            Halves::Replace => Json::parse(bytes),
+        let parsed = match context.surrogates {
+            Surrogates::Keep => Json::parse_with_surrogates(bytes),
+            Surrogates::Replace => Json::parse(bytes),
         };
         let path = context.path.join(".");
-        self.0 = match (parsed, context.halves) {
+        self.0 = match (parsed, context.surrogates) {
             (Ok(json), _) => Some(json),
             // An event without a body that is nested too deeply is better than no event.
-            (Err(_), Halves::Replace) => {
+            (Err(_), Surrogates::Replace) => {
                 context.notes.unreadable_bodies.push(path);
                 None
             }
-            (Err(error), Halves::Keep) => {
+            (Err(error), Surrogates::Keep) => {
                 return Err(D::Error::custom(format_args!("{path} cannot be kept: {error}")));
             }
         };

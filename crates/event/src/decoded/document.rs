@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::Decoded;
 use super::decode::{Context, Decode, Fields, FieldsVisitor, Notes, Place, decode, decode_into};
 use crate::line::Encoding;
-use crate::scan::Halves;
+use crate::normalize::Surrogates;
 
 const KIND: &str = "Event";
 const LIST_KIND: &str = "EventList";
@@ -63,10 +63,10 @@ pub fn read(line: &[u8], notes: &mut Notes) -> Result<Document, ReadError> {
     if text == "{" {
         return Err(ReadError::SeveralLines);
     }
-    let outline = Outline::of(&text).map_err(ReadError::Field)?;
+    let outline = Outline::parse(&text).map_err(ReadError::Field)?;
     match (&*outline.kind, &*outline.api_version) {
         (KIND, API_VERSION) => event(&text, Encoding::V1, notes),
-        ("", "") if outline.is_kasten => event(&text, Encoding::Kasten, notes),
+        ("", "") if outline.is_k10 => event(&text, Encoding::Kasten, notes),
         ("", "") if outline.has_signal => Ok(Document::Signal),
         ("Signal", _) => Ok(Document::Signal),
         ("", "") if outline.has_items => list(&text, Encoding::Kasten, notes),
@@ -81,19 +81,20 @@ pub fn read(line: &[u8], notes: &mut Notes) -> Result<Document, ReadError> {
 }
 
 fn event(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
-    let event = decode(text, encoding, Halves::Keep, notes).map_err(ReadError::Field)?;
+    let event = decode(text, encoding, Surrogates::Keep, notes).map_err(ReadError::Field)?;
     Ok(Document::Event(Box::new(event)))
 }
 
 /// Decode the events of a list.
 fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
     let mut list = List::default();
-    decode_into(&mut list, text, encoding, Halves::Keep, notes).map_err(ReadError::Field)?;
+    decode_into(&mut list, text, encoding, Surrogates::Keep, notes).map_err(ReadError::Field)?;
     let read = |Item(text): Item<'_>| {
         // As in Go, an item need not have a type, and its type is ignored.
-        let is_kasten = Outline::of(text).is_ok_and(|it| it.is_kasten && it.kind.is_empty());
-        let encoding = if is_kasten { Encoding::Kasten } else { Encoding::V1 };
-        decode(text, encoding, Halves::Keep, notes).map_err(ReadError::Field)
+        let is_k10 =
+            Outline::parse(text).is_ok_and(|outline| outline.is_k10 && outline.kind.is_empty());
+        let encoding = if is_k10 { Encoding::Kasten } else { Encoding::V1 };
+        decode(text, encoding, Surrogates::Keep, notes).map_err(ReadError::Field)
     };
     Ok(Document::List(list.items.into_iter().map(read).collect()))
 }
@@ -131,15 +132,15 @@ struct Outline {
     kind: String,
     api_version: String,
     /// Whether it has keys of K10's encoding.
-    is_kasten: bool,
+    is_k10: bool,
     has_items: bool,
     has_signal: bool,
 }
 
 impl Outline {
-    fn of(text: &str) -> Result<Self, serde_json::Error> {
+    fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let mut outline = Self::default();
-        decode_into(&mut outline, text, Encoding::V1, Halves::Keep, &mut Notes::default())?;
+        decode_into(&mut outline, text, Encoding::V1, Surrogates::Keep, &mut Notes::default())?;
         Ok(outline)
     }
 }
@@ -156,7 +157,7 @@ impl<'de> Fields<'de> for Outline {
             "apiVersion" => members.next_value_seed(Place(&mut self.api_version, context))?,
             _ => {
                 members.next_value::<IgnoredAny>()?;
-                self.is_kasten |= matches!(key, "Level" | "AuditID" | "Stage");
+                self.is_k10 |= matches!(key, "Level" | "AuditID" | "Stage");
                 self.has_items |= key == "Items";
                 self.has_signal |= key == "signal";
             }

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 
 use super::{Cause, Decoded, Details, ListMeta, Outcome, Reference, User};
-use crate::head::Text;
-use crate::kasten::{self, Labels};
-use crate::object::Object;
-use crate::view::View;
+use crate::event_ref::EventRef;
+use crate::field_codec::Text;
+use crate::json_writer::ObjectWriter;
+use crate::k10::{self, LineContext};
 use crate::{Event, Json, Stage, Timestamp, UserInfo, escape};
 
 impl Decoded {
     /// Append the line in the encoding `audit.k8s.io/v1`, without the newline.
     pub fn write_v1(&self, line: &mut Vec<u8>) {
-        let mut object = Object::open(line);
+        let mut object = ObjectWriter::open(line);
         object.word(br#","kind":"#, "Event");
         object.word(br#","apiVersion":"#, "audit.k8s.io/v1");
         object.text(br#","level":"#, text(&self.level));
@@ -28,7 +28,7 @@ impl Decoded {
             user(impersonated, object.key(br#","impersonatedUser":"#));
         }
         if let Some(metadata) = &self.authentication_metadata {
-            let mut inner = Object::open(object.key(br#","authenticationMetadata":"#));
+            let mut inner = ObjectWriter::open(object.key(br#","authenticationMetadata":"#));
             let constraint = text(&metadata.impersonation_constraint);
             inner.text_unless_empty(br#","impersonationConstraint":"#, constraint);
             inner.close();
@@ -52,27 +52,29 @@ impl Decoded {
         let (received, staged) = (self.request_received_timestamp.0, self.stage_timestamp.0);
         object.time(br#","requestReceivedTimestamp":"#, received.quoted().as_ref());
         object.time(br#","stageTimestamp":"#, staged.quoted().as_ref());
-        if let Some(annotations) = self.annotations.as_ref().filter(|it| !it.is_empty()) {
+        if let Some(annotations) =
+            self.annotations.as_ref().filter(|annotations| !annotations.is_empty())
+        {
             map(annotations, object.key(br#","annotations":"#), |value, line| string(value, line));
         }
         object.close();
     }
 
     /// Append the line in the encoding of K10, with the keys for log tools at the start, without
-    /// the newline. The cluster is that of `labels`, or if that is empty, the one that the event
+    /// the newline. The cluster is that of `context`, or if that is empty, the one that the event
     /// came with.
-    pub fn write_kasten(&self, labels: &Labels, line: &mut Vec<u8>) {
+    pub fn write_k10(&self, context: &LineContext, line: &mut Vec<u8>) {
         let named;
-        let labels = match self.cluster() {
-            Some(cluster) if labels.cluster_name.is_empty() => {
-                named = Labels { cluster_name: cluster.to_owned(), ..labels.clone() };
+        let context = match self.cluster() {
+            Some(cluster) if context.cluster_name.is_empty() => {
+                named = LineContext { cluster_name: cluster.to_owned(), ..context.clone() };
                 &named
             }
-            _ => labels,
+            _ => context,
         };
         let (received, staged) = (self.request_received_timestamp.0, self.stage_timestamp.0);
-        let mut object = Object::open(line);
-        kasten::front(&View::from(&self.summary()).head, labels, &mut object);
+        let mut object = ObjectWriter::open(line);
+        k10::log_tool_keys(&EventRef::from(&self.summary()).fields, context, &mut object);
         object.text(br#","Level":"#, text(&self.level));
         object.text(br#","AuditID":"#, text(&self.audit_id));
         object.text(br#","Stage":"#, text(&self.stage));
@@ -84,7 +86,7 @@ impl Decoded {
         // K10's Go libraries are older than this field, so its key is written only if it has a
         // value.
         if let Some(metadata) = &self.authentication_metadata {
-            let mut inner = Object::open(object.key(br#","AuthenticationMetadata":"#));
+            let mut inner = ObjectWriter::open(object.key(br#","AuthenticationMetadata":"#));
             let constraint = text(&metadata.impersonation_constraint);
             inner.text(br#","ImpersonationConstraint":"#, constraint);
             inner.close();
@@ -120,7 +122,7 @@ impl Decoded {
             response_status: code.map(Outcome::into_status),
             user: UserInfo::default(),
             stage_timestamp: Timestamp::UNSET,
-            ..Event::without_request(stage, &self.verb, received)
+            ..Event::internal(stage, &self.verb, received)
         }
     }
 }
@@ -172,12 +174,12 @@ fn map<T>(map: &BTreeMap<String, T>, line: &mut Vec<u8>, write: impl Fn(&T, &mut
     line.push(b'}');
 }
 
-fn number<const N: usize>(object: &mut Object<'_>, key: &[u8; N], number: i64) {
+fn number<const N: usize>(object: &mut ObjectWriter<'_>, key: &[u8; N], number: i64) {
     object.raw(key, itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn user(user: &User, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","username":"#, text(&user.username));
     object.text_unless_empty(br#","uid":"#, text(&user.uid));
     if !user.groups.is_empty() {
@@ -192,7 +194,7 @@ fn user(user: &User, line: &mut Vec<u8>) {
 }
 
 fn object_ref(reference: &Reference, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","resource":"#, text(&reference.resource));
     object.text_unless_empty(br#","namespace":"#, text(&reference.namespace));
     object.text_unless_empty(br#","name":"#, text(&reference.name));
@@ -206,7 +208,7 @@ fn object_ref(reference: &Reference, line: &mut Vec<u8>) {
 
 /// Encode the type without JSON names. All of its fields are written, even empty ones.
 fn internal_object_ref(reference: &Reference, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text(br#","Resource":"#, text(&reference.resource));
     object.text(br#","Namespace":"#, text(&reference.namespace));
     object.text(br#","Name":"#, text(&reference.name));
@@ -219,7 +221,7 @@ fn internal_object_ref(reference: &Reference, line: &mut Vec<u8>) {
 }
 
 fn outcome(status: &Outcome, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","kind":"#, text(&status.kind));
     object.text_unless_empty(br#","apiVersion":"#, text(&status.api_version));
     list_meta(&status.metadata, object.key(br#","metadata":"#));
@@ -236,7 +238,7 @@ fn outcome(status: &Outcome, line: &mut Vec<u8>) {
 }
 
 fn list_meta(metadata: &ListMeta, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","selfLink":"#, text(&metadata.self_link));
     object.text_unless_empty(br#","resourceVersion":"#, text(&metadata.resource_version));
     object.text_unless_empty(br#","continue":"#, text(&metadata.continue_token));
@@ -244,7 +246,7 @@ fn list_meta(metadata: &ListMeta, line: &mut Vec<u8>) {
         number(&mut object, br#","remainingItemCount":"#, count);
     }
     if let Some(shard) = &metadata.shard_info {
-        let mut inner = Object::open(object.key(br#","shardInfo":"#));
+        let mut inner = ObjectWriter::open(object.key(br#","shardInfo":"#));
         inner.text(br#","selector":"#, text(&shard.selector));
         inner.close();
     }
@@ -252,7 +254,7 @@ fn list_meta(metadata: &ListMeta, line: &mut Vec<u8>) {
 }
 
 fn details(details: &Details, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","name":"#, text(&details.name));
     object.text_unless_empty(br#","group":"#, text(&details.group));
     object.text_unless_empty(br#","kind":"#, text(&details.kind));
@@ -267,7 +269,7 @@ fn details(details: &Details, line: &mut Vec<u8>) {
 }
 
 fn cause(cause: &Cause, line: &mut Vec<u8>) {
-    let mut object = Object::open(line);
+    let mut object = ObjectWriter::open(line);
     object.text_unless_empty(br#","reason":"#, text(&cause.reason));
     object.text_unless_empty(br#","message":"#, text(&cause.message));
     object.text_unless_empty(br#","field":"#, text(&cause.field));

@@ -39,7 +39,7 @@ pub struct SignalRecord {
 impl SignalRecord {
     /// Set the sequence number in the journal.
     #[must_use]
-    pub fn numbered(self, seq: u64) -> Self {
+    pub fn with_seq(self, seq: u64) -> Self {
         Self { seq: Some(seq), ..self }
     }
 
@@ -77,7 +77,7 @@ pub fn write_signal(change: ChangeKind, time: Timestamp, signal: &Signal) -> Byt
 }
 
 fn api_object(signal: &Signal, spec: &SignalSpec) -> Result<Json, JsonError> {
-    Json::of(&Object {
+    Json::serialize(&Object {
         api_version: API_VERSION,
         kind: KIND,
         metadata: Metadata { name: &signal.id },
@@ -110,7 +110,7 @@ fn read(record: &[u8]) -> Result<SignalRecord, ReadError> {
 
 /// The index of a value in the list of all values.
 fn place<T: PartialEq>(all: &[T], value: &T) -> u8 {
-    let place = all.iter().position(|one| one == value);
+    let place = all.iter().position(|known| known == value);
     place.and_then(|place| u8::try_from(place).ok()).unwrap_or_default()
 }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_comes_back() {
+    fn signals_round_trip() {
         for change in ChangeKind::ALL {
             let record = write_signal(change, Timestamp::from_micros(5), &signal());
             let found = signal_of(&record).unwrap().unwrap();
@@ -170,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_no_signal_and_a_signal_no_event() {
-        let event = crate::Event::without_request(crate::Stage::Panic, "get", Timestamp::default());
+    fn events_and_signals_are_not_confused() {
+        let event = crate::Event::internal(crate::Stage::Panic, "get", Timestamp::default());
         assert!(signal_of(&super::super::write(&event)).is_none());
         let record = write_signal(ChangeKind::Opened, Timestamp::default(), &signal());
         assert!(is_signal(&record));
-        assert!(matches!(crate::View::of(&record), Err(ReadError::Version(Some(SIGNAL)))));
+        assert!(matches!(crate::EventRef::parse(&record), Err(ReadError::Version(Some(SIGNAL)))));
     }
 
     #[test]
-    fn evidence_that_is_nested_too_deeply_leaves_its_audit_id() {
+    fn evidence_that_is_nested_too_deeply_keeps_its_audit_id() {
         let mut signal = signal();
         let depth = usize::try_from(crate::DEPTH_MAX).unwrap();
         let event = format!("{}{}", "[".repeat(depth), "]".repeat(depth));

@@ -1,6 +1,6 @@
 //! Writes fields to a line until its columns are used up.
 
-use super::printed::Printed;
+use super::terminal_text::TerminalText;
 
 /// A line that is being written.
 pub(super) struct Row<'l> {
@@ -20,7 +20,7 @@ impl<'l> Row<'l> {
 
     /// Append a field in a color, padded with blanks to a number of columns. A blank separates it
     /// from the previous field.
-    pub(super) fn put(&mut self, field: &Printed, color: &str, padded: usize) {
+    pub(super) fn put(&mut self, field: &TerminalText, color: &str, padded: usize) {
         if !std::mem::take(&mut self.is_empty) {
             self.blanks(1);
         }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::record::{self, signal_of};
 use crate::signal::{Signal, SignalSpec, SignalState};
-use crate::{Event, ObjectReference, OwnEvent, Status, UserInfo};
+use crate::{Event, InternalEvent, ObjectReference, Status, UserInfo};
 
 /// A request: code, verb, resource/subresource, namespace, name, user, address.
 type Request<'a> = (u16, &'a str, &'a str, &'a str, &'a str, &'a str, &'a str);
@@ -26,13 +26,13 @@ fn event(request: Request<'_>) -> Event {
             ..ObjectReference::default()
         }),
         response_status: Some(Status { code, ..Status::default() }),
-        ..Event::without_request(Stage::ResponseComplete, verb, time)
+        ..Event::internal(Stage::ResponseComplete, verb, time)
     }
 }
 
 fn line_of(event: &Event, style: Style) -> String {
     let mut line = Vec::new();
-    write(&View::from(event), style, &mut line);
+    write(&EventRef::from(event), style, &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -49,7 +49,7 @@ fn check(columns: usize, expected: &[(Request<'_>, &str)]) {
 const CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 
 #[test]
-fn a_wide_terminal_has_room_for_everything_and_columns_stand_below_each_other() {
+fn a_wide_terminal_shows_everything_in_aligned_columns() {
     check(
         120,
         &[
@@ -98,7 +98,7 @@ fn a_wide_terminal_has_room_for_everything_and_columns_stand_below_each_other() 
 }
 
 #[test]
-fn what_one_client_makes_long_pushes_nothing_else_off_the_line() {
+fn long_client_text_pushes_nothing_else_off_the_line() {
     let name = "n".repeat(253);
     let user = "u".repeat(1024);
     let resource = "r".repeat(1024);
@@ -126,22 +126,22 @@ fn what_one_client_makes_long_pushes_nothing_else_off_the_line() {
     for columns in 0..=200 {
         let request = (403, &*resource, &*resource, &*resource, &*name, &*user, &*name);
         let line = line_of(&event(request), plain(columns));
-        assert!(Printed::word(&line).columns() <= columns, "{columns}: {line}");
+        assert!(TerminalText::word(&line).columns() <= columns, "{columns}: {line}");
     }
 }
 
 #[test]
-fn nothing_that_a_client_wrote_controls_the_terminal() {
+fn client_text_does_not_control_the_terminal() {
     let evil = "\u{1b}[2J\r\n\u{9b}H\u{202e}x";
     let request = (403, evil, evil, evil, evil, evil, evil);
     let line = line_of(&event(request), plain(COLUMNS_MAX));
     let shown = "\\u{1b}[2J\\u{d}\\u{a}\\u{9b}H\\u{202e}x";
     assert!(line.contains(&format!("{shown}/{shown} {shown}")), "{line}");
-    assert!(line.chars().all(|one| !one.is_control() && one != '\u{202e}'), "{line}");
+    assert!(line.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{line}");
 }
 
 #[test]
-fn colors_tell_destruction_and_refusals_from_ordinary_work() {
+fn colors_distinguish_destructive_and_rejected_requests() {
     let style = Style { columns: 200, is_colored: true };
     let colors = |code, verb, resource| {
         let line = line_of(&event((code, verb, resource, "shop", "rp-7", "mallory", "::1")), style);
@@ -167,11 +167,11 @@ fn colors_tell_destruction_and_refusals_from_ordinary_work() {
 }
 
 #[test]
-fn what_is_not_an_ordinary_request_says_what_it_is() {
+fn special_events_are_marked() {
     let time = Timestamp::parse("2026-11-24T22:44:12Z").unwrap();
     let mut created = event((201, "create", "backupactions", "shop", "", "alice", "::1"));
     created.response_object =
-        crate::Json::of(&serde_json::json!({"metadata": {"name": "scheduled-7"}})).ok();
+        crate::Json::serialize(&serde_json::json!({"metadata": {"name": "scheduled-7"}})).ok();
     let mut impersonated = event((200, "get", "passkeys", "", "p", "admin", "::1"));
     impersonated.impersonated_user =
         Some(UserInfo { username: "a as b".to_owned(), ..UserInfo::default() });
@@ -182,13 +182,13 @@ fn what_is_not_an_ordinary_request_says_what_it_is() {
     let mut version = event((200, "get", "", "", "", "alice", "::1"));
     version.object_ref = None;
     version.request_uri = "/version?x=a b".to_owned();
-    let mut gap = OwnEvent::Gap.event(Stage::Panic, "", time);
+    let mut gap = InternalEvent::Gap.event(Stage::Panic, "", time);
     gap.annotations.insert("keepwatch.io/gap".to_owned(), "records 3 to 7 are missing".to_owned());
-    let mut refused = OwnEvent::Gap.event(Stage::ResponseComplete, "", time);
+    let mut refused = InternalEvent::Gap.event(Stage::ResponseComplete, "", time);
     refused
         .annotations
         .insert("keepwatch.io/requests-refused-without-record".to_owned(), "12".to_owned());
-    let mut heartbeat = OwnEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
+    let mut heartbeat = InternalEvent::Heartbeat.event(Stage::ResponseComplete, "", time);
     heartbeat.annotations.insert("keepwatch.io/heartbeat".to_owned(), "7".to_owned());
     for (event, expected) in [
         (created, "201   create backupactions shop/scheduled-7"),
@@ -219,7 +219,7 @@ fn signal(title: &str, severity: Severity, change: ChangeKind, style: Style) -> 
 }
 
 #[test]
-fn a_signal_has_a_line_of_its_own() {
+fn a_signal_has_its_own_line() {
     let title = "mallory deleted 7 restore points\n\u{1b}[2J";
     assert_eq!(
         signal(title, Severity::High, ChangeKind::Opened, plain(200)),
@@ -261,10 +261,10 @@ proptest! {
         let style = Style { columns, is_colored };
         let line = line_of(&event(request), style);
         let plain = without_colors(&line);
-        prop_assert!(plain.chars().all(|one| !one.is_control()), "{plain:?}");
-        prop_assert!(Printed::word(&plain).columns() <= columns.min(COLUMNS_MAX), "{plain:?}");
+        prop_assert!(plain.chars().all(|c| !c.is_control()), "{plain:?}");
+        prop_assert!(TerminalText::word(&plain).columns() <= columns.min(COLUMNS_MAX), "{plain:?}");
         prop_assert_eq!(is_colored || !line.contains('\u{1b}'), true);
         let title = signal(user, Severity::High, ChangeKind::Opened, style);
-        prop_assert!(without_colors(&title).chars().all(|one| !one.is_control()), "{title:?}");
+        prop_assert!(without_colors(&title).chars().all(|c| !c.is_control()), "{title:?}");
     }
 }

@@ -8,9 +8,9 @@
 
 use std::iter::from_fn;
 
-use crate::head::{List, Map, Part, Text};
-use crate::record;
-use crate::view::{Authentication, Details};
+use crate::event_ref::{AuthenticationRef, StatusDetailsRef};
+use crate::field_codec::{Field, List, Map, Text};
+use crate::record::frame;
 use crate::{Level, Stage, Timestamp};
 
 /// The values that selectors can use, borrowed from a record. Missing fields are empty.
@@ -47,25 +47,25 @@ pub struct RecordFields<'a> {
 impl<'a> RecordFields<'a> {
     /// Read the fields of a record; `None` if it is not an event.
     #[inline]
-    pub fn of(record: &'a [u8]) -> Option<Self> {
-        let head = &mut record::head(record).ok()?;
-        Level::skip(head)?;
-        let audit_id = text(head)?;
-        let stage = Stage::read::<false>(head)?;
-        Text::skip(head)?;
-        let verb = text(head)?;
-        let user = username(head)?;
-        let impersonated_user = if is_there(head)? { Some(username(head)?) } else { None };
-        Option::<Authentication<'_>>::skip(head)?;
-        let source_ips = match List::<Text<'_>>::read::<false>(head)? {
-            List::Read(row) => row,
-            List::Own(_) => &[],
+    pub fn parse(record: &'a [u8]) -> Option<Self> {
+        let encoded = &mut frame::fields(record).ok()?;
+        Level::skip(encoded)?;
+        let audit_id = text(encoded)?;
+        let stage = Stage::read::<false>(encoded)?;
+        Text::skip(encoded)?;
+        let verb = text(encoded)?;
+        let user = username(encoded)?;
+        let impersonated_user = if is_present(encoded)? { Some(username(encoded)?) } else { None };
+        Option::<AuthenticationRef<'_>>::skip(encoded)?;
+        let source_ips = match List::<Text<'_>>::read::<false>(encoded)? {
+            List::Read(counted) => counted,
+            List::Borrowed(_) => &[],
         };
-        Text::skip(head)?;
-        let [resource, namespace, name, group, subresource] = reference(head)?;
-        let code = code(head)?;
-        Timestamp::skip(head)?;
-        let stage_timestamp = Timestamp::read::<false>(head)?;
+        Text::skip(encoded)?;
+        let [resource, namespace, name, group, subresource] = reference(encoded)?;
+        let code = code(encoded)?;
+        Timestamp::skip(encoded)?;
+        let stage_timestamp = Timestamp::read::<false>(encoded)?;
         Some(Self {
             audit_id,
             stage,
@@ -91,13 +91,13 @@ impl<'a> RecordFields<'a> {
 }
 
 #[inline]
-fn text<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
-    Text::read::<false>(head).map(Text::as_bytes)
+fn text<'a>(encoded: &mut &'a [u8]) -> Option<&'a [u8]> {
+    Text::read::<false>(encoded).map(Text::as_bytes)
 }
 
 #[inline]
-fn is_there(head: &mut &[u8]) -> Option<bool> {
-    match head.split_off_first()? {
+fn is_present(encoded: &mut &[u8]) -> Option<bool> {
+    match encoded.split_off_first()? {
         0 => Some(false),
         1 => Some(true),
         _ => None,
@@ -106,39 +106,39 @@ fn is_there(head: &mut &[u8]) -> Option<bool> {
 
 /// The name of a user; the other fields are skipped.
 #[inline]
-fn username<'a>(head: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let username = text(head)?;
-    Text::skip(head)?;
-    List::<Text<'_>>::skip(head)?;
-    Map::<List<'_, Text<'_>>>::skip(head)?;
+fn username<'a>(encoded: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let username = text(encoded)?;
+    Text::skip(encoded)?;
+    List::<Text<'_>>::skip(encoded)?;
+    Map::<List<'_, Text<'_>>>::skip(encoded)?;
     Some(username)
 }
 
 /// Resource, namespace, name, group and subresource of the object.
 #[inline]
-fn reference<'a>(head: &mut &'a [u8]) -> Option<[&'a [u8]; 5]> {
-    if !is_there(head)? {
+fn reference<'a>(encoded: &mut &'a [u8]) -> Option<[&'a [u8]; 5]> {
+    if !is_present(encoded)? {
         return Some([&[]; 5]);
     }
-    let [resource, namespace, name] = [text(head)?, text(head)?, text(head)?];
-    Text::skip(head)?;
-    let group = text(head)?;
-    Text::skip(head)?;
-    Text::skip(head)?;
-    Some([resource, namespace, name, group, text(head)?])
+    let [resource, namespace, name] = [text(encoded)?, text(encoded)?, text(encoded)?];
+    Text::skip(encoded)?;
+    let group = text(encoded)?;
+    Text::skip(encoded)?;
+    Text::skip(encoded)?;
+    Some([resource, namespace, name, group, text(encoded)?])
 }
 
 /// The status code of the response; 0 if there is none.
 #[inline]
-fn code(head: &mut &[u8]) -> Option<u16> {
-    if !is_there(head)? {
+fn code(encoded: &mut &[u8]) -> Option<u16> {
+    if !is_present(encoded)? {
         return Some(0);
     }
-    Text::skip(head)?;
-    Text::skip(head)?;
-    Text::skip(head)?;
-    Option::<Details<'_>>::skip(head)?;
-    u16::read::<false>(head)
+    Text::skip(encoded)?;
+    Text::skip(encoded)?;
+    Text::skip(encoded)?;
+    Option::<StatusDetailsRef<'_>>::skip(encoded)?;
+    u16::read::<false>(encoded)
 }
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        AuthenticationMetadata, Event, StatusCause, StatusDetails, UserInfo, View, record, v1,
+        AuthenticationMetadata, Event, EventRef, StatusCause, StatusDetails, UserInfo, record, v1,
     };
 
     /// Events with all fields that can precede an indexed one, and with none.
@@ -176,7 +176,7 @@ mod tests {
     }
 
     fn check(record: &[u8]) -> bool {
-        let (Ok(view), fields) = (View::of(record), RecordFields::of(record)) else {
+        let (Ok(view), fields) = (EventRef::parse(record), RecordFields::parse(record)) else {
             return false;
         };
         let fields = fields.expect("a record that can be read is indexed");
@@ -190,11 +190,11 @@ mod tests {
         assert_eq!(fields.user, view.user().username().as_bytes());
         let impersonated = view.impersonated_user().map(|user| user.username().to_owned());
         assert_eq!(fields.impersonated_user, impersonated.as_deref().map(str::as_bytes));
-        assert_eq!(fields.resource, object(|it| it.resource.to_owned()));
-        assert_eq!(fields.namespace, object(|it| it.namespace.to_owned()));
-        assert_eq!(fields.name, object(|it| it.name.to_owned()));
-        assert_eq!(fields.group, object(|it| it.api_group.to_owned()));
-        assert_eq!(fields.subresource, object(|it| it.subresource.to_owned()));
+        assert_eq!(fields.resource, object(|reference| reference.resource.to_owned()));
+        assert_eq!(fields.namespace, object(|reference| reference.namespace.to_owned()));
+        assert_eq!(fields.name, object(|reference| reference.name.to_owned()));
+        assert_eq!(fields.group, object(|reference| reference.api_group.to_owned()));
+        assert_eq!(fields.subresource, object(|reference| reference.subresource.to_owned()));
         assert_eq!(fields.code, view.response_status().map_or(0, |status| status.code()));
         assert_eq!(fields.stage_timestamp, view.stage_timestamp());
         let mut addresses = Vec::new();
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_those_of_the_event() {
+    fn indexed_fields_are_those_of_the_event() {
         let events = events();
         assert!(events.len() > 20);
         assert!(events.iter().all(|event| check(&record::write(event))));
     }
 
     #[test]
-    fn a_damaged_record_that_can_be_read_is_still_indexed_as_it_is_read() {
+    fn a_damaged_record_is_indexed_as_it_is_read() {
         for event in &events()[..6] {
             let record = record::write(event).to_vec();
             for at in 0..record.len() {

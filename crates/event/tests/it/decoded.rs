@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 
 use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
-use event::kasten::Labels;
+use event::k10::LineContext;
 
 const ODD: &str = include_str!("../data/odd.ndjson");
 
-fn labels() -> Labels {
-    Labels { service: "keepwatch".to_owned(), ..Labels::default() }
+fn labels() -> LineContext {
+    LineContext { service: "keepwatch".to_owned(), ..LineContext::default() }
 }
 
 fn event(line: &str) -> Decoded {
@@ -28,7 +28,7 @@ fn v1(event: &Decoded) -> String {
 
 fn kasten(event: &Decoded) -> String {
     let mut line = Vec::new();
-    event.write_kasten(&labels(), &mut line);
+    event.write_k10(&labels(), &mut line);
     String::from_utf8(line).unwrap()
 }
 
@@ -39,7 +39,7 @@ fn internal(line: &str) -> String {
 }
 
 #[test]
-fn what_kubernetes_decodes_is_written_as_kubernetes_writes_it() {
+fn decoded_events_are_written_as_by_kubernetes() {
     let theirs = include_str!("../data/odd-v1.ndjson").lines();
     for ((line, v1_line), kasten_line) in
         ODD.lines().zip(theirs).zip(include_str!("../data/odd-kasten.ndjson").lines())
@@ -52,12 +52,12 @@ fn what_kubernetes_decodes_is_written_as_kubernetes_writes_it() {
 }
 
 #[test]
-fn events_of_the_journal_are_written_as_their_own_encoders_write_them() {
+fn decoded_events_of_the_journal_are_written_as_by_its_encoders() {
     for line in include_str!("../data/events.ndjson").lines() {
         let of_journal = ::event::v1::read(line.as_bytes()).unwrap();
         let (mut v1_line, mut kasten_line) = (Vec::new(), Vec::new());
         ::event::v1::write(&(&of_journal).into(), &mut v1_line);
-        ::event::kasten::write(&(&of_journal).into(), &labels(), &mut kasten_line);
+        ::event::k10::write(&(&of_journal).into(), &labels(), &mut kasten_line);
         let event = event(line);
         assert_eq!(v1(&event), String::from_utf8(v1_line).unwrap());
         assert_eq!(kasten(&event), String::from_utf8(kasten_line).unwrap());
@@ -65,14 +65,14 @@ fn events_of_the_journal_are_written_as_their_own_encoders_write_them() {
 }
 
 #[test]
-fn lines_of_k10_go_back_to_the_lines_of_kubernetes_they_came_from() {
+fn k10_lines_convert_back_to_kubernetes_lines() {
     for line in ODD.lines() {
         let (from, to) = (event(line), event(&kasten(&event(line))));
         assert_eq!(v1(&to), v1(&from), "{line}");
     }
-    let tagged = Labels { cluster_name: "prod-eu".to_owned(), ..labels() };
+    let tagged = LineContext { cluster_name: "prod-eu".to_owned(), ..labels() };
     let mut line = Vec::new();
-    event(ODD.lines().next().unwrap()).write_kasten(&tagged, &mut line);
+    event(ODD.lines().next().unwrap()).write_k10(&tagged, &mut line);
     let again = event(&String::from_utf8(line).unwrap());
     assert_eq!(again.cluster(), Some("prod-eu"));
     assert!(kasten(&again).contains(r#""ddtags":"cluster-name:prod-eu""#));
@@ -110,7 +110,7 @@ fn check(line: &[u8], expected: &str) {
 const TYPE: &str = r#""kind":"Event","apiVersion":"audit.k8s.io/v1""#;
 
 #[test]
-fn fields_that_an_event_does_not_have_are_named_and_counted() {
+fn unknown_fields_are_named_and_counted() {
     for (rest, expected) in [
         (r#""metadata":{},"timestamp":"t""#, " -metadata:1 -timestamp:1"),
         (r#""user":{"name":"a","name":"b"}"#, " -user.name:2"),
@@ -150,7 +150,7 @@ fn fields_that_an_event_does_not_have_are_named_and_counted() {
 }
 
 #[test]
-fn a_line_is_an_event_or_a_list_in_either_encoding_or_there_is_a_reason() {
+fn a_line_is_an_event_or_a_list_or_has_an_error() {
     let k10 = r#"{"Level":"Metadata","Verb":"get","Stage":"Panic"}"#;
     let list = |items: &str| {
         format!(
@@ -199,7 +199,7 @@ fn a_line_is_an_event_or_a_list_in_either_encoding_or_there_is_a_reason() {
 }
 
 #[test]
-fn what_kubernetes_refuses_is_refused_with_a_word() {
+fn documents_that_kubernetes_rejects_are_errors() {
     for (rest, expected) in [
         (r#""verb":7"#, "expected a string"),
         (r#""user":"alice""#, "expected an object"),
@@ -241,7 +241,7 @@ fn an_event_is_read_without_a_body_that_is_nested_too_deeply() {
 
 /// Regression test: these lines were rejected, although Kubernetes accepts them.
 #[test]
-fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted() {
+fn invalid_utf8_is_replaced_as_in_go_and_counted() {
     check(format!(r#"{{{TYPE},"verb":"\ud800"}}"#).as_bytes(), "\"verb\":\"\u{fffd}\"* replaced:1");
     check(
         &[format!("{{{TYPE},\"verb\":\"").as_bytes(), b"a\xffb\xe2\x80", b"\"}"].concat(),
@@ -256,7 +256,7 @@ fn bytes_that_are_no_character_become_the_replacement_as_in_go_and_are_counted()
 /// An event for the detector and the journal needs a known level and stage, and a valid HTTP status
 /// code.
 #[test]
-fn the_detector_reads_what_kubernetes_decodes_as_far_as_it_says_something() {
+fn the_detector_reads_the_set_fields_of_decoded_events() {
     for (rest, expected) in [
         (r#""stage":"Panic""#, Ok("Metadata 0")),
         (r#""stage":"Panic","requestObject":{}"#, Ok("Request 0")),

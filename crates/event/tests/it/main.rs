@@ -9,44 +9,44 @@ mod decoded;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use event::kasten::{self, Labels};
+use event::k10::{self, LineContext};
 use event::line::{self, Encoding, Line};
 use event::{
-    AuthenticationMetadata, Event, Json, Level, ObjectReference, OwnEvent, Stage, Status,
-    StatusCause, StatusDetails, Timestamp, UserInfo, View, record, v1,
+    AuthenticationMetadata, Event, EventRef, InternalEvent, Json, Level, ObjectReference, Stage,
+    Status, StatusCause, StatusDetails, Timestamp, UserInfo, record, v1,
 };
 use proptest::prelude::*;
 
 const EVENTS: &str = include_str!("../data/events.ndjson");
 
 fn v1_line(event: &Event) -> String {
-    v1_line_of(&View::from(event))
+    v1_line_of(&EventRef::from(event))
 }
 
-fn v1_line_of(event: &View<'_>) -> String {
+fn v1_line_of(event: &EventRef<'_>) -> String {
     let mut line = Vec::new();
     v1::write(event, &mut line);
     String::from_utf8(line).unwrap()
 }
 
 fn kasten_line(event: &Event) -> String {
-    kasten_line_of(&View::from(event))
+    kasten_line_of(&EventRef::from(event))
 }
 
-fn kasten_line_of(event: &View<'_>) -> String {
-    let labels = Labels {
+fn kasten_line_of(event: &EventRef<'_>) -> String {
+    let labels = LineContext {
         service: "keepwatch".to_owned(),
         cluster_name: "prod-eu".to_owned(),
         signals_match_filter: false,
         resources: vec!["restorepoints".to_owned(), "passkeys".to_owned()],
     };
     let mut line = Vec::new();
-    kasten::write(event, &labels, &mut line);
+    k10::write(event, &labels, &mut line);
     String::from_utf8(line).unwrap()
 }
 
 #[test]
-fn v1_lines_are_those_of_kubernetes() {
+fn v1_lines_equal_those_of_kubernetes() {
     for (input, expected) in EVENTS.lines().zip(include_str!("../data/v1.ndjson").lines()) {
         assert_eq!(v1_line(&v1::read(input.as_bytes()).unwrap()), expected);
     }
@@ -73,7 +73,7 @@ fn lines_of_both_encodings_survive_a_round_trip() {
 }
 
 #[test]
-fn what_is_no_event_is_refused() {
+fn other_documents_are_rejected() {
     let deep =
         format!("{{\"Level\":\"Metadata\",\"Stage\":\"Panic\",\"x\":{}", "[".repeat(1 << 20));
     let long = " ".repeat(line::LINE_LEN_MAX + 1);
@@ -96,7 +96,7 @@ fn what_is_no_event_is_refused() {
 }
 
 #[test]
-fn kasten_lines_end_with_the_internal_event_of_kubernetes() {
+fn k10_lines_end_with_the_internal_event_of_kubernetes() {
     for (input, expected) in EVENTS.lines().zip(include_str!("../data/kasten.ndjson").lines()) {
         let line = kasten_line(&v1::read(input.as_bytes()).unwrap());
         let expected = expected.replace("\"AuthenticationMetadata\":null,", "");
@@ -106,7 +106,7 @@ fn kasten_lines_end_with_the_internal_event_of_kubernetes() {
 }
 
 #[test]
-fn kasten_lines_begin_with_the_keys_for_log_tools() {
+fn k10_lines_begin_with_the_keys_for_log_tools() {
     let front = |index: usize| {
         let line = kasten_line(&v1::read(EVENTS.lines().nth(index).unwrap().as_bytes()).unwrap());
         line.split("\"Level\"").next().unwrap().to_owned()
@@ -137,7 +137,7 @@ fn kasten_lines_begin_with_the_keys_for_log_tools() {
 
 /// Regression test: every own event had the message `K10Event other`, gaps as well as heartbeats.
 #[test]
-fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
+fn internal_events_are_recognized_and_cannot_be_forged() {
     let message = |event: &Event| {
         let line = kasten_line(event);
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -145,16 +145,16 @@ fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
     };
     let time = Timestamp::from_micros(1);
     let mut said = Vec::new();
-    for own in OwnEvent::ALL {
+    for own in InternalEvent::ALL {
         let event = own.event(Stage::ResponseComplete, "", time);
-        assert_eq!(View::from(&event).own(), Some(own));
+        assert_eq!(EventRef::from(&event).internal(), Some(own));
         said.push(message(&event));
         // An HTTP method may have any name, and so may a user behind another front proxy.
         let other = Event { user: UserInfo::default(), ..event.clone() };
         assert_eq!(message(&other), "K10Event other");
         let other = Event { request_uri: "/".to_owned(), ..event };
         assert_eq!(message(&other), "K10Event other");
-        assert_eq!(View::from(&other).own(), None);
+        assert_eq!(EventRef::from(&other).internal(), None);
     }
     let expected = [
         "K10Event heartbeat journal",
@@ -168,7 +168,7 @@ fn events_of_our_own_say_what_they_are_and_nobody_else_can_say_it() {
 }
 
 #[test]
-fn lines_that_are_no_events_are_refused() {
+fn lines_that_are_no_events_are_rejected() {
     for line in [
         "",
         "[]",
@@ -241,7 +241,8 @@ fn object_ref() -> impl Strategy<Value = ObjectReference> {
 }
 
 fn body() -> impl Strategy<Value = Json> {
-    prop::collection::btree_map(text(), texts(), 0..3).prop_map(|body| Json::of(&body).unwrap())
+    prop::collection::btree_map(text(), texts(), 0..3)
+        .prop_map(|body| Json::serialize(&body).unwrap())
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -289,7 +290,7 @@ proptest! {
     #[test]
     fn a_line_says_what_the_record_says(event in event()) {
         let record = record::write(&event);
-        let view = View::of(&record).unwrap();
+        let view = EventRef::parse(&record).unwrap();
         prop_assert_eq!(v1_line_of(&view), v1_line(&event));
         prop_assert_eq!(kasten_line_of(&view), kasten_line(&event));
         prop_assert_eq!(&Event::from(&view), &event);
@@ -305,7 +306,7 @@ proptest! {
         for (place, byte) in places {
             record[5 + place.index(head_len)] = byte;
         }
-        if let Ok(view) = View::of(&record) {
+        if let Ok(view) = EventRef::parse(&record) {
             let again = Event::from(&view);
             prop_assert_eq!(v1_line_of(&view), v1_line(&again));
             let line = kasten_line_of(&view);
@@ -317,8 +318,8 @@ proptest! {
     #[test]
     fn a_record_that_is_cut_off_is_refused(event in event(), place in any::<prop::sample::Index>()) {
         let record = record::write(&event);
-        prop_assert!(View::of(&record[..place.index(record.len())]).is_err());
-        prop_assert!(View::of(&[&record[..], b"0"].concat()).is_err());
+        prop_assert!(EventRef::parse(&record[..place.index(record.len())]).is_err());
+        prop_assert!(EventRef::parse(&[&record[..], b"0"].concat()).is_err());
     }
 
     #[test]
@@ -344,10 +345,10 @@ proptest! {
     fn no_bytes_make_a_reader_fail_in_the_middle(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..200) {
         drop(Json::parse(Bytes::from(bytes.clone())));
         drop(v1::read(&bytes));
-        drop(kasten::read(&bytes));
+        drop(k10::read(&bytes));
         drop(line::read(&bytes));
         drop(event::decoded::read(&bytes, &mut event::decoded::Notes::default()));
-        drop(View::of(&bytes).map(|view| Event::from(&view)));
+        drop(EventRef::parse(&bytes).map(|view| Event::from(&view)));
         drop(record::read(Bytes::from(bytes)));
         let event = v1::read(EVENTS.lines().nth(1).unwrap().as_bytes()).unwrap();
         let record = record::write(&event);

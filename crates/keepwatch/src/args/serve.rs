@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use event::kasten::Labels;
+use event::k10::LineContext;
 
 use super::EncodingName;
 use super::destinations::DestinationArgs;
@@ -140,8 +140,8 @@ pub(crate) struct AuditArgs {
 
 impl AuditArgs {
     /// What audit lines carry beside the event.
-    pub(crate) fn labels(&self) -> Labels {
-        Labels {
+    pub(crate) fn labels(&self) -> LineContext {
+        LineContext {
             signals_match_filter: self.siem_signals_match_k10_filter,
             ..line_labels::labels(&self.cluster_name)
         }
@@ -246,9 +246,9 @@ impl RetentionArgs {
     /// Settings of a store that keeps so much.
     pub(crate) fn settings(&self) -> store::Settings {
         store::Settings {
-            history_time: self.history,
-            journal_time: self.journal_retention_age,
-            journal_bytes: self.journal_retention_size,
+            history_age: self.history,
+            journal_retention_age: self.journal_retention_age,
+            journal_retention_bytes: self.journal_retention_size,
             limit_bytes: self.journal_limit,
             ..store::Settings::default()
         }

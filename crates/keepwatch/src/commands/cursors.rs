@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use event::OwnEvent;
+use event::InternalEvent;
 use store::{Cursor, Journal, Reader, ReaderList, Sqlite};
 
 use crate::args::{CursorsCommand, MoveArgs};
@@ -43,7 +43,7 @@ pub(crate) fn run(command: &CursorsCommand) -> Result<ExitCode> {
 
 fn list(data_dir: &Path) -> Result<()> {
     let ReaderList { readers, parked, first_seq, last_seq } =
-        store::readers_of(&data_dir.join(STORE_FILE))?;
+        store::list_readers(&data_dir.join(STORE_FILE))?;
     let held = readers
         .into_iter()
         .map(|Reader { name, cursor, lag }| (name, cursor.seq, lag.to_string(), cursor.state));
@@ -171,7 +171,8 @@ fn under_way(state: &str) -> Option<u64> {
 
 /// Records the move as an event. Without it the move is still valid: a full journal is a reason to skip.
 async fn record(store: &Sqlite, direction: Direction, reader: &str, moved: &str) {
-    let change = if direction == Direction::Forward { OwnEvent::Skip } else { OwnEvent::Rewind };
+    let change =
+        if direction == Direction::Forward { InternalEvent::Skip } else { InternalEvent::Rewind };
     if let Err(error) = crate::reader_places::record(store, change, reader, moved).await {
         tracing::warn!(%error, moved, "the move could not be recorded as an event");
     }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
-use event::kasten::Labels;
-use event::{View, short};
+use event::k10::LineContext;
+use event::{EventRef, short};
 use sink::{Encoding, Terminal};
 
 use crate::args::EventsCommand;
@@ -42,7 +42,7 @@ pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
 
 /// The output's encoding.
 enum Target {
-    Kasten(Labels),
+    Kasten(LineContext),
     V1,
     Short(Terminal),
 }
@@ -99,12 +99,12 @@ impl<W: Write> Conversion<W> {
     fn print(&mut self, event: &Decoded) -> Result<()> {
         let mut line = Vec::new();
         match &self.target {
-            Target::Kasten(labels) => event.write_kasten(labels, &mut line),
+            Target::Kasten(labels) => event.write_k10(labels, &mut line),
             Target::V1 => event.write_v1(&mut line),
             Target::Short(terminal) => {
                 event.write_v1(&mut line);
                 match event::v1::read(&std::mem::take(&mut line)) {
-                    Ok(event) => short::write(&View::from(&event), terminal.style(), &mut line),
+                    Ok(event) => short::write(&EventRef::from(&event), terminal.style(), &mut line),
                     Err(error) => {
                         self.refuse("an event", &format!("{:#}", anyhow::Error::new(error)));
                         return Ok(());

@@ -16,7 +16,7 @@ use apiserver::limits::Limits;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{Authorizer, Clock as _, Resource};
-use event::kasten::Labels;
+use event::k10::LineContext;
 use kasten::roles::USERS;
 use sink::{Sink, StdoutSink};
 use tokio::sync::oneshot;
@@ -190,7 +190,8 @@ async fn open(
     let files =
         TrustFiles { client_ca: Some(data_dir.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
-    let labels = Labels { signals_match_filter: args.siem_signals_match_k10_filter, ..labels("") };
+    let labels =
+        LineContext { signals_match_filter: args.siem_signals_match_k10_filter, ..labels("") };
     let format = args.audit_log_format.unwrap_or_else(encoding::usual);
     let encoding = encoding::for_stdout(format, labels)?;
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;

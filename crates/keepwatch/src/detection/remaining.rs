@@ -188,7 +188,7 @@ impl Tracker {
         match self.list_at(storage, storage.oldest_revision()).await {
             // History was compacted meanwhile; the newest revision is never compacted at once.
             Err(ReadError::Compacted { .. }) => {
-                self.list_at(storage, storage.current_revision()).await
+                self.list_at(storage, storage.newest_revision().await?).await
             }
             listed => listed,
         }
@@ -209,7 +209,7 @@ impl Tracker {
             let page = storage.list(&prefix, options).await?;
             page.items.iter().for_each(|object| self.insert(object));
             if page.next.is_none() {
-                self.watch = Some(storage.watch(&prefix, page.revision)?);
+                self.watch = Some(storage.watch(&prefix, page.revision).await?);
                 return Ok(());
             }
             start_after = page.next;

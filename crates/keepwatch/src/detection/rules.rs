@@ -117,14 +117,16 @@ impl RuleSource {
     }
 
     /// Watches every change from now on.
-    pub(super) fn watches(&self) -> Result<Watches, ReadError> {
-        let (rules, suppressions) = (self.watch(DETECTION_RULES)?, self.watch(SUPPRESSIONS)?);
+    pub(super) async fn watches(&self) -> Result<Watches, ReadError> {
+        let rules = self.watch(DETECTION_RULES).await?;
+        let suppressions = self.watch(SUPPRESSIONS).await?;
         Ok(Watches { rules, suppressions })
     }
 
-    fn watch(&self, kind: ResourceId) -> Result<Watch, ReadError> {
+    async fn watch(&self, kind: ResourceId) -> Result<Watch, ReadError> {
         let prefix = format!("{}/{}/", kind.group, kind.plural);
-        self.store.watch(&prefix, self.store.current_revision())
+        let newest = self.store.newest_revision().await?;
+        self.store.watch(&prefix, newest).await
     }
 }
 
@@ -156,7 +158,7 @@ impl RuleFollower {
 
     /// Reopens the watches, and reads what changed meanwhile.
     async fn start_again(&mut self) -> Result<()> {
-        self.watches = self.source.watches()?;
+        self.watches = self.source.watches().await?;
         self.reload().await
     }
 

@@ -79,7 +79,7 @@ fn other(line: &[u8], reason: &str) -> Record {
 /// Items of a list need not have a kind.
 fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
     Ok(match line::encoding_of(item) {
-        Some(line::Encoding::Kasten) => event::kasten::read(item)?,
+        Some(line::Encoding::Kasten) => event::k10::read(item)?,
         _ => event::v1::read(item)?,
     })
 }
@@ -144,13 +144,13 @@ mod tests {
     #[test]
     fn lines_of_k10_carry_their_cluster() {
         let event = event::v1::read(V1.as_bytes()).unwrap();
-        let labels = event::kasten::Labels {
+        let labels = event::k10::LineContext {
             service: "keepwatch".to_owned(),
             cluster_name: "prod-eu".to_owned(),
-            ..event::kasten::Labels::default()
+            ..event::k10::LineContext::default()
         };
         let mut line = Vec::new();
-        event::kasten::write(&event::View::from(&event), &labels, &mut line);
+        event::k10::write(&event::EventRef::from(&event), &labels, &mut line);
         check(&String::from_utf8(line).unwrap(), r#"alice get Some("prod-eu")"#);
     }
 

@@ -142,7 +142,7 @@ async fn disabled_readers_retain_no_records_and_this_is_recorded() {
     assert_eq!(names, ["auditconfig/kasten-io/siem/u1"], "the controller decides on that one");
     let mut told = Vec::new();
     for record in journal.read(1, 100, 1 << 20).await.unwrap() {
-        let event = event::View::of(&record.bytes).unwrap();
+        let event = event::EventRef::parse(&record.bytes).unwrap();
         let mut line = Vec::new();
         event::v1::write(&event, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();

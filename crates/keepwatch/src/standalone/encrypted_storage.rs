@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 use store::{
-    Change, Changes, Health, ListOptions, Object, Page, Pending, ReadError, Sqlite, Storage,
-    Transaction, Watch, Work,
+    Change, Health, ListOptions, Object, Page, PendingCommit, ReadError, Sqlite, Storage,
+    Transaction, TransactionFn, Watch, WatchStream,
 };
 
 use super::pki::write_private;
@@ -122,8 +122,16 @@ impl Storage for EncryptedStorage {
         Ok(self.inner.get(key).await?.map(|object| self.seal.opened(object)))
     }
 
-    fn current_revision(&self) -> u64 {
-        self.inner.current_revision()
+    async fn newest_revision(&self) -> Result<u64, ReadError> {
+        self.inner.newest_revision().await
+    }
+
+    fn observed_revision(&self) -> u64 {
+        self.inner.observed_revision()
+    }
+
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        self.inner.wait_for_revision(revision).await
     }
 
     fn oldest_revision(&self) -> u64 {
@@ -136,17 +144,17 @@ impl Storage for EncryptedStorage {
         Ok(Page { items, ..page })
     }
 
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
-        let inner = self.inner.watch(prefix, after)?;
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        let inner = self.inner.watch(prefix, after).await?;
         Ok(Box::new(Opening { inner, seal: Arc::clone(&self.seal) }))
     }
 
-    fn submit(&self, work: Work) -> Pending {
+    fn submit(&self, work: TransactionFn) -> PendingCommit {
         let seal = Arc::clone(&self.seal);
         self.inner.submit(Box::new(move |inner| work(&mut Sealing { inner, seal: &seal })))
     }
 
-    fn append(&self, record: Bytes) -> Pending {
+    fn append(&self, record: Bytes) -> PendingCommit {
         self.inner.append(record)
     }
 
@@ -154,8 +162,8 @@ impl Storage for EncryptedStorage {
         self.inner.health()
     }
 
-    fn take_refused(&self) -> u64 {
-        self.inner.take_refused()
+    fn take_rejected(&self) -> u64 {
+        self.inner.take_rejected()
     }
 }
 
@@ -166,14 +174,14 @@ struct Opening {
 }
 
 #[async_trait]
-impl Changes for Opening {
+impl WatchStream for Opening {
     async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
         let changes = self.inner.next().await?;
         Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
     }
 
-    fn seen(&mut self) -> u64 {
-        self.inner.seen()
+    fn progress(&mut self) -> u64 {
+        self.inner.progress()
     }
 }
 
@@ -214,8 +222,8 @@ impl Transaction for Sealing<'_> {
         self.inner.delete(key, revision, last_state);
     }
 
-    fn record(&mut self, record: Bytes) {
-        self.inner.record(record);
+    fn append(&mut self, record: Bytes) {
+        self.inner.append(record);
     }
 
     fn save_checkpoint(&mut self, reader: &str, seq: u64, chunks: Vec<Bytes>) {

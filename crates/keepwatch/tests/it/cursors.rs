@@ -197,7 +197,7 @@ fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
         // It holds the records, which are old.
         store.journal().register("file", 0).await.unwrap();
         for _ in 0..9 {
-            store::record(&store, b"record".to_vec().into()).await.unwrap();
+            store::append(&store, b"record".to_vec().into()).await.unwrap();
         }
         let place = store::Cursor { seq: 3, state: String::new() };
         store.journal().park("stdout", place).await.unwrap();

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use apiserver::{ApiError, FieldTerm};
 use event::term::{Term, TermField};
-use event::{Timestamp, View};
+use event::{EventRef, Timestamp};
 
 /// The fields that a field selector can use.
 pub(super) const SELECTABLE: &[&str] = &[
@@ -145,7 +145,7 @@ impl Conditions {
     }
 
     /// Whether the selection includes an event.
-    pub fn admit(&self, event: &View<'_>) -> bool {
+    pub fn admit(&self, event: &EventRef<'_>) -> bool {
         let time = event.stage_timestamp();
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
@@ -173,7 +173,7 @@ impl Condition {
     }
 
     /// Whether the field has the value.
-    fn holds(&self, event: &View<'_>) -> bool {
+    fn holds(&self, event: &EventRef<'_>) -> bool {
         let value = self.value.as_str();
         let object = event.object_ref();
         let of_object = |text: Option<&str>| text.unwrap_or_default() == value;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use apiserver::{ApiError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
-use event::View;
+use event::EventRef;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use http::StatusCode;
@@ -56,13 +56,16 @@ impl Page {
 /// Whether a record is a selected event. Other records are skipped.
 fn is_asked_for(conditions: &Conditions, record: &LogRecord) -> bool {
     conditions.seq.is_none_or(|seq| seq == record.seq)
-        && View::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
+        && EventRef::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
 }
 
 /// The API object of a record, if it is a selected event.
 fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
     let is_asked_for = is_asked_for(conditions, record);
-    is_asked_for.then(|| View::of(&record.bytes).ok()).flatten().map(|event| body(record, &event))
+    is_asked_for
+        .then(|| EventRef::parse(&record.bytes).ok())
+        .flatten()
+        .map(|event| body(record, &event))
 }
 
 #[async_trait]

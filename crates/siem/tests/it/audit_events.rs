@@ -31,14 +31,14 @@ fn event(n: i64) -> Event {
         }),
         response_status: Some(Status { code: 200, ..Status::default() }),
         request_received_timestamp: time,
-        ..Event::without_request(Stage::ResponseComplete, verb, time)
+        ..Event::internal(Stage::ResponseComplete, verb, time)
     }
 }
 
 async fn record(server: &Server, events: impl Iterator<Item = i64>) {
     for n in events {
         server.pass(1);
-        store::record(&server.store, event::record::write(&event(n))).await.unwrap();
+        store::append(&server.store, event::record::write(&event(n))).await.unwrap();
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use apiserver::{ApiError, FieldTerm, ReadOnlyStorage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
-use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo, View};
+use event::{Event, EventRef, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use siem::audit_event::{Conditions, EventLog, LogRecord, LogStretch, Order, Selection, resource};
@@ -69,7 +69,7 @@ fn event_of(seq: u64) -> Event {
             code: [200, 201, 403, 404][index(pick(30, 4))],
             ..Status::default()
         }),
-        ..Event::without_request(stage, verb, time)
+        ..Event::internal(stage, verb, time)
     }
 }
 
@@ -289,7 +289,8 @@ fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
 fn expected(log: &Log, terms: &[FieldTerm], count: usize) -> Vec<u64> {
     let is_newest = terms.iter().any(|term| term.value == "newest");
     let is_found = |seq: &u64| {
-        is_asked_for(&EVENTS[index_of(*seq)], terms) && View::of(&RECORDED[index_of(*seq)]).is_ok()
+        is_asked_for(&EVENTS[index_of(*seq)], terms)
+            && EventRef::parse(&RECORDED[index_of(*seq)]).is_ok()
     };
     let mut seqs: Box<dyn Iterator<Item = u64>> = Box::new(log.first..=RECORDS);
     if is_newest {
@@ -373,7 +374,7 @@ fn the_index_skips_records_that_cannot_match() {
         }
         let is_found = |seq: &u64| {
             is_asked_for(&EVENTS[index_of(*seq)], &terms)
-                && View::of(&RECORDED[index_of(*seq)]).is_ok()
+                && EventRef::parse(&RECORDED[index_of(*seq)]).is_ok()
         };
         let expected = (1..=last_of(1)).filter(is_found).count() as u64;
         assert!((1..500).contains(&expected), "{terms:?}: {expected}");

@@ -131,7 +131,7 @@ impl Server {
     }
 
     async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
-        store::record(&self.store, audit.complete(&answer).unwrap()).await.unwrap();
+        store::append(&self.store, audit.complete(&answer).unwrap()).await.unwrap();
         answer
     }
 
@@ -265,7 +265,7 @@ impl EventLog for Log {
         let stretch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
         let records = stretch.records.into_iter().map(record);
         let records = records.filter(|record| !self.1.contains(&record.seq)).collect();
-        Ok(LogStretch { records, is_cut: stretch.is_cut })
+        Ok(LogStretch { records, is_cut: stretch.is_truncated })
     }
 
     fn unreadable(&self, within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {

@@ -11,13 +11,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 use event::term::{ADDRESSES_MAX, RecordFields, Term, TermField};
 
 use super::column;
-use super::lists::posting;
-use super::places::PLACES;
+use super::position_set::POSITIONS;
+use super::posting_lists::posting;
 use super::{BLOCK_RECORDS, SEGMENT_RECORDS, Segment, Times, first_of};
 use crate::Record;
 use requests::Requests;
 
-pub(super) use requests::place_of as request_field;
+pub(super) use requests::position_of as request_field;
 
 /// The numbers of the columns.
 pub(super) const USER: usize = 0;
@@ -56,7 +56,7 @@ struct Values {
 
 impl Values {
     #[inline]
-    fn add(&mut self, term: Term, place: u16) {
+    fn add(&mut self, term: Term, position: u16) {
         let id = match self.last {
             Some((hash, id)) if hash == term.hash => id,
             _ => {
@@ -66,15 +66,15 @@ impl Values {
                 id
             }
         };
-        self.postings.push(posting(id, place));
+        self.postings.push(posting(id, position));
     }
 
     #[expect(clippy::iter_over_hash_type, reason = "each has its own place")]
     fn column(&self, segment: u64) -> Vec<u8> {
         let mut hashes = vec![0; self.ids.len()];
         for (hash, id) in &self.ids {
-            let place = usize::try_from(*id).unwrap_or(usize::MAX);
-            if let Some(to) = hashes.get_mut(place) {
+            let position = usize::try_from(*id).unwrap_or(usize::MAX);
+            if let Some(to) = hashes.get_mut(position) {
                 *to = salted(*hash, segment);
             }
         }
@@ -90,23 +90,23 @@ impl SegmentBuilder {
             times: [None; BLOCKS],
             values: Default::default(),
             requests: Requests::default(),
-            fingerprints: [(); 2].map(|()| vec![0; usize::from(PLACES)]),
+            fingerprints: [(); 2].map(|()| vec![0; usize::from(POSITIONS)]),
         }
     }
 
     /// Add a record of this segment. Records must be added in ascending order. Records that are not
     /// events are skipped.
     pub fn add(&mut self, seq: u64, record: &[u8]) {
-        let Some(fields) = RecordFields::of(record) else { return };
+        let Some(fields) = RecordFields::parse(record) else { return };
         let offset = seq.saturating_sub(first_of(self.segment)) % SEGMENT_RECORDS;
-        let place = u16::try_from(offset).unwrap_or_default();
-        self.add_time(usize::from(place), fields.stage_timestamp.as_micros());
+        let position = u16::try_from(offset).unwrap_or_default();
+        self.add_time(usize::from(position), fields.stage_timestamp.as_micros());
         let [users, namespaces, addresses] = &mut self.values;
-        users.add(Term::new(TermField::User, fields.user), place);
+        users.add(Term::new(TermField::User, fields.user), position);
         if let Some(user) = fields.impersonated_user {
-            users.add(Term::new(TermField::User, user), place);
+            users.add(Term::new(TermField::User, user), position);
         }
-        namespaces.add(Term::new(TermField::Namespace, fields.namespace), place);
+        namespaces.add(Term::new(TermField::Namespace, fields.namespace), position);
         for (at, address) in fields.source_ips().take(ADDRESSES_MAX + 1).enumerate() {
             addresses.add(
                 if at < ADDRESSES_MAX {
@@ -114,21 +114,21 @@ impl SegmentBuilder {
                 } else {
                     Term::new(TermField::MoreSourceIps, &[])
                 },
-                place,
+                position,
             );
         }
         let terms = [(TermField::Name, fields.name), (TermField::AuditId, fields.audit_id)];
         for ((field, value), fingerprints) in terms.into_iter().zip(&mut self.fingerprints) {
-            if let Some(to) = fingerprints.get_mut(usize::from(place)) {
+            if let Some(to) = fingerprints.get_mut(usize::from(position)) {
                 let hash = salted(Term::new(field, value).hash, self.segment);
                 *to = column::fingerprint(hash);
             }
         }
-        self.requests.add(&fields, self.segment, place);
+        self.requests.add(&fields, self.segment, position);
     }
 
-    fn add_time(&mut self, place: usize, time: i64) {
-        let block = place / (usize::from(PLACES) / BLOCKS);
+    fn add_time(&mut self, position: usize, time: i64) {
+        let block = position / (usize::from(POSITIONS) / BLOCKS);
         if let Some(times) = self.times.get_mut(block) {
             let times = times.get_or_insert(Times { first: time, last: time });
             times.first = times.first.min(time);
@@ -215,7 +215,7 @@ mod tests {
                 ..ObjectReference::default()
             }),
             response_status: Some(Status { code: 200, ..Status::default() }),
-            ..Event::without_request(Stage::ResponseComplete, "get", Timestamp::from_micros(1))
+            ..Event::internal(Stage::ResponseComplete, "get", Timestamp::from_micros(1))
         }
     }
 

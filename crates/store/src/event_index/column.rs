@@ -13,8 +13,8 @@
 //! nearly every record has its own value; an absent value matches one record in some thousands by
 //! chance. Form 4 has no information: every value may be in every record.
 
-use super::lists::{self, Lists};
-use super::places::{PLACES, Places};
+use super::position_set::{POSITIONS, PositionSet};
+use super::posting_lists::{self, PostingLists};
 
 /// The maximum number of values in a column that keep their full hashes.
 pub const VALUES_MAX: usize = 4096;
@@ -28,7 +28,7 @@ const VALUES: u8 = 0;
 const MERGED: u8 = 1;
 const REQUESTS: u8 = 2;
 const FINGERPRINTS: u8 = 3;
-const ANYTHING: u8 = 4;
+const ANY: u8 = 4;
 
 /// The number of bits of a stored hash, of a merged hash, and of a fingerprint.
 const HASH_BITS: u32 = 24;
@@ -45,28 +45,28 @@ pub(crate) fn of_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
     let mut order: Vec<(u32, usize)> =
         hashes.iter().enumerate().map(|(id, hash)| (stored(*hash, HASH_BITS), id)).collect();
     order.sort_unstable();
-    let distinct = order.chunk_by(|one, other| one.0 == other.0).count();
+    let distinct = order.chunk_by(|a, b| a.0 == b.0).count();
     let (form, count) = if distinct > VALUES_MAX {
         for (hash, _) in &mut order {
             *hash = stored(*hash << 8, MERGED_BITS);
         }
-        (MERGED, order.chunk_by(|one, other| one.0 == other.0).count())
+        (MERGED, order.chunk_by(|a, b| a.0 == b.0).count())
     } else {
         (VALUES, distinct)
     };
     let mut column = vec![form];
     column.extend_from_slice(&length(count));
     let mut list_of = vec![0; hashes.len()];
-    for (list, same) in (0_u32..).zip(order.chunk_by(|one, other| one.0 == other.0)) {
+    for (list, same) in (0_u32..).zip(order.chunk_by(|a, b| a.0 == b.0)) {
         for (_, id) in same {
             if let Some(to) = list_of.get_mut(*id) {
                 *to = list;
             }
         }
-        let [a, b, c, _] = same.first().map_or(0, |it| it.0).to_le_bytes();
+        let [a, b, c, _] = same.first().map_or(0, |value| value.0).to_le_bytes();
         column.extend_from_slice(&[a, b, c]);
     }
-    lists::write(postings, &list_of, count, &mut column);
+    posting_lists::write(postings, &list_of, count, &mut column);
     column
 }
 
@@ -78,13 +78,13 @@ fn stored(hash: u32, bits: u32) -> u32 {
 /// Encode the column of requests. The ID in a posting is the index of its request.
 pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
     if requests.len() > REQUESTS_MAX {
-        return vec![ANYTHING];
+        return vec![ANY];
     }
     let mut column = vec![REQUESTS];
     column.extend_from_slice(&length(requests.len()));
     column.extend(requests.iter().flatten().flat_map(|hash| hash.to_le_bytes()));
     let list_of: Vec<u32> = (0_u32..).take(requests.len()).collect();
-    lists::write(postings, &list_of, requests.len(), &mut column);
+    posting_lists::write(postings, &list_of, requests.len(), &mut column);
     column
 }
 
@@ -92,9 +92,9 @@ pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
 pub(crate) fn of_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
     let mut column = Vec::with_capacity(1 + fingerprints.len() * 3 / 2);
     column.push(FINGERPRINTS);
-    column.extend(fingerprints.iter().map(|it| it.to_le_bytes()[0]));
+    column.extend(fingerprints.iter().map(|print| print.to_le_bytes()[0]));
     let (pairs, _) = fingerprints.as_chunks::<2>();
-    column.extend(pairs.iter().map(|[one, other]| high_bits(*one) | high_bits(*other) << 4));
+    column.extend(pairs.iter().map(|[a, b]| high_bits(*a) | high_bits(*b) << 4));
     column
 }
 
@@ -108,7 +108,7 @@ fn high_bits(fingerprint: u16) -> u8 {
 }
 
 /// The positions where a value may occur; `None` if this is not a valid column of values.
-pub(crate) fn find(column: &[u8], hash: u32) -> Option<Places> {
+pub(crate) fn find(column: &[u8], hash: u32) -> Option<PositionSet> {
     match column.split_first()? {
         (&VALUES, rest) => find_value(rest, stored(hash, HASH_BITS)),
         (&MERGED, rest) => find_value(rest, stored(hash, MERGED_BITS)),
@@ -117,31 +117,31 @@ pub(crate) fn find(column: &[u8], hash: u32) -> Option<Places> {
     }
 }
 
-fn find_value(mut rest: &[u8], hash: u32) -> Option<Places> {
+fn find_value(mut rest: &[u8], hash: u32) -> Option<PositionSet> {
     let count = usize::from(u16::from_le_bytes(*take(&mut rest)?));
     let (hashes, _) = rest.split_off(..count * 3)?.as_chunks::<3>();
     let of = |[a, b, c]: &[u8; 3]| u32::from_le_bytes([*a, *b, *c, 0]);
-    let mut found = Places::none();
+    let mut found = PositionSet::none();
     if let Ok(at) = hashes.binary_search_by_key(&hash, of) {
-        Lists::of(rest)?.nth(at)?.add_to(&mut found)?;
+        PostingLists::parse(rest)?.nth(at)?.add_to(&mut found)?;
     }
     Some(found)
 }
 
-fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<Places> {
-    let (low_bits, high) = rest.split_at_checked(usize::from(PLACES))?;
+fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<PositionSet> {
+    let (low_bits, high) = rest.split_at_checked(usize::from(POSITIONS))?;
     let [low, _] = wanted.to_le_bytes();
-    let mut found = Places::none();
+    let mut found = PositionSet::none();
     for (at, lanes) in low_bits.chunks(LANES).enumerate() {
         // The compiler vectorizes a comparison without a branch.
         if lanes.iter().fold(0, |found, bits| found | u8::from(*bits == low)) == 0 {
             continue;
         }
         for (lane, bits) in lanes.iter().enumerate() {
-            let place = at * LANES + lane;
-            let high = *high.get(place / 2)? >> (place % 2 * 4) & 0xf;
+            let position = at * LANES + lane;
+            let high = *high.get(position / 2)? >> (position % 2 * 4) & 0xf;
             if *bits == low && high == high_bits(wanted) {
-                found.insert(u16::try_from(place).ok()?);
+                found.insert(u16::try_from(position).ok()?);
             }
         }
     }
@@ -150,22 +150,22 @@ fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<Places> {
 
 /// The positions of the requests that have all of these hashes, given as pairs of field number and
 /// hash; `None` if this is not a valid column of requests.
-pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<Places> {
+pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<PositionSet> {
     let mut rest = match column.split_first()? {
         (&REQUESTS, rest) => rest,
-        (&ANYTHING, []) => return Some(Places::all()),
+        (&ANY, []) => return Some(PositionSet::all()),
         _ => return None,
     };
     let count = usize::from(u16::from_le_bytes(*take(&mut rest)?));
     let (requests, _) =
         rest.split_off(..count * REQUEST_FIELDS * 2)?.as_chunks::<{ REQUEST_FIELDS * 2 }>();
-    let mut lists = Lists::of(rest)?;
-    let mut found = Places::none();
+    let mut lists = PostingLists::parse(rest)?;
+    let mut found = PositionSet::none();
     for request in requests {
         let list = lists.next()?;
         let (hashes, _) = request.as_chunks::<2>();
         let has = |(field, hash): &(usize, u16)| {
-            hashes.get(*field).is_some_and(|it| u16::from_le_bytes(*it) == *hash)
+            hashes.get(*field).is_some_and(|stored| u16::from_le_bytes(*stored) == *hash)
         };
         if wanted.iter().all(has) {
             list.add_to(&mut found)?;
@@ -186,7 +186,7 @@ fn length(len: usize) -> [u8; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lists::posting;
+    use super::super::posting_lists::posting;
     use super::*;
 
     fn hash(value: u32) -> u32 {
@@ -195,7 +195,7 @@ mod tests {
 
     /// Postings where each position has one of `values` values.
     fn postings(values: u32) -> Vec<u32> {
-        (0..PLACES).map(|place| posting(u32::from(place) * 7 % values, place)).collect()
+        (0..POSITIONS).map(|position| posting(u32::from(position) * 7 % values, position)).collect()
     }
 
     fn column(values: u32) -> Vec<u8> {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn expected(value: u32, values: u32) -> Vec<u16> {
-        (0..PLACES).filter(|place| u32::from(*place) * 7 % values == value).collect()
+        (0..POSITIONS).filter(|position| u32::from(*position) * 7 % values == value).collect()
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
                 let found = find(&column, hash(value)).unwrap();
                 assert_eq!(found.iter().collect::<Vec<_>>(), expected(value, values), "{values}");
             }
-            assert_eq!(find(&column, hash(values)), Some(Places::none()));
+            assert_eq!(find(&column, hash(values)), Some(PositionSet::none()));
         }
     }
 
@@ -228,20 +228,21 @@ mod tests {
             let found = find(&column, hash(value)).unwrap();
             let expected = expected(value, 9_001);
             too_many += found.len() - expected.len();
-            assert!(expected.iter().all(|place| found.iter().any(|it| it == *place)));
+            assert!(expected.iter().all(|position| found.iter().any(|found| found == *position)));
         }
         assert!(too_many < 5_000, "{too_many}");
     }
 
     #[test]
     fn fingerprints_find_their_record_and_few_others() {
-        let hash = |place: u16| hash(u32::from(place)).wrapping_mul(0x85eb_ca6b);
-        let fingerprints: Vec<u16> = (0..PLACES).map(|place| fingerprint(hash(place))).collect();
+        let hash = |position: u16| hash(u32::from(position)).wrapping_mul(0x85eb_ca6b);
+        let fingerprints: Vec<u16> =
+            (0..POSITIONS).map(|position| fingerprint(hash(position))).collect();
         let column = of_fingerprints(&fingerprints);
         let mut found_in_all = 0;
-        for place in (0..PLACES).step_by(101) {
-            let found = find(&column, hash(place)).unwrap();
-            assert!(found.iter().any(|it| it == place));
+        for position in (0..POSITIONS).step_by(101) {
+            let found = find(&column, hash(position)).unwrap();
+            assert!(found.iter().any(|found| found == position));
             found_in_all += found.len();
         }
         assert!(found_in_all < 163 * 10, "{found_in_all}");
@@ -258,16 +259,16 @@ mod tests {
         let found = find_requests(&column, &wanted[..2]).unwrap();
         assert_eq!(
             found.len(),
-            [14, 29, 44, 59].map(|it| expected(it, 60).len()).iter().sum::<usize>()
+            [14, 29, 44, 59].map(|bits| expected(bits, 60).len()).iter().sum::<usize>()
         );
-        assert_eq!(find_requests(&column, &[(0, 9)]), Some(Places::none()));
-        assert_eq!(find_requests(&column, &[(5, 1)]), Some(Places::all()));
+        assert_eq!(find_requests(&column, &[(0, 9)]), Some(PositionSet::none()));
+        assert_eq!(find_requests(&column, &[(5, 1)]), Some(PositionSet::all()));
     }
 
     #[test]
     fn too_many_requests_say_nothing() {
         let column = of_requests(&vec![[0; REQUEST_FIELDS]; REQUESTS_MAX + 1], &postings(4_097));
-        assert_eq!(find_requests(&column, &[(0, 9)]), Some(Places::all()));
+        assert_eq!(find_requests(&column, &[(0, 9)]), Some(PositionSet::all()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::builder::{BLOCKS, COLUMNS};
 use super::{IndexError, LastRecord, Segment, Times};
-use crate::file::beside;
+use crate::open::sibling;
 
 /// Identifies the file as an index of events (`KWix` in ASCII).
 const APPLICATION_ID: i32 = 0x4b57_6978;
@@ -55,7 +55,7 @@ pub(super) fn is_unusable(error: &rusqlite::Error) -> bool {
 
 /// Delete the file and its rollback journal.
 pub(super) fn remove(path: &Path) -> Result<(), IndexError> {
-    for path in [path.to_owned(), beside(path, "-journal")] {
+    for path in [path.to_owned(), sibling(path, "-journal")] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(IndexError::Path { path, source: error });
@@ -150,10 +150,11 @@ pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastReco
             continue;
         }
         if let Some(times) = times_of(&bytes) {
-            let all = times.iter().flatten().copied().reduce(|one, other| Times {
-                first: one.first.min(other.first),
-                last: one.last.max(other.last),
-            });
+            let all = times
+                .iter()
+                .flatten()
+                .copied()
+                .reduce(|a, b| Times { first: a.first.min(b.first), last: a.last.max(b.last) });
             found.push((number, last, all.unwrap_or(Times::NONE)));
         }
     }
@@ -206,8 +207,8 @@ fn times_of(bytes: &[u8]) -> Option<[Option<Times>; BLOCKS]> {
     let (numbers, _) = bytes.as_chunks::<8>();
     let mut times = [None; BLOCKS];
     for (at, block) in times.iter_mut().enumerate() {
-        let [first, last] =
-            [numbers.get(2 * at)?, numbers.get(2 * at + 1)?].map(|it| i64::from_le_bytes(*it));
+        let [first, last] = [numbers.get(2 * at)?, numbers.get(2 * at + 1)?]
+            .map(|bytes| i64::from_le_bytes(*bytes));
         *block = Some(Times { first, last }).filter(|times| *times != Times::NONE);
     }
     Some(times)
@@ -277,7 +278,10 @@ mod tests {
             put(&mut file, &segment(number)).unwrap();
         }
         delete(&mut file, 1, 3).unwrap();
-        assert_eq!([0, 1, 2, 3].map(|it| is_there(&file, it, 5)), [true, false, false, true]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|number| is_there(&file, number, 5)),
+            [true, false, false, true]
+        );
         assert_eq!(segments(&file).unwrap().len(), 2);
     }
 

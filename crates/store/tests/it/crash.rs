@@ -16,13 +16,13 @@ use bytes::Bytes;
 use store::{ChangeKind, Storage, StoreError, write};
 use tokio::task::JoinSet;
 
-use crate::support::{Place, open};
+use crate::test_store::{TestStore, open};
 
 /// The directory of the victim's store; if unset, the process is not a victim.
 const DIRECTORY: &str = "KEEPWATCH_STORE_VICTIM";
-/// The number of acknowledgements after which a victim exits; by default [`LIFE`].
+/// The number of acknowledgements after which a victim exits; by default [`VICTIM_ACKNOWLEDGEMENTS`].
 const LIFE_VARIABLE: &str = "KEEPWATCH_STORE_VICTIM_LIFE";
-const LIFE: usize = 600;
+const VICTIM_ACKNOWLEDGEMENTS: usize = 600;
 /// More acknowledgements than any victim reaches: at most four callers share a flush, and 500 are
 /// counted.
 const LONG_LIFE: usize = 4 * 600;
@@ -38,14 +38,14 @@ const PATIENCE: usize = 100;
 async fn victim() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
     let path = Path::new(&directory).join("keepwatch.db");
-    let place = Place::new();
-    let store = open(&path, &place.settings, &place.clock).expect("the store opens");
-    let life = number(LIFE_VARIABLE).unwrap_or(LIFE);
+    let test = TestStore::new();
+    let store = open(&path, &test.settings, &test.clock).expect("the store opens");
+    let acknowledgements = number(LIFE_VARIABLE).unwrap_or(VICTIM_ACKNOWLEDGEMENTS);
     let mut callers = JoinSet::new();
     for caller in 0..4 {
         let store = store.clone();
         callers.spawn(async move {
-            for number in 0..life / 4 {
+            for number in 0..acknowledgements / 4 {
                 if !step(&store, caller, number).await {
                     return;
                 }
@@ -70,7 +70,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
                 "put"
             };
             let line = format!("{verb} {key} {revision}");
-            transaction.record(Bytes::from(line.clone()));
+            transaction.append(Bytes::from(line.clone()));
             line
         });
         match work.await {
@@ -88,7 +88,7 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
 }
 
 /// Start the victim, under `wrapper` if it is not empty.
-fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
+fn start(directory: &Path, wrapper: &[&str], acknowledgements: usize) -> Child {
     let this = env::current_exe().expect("this binary");
     let mut command = match wrapper {
         [program, arguments @ ..] => {
@@ -101,7 +101,7 @@ fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
     command.args(["--exact", "crash::victim", "--nocapture", "--test-threads=1"]);
     command
         .env(DIRECTORY, directory)
-        .env(LIFE_VARIABLE, life.to_string())
+        .env(LIFE_VARIABLE, acknowledgements.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     command.spawn().expect("the victim starts")
@@ -109,7 +109,7 @@ fn start(directory: &Path, wrapper: &[&str], life: usize) -> Child {
 
 /// The acknowledgements that the victim printed, read until it ends. A line without its end does
 /// not count.
-fn ledger(mut output: BufReader<impl Read>) -> Vec<String> {
+fn acknowledged_lines(mut output: BufReader<impl Read>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line).is_ok_and(|len| len > 0) {
@@ -124,9 +124,9 @@ fn ledger(mut output: BufReader<impl Read>) -> Vec<String> {
 
 /// Check that the state on disk is consistent and contains everything that was acknowledged.
 async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
-    let place = Place::new();
+    let test = TestStore::new();
     let path = directory.join("keepwatch.db");
-    let store = open(&path, &place.settings, &place.clock).expect("the store opens again");
+    let store = open(&path, &test.settings, &test.clock).expect("the store opens again");
     let journal = store.journal();
     let mut records = BTreeSet::new();
     let mut seq = 0;
@@ -135,14 +135,14 @@ async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
         let Some(last) = batch.last() else { break };
         seq = last.seq;
         for record in batch {
-            let text = String::from_utf8_lossy(&record.bytes).into_owned();
-            assert!(records.insert(text.clone()), "{context}: {text} is recorded twice");
+            let line = String::from_utf8_lossy(&record.bytes).into_owned();
+            assert!(records.insert(line.clone()), "{context}: {line} is recorded twice");
         }
     }
     let mut changes = BTreeSet::new();
     let start = store.oldest_revision();
-    let mut watch = store.watch("", start).expect("all history is there");
-    while watch.seen() < store.current_revision() {
+    let mut watch = store.watch("", start).await.expect("all history is there");
+    while watch.progress() < store.observed_revision() {
         for change in watch.next().await.expect("changes are read") {
             let verb = if change.kind == ChangeKind::Deleted { "delete" } else { "put" };
             changes.insert(format!("{verb} {} {}", change.key(), change.revision));
@@ -160,27 +160,27 @@ fn number(variable: &str) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn killed_at_any_moment() {
+async fn acknowledged_changes_survive_a_kill_at_any_moment() {
     let mut seed = u64::from(std::process::id()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     println!("seed {seed}");
     for round in 0..number("KEEPWATCH_KILLS").unwrap_or(50) {
-        let place = tempfile::tempdir().expect("a directory");
+        let directory = tempfile::tempdir().expect("a directory");
         let mut acknowledged = Vec::new();
         // A second run in the same directory, so that recovery is killed too.
-        for life in 0..2 {
+        for run in 0..2 {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            let mut victim = start(place.path(), &[], LIFE);
+            let mut victim = start(directory.path(), &[], VICTIM_ACKNOWLEDGEMENTS);
             let output = BufReader::new(victim.stdout.take().expect("its output"));
-            let reader = tokio::task::spawn_blocking(move || ledger(output));
+            let reader = tokio::task::spawn_blocking(move || acknowledged_lines(output));
             tokio::time::sleep(Duration::from_millis(5 + seed % 150)).await;
             victim.kill().expect("it is killed");
             victim.wait().expect("it is gone");
-            acknowledged.extend(reader.await.expect("the ledger"));
-            if place.path().join("keepwatch.db").exists() {
-                let context = format!("round {round}, life {life}");
-                verify(place.path(), &acknowledged, &context).await;
+            acknowledged.extend(reader.await.expect("the acknowledgements"));
+            if directory.path().join("keepwatch.db").exists() {
+                let context = format!("round {round}, run {run}");
+                verify(directory.path(), &acknowledged, &context).await;
             }
         }
     }
@@ -196,21 +196,21 @@ fn strace() -> bool {
     found
 }
 
-async fn under_strace(inject: &str, life: usize) -> Vec<String> {
+async fn under_strace(inject: &str, acknowledgements: usize) -> Vec<String> {
     let context = inject;
-    let place = tempfile::tempdir().expect("a directory");
+    let directory = tempfile::tempdir().expect("a directory");
     let inject = format!("inject={inject}");
     let calls = inject.split([':', '=']).nth(1).unwrap_or_default();
     let trace = format!("trace={calls}");
     // Without --seccomp-bpf, because strace 6.1 then miscounts the calls.
     let wrapper = ["strace", "-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    let mut victim = start(place.path(), &wrapper, life);
+    let mut victim = start(directory.path(), &wrapper, acknowledgements);
     let output = BufReader::new(victim.stdout.take().expect("its output"));
-    let acknowledged = tokio::task::spawn_blocking(move || ledger(output));
-    let acknowledged = acknowledged.await.expect("the ledger");
+    let acknowledged = tokio::task::spawn_blocking(move || acknowledged_lines(output));
+    let acknowledged = acknowledged.await.expect("the acknowledgements");
     victim.wait().expect("it is gone");
-    if place.path().join("keepwatch.db").exists() {
-        verify(place.path(), &acknowledged, context).await;
+    if directory.path().join("keepwatch.db").exists() {
+        verify(directory.path(), &acknowledged, context).await;
     } else {
         assert!(acknowledged.is_empty(), "{context}: acknowledged without a file");
     }
@@ -238,37 +238,37 @@ async fn killed_at_each(call: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_each_flush() {
+async fn acknowledged_changes_survive_a_kill_at_each_flush() {
     killed_at_each("fdatasync,fsync").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_each_write() {
+async fn acknowledged_changes_survive_a_kill_at_each_write() {
     killed_at_each("pwrite64").await;
 }
 
 /// One flush fails: its group is rejected, the file is checked, and the remaining changes are
 /// committed.
 #[tokio::test]
-async fn a_failed_flush_is_survived() {
+async fn acknowledged_changes_survive_a_failed_flush() {
     if !strace() {
         return;
     }
     for number in [3, 5, 9, 23, 60] {
         let inject = format!("fdatasync:error=EIO:when={number}");
-        let acknowledged = under_strace(&inject, LIFE).await;
-        assert_eq!(acknowledged.len(), LIFE, "{inject}: it did not recover");
+        let acknowledged = under_strace(&inject, VICTIM_ACKNOWLEDGEMENTS).await;
+        assert_eq!(acknowledged.len(), VICTIM_ACKNOWLEDGEMENTS, "{inject}: it did not recover");
     }
 }
 
 /// The disk fails permanently: nothing is acknowledged from then on.
 #[tokio::test]
-async fn a_dead_disk_acknowledges_nothing() {
+async fn nothing_is_acknowledged_on_a_failed_disk() {
     if !strace() {
         return;
     }
     let inject = "fdatasync:error=EIO:when=12+";
-    let acknowledged = under_strace(inject, LIFE).await;
+    let acknowledged = under_strace(inject, VICTIM_ACKNOWLEDGEMENTS).await;
     let count = acknowledged.len();
-    assert!(0 < count && count < LIFE / 2, "{count} were acknowledged");
+    assert!(0 < count && count < VICTIM_ACKNOWLEDGEMENTS / 2, "{count} were acknowledged");
 }

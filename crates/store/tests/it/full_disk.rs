@@ -11,18 +11,18 @@ use std::time::Duration;
 
 use store::{Condition, Storage, StoreError};
 
-use crate::support::{Place, append, open, put};
+use crate::test_store::{TestStore, append, open, put};
 
 /// The mount point of the small file system; if unset, this is the outer process.
 const DIRECTORY: &str = "KEEPWATCH_STORE_SMALL_DISK";
 
 #[tokio::test]
-async fn a_full_disk_refuses_and_resumes() {
+async fn writes_fail_on_a_full_disk_and_resume_afterwards() {
     if let Some(directory) = env::var_os(DIRECTORY) {
         return fill_and_free(Path::new(&directory)).await;
     }
     let directory = tempfile::tempdir().expect("a directory");
-    let script = "mount -t tmpfs -o size=6m small \"$1\" && exec \"$2\" --exact full_disk::a_full_disk_refuses_and_resumes --nocapture";
+    let script = "mount -t tmpfs -o size=6m small \"$1\" && exec \"$2\" --exact full_disk::writes_fail_on_a_full_disk_and_resume_afterwards --nocapture";
     let inner = Command::new("unshare")
         .args(["--mount", "--map-root-user", "sh", "-c", script, "sh"])
         .arg(directory.path())
@@ -35,27 +35,27 @@ async fn a_full_disk_refuses_and_resumes() {
 }
 
 async fn fill_and_free(directory: &Path) {
-    let place = Place::new();
+    let test = TestStore::new();
     let path = directory.join("store").join("keepwatch.db");
-    let store = open(&path, &place.settings, &place.clock).expect("the store opens");
+    let store = open(&path, &test.settings, &test.clock).expect("the store opens");
     put(&store, "g/r/a", "1").await.expect("it is put");
     let filler = directory.join("filler");
     fs::write(&filler, vec![0; 4 << 20]).expect("the filler fits");
     let body = "x".repeat(20_000);
     let mut acknowledged = 0;
-    let refusal = loop {
+    let rejection = loop {
         match append(&store, &body).await {
             Ok(seq) => acknowledged = seq,
-            Err(refusal) => break refusal,
+            Err(rejection) => break rejection,
         }
     };
-    assert_eq!(refusal, StoreError::NoSpace);
+    assert_eq!(rejection, StoreError::NoSpace);
     assert_eq!(store.health().condition, Condition::NoSpace);
     assert!(append(&store, "small").await.is_err(), "the next is refused, however small");
     assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
     let early = store.journal().read(0, 1, 1).await.expect("the journal can be read");
     assert_eq!(early[0].seq, 1);
-    fs::remove_file(&filler).expect("there is room");
+    fs::remove_file(&filler).expect("the filler is removed");
     let resumed = async {
         loop {
             if let Ok(seq) = append(&store, "resumed").await {
@@ -66,9 +66,9 @@ async fn fill_and_free(directory: &Path) {
     };
     let seq = tokio::time::timeout(Duration::from_secs(5), resumed).await.expect("it resumes");
     assert!(seq > acknowledged);
-    assert!(store.take_refused() >= 2, "refusals are counted");
+    assert!(store.take_rejected() >= 2, "refusals are counted");
     store.close().await;
-    let store = open(&path, &place.settings, &place.clock).expect("the store opens again");
+    let store = open(&path, &test.settings, &test.clock).expect("the store opens again");
     let journal = store.journal();
     let mut read = 0;
     while read < journal.last_seq() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use store::{ListOptions, ReadError, Storage};
 
-use crate::support::{Place, append, put};
+use crate::test_store::{TestStore, append, put};
 
-/// The result of a watch from `after`: `well`, or the name of an error.
-fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
-    match store.watch("g/r/", after) {
-        Ok(_) => "well",
+/// The result of a watch from `after`: `ok`, or the name of an error.
+async fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
+    match store.watch("g/r/", after).await {
+        Ok(_) => "ok",
         Err(ReadError::Compacted { .. }) => "compacted",
         Err(ReadError::TooLarge { .. }) => "too large",
         Err(_) => "something else",
@@ -18,69 +18,70 @@ fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
 }
 
 #[tokio::test]
-async fn a_restart_loses_nothing_and_goes_on_above() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_restart_loses_nothing_and_revisions_continue_above() {
+    let test = TestStore::new();
+    let store = test.open();
     let one = put(&store, "g/r/a", "1").await.expect("it is put");
     let two = put(&store, "g/r/a", "2").await.expect("it is put");
     store.close().await;
-    place.clock.advance(60);
-    let store = place.open();
-    assert_eq!(store.current_revision(), two);
+    test.clock.advance(60);
+    let store = test.open();
+    assert_eq!(store.observed_revision(), two);
     assert_eq!(
         store.get("g/r/a").await.expect("the disk answers").expect("it is there").revision,
         two
     );
-    assert_eq!(watch_from(&store, two), "well");
-    let changes = store.watch("g/r/", one).expect("it begins").next().await.expect("a change");
+    assert_eq!(watch_from(&store, two).await, "ok");
+    let changes =
+        store.watch("g/r/", one).await.expect("it begins").next().await.expect("a change");
     assert_eq!(changes.len(), 1);
     assert_eq!(changes[0].previous.as_ref().map(|object| object.revision), Some(one));
     let three = put(&store, "g/r/a", "3").await.expect("it is put");
-    assert_eq!(three, place.clock.now().cast_unsigned());
+    assert_eq!(three, test.clock.now().cast_unsigned());
 }
 
 #[tokio::test]
-async fn a_restored_copy_never_gives_out_a_revision_twice() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_restored_copy_never_allocates_a_revision_twice() {
+    let test = TestStore::new();
+    let store = test.open();
     let kept = put(&store, "g/r/a", "1").await.expect("it is put");
     store.close().await;
-    let copy = fs::read(place.path()).expect("a backup");
-    let store = place.open();
-    place.clock.advance(1);
+    let copy = fs::read(test.path()).expect("a backup");
+    let store = test.open();
+    test.clock.advance(1);
     let lost = put(&store, "g/r/a", "2").await.expect("it is put");
     store.close().await;
-    fs::write(place.path(), copy).expect("the backup is restored");
-    place.clock.advance(3600);
-    let store = place.open();
-    assert_eq!(store.current_revision(), kept);
-    assert_eq!(watch_from(&store, lost), "compacted");
+    fs::write(test.path(), copy).expect("the backup is restored");
+    test.clock.advance(3600);
+    let store = test.open();
+    assert_eq!(store.observed_revision(), kept);
+    assert_eq!(watch_from(&store, lost).await, "compacted");
     let next = put(&store, "g/r/a", "3").await.expect("it is put");
     assert!(next > lost, "{next} is not above {lost}");
-    let start = place.clock.now().cast_unsigned();
+    let start = test.clock.now().cast_unsigned();
     let expected = [
-        (kept, "well"),
+        (kept, "ok"),
         (lost, "compacted"),
         (start - 1, "compacted"),
-        (next, "well"),
+        (next, "ok"),
         (next + 1, "too large"),
     ];
     for (revision, how) in expected {
-        assert_eq!(watch_from(&store, revision), how, "from {revision}");
+        assert_eq!(watch_from(&store, revision).await, how, "from {revision}");
     }
     // The gap is stored in the file.
     store.close().await;
-    assert_eq!(watch_from(&place.open(), lost), "compacted");
+    assert_eq!(watch_from(&test.open(), lost).await, "compacted");
 }
 
 #[tokio::test]
 async fn a_clock_set_back_does_not_set_revisions_back() {
-    let place = Place::new();
-    let store = place.open();
+    let test = TestStore::new();
+    let store = test.open();
     let before = put(&store, "g/r/a", "1").await.expect("it is put");
     store.close().await;
-    place.clock.advance(-86_400);
-    let after = put(&place.open(), "g/r/a", "2").await.expect("it is put");
+    test.clock.advance(-86_400);
+    let after = put(&test.open(), "g/r/a", "2").await.expect("it is put");
     assert_eq!(after, before + 1);
 }
 
@@ -92,26 +93,26 @@ async fn compacted_to(store: &store::Sqlite, revision: u64) {
 }
 
 #[tokio::test]
-async fn old_history_goes_and_says_so() {
-    let mut place = Place::new();
-    place.settings.history_time = Duration::from_mins(1);
-    let store = place.open();
+async fn old_revisions_are_compacted_and_reading_them_is_an_error() {
+    let mut test = TestStore::new();
+    test.settings.history_age = Duration::from_mins(1);
+    let store = test.open();
     let first = put(&store, "g/r/a", "1").await.expect("it is put");
     let second = put(&store, "g/r/a", "2").await.expect("it is put");
-    place.clock.advance(61);
+    test.clock.advance(61);
     let third = put(&store, "g/r/b", "1").await.expect("it is put");
     compacted_to(&store, second).await;
-    assert_eq!(watch_from(&store, first), "compacted");
-    assert_eq!(watch_from(&store, second), "well");
+    assert_eq!(watch_from(&store, first).await, "compacted");
+    assert_eq!(watch_from(&store, second).await, "ok");
     let options = ListOptions { at: Some(first), ..ListOptions::default() };
     let list = store.list("g/r/", options).await;
     assert!(matches!(list, Err(ReadError::Compacted { .. })), "{list:?}");
     store.close().await;
-    let store = place.open();
+    let store = test.open();
     assert_eq!(store.oldest_revision(), second);
-    assert_eq!(watch_from(&store, first), "compacted");
-    assert_eq!(watch_from(&store, second), "well");
-    assert_eq!(store.current_revision(), third);
+    assert_eq!(watch_from(&store, first).await, "compacted");
+    assert_eq!(watch_from(&store, second).await, "ok");
+    assert_eq!(store.observed_revision(), third);
     assert_eq!(
         &*store.get("g/r/a").await.expect("the disk answers").expect("it is there").body,
         b"2"
@@ -120,25 +121,25 @@ async fn old_history_goes_and_says_so() {
 
 #[tokio::test]
 async fn history_is_bounded_in_rows() {
-    let mut place = Place::new();
-    place.settings.history_rows = 10;
-    let store = place.open();
+    let mut test = TestStore::new();
+    test.settings.history_rows = 10;
+    let store = test.open();
     let first = put(&store, "g/r/a", "0").await.expect("it is put");
     for number in 1..100 {
         put(&store, "g/r/a", &number.to_string()).await.expect("it is put");
     }
     compacted_to(&store, first + 89).await;
-    assert_eq!(watch_from(&store, first + 88), "compacted");
+    assert_eq!(watch_from(&store, first + 88).await, "compacted");
 }
 
 #[tokio::test]
 async fn pages_show_one_revision_while_everything_changes() {
-    let place = Place::new();
-    let store = place.open();
+    let test = TestStore::new();
+    let store = test.open();
     for number in 0..100 {
         put(&store, &format!("g/r/{number:03}"), "old").await.expect("it is put");
     }
-    let at = store.current_revision();
+    let at = store.observed_revision();
     let mut options = ListOptions { limit: 7, counts_rest: true, ..ListOptions::default() };
     let mut seen = Vec::new();
     loop {
@@ -161,21 +162,21 @@ async fn pages_show_one_revision_while_everything_changes() {
 /// Regression test: 1,150 superseded revisions filled the file, and requests were rejected until
 /// the revisions were old enough.
 #[tokio::test]
-async fn history_goes_early_rather_than_that_a_change_is_refused() {
-    let mut place = Place::new();
-    place.settings.limit_bytes = 4 << 20;
-    let store = place.open();
+async fn history_is_compacted_early_before_changes_are_rejected() {
+    let mut test = TestStore::new();
+    test.settings.limit_bytes = 4 << 20;
+    let store = test.open();
     let journal = store.journal();
     journal.register("stdout", 0).await.expect("it is registered");
     let body = "x".repeat(20_000);
     let mut last = 0;
     for number in 0..1000 {
         last = put(&store, &format!("g/r/{}", number % 7), &body).await.expect("it is put");
-        journal.advance("stdout", journal.last_seq(), "");
+        journal.advance("stdout", journal.last_seq(), "").expect("the cursor is its own");
     }
     assert!(store.health().used_bytes < 4 << 20, "{:?}", store.health());
     // A watch that keeps up is not affected.
-    assert_eq!(watch_from(&store, last), "well");
+    assert_eq!(watch_from(&store, last).await, "ok");
     let objects = store.list("g/r/", ListOptions::default()).await.expect("the disk answers");
     assert_eq!(objects.items.len(), 7);
 }
@@ -183,15 +184,15 @@ async fn history_goes_early_rather_than_that_a_change_is_refused() {
 /// Regression test: a reader that had passed all records was blamed for space used by objects, and
 /// one with few unread records for space used by many others.
 #[tokio::test]
-async fn what_fills_the_file_is_blamed_and_nothing_else() {
+async fn a_full_file_names_what_uses_most_of_it() {
     for (reader_bytes, object_bytes, blamed) in [
-        (0, 20_000, "the API's objects"),
+        (0, 20_000, "objects use most of it"),
         (9_000, 100, "reader `slow`"),
-        (50, 20_000, "the API's objects"),
+        (50, 20_000, "objects use most of it"),
     ] {
-        let mut place = Place::new();
-        place.settings.limit_bytes = 4 << 20;
-        let store = place.open();
+        let mut test = TestStore::new();
+        test.settings.limit_bytes = 4 << 20;
+        let store = test.open();
         let journal = store.journal();
         journal.register("fast", 0).await.expect("it is registered");
         if reader_bytes > 0 {
@@ -199,7 +200,7 @@ async fn what_fills_the_file_is_blamed_and_nothing_else() {
         }
         let (record, body) = ("r".repeat(reader_bytes), "x".repeat(object_bytes));
         let mut number = 0;
-        let refusal = loop {
+        let rejection = loop {
             number += 1;
             let done = async {
                 put(&store, &format!("g/r/{number}"), &body).await?;
@@ -208,33 +209,33 @@ async fn what_fills_the_file_is_blamed_and_nothing_else() {
                 }
                 journal.advance_durably("fast", journal.last_seq(), "").await
             };
-            if let Err(refusal) = done.await {
-                break refusal.to_string();
+            if let Err(rejection) = done.await {
+                break rejection.to_string();
             }
         };
-        assert!(refusal.contains(blamed), "{reader_bytes} and {object_bytes}: {refusal}");
-        assert_eq!(refusal.contains("reader"), blamed.contains("reader"), "{refusal}");
+        assert!(rejection.contains(blamed), "{reader_bytes} and {object_bytes}: {rejection}");
+        assert_eq!(rejection.contains("reader"), blamed.contains("reader"), "{rejection}");
     }
 }
 
 /// Regression test: one watch that had fallen behind loaded 256 changes of large objects into
 /// memory, with their previous states.
 #[tokio::test]
-async fn a_watch_that_is_behind_is_handed_a_few_megabytes_at_a_time() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_watch_that_is_behind_gets_a_few_megabytes_at_a_time() {
+    let test = TestStore::new();
+    let store = test.open();
     let first = put(&store, "g/r/x", "small").await.expect("it is put");
     let body = "x".repeat(1 << 20);
     for _ in 0..20 {
         put(&store, "g/r/x", &body).await.expect("it is put");
     }
-    let mut watch = store.watch("g/r/", first).expect("the revision is there");
+    let mut watch = store.watch("g/r/", first).await.expect("the revision is there");
     let mut count = 0;
     while count < 20 {
         let batch = watch.next().await.expect("the disk answers");
         let bytes: usize = batch.iter().map(store::Change::bytes).sum();
-        assert!(bytes < store::settings::CHANGES_BYTES_MAX + 2 * body.len(), "{bytes}");
+        assert!(bytes < store::settings::WATCH_BYTES_MAX + 2 * body.len(), "{bytes}");
         count += batch.len();
     }
-    assert_eq!(count, 20, "each is told once");
+    assert_eq!(count, 20, "each change is returned once");
 }

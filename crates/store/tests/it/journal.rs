@@ -5,15 +5,15 @@ use std::fs;
 use std::time::Duration;
 
 use bytes::Bytes;
-use store::{Condition, Direction, Holder, Hole, ReadError, Storage, StoreError};
+use store::{Condition, Direction, DiskUse, Gap, ReadError, Storage, StoreError};
 
-use crate::support::{Place, append, put};
+use crate::test_store::{TestStore, append, put};
 
 #[tokio::test]
 async fn records_come_in_order_from_memory_and_from_disk() {
-    let mut place = Place::new();
-    place.settings.recent_bytes = 4096;
-    let store = place.open();
+    let mut test = TestStore::new();
+    test.settings.tail_cache_bytes = 4096;
+    let store = test.open();
     for number in 1..=100 {
         assert_eq!(append(&store, &format!("record {number}")).await, Ok(number));
     }
@@ -35,21 +35,21 @@ async fn records_come_in_order_from_memory_and_from_disk() {
 
 #[tokio::test]
 async fn cursors_and_their_state_survive() {
-    let place = Place::new();
-    let store = place.open();
+    let test = TestStore::new();
+    let store = test.open();
     let journal = store.journal();
     for number in 0..10 {
         append(&store, &number.to_string()).await.expect("it is recorded");
     }
     assert_eq!(journal.register("file", 0).await.expect("it is registered").seq, 0);
-    journal.advance("file", 4, "inode 7, offset 400");
+    journal.advance("file", 4, "inode 7, offset 400").expect("the cursor is its own");
     assert_eq!(journal.readers()[0].lag, 6);
     journal.register("gone", 3).await.expect("it is registered");
     journal.advance_durably("file", 5, "inode 7, offset 500").await.expect("it is durable");
     journal.remove("gone").await.expect("it is removed");
-    journal.advance("file", 6, "inode 8, offset 0");
+    journal.advance("file", 6, "inode 8, offset 0").expect("the cursor is its own");
     store.close().await;
-    let store = place.open();
+    let store = test.open();
     let cursor = store.journal().register("file", 0).await.expect("it is there");
     assert_eq!((cursor.seq, cursor.state.as_str()), (6, "inode 8, offset 0"));
     assert_eq!(store.journal().readers().len(), 1);
@@ -57,8 +57,8 @@ async fn cursors_and_their_state_survive() {
 
 #[tokio::test]
 async fn waiting_ends_with_the_next_record_or_with_the_store() {
-    let place = Place::new();
-    let store = place.open();
+    let test = TestStore::new();
+    let store = test.open();
     let journal = store.journal();
     let waiting = journal.wait_past(0);
     append(&store, "one").await.expect("it is recorded");
@@ -72,18 +72,18 @@ async fn waiting_ends_with_the_next_record_or_with_the_store() {
 
 #[tokio::test]
 async fn a_watch_ends_with_the_store() {
-    let place = Place::new();
-    let store = place.open();
-    let mut watch = store.watch("g/r/", store.current_revision()).expect("it begins");
+    let test = TestStore::new();
+    let store = test.open();
+    let mut watch = store.watch("g/r/", store.observed_revision()).await.expect("it begins");
     store.close().await;
     assert_eq!(watch.next().await.map(drop), Err(ReadError::Closed));
 }
 
 #[tokio::test]
-async fn records_go_by_age_once_every_reader_has_passed() {
-    let mut place = Place::new();
-    place.settings.journal_time = Duration::from_hours(1);
-    let store = place.open();
+async fn records_are_removed_by_age_once_every_reader_has_passed() {
+    let mut test = TestStore::new();
+    test.settings.journal_retention_age = Duration::from_hours(1);
+    let store = test.open();
     let journal = store.journal();
     journal.register("fast", 0).await.expect("it is registered");
     journal.register("slow", 0).await.expect("it is registered");
@@ -92,7 +92,7 @@ async fn records_go_by_age_once_every_reader_has_passed() {
     }
     journal.advance_durably("fast", 200, "").await.expect("it is durable");
     journal.advance_durably("slow", 50, "").await.expect("it is durable");
-    place.clock.advance(3601);
+    test.clock.advance(3601);
     while journal.first_seq() < 51 {
         append(&store, "tick").await.expect("it is recorded");
     }
@@ -110,38 +110,38 @@ async fn records_go_by_age_once_every_reader_has_passed() {
 }
 
 #[tokio::test]
-async fn a_full_journal_refuses_until_its_reader_moves_on() {
-    let mut place = Place::new();
-    place.settings.journal_bytes = 1 << 20;
-    place.settings.limit_bytes = 2 << 20;
-    let store = place.open();
+async fn a_full_journal_rejects_writes_until_its_reader_advances() {
+    let mut test = TestStore::new();
+    test.settings.journal_retention_bytes = 1 << 20;
+    test.settings.limit_bytes = 2 << 20;
+    let store = test.open();
     let journal = store.journal();
     journal.register("stuck", 0).await.expect("it is registered");
     put(&store, "g/r/a", "1").await.expect("it is put");
     let body = "x".repeat(10_000);
     let mut warned = false;
-    let refusal = loop {
+    let rejection = loop {
         match append(&store, &body).await {
             Ok(_) => warned |= store.health().condition == Condition::Warning,
-            Err(refusal) => break refusal,
+            Err(rejection) => break rejection,
         }
     };
     assert!(warned, "there was no warning at half of the bound");
     assert!(
-        matches!(&refusal, StoreError::Full { holder: Holder::Reader { name, .. }, limit, .. }
+        matches!(&rejection, StoreError::Full { largest_use: DiskUse::Reader { name, .. }, limit, .. }
             if name == "stuck" && *limit == 2 << 20),
-        "{refusal:?}"
+        "{rejection:?}"
     );
-    assert!(refusal.retry_after().is_some());
+    assert!(rejection.retry_after().is_some());
     assert_eq!(store.health().condition, Condition::Full);
     assert!(store.health().used_bytes < 3 << 20, "the bound was passed by far");
     assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
     assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are refused, too");
-    assert_eq!(store.take_refused(), 2);
-    assert_eq!(store.health().refused_unrecorded, 0);
+    assert_eq!(store.take_rejected(), 2);
+    assert_eq!(store.health().rejected_unrecorded, 0);
     let last = journal.last_seq();
     let work = journal.submit(Box::new(move |transaction| {
-        transaction.record(Bytes::from_static(b"what the reader found"));
+        transaction.append(Bytes::from_static(b"what the reader found"));
         transaction.advance("stuck", last + 1, "");
     }));
     assert_eq!(work.await.expect("a reader's work is done").seq, last + 1);
@@ -154,64 +154,65 @@ async fn a_full_journal_refuses_until_its_reader_moves_on() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_named_and_can_be_passed() {
-    let place = Place::new();
-    let store = place.open();
+async fn a_damaged_record_is_an_error_and_can_be_skipped() {
+    let test = TestStore::new();
+    let store = test.open();
     for number in 1..=9 {
         append(&store, &format!("{number}").repeat(500)).await.expect("it is recorded");
     }
     store.close().await;
-    let mut bytes = fs::read(place.path()).expect("the file");
+    let mut bytes = fs::read(test.path()).expect("the file");
     let at = bytes.windows(500).position(|window| window.iter().all(|byte| *byte == b'5'));
     bytes[at.expect("the record is in the file") + 250] ^= 1;
-    fs::write(place.path(), bytes).expect("the file");
-    let store = place.open();
+    fs::write(test.path(), bytes).expect("the file");
+    let store = test.open();
     let journal = store.journal();
     assert_eq!(journal.read(0, 100, 1 << 20).await.expect("records").len(), 4);
     let damage = journal.read(4, 100, 1 << 20).await;
     assert!(matches!(damage, Err(ReadError::Damaged { number: 5, .. })), "{damage:?}");
     assert_eq!(journal.read(5, 100, 1 << 20).await.expect("records").len(), 4);
-    assert_eq!(journal.known_holes(), [Hole { first: 5, last: 5 }]);
+    assert_eq!(journal.known_gaps(), [Gap { first: 5, last: 5 }]);
     store.close().await;
-    let store = place.open();
+    let store = test.open();
     let journal = store.journal();
-    assert!(journal.known_holes().is_empty(), "nothing was read yet");
+    assert!(journal.known_gaps().is_empty(), "nothing was read yet");
     let ranges = journal.read_ranges(vec![4..=6], Direction::Backward, 1 << 20).await;
-    let seqs: Vec<u64> = ranges.expect("records").records.iter().map(|it| it.seq).collect();
-    assert_eq!((seqs, journal.known_holes()), (vec![6, 4], vec![Hole { first: 5, last: 5 }]));
+    let seqs: Vec<u64> = ranges.expect("records").records.iter().map(|record| record.seq).collect();
+    assert_eq!((seqs, journal.known_gaps()), (vec![6, 4], vec![Gap { first: 5, last: 5 }]));
 }
 
 /// A suffix of the SQL: remove the lock file too.
 const WITHOUT_LOCK_FILE: &str = " -- without the lock file";
 
 /// Change the file while no server has it open.
-fn tamper(place: &Place, sql: &str) {
+fn tamper(test: &TestStore, sql: &str) {
     if sql.ends_with(WITHOUT_LOCK_FILE) {
-        let lock = place.path().with_added_extension("lock");
+        let lock = test.path().with_added_extension("lock");
         fs::remove_file(lock).expect("the lock file");
     }
-    let file = rusqlite::Connection::open(place.path()).expect("the file");
+    let file = rusqlite::Connection::open(test.path()).expect("the file");
     file.execute_batch(sql).expect("it is changed");
 }
 
 /// Regression test: the sequence numbers of a truncated tail were allocated again below the
 /// readers' cursors, so that readers skipped all new records.
 #[tokio::test]
-async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells_the_hole() {
-    let check = async |sql: &str, next: u64, hole: (u64, u64), seen: &[u64]| {
-        let place = Place::new();
-        let store = place.open();
+async fn a_truncated_journal_reuses_no_sequence_number_and_reports_the_gap() {
+    let check = async |sql: &str, next: u64, gap: (u64, u64), seen: &[u64]| {
+        let test = TestStore::new();
+        let store = test.open();
         for number in 1..=20 {
             append(&store, &number.to_string()).await.expect("it is recorded");
         }
-        store.journal().register("sink", 0).await.expect("it is registered");
-        store.journal().advance_durably("sink", 18, "").await.expect("it is durable");
-        store.close().await;
-        tamper(&place, sql);
-        let store = place.open();
         let journal = store.journal();
-        let holes = journal.known_holes();
-        assert_eq!(holes, [Hole { first: hole.0, last: hole.1 }], "{sql}");
+        journal.register("sink", 0).await.expect("it is registered");
+        journal.advance_durably("sink", 18, "").await.expect("it is durable");
+        store.close().await;
+        tamper(&test, sql);
+        let store = test.open();
+        let journal = store.journal();
+        let gaps = journal.known_gaps();
+        assert_eq!(gaps, [Gap { first: gap.0, last: gap.1 }], "{sql}");
         assert_eq!(append(&store, "new").await, Ok(next), "{sql}");
         let mut after = journal.cursor("sink").expect("it is there").seq;
         let mut read = Vec::new();
@@ -241,18 +242,19 @@ async fn a_journal_that_ends_before_a_cursor_gives_out_no_number_twice_and_tells
 }
 
 #[tokio::test]
-async fn a_cursor_behind_the_end_of_the_journal_is_told_as_a_hole_and_hears_what_is_new() {
+async fn a_cursor_past_the_end_is_a_gap_and_its_reader_gets_new_records() {
     for (cursor, next) in [(1_000_000_u64, 1_000_001), (u64::MAX >> 1, 4), (1 << 40, 4)] {
-        let place = Place::new();
-        let store = place.open();
+        let test = TestStore::new();
+        let store = test.open();
         for number in 1..=3 {
             append(&store, &number.to_string()).await.expect("it is recorded");
         }
-        store.journal().register("sink", 0).await.expect("it is registered");
-        store.journal().advance_durably("sink", cursor, "").await.expect("it is durable");
+        let journal = store.journal();
+        journal.register("sink", 0).await.expect("it is registered");
+        journal.advance_durably("sink", cursor, "").await.expect("it is durable");
         store.close().await;
-        let store = place.open();
-        assert_eq!(store.journal().known_holes().len(), 1, "{cursor}");
+        let store = test.open();
+        assert_eq!(store.journal().known_gaps().len(), 1, "{cursor}");
         assert_eq!(append(&store, "new").await, Ok(next), "{cursor}");
         let after = store.journal().cursor("sink").expect("it is there").seq;
         assert_eq!(after, next - 1, "{cursor}");
@@ -262,21 +264,21 @@ async fn a_cursor_behind_the_end_of_the_journal_is_told_as_a_hole_and_hears_what
 }
 
 #[tokio::test]
-async fn holes_inside_the_journal_are_found_and_read_as_one() {
-    let place = Place::new();
-    let store = place.open();
+async fn gaps_inside_the_journal_are_found_and_each_is_one_error() {
+    let test = TestStore::new();
+    let store = test.open();
     for number in 1..=30 {
         append(&store, &number.to_string()).await.expect("it is recorded");
     }
     store.close().await;
-    tamper(&place, "DELETE FROM journal WHERE seq IN (5, 11, 12, 13)");
-    let store = place.open();
+    tamper(&test, "DELETE FROM journal WHERE seq IN (5, 11, 12, 13)");
+    let store = test.open();
     let journal = store.journal();
-    let five = Hole { first: 5, last: 5 };
-    let eleven = Hole { first: 11, last: 13 };
-    assert_eq!(journal.holes(1, 1000).await, Ok((vec![five, eleven], 30)));
-    assert_eq!(journal.holes(1, 6).await, Ok((vec![five], 7)));
-    assert_eq!(journal.holes(11, 6).await, Ok((vec![eleven], 19)));
+    let five = Gap { first: 5, last: 5 };
+    let eleven = Gap { first: 11, last: 13 };
+    assert_eq!(journal.find_gaps(1, 1000).await, Ok((vec![five, eleven], 30)));
+    assert_eq!(journal.find_gaps(1, 6).await, Ok((vec![five], 7)));
+    assert_eq!(journal.find_gaps(11, 6).await, Ok((vec![eleven], 19)));
     assert_eq!(journal.read(10, 9, 999).await, Err(ReadError::Missing { first: 11, last: 13 }));
-    assert!(journal.known_holes().is_empty());
+    assert!(journal.known_gaps().is_empty());
 }

@@ -2,15 +2,15 @@
 //! the process fails.
 
 #![expect(clippy::expect_used, reason = "a test says what it expected")]
-#![expect(clippy::print_stdout, reason = "the ledger of a victim is its output")]
+#![expect(clippy::print_stdout, reason = "the acknowledgements of a victim is its output")]
 
-mod checkpoints;
+mod checkpointer;
+mod conformance;
 mod crash;
 mod full_disk;
 mod history;
 mod journal;
-mod log;
-mod memory;
-mod promises;
-mod refusals;
-mod support;
+mod object_cache;
+mod open;
+mod reader_checkpoints;
+mod test_store;

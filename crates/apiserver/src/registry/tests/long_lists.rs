@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store::{Health, ListOptions, Object, Page, Pending, ReadError, Settings, Sqlite, Storage};
-use store::{Watch, Work};
+use store::{
+    Health, ListOptions, Object, Page, PendingCommit, ReadError, Settings, Sqlite, Storage,
+};
+use store::{TransactionFn, Watch};
 
 use super::test_registry::{TestRegistry, VAULTS};
 use crate::Answer;
@@ -28,8 +30,16 @@ impl Storage for Counting {
         self.store.get(key).await
     }
 
-    fn current_revision(&self) -> u64 {
-        self.store.current_revision()
+    async fn newest_revision(&self) -> Result<u64, ReadError> {
+        self.store.newest_revision().await
+    }
+
+    fn observed_revision(&self) -> u64 {
+        self.store.observed_revision()
+    }
+
+    async fn wait_for_revision(&self, revision: u64) -> Result<(), ReadError> {
+        self.store.wait_for_revision(revision).await
     }
 
     fn oldest_revision(&self) -> u64 {
@@ -43,15 +53,15 @@ impl Storage for Counting {
         Ok(page)
     }
 
-    fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
-        self.store.watch(prefix, after)
+    async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
+        self.store.watch(prefix, after).await
     }
 
-    fn submit(&self, work: Work) -> Pending {
+    fn submit(&self, work: TransactionFn) -> PendingCommit {
         self.store.submit(work)
     }
 
-    fn append(&self, record: Bytes) -> Pending {
+    fn append(&self, record: Bytes) -> PendingCommit {
         self.store.append(record)
     }
 
@@ -59,8 +69,8 @@ impl Storage for Counting {
         self.store.health()
     }
 
-    fn take_refused(&self) -> u64 {
-        self.store.take_refused()
+    fn take_rejected(&self) -> u64 {
+        self.store.take_rejected()
     }
 }
 
@@ -68,7 +78,7 @@ impl Storage for Counting {
 async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
     let listed = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&listed);
-    let settings = Settings { objects_bytes: 1, ..Settings::default() };
+    let settings = Settings { object_cache_bytes: 1, ..Settings::default() };
     let registry = TestRegistry::open_on(settings, true, move |store| {
         Arc::new(Counting { store, listed: counted })
     });

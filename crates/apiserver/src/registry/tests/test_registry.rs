@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -104,7 +105,11 @@ impl Got {
 impl TestRegistry {
     /// A registry with the namespace `shop`.
     pub(super) async fn open() -> Self {
-        let registry = Self::open_with(Settings::default());
+        let registry = Self::open_with(Settings {
+            // Tests need not wait for revisions that are never committed.
+            revision_wait: Duration::from_millis(50),
+            ..Settings::default()
+        });
         registry.ok("POST /api/v1/namespaces", r#"{"metadata":{"name":"shop"}}"#).await;
         registry
     }
@@ -254,7 +259,7 @@ impl TestRegistry {
 
     async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
         let record = audit.complete(&answer).unwrap();
-        store::record(&self.store, record).await.unwrap();
+        store::append(&self.store, record).await.unwrap();
         answer
     }
 }

@@ -186,11 +186,11 @@ async fn a_denied_request_changes_nothing_and_is_recorded() {
 #[tokio::test]
 async fn a_dry_run_answers_and_changes_nothing() {
     let registry = TestRegistry::open().await;
-    let revision = registry.store.current_revision();
+    let revision = registry.store.observed_revision();
     let made = registry.ok(&format!("POST {WIDGETS}?dryRun=All"), A).await;
     assert_eq!((made.code, made.json["metadata"]["name"].as_str()), (201, Some("a")));
     assert_eq!(registry.ask(&format!("GET {WIDGETS}/a"), "", &[]).await.code, 404);
-    assert_eq!(registry.store.current_revision(), revision);
+    assert_eq!(registry.store.observed_revision(), revision);
     assert_eq!(short(&registry.events().await[1]), "alice create widgets/a 201");
 }
 

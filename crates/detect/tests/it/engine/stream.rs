@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use detect::engine::{Arrival, Match};
 use detect::{ChangeKind, Engine, Input, RuleSet, Settings, SignalChange};
-use event::{Event, Timestamp, View};
+use event::{Event, EventRef, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::support::{event, load};
@@ -90,7 +90,7 @@ impl Stream {
     }
 
     pub(crate) fn send(&mut self, coming: &Coming) {
-        let view = View::from(&coming.event);
+        let view = EventRef::from(&coming.event);
         let input = Input {
             source: coming.source,
             cluster: "prod-eu",

@@ -1,7 +1,7 @@
 //! Rules for Falco: parsed, and evaluated on events as Falco's plugin sees them.
 
 use detect::export::Exported;
-use event::{Event, View, v1};
+use event::{Event, EventRef, v1};
 use serde_json::Value;
 
 use super::elastic::without_bodies;
@@ -35,7 +35,7 @@ impl Evaluator for Falco {
     fn alerts(&self, _cluster: &str, events: &[Event]) -> Vec<Groups> {
         let json = |event: &Event| {
             let mut line = Vec::new();
-            v1::write(&View::from(event), &mut line);
+            v1::write(&EventRef::from(event), &mut line);
             let mut json: Value = serde_json::from_slice(&line).unwrap();
             without_bodies(&mut json);
             json

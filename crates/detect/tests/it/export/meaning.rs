@@ -11,7 +11,7 @@ use detect::engine::UPDATE_DELAY;
 use detect::examples::{self, Step};
 use detect::export::{self, Effect, Exported, ReasonKind};
 use detect::{Engine, Input, Settings, SignalChange, builtin};
-use event::{Event, Timestamp, View};
+use event::{Event, EventRef, Timestamp};
 
 use crate::pack;
 
@@ -112,7 +112,7 @@ fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
     let mut engine = Engine::new(pack::all(), Settings::default());
     let mut changes: Vec<SignalChange> = Vec::new();
     for event in events {
-        let event = &View::from(event);
+        let event = &EventRef::from(event);
         let arrival = event.stage_timestamp();
         engine.process(&Input { source: "s", cluster, arrival, event }, &mut changes);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use detect::export::Exported;
 use detect::{Document, Engine, Fields, Input, LoadOptions, RuleSet, Settings, rule};
-use event::{Event, View};
+use event::{Event, EventRef};
 
 use super::meaning::{Evaluator, Groups};
 use crate::pack;
@@ -40,7 +40,7 @@ impl Evaluator for Plain {
         let mut engine = Engine::new(Arc::clone(&self.rules), Settings::default());
         let mut changes = Vec::new();
         for event in events {
-            let view = View::from(event);
+            let view = EventRef::from(event);
             let arrival = event.stage_timestamp;
             engine.process(&Input { source: "s", cluster, arrival, event: &view }, &mut changes);
             let fields = Fields::new(&view).with_cluster(cluster);

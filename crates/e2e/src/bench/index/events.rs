@@ -184,7 +184,7 @@ pub(super) fn event(number: u64) -> Event {
             ("authorization.k8s.io/decision".to_owned(), "allow".to_owned()),
             ("authorization.k8s.io/reason".to_owned(), REASON.to_owned()),
         ]),
-        ..Event::without_request(Stage::ResponseComplete, verb, time)
+        ..Event::internal(Stage::ResponseComplete, verb, time)
     }
 }
 

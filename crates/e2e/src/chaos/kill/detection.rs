@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, ensure};
 use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin};
 use event::record::{is_signal, signal_of};
 use event::signal::{ChangeKind, Signal, SignalSpec};
-use event::{Severity, SignalState, Timestamp, View};
+use event::{EventRef, Severity, SignalState, Timestamp};
 use serde::Deserialize;
 use store::{Journal, ListOptions, Storage};
 
@@ -127,7 +127,7 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
                 told.last = Some(signal.spec);
                 continue;
             }
-            let event = View::of(&record.bytes)?;
+            let event = EventRef::parse(&record.bytes)?;
             let arrival = Timestamp::from_micros(record.time);
             let input =
                 Input { source: delivery::LOCAL_SOURCE, cluster: "", arrival, event: &event };

@@ -126,7 +126,7 @@ pub async fn upload(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Resu
     std::fs::write(folder.join(READY), [])?;
     // Each run continues with the number after the last durable one.
     for number in store.journal().last_seq() + 1.. {
-        let recorded = store::record(&store, archive::record(number));
+        let recorded = store::append(&store, archive::record(number));
         if number.is_multiple_of(8) {
             recorded.await.context("a record was refused")?;
             while store.journal().readers().iter().any(|reader| reader.lag > LAG_MAX) {
@@ -165,7 +165,7 @@ pub(crate) fn parts() -> anyhow::Result<BucketConfig> {
     };
     Ok(BucketConfig {
         cluster: "test".to_owned(),
-        encoding: Encoding::Kasten(event::kasten::Labels::default()),
+        encoding: Encoding::Kasten(event::k10::LineContext::default()),
         egress,
         workload_identity: WorkloadIdentity::default(),
         clock: Arc::new(now),

@@ -125,7 +125,7 @@ mod tests {
             ("get", "pods/exec", Class::Security),
         ] {
             let mut event =
-                Event::without_request(Stage::ResponseComplete, verb, Timestamp::from_micros(0));
+                Event::internal(Stage::ResponseComplete, verb, Timestamp::from_micros(0));
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
             event.object_ref = Some(ObjectReference {
                 resource: resource.to_owned(),

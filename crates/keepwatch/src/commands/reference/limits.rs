@@ -111,8 +111,8 @@ fn responses() -> Vec<Row> {
         ("Invalid fields that an error response lists", limits::FIELD_ERRORS_MAX.to_string()),
         ("Unknown fields that a warning lists", limits::UNKNOWN_FIELDS_MAX.to_string()),
         ("Open watches; three quarters of it for one user", limits::WATCHES_MAX.to_string()),
-        ("Changes in one batch to a watch", store::settings::CHANGES_MAX.to_string()),
-        ("Size of one batch of changes to a watch", bytes(store::settings::CHANGES_BYTES_MAX)),
+        ("Changes in one batch to a watch", store::settings::WATCH_CHANGES_MAX.to_string()),
+        ("Size of one batch of changes to a watch", bytes(store::settings::WATCH_BYTES_MAX)),
         (
             "Size of all large watch events in flight; a quarter of it for one user",
             bytes(limits::WATCHES_BYTES_MAX),
@@ -131,13 +131,14 @@ fn store() -> Vec<Row> {
     let defaults = store::Settings::default();
     vec![
         ("Size of the store at which requests are rejected (default)", size(defaults.limit_bytes)),
-        ("Requests that wait for the writer", settings::WAITING_MAX.to_string()),
+        ("Requests that wait for the writer", settings::QUEUE_MAX.to_string()),
         ("Requests in a group commit", settings::GROUP_MAX.to_string()),
         ("Size of a group commit", bytes(settings::GROUP_BYTES_MAX)),
-        ("Memory for cached objects and all keys", bytes(defaults.objects_bytes)),
-        ("Objects read from disk at a time", settings::OBJECTS_MAX.to_string()),
+        ("Memory for cached objects and all keys", bytes(defaults.object_cache_bytes)),
+        ("Objects read from disk at a time", settings::READ_OBJECTS_MAX.to_string()),
         ("Superseded revisions kept", defaults.history_rows.to_string()),
-        ("Memory for recent records", bytes(defaults.recent_bytes)),
+        ("Memory for recent records", bytes(defaults.tail_cache_bytes)),
+        ("Time that a read waits for a newer revision", time(defaults.revision_wait)),
         (
             "Size of the records that are verified per second",
             size(crate::journal_gaps::VERIFY_BYTES as u64),

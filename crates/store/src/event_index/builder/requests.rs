@@ -7,7 +7,7 @@
 use event::term::{RecordFields, Term, TermField};
 
 use super::super::column::{self, REQUEST_FIELDS, Request};
-use super::super::lists::posting;
+use super::super::posting_lists::posting;
 use super::{ByHash, salted};
 
 /// The maximum number of bytes of remembered texts. A combination beyond that counts as a new one
@@ -65,7 +65,7 @@ impl Default for Requests {
 
 impl Requests {
     #[inline]
-    pub(super) fn add(&mut self, fields: &RecordFields<'_>, segment: u64, place: u16) {
+    pub(super) fn add(&mut self, fields: &RecordFields<'_>, segment: u64, position: u16) {
         let texts = [fields.verb, fields.group, fields.resource, fields.subresource];
         let glance = glance(&texts, fields.code);
         let guess = self.glances.get(glance).copied().unwrap_or(u32::MAX);
@@ -73,7 +73,7 @@ impl Requests {
             Some(known) if self.is(known, &texts, fields) => known.id,
             _ => self.look_up(fields, &texts, glance, segment),
         };
-        self.postings.push(posting(id, place));
+        self.postings.push(posting(id, position));
     }
 
     fn is(&self, known: &Known, texts: &Texts<'_>, fields: &RecordFields<'_>) -> bool {
@@ -137,9 +137,9 @@ impl Requests {
 }
 
 /// The index of a term's field in a request, and the hash of the term there.
-pub(in super::super) fn place_of(term: &Term, segment: u64) -> Option<(usize, u16)> {
-    let place = FIELDS.iter().position(|field| *field == term.field)?;
-    Some((place, short(salted(term.hash, segment))))
+pub(in super::super) fn position_of(term: &Term, segment: u64) -> Option<(usize, u16)> {
+    let position = FIELDS.iter().position(|field| *field == term.field)?;
+    Some((position, short(salted(term.hash, segment))))
 }
 
 fn short(hash: u32) -> u16 {
@@ -150,7 +150,7 @@ fn short(hash: u32) -> u16 {
 /// A cheap hash below [`GLANCES`] that differs for most combinations.
 fn glance(texts: &Texts<'_>, code: u16) -> usize {
     let few = |text: &[u8]| {
-        let at = |place: usize| u32::from(text.get(place).copied().unwrap_or_default());
+        let at = |position: usize| u32::from(text.get(position).copied().unwrap_or_default());
         let last = text.last().copied().map_or(0, u32::from);
         at(0) ^ at(2) << 7 ^ last << 13 ^ u32::try_from(text.len()).unwrap_or_default() << 20
     };

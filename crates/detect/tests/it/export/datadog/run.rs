@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use detect::export::Exported;
-use event::{Event, View, kasten, v1};
+use event::{Event, EventRef, k10, v1};
 use serde_json::{Value, json};
 
 use super::search::{self, Log, Search};
@@ -44,12 +44,14 @@ struct Timed {
 
 impl Datadog {
     fn log(&self, event: &Event, cluster: &str) -> Timed {
-        let view = View::from(event);
+        let view = EventRef::from(event);
         let mut line = Vec::new();
         let log = if self.profile == "kasten" {
-            let labels =
-                kasten::Labels { cluster_name: cluster.to_owned(), ..kasten::Labels::default() };
-            kasten::write(&view, &labels, &mut line);
+            let labels = k10::LineContext {
+                cluster_name: cluster.to_owned(),
+                ..k10::LineContext::default()
+            };
+            k10::write(&view, &labels, &mut line);
             let attributes: Value = serde_json::from_slice(&line).unwrap();
             let tags = attributes["ddtags"].as_str().unwrap_or_default().split(',');
             let tags: Vec<(&str, &str)> = tags.filter_map(|tag| tag.split_once(':')).collect();

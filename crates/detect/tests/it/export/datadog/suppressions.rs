@@ -2,7 +2,7 @@
 
 use detect::export::{self, Choice, File, Format, Profile, Suppression, suppression};
 use detect::{Document, Fields, LoadOptions};
-use event::{Event, View};
+use event::{Event, EventRef};
 use serde_json::Value;
 
 use super::search;
@@ -80,7 +80,7 @@ fn exported_suppressions_hide_the_same_events() {
 
 /// Whether the engine hides the event. It never hides requests about suppressions.
 fn hides(suppression: &Suppression, event: &Event) -> bool {
-    let view = View::from(event);
+    let view = EventRef::from(event);
     let of = event.object_ref.as_ref();
     let is_exempt = of.is_some_and(|it| it.resource == "suppressions");
     !is_exempt && suppression.events.matches(&Fields::new(&view))

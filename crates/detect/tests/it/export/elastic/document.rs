@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use event::{Event, View, kasten, v1};
+use event::{Event, EventRef, k10, v1};
 use serde_json::{Value, json};
 
 /// Fields of Elastic's Kubernetes integration that rules use.
@@ -71,10 +71,10 @@ impl Mapping {
 
 impl Document {
     pub(super) fn of(event: &Event, cluster: &str, profile: &str, mapping: &Mapping) -> Self {
-        let (view, mut line) = (View::from(event), Vec::new());
+        let (view, mut line) = (EventRef::from(event), Vec::new());
         let mut fields = BTreeMap::new();
         let prefix = if profile == "kasten" {
-            kasten::write(&view, &kasten::Labels::default(), &mut line);
+            k10::write(&view, &k10::LineContext::default(), &mut line);
             "kasten"
         } else {
             v1::write(&view, &mut line);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use detect::export::Exported;
-use event::{Event, View, kasten, v1};
+use event::{Event, EventRef, k10, v1};
 use serde_json::Value;
 
 use super::expressions;
@@ -46,11 +46,13 @@ type Passed = Vec<Vec<(i64, Labels)>>;
 
 impl Loki {
     fn line(&self, event: &Event, cluster: &str) -> Line {
-        let (view, mut text) = (View::from(event), Vec::new());
+        let (view, mut text) = (EventRef::from(event), Vec::new());
         let stream = if self.profile == "kasten" {
-            let labels =
-                kasten::Labels { cluster_name: cluster.to_owned(), ..kasten::Labels::default() };
-            kasten::write(&view, &labels, &mut text);
+            let labels = k10::LineContext {
+                cluster_name: cluster.to_owned(),
+                ..k10::LineContext::default()
+            };
+            k10::write(&view, &labels, &mut text);
             vec![("app", "keepwatch")]
         } else {
             v1::write(&view, &mut text);

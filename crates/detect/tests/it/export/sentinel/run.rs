@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use detect::export::Exported;
-use event::{Event, View, kasten, v1};
+use event::{Event, EventRef, k10, v1};
 use serde_json::{Value, json};
 
 use super::kql::{self, Aggregate, Expr, Join, Let, Operator, Pipe, Query, Source};
@@ -75,11 +75,11 @@ struct Record {
 
 impl Sentinel {
     fn record(&self, event: &Event, cluster: &str) -> Record {
-        let view = View::from(event);
+        let view = EventRef::from(event);
         let mut line = Vec::new();
         let resource = format!("/subscriptions/1/managedclusters/{cluster}");
         let row = if self.table == "ContainerLogV2" {
-            kasten::write(&view, &kasten::Labels::default(), &mut line);
+            k10::write(&view, &k10::LineContext::default(), &mut line);
             let message: Value = serde_json::from_slice(&line).unwrap();
             json!({"LogMessage": message, "_ResourceId": resource})
         } else {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use detect::export::Exported;
-use event::{Event, View, kasten, v1};
+use event::{Event, EventRef, k10, v1};
 use serde_json::Value;
 
 use super::spl::{self, Aggregates, Command, Search};
@@ -85,10 +85,10 @@ fn extract(json: &Value, name: &str, cells: &mut BTreeMap<String, Vec<String>>) 
 
 impl Splunk {
     fn row(&self, event: &Event, cluster: &str) -> Row {
-        let view = View::from(event);
+        let view = EventRef::from(event);
         let mut line = Vec::new();
         if self.profile == "keepwatch" {
-            kasten::write(&view, &kasten::Labels::default(), &mut line);
+            k10::write(&view, &k10::LineContext::default(), &mut line);
         } else {
             v1::write(&view, &mut line);
         }

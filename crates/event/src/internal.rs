@@ -1,0 +1,113 @@
+//! Internal events: those that Keepwatch generates about itself, without a request.
+//!
+//! The message of their lines names the verb and the resource, as for requests. No client can forge
+//! them: a request has a URI, and kube-apiserver authenticates no client with this user name.
+
+use crate::event_ref::EventFields;
+use crate::{Event, EventRef, ObjectReference, Stage, Timestamp, UserInfo};
+
+/// The user name in internal events, and in events of changes that the server makes itself.
+pub const USER: &str = "system:keepwatch";
+/// The API group of the resources in these events.
+const GROUP: &str = "siem.keepwatch.io";
+/// The API version of the resources in these events.
+const VERSION: &str = "v1alpha1";
+/// The resource of events about the journal: heartbeats and gaps.
+const JOURNAL: &str = "journal";
+/// The resource of events about a reader's cursor.
+const CURSORS: &str = "cursors";
+
+/// The user name prefixes of Kubernetes' own components.
+const COMPONENTS: [&str; 2] = ["system:kube-", "system:serviceaccount:kube-system:"];
+
+/// The kind of an internal event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InternalEvent {
+    /// The server is alive. The event contains the progress of its destinations.
+    Heartbeat,
+    /// Records are missing, cannot be read, or were never written.
+    Gap,
+    /// An operator skipped records for a reader.
+    Skip,
+    /// An operator moved a reader's cursor back.
+    Rewind,
+    /// A reader is no longer configured, or has no destination: no records are retained for it.
+    Release,
+    /// A released reader delivers again.
+    Resume,
+}
+
+impl InternalEvent {
+    /// All kinds.
+    pub const ALL: [Self; 6] =
+        [Self::Heartbeat, Self::Gap, Self::Skip, Self::Rewind, Self::Release, Self::Resume];
+
+    /// The verb of the event.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "heartbeat",
+            Self::Gap => "gap",
+            Self::Skip => "skip",
+            Self::Rewind => "rewind",
+            Self::Release => "release",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// The resource of the event.
+    pub const fn resource(self) -> &'static str {
+        match self {
+            Self::Heartbeat | Self::Gap => JOURNAL,
+            Self::Skip | Self::Rewind | Self::Release | Self::Resume => CURSORS,
+        }
+    }
+
+    /// Create the event, without annotations. `name` is the name of the object, if it has one.
+    pub fn event(self, stage: Stage, name: &str, time: Timestamp) -> Event {
+        let reference = ObjectReference {
+            resource: self.resource().to_owned(),
+            name: name.to_owned(),
+            api_group: GROUP.to_owned(),
+            api_version: VERSION.to_owned(),
+            ..ObjectReference::default()
+        };
+        Event {
+            user: UserInfo { username: USER.to_owned(), ..UserInfo::default() },
+            // A heartbeat has no object, so that no rule matches it as an activity.
+            object_ref: (self != Self::Heartbeat).then_some(reference),
+            ..Event::internal(stage, self.verb(), time)
+        }
+    }
+
+    /// The kind of an event; `None` if it is not an internal event.
+    pub(crate) fn from_fields(fields: &EventFields<'_>) -> Option<Self> {
+        if !fields.request_uri.is_empty() || !fields.user.username.is(USER) {
+            return None;
+        }
+        Self::ALL.into_iter().find(|kind| fields.verb.is(kind.verb()))
+    }
+}
+
+impl EventRef<'_> {
+    /// The kind of the internal event; `None` for events of requests.
+    pub fn internal(&self) -> Option<InternalEvent> {
+        InternalEvent::from_fields(&self.fields)
+    }
+
+    /// Whether Kubernetes' own components listed or watched objects, as they do continuously.
+    pub fn is_routine_read(&self) -> bool {
+        let EventFields { verb, user, impersonated_user, response_status, .. } = &self.fields;
+        let is_component =
+            COMPONENTS.iter().any(|start| user.username.as_bytes().starts_with(start.as_bytes()));
+        let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
+        (verb.is("list") || verb.is("watch"))
+            && is_component
+            && impersonated_user.is_none()
+            && !is_refused
+    }
+
+    /// Whether the request deletes objects, successfully or not.
+    pub fn is_deletion(&self) -> bool {
+        self.fields.verb.is("delete") || self.fields.verb.is("deletecollection")
+    }
+}

@@ -225,7 +225,7 @@ mod tests {
 
     /// Regression test: lists that were never read used memory as long as their connections lived.
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_taken_is_freed_although_a_piece_of_it_waits() {
+    async fn an_unread_response_is_freed_despite_a_pending_chunk() {
         let check = async |copies: bool, is_freed: bool| {
             let alive = Arc::new(());
             let bytes =
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_handed_out_whole_in_pieces() {
+    async fn a_response_is_sent_completely_in_chunks() {
         for (len, copies) in [(0, true), (1, false), (64 << 10, true), (200_000, true)] {
             let whole = vec![7; len];
             let mut body = ResponseBody::whole(Bytes::from(whole.clone()), None);

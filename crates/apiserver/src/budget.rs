@@ -109,7 +109,7 @@ mod tests {
 
     /// Regression test: one user with slow bodies took all seats for writes.
     #[test]
-    fn one_user_leaves_places_for_others() {
+    fn one_user_leaves_capacity_for_others() {
         let budget = Budget::new(200, 4);
         let alice: Vec<Held> =
             std::iter::from_fn(|| budget.take(&user("alice"), 1)).take(500).collect();
@@ -129,7 +129,7 @@ mod tests {
 
     /// A client program with 128 connections is also a single user.
     #[test]
-    fn one_user_with_many_connections_is_served_and_leaves_a_part_to_others() {
+    fn one_user_with_many_connections_leaves_capacity_for_others() {
         let budget = Budget::leaving(200, 4);
         let alice: Vec<Held> =
             std::iter::from_fn(|| budget.take(&user("alice"), 1)).take(500).collect();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn something_large_goes_alone_and_small_numbers_are_not_divided() {
+    fn a_large_request_runs_alone_and_small_limits_are_not_divided() {
         let budget = Budget::new(100, 4);
         let large = budget.take(&user("alice"), 1000).unwrap();
         assert!(budget.take(&user("bob"), 1).is_none());

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_are_parsed_as_by_go() {
         for (text, millis) in [
             ("10s", Some(10_000)),
             ("1m30s", Some(90_000)),

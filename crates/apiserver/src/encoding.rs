@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn indented_json_is_what_serde_makes_of_it() {
+    fn indented_json_equals_serdes() {
         for text in [
             r#"{"a":[1,{"b":"x,y:{}[] \\\" z"},[],{}],"c":null,"d":{"e":true}}"#,
             "[]",

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_part_is_allowed_for_by_itself() {
+    async fn each_part_of_an_impersonation_is_authorized_separately() {
         check(&[("accept", "x")], &[], Ok(None)).await;
         let user = ("impersonate-user", "alice");
         let authenticated = &["system:authenticated"][..];

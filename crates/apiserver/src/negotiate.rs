@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_form_that_is_offered() {
+    fn the_best_offered_media_type_is_chosen() {
         let plain = Some((Form::Plain, JSON));
         for (accept, expected) in [
             ("application/json", plain),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn yaml_is_offered_where_nothing_is_streamed() {
+    fn yaml_is_offered_unless_the_response_is_streamed() {
         let (plain, yaml) = (Some((Form::Plain, JSON)), Some((Form::Plain, YAML)));
         for (accept, of_get, of_watch) in [
             ("application/yaml", yaml, None),
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_means_anything() {
+    fn without_a_header_any_media_type_is_accepted() {
         assert_eq!(asked(&HeaderMap::new(), "get").map(|asked| asked.form), Ok(Form::Plain));
     }
 }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn resource_paths_are_read_as_kubernetes_reads_them() {
+    fn resource_paths_are_parsed_as_by_kubernetes() {
         check(
             "
             GET /api/v1/namespaces -> list api -/v1 - namespaces/- -

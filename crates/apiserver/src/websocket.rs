@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_websocket() {
+    fn websocket_requests_are_recognized() {
         for (connection, upgrade, expected) in [
             ("Upgrade", "websocket", true),
             ("keep-alive, upgrade", "WebSocket", true),
@@ -270,7 +270,7 @@ mod tests {
     /// A web page must not be able to bypass the check by omitting `Origin`. Upstream rejects all
     /// other clients without it too.
     #[test]
-    fn an_origin_is_needed_and_is_what_go_takes_for_a_url() {
+    fn an_origin_is_required_and_parsed_as_a_url_by_go() {
         check(&[KEY, V13], Err(403));
         for (origin, expected) in [
             ("https://console.example.com", Ok(None)),

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_messages_can_be_decoded() {
         let mut message = Vec::new();
         put_number(&mut message, 1, 0);
         put_number(&mut message, 300, u64::MAX);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_has_too_many_fields_is_malformed() {
+    fn truncated_messages_and_those_with_too_many_fields_are_malformed() {
         for message in [&[0x0a_u8][..], &[0x0a, 5, 1], &[0x09, 1], &[0x0d, 1], &[0x0b], &[0xff; 11]]
         {
             assert_eq!(fields(message), None, "{message:?}");

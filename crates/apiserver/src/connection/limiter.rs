@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_remembered_of_who_has_left() {
+    fn closed_connections_leave_no_state() {
         let limiter = ConnectionLimiter::new(2, 1);
         for number in 0..100_u32 {
             drop(limiter.enter(IpAddr::V4(number.into())).unwrap());

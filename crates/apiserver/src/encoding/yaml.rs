@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_written_as_people_write_it() {
+    fn an_object_is_written_in_usual_yaml_style() {
         check(
             &json!({
                 "apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "7"},
@@ -293,7 +293,7 @@ mod tests {
     ];
 
     #[test]
-    fn texts_stay_texts() {
+    fn strings_stay_strings() {
         for text in TEXTS {
             for json in
                 [json!({"k": text}), json!([text]), json!({*text: 1}), json!({"a": {*text: []}})]
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn long_keys_and_deep_values_are_read_back() {
+    fn long_keys_and_deep_values_survive_a_round_trip() {
         let key = "k".repeat(2000);
         for json in [json!({&key: 1}), json!({&key: {"a": 1}}), json!([{&key: [1, {}], "b": 2}])] {
             let yaml = of_json(json.to_string().as_bytes());
@@ -323,7 +323,7 @@ mod tests {
 
     /// With indentation, a body of 3 MB would become one of 300 MB.
     #[test]
-    fn a_short_text_does_not_become_a_very_long_one() {
+    fn a_short_string_does_not_expand_much() {
         let worst = format!("{}{}0{}", "[".repeat(120), "0,".repeat(100_000), "]".repeat(120));
         assert!(of_json(worst.as_bytes()).len() < 3 * worst.len());
         let worst = format!("{}{}0{}", "[".repeat(12), "0,".repeat(100_000), "]".repeat(12));
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_ends() {
+    fn conversion_of_invalid_json_terminates() {
         for text in
             ["", "{", "[", "{\"a", "{\"a\"", "{\"a\":", "[1,", "\"\\", "}", ",", "{,}", "[}"]
         {

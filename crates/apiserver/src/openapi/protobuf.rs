@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_of_version_3_may_be_a_reference_wherever_there_is_one() {
+    fn a_version_3_schema_may_be_a_reference_anywhere() {
         let reference = json!({"$ref": "#/components/schemas/a"});
         let referred = json!([2, [[1, "#/components/schemas/a"]]]);
         for (value, depth, expected) in [
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_a_schema_has_its_place() {
+    fn every_part_of_a_schema_has_a_field() {
         check(&json!({"$ref": "#/definitions/a"}), 0, &json!([[1, "#/definitions/a"]]));
         check(&json!({"type": "string"}), 1, &json!([[22, [[1, "string"]]]]));
         check(&json!({"required": ["a", "b"]}), 0, &json!([[19, "a"], [19, "b"]]));
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_is_named() {
+    fn parts_without_a_field_are_named_in_the_error() {
         for (json, what) in [
             (json!({"paths": {"/a": {"trace": {}}}}), "/a: there is no place for \"trace\""),
             (json!({"definitions": {"a": {"oneOf": []}}}), "a: there is no place for \"oneOf\""),

@@ -274,7 +274,7 @@ mod tests {
 
     /// Regression: two thousand watches that were never read held two thousand copies of one event.
     #[test]
-    fn equal_events_of_watches_are_in_memory_once_and_others_end_their_watch_beyond_the_bound() {
+    fn equal_watch_events_share_memory_and_others_end_their_watch_beyond_the_limit() {
         let answers = Answers::default();
         let len = 3 << 20;
         let tell = |name: &str, revision: u64| {

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_admit_what_go_reads() {
+    fn formats_accept_what_go_parses() {
         for good in ["1h30m", "90s", "-1.5h", "0", "100ms", "5µs", "1h0.5s"] {
             assert!(admits("duration", good), "{good}");
         }

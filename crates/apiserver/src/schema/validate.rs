@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_named_as_custom_resources_do() {
+    fn invalid_values_have_the_errors_of_custom_resources() {
         check(&json!({"subject": {"name": "x"}, "note": null, "port": 1, "free": {"x": 1}}), &[]);
         check(&json!({"subject": {"name": "x"}, "port": 1e2}), &[]);
         for port in [json!(1_u64 << 63), json!(1e16), json!(1.5)] {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_go_and_defaults_come() {
+    fn unknown_fields_are_pruned_and_defaults_are_set() {
         let mut value = json!({
             "subject": {"name": "x", "colour": "red"}, "extra": 1, "free": {"any": {"thing": 1}},
             "tags": {"k": "v"}, "count": null,

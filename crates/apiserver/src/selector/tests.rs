@@ -14,7 +14,7 @@ fn check(selector: &str, labels: &[(&str, &str)], expected: bool) {
 }
 
 #[test]
-fn selectors_select() {
+fn selectors_match() {
     let labels = [("app", "shop"), ("tier", "web"), ("n", "7")];
     for (selector, expected) in [
         ("", true),
@@ -43,7 +43,7 @@ fn selectors_select() {
 }
 
 #[test]
-fn a_set_of_nothing_but_the_empty_value_reads_back() {
+fn a_set_with_only_the_empty_value_survives_a_round_trip() {
     for text in ["x in (,)", "x in ()", "x notin (\t,)", "x in (,,a)"] {
         let selector = Selector::parse(text).unwrap();
         assert_eq!(Selector::parse(&selector.to_string()), Ok(selector), "{text}");
@@ -51,7 +51,7 @@ fn a_set_of_nothing_but_the_empty_value_reads_back() {
 }
 
 #[test]
-fn mistakes_are_reported_as_kubernetes_does() {
+fn errors_are_those_of_kubernetes() {
     for (selector, expected) in [
         ("a in", "unable to parse requirement: found '' expected: '('"),
         ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
@@ -123,7 +123,7 @@ fn conditions() -> impl Strategy<Value = Vec<Condition>> {
 
 proptest! {
     #[test]
-    fn a_selector_selects_what_the_model_selects(
+    fn a_selector_matches_as_the_model(
         conditions in conditions(),
         labels in prop::collection::btree_map("[ab]", "[ab]{1,2}", 0..3),
     ) {
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn a_selector_reads_back_as_it_was_printed(conditions in conditions()) {
+    fn a_selector_survives_a_round_trip(conditions in conditions()) {
         let text: Vec<String> = conditions.iter().map(Condition::text).collect();
         let selector = Selector::parse(&text.join(",")).unwrap();
         prop_assert_eq!(Selector::parse(&selector.to_string()).unwrap(), selector);

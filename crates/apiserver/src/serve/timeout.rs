@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_is_waited_for_once_it_has_begun() {
+    async fn a_claimed_write_is_awaited() {
         assert_eq!(check(false, after_a_while()).await, "504");
         assert_eq!(check(true, after_a_while()).await, "201");
         let never = check(true, std::future::pending()).await;

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_and_named() {
+    fn invalid_values_are_rejected_by_name() {
         for (key, value, message) in [
             ("client-ca-file", "nonsense", "client-ca-file holds no usable CA certificate"),
             (

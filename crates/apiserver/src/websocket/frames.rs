@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pings_and_closes_are_received_and_data_is_passed_over() {
+    async fn pings_and_closes_are_handled_and_data_is_ignored() {
         let ping = || Ok(Received::Ping(Bytes::from_static(b"are you there")));
         let sent = [
             masked(0x81, b"hello"),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_keep_to_the_protocol_is_told() {
+    async fn protocol_errors_are_reported_to_the_client() {
         let unmasked = vec![0x81, 0];
         let reserved = masked(0xc1, b"");
         let unknown = masked(0x83, b"");
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_say_how_long_they_are() {
+    fn frames_contain_their_length() {
         for (len, head) in [
             (0, &[0x81, 0][..]),
             (125, &[0x81, 125]),

@@ -196,7 +196,7 @@ impl Storage for Filled {
 
 /// Regression: unauthenticated clients filled the journal, and then every request was refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_part_of_the_journal_is_kept_for_users_who_are_recognised() {
+async fn the_last_part_of_the_journal_is_reserved_for_authenticated_users() {
     let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
     let server =
         TestServer::make(TestServerOptions { storage, ..TestServerOptions::default() }).await;

@@ -271,7 +271,7 @@ async fn requests_that_cannot_be_recorded_are_rejected_and_health_checks_succeed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_refusals_the_gap_itself_is_recorded() {
+async fn after_rejections_the_gap_is_recorded() {
     let settings = store::Settings {
         journal_retention_bytes: 1 << 20,
         limit_bytes: 2 << 20,

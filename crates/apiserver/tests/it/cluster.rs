@@ -223,7 +223,7 @@ async fn trust_comes_from_the_config_map_and_an_invalid_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_points_nowhere_is_named() {
+async fn an_unusable_kubeconfig_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let error = kube_client::open(Some(&missing)).await.err().unwrap();

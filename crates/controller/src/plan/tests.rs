@@ -323,7 +323,7 @@ fn without_a_hash_in_the_status_nothing_is_written_twice() {
 }
 
 #[test]
-fn a_remark_of_a_check_appears_with_success_only() {
+fn a_note_of_a_check_appears_only_with_success() {
     let cluster = new().then("made", |cluster| {
         cluster.resolution = ready("a", 1);
         cluster.check = Ok("it is slow".to_owned());

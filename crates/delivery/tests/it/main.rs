@@ -170,7 +170,7 @@ async fn a_closed_sink_stops_alone_and_keeps_its_cursor() {
 }
 
 #[tokio::test]
-async fn a_record_that_cannot_be_read_leaves_a_line_that_says_so() {
+async fn an_unreadable_record_is_delivered_as_a_gap_event() {
     let (store, far) = (TestStore::open(), far());
     store::append(&store.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
     store.append("b").await;

@@ -171,7 +171,7 @@ fn folder() -> (tempfile::TempDir, Sqlite) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_signal_is_opened_updated_now_and_then_and_closed() {
+async fn each_signal_is_opened_updated_at_intervals_and_closed() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
     let double = Double::new(|_| Ok(()));

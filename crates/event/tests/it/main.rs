@@ -288,7 +288,7 @@ proptest! {
     }
 
     #[test]
-    fn a_line_says_what_the_record_says(event in event()) {
+    fn a_line_has_the_content_of_its_record(event in event()) {
         let record = record::write(&event);
         let view = EventRef::parse(&record).unwrap();
         prop_assert_eq!(v1_line_of(&view), v1_line(&event));
@@ -316,7 +316,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_that_is_cut_off_is_refused(event in event(), place in any::<prop::sample::Index>()) {
+    fn a_truncated_record_is_rejected(event in event(), place in any::<prop::sample::Index>()) {
         let record = record::write(&event);
         prop_assert!(EventRef::parse(&record[..place.index(record.len())]).is_err());
         prop_assert!(EventRef::parse(&[&record[..], b"0"].concat()).is_err());
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_a_reader_fail_in_the_middle(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..200) {
+    fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in 0usize..200) {
         drop(Json::parse(Bytes::from(bytes.clone())));
         drop(v1::read(&bytes));
         drop(k10::read(&bytes));

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn another_secret_is_another_target() {
+    fn a_changed_secret_is_a_new_target() {
         let spec = spec(NotifierType::Webhook);
         let before = Inputs::of(&spec, None, secret);
         assert_ne!(before, Inputs::of(&spec, None, |_| Ok("another".into())));

@@ -106,7 +106,7 @@ async fn selectors_find_events() {
 }
 
 #[tokio::test]
-async fn a_selector_that_means_nothing_is_refused() {
+async fn an_invalid_selector_is_rejected() {
     let server = server(1).await;
     let mut said = String::new();
     for selector in ["since=now", "since!=2026-11-23T09:30:03Z", "order=random", "level=Request"] {
@@ -147,7 +147,7 @@ async fn pages_show_one_revision_from_either_end() {
 }
 
 #[tokio::test]
-async fn many_events_fill_pages_that_have_a_bound() {
+async fn pages_are_bounded() {
     let server = server(1_300).await;
     let (_, list) = server.ask(&format!("GET {EVENTS}"), "").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 500);
@@ -164,7 +164,7 @@ async fn many_events_fill_pages_that_have_a_bound() {
 }
 
 #[tokio::test]
-async fn what_was_read_is_not_recorded_again() {
+async fn reads_of_events_do_not_record_the_events_again() {
     let server = server(1).await;
     server.ask(&format!("GET {EVENTS}"), "").await;
     server.ask(&format!("GET {EVENTS}/00000000000000000001"), "").await;
@@ -176,7 +176,7 @@ async fn what_was_read_is_not_recorded_again() {
 
 /// A list passed over what was damaged on disk, and a name of such an event was not found.
 #[tokio::test]
-async fn a_reader_is_warned_of_records_that_cannot_be_read() {
+async fn lists_warn_about_unreadable_records() {
     let server = server_of(9, |store| damaged_log_of(store, &[3, 7])).await;
     let one = |seq: u64| {
         vec![format!("299 - \"record {seq} of the journal is missing or damaged and is left out\"")]

@@ -43,7 +43,7 @@ fn alertmanager(url: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_notifier_is_read_with_its_defaults() {
+async fn a_notifier_gets_its_defaults() {
     let server = open();
     let (code, made) = make(&server, &alertmanager("https://am:9093")).await;
     assert_eq!(code, 201, "{made}");
@@ -55,7 +55,7 @@ async fn a_notifier_is_read_with_its_defaults() {
 }
 
 #[tokio::test]
-async fn what_is_a_secret_or_makes_no_sense_is_refused() {
+async fn secrets_in_the_spec_and_invalid_values_are_rejected() {
     let server = open();
     let secret = json!({"namespace": "keep", "name": "slack", "key": "url"});
     let mut said = String::new();
@@ -94,7 +94,7 @@ async fn what_is_a_secret_or_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn a_sample_is_sent_on_request_and_on_record() {
+async fn a_sample_is_sent_on_request_and_recorded() {
     let server = open();
     make(&server, &alertmanager("https://am:9093")).await;
     let line = format!("POST {NOTIFIERS}/pager/test");
@@ -115,7 +115,7 @@ async fn a_sample_is_sent_on_request_and_on_record() {
 }
 
 #[tokio::test]
-async fn the_server_writes_how_a_notifier_fares() {
+async fn the_server_writes_the_status_of_a_notifier() {
     let server = open();
     make(&server, &alertmanager("https://am:9093")).await;
     let status = NotifierStatus {

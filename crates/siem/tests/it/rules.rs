@@ -46,7 +46,7 @@ const FIRST: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001";
 const SECOND: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0002";
 
 #[tokio::test]
-async fn people_add_rules_that_are_loaded() {
+async fn rules_created_by_users_are_loaded() {
     let server = open();
     let (code, made) =
         server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
@@ -64,7 +64,7 @@ async fn people_add_rules_that_are_loaded() {
 }
 
 #[tokio::test]
-async fn a_mistake_is_told_with_its_place() {
+async fn an_error_has_its_position() {
     let server = open();
     let check =
         async |sigma: &str| server.said(&format!("POST {RULES}"), &rule("mine", sigma)).await;
@@ -75,7 +75,7 @@ async fn a_mistake_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn an_identity_belongs_to_one_object() {
+async fn a_rule_id_belongs_to_one_object() {
     let server = open();
     server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     let twin = server.said(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
@@ -131,7 +131,7 @@ async fn built_in_rules_can_only_be_disabled() {
 }
 
 #[tokio::test]
-async fn a_name_that_people_took_is_theirs() {
+async fn a_name_used_by_a_user_is_not_overwritten() {
     let server = open();
     server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     bring(&server, &[("mine", sigma(SECOND, "get"))]).await;
@@ -140,7 +140,7 @@ async fn a_name_that_people_took_is_theirs() {
 }
 
 #[tokio::test]
-async fn the_detector_writes_how_rules_fare() {
+async fn the_detector_writes_the_statistics_of_rules() {
     let server = open();
     bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
     let statistics = RuleStatistics {

@@ -123,7 +123,7 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
 }
 
 #[tokio::test]
-async fn the_triage_outlives_what_the_detector_adds() {
+async fn the_triage_survives_updates_by_the_detector() {
     let server = server().await;
     let line = format!("PATCH {SIGNALS}/s1/triage");
     server.ask(&line, r#"{"status":{"triage":{"state":"under_review"}}}"#).await;
@@ -157,7 +157,7 @@ async fn signals_beyond_the_retention_are_deleted_and_this_is_recorded() {
 }
 
 #[tokio::test]
-async fn people_delete_signals_and_make_none() {
+async fn users_can_delete_signals_but_not_create_them() {
     let server = server().await;
     let made = server.said(&format!("POST {SIGNALS}"), r#"{"metadata":{"name":"s3"}}"#).await;
     expect![[r#"405 create is not supported on resources of kind "signals.siem.keepwatch.io""#]]

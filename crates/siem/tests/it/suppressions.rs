@@ -39,7 +39,7 @@ async fn make(server: &Server, spec: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_suppression_says_who_made_it_and_is_loaded_until_it_ends() {
+async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     let server = open().await;
     let (code, made) = make(&server, &spec()).await;
     assert_eq!(code, 201, "{made}");
@@ -67,7 +67,7 @@ async fn a_suppression_says_who_made_it_and_is_loaded_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_suppression_without_end_reason_or_sense_is_refused() {
+async fn a_suppression_without_expiry_or_reason_is_rejected() {
     let server = open().await;
     let mut said = String::new();
     for (field, value) in [

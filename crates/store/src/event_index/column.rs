@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_requests_say_nothing() {
+    fn too_many_combinations_are_not_indexed() {
         let column = of_requests(&vec![[0; REQUEST_FIELDS]; REQUESTS_MAX + 1], &postings(4_097));
         assert_eq!(find_requests(&column, &[(0, 9)]), Some(PositionSet::all()));
     }

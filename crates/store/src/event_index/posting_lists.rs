@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_close_to_as_small_as_it_can_be() {
+    fn a_list_is_close_to_the_minimum_size() {
         let scattered = |count: u32| -> Vec<u16> {
             let position = |at: u32| (at.wrapping_mul(0x9e37_79b1) >> 18).try_into().unwrap();
             (0..count).map(position).collect()

@@ -171,7 +171,7 @@ fn the_reason_names_the_binding() {
 }
 
 #[test]
-fn bad_manifests_are_named() {
+fn invalid_manifests_are_named_in_the_error() {
     for (text, message) in [
         ("kind: Pod", r#"f.yaml holds a "Pod", which is no RBAC kind"#),
         ("a: [", "f.yaml is not YAML"),

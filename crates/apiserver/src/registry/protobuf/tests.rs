@@ -63,7 +63,7 @@ const TIME: Part<'_> = Inner(&[(1, Number(1_700_000_000)), (2, Number(123_456_78
 /// Regression: the decoder dropped `resourceVersion`, so an update failed with `resourceVersion:
 /// must be specified`.
 #[test]
-fn object_meta_is_read_whole() {
+fn object_meta_is_decoded_completely() {
     let pair = Inner(&[(1, Text("team")), (2, Text("shop"))]);
     let owner = Inner(&[
         (5, Text("apps/v1")),
@@ -126,7 +126,7 @@ fn object_meta_is_read_whole() {
 }
 
 #[test]
-fn each_kind_is_read_with_what_it_holds() {
+fn each_kind_is_decoded_with_its_fields() {
     let name = (1, Inner(&[(1, Text("it"))]));
     let metadata = json!({"name": "it"});
     check(
@@ -180,7 +180,7 @@ fn each_kind_is_read_with_what_it_holds() {
 }
 
 #[test]
-fn options_of_a_delete_say_what_was_set_and_nothing_else() {
+fn delete_options_contain_exactly_the_set_fields() {
     check("DeleteOptions", &[], json!({}));
     let preconditions = Inner(&[(1, Text("u-1")), (2, Text("77"))]);
     check(
@@ -206,7 +206,7 @@ fn options_of_a_delete_say_what_was_set_and_nothing_else() {
 }
 
 #[test]
-fn an_object_of_another_kind_is_named_and_not_read() {
+fn an_object_of_another_kind_is_an_error_that_names_it() {
     let namespace = body("v1", "Namespace", &[(1, Inner(&[(1, Text("blue"))]))]);
     let expected = json!({"apiVersion": "v1", "kind": "Namespace"});
     assert_eq!(read_as("v1", "Secret", &namespace), Ok(expected));
@@ -235,7 +235,7 @@ fn nonsense_is_malformed() {
 
 /// Many short documents in one body would take as much memory as one long document.
 #[test]
-fn all_documents_within_a_body_share_one_budget() {
+fn all_documents_in_a_body_share_one_budget() {
     let numbers = format!("[{}0]", "0,".repeat(100_000));
     let entry = encoded(&[(7, Bytes(&encoded(&[(1, Text(&numbers))])))]);
     let entries = |count: usize| {

@@ -184,7 +184,7 @@ async fn a_denied_request_changes_nothing_and_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_dry_run_answers_and_changes_nothing() {
+async fn a_dry_run_responds_and_changes_nothing() {
     let registry = TestRegistry::open().await;
     let revision = registry.store.observed_revision();
     let made = registry.ok(&format!("POST {WIDGETS}?dryRun=All"), A).await;

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn each_signal_is_written_once_as_it_is_at_the_end() {
+    fn each_signal_is_written_once_in_its_final_state() {
         let mut signals = Signals::default();
         let long = "x".repeat(MEMORY_BYTES_MAX);
         for one in [

@@ -231,7 +231,7 @@ mod tests {
     /// Regression test: ten thousand small operations at the start of a long list delayed all
     /// writes for seconds.
     #[test]
-    fn a_patch_that_shifts_too_much_is_refused() {
+    fn a_patch_that_shifts_too_much_is_rejected() {
         let before = json!({"list": vec![0; 100_000], "tree": {"a": vec![0; 100_000]}});
         for operation in [
             r#"{"op":"add","path":"/list/0","value":0}"#,
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn patches_that_cannot_be_are_refused() {
+    fn invalid_patches_are_rejected() {
         let unknown = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json";
         check_refusal(STRATEGIC_MERGE_PATCH, r#"{"l":[2]}"#, 415, unknown);
         check_refusal(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"replace"}}"#, 415, unknown);

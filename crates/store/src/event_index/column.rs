@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_find_their_record_and_few_others() {
+    fn fingerprints_have_few_false_positives() {
         let hash = |position: u16| hash(u32::from(position)).wrapping_mul(0x85eb_ca6b);
         let fingerprints: Vec<u16> =
             (0..POSITIONS).map(|position| fingerprint(hash(position))).collect();

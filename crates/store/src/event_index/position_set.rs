@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_are_read_in_one_go() {
+    fn adjacent_records_are_read_together() {
         let mut positions = PositionSet::none();
         for position in [0, 1, 5, 63, 64, 65, 1_000, POSITIONS - 1] {
             positions.insert(position);

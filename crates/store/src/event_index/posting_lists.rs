@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_come_back_however_long_they_are() {
+    fn lists_of_any_length_survive_a_round_trip() {
         let every = |step: usize| (0..POSITIONS).step_by(step).collect::<Vec<_>>();
         check(&[every(3), vec![], vec![5], every(100), vec![0, 0, 1, 1, POSITIONS - 1], every(1)]);
         check(&[(0..7).collect(), (0..8).collect(), (0..9).collect(), vec![9; 20]]);

@@ -75,7 +75,7 @@ async fn a_restored_copy_never_allocates_a_revision_twice() {
 }
 
 #[tokio::test]
-async fn a_clock_set_back_does_not_set_revisions_back() {
+async fn a_clock_set_back_does_not_decrease_revisions() {
     let test = TestStore::new();
     let store = test.open();
     let before = put(&store, "g/r/a", "1").await.expect("it is put");

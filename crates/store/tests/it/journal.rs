@@ -10,7 +10,7 @@ use store::{Condition, Direction, DiskUse, Gap, ReadError, Storage, StoreError};
 use crate::test_store::{TestStore, append, put};
 
 #[tokio::test]
-async fn records_come_in_order_from_memory_and_from_disk() {
+async fn records_are_read_in_order_from_memory_and_from_disk() {
     let mut test = TestStore::new();
     test.settings.tail_cache_bytes = 4096;
     let store = test.open();

@@ -29,7 +29,7 @@ annotations! {
     /// Sequence number of the record in the journal. The same in every destination; a client cannot
     /// choose it.
     JOURNAL_SEQ = "keepwatch.io/journal-seq", on "every line of an event";
-    /// Audit ID of the request as a consequence of which the server changed the object.
+    /// Audit ID of the request that made the server change the object.
     CAUSED_BY = "audit.keepwatch.io/caused-by", on "event of a change by the server";
     /// The fields of the request and response bodies that are not recorded because they can be secret.
     WITHHELD = "keepwatch.io/withheld", on "event";
@@ -38,7 +38,7 @@ annotations! {
     /// Length of the complete line in bytes.
     FULL_BYTES = "keepwatch.io/full-bytes", on "line that was too long";
     /// SHA-256 of the complete line. On standard output and in files only if fields were truncated: a
-    /// replaced body has a digest of its own.
+    /// replaced body has its own digest.
     FULL_SHA256 = "keepwatch.io/full-sha256", on "line that was too long";
     /// The last sequence number in the journal before the heartbeat.
     HEARTBEAT = "keepwatch.io/heartbeat", on "heartbeat event";

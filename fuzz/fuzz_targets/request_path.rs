@@ -5,11 +5,13 @@
 
 #![no_main]
 
-use apiserver::RequestInfo;
-use apiserver::fuzzing::{field_selector, query_pairs};
-use apiserver::selector::Selector;
+use apimachinery::RequestInfo;
+use apimachinery::request_info::query_pairs;
+use apimachinery::selector::Selector;
+use apimachinery::selector::field_selector::FieldSelector;
 use http::{Method, Uri};
 use libfuzzer_sys::fuzz_target;
+use serde_json::json;
 
 fuzz_target!(|input: &[u8]| {
     let text = String::from_utf8_lossy(input);
@@ -17,16 +19,16 @@ fuzz_target!(|input: &[u8]| {
     let Ok(method) = method.parse::<Method>() else { return };
     let (path, query) =
         url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
-    understood(&method, path, query);
+    check_info(&method, path, query);
     if let Ok(uri) = url.parse::<Uri>() {
-        understood(&method, uri.path(), uri.query());
+        check_info(&method, uri.path(), uri.query());
     }
 });
 
-fn understood(method: &Method, path: &str, query: Option<&str>) {
+fn check_info(method: &Method, path: &str, query: Option<&str>) {
     let pairs = query_pairs(query);
-    let info = RequestInfo::of(method, path, &pairs);
-    assert_eq!(info, RequestInfo::of(method, path, &pairs));
+    let info = RequestInfo::parse(method, path, &pairs);
+    assert_eq!(info, RequestInfo::parse(method, path, &pairs));
     if info.is_resource_request {
         assert!(matches!(info.api_prefix.as_str(), "api" | "apis"), "{info:?}");
         assert_eq!(info.parts.first().map_or("", String::as_str), info.resource, "{info:?}");
@@ -38,13 +40,13 @@ fn understood(method: &Method, path: &str, query: Option<&str>) {
         assert_eq!(info.verb, method.as_str().to_ascii_lowercase());
     }
     for (_, value) in &pairs {
-        labels(value);
+        label_selector(value);
         field_selector(value);
     }
 }
 
 /// A parsed selector that is formatted and parsed again selects the same.
-fn labels(text: &str) {
+fn label_selector(text: &str) {
     let Ok(selector) = Selector::parse(text) else { return };
     let written = selector.to_string();
     let again = Selector::parse(&written)
@@ -52,4 +54,13 @@ fn labels(text: &str) {
     assert_eq!(again.to_string(), written, "{text:?}");
     let label = |key: &str| (key.len() % 2 == 1).then_some("1");
     assert_eq!(selector.matches(label), again.matches(label), "{text:?} and {written:?}");
+}
+
+/// Applies a field selector to an object. It matches or it does not; it must not panic.
+fn field_selector(text: &str) {
+    let object = json!({"metadata": {"name": "x"}, "status": {"state": "Running"}});
+    let object = object.as_object().expect("an object");
+    if let Ok(selector) = FieldSelector::parse(text, &["status.state"]) {
+        assert!(!selector.is_empty() || selector.matches(object), "{text:?}");
+    }
 }

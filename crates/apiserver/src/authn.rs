@@ -13,13 +13,13 @@ use http::header::AUTHORIZATION;
 
 use crate::Clock;
 use crate::authn::peer::{Peer, Protocol};
-use crate::authn::refusals::Refusals;
+use crate::authn::rejection_log::RejectionLog;
 use crate::authn::token::TokenReviews;
 use crate::trust::{RequestHeaderNames, Trust, TrustSnapshot};
 
 pub(crate) mod front_proxy;
 pub(crate) mod peer;
-mod refusals;
+mod rejection_log;
 pub mod token;
 pub(crate) mod x509;
 
@@ -34,7 +34,7 @@ pub struct Authenticator {
     trust: Arc<Trust>,
     tokens: Option<TokenReviews>,
     anonymous: Anonymous,
-    refusals: Refusals,
+    rejection_log: RejectionLog,
 }
 
 /// Whether requests without credentials are accepted as `system:anonymous`.
@@ -56,7 +56,7 @@ pub(crate) struct Unauthenticated {
 impl Authenticator {
     /// Creates the authenticator chain. If `tokens` is `None`, bearer tokens are rejected.
     pub fn new(trust: Arc<Trust>, tokens: Option<TokenReviews>, anonymous: Anonymous) -> Self {
-        Self { trust, tokens, anonymous, refusals: Refusals::default() }
+        Self { trust, tokens, anonymous, rejection_log: RejectionLog::default() }
     }
 
     /// Authenticates the request. Removes every credential and identity header from `headers`.
@@ -67,7 +67,7 @@ impl Authenticator {
         clock: &dyn Clock,
     ) -> Result<UserInfo, Unauthenticated> {
         let trust = self.trust.snapshot();
-        let outcome = self.recognise(peer, headers, &trust, clock).await;
+        let outcome = self.authenticate_request(peer, headers, &trust, clock).await;
         strip(headers, &trust);
         outcome
     }
@@ -78,7 +78,7 @@ impl Authenticator {
         !peer.chain.is_empty() && peer.identity(&trust, clock.now()).front_proxy.is_ok()
     }
 
-    async fn recognise(
+    async fn authenticate_request(
         &self,
         peer: &Peer,
         headers: &HeaderMap,
@@ -91,7 +91,7 @@ impl Authenticator {
             if let (Ok(()), Some(proxy)) = (&identity.front_proxy, &trust.front_proxy)
                 && let Some(user) = front_proxy::user_of(headers, &proxy.headers)
             {
-                return Ok(admitted(user));
+                return Ok(with_authenticated_group(user));
             }
             match &identity.client {
                 Ok(user) => return Ok(user.clone()),
@@ -100,26 +100,26 @@ impl Authenticator {
             if let Err(reason) = &identity.front_proxy {
                 reasons.push(format!("front proxy: {reason}"));
                 if let Err(client) = &identity.client
-                    && identity.is_news()
+                    && identity.is_first_use()
                 {
-                    self.refusals.tell(peer, [client, reason], clock.now());
+                    self.rejection_log.log(peer, [client, reason], clock.now());
                 }
             }
         }
         if let Some(token) = token::bearer(headers) {
             match self.review(token).await {
-                Ok(user) => return Ok(admitted(user)),
+                Ok(user) => return Ok(with_authenticated_group(user)),
                 Err(reason) => reasons.push(format!("bearer token: {reason}")),
             }
         }
-        if let Some(token) = token::of_websocket(headers) {
+        if let Some(token) = token::from_websocket(headers) {
             let reviewed = match token {
                 Ok(token) => self.review(&token).await,
                 Err(reason) => Err(reason.to_owned()),
             };
             match reviewed {
-                Ok(user) => return Ok(admitted(user)),
-                Err(reason) => reasons.push(format!("token of a WebSocket: {reason}")),
+                Ok(user) => return Ok(with_authenticated_group(user)),
+                Err(reason) => reasons.push(format!("WebSocket token: {reason}")),
             }
         }
         if reasons.is_empty() && self.anonymous == Anonymous::Allowed {
@@ -139,14 +139,14 @@ impl Authenticator {
     async fn review(&self, token: &str) -> Result<UserInfo, String> {
         match &self.tokens {
             Some(tokens) => tokens.review(token).await,
-            None => Err("tokens are not accepted here".to_owned()),
+            None => Err("bearer tokens are not accepted".to_owned()),
         }
     }
 }
 
 /// Adds `system:authenticated` to the groups of a user who is not anonymous. kube-apiserver relies
 /// on the extension server to add it.
-pub(crate) fn admitted(mut user: UserInfo) -> UserInfo {
+pub(crate) fn with_authenticated_group(mut user: UserInfo) -> UserInfo {
     let has = |name: &str| user.groups.iter().any(|group| group == name);
     if user.username != ANONYMOUS && !has(AUTHENTICATED) && !has("system:unauthenticated") {
         user.groups.push(AUTHENTICATED.to_owned());

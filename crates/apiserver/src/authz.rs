@@ -2,6 +2,7 @@
 //!
 //! [`union`] asks its members in order; [`sar`] asks kube-apiserver; [`rbac`] reads manifests.
 
+pub mod attributes;
 pub mod rbac;
 pub mod sar;
 pub mod union;

@@ -27,17 +27,17 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::authn::peer::{Peer, Protocol};
-use crate::body::ResponseBody;
+use crate::connection::websocket::Slot;
+use crate::handler::body::ResponseBody;
+use crate::handler::{DetachOnDrop, serve};
 use crate::limits;
-use crate::serve::{DetachOnDrop, serve};
 use crate::state::ServerState;
-use crate::websocket::Slot;
 use activity::{ConnectionActivity, HeadTimer};
 use coalescing_writer::CoalescingWriter;
-use frames::{AllHeld, Frames};
+use frames::{Frames, TotalBuffered};
 use limiter::{ConnectionLimiter, ConnectionPermit};
 use lingering_close::LingeringClose;
-use request_head::Refusal;
+use request_head::HeadError;
 
 mod activity;
 pub(crate) mod bind;
@@ -47,6 +47,7 @@ mod limiter;
 mod lingering_close;
 mod long_uri;
 mod request_head;
+pub(crate) mod websocket;
 
 pub(crate) use activity::ActiveRequest;
 
@@ -54,9 +55,9 @@ pub(crate) use activity::ActiveRequest;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Interval at which a connection is checked for being idle or slow.
-const LOOK_PERIOD: Duration = Duration::from_secs(4);
+const CHECK_PERIOD: Duration = Duration::from_secs(4);
 /// After graceful shutdown of a connection began, it is dropped when it is idle for this long.
-const LEAVING_TIME_MAX: Duration = Duration::from_secs(10);
+const CLOSING_IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// State shared by all connections.
 #[derive(Clone)]
@@ -64,11 +65,11 @@ pub(crate) struct Connections {
     state: Arc<ServerState>,
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
-    all_held: AllHeld,
+    total_buffered: TotalBuffered,
     /// Starts the graceful shutdown of all connections when cancelled.
     draining: CancellationToken,
     /// Drops all connections when cancelled.
-    abandoned: CancellationToken,
+    aborted: CancellationToken,
 }
 
 impl Connections {
@@ -76,12 +77,12 @@ impl Connections {
         state: Arc<ServerState>,
         tls: TlsAcceptor,
         draining: CancellationToken,
-        abandoned: CancellationToken,
+        aborted: CancellationToken,
     ) -> Self {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
-        let all_held = AllHeld::default();
-        Self { state, tls, limiter, all_held, draining, abandoned }
+        let total_buffered = TotalBuffered::default();
+        Self { state, tls, limiter, total_buffered, draining, aborted }
     }
 
     /// Accepts connections until draining begins, then closes the listener.
@@ -100,9 +101,9 @@ impl Connections {
                     continue;
                 }
             };
-            let Some(permit) = self.limiter.enter(from.ip()) else {
-                self.state.metrics.connection_refused();
-                debug!(%from, "no room for another connection");
+            let Some(permit) = self.limiter.try_acquire(from.ip()) else {
+                self.state.metrics.connection_rejected();
+                debug!(%from, "connection limit reached");
                 continue;
             };
             let connection = self.clone().handshake(stream, from, permit);
@@ -117,18 +118,18 @@ impl Connections {
         }
         let handshake = tokio::time::timeout(limits::HANDSHAKE_TIME_MAX, self.tls.accept(stream));
         let handshake = tokio::select! {
-            () = self.abandoned.cancelled() => return,
+            () = self.aborted.cancelled() => return,
             handshake = handshake => handshake,
         };
         match handshake {
             Ok(Ok(stream)) => self.serve_http(stream, from.ip()).await,
             Ok(Err(error)) => {
                 self.state.metrics.handshake_failed();
-                debug!(%error, %from, "TLS handshake fails");
+                debug!(%error, %from, "TLS handshake error");
             }
             Err(_) => {
                 self.state.metrics.handshake_failed();
-                debug!(%from, "TLS handshake takes too long");
+                debug!(%from, "TLS handshake timeout");
             }
         }
         drop(permit);
@@ -148,8 +149,8 @@ impl Connections {
             .collect();
         let peer = Arc::new(Peer::new(from, chain, protocol));
         let activity = Arc::new(match protocol {
-            Protocol::Http1 => ConnectionActivity::beginning(),
-            Protocol::Http2 => ConnectionActivity::of_streams(),
+            Protocol::Http1 => ConnectionActivity::new(),
+            Protocol::Http2 => ConnectionActivity::multiplexed(),
         });
         let slot = Slot::default();
         let service = {
@@ -158,7 +159,7 @@ impl Connections {
             let slot = slot.clone();
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(slot.clone());
-                let active_request = ActiveRequest::of(&activity);
+                let active_request = ActiveRequest::start(&activity);
                 let answer = respond(&state, &peer, request);
                 async move {
                     let response = answer.await;
@@ -172,8 +173,8 @@ impl Connections {
         match protocol {
             Protocol::Http2 => {
                 let state = Arc::clone(&self.state);
-                let count = move || state.metrics.head_refused();
-                let stream = Frames::new(stream, Arc::clone(&self.all_held), count);
+                let count = move || state.metrics.head_rejected();
+                let stream = Frames::new(stream, Arc::clone(&self.total_buffered), count);
                 let io = TokioIo::new(CoalescingWriter::new(stream));
                 let connection = std::pin::pin!(self.http2().serve_connection(io, service));
                 self.drive(connection, &peer, &activity).await.ok();
@@ -184,7 +185,7 @@ impl Connections {
                 let ended = self.drive(Pin::new(&mut connection), &peer, &activity).await;
                 if let Some(session) = slot.take() {
                     tokio::select! {
-                        () = self.abandoned.cancelled() => {}
+                        () = self.aborted.cancelled() => {}
                         () = session.run() => {}
                     }
                 }
@@ -192,7 +193,7 @@ impl Connections {
                     && let Some(http1::Parts { io, read_buf, service, .. }) =
                         connection.into_parts()
                     && let Some(head) = long_uri::shortened(&read_buf)
-                    && let Some(io) = io.into_inner().again(head)
+                    && let Some(io) = io.into_inner().restart(head)
                 {
                     let connection = http1_builder().serve_connection(TokioIo::new(io), service);
                     let connection = std::pin::pin!(connection.with_upgrades());
@@ -227,35 +228,35 @@ impl Connections {
         peer: &Peer,
         activity: &ConnectionActivity,
     ) -> Result<(), hyper::Error> {
-        let mut look = tokio::time::interval_at(activity.began + LOOK_PERIOD, LOOK_PERIOD);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_leaving = false;
+        let mut check = tokio::time::interval_at(activity.began + CHECK_PERIOD, CHECK_PERIOD);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_closing = false;
         loop {
-            let leave = tokio::select! {
+            let close = tokio::select! {
                 biased;
                 outcome = connection.as_mut() => {
                     if let Err(error) = &outcome {
                         if error.is_parse() {
-                            self.state.metrics.head_refused();
+                            self.state.metrics.head_rejected();
                         }
-                        debug!(%error, "a connection breaks");
+                        debug!(%error, "connection error");
                     }
                     return outcome;
                 }
-                () = self.abandoned.cancelled() => return Ok(()),
-                () = self.draining.cancelled(), if !is_leaving => true,
-                () = peer.closing(), if !is_leaving => true,
-                _ = look.tick() => match activity.idle_time() {
+                () = self.aborted.cancelled() => return Ok(()),
+                () = self.draining.cancelled(), if !is_closing => true,
+                () = peer.closing(), if !is_closing => true,
+                _ = check.tick() => match activity.idle_time() {
                     // HTTP/1 has one response at a time. With HTTP/2, other streams continue beside
                     // a stalled one.
                     _ if activity.end_stalled() && peer.protocol == Protocol::Http1 => return Ok(()),
                     // Graceful shutdown has begun and no request is in flight.
-                    Some(time) if is_leaving && time >= LEAVING_TIME_MAX => return Ok(()),
+                    Some(time) if is_closing && time >= CLOSING_IDLE_MAX => return Ok(()),
                     _ => activity.is_overdue(),
                 },
             };
-            if leave && !is_leaving {
-                is_leaving = true;
+            if close && !is_closing {
+                is_closing = true;
                 connection.as_mut().finish();
             }
         }
@@ -268,9 +269,9 @@ fn respond(
     peer: &Arc<Peer>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<ResponseBody>> + use<> {
-    if let Some(refusal) = Refusal::of(&request) {
-        state.metrics.head_refused();
-        return Either::Left(std::future::ready(refusal.answer(request.version())));
+    if let Some(error) = HeadError::check(&request) {
+        state.metrics.head_rejected();
+        return Either::Left(std::future::ready(error.answer(request.version())));
     }
     let answer = serve(Arc::clone(state), Arc::clone(peer), request);
     Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone()))

@@ -21,18 +21,18 @@ pub struct HealthCheck {
     /// Name in the list and in the path below the endpoint.
     pub name: &'static str,
     /// Endpoints that run this check.
-    pub reach: Reach,
+    pub scope: CheckScope,
     /// Function that runs the check.
     pub probe: Probe,
 }
 
 /// Endpoints that a check belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum CheckScope {
     /// All three. A restart is the remedy for a failure.
-    Everywhere,
+    All,
     /// `/readyz` only. The failure may resolve without a restart.
-    Readiness,
+    ReadyzOnly,
 }
 
 /// State of an optional component. `/readyz?verbose` lists it, but it fails no check: the server
@@ -42,7 +42,7 @@ pub struct Advisory {
     /// Name in the list and in the path below the endpoint.
     pub name: String,
     /// Problem of the component, if any.
-    pub trouble: Option<Degradation>,
+    pub degradation: Option<Degradation>,
 }
 
 /// A problem of an optional component.
@@ -60,30 +60,29 @@ pub type Advisories = Arc<dyn Fn() -> Vec<Advisory> + Send + Sync>;
 /// All health checks of a server.
 pub(crate) struct Health {
     checks: Vec<HealthCheck>,
-    remarks: Advisories,
+    advisories: Advisories,
     is_closing: Arc<AtomicBool>,
 }
 
 impl Health {
     /// Creates the checks, with `ping` first and `shutdown` last.
-    pub(crate) fn new(checks: Vec<HealthCheck>, remarks: Advisories) -> Self {
+    pub(crate) fn new(checks: Vec<HealthCheck>, advisories: Advisories) -> Self {
         let is_closing = Arc::new(AtomicBool::new(false));
-        let ping =
-            HealthCheck { name: "ping", reach: Reach::Everywhere, probe: Arc::new(|| Ok(())) };
+        let ping = HealthCheck { name: "ping", scope: CheckScope::All, probe: Arc::new(|| Ok(())) };
         let flag = Arc::clone(&is_closing);
         let shutdown = HealthCheck {
             name: "shutdown",
-            reach: Reach::Readiness,
+            scope: CheckScope::ReadyzOnly,
             probe: Arc::new(move || {
                 if flag.load(Ordering::Relaxed) {
-                    Err("the server is closing".to_owned())
+                    Err("the server is shutting down".to_owned())
                 } else {
                     Ok(())
                 }
             }),
         };
         let checks = std::iter::once(ping).chain(checks).chain([shutdown]).collect();
-        Self { checks, remarks, is_closing }
+        Self { checks, advisories, is_closing }
     }
 
     /// Makes the server not ready, permanently.
@@ -106,14 +105,13 @@ impl Health {
         if !matches!(endpoint, "healthz" | "livez" | "readyz") {
             return None;
         }
-        let counts =
-            |check: &&HealthCheck| endpoint == "readyz" || check.reach == Reach::Everywhere;
+        let counts = |check: &&HealthCheck| endpoint == "readyz" || check.scope == CheckScope::All;
         if !below.is_empty() {
             let check = self.checks.iter().filter(counts).find(|check| check.name == below);
-            return check.map(one).or_else(|| {
-                let remarks = self.remarks(endpoint);
-                let remark = remarks.iter().find(|remark| remark.name == below)?;
-                Some(routes::text(StatusCode::OK, remark.text(is_known)))
+            return check.map(check_answer).or_else(|| {
+                let advisories = self.advisories(endpoint);
+                let advisory = advisories.iter().find(|advisory| advisory.name == below)?;
+                Some(routes::text(StatusCode::OK, advisory.text(is_known)))
             });
         }
         let verbose = query.iter().any(|(key, _)| key == "verbose");
@@ -122,40 +120,42 @@ impl Health {
             .filter(|(key, _)| key == "exclude")
             .map(|(_, value)| value.as_str())
             .collect();
-        let remarks =
-            if verbose || !excluded.is_empty() { self.remarks(endpoint) } else { Vec::new() };
-        let lines = remarks.iter().map(|remark| (remark.name.as_str(), remark.line(is_known)));
+        let advisories =
+            if verbose || !excluded.is_empty() { self.advisories(endpoint) } else { Vec::new() };
+        let lines =
+            advisories.iter().map(|advisory| (advisory.name.as_str(), advisory.line(is_known)));
         let checks = self.checks.iter().filter(counts);
         Some(report(endpoint, checks, &lines.collect::<Vec<_>>(), &excluded, verbose))
     }
 
-    fn remarks(&self, endpoint: &str) -> Vec<Advisory> {
-        if endpoint == "readyz" { (self.remarks)() } else { Vec::new() }
+    fn advisories(&self, endpoint: &str) -> Vec<Advisory> {
+        if endpoint == "readyz" { (self.advisories)() } else { Vec::new() }
     }
 }
 
 impl Advisory {
     /// Line in the verbose list. A component with a problem has `[!]` instead of `[+]`.
     fn line(&self, is_known: bool) -> String {
-        let mark = if self.trouble.is_some() { "[!]" } else { "[+]" };
+        let mark = if self.degradation.is_some() { "[!]" } else { "[+]" };
         format!("{mark}{} {}", self.name, self.text(is_known))
     }
 
     fn text(&self, is_known: bool) -> String {
-        let Some(Degradation { extent, reason }) = &self.trouble else { return "ok".to_owned() };
+        let Some(Degradation { extent, reason }) = &self.degradation else {
+            return "ok".to_owned();
+        };
         // The line must not break, whatever text a destination returned.
-        let reason: String =
-            reason.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+        let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let reason = if is_known { &reason } else { "reason withheld" };
-        format!("is in trouble, which fails no check: {extent}: {reason}")
+        format!("is degraded, which fails no check: {extent}: {reason}")
     }
 }
 
-fn one(check: &HealthCheck) -> Answer {
+fn check_answer(check: &HealthCheck) -> Answer {
     match (check.probe)() {
         Ok(()) => routes::text(StatusCode::OK, "ok"),
         Err(reason) => {
-            warn!(check = check.name, reason, "health check fails");
+            warn!(check = check.name, reason, "health check failed");
             routes::text(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal server error: reason withheld",
@@ -167,7 +167,7 @@ fn one(check: &HealthCheck) -> Answer {
 fn report<'c>(
     endpoint: &str,
     checks: impl Iterator<Item = &'c HealthCheck>,
-    remarks: &[(&str, String)],
+    advisories: &[(&str, String)],
     excluded: &[&str],
     verbose: bool,
 ) -> Answer {
@@ -181,14 +181,14 @@ fn report<'c>(
             writeln!(lines, "[+]{name} excluded: ok")
         } else if let Err(reason) = (check.probe)() {
             failed.push(name);
-            warn!(check = name, reason, endpoint, "health check fails");
+            warn!(check = name, reason, endpoint, "health check failed");
             writeln!(lines, "[-]{name} failed: reason withheld")
         } else {
             writeln!(lines, "[+]{name} ok")
         };
         line.unwrap_or_default();
     }
-    for (name, line) in remarks {
+    for (name, line) in advisories {
         unmatched.retain(|excluded| excluded != name);
         let line = if excluded.contains(name) {
             writeln!(lines, "[+]{name} excluded: ok")
@@ -216,7 +216,7 @@ fn report<'c>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request_info::query_pairs;
+    use apimachinery::request_info::query_pairs;
 
     fn check(health: &Health, url: &str, expected: &str) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
@@ -231,7 +231,7 @@ mod tests {
     fn endpoints_answer_as_upstream() {
         let lagging = HealthCheck {
             name: "delivery",
-            reach: Reach::Readiness,
+            scope: CheckScope::ReadyzOnly,
             probe: Arc::new(|| Err("secret".to_owned())),
         };
         let health = Health::new(vec![lagging], Arc::new(Vec::new));
@@ -263,23 +263,26 @@ mod tests {
 
     #[test]
     fn a_dead_sink_is_told_and_does_not_make_the_server_unready() {
-        let remarks = || {
-            let trouble = |reason: &str| {
+        let advisories = || {
+            let degradation = |reason: &str| {
                 let extent = "7 records wait".to_owned();
                 Some(Degradation { extent, reason: reason.to_owned() })
             };
             vec![
-                Advisory { name: "sink-stdout".to_owned(), trouble: None },
-                Advisory { name: "sink-file".to_owned(), trouble: trouble("disk\n[-]full") },
+                Advisory { name: "sink-stdout".to_owned(), degradation: None },
+                Advisory {
+                    name: "sink-file".to_owned(),
+                    degradation: degradation("disk\n[-]full"),
+                },
             ]
         };
-        let health = Health::new(Vec::new(), Arc::new(remarks));
+        let health = Health::new(Vec::new(), Arc::new(advisories));
         check(&health, "/readyz", "200 ok");
         check(&health, "/livez?verbose", "200 [+]ping ok\nlivez check passed\n");
         check(
             &health,
             "/readyz?verbose",
-            "200 [+]ping ok\n[+]shutdown ok\n[+]sink-stdout ok\n[!]sink-file is in trouble, which fails no check: 7 records wait: disk [-]full\nreadyz check passed\n",
+            "200 [+]ping ok\n[+]shutdown ok\n[+]sink-stdout ok\n[!]sink-file is degraded, which fails no check: 7 records wait: disk [-]full\nreadyz check passed\n",
         );
         check(
             &health,
@@ -291,7 +294,7 @@ mod tests {
         let stranger = health.answer("/readyz/sink-file", &[], false).unwrap();
         assert_eq!(
             stranger.body,
-            "is in trouble, which fails no check: 7 records wait: reason withheld"
+            "is degraded, which fails no check: 7 records wait: reason withheld"
         );
     }
 }

@@ -1,18 +1,9 @@
 //! The server's limits in one place. `docs/reference/limits.md` lists them.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use crate::authz::union::MASTERS;
-use crate::budget::{Budget, Held};
-use crate::{ApiError, Request, status_errors};
 
 /// Maximum size of a request body, in bytes. A longer body is rejected with 413.
 pub const BODY_BYTES_MAX: usize = 3 << 20;
-/// Maximum number of field errors reported for one object.
-pub const FIELD_ERRORS_MAX: usize = 64;
-/// Maximum number of unknown fields reported for one object.
-pub const UNKNOWN_FIELDS_MAX: usize = 100;
 /// A JSON body or stored object up to this size, in bytes, is decoded on the threads that serve
 /// requests. The worst input of this size takes a few milliseconds; nested lists of 256 KiB took 40
 /// ms.
@@ -113,47 +104,5 @@ impl Default for Limits {
             shutdown_delay: Duration::ZERO,
             drain_time_max: Duration::from_mins(1),
         }
-    }
-}
-
-/// Limits on requests in flight. A request over a limit is rejected with 429.
-pub(crate) struct InFlight {
-    reads: Arc<Budget>,
-    mutations: Arc<Budget>,
-    watches: Arc<Budget>,
-    /// Bytes of request bodies.
-    bodies: Arc<Budget>,
-}
-
-/// One unit of an in-flight limit; released on drop.
-pub(crate) type Seat = Held;
-
-impl InFlight {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            reads: Budget::leaving(limits.reads_max, REQUESTS_LEFT),
-            mutations: Budget::leaving(limits.mutations_max, REQUESTS_LEFT),
-            watches: Budget::leaving(WATCHES_MAX, REQUESTS_LEFT),
-            bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
-        }
-    }
-
-    /// Takes a seat for the request. Members of `system:masters` need none and get `None`.
-    pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, ApiError> {
-        let verb = request.info.verb.as_str();
-        if request.user.groups.iter().any(|group| group == MASTERS) {
-            return Ok(None);
-        }
-        let seats = match verb {
-            "get" | "list" => &self.reads,
-            "watch" if request.info.is_resource_request => &self.watches,
-            _ => &self.mutations,
-        };
-        seats.take(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
-    }
-
-    /// Starts to count the body of a request, at zero bytes.
-    pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
-        self.bodies.take(&request.user, 0).ok_or_else(status_errors::too_many_requests)
     }
 }

@@ -3,22 +3,29 @@
 //! Label values come from closed lists only: a client cannot create a new time series.
 
 mod labels;
-mod reference;
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use apimachinery::{ApiError, RequestInfo};
 use bytes::Bytes;
 use event::Level;
 use http::{HeaderMap, StatusCode};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::TypedMetric;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
-use crate::{Answer, ApiError, Decision, RequestInfo, Resource};
-use labels::{Answered, Attempt, Known, Plugin, Recorded, Target, Username, Watched, Way};
+use crate::{Answer, Decision, Resource};
+use labels::{
+    LevelLabel, PluginLabel, RequestKind, RequestLabels, ResultLabel, ServedLabels, TargetLabels,
+    UsernameLabel, WatchLabels,
+};
 
 /// `Content-Type` of the exposition.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -33,7 +40,7 @@ const SLI_SECONDS: [f64; 21] = [
     30.0, 45.0, 60.0,
 ];
 /// Upper bounds of the buckets of authentication and authorization durations, in seconds.
-const ASKING_SECONDS: [f64; 15] = [
+const LATENCY_SECONDS: [f64; 15] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
     8.192, 16.384,
 ];
@@ -44,7 +51,7 @@ const FRAME_BYTES: [f64; 8] =
     [1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
 
 /// Label of the audit backend.
-const JOURNAL: Plugin = Plugin { plugin: "journal" };
+const JOURNAL: PluginLabel = PluginLabel { plugin: "journal" };
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -52,37 +59,77 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 #[derive(Clone)]
 pub struct Metrics {
     /// Group, version and plural of the served resources.
-    known: Arc<[Known]>,
+    served: Arc<[ServedLabels]>,
     exposition: Arc<std::sync::OnceLock<Registry>>,
-    requests: Family<Answered, Counter>,
-    durations: Histograms<Target>,
-    sli_durations: Histograms<Target>,
-    response_sizes: Histograms<Target>,
-    terminations: Family<Answered, Counter>,
-    in_flight: Family<Way, Gauge>,
-    watches: Family<Target, Gauge>,
-    watch_events: Family<Watched, Counter>,
-    watch_event_sizes: Histograms<Watched>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Histograms<TargetLabels>,
+    sli_durations: Histograms<TargetLabels>,
+    response_sizes: Histograms<TargetLabels>,
+    terminations: Family<RequestLabels, Counter>,
+    in_flight: Family<RequestKind, Gauge>,
+    watches: Family<TargetLabels, Gauge>,
+    watch_events: Family<WatchLabels, Counter>,
+    watch_event_sizes: Histograms<WatchLabels>,
     audit_events: Counter<u64, AtomicU64>,
-    audit_levels: Family<Recorded, Counter>,
-    audit_errors: Family<Plugin, Counter>,
+    audit_levels: Family<LevelLabel, Counter>,
+    audit_errors: Family<PluginLabel, Counter>,
     rejected: Counter<u64, AtomicU64>,
-    authentications: Family<Attempt, Counter>,
-    authentication_durations: Histograms<Attempt>,
-    users: Family<Username, Counter>,
-    authorizations: Family<Attempt, Counter>,
-    authorization_durations: Histograms<Attempt>,
-    refused_connections: Counter<u64, AtomicU64>,
+    authentications: Family<ResultLabel, Counter>,
+    authentication_durations: Histograms<ResultLabel>,
+    users: Family<UsernameLabel, Counter>,
+    authorizations: Family<ResultLabel, Counter>,
+    authorization_durations: Histograms<ResultLabel>,
+    rejected_connections: Counter<u64, AtomicU64>,
     failed_handshakes: Counter<u64, AtomicU64>,
-    refused_heads: Counter<u64, AtomicU64>,
+    rejected_heads: Counter<u64, AtomicU64>,
+}
+
+/// Registers metrics. A metric with labels can be registered only with its labels' default values at hand,
+/// so that none is missing from the reference page.
+struct Registrar<'r> {
+    registry: &'r mut Registry,
+    /// Whether each metric gets a time series with default labels.
+    creates_series: bool,
+}
+
+impl Registrar<'_> {
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter<u64, AtomicU64>) {
+        self.registry.register(name, help, counter.clone());
+    }
+
+    fn family<L, M, C>(&mut self, name: &str, help: &str, family: &Family<L, M, C>)
+    where
+        L: Clone + Default + Eq + Hash + EncodeLabelSet + Debug + Send + Sync + 'static,
+        M: EncodeMetric + TypedMetric + Debug + Send + Sync + 'static,
+        C: MetricConstructor<M> + Clone + Send + Sync + 'static,
+        Family<L, M, C>: Metric,
+    {
+        if self.creates_series {
+            drop(family.get_or_create(&L::default()));
+        }
+        self.registry.register(name, help, family.clone());
+    }
 }
 
 impl Metrics {
     /// Registers all metrics. `resources` are the values that labels may have.
     pub fn new(registry: &mut Registry, resources: &[Resource]) -> Self {
-        let known = resources.iter().map(|one| (one.group, one.version, one.plural)).collect();
+        Self::register(Registrar { registry, creates_series: false }, resources)
+    }
+
+    /// Registers all metrics with one time series each, so that an exposition contains the labels of
+    /// all of them. For the reference page; in a server, a time series appears with its first value.
+    pub fn with_example_series(registry: &mut Registry) -> Self {
+        Self::register(Registrar { registry, creates_series: true }, &[])
+    }
+
+    fn register(mut registrar: Registrar<'_>, resources: &[Resource]) -> Self {
+        let served = resources
+            .iter()
+            .map(|resource| (resource.group, resource.version, resource.plural))
+            .collect();
         let metrics = Self {
-            known,
+            served,
             exposition: Arc::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
@@ -98,136 +145,132 @@ impl Metrics {
             audit_errors: Family::default(),
             rejected: Counter::default(),
             authentications: Family::default(),
-            authentication_durations: Family::new_with_constructor(asking),
+            authentication_durations: Family::new_with_constructor(latency_histogram),
             users: Family::default(),
             authorizations: Family::default(),
-            authorization_durations: Family::new_with_constructor(asking),
-            refused_connections: Counter::default(),
+            authorization_durations: Family::new_with_constructor(latency_histogram),
+            rejected_connections: Counter::default(),
             failed_handshakes: Counter::default(),
-            refused_heads: Counter::default(),
+            rejected_heads: Counter::default(),
         };
         // The series starts at zero, so that the first failure is visible as an increase.
         drop(metrics.audit_errors.get_or_create(&JOURNAL));
-        metrics.register_requests(registry);
-        metrics.register_watches(registry);
-        metrics.register_records(registry);
-        metrics.register_access(registry);
+        metrics.register_requests(&mut registrar);
+        metrics.register_watches(&mut registrar);
+        metrics.register_records(&mut registrar);
+        metrics.register_access(&mut registrar);
         metrics
     }
 
-    fn register_requests(&self, registry: &mut Registry) {
-        registry.register("apiserver_request", "Responses sent", self.requests.clone());
-        registry.register(
+    fn register_requests(&self, registrar: &mut Registrar<'_>) {
+        registrar.family("apiserver_request", "Responses sent", &self.requests);
+        registrar.family(
             "apiserver_request_duration_seconds",
             "Time from the request to the response, in seconds",
-            self.durations.clone(),
+            &self.durations,
         );
-        registry.register(
+        registrar.family(
             "apiserver_request_sli_duration_seconds",
             "Time from the request to the response without watches, in seconds",
-            self.sli_durations.clone(),
+            &self.sli_durations,
         );
-        registry.register(
+        registrar.family(
             "apiserver_response_sizes",
             "Size of responses without watches, in bytes",
-            self.response_sizes.clone(),
+            &self.response_sizes,
         );
-        registry.register(
+        registrar.family(
             "apiserver_request_terminations",
             "Requests that the server terminated, with 429, 503 or 504",
-            self.terminations.clone(),
+            &self.terminations,
         );
-        registry.register(
+        registrar.family(
             "apiserver_current_inflight_requests",
             "Requests in flight; a watch counts until its response begins",
-            self.in_flight.clone(),
+            &self.in_flight,
         );
     }
 
-    fn register_watches(&self, registry: &mut Registry) {
-        registry.register("apiserver_longrunning_requests", "Open watches", self.watches.clone());
-        registry.register(
+    fn register_watches(&self, registrar: &mut Registrar<'_>) {
+        registrar.family("apiserver_longrunning_requests", "Open watches", &self.watches);
+        registrar.family(
             "apiserver_watch_events",
             "Watch events sent to clients",
-            self.watch_events.clone(),
+            &self.watch_events,
         );
-        registry.register(
+        registrar.family(
             "apiserver_watch_events_sizes",
             "Size of watch events sent to clients, in bytes",
-            self.watch_event_sizes.clone(),
+            &self.watch_event_sizes,
         );
     }
 
-    fn register_records(&self, registry: &mut Registry) {
-        registry.register(
-            "apiserver_audit_event",
-            "Audit events recorded",
-            self.audit_events.clone(),
-        );
-        registry.register(
+    fn register_records(&self, registrar: &mut Registrar<'_>) {
+        registrar.counter("apiserver_audit_event", "Audit events recorded", &self.audit_events);
+        registrar.family(
             "apiserver_audit_level",
             "Requests by the audit level of the policy",
-            self.audit_levels.clone(),
+            &self.audit_levels,
         );
-        registry.register(
+        registrar.family(
             "apiserver_audit_error",
             "Audit events that could not be recorded",
-            self.audit_errors.clone(),
+            &self.audit_errors,
         );
-        registry.register(
+        registrar.counter(
             "apiserver_audit_requests_rejected",
             "Requests rejected because they could not be recorded",
-            self.rejected.clone(),
+            &self.rejected,
         );
     }
 
-    fn register_access(&self, registry: &mut Registry) {
-        registry.register(
+    fn register_access(&self, registrar: &mut Registrar<'_>) {
+        registrar.family(
             "authentication_attempts",
             "Requests by the result of authentication",
-            self.authentications.clone(),
+            &self.authentications,
         );
-        registry.register(
+        registrar.family(
             "authentication_duration_seconds",
             "Duration of authentication, in seconds",
-            self.authentication_durations.clone(),
+            &self.authentication_durations,
         );
-        registry.register(
+        registrar.family(
             "authenticated_user_requests",
             "Requests of authenticated users by the kind of user name",
-            self.users.clone(),
+            &self.users,
         );
-        registry.register(
+        registrar.family(
             "authorization_attempts",
             "Requests by the result of authorization",
-            self.authorizations.clone(),
+            &self.authorizations,
         );
-        registry.register(
+        registrar.family(
             "authorization_duration_seconds",
             "Duration of authorization, in seconds",
-            self.authorization_durations.clone(),
+            &self.authorization_durations,
         );
-        registry.register(
+        registrar.counter(
             "apiserver_connections_refused",
             "Connections closed because of a connection limit",
-            self.refused_connections.clone(),
+            &self.rejected_connections,
         );
-        registry.register(
+        registrar.counter(
             "apiserver_tls_handshake_errors",
             "Connections whose TLS handshake failed",
-            self.failed_handshakes.clone(),
+            &self.failed_handshakes,
         );
-        registry.register(
+        registrar.counter(
             "keepwatch_malformed_requests",
             "Requests with a malformed head, which are not processed and not recorded",
-            self.refused_heads.clone(),
+            &self.rejected_heads,
         );
     }
 
     /// Sets the registry that `/metrics` exposes. Only the first call has an effect.
     pub fn expose(&self, registry: Registry) {
         if self.exposition.set(registry).is_err() {
-            tracing::warn!("metrics were exposed twice; the first registry stays");
+            tracing::warn!("the metrics registry was set twice; the first one stays in use");
         }
     }
 
@@ -249,18 +292,18 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn request_began(&self, info: &RequestInfo) {
-        self.in_flight.get_or_create(&way(info)).inc();
+    pub(crate) fn request_started(&self, info: &RequestInfo) {
+        self.in_flight.get_or_create(&request_kind(info)).inc();
     }
 
     /// Records a finished request.
-    pub(crate) fn request_ended(&self, ended: &Ended<'_>) {
-        let Ended { info, is_dry_run, code, micros, bytes } = *ended;
-        self.in_flight.get_or_create(&way(info)).dec();
-        let target = Target::of(&self.known, info, is_dry_run);
+    pub(crate) fn request_ended(&self, ended: &RequestOutcome<'_>) {
+        let RequestOutcome { info, is_dry_run, code, micros, bytes } = *ended;
+        self.in_flight.get_or_create(&request_kind(info)).dec();
+        let target = TargetLabels::of(&self.served, info, is_dry_run);
         let code = u32::from(code.as_u16());
-        let answered = target.answered(code);
-        self.requests.get_or_create(&answered).inc();
+        let labels = target.labels(code);
+        self.requests.get_or_create(&labels).inc();
         let seconds = seconds(micros);
         self.durations.get_or_create(&target).observe(seconds);
         if let Some(bytes) = bytes {
@@ -268,31 +311,31 @@ impl Metrics {
             self.response_sizes.get_or_create(&target).observe(size(bytes));
         }
         if matches!(code, 429 | 503 | 504) {
-            self.terminations.get_or_create(&answered).inc();
+            self.terminations.get_or_create(&labels).inc();
         }
     }
 
     /// Records the start of a watch and returns its metrics.
-    pub(crate) fn watch_began(&self, info: &RequestInfo) -> WatchMetrics {
-        let target = Target::of(&self.known, info, false);
+    pub(crate) fn watch_started(&self, info: &RequestInfo) -> WatchMetrics {
+        let target = TargetLabels::of(&self.served, info, false);
         let numbers = WatchMetrics {
-            under_way: self.watches.get_or_create_owned(&target),
-            events: self.watch_events.get_or_create_owned(&target.watched()),
-            sizes: self.watch_event_sizes.get_or_create_owned(&target.watched()),
+            open: self.watches.get_or_create_owned(&target),
+            events: self.watch_events.get_or_create_owned(&target.watch_labels()),
+            sizes: self.watch_event_sizes.get_or_create_owned(&target.watch_labels()),
         };
-        numbers.under_way.inc();
+        numbers.open.inc();
         numbers
     }
 
-    pub(crate) fn decided(&self, level: Level) {
-        self.audit_levels.get_or_create(&Recorded { level: level.as_str() }).inc();
+    pub(crate) fn audit_level(&self, level: Level) {
+        self.audit_levels.get_or_create(&LevelLabel { level: level.as_str() }).inc();
     }
 
-    pub(crate) fn recorded(&self) {
+    pub(crate) fn event_logged(&self) {
         self.audit_events.inc();
     }
 
-    pub(crate) fn not_recorded(&self) {
+    pub(crate) fn event_not_logged(&self) {
         self.audit_errors.get_or_create(&JOURNAL).inc();
     }
 
@@ -303,11 +346,11 @@ impl Metrics {
     /// Records an authentication attempt. `user` is `None` if it failed; `micros` is the latency in
     /// microseconds.
     pub(crate) fn authenticated(&self, user: Option<&str>, micros: i64) {
-        let attempt = Attempt { result: if user.is_some() { "success" } else { "failure" } };
+        let attempt = ResultLabel { result: if user.is_some() { "success" } else { "failure" } };
         self.authentications.get_or_create(&attempt).inc();
         self.authentication_durations.get_or_create(&attempt).observe(seconds(micros));
         if let Some(user) = user {
-            self.users.get_or_create(&Username { username: labels::username(user) }).inc();
+            self.users.get_or_create(&UsernameLabel { username: labels::username(user) }).inc();
         }
     }
 
@@ -320,26 +363,28 @@ impl Metrics {
             Some(Decision::NoOpinion(_)) => "no-opinion",
             None => "error",
         };
-        self.authorizations.get_or_create(&Attempt { result }).inc();
-        self.authorization_durations.get_or_create(&Attempt { result }).observe(seconds(micros));
+        self.authorizations.get_or_create(&ResultLabel { result }).inc();
+        self.authorization_durations
+            .get_or_create(&ResultLabel { result })
+            .observe(seconds(micros));
     }
 
-    pub(crate) fn connection_refused(&self) {
-        self.refused_connections.inc();
+    pub(crate) fn connection_rejected(&self) {
+        self.rejected_connections.inc();
     }
 
     pub(crate) fn handshake_failed(&self) {
         self.failed_handshakes.inc();
     }
 
-    pub(crate) fn head_refused(&self) {
-        self.refused_heads.inc();
+    pub(crate) fn head_rejected(&self) {
+        self.rejected_heads.inc();
     }
 }
 
 /// Result of a request.
 #[derive(Clone, Copy)]
-pub(crate) struct Ended<'r> {
+pub(crate) struct RequestOutcome<'r> {
     pub(crate) info: &'r RequestInfo,
     pub(crate) is_dry_run: bool,
     pub(crate) code: StatusCode,
@@ -350,7 +395,7 @@ pub(crate) struct Ended<'r> {
 
 /// Metrics of one watch, looked up once.
 pub(crate) struct WatchMetrics {
-    under_way: Gauge,
+    open: Gauge,
     events: Counter,
     sizes: Histogram,
 }
@@ -362,17 +407,17 @@ impl WatchMetrics {
     }
 
     pub(crate) fn ended(&self) {
-        self.under_way.dec();
+        self.open.dec();
     }
 }
 
-fn asking() -> Histogram {
-    Histogram::new(ASKING_SECONDS)
+fn latency_histogram() -> Histogram {
+    Histogram::new(LATENCY_SECONDS)
 }
 
-fn way(info: &RequestInfo) -> Way {
+fn request_kind(info: &RequestInfo) -> RequestKind {
     let is_read = matches!(info.verb.as_str(), "get" | "list" | "watch");
-    Way { request_kind: if is_read { "readOnly" } else { "mutating" } }
+    RequestKind { request_kind: if is_read { "readOnly" } else { "mutating" } }
 }
 
 fn seconds(micros: i64) -> f64 {

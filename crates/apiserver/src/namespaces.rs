@@ -5,11 +5,10 @@
 
 mod cluster;
 
+use apimachinery::ApiError;
 use async_trait::async_trait;
 
 pub use cluster::ClusterNamespaces;
-
-use crate::ApiError;
 
 /// State of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 //! Changes that a strategy makes here commit together with the write that caused them. Each change
 //! is an act of the server and gets its own audit event, which refers to the event of the request.
 
+use apimachinery::ApiError;
 use serde_json::{Map, Value};
-
-use crate::ApiError;
 
 /// Identifies a resource by group and plural name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

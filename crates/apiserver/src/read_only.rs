@@ -3,11 +3,11 @@
 //! The registry implements selectors, pages, tables, watches and their parameters; a storage only
 //! provides objects. These objects cannot be written.
 
+use apimachinery::ApiError;
+use apimachinery::selector::field_selector::FieldTerm;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-
-use crate::ApiError;
 
 /// Source of the objects of a read-only resource.
 #[async_trait]
@@ -38,17 +38,6 @@ pub struct ReadQuery {
     pub after: Option<String>,
     /// Revision of the first page.
     pub at: Option<u64>,
-}
-
-/// One term of a field selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldTerm {
-    /// Field path.
-    pub path: String,
-    /// Value to compare with.
-    pub value: String,
-    /// Whether the field must be equal (`true`) or not equal (`false`).
-    pub is_equal: bool,
 }
 
 /// One page of a list.

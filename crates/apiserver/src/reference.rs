@@ -13,7 +13,8 @@ pub fn overview(page: &mut String, kinds: &[Resource]) {
     );
     for kind in kinds {
         let verbs: Vec<&str> = kind.verbs.iter().map(|verb| verb.as_str()).collect();
-        let below: Vec<&str> = kind.subresources.iter().map(|one| one.name()).collect();
+        let below: Vec<&str> =
+            kind.subresources.iter().map(|subresource| subresource.name()).collect();
         let columns: Vec<String> =
             kind.columns.iter().map(|column| column_name(column.name, column.priority)).collect();
         let scope = match kind.scope {
@@ -58,7 +59,8 @@ fn rows_of(rows: &mut String, schema: &Value, path: &str) {
     let required = schema["required"].as_array();
     for (name, field) in properties {
         let path = format!("{path}.{name}");
-        let is_required = required.is_some_and(|names| names.iter().any(|one| one == name));
+        let is_required =
+            required.is_some_and(|names| names.iter().any(|required| required == name));
         let mark = if is_required { ", required" } else { "" };
         let description = field["description"].as_str().unwrap_or_default();
         _ = writeln!(rows, "| `{path}` | {}{mark} | {description} |", type_of(field));

@@ -8,7 +8,6 @@ mod access;
 mod answers;
 mod continue_token;
 mod create;
-mod decode;
 mod decoded;
 mod delete;
 mod gather;
@@ -16,7 +15,6 @@ mod initial;
 mod metadata;
 mod operate;
 mod options;
-mod protobuf;
 mod read;
 mod read_only;
 mod render;
@@ -32,28 +30,21 @@ mod write;
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, RequestInfo};
+use arc_swap::ArcSwap;
+use audit::Policy;
 use event::{Level, UserInfo};
 use http::{Method, StatusCode};
 use store::Storage;
 use tokio::sync::Semaphore;
 
-use crate::documents::Documents;
 use crate::namespaces::NamespaceSource;
+use crate::routes::static_documents::Documents;
 use crate::{
-    Answer, ApiError, Attributes, AuditContext, Authorizer, Clock, Outcome, Request, RequestInfo,
-    Resource, ResourceId, Subresource, Verb,
+    Answer, AuditContext, Authorizer, Clock, Outcome, Request, Resource, ResourceId, Subresource,
+    Verb,
 };
 use served_resource::ServedResource;
-
-#[cfg(fuzzing)]
-pub(crate) use decode::read as read_body;
-#[cfg(test)]
-pub(crate) use decode::yaml as read_yaml;
-pub(crate) use decode::{Document, cost, json as read_json, media_type, unsupported};
-pub use decode::{TREE_BYTES_MAX, YAML_BYTES_MAX, YAML_VALUES_MAX};
-
-/// Returns the audit level of a server action that a request has caused.
-pub type ConsequencePolicy = Arc<dyn Fn(&Attributes) -> Level + Send + Sync>;
 
 /// Configuration of a [`Registry`].
 pub struct RegistryConfig {
@@ -67,13 +58,13 @@ pub struct RegistryConfig {
     pub namespaces: Arc<dyn NamespaceSource>,
     /// Clock for timestamps in objects, audit events and tables.
     pub clock: Arc<dyn Clock>,
-    /// Returns the audit level of server actions.
-    pub policy: ConsequencePolicy,
+    /// Audit policy, by which server actions are audited.
+    pub policy: Arc<ArcSwap<Policy>>,
     /// The user of server actions in audit events.
-    pub actor: Arc<UserInfo>,
+    pub server_user: Arc<UserInfo>,
     /// Whether a garbage collector follows `ownerReferences` and removes the finalizers `orphan`
     /// and `foregroundDeletion`, as in a cluster.
-    pub garbage_is_collected: bool,
+    pub has_garbage_collector: bool,
 }
 
 /// All served resources and their storage. A clone shares the state of the original.
@@ -90,9 +81,9 @@ struct Shared {
     authorizer: Arc<dyn Authorizer>,
     namespaces: Arc<dyn NamespaceSource>,
     clock: Arc<dyn Clock>,
-    policy: ConsequencePolicy,
-    actor: Arc<UserInfo>,
-    garbage_is_collected: bool,
+    policy: Arc<ArcSwap<Policy>>,
+    server_user: Arc<UserInfo>,
+    has_garbage_collector: bool,
     /// Resources with a minimum audit level for writes, whatever the audit policy says.
     level_minima: Vec<(ResourceId, Level)>,
     /// Limits how many requests decode a long body at the same time.
@@ -110,9 +101,9 @@ struct ResourceRequest<'a> {
 
 impl Registry {
     /// Creates a registry from its configuration.
-    pub fn new(parts: RegistryConfig) -> Self {
-        let documents = Arc::new(Documents::of(&parts.resources));
-        let kinds: Vec<Arc<ServedResource>> = parts
+    pub fn new(config: RegistryConfig) -> Self {
+        let documents = Arc::new(Documents::new(&config.resources));
+        let kinds: Vec<Arc<ServedResource>> = config
             .resources
             .into_iter()
             .map(|resource| Arc::new(ServedResource::new(resource)))
@@ -127,13 +118,13 @@ impl Registry {
             readers: Arc::new(Semaphore::new(crate::limits::READERS_MAX)),
             answers: answers::Answers::default(),
             kinds,
-            store: parts.store,
-            authorizer: parts.authorizer,
-            namespaces: parts.namespaces,
-            clock: parts.clock,
-            policy: parts.policy,
-            actor: parts.actor,
-            garbage_is_collected: parts.garbage_is_collected,
+            store: config.store,
+            authorizer: config.authorizer,
+            namespaces: config.namespaces,
+            clock: config.clock,
+            policy: config.policy,
+            server_user: config.server_user,
+            has_garbage_collector: config.has_garbage_collector,
         };
         Self { shared: Arc::new(shared), documents }
     }
@@ -248,7 +239,7 @@ impl ResourceRequest<'_> {
             "patch" => Verb::Patch,
             "update" => Verb::Update,
             "watch" => Verb::Watch,
-            other => return Err(self.kind.method_not_allowed(other)),
+            verb => return Err(self.kind.method_not_allowed(verb)),
         };
         // A subresource may be writable although the object itself does not support the verb.
         let is_offered = match subresource {

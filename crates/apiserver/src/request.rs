@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use apimachinery::RequestInfo;
 use bytes::Bytes;
 use event::{Timestamp, UserInfo};
 use futures::Stream;
@@ -30,34 +31,6 @@ pub struct Request {
     pub body: Bytes,
     /// Arrival time of the request.
     pub received: Timestamp,
-}
-
-/// Attributes derived from the URL and the method, as `RequestInfo` of
-/// `k8s.io/apiserver/pkg/endpoints/request`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RequestInfo {
-    /// Whether the request is for a resource. If false, it is for a non-resource path.
-    pub is_resource_request: bool,
-    /// The path without the query.
-    pub path: String,
-    /// Kubernetes verb; for a non-resource request the HTTP method in lower case.
-    pub verb: String,
-    /// `api` or `apis`.
-    pub api_prefix: String,
-    /// API group; empty for the core group.
-    pub api_group: String,
-    /// API version without the group.
-    pub api_version: String,
-    /// Namespace; empty for cluster-scoped resources and for all namespaces.
-    pub namespace: String,
-    /// Plural name of the resource.
-    pub resource: String,
-    /// Subresource, for example `status`; empty for the object itself.
-    pub subresource: String,
-    /// Object name, from the path or from a field selector on `metadata.name`.
-    pub name: String,
-    /// Path segments, starting with the resource.
-    pub parts: Vec<String>,
 }
 
 /// Result of a request in the registry.

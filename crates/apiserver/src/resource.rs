@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError};
 use event::Level;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::{ApiError, Attributes, FieldError, Objects, ReadOnlyStorage};
+use crate::{Attributes, Objects, ReadOnlyStorage};
 
 /// A served resource.
 #[derive(Clone)]
@@ -198,14 +199,14 @@ pub type Review = BoxFuture<'static, Result<Map<String, Value>, ApiError>>;
 /// removed, metadata is complete.
 pub trait Strategy: Send + Sync {
     /// Sets server-side fields: initial status, labels, defaults. Runs before validation.
-    fn prepare_create(&self, _object: &mut Map<String, Value>, _at: &WriteContext) {}
+    fn prepare_create(&self, _object: &mut Map<String, Value>, _ctx: &WriteContext) {}
 
     /// Restores fields that an update must not change silently. Runs before validation.
     fn prepare_update(
         &self,
         _object: &mut Map<String, Value>,
         _old: &Map<String, Value>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) {
     }
 
@@ -214,7 +215,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         Vec::new()
     }
@@ -234,7 +235,7 @@ pub trait Strategy: Send + Sync {
     /// Evaluates a create of a review, which stores no object, and returns the object with its
     /// status. `None` if a create stores an object. The object has passed validation; it needs no
     /// name.
-    fn review(&self, _object: &Map<String, Value>, _at: &WriteContext) -> Option<Review> {
+    fn review(&self, _object: &Map<String, Value>, _ctx: &WriteContext) -> Option<Review> {
         None
     }
 
@@ -257,7 +258,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
@@ -268,14 +269,14 @@ pub trait Strategy: Send + Sync {
         _object: &mut Map<String, Value>,
         _old: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
 
     /// Whether an object of this name may be deleted. Runs before all other checks, also for names
     /// that do not exist.
-    fn admit_delete(&self, _name: &str, _at: &WriteContext) -> Result<(), ApiError> {
+    fn admit_delete(&self, _name: &str, _ctx: &WriteContext) -> Result<(), ApiError> {
         Ok(())
     }
 
@@ -284,7 +285,7 @@ pub trait Strategy: Send + Sync {
         &self,
         _object: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         Ok(())
     }
@@ -294,9 +295,9 @@ pub trait Strategy: Send + Sync {
     fn operate(
         &self,
         _object: Map<String, Value>,
-        at: WriteContext,
+        ctx: WriteContext,
     ) -> BoxFuture<'static, Result<String, ApiError>> {
-        let message = format!("nothing is known about {}", at.subresource);
+        let message = format!("the operation {} is not implemented", ctx.subresource);
         Box::pin(async move { Err(ApiError::internal(&message)) })
     }
 

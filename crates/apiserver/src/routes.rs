@@ -1,5 +1,10 @@
 //! Non-resource paths: version, index, health, metrics, and the documents of the registry.
 
+pub(crate) mod discovery;
+pub(crate) mod openapi;
+pub(crate) mod static_documents;
+
+use apimachinery::ApiError;
 use bytes::Bytes;
 use event::Json;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -7,7 +12,7 @@ use serde::Serialize;
 
 use crate::authn::ANONYMOUS;
 use crate::state::ServerState;
-use crate::{Answer, ApiError, Request};
+use crate::{Answer, Request};
 
 /// `Content-Type` of plain text, as Go writes it.
 const TEXT: &str = "text/plain; charset=utf-8";

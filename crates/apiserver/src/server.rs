@@ -23,8 +23,9 @@ use crate::audit::backend::JournalBackend;
 use crate::authn::Authenticator;
 use crate::connection::Connections;
 use crate::connection::bind::bind;
-use crate::health::{Advisories, Health, HealthCheck, Reach};
-use crate::limits::{InFlight, Limits};
+use crate::handler::max_in_flight::InFlight;
+use crate::health::{Advisories, CheckScope, Health, HealthCheck};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::state::ServerState;
 use crate::tls::{ServingCertificate, TlsError, server_config};
@@ -75,7 +76,7 @@ pub struct ServerConfig {
     /// Health checks in addition to the check of the store.
     pub checks: Vec<HealthCheck>,
     /// Advisories that `/readyz?verbose` lists after the checks.
-    pub remarks: Advisories,
+    pub advisories: Advisories,
     /// Metrics of the server, exposed at `/metrics`.
     pub metrics: Metrics,
     /// Limits that an operator can configure.
@@ -100,36 +101,36 @@ impl Server {
     /// Binds the listen address. Must be called inside a Tokio runtime; all tasks of the server run
     /// on that runtime.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
-    pub async fn bind(options: ServerConfig) -> Result<Self, ServerError> {
-        let refused = |source| ServerError::Listen { address: options.address, source };
-        let listener = bind(options.address).map_err(refused)?;
+    pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+        let refused = |source| ServerError::Listen { address: config.address, source };
+        let listener = bind(config.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        let tls = server_config(Arc::clone(&options.serving)).map_err(ServerError::Tls)?;
-        let mut checks = vec![store_check(&options.storage)];
-        checks.extend(options.checks);
-        let mut paths = options.paths;
+        let tls = server_config(Arc::clone(&config.serving)).map_err(ServerError::Tls)?;
+        let mut checks = vec![store_check(&config.storage)];
+        checks.extend(config.checks);
+        let mut paths = config.paths;
         paths.extend(["/healthz", "/livez", "/metrics", "/readyz", "/version"].map(str::to_owned));
-        paths.extend(options.registry.document_paths().map(str::to_owned));
+        paths.extend(config.registry.document_paths().map(str::to_owned));
         paths.sort();
         paths.dedup();
         let state = ServerState {
-            backend: JournalBackend::new(options.storage, Arc::clone(&options.clock)),
-            clock: options.clock,
-            authenticator: options.authenticator,
-            authorizer: options.authorizer,
-            policy: options.policy,
-            in_flight: InFlight::new(&options.limits),
-            registry: options.registry,
-            health: Health::new(checks, options.remarks),
-            metrics: options.metrics,
-            limits: options.limits,
-            version: options.version,
+            backend: JournalBackend::new(config.storage, Arc::clone(&config.clock)),
+            clock: config.clock,
+            authenticator: config.authenticator,
+            authorizer: config.authorizer,
+            policy: config.policy,
+            in_flight: InFlight::new(&config.limits),
+            registry: config.registry,
+            health: Health::new(checks, config.advisories),
+            metrics: config.metrics,
+            limits: config.limits,
+            version: config.version,
             paths,
             tracker: TaskTracker::new(),
             runtime: Handle::current(),
             closing: CancellationToken::new(),
         };
-        let (serving, trust) = (options.serving, options.trust);
+        let (serving, trust) = (config.serving, config.trust);
         let tls = TlsAcceptor::from(tls);
         Ok(Self { listener, address, tls, serving, trust, state: Arc::new(state) })
     }
@@ -143,9 +144,9 @@ impl Server {
     /// Drops connections that are still open after [`Limits::drain_time_max`].
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listener, address, tls, serving, trust, state } = self;
-        let (draining, abandoned) = (CancellationToken::new(), CancellationToken::new());
+        let (draining, aborted) = (CancellationToken::new(), CancellationToken::new());
         let connections =
-            Connections::new(Arc::clone(&state), tls, draining.clone(), abandoned.clone());
+            Connections::new(Arc::clone(&state), tls, draining.clone(), aborted.clone());
         let reload = reload(serving, trust, Arc::clone(&state.clock));
         let reload = draining.clone().run_until_cancelled_owned(reload);
         state.tracker.spawn_on(reload, &state.runtime);
@@ -153,7 +154,7 @@ impl Server {
         info!(%address, "serving");
 
         shutdown.cancelled().await;
-        info!("closing: not ready any more");
+        info!("shutting down: no longer ready");
         state.health.close();
         tokio::time::sleep(state.limits.shutdown_delay).await;
         draining.cancel();
@@ -161,8 +162,11 @@ impl Server {
         state.tracker.close();
         let drained = tokio::time::timeout(state.limits.drain_time_max, state.tracker.wait()).await;
         if drained.is_err() {
-            warn!(connections = state.tracker.len(), "not all requests ended in time");
-            abandoned.cancel();
+            warn!(
+                connections = state.tracker.len(),
+                "requests did not end within the drain time; their connections are dropped"
+            );
+            aborted.cancel();
             state.tracker.wait().await;
         }
         info!("closed");
@@ -178,14 +182,16 @@ async fn reload(
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
         match serving.reload(clock.now()) {
-            Ok(true) => info!("serving certificate has changed"),
+            Ok(true) => info!("reloaded the serving certificate"),
             Ok(false) => {}
-            Err(error) => warn!(%error, "cannot reload the serving certificate; the old one stays"),
+            Err(error) => {
+                warn!(%error, "cannot reload the serving certificate; the old one stays in use");
+            }
         }
         if let Some(trust) = &trust
             && let Err(error) = trust.replace(None)
         {
-            warn!(%error, "cannot reload the CA files; the old ones stay");
+            warn!(%error, "cannot reload the CA files; the old ones stay in use");
         }
     }
 }
@@ -194,7 +200,7 @@ fn store_check(storage: &Arc<dyn Storage>) -> HealthCheck {
     let storage = Arc::clone(storage);
     HealthCheck {
         name: "store",
-        reach: Reach::Readiness,
+        scope: CheckScope::ReadyzOnly,
         probe: Arc::new(move || {
             let health = storage.health();
             if health.is_writable() { Ok(()) } else { Err(health.reason) }

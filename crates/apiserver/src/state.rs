@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
+use apimachinery::ApiError;
 use arc_swap::ArcSwap;
 use audit::Policy;
+use bytes::Bytes;
+use event::Timestamp;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::backend::JournalBackend;
 use crate::authn::Authenticator;
+use crate::handler::max_in_flight::InFlight;
 use crate::health::Health;
-use crate::limits::{InFlight, Limits};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::routes::VersionInfo;
-use crate::{Authorizer, Clock, Registry};
+use crate::{Answer, Authorizer, Clock, Registry};
 
 /// Shared state of a server.
 pub(crate) struct ServerState {
@@ -36,4 +40,43 @@ pub(crate) struct ServerState {
     pub(crate) runtime: Handle,
     /// Ends all watches when cancelled.
     pub(crate) closing: CancellationToken,
+}
+
+impl ServerState {
+    /// Logs `record`, then returns `answer`; returns an error response if the event cannot be
+    /// logged.
+    pub(crate) async fn respond_after_logging(
+        &self,
+        record: Option<Bytes>,
+        answer: Answer,
+    ) -> Answer {
+        match self.log_event(record).await {
+            Ok(()) => answer,
+            Err(error) => self.audit_unavailable(error),
+        }
+    }
+
+    /// Logs the record durably and counts the result. Returns at once if there is no record.
+    pub(crate) async fn log_event(&self, record: Option<Bytes>) -> Result<(), ApiError> {
+        if record.is_none() {
+            return Ok(());
+        }
+        let logged = self.backend.log(record).await;
+        match &logged {
+            Ok(()) => self.metrics.event_logged(),
+            Err(_) => self.metrics.event_not_logged(),
+        }
+        logged
+    }
+
+    /// Microseconds since an earlier time.
+    pub(crate) fn micros_since(&self, start: Timestamp) -> i64 {
+        self.clock.now().as_micros() - start.as_micros()
+    }
+
+    /// Counts a request that is rejected because its event cannot be logged, and builds its response.
+    pub(crate) fn audit_unavailable(&self, error: ApiError) -> Answer {
+        self.metrics.rejected();
+        Answer::from(error)
+    }
 }

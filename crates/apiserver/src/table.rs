@@ -1,17 +1,15 @@
 //! Objects as rows with the columns of their kind: what `kubectl get` prints.
 
-mod age;
-
+use apimachinery::duration::human_duration;
+use apimachinery::fields::lookup;
 use bytes::Bytes;
 use event::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::negotiate::{Include, MetaVersion};
+use crate::handler::negotiate::{Include, MetaVersion};
 use crate::{Column, Resource};
-
-pub(crate) use age::human_duration;
 
 /// What a kind without columns of its own prints.
 const DEFAULT_COLUMNS: [Column; 1] = [Column {
@@ -45,7 +43,7 @@ pub(crate) fn row(
     now: Timestamp,
 ) -> Vec<u8> {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
-    let name = at(&object, "metadata.name").cloned().unwrap_or_default();
+    let name = lookup(&object, "metadata.name").cloned().unwrap_or_default();
     let own = columns(resource).iter().map(|column| cell(column, &object, now));
     let cells = Value::Array(std::iter::once(name).chain(own).collect());
     let mut out = format!("{{\"cells\":{cells},\"object\":").into_bytes();
@@ -72,28 +70,12 @@ pub(crate) fn partial(body: &[u8], version: MetaVersion) -> Vec<u8> {
     [start.as_bytes(), metadata.as_bytes(), b"}"].concat()
 }
 
-/// The value at a path such as `status.state`; a number names the item of a list.
-pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(object, |value, key| match value {
-        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-        other => other.get(key),
-    })
-}
-
-/// [`at`] for an object.
-pub(crate) fn at_map<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    match path.split_once('.') {
-        None => object.get(path),
-        Some((head, rest)) => at(object.get(head)?, rest),
-    }
-}
-
 fn columns(resource: &Resource) -> &[Column] {
     if resource.columns.is_empty() { &DEFAULT_COLUMNS } else { resource.columns }
 }
 
 fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
-    let value = at(object, column.path).unwrap_or(&Value::Null);
+    let value = lookup(object, column.path).unwrap_or(&Value::Null);
     match (column.kind, value) {
         (_, Value::Null) => Value::Null,
         ("date", value) => {

@@ -32,7 +32,7 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file does not contain the expected PEM item.
-    #[error("{} holds no usable {what}", path.display())]
+    #[error("{} contains no valid {what}", path.display())]
     Content {
         /// Path of the file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum TlsError {
         what: &'static str,
     },
     /// Key and certificate do not match, or are of an unsupported type.
-    #[error("certificate {} and key {} do not go together", certificate.display(), key.display())]
+    #[error("certificate {} and key {} do not match", certificate.display(), key.display())]
     Mismatch {
         /// Certificate file.
         certificate: PathBuf,
@@ -107,7 +107,7 @@ impl ServingCertificate {
     }
 
     /// Checks a certificate and key that are not in files. Errors name them `origin`.
-    pub fn of_pem(
+    pub fn from_pem(
         origin: &str,
         certificate: &str,
         key: &str,

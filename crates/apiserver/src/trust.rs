@@ -33,7 +33,7 @@ pub enum TrustError {
         source: std::io::Error,
     },
     /// A CA bundle contains no certificates.
-    #[error("{origin} holds no usable CA certificate")]
+    #[error("{origin} contains no valid CA certificate")]
     NoCertificate {
         /// File or ConfigMap key.
         origin: String,
@@ -58,7 +58,7 @@ pub struct CaBundle {
 
 impl CaBundle {
     /// Parses a PEM bundle. `origin`, the file or the key of the ConfigMap, appears in errors.
-    pub fn of_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
+    pub fn from_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
         let none = || TrustError::NoCertificate { origin: origin.to_owned() };
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -71,20 +71,20 @@ impl CaBundle {
     }
 
     /// Reads a PEM file.
-    pub fn of_file(path: &Path) -> Result<Self, TrustError> {
+    pub fn from_file(path: &Path) -> Result<Self, TrustError> {
         let pem = std::fs::read(path)
             .map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
-        Self::of_pem(&pem, &path.display().to_string())
+        Self::from_pem(&pem, &path.display().to_string())
     }
 
     /// Verifies that a chain, leaf first, leads to one of the CAs, is valid at `now`, and is for
     /// client authentication. The error contains the reason and the origin of the CAs.
     pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
         let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err("there is no certificate".to_owned());
+            return Err("no certificate".to_owned());
         };
         let verified = self.verifier.verify_client_cert(leaf, intermediates, now);
-        verified.map(drop).map_err(|error| format!("{error} (checked against {})", self.origin))
+        verified.map(drop).map_err(|error| format!("{error} (verified with {})", self.origin))
     }
 }
 
@@ -149,11 +149,11 @@ pub struct TrustFiles {
 impl TrustFiles {
     /// Loads the files. A part without a file is absent.
     pub fn load(&self) -> Result<TrustSnapshot, TrustError> {
-        let clients = self.client_ca.as_deref().map(CaBundle::of_file).transpose()?;
+        let clients = self.client_ca.as_deref().map(CaBundle::from_file).transpose()?;
         let front_proxy = match self.request_header_ca.as_deref() {
             None => None,
             Some(path) => Some(RequestHeaderConfig {
-                ca: CaBundle::of_file(path)?,
+                ca: CaBundle::from_file(path)?,
                 allowed_names: self.allowed_names.clone(),
                 headers: self.headers.clone().unwrap_or_default(),
             }),
@@ -196,7 +196,7 @@ impl Trust {
         };
         if trusts_any_name(&next) && !trusts_any_name(&self.snapshot.load()) {
             warn!(
-                "no allowed names for the front proxy: every certificate of its CA may act as anybody"
+                "no allowed names for the front proxy: any client with a certificate of its CA can act as any user"
             );
         }
         self.snapshot.store(Arc::new(next));

@@ -64,8 +64,7 @@ impl EventRecorder {
         } else {
             tracing::info!(kind, namespace, name, reason, text, "Kubernetes Event recorded");
         }
-        let now = now.to_string();
-        let now = format!("{}Z", now.get(..19).unwrap_or_default());
+        let now = now.to_rfc3339_seconds();
         let kind = core_kind("Event", "events");
         let suffix = uuid::Uuid::new_v4().simple().to_string();
         let suffix = suffix.get(..16).unwrap_or(&suffix);

@@ -106,6 +106,15 @@ fn day_number(year: i64, month: i64, day: i64) -> i64 {
 }
 
 impl Timestamp {
+    /// Formats the time as RFC 3339 in whole seconds with `Z`, like Kubernetes' `Time`. Fractions of
+    /// a second are dropped.
+    pub fn to_rfc3339_seconds(self) -> String {
+        let mut text = self.to_string();
+        text.truncate(SECONDS_LEN);
+        text.push('Z');
+        text
+    }
+
     /// The time in RFC 3339 as a JSON string; `None` if it is not set.
     pub(crate) fn quoted(self) -> Option<[u8; 29]> {
         (self != Self::UNSET).then(|| self.text())
@@ -140,6 +149,8 @@ impl Timestamp {
     }
 }
 
+/// Length of a date and a time of day in whole seconds.
+const SECONDS_LEN: usize = "0000-00-00T00:00:00".len();
 const DAY_MICROS: i64 = 86_400_000_000;
 const MICROS_MIN: i64 = -62_167_219_200_000_000;
 const MICROS_MAX: i64 = 253_402_300_799_999_999;
@@ -230,6 +241,17 @@ mod tests {
         ] {
             let found = Timestamp::parse(text).ok().map(|time| time.to_string());
             assert_eq!(found.as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_seconds_have_no_fraction() {
+        for (micros, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_795_426_200_999_999, "2026-11-23T09:30:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::from_micros(micros).to_rfc3339_seconds(), expected);
         }
     }
 }

@@ -26,14 +26,13 @@ pub mod validate_action;
 
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Attributes, Column, FieldError, Objects, Resource, Strategy, WriteContext,
-};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Attributes, Column, Objects, Resource, Strategy, WriteContext};
 use serde_json::{Map, Value, json};
 
 use crate::kinds;
 use crate::names::ResourceNames;
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 use state::{Lifecycle, State};
 
 /// What differs between kinds of action. The defaults add nothing.
@@ -104,9 +103,9 @@ fn resource(
 }
 
 impl Strategy for Action {
-    fn prepare_create(&self, action: &mut Map<String, Value>, at: &WriteContext) {
+    fn prepare_create(&self, action: &mut Map<String, Value>, ctx: &WriteContext) {
         let first = self.lifecycle.first().as_str();
-        let status = json!({"state": first, "startTime": at.now, "endTime": null, "progress": 0});
+        let status = json!({"state": first, "startTime": ctx.now, "endTime": null, "progress": 0});
         fields::set(action, "status", status);
         self.rules.prepare(action);
     }
@@ -115,16 +114,16 @@ impl Strategy for Action {
         &self,
         action: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
-        keep_times(action, old, at);
+        keep_times(action, old, ctx);
     }
 
     fn validate(
         &self,
         action: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         if let Some(old) = old {
             return [self.lifecycle.check(action, old), status::check(action)].concat();
@@ -142,10 +141,10 @@ impl Strategy for Action {
         &self,
         action: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         if self.rules.made_by_k10_only() {
-            rules::made_by_k10(&self.installation, self.names, action, &at.user)?;
+            rules::made_by_k10(&self.installation, self.names, action, &ctx.user)?;
         }
         self.rules.admit(action, objects, &self.installation)
     }
@@ -160,14 +159,14 @@ impl Strategy for Action {
 }
 
 /// Keeps the start time; sets the end time when the action finishes, unless the executor reported one.
-fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, at: &WriteContext) {
+fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, ctx: &WriteContext) {
     let started = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
     fields::set(action, "status.startTime", started);
     let state = State::parse(fields::text(action, "status.state"));
     if fields::value(action, "status.endTime").is_none() {
         let ended = match fields::value(old, "status.endTime") {
             Some(ended) => ended.clone(),
-            None if state.is_some_and(State::is_finished) => at.now.clone().into(),
+            None if state.is_some_and(State::is_finished) => ctx.now.clone().into(),
             None => Value::Null,
         };
         fields::set(action, "status.endTime", ended);
@@ -199,7 +198,7 @@ fn restore_point_is_there(
     action: &Map<String, Value>,
     objects: &Objects<'_>,
 ) -> Result<(), ApiError> {
-    let subject = subject::of(action);
+    let subject = subject::parse(action);
     let restore_points = installation.id(kinds::RESTORE_POINT);
     if objects.get(restore_points, subject.namespace, subject.name).is_some() {
         return Ok(());

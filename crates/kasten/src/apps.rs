@@ -8,10 +8,10 @@ pub mod cluster_restore_point;
 pub mod restore_point;
 pub mod restore_point_content;
 
+use apimachinery::fields;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use crate::fields;
 use crate::names;
 
 /// Whether a restore point and a content are bound to each other.

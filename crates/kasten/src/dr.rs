@@ -8,13 +8,14 @@ pub mod review;
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, FieldError, Objects, Resource, Strategy, WriteContext};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use crate::names::ResourceNames;
 use crate::schema::Time;
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 
 /// The cluster that K10 is recovered from.
 #[derive(Clone, Debug, JsonSchema)]
@@ -83,8 +84,8 @@ fn resource(
 }
 
 impl Strategy for Recovery {
-    fn prepare_create(&self, recovery: &mut Map<String, Value>, at: &WriteContext) {
-        let status = json!({"state": "none", "startTime": at.now, "endTime": null});
+    fn prepare_create(&self, recovery: &mut Map<String, Value>, ctx: &WriteContext) {
+        let status = json!({"state": "none", "startTime": ctx.now, "endTime": null});
         fields::set(recovery, "status", status);
     }
 
@@ -92,12 +93,12 @@ impl Strategy for Recovery {
         &self,
         recovery: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
         fields::restore(recovery, old, &["status.startTime"]);
         let is_finished = matches!(fields::text(recovery, "status.state"), "failed" | "success");
         if is_finished && fields::value(recovery, "status.endTime").is_none() {
-            fields::set(recovery, "status.endTime", at.now.as_str());
+            fields::set(recovery, "status.endTime", ctx.now.as_str());
         }
     }
 
@@ -105,7 +106,7 @@ impl Strategy for Recovery {
         &self,
         recovery: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         if let Some(old) = old {
             return check_state(recovery, old);
@@ -119,7 +120,7 @@ impl Strategy for Recovery {
         &self,
         recovery: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let id = self.installation.id(self.names);
         let name = fields::name(recovery);
@@ -127,7 +128,7 @@ impl Strategy for Recovery {
             None => Ok(()),
             Some(other) => {
                 let other = fields::name(other);
-                let detail = format!("there is one at a time, and {other:?} is there");
+                let detail = format!("only one may exist at a time, and {other:?} exists");
                 Err(ApiError::conflict(id.group, id.plural, name, &detail))
             }
         }

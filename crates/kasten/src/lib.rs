@@ -30,7 +30,7 @@ mod verbs;
 
 use std::sync::Arc;
 
-use apiserver::{Column, Resource, Strategy, Subresource, Verb, fields};
+use apiserver::{Column, Resource, Strategy, Subresource, Verb};
 use serde_json::Value;
 
 use installation::Kind;

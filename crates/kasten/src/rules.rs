@@ -1,11 +1,12 @@
 //! Validation that kinds of several groups share.
 
-use apiserver::{ApiError, Attributes, FieldError};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::Attributes;
 use event::UserInfo;
 use serde_json::{Map, Value, json};
 
+use crate::Installation;
 use crate::names::{self, ResourceNames};
-use crate::{Installation, fields};
 
 /// Forbids creation by anyone but K10's own service accounts, administrators included: these objects
 /// represent data that only K10 can have written.
@@ -64,7 +65,7 @@ pub(crate) fn times(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldErr
         let time = fields::text(object, path);
         !time.is_empty() && time.parse::<jiff::Timestamp>().is_err()
     };
-    let detail = "must be a time as RFC 3339 writes it, such as 2026-11-23T09:30:00Z";
+    let detail = "must be an RFC 3339 time, such as 2026-11-23T09:30:00Z";
     paths
         .iter()
         .filter(wrong)

@@ -15,20 +15,20 @@ use serde_json::{Map, Value, json};
 /// The schema of a kind with a spec and a status. `metadata` is added by the registry.
 pub(crate) fn object<Spec: JsonSchema, Status: JsonSchema>(description: &str) -> Value {
     let mut schema = without_status::<Spec>(description);
-    schema["properties"]["status"] = of::<Status>();
+    schema["properties"]["status"] = structural::<Status>();
     schema
 }
 
 /// The schema of a kind without a status.
 pub(crate) fn without_status<Spec: JsonSchema>(description: &str) -> Value {
-    let spec = of::<Spec>();
+    let spec = structural::<Spec>();
     let required = if spec.get("required").is_some() { json!(["spec"]) } else { Value::Null };
     let mut schema = json!({
         "type": "object",
         "description": description,
         "properties": {
             "apiVersion": {"type": "string", "description": "Group and version of this object."},
-            "kind": {"type": "string", "description": "What this object is."},
+            "kind": {"type": "string", "description": "Kind of the object."},
             "spec": spec,
         },
     });
@@ -39,7 +39,7 @@ pub(crate) fn without_status<Spec: JsonSchema>(description: &str) -> Value {
 }
 
 /// The structural schema of a type.
-fn of<T: JsonSchema>() -> Value {
+fn structural<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;

@@ -76,7 +76,7 @@ pub(crate) struct Components {
     /// Name of the cluster that is served; empty when unknown.
     pub(crate) cluster_name: String,
     /// Whether a garbage collector of the cluster deletes dependents of the served objects.
-    pub(crate) garbage_is_collected: bool,
+    pub(crate) has_garbage_collector: bool,
 }
 
 /// A server that listens but does not accept connections yet.
@@ -119,9 +119,9 @@ impl App {
             authorizer: Arc::clone(&parts.authorizer),
             namespaces: parts.namespaces,
             clock: Arc::clone(&clock),
-            policy: consequences(Arc::clone(&policy)),
-            actor: Arc::new(actor(&parts.installation)),
-            garbage_is_collected: parts.garbage_is_collected,
+            policy: Arc::clone(&policy),
+            server_user: Arc::new(server_user(&parts.installation)),
+            has_garbage_collector: parts.has_garbage_collector,
         });
         let detection = if parts.detects {
             let (store, installation) = (&parts.store, &parts.installation);
@@ -143,7 +143,7 @@ impl App {
             storage: parts.storage,
             clock,
             checks: parts.checks.into_iter().chain([gaps.check()]).collect(),
-            remarks: remarks(Arc::clone(&delivery)),
+            advisories: advisories(Arc::clone(&delivery)),
             metrics,
             limits: parts.limits,
             version: version(),
@@ -301,9 +301,9 @@ fn services(
 }
 
 /// The advisories of `/readyz` about the readers of the journal. The server stays ready without them.
-fn remarks(delivery: Arc<Delivery>) -> Advisories {
+fn advisories(delivery: Arc<Delivery>) -> Advisories {
     Arc::new(move || {
-        let of = |sink: delivery::SinkHealth| {
+        let advisory = |sink: delivery::SinkHealth| {
             let reason = match sink.condition {
                 DeliveryHealth::Delivering => None,
                 DeliveryHealth::Failing { reason, attempts } => {
@@ -313,30 +313,30 @@ fn remarks(delivery: Arc<Delivery>) -> Advisories {
                 DeliveryHealth::Closed => Some("its other end was closed".to_owned()),
             };
             let extent = format!("{} records wait", sink.lag);
-            let trouble = reason.map(|reason| Degradation { extent, reason });
+            let degradation = reason.map(|reason| Degradation { extent, reason });
             let name = if [delivery::DETECTOR, delivery::EVENT_INDEX].contains(&&*sink.sink) {
                 sink.sink
             } else {
                 format!("sink-{}", sink.sink)
             };
-            Advisory { name, trouble }
+            Advisory { name, degradation }
         };
         let journal = Advisory {
             name: "journal".to_owned(),
-            trouble: delivery
+            degradation: delivery
                 .journal_notice()
                 .map(|reason| Degradation { extent: "it nears its bound".to_owned(), reason }),
         };
-        delivery.health().into_iter().map(of).chain([journal]).collect()
+        delivery.health().into_iter().map(advisory).chain([journal]).collect()
     })
 }
 
 /// The service account of the server's pod, by the name that K10's chart gives it.
 const OWN_ACCOUNT: &str = "aggregatedapis-svc";
 
-/// The user in events about actions of the server itself: the service account of its pod. The built-in
+/// The user in events about actions of the server: the service account of its pod. The built-in
 /// rules exempt the accounts of K10's namespace.
-fn actor(installation: &Installation) -> UserInfo {
+fn server_user(installation: &Installation) -> UserInfo {
     UserInfo {
         username: format!("system:serviceaccount:{}:{OWN_ACCOUNT}", installation.namespace()),
         groups: vec![
@@ -346,26 +346,6 @@ fn actor(installation: &Installation) -> UserInfo {
         ],
         ..UserInfo::default()
     }
-}
-
-/// The audit level of actions of the server itself, by the policy.
-fn consequences(policy: Arc<ArcSwap<Policy>>) -> apiserver::registry::ConsequencePolicy {
-    Arc::new(move |attributes| {
-        let user = audit::User { name: &attributes.user.username, groups: &attributes.user.groups };
-        let decision = policy.load().decide(&audit::Attributes {
-            user: Some(user),
-            verb: &attributes.verb,
-            is_resource_request: attributes.is_resource_request(),
-            namespace: &attributes.namespace,
-            api_group: &attributes.group,
-            api_version: &attributes.version,
-            resource: &attributes.resource,
-            subresource: &attributes.subresource,
-            name: &attributes.name,
-            path: &attributes.path,
-        });
-        decision.level
-    })
 }
 
 /// The error with advice, where there is some.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use apiserver::Clock as _;
-use apiserver::health::{HealthCheck, Reach};
+use apiserver::health::{CheckScope, HealthCheck};
 use apiserver::tls::ServingCertificate;
 
 use crate::args::values::ServiceName;
@@ -67,7 +67,7 @@ impl CertificateRotator {
             Err(error) => report(Err(error)),
         }
         let (origin, now) = (secret.to_string(), SystemClock.now());
-        let serving = ServingCertificate::of_pem(&origin, &served.certificate, &served.key, now)?;
+        let serving = ServingCertificate::from_pem(&origin, &served.certificate, &served.key, now)?;
         Ok(Self { service, secret, api_services, serving, served })
     }
 
@@ -81,7 +81,7 @@ impl CertificateRotator {
         let serving = self.serving();
         HealthCheck {
             name: "serving-certificate",
-            reach: Reach::Readiness,
+            scope: CheckScope::ReadyzOnly,
             probe: Arc::new(move || {
                 if serving.is_over(SystemClock.now()) {
                     return Err("the serving certificate has expired".to_owned());

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use apiserver::ApiError;
+use apimachinery::ApiError;
 use async_trait::async_trait;
 use event::Timestamp;
 use siem::audit_event::{Conditions, EventLog, LogRecord, LogStretch, Order, Selection};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use apiserver::Clock as _;
-use apiserver::health::{HealthCheck, Reach};
+use apiserver::health::{CheckScope, HealthCheck};
 use store::{Direction, Gap, Journal, ReadError, Sqlite};
 
 use crate::clock::SystemClock;
@@ -205,7 +205,11 @@ impl JournalGaps {
                 )),
             }
         };
-        HealthCheck { name: "journal-complete", reach: Reach::Readiness, probe: Arc::new(probe) }
+        HealthCheck {
+            name: "journal-complete",
+            scope: CheckScope::ReadyzOnly,
+            probe: Arc::new(probe),
+        }
     }
 
     fn unrecorded(&self) -> Vec<Gap> {

@@ -63,8 +63,9 @@ async fn round(
 
 async fn reconcile(registry: &Registry, installation: Installation, names: &BTreeSet<String>) {
     let names: Vec<String> = names.iter().cloned().collect();
-    let done =
-        registry.act(move |objects| applications::reconcile(&installation, &names, objects)).await;
+    let done = registry
+        .run_as_server(move |objects| applications::reconcile(&installation, &names, objects))
+        .await;
     if let Err(error) = done {
         // The next list, or the next change of a namespace, retries it.
         tracing::warn!(reason = error.status.message, "applications do not follow the namespaces");

@@ -105,7 +105,9 @@ fn usable(place: &NamespacedName, lookup: &Lookup<SecretData>) -> Option<Result<
 }
 
 async fn report(registry: &Registry, installation: Installation, known: KnownSecrets) {
-    let done = registry.act(move |objects| passkey::report(&installation, &known, objects)).await;
+    let done = registry
+        .run_as_server(move |objects| passkey::report(&installation, &known, objects))
+        .await;
     if let Err(error) = done {
         tracing::warn!(reason = error.status.message, "the status of passkeys cannot be written");
     }

@@ -33,12 +33,12 @@ const NAME_LEN: usize = 20;
 
 const COLUMNS: &[Column] = &[
     column("Time", "string", "event.stageTimestamp", "When it happened."),
-    column("User", "string", "event.user.username", "Who asked."),
-    column("Verb", "string", "event.verb", "What was asked."),
+    column("User", "string", "event.user.username", "User of the request."),
+    column("Verb", "string", "event.verb", "Verb of the request."),
     column("Resource", "string", "event.objectRef.resource", "Of which kind."),
     column("Namespace", "string", "event.objectRef.namespace", "In which namespace."),
     column("Object", "string", "event.objectRef.name", "Of which object."),
-    column("Code", "integer", "event.responseStatus.code", "How it was answered."),
+    column("Code", "integer", "event.responseStatus.code", "HTTP status code of the response."),
     column("IP", "string", "event.sourceIPs.0", "Where it came from."),
     wide(column("Subresource", "string", "event.objectRef.subresource", "Of which part of it.")),
     wide(column("As", "string", "event.impersonatedUser.username", "Who was impersonated.")),
@@ -70,17 +70,19 @@ pub fn resource(log: Arc<dyn EventLog>) -> Resource {
 }
 
 fn schema() -> Value {
-    let mut user =
-        object("Who asked.", &[("username", text("Name.")), ("groups", texts("Groups."))]);
+    let mut user = object(
+        "User of the request.",
+        &[("username", text("Name.")), ("groups", texts("Groups."))],
+    );
     user["x-kubernetes-preserve-unknown-fields"] = true.into();
     let mut event = object(
         "The event, as audit.k8s.io/v1.",
         &[
             ("auditID", text("One per request.")),
-            ("level", text("How much of the request is on record.")),
+            ("level", text("Audit level of the event.")),
             ("stage", text("The stage of the request that the event is about.")),
             ("stageTimestamp", time("When the request reached that stage.")),
-            ("verb", text("What was asked.")),
+            ("verb", text("Verb of the request.")),
             ("requestURI", text("Path and query.")),
             ("user", user),
             ("sourceIPs", texts("Where the request came from; the last is the peer.")),
@@ -93,7 +95,7 @@ fn schema() -> Value {
          until=TIME (RFC 3339), and order=newest.",
         &[
             ("apiVersion", head("Group and version of this object.")),
-            ("kind", head("What this object is.")),
+            ("kind", head("Kind of the object.")),
             ("event", event),
         ],
     )
@@ -113,10 +115,9 @@ fn place(name: &str) -> Option<u64> {
 /// The API object of a record.
 fn body(record: &LogRecord, event: &EventRef<'_>) -> Bytes {
     let (name, seq) = (name(record.seq), record.seq);
-    let recorded = record.time.to_string();
-    let recorded = recorded.get(..19).unwrap_or_default();
+    let recorded = record.time.to_rfc3339_seconds();
     let mut body = format!(
-        r#"{{"kind":"{KIND}","apiVersion":"{API_VERSION}","metadata":{{"name":"{name}","resourceVersion":"{seq}","creationTimestamp":"{recorded}Z"}},"event":"#
+        r#"{{"kind":"{KIND}","apiVersion":"{API_VERSION}","metadata":{{"name":"{name}","resourceVersion":"{seq}","creationTimestamp":"{recorded}"}},"event":"#
     )
     .into_bytes();
     v1::write(event, &mut body);

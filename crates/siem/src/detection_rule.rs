@@ -9,16 +9,14 @@ mod statistics;
 
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Column, FieldError, Objects, Registry, Resource, ResourceId, Scope, Strategy,
-    WriteContext,
-};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Column, Objects, Registry, Resource, ResourceId, Scope, Strategy, WriteContext};
 use detect::{Document, LoadOptions, Rule, RuleSet};
 use event::{Level, Severity};
 use serde_json::{Map, Value, json};
 
 use crate::schema::{count, object, object_with, short_text, text, texts, time, words};
-use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
 pub use builtin::{BuiltinRule, install};
 pub use statistics::{RuleStatistics, record_statistics};
@@ -105,7 +103,7 @@ fn spec_schema() -> Value {
 
 fn status_schema() -> Value {
     object(
-        "How it fares. Set by the server.",
+        "State of the rule. Set by the server.",
         &[
             ("source", words(&[BUILTIN, USER], "Whether the rule is built in.")),
             ("title", text("Title of the rule that raises signals.")),
@@ -169,7 +167,7 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, rule: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, rule: &mut Map<String, Value>, _ctx: &WriteContext) {
         fields::set(rule, "status", json!({"source": USER}));
         describe(rule, &self.options);
     }
@@ -178,7 +176,7 @@ impl Strategy for Rules {
         &self,
         rule: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) {
         fields::restore(rule, old, &["status"]);
         if fields::text(rule, "spec.sigma") != fields::text(old, "spec.sigma") {
@@ -190,7 +188,7 @@ impl Strategy for Rules {
         &self,
         rule: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         match RuleSet::load(&[source(rule)], &self.options) {
             Ok(set) if set.rules().is_empty() => {
@@ -205,12 +203,12 @@ impl Strategy for Rules {
         &self,
         rule: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let others = objects.list(DETECTION_RULES, None);
         let own = others.iter().filter(|other| !is_builtin(other)).count();
         if own >= RULES_MAX {
-            let detail = format!("there are {RULES_MAX} already: delete one first");
+            let detail = format!("there are already {RULES_MAX} rules: delete one first");
             return Err(forbidden(rule, &detail));
         }
         check_unique(rule, &others)
@@ -221,14 +219,14 @@ impl Strategy for Rules {
         rule: &mut Map<String, Value>,
         old: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         if fields::text(rule, "spec.sigma") == fields::text(old, "spec.sigma") {
             return Ok(());
         }
         if is_builtin(old) {
-            let detail = "it comes with the program: its text cannot be changed. Set spec.enabled \
-                          to false, and make a rule of your own with another id";
+            let detail = "the rule is built in: its text cannot be changed. Set spec.enabled \
+                          to false, and create a rule of your own with another id";
             return Err(forbidden(rule, detail));
         }
         check_unique(rule, &objects.list(DETECTION_RULES, None))
@@ -238,10 +236,10 @@ impl Strategy for Rules {
         &self,
         rule: &Map<String, Value>,
         _objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         if is_builtin(rule) {
-            let detail = "it comes with the program: set spec.enabled to false instead";
+            let detail = "the rule is built in: set spec.enabled to false instead";
             return Err(forbidden(rule, detail));
         }
         Ok(())
@@ -277,7 +275,7 @@ fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Res
         let theirs = ids_and_names(other);
         if let Some(taken) = own.iter().find(|own| theirs.contains(own)) {
             let theirs = fields::text(other, "metadata.name");
-            let detail = format!("{KIND} {theirs:?} has a rule with this id or name already");
+            let detail = format!("{KIND} {theirs:?} already has a rule with this id or name");
             let error = FieldError::invalid("spec.sigma", &(*taken).into(), &detail);
             return Err(ApiError::invalid(GROUP, KIND, name, &[error]));
         }

@@ -18,7 +18,7 @@ mod unavailable;
 
 use std::sync::Arc;
 
-use apiserver::{Column, Resource, Verb, fields};
+use apiserver::{Column, Resource, Verb};
 use detect::LoadOptions;
 
 use audit_event::EventLog;

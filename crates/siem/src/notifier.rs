@@ -9,16 +9,16 @@ mod status;
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError, fields};
 use apiserver::{
-    ApiError, Attributes, Column, FieldError, Registry, Resource, ResourceId, Scope, Strategy,
-    Subresource, WriteContext,
+    Attributes, Column, Registry, Resource, ResourceId, Scope, Strategy, Subresource, WriteContext,
 };
 use event::Level;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
 pub use spec::{NotifierSpec, NotifierType, SecretKey};
 pub use status::{NotifierState, NotifierStatus, record_status};
@@ -93,7 +93,7 @@ pub fn stored(body: &[u8]) -> Option<StoredNotifier> {
     Some(StoredNotifier {
         name: fields::text(&notifier, "metadata.name").to_owned(),
         uid: fields::text(&notifier, "metadata.uid").to_owned(),
-        spec: NotifierSpec::of(&notifier)?,
+        spec: NotifierSpec::parse(&notifier)?,
     })
 }
 
@@ -109,7 +109,7 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, notifier: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, notifier: &mut Map<String, Value>, _ctx: &WriteContext) {
         fields::set(notifier, "status", status::unsent());
     }
 
@@ -117,7 +117,7 @@ impl Strategy for Rules {
         &self,
         notifier: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) {
         fields::restore(notifier, old, &["status"]);
     }
@@ -126,7 +126,7 @@ impl Strategy for Rules {
         &self,
         notifier: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         spec::validate(notifier)
     }
@@ -149,10 +149,10 @@ impl Strategy for Rules {
     fn operate(
         &self,
         notifier: Map<String, Value>,
-        _at: WriteContext,
+        _ctx: WriteContext,
     ) -> BoxFuture<'static, Result<String, ApiError>> {
         let name = fields::text(&notifier, "metadata.name").to_owned();
-        let Some(spec) = NotifierSpec::of(&notifier) else {
+        let Some(spec) = NotifierSpec::parse(&notifier) else {
             let error = ApiError::internal("the stored notifier cannot be read");
             return Box::pin(async move { Err(error) });
         };

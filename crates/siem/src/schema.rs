@@ -78,7 +78,7 @@ pub(crate) fn kind(description: &str, spec: Value, status: Value) -> Value {
         description,
         &[
             ("apiVersion", text("Group and version of this object.")),
-            ("kind", text("What this object is.")),
+            ("kind", text("Kind of the object.")),
             ("spec", spec),
             ("status", status),
         ],

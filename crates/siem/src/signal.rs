@@ -10,11 +10,12 @@ mod triage;
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, Objects, Resource, ResourceId, Scope, Subresource, names};
+use apimachinery::{ApiError, fields, validation};
+use apiserver::{Column, Objects, Resource, ResourceId, Scope, Subresource};
 use event::{Level, Signal, SignalState, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::{AGE, API_VERSION, GROUP, READ_AND_DELETE, VERSION, column, fields, schema, wide};
+use crate::{AGE, API_VERSION, GROUP, READ_AND_DELETE, VERSION, column, schema, wide};
 
 /// The resource.
 pub const SIGNALS: ResourceId = ResourceId { group: GROUP, plural: "signals" };
@@ -97,7 +98,7 @@ pub fn object(signal: &Signal, changed: Timestamp) -> Map<String, Value> {
     let mut labels = Map::new();
     labels.insert(SEVERITY_LABEL.to_owned(), signal.spec.severity.as_str().into());
     let rule = signal.spec.rule.id.as_str();
-    if names::label_value(rule).is_empty() {
+    if validation::label_value(rule).is_empty() {
         labels.insert(RULE_LABEL.to_owned(), rule.into());
     }
     let mut status = json!({"state": signal.state.as_str()});

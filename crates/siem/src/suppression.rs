@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Column, FieldError, Objects, Registry, Resource, ResourceId, Scope, Strategy,
-    WriteContext,
-};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Column, Objects, Registry, Resource, ResourceId, Scope, Strategy, WriteContext};
 use detect::engine::{CLOCK_SKEW, STATE_PRESSURE};
 use detect::{EventMatcher, LoadOptions, nearest};
 use event::{Level, Timestamp};
@@ -17,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::detection_rule::{DETECTION_RULES, rule_ids};
 use crate::schema::{anything, count, object, object_with, short_text, text, time, words};
-use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, fields, schema, wide};
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
 /// The resource.
 pub const SUPPRESSIONS: ResourceId = ResourceId { group: GROUP, plural: "suppressions" };
@@ -124,7 +122,7 @@ pub struct Suppression {
 
 impl Suppression {
     /// Parses a stored suppression; `None` if it is invalid.
-    pub fn of(body: &[u8], options: &LoadOptions) -> Option<Self> {
+    pub fn parse(body: &[u8], options: &LoadOptions) -> Option<Self> {
         let stored: Map<String, Value> = serde_json::from_slice(body).ok()?;
         let rules: Vec<String> = rules_of(&stored).into_iter().map(str::to_owned).collect();
         let is_every = rules.iter().any(|rule| rule == EVERY_RULE);
@@ -145,7 +143,7 @@ pub async fn load(
     now: Timestamp,
 ) -> Result<Vec<Suppression>, ApiError> {
     let mut found = Vec::new();
-    registry.scan(SUPPRESSIONS, |body| found.extend(Suppression::of(body, options))).await?;
+    registry.scan(SUPPRESSIONS, |body| found.extend(Suppression::parse(body, options))).await?;
     found.retain(|suppression| suppression.expires_at > now);
     Ok(found)
 }
@@ -183,8 +181,8 @@ struct Rules {
 }
 
 impl Strategy for Rules {
-    fn prepare_create(&self, suppression: &mut Map<String, Value>, at: &WriteContext) {
-        let user = at.user.username.as_str();
+    fn prepare_create(&self, suppression: &mut Map<String, Value>, ctx: &WriteContext) {
+        let user = ctx.user.username.as_str();
         let status = json!({"state": ACTIVE, "createdBy": user, "hidden": 0});
         fields::set(suppression, "status", status);
     }
@@ -193,11 +191,11 @@ impl Strategy for Rules {
         &self,
         suppression: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
         fields::restore(suppression, old, &["status"]);
         if suppression.get("spec") != old.get("spec") {
-            fields::set(suppression, "status.updatedBy", at.user.username.as_str());
+            fields::set(suppression, "status.updatedBy", ctx.user.username.as_str());
         }
         if fields::text(suppression, "spec.expiresAt") != fields::text(old, "spec.expiresAt") {
             fields::set(suppression, "status.state", ACTIVE);
@@ -208,17 +206,21 @@ impl Strategy for Rules {
         &self,
         suppression: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = Vec::new();
         for (index, rule) in rules_of(suppression).into_iter().enumerate() {
             if rule.is_empty() {
                 let field = format!("spec.rules[{index}]");
-                errors.push(FieldError::required(field, "name a rule, or * for every rule"));
+                errors.push(FieldError::required(
+                    field,
+                    "must contain the id of a rule, or * for every rule",
+                ));
             }
         }
         if fields::text(suppression, "spec.reason").trim().is_empty() {
-            errors.push(FieldError::required("spec.reason", "say why, for those who come later"));
+            errors
+                .push(FieldError::required("spec.reason", "enter the reason for the suppression"));
         }
         let events = fields::value(suppression, "spec.match").cloned().unwrap_or_default();
         if let Err(mistakes) = EventMatcher::parse("spec.match", &events, &self.options) {
@@ -228,7 +230,7 @@ impl Strategy for Rules {
             fields::text(old, "spec.expiresAt") != fields::text(suppression, "spec.expiresAt")
         });
         if is_new {
-            errors.extend(wrong_expiry(suppression, &at.now));
+            errors.extend(wrong_expiry(suppression, &ctx.now));
         }
         errors
     }
@@ -237,7 +239,7 @@ impl Strategy for Rules {
         &self,
         suppression: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         check_rules(suppression, &[], objects)
     }
@@ -247,7 +249,7 @@ impl Strategy for Rules {
         suppression: &mut Map<String, Value>,
         old: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         // Rules that were deleted later do not block other changes.
         check_rules(suppression, &rules_of(old), objects)
@@ -308,7 +310,7 @@ fn wrong_expiry(suppression: &Map<String, Value>, now: &str) -> Option<FieldErro
     let given = fields::text(suppression, field);
     let micros = |text| Timestamp::parse(text).map(Timestamp::as_micros);
     let (Ok(expires_at), Ok(now)) = (micros(given), micros(now)) else {
-        return Some(FieldError::invalid(field, &given.into(), "must be a time, as RFC 3339"));
+        return Some(FieldError::invalid(field, &given.into(), "must be an RFC 3339 time"));
     };
     if expires_at <= now {
         return Some(FieldError::invalid(field, &given.into(), "must be in the future"));

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use apiserver::ApiError;
+use apimachinery::ApiError;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
@@ -51,6 +51,6 @@ impl NotifierTester for Unavailable {
         _name: String,
         _spec: NotifierSpec,
     ) -> BoxFuture<'static, Result<String, String>> {
-        Box::pin(async { Err("this server sends no notifications".to_owned()) })
+        Box::pin(async { Err("this server does not send notifications".to_owned()) })
     }
 }

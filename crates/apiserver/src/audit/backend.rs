@@ -8,17 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use apimachinery::ApiError;
 use bytes::Bytes;
 use event::annotations::REJECTED_REQUESTS;
 use event::{Event, InternalEvent, Stage, Status};
 use store::{DiskUse, Health, Storage, StoreError};
 use tracing::{error, info};
 
+use crate::Clock;
 use crate::limits::RECORD_TIME_MAX;
-use crate::{ApiError, Clock};
 
 /// Divisor of the store's limit: this fraction of the store is reserved for authenticated users.
-const UNRECOGNISED_RESERVE: u64 = 8;
+const UNAUTHENTICATED_RESERVE: u64 = 8;
 
 /// Writes audit events to the journal, as upstream's `audit.Backend` writes them to a log.
 pub(crate) struct JournalBackend {
@@ -26,16 +27,16 @@ pub(crate) struct JournalBackend {
     clock: Arc<dyn Clock>,
     /// Requests rejected since the last gap event. The store's own counter is not used: it counts a
     /// rejected write and the record of that rejection as two.
-    refused: AtomicU64,
+    rejected: AtomicU64,
     /// Rejected requests without an authenticated user. Reported once the store has space for such
     /// requests again: a gap event after each record in between would use up the reserve.
-    refused_unrecognised: AtomicU64,
+    rejected_unauthenticated: AtomicU64,
 }
 
 impl JournalBackend {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
-        let (refused, refused_unrecognised) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { storage, clock, refused, refused_unrecognised }
+        let (rejected, rejected_unauthenticated) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { storage, clock, rejected, rejected_unauthenticated }
     }
 
     /// Checks whether a request without an authenticated user may still be logged. The last part of
@@ -48,22 +49,22 @@ impl JournalBackend {
         }
         let (used, limit) = (health.used_bytes, health.limit_bytes);
         let error = StoreError::Full { largest_use: DiskUse::Reserved, used, limit };
-        if self.refused_unrecognised.fetch_add(1, Ordering::Relaxed) == 0 {
-            error!(%error, "requests in which no user is recognised are refused");
+        if self.rejected_unauthenticated.fetch_add(1, Ordering::Relaxed) == 0 {
+            error!(%error, "unauthenticated requests are rejected: the rest of the journal is reserved for authenticated users");
         }
         Err(audit_unavailable(&error))
     }
 
     /// Resets the counters that can be reported now, and returns their sum.
-    fn take_refused(&self) -> u64 {
-        let mut count = match self.refused.load(Ordering::Relaxed) {
+    fn take_rejected(&self) -> u64 {
+        let mut count = match self.rejected.load(Ordering::Relaxed) {
             0 => 0,
-            _ => self.refused.swap(0, Ordering::Relaxed),
+            _ => self.rejected.swap(0, Ordering::Relaxed),
         };
-        if self.refused_unrecognised.load(Ordering::Relaxed) > 0
+        if self.rejected_unauthenticated.load(Ordering::Relaxed) > 0
             && has_unauthenticated_reserve(&self.storage.health())
         {
-            count += self.refused_unrecognised.swap(0, Ordering::Relaxed);
+            count += self.rejected_unauthenticated.swap(0, Ordering::Relaxed);
         }
         count
     }
@@ -72,8 +73,8 @@ impl JournalBackend {
     /// [`RECORD_TIME_MAX`].
     pub(crate) async fn log(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         let Some(record) = record else { return Ok(()) };
-        let kept = store::append(self.storage.as_ref(), record);
-        match tokio::time::timeout(RECORD_TIME_MAX, kept).await {
+        let logged = store::append(self.storage.as_ref(), record);
+        match tokio::time::timeout(RECORD_TIME_MAX, logged).await {
             Ok(Ok(_)) => {
                 self.record_gap().await;
                 Ok(())
@@ -86,15 +87,15 @@ impl JournalBackend {
     /// Counts a rejected request and builds its error. Used if the event cannot be logged or the
     /// outcome of a write is unknown.
     pub(crate) fn reject(&self, error: &StoreError) -> ApiError {
-        if self.refused.fetch_add(1, Ordering::Relaxed) == 0 {
-            error!(%error, "requests are refused, they cannot be recorded");
+        if self.rejected.fetch_add(1, Ordering::Relaxed) == 0 {
+            error!(%error, "requests are rejected because their audit events cannot be recorded");
         }
         audit_unavailable(error)
     }
 
     /// Logs how many requests were rejected, now that records can be logged again.
     async fn record_gap(&self) {
-        let count = self.take_refused();
+        let count = self.take_rejected();
         if count == 0 {
             return;
         }
@@ -104,14 +105,14 @@ impl JournalBackend {
         info!(count, "requests are recorded again");
         let record = event::record::write(&gap(count, self.clock.as_ref()));
         if let Err(error) = store::append(self.storage.as_ref(), record).await {
-            error!(%error, count, "the gap in the journal cannot be recorded");
+            error!(%error, count, "cannot record the gap event");
         }
     }
 }
 
 /// Whether the part of the store that is not reserved for authenticated users has free space.
 fn has_unauthenticated_reserve(health: &Health) -> bool {
-    health.used_bytes < health.limit_bytes - health.limit_bytes / UNRECOGNISED_RESERVE
+    health.used_bytes < health.limit_bytes - health.limit_bytes / UNAUTHENTICATED_RESERVE
 }
 
 /// 503 for a request that cannot be logged or carried out because of the store.
@@ -123,7 +124,7 @@ pub(crate) fn audit_unavailable(error: &StoreError) -> ApiError {
 
 /// Error of a write that exceeds its time limit.
 pub(crate) fn deadline_exceeded() -> StoreError {
-    StoreError::Unavailable { reason: "the disk does not answer in time".to_owned() }
+    StoreError::Unavailable { reason: "the disk did not respond in time".to_owned() }
 }
 
 fn gap(count: u64, clock: &dyn Clock) -> Event {
@@ -131,7 +132,9 @@ fn gap(count: u64, clock: &dyn Clock) -> Event {
         audit_id: uuid::Uuid::new_v4().to_string(),
         response_status: Some(Status {
             code: 503,
-            message: format!("{count} requests were refused because they could not be recorded"),
+            message: format!(
+                "{count} requests were rejected because their audit events could not be recorded"
+            ),
             ..Status::default()
         }),
         annotations: BTreeMap::from([(REJECTED_REQUESTS.to_owned(), count.to_string())]),

@@ -26,11 +26,11 @@ pub struct AuditContext {
 impl AuditContext {
     /// Context of a request that is not audited.
     pub fn disabled(clock: Arc<dyn Clock>) -> Self {
-        Self::of(None, clock)
+        Self::new(None, clock)
     }
 
     /// Context of a request. `None` disables it: the policy asks for no event.
-    pub fn of(builder: Option<EventBuilder>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(builder: Option<EventBuilder>, clock: Arc<dyn Clock>) -> Self {
         Self {
             builder: builder.map(|builder| Arc::new(Mutex::new(builder))),
             clock,

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use apimachinery::RequestInfo;
 use audit::{Decision, EventBuilder, RequestMetadata, Stages};
 use event::{Level, ObjectReference, Stage, UserInfo};
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::AuditContext;
 use crate::authn::peer::Peer;
-use crate::serve::RequestContext;
+use crate::handler::RequestContext;
 use crate::state::ServerState;
-use crate::{AuditContext, RequestInfo};
 
 /// Prefix of the audit IDs of the server's own events. No request may use it.
 const OWN_PREFIX: &[u8] = b"keepwatch-";
@@ -20,7 +21,7 @@ const OWN_PREFIX: &[u8] = b"keepwatch-";
 /// ID of another request to hide its own.
 pub(crate) fn audit_id(headers: &HeaderMap, is_front_proxy: bool) -> HeaderValue {
     match headers.get("audit-id").filter(|id| is_front_proxy && !id.is_empty()) {
-        Some(id) if may_stand(id.as_bytes()) => id.clone(),
+        Some(id) if is_acceptable(id.as_bytes()) => id.clone(),
         // kube-apiserver accepts any ID from its clients. A digest of it can still be joined.
         Some(id) => {
             let digest = event::limit::digest(id.as_bytes());
@@ -35,7 +36,7 @@ pub(crate) fn audit_id(headers: &HeaderMap, is_front_proxy: bool) -> HeaderValue
     }
 }
 
-fn may_stand(id: &[u8]) -> bool {
+fn is_acceptable(id: &[u8]) -> bool {
     let is_own =
         id.get(..OWN_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX));
     id.len() <= event::limit::AUDIT_ID_BYTES_MAX && id.iter().all(u8::is_ascii_graphic) && !is_own
@@ -47,9 +48,9 @@ pub(crate) fn evaluate_policy(
     state: &Arc<ServerState>,
     context: &RequestContext,
     peer: &Peer,
-    user: Result<&UserInfo, Refused>,
+    user: Result<&UserInfo, FailedAuthentication>,
 ) -> AuditContext {
-    let refused = user.err();
+    let failed = user.err();
     let user = user.ok();
     let request = &context.request;
     let info = &request.info;
@@ -66,11 +67,13 @@ pub(crate) fn evaluate_policy(
         path: &info.path,
     });
     let decision = raised(decision, state.registry.audit_level_min(info));
-    let decision = match refused {
-        Some(Refused { showed_credentials: true }) => of_failed_authentication(decision),
+    let decision = match failed {
+        Some(FailedAuthentication { with_credentials: true }) => {
+            for_failed_authentication(decision)
+        }
         _ => decision,
     };
-    state.metrics.decided(decision.level);
+    state.metrics.audit_level(decision.level);
     let builder = EventBuilder::begin(&decision, || {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         RequestMetadata {
@@ -87,19 +90,19 @@ pub(crate) fn evaluate_policy(
             recorded_fields: None,
         }
     });
-    AuditContext::of(builder, Arc::clone(&state.clock))
+    AuditContext::new(builder, Arc::clone(&state.clock))
 }
 
 /// The request failed authentication.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct FailedAuthentication {
     /// Whether the request carried credentials.
-    pub(crate) showed_credentials: bool,
+    pub(crate) with_credentials: bool,
 }
 
 /// Invalid credentials are audited at level Metadata at least, whatever the policy says about the
 /// path, because the response tells an attacker whether guessed credentials are valid.
-fn of_failed_authentication(decision: Decision) -> Decision {
+fn for_failed_authentication(decision: Decision) -> Decision {
     let mut omit_stages = Stages::default();
     omit_stages.insert(Stage::RequestReceived);
     Decision { level: decision.level.max(Level::Metadata), omit_stages, ..decision }
@@ -160,7 +163,7 @@ fn address(text: &str) -> Option<IpAddr> {
         .split('.')
         .map(|part| match part.trim_start_matches('0') {
             "" if !part.is_empty() => "0".to_owned(),
-            other => other.to_owned(),
+            part => part.to_owned(),
         })
         .collect();
     parts.join(".").parse::<IpAddr>().ok()

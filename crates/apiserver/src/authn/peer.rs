@@ -14,7 +14,7 @@ use event::{Timestamp, UserInfo};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio::sync::Notify;
 
-use crate::authn::{admitted, x509};
+use crate::authn::{with_authenticated_group, x509};
 use crate::trust::TrustSnapshot;
 
 /// Time for which a verified certificate is cached, in microseconds.
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     identity: ArcSwapOption<PeerIdentity>,
     /// Notified when the connection is to close after the responses in flight.
     close: Notify,
-    is_leaving: AtomicBool,
+    is_closing: AtomicBool,
 }
 
 /// Protocol of a connection, negotiated with ALPN.
@@ -49,7 +49,7 @@ pub(crate) struct PeerIdentity {
     pub(crate) front_proxy: Result<(), String>,
     /// The user this certificate identifies, or why it identifies none.
     pub(crate) client: Result<UserInfo, String>,
-    is_known: AtomicBool,
+    is_reported: AtomicBool,
 }
 
 impl Peer {
@@ -64,7 +64,7 @@ impl Peer {
             protocol,
             identity: ArcSwapOption::empty(),
             close: Notify::new(),
-            is_leaving: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
         }
     }
 
@@ -77,7 +77,7 @@ impl Peer {
         {
             return identity;
         }
-        let identity = Arc::new(PeerIdentity::of(&self.chain, trust, now));
+        let identity = Arc::new(PeerIdentity::verify(&self.chain, trust, now));
         self.identity.store(Some(Arc::clone(&identity)));
         identity
     }
@@ -85,7 +85,7 @@ impl Peer {
     /// Requests that the connection closes after the responses in flight. Unauthenticated clients
     /// must not keep a connection.
     pub(crate) fn close_after_response(&self) {
-        if !self.is_leaving.swap(true, Ordering::Relaxed) {
+        if !self.is_closing.swap(true, Ordering::Relaxed) {
             self.close.notify_one();
         }
     }
@@ -97,13 +97,17 @@ impl Peer {
 }
 
 impl PeerIdentity {
-    fn of(chain: &[CertificateDer<'static>], trust: &Arc<TrustSnapshot>, now: Timestamp) -> Self {
+    fn verify(
+        chain: &[CertificateDer<'static>],
+        trust: &Arc<TrustSnapshot>,
+        now: Timestamp,
+    ) -> Self {
         let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or_default();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let front_proxy = match &trust.front_proxy {
             None => Err("no request-header CA is configured".to_owned()),
             Some(proxy) => proxy.ca.verify(chain, time).and_then(|()| {
-                let name = chain.first().map(x509::Subject::of).transpose()?;
+                let name = chain.first().map(x509::Subject::parse).transpose()?;
                 let name = name.map(|subject| subject.common_name).unwrap_or_default();
                 let allowed = proxy.allowed_names.is_empty() || proxy.allowed_names.contains(&name);
                 if allowed { Ok(()) } else { Err(format!("{name:?} is not an allowed name")) }
@@ -112,16 +116,16 @@ impl PeerIdentity {
         let client = match (&trust.clients, chain.first()) {
             (Some(clients), Some(leaf)) => clients
                 .verify(chain, time)
-                .and_then(|()| x509::Subject::of(leaf)?.user())
-                .map(admitted),
+                .and_then(|()| x509::Subject::parse(leaf)?.user())
+                .map(with_authenticated_group),
             _ => Err("no client CA is configured".to_owned()),
         };
-        let is_known = AtomicBool::new(false);
-        Self { trust: Arc::clone(trust), checked: now, front_proxy, client, is_known }
+        let is_reported = AtomicBool::new(false);
+        Self { trust: Arc::clone(trust), checked: now, front_proxy, client, is_reported }
     }
 
     /// True on the first call only, so that a rejection is logged once.
-    pub(crate) fn is_news(&self) -> bool {
-        !self.is_known.swap(true, Ordering::Relaxed)
+    pub(crate) fn is_first_use(&self) -> bool {
+        !self.is_reported.swap(true, Ordering::Relaxed)
     }
 }

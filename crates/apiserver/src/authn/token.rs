@@ -15,8 +15,8 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::{Api, PostParams};
 use moka::sync::Cache;
 
-use crate::webhook::with_retries;
-use crate::websocket;
+use crate::connection::websocket;
+use crate::kube::webhook::with_retries;
 
 /// Default time for which a review is cached.
 pub const CACHE_TIME: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl TokenReviews {
         let status = answer.status.unwrap_or_default();
         // A user without a name is not authenticated.
         let user =
-            status.user.filter(|user| user.username.as_ref().is_some_and(|it| !it.is_empty()));
+            status.user.filter(|user| user.username.as_ref().is_some_and(|name| !name.is_empty()));
         Ok(match (status.authenticated, user) {
             (Some(true), Some(user)) => Ok(UserInfo {
                 username: user.username.unwrap_or_default(),
@@ -70,7 +70,7 @@ impl TokenReviews {
                 groups: user.groups.unwrap_or_default(),
                 extra: user.extra.unwrap_or_default().into_iter().collect(),
             }),
-            _ => Err(status.error.unwrap_or_else(|| "the token is not valid".to_owned())),
+            _ => Err(status.error.unwrap_or_else(|| "the token is invalid".to_owned())),
         })
     }
 }
@@ -84,25 +84,26 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Token in a WebSocket subprotocol, or why it is not valid. `None` if there is no token.
-pub(crate) fn of_websocket(headers: &HeaderMap) -> Option<Result<String, &'static str>> {
-    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) || !websocket::is_asked(headers) {
+pub(crate) fn from_websocket(headers: &HeaderMap) -> Option<Result<String, &'static str>> {
+    if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) || !websocket::is_requested(headers) {
         return None;
     }
     let (mut token, mut others) = (None, 0);
     for protocol in websocket::protocols(headers) {
         match protocol.strip_prefix(SUBPROTOCOL) {
             None => others += 1,
-            Some(_) if token.is_some() => return Some(Err("there is more than one")),
+            Some(_) if token.is_some() => return Some(Err("more than one token")),
             Some(encoded) => token = Some(encoded),
         }
     }
     let token = token?;
-    let decoded = URL_SAFE_NO_PAD.decode(token).ok().and_then(|it| String::from_utf8(it).ok());
+    let decoded =
+        URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     Some(match decoded {
-        None => Err("it is not unpadded base64url of a text"),
+        None => Err("the token is not unpadded base64url of UTF-8 text"),
         Some(token) if token.is_empty() => return None,
         // The handshake response must select a subprotocol other than the token.
-        Some(_) if others == 0 => Err("there is no other subprotocol"),
+        Some(_) if others == 0 => Err("no other subprotocol is offered"),
         Some(token) => Ok(token),
     })
 }
@@ -112,7 +113,8 @@ pub(crate) fn strip_websocket(headers: &mut HeaderMap) {
     if !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
         return;
     }
-    let others = websocket::protocols(headers).filter(|one| !one.starts_with(SUBPROTOCOL));
+    let others =
+        websocket::protocols(headers).filter(|protocol| !protocol.starts_with(SUBPROTOCOL));
     let others = others.collect::<Vec<_>>().join(", ");
     headers.remove(SEC_WEBSOCKET_PROTOCOL);
     if !others.is_empty()
@@ -132,17 +134,17 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("connection", HeaderValue::from_static("Upgrade"));
         headers.insert("upgrade", HeaderValue::from_static("websocket"));
-        for one in offered {
-            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(one).unwrap());
+        for protocol in offered {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocol).unwrap());
         }
-        let found = of_websocket(&headers);
+        let found = from_websocket(&headers);
         let found = found.as_ref().map(|found| found.as_deref().map_err(|_| ()));
         assert_eq!(found, expected, "{offered:?}");
         strip_websocket(&mut headers);
         let others = headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
         assert_eq!(others.unwrap_or_default(), left, "{offered:?}");
         headers.insert("upgrade", HeaderValue::from_static("h2c"));
-        assert_eq!(of_websocket(&headers), None);
+        assert_eq!(from_websocket(&headers), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) fn names(leaf: &CertificateDer<'_>) -> Result<(String, String), Strin
 
 impl Subject {
     /// Parses the subject of a leaf certificate.
-    pub(crate) fn of(leaf: &CertificateDer<'_>) -> Result<Self, String> {
+    pub(crate) fn parse(leaf: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) =
             X509Certificate::from_der(leaf).map_err(|_| "not a certificate".to_owned())?;
         let subject = parsed.subject();

@@ -55,7 +55,7 @@ struct BindingManifest {
 impl Rbac {
     /// Parses manifests (YAML or JSON), given as pairs of origin and text. Errors contain the
     /// origin.
-    pub fn of_manifests<'t>(
+    pub fn from_manifests<'t>(
         texts: impl IntoIterator<Item = (&'t str, &'t str)>,
     ) -> Result<Self, ManifestError> {
         let mut rbac = Self::default();
@@ -108,8 +108,10 @@ impl Rbac {
             if !in_reach {
                 return None;
             }
-            let subject =
-                binding.subjects.iter().find(|one| one.is(&attributes.user, &binding.namespace))?;
+            let subject = binding
+                .subjects
+                .iter()
+                .find(|subject| subject.is(&attributes.user, &binding.namespace))?;
             let rules = self.rules(binding)?;
             rules.iter().any(|rule| rule.allows(attributes)).then(|| reason(binding, subject))
         })
@@ -120,7 +122,8 @@ impl Rbac {
         let (mut of_resources, mut of_paths) = (Vec::new(), Vec::new());
         for binding in &self.bindings {
             let is_in_reach = binding.namespace.is_empty() || binding.namespace == namespace;
-            let is_bound = || binding.subjects.iter().any(|one| one.is(user, &binding.namespace));
+            let is_bound =
+                || binding.subjects.iter().any(|subject| subject.is(user, &binding.namespace));
             if !is_in_reach || !is_bound() {
                 continue;
             }
@@ -172,7 +175,8 @@ fn reason(binding: &Binding, subject: &Subject) -> String {
 
 impl Rule {
     fn allows(&self, attributes: &Attributes) -> bool {
-        let has = |list: &[String], word: &str| list.iter().any(|one| one == "*" || one == word);
+        let has =
+            |list: &[String], word: &str| list.iter().any(|entry| entry == "*" || entry == word);
         if !has(&self.verbs, &attributes.verb) {
             return false;
         }
@@ -183,7 +187,7 @@ impl Rule {
             });
         }
         has(&self.api_groups, &attributes.group)
-            && self.resources.iter().any(|one| names(one, attributes))
+            && self.resources.iter().any(|resource| names(resource, attributes))
             && (self.resource_names.is_empty() || self.resource_names.contains(&attributes.name))
     }
 }

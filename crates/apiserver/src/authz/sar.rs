@@ -14,7 +14,7 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::{Api, PostParams};
 use moka::sync::Cache;
 
-use crate::webhook::with_retries;
+use crate::kube::webhook::with_retries;
 use crate::{Attributes, Authorizer, AuthorizerError, Decision};
 
 /// Default time for which a decision is cached.
@@ -45,11 +45,13 @@ impl SubjectAccessReviews {
             .await
             .map_err(|error| AuthorizerError(error.to_string()))?;
         let Some(status) = answer.status else {
-            return Err(AuthorizerError("a review came back without a status".to_owned()));
+            return Err(AuthorizerError("the SubjectAccessReview has no status".to_owned()));
         };
         let reason = status.reason.unwrap_or_default();
         match (status.allowed, status.denied.unwrap_or_default(), status.evaluation_error) {
-            (true, true, _) => Err(AuthorizerError("a review says both yes and no".to_owned())),
+            (true, true, _) => Err(AuthorizerError(
+                "the SubjectAccessReview is both allowed and denied".to_owned(),
+            )),
             (true, false, _) => Ok(Decision::Allow(reason)),
             (false, true, _) => Ok(Decision::Deny(reason)),
             (false, false, Some(error)) if reason.is_empty() => Ok(Decision::NoOpinion(error)),

@@ -78,7 +78,8 @@ mod tests {
     }
 
     async fn check(members: Vec<Result<Decision, String>>, attributes: Attributes, expected: &str) {
-        let members = members.into_iter().map(|one| Arc::new(Fixed(one)) as Arc<dyn Authorizer>);
+        let members =
+            members.into_iter().map(|decision| Arc::new(Fixed(decision)) as Arc<dyn Authorizer>);
         let allowed = ALWAYS_ALLOWED.iter().map(|path| (*path).to_owned());
         let allowed = allowed.chain(["/open/*".to_owned()]).collect();
         let union = Union::new(allowed, members.collect());

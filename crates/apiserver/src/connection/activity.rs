@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::body::Outgoing;
+use crate::handler::body::Outgoing;
 use crate::limits;
 
 /// Start of hyper's response to a URI that exceeds its buffer.
@@ -27,16 +27,16 @@ const URI_TOO_LONG_BYTES_MAX: usize = 256;
 /// Header in every response of this server.
 const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 /// No request head is being read.
-const SILENCE: u64 = u64::MAX;
+const NO_HEAD: u64 = u64::MAX;
 
 /// Requests in flight on a connection, and the start of its idle time.
 pub(super) struct ConnectionActivity {
     pub(super) began: Instant,
-    under_way: AtomicU32,
+    active: AtomicU32,
     /// Milliseconds since the connection began.
     idle_since: AtomicU64,
     /// Time of the first byte of a request head, in milliseconds since the connection began;
-    /// [`SILENCE`] if no head is being read.
+    /// [`NO_HEAD`] if no head is being read.
     head_since: AtomicU64,
     /// Responses being sent, by ID.
     answers: Mutex<HashMap<u64, Arc<Outgoing>>>,
@@ -47,10 +47,10 @@ pub(super) struct ConnectionActivity {
 
 impl ConnectionActivity {
     /// A new HTTP/1 connection. The time limit of the first head starts at once.
-    pub(super) fn beginning() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            under_way: AtomicU32::new(0),
+            active: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             answers: Mutex::default(),
@@ -60,13 +60,13 @@ impl ConnectionActivity {
     }
 
     /// A new HTTP/2 connection, whose request heads cannot be recognised from outside.
-    pub(super) fn of_streams() -> Self {
-        Self { head_since: AtomicU64::new(SILENCE), has_streams: true, ..Self::beginning() }
+    pub(super) fn multiplexed() -> Self {
+        Self { head_since: AtomicU64::new(NO_HEAD), has_streams: true, ..Self::new() }
     }
 
     /// Time without a request in flight; `None` if there is one.
     pub(super) fn idle_time(&self) -> Option<Duration> {
-        if self.under_way.load(Ordering::Relaxed) > 0 {
+        if self.active.load(Ordering::Relaxed) > 0 {
             return None;
         }
         Some(self.since(self.idle_since.load(Ordering::Relaxed)))
@@ -77,7 +77,7 @@ impl ConnectionActivity {
         let Some(idle) = self.idle_time() else { return false };
         let head_since = self.head_since.load(Ordering::Relaxed);
         let is_head_late =
-            head_since != SILENCE && self.since(head_since) >= limits::HEADER_TIME_MAX;
+            head_since != NO_HEAD && self.since(head_since) >= limits::HEADER_TIME_MAX;
         is_head_late || idle >= limits::IDLE_TIME_MAX
     }
 
@@ -88,9 +88,9 @@ impl ConnectionActivity {
         ended > 0
     }
 
-    fn heard(&self) {
-        if self.under_way.load(Ordering::Relaxed) == 0
-            && self.head_since.load(Ordering::Relaxed) == SILENCE
+    fn on_read(&self) {
+        if self.active.load(Ordering::Relaxed) == 0
+            && self.head_since.load(Ordering::Relaxed) == NO_HEAD
         {
             self.head_since.store(self.millis(), Ordering::Relaxed);
         }
@@ -109,9 +109,9 @@ impl ConnectionActivity {
 pub(crate) struct ActiveRequest(Arc<ConnectionActivity>);
 
 impl ActiveRequest {
-    pub(super) fn of(activity: &Arc<ConnectionActivity>) -> Self {
-        activity.under_way.fetch_add(1, Ordering::Relaxed);
-        activity.head_since.store(SILENCE, Ordering::Relaxed);
+    pub(super) fn start(activity: &Arc<ConnectionActivity>) -> Self {
+        activity.active.fetch_add(1, Ordering::Relaxed);
+        activity.head_since.store(NO_HEAD, Ordering::Relaxed);
         Self(Arc::clone(activity))
     }
 
@@ -138,7 +138,7 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.millis(), Ordering::Relaxed);
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -170,7 +170,7 @@ impl<S> HeadTimer<S> {
 
     /// Returns the same stream, prefixed with these bytes; `None` if hyper's response was not
     /// withheld.
-    pub(super) fn again(self, first: Bytes) -> Option<Self> {
+    pub(super) fn restart(self, first: Bytes) -> Option<Self> {
         (self.withholding == Withholding::Done).then(|| Self {
             first,
             withholding: Withholding::Off,
@@ -181,7 +181,7 @@ impl<S> HeadTimer<S> {
     /// Whether these bytes are hyper's own response and must be withheld. Responses of this server
     /// carry an audit ID. A piece of a body that only looks like a status line is not withheld: a
     /// client may have chosen its content.
-    fn withholds(&mut self, bytes: &[u8]) -> bool {
+    fn should_withhold(&mut self, bytes: &[u8]) -> bool {
         let is_hypers = self.withholding == Withholding::On
             && bytes.starts_with(URI_TOO_LONG)
             && bytes.ends_with(HEAD_END)
@@ -208,7 +208,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadTimer<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.activity.heard();
+            self.activity.on_read();
         }
         read
     }
@@ -220,7 +220,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimer<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.withholds(bytes) {
+        if self.should_withhold(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -242,8 +242,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HeadTimer<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.withholds(bytes.iter().find(|it| !it.is_empty()).map_or(&[], |it| it)) {
-            return Poll::Ready(Ok(bytes.iter().map(|it| it.len()).sum()));
+        if self.should_withhold(
+            bytes.iter().find(|buffer| !buffer.is_empty()).map_or(&[], |buffer| buffer),
+        ) {
+            return Poll::Ready(Ok(bytes.iter().map(|buffer| buffer.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
     }

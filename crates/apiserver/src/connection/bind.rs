@@ -20,7 +20,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let port = address.port();
     match listener((Ipv6Addr::UNSPECIFIED, port).into()) {
         Err(error) if has_no_ipv6(&error) => listener((Ipv4Addr::UNSPECIFIED, port).into()),
-        other => other,
+        bound => bound,
     }
 }
 

@@ -11,18 +11,18 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf};
 
 /// Buffer size, in bytes: four TLS records. A full buffer is written without a flush.
-const GATHERED_MAX: usize = 64 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// See the module documentation.
 pub(super) struct CoalescingWriter<S> {
     stream: BufWriter<S>,
     /// Whether the current flush has yielded.
-    has_waited: bool,
+    has_yielded: bool,
 }
 
 impl<S: AsyncWrite> CoalescingWriter<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream: BufWriter::with_capacity(GATHERED_MAX, stream), has_waited: false }
+        Self { stream: BufWriter::with_capacity(BUFFER_BYTES, stream), has_yielded: false }
     }
 }
 
@@ -58,13 +58,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescingWriter<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.stream.buffer().is_empty() && !self.has_waited {
-            self.has_waited = true;
+        if !self.stream.buffer().is_empty() && !self.has_yielded {
+            self.has_yielded = true;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.has_waited = false;
+        self.has_yielded = false;
         Poll::Ready(Ok(()))
     }
 
@@ -100,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn everything_arrives_in_order() {
-        let long: Vec<u8> = (0..=u8::MAX).cycle().take(3 * GATHERED_MAX + 5).collect();
+        let long: Vec<u8> = (0..=u8::MAX).cycle().take(3 * BUFFER_BYTES + 5).collect();
         for width in [1 << 10, 100_000, 1 << 20] {
             check(width, &[b"a", b"", b"bc", b"def"]).await;
             check(width, &[b"a", &long, b"", b"b", &long]).await;

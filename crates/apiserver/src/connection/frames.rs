@@ -33,12 +33,12 @@ const END_HEADERS: u8 = 4;
 const MALFORMED: [[u8; 4]; 2] = [[0, 0, 0, 1], [0, 0, 0, 9]];
 /// Maximum length of a buffered block, with frame headers, in bytes. The library rejects longer
 /// ones.
-const HELD_MAX: usize = HEADER_BYTES_MAX as usize + (8 << 10);
+const BLOCK_BYTES_MAX: usize = HEADER_BYTES_MAX as usize + (8 << 10);
 /// Size of a read while a block is buffered, in bytes.
 const PIECE_BYTES: usize = 16 << 10;
 
 /// Total bytes buffered by all connections.
-pub(super) type AllHeld = Arc<AtomicUsize>;
+pub(super) type TotalBuffered = Arc<AtomicUsize>;
 
 /// A frame header.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ struct FrameHeader {
 }
 
 impl FrameHeader {
-    fn of(bytes: &[u8]) -> Option<Self> {
+    fn parse(bytes: &[u8]) -> Option<Self> {
         let [high, middle, low, kind, flags, stream @ ..] = bytes.first_chunk::<HEADER_LEN>()?;
         let len = usize::try_from(u32::from_be_bytes([0, *high, *middle, *low])).ok()?;
         let stream = u32::from_be_bytes(*stream) & (u32::MAX >> 1);
@@ -73,8 +73,8 @@ pub(super) struct Frames<S, C> {
 }
 
 impl<S, C> Frames<S, C> {
-    pub(super) fn new(stream: S, all_held: AllHeld, count: C) -> Self {
-        let incoming = Incoming::of(all_held);
+    pub(super) fn new(stream: S, total_buffered: TotalBuffered, count: C) -> Self {
+        let incoming = Incoming::new(total_buffered);
         Self { stream, incoming, outgoing: Outgoing::default(), count }
     }
 }
@@ -84,16 +84,16 @@ struct Incoming {
     /// Bytes to pass before the next frame header.
     passing: usize,
     /// Buffered bytes: a partial frame header, or an incomplete header block.
-    held: BytesMut,
+    buffered: BytesMut,
     /// Offset of the next frame header in a buffered block; 0 if none has been parsed. A client may
     /// send a block byte by byte, and parsing must not restart each time.
-    looked_at: usize,
+    parsed: usize,
     /// Bytes to deliver before anything else.
     ready: Bytes,
     /// Whether all bytes pass unchanged from now on.
     is_off: bool,
-    all_held: AllHeld,
-    /// Bytes of `all_held` that belong to this connection.
+    total_buffered: TotalBuffered,
+    /// Bytes of `total_buffered` that belong to this connection.
     share: usize,
     /// Number of frame headers parsed in buffered blocks.
     #[cfg(test)]
@@ -101,7 +101,7 @@ struct Incoming {
 }
 
 /// Classification of the buffered bytes.
-enum Held {
+enum Buffered {
     /// This many bytes may pass.
     Passes(usize),
     /// A complete header block of this many bytes.
@@ -109,18 +109,18 @@ enum Held {
     /// More bytes are needed.
     More,
     /// Unexpected input.
-    Odd,
+    Unexpected,
 }
 
 impl Incoming {
-    fn of(all_held: AllHeld) -> Self {
+    fn new(total_buffered: TotalBuffered) -> Self {
         Self {
             passing: PREFACE_LEN,
-            held: BytesMut::new(),
-            looked_at: 0,
+            buffered: BytesMut::new(),
+            parsed: 0,
             ready: Bytes::new(),
             is_off: false,
-            all_held,
+            total_buffered,
             share: 0,
             #[cfg(test)]
             steps: 0,
@@ -138,7 +138,7 @@ impl Incoming {
             self.passing -= step;
             at += step;
             let rest = bytes.get(at..).unwrap_or_default();
-            match FrameHeader::of(rest) {
+            match FrameHeader::parse(rest) {
                 Some(header) if !header.begins_long_block() => {
                     self.passing = HEADER_LEN + header.len;
                 }
@@ -147,65 +147,71 @@ impl Incoming {
         }
     }
 
-    fn look(&mut self) -> Held {
-        let Some(first) = FrameHeader::of(&self.held) else { return Held::More };
+    fn classify(&mut self) -> Buffered {
+        let Some(first) = FrameHeader::parse(&self.buffered) else { return Buffered::More };
         if !first.begins_long_block() {
-            let held = std::mem::take(&mut self.held);
-            let passes = self.passes(&held);
-            self.held = held;
-            return Held::Passes(passes);
+            let buffered = std::mem::take(&mut self.buffered);
+            let passes = self.passes(&buffered);
+            self.buffered = buffered;
+            return Buffered::Passes(passes);
         }
-        self.looked_at = self.looked_at.max(HEADER_LEN + first.len);
+        self.parsed = self.parsed.max(HEADER_LEN + first.len);
         loop {
             #[cfg(test)]
             {
                 self.steps += 1;
             }
-            let rest = self.held.get(self.looked_at..).unwrap_or_default();
-            let Some(next) = FrameHeader::of(rest) else { return Held::More };
+            let rest = self.buffered.get(self.parsed..).unwrap_or_default();
+            let Some(next) = FrameHeader::parse(rest) else { return Buffered::More };
             if next.kind != CONTINUATION || next.stream != first.stream {
-                return Held::Odd;
+                return Buffered::Unexpected;
             }
-            let end = self.looked_at + HEADER_LEN + next.len;
+            let end = self.parsed + HEADER_LEN + next.len;
             if next.flags & END_HEADERS != 0 {
-                return if end <= self.held.len() { Held::Block(end) } else { Held::More };
+                return if end <= self.buffered.len() {
+                    Buffered::Block(end)
+                } else {
+                    Buffered::More
+                };
             }
-            self.looked_at = end;
+            self.parsed = end;
         }
     }
 
     /// Moves buffered bytes to `ready`. Returns false if more bytes are needed.
     fn advance(&mut self) -> bool {
-        match self.look() {
-            Held::Passes(len) => self.ready = self.held.split_to(len).freeze(),
-            Held::Block(len) => {
-                let block = self.held.split_to(len).freeze();
+        match self.classify() {
+            Buffered::Passes(len) => self.ready = self.buffered.split_to(len).freeze(),
+            Buffered::Block(len) => {
+                let block = self.buffered.split_to(len).freeze();
                 self.ready = header_block::shortened(&block).unwrap_or(block);
             }
-            Held::More if self.held.len() <= HELD_MAX && self.take_share() => return false,
-            Held::More | Held::Odd => {
+            Buffered::More if self.buffered.len() <= BLOCK_BYTES_MAX && self.take_share() => {
+                return false;
+            }
+            Buffered::More | Buffered::Unexpected => {
                 self.is_off = true;
-                self.ready = std::mem::take(&mut self.held).freeze();
+                self.ready = std::mem::take(&mut self.buffered).freeze();
             }
         }
-        self.looked_at = 0;
+        self.parsed = 0;
         self.take_share();
         true
     }
 
     /// Updates the shared total. Returns whether it is within [`HELD_HEADERS_BYTES_MAX`].
     fn take_share(&mut self) -> bool {
-        let (before, now) = (self.share, self.held.len());
+        let (before, now) = (self.share, self.buffered.len());
         self.share = now;
-        self.all_held.fetch_add(now, Ordering::Relaxed);
-        let all = self.all_held.fetch_sub(before, Ordering::Relaxed) - before;
+        self.total_buffered.fetch_add(now, Ordering::Relaxed);
+        let all = self.total_buffered.fetch_sub(before, Ordering::Relaxed) - before;
         all <= HELD_HEADERS_BYTES_MAX
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        self.all_held.fetch_sub(self.share, Ordering::Relaxed);
+        self.total_buffered.fetch_sub(self.share, Ordering::Relaxed);
     }
 }
 
@@ -223,7 +229,7 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
                 incoming.ready.advance(len);
                 return Poll::Ready(Ok(()));
             }
-            if incoming.held.is_empty() {
+            if incoming.buffered.is_empty() {
                 let before = buffer.filled().len();
                 ready!(Pin::new(&mut *stream).poll_read(context, buffer))?;
                 let bytes = buffer.filled().get(before..).unwrap_or_default();
@@ -231,7 +237,7 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
                 if passes == bytes.len() {
                     return Poll::Ready(Ok(()));
                 }
-                incoming.held.extend_from_slice(bytes.get(passes..).unwrap_or_default());
+                incoming.buffered.extend_from_slice(bytes.get(passes..).unwrap_or_default());
                 buffer.set_filled(before + passes);
                 if passes > 0 {
                     return Poll::Ready(Ok(()));
@@ -246,12 +252,12 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
             if piece.filled().is_empty() {
                 // End of the stream: deliver the incomplete block to the library.
                 incoming.is_off = true;
-                incoming.ready = std::mem::take(&mut incoming.held).freeze();
+                incoming.ready = std::mem::take(&mut incoming.buffered).freeze();
                 if incoming.ready.is_empty() {
                     return Poll::Ready(Ok(()));
                 }
             }
-            incoming.held.extend_from_slice(piece.filled());
+            incoming.buffered.extend_from_slice(piece.filled());
         }
     }
 }
@@ -277,11 +283,11 @@ impl Outgoing {
             if self.passing > 0 || bytes.is_empty() {
                 break;
             }
-            let wanted = FrameHeader::of(&self.start).map_or(HEADER_LEN, Self::wanted);
+            let wanted = FrameHeader::parse(&self.start).map_or(HEADER_LEN, Self::wanted);
             let step = (wanted - self.start.len()).min(bytes.len());
             self.start.extend_from_slice(bytes.get(..step).unwrap_or_default());
             bytes = bytes.get(step..).unwrap_or_default();
-            let Some(header) = FrameHeader::of(&self.start) else { continue };
+            let Some(header) = FrameHeader::parse(&self.start) else { continue };
             let wanted = Self::wanted(header);
             if self.start.len() < wanted {
                 continue;
@@ -365,15 +371,15 @@ mod tests {
             let flags = if at + 1 == frames { END_HEADERS } else { 0 };
             block.extend(frame(CONTINUATION, flags, b"x"));
         }
-        let mut incoming = Incoming::of(AllHeld::default());
+        let mut incoming = Incoming::new(TotalBuffered::default());
         incoming.passing = 0;
         for piece in block.chunks(piece) {
             assert!(incoming.ready.is_empty(), "nothing passes before the block is complete");
-            incoming.held.extend_from_slice(piece);
+            incoming.buffered.extend_from_slice(piece);
             incoming.advance();
         }
         assert_eq!(incoming.ready, block, "a block whose path is not too long is not changed");
-        assert_eq!(incoming.all_held.load(Ordering::Relaxed), 0);
+        assert_eq!(incoming.total_buffered.load(Ordering::Relaxed), 0);
         incoming.steps
     }
 

@@ -29,24 +29,24 @@ impl ConnectionLimiter {
     }
 
     /// Takes a permit for a connection from this address; `None` if a limit is reached.
-    pub(super) fn enter(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
+    pub(super) fn try_acquire(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let from = origin(from);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = taken.by_address.get(&from).copied().unwrap_or_default();
-        if taken.total >= self.total_max || of_address >= self.address_max {
+        let address_count = taken.by_address.get(&from).copied().unwrap_or_default();
+        if taken.total >= self.total_max || address_count >= self.address_max {
             return None;
         }
         taken.total += 1;
-        taken.by_address.insert(from, of_address + 1);
+        taken.by_address.insert(from, address_count + 1);
         Some(ConnectionPermit { limiter: Arc::clone(self), from })
     }
 
-    fn leave(&self, from: IpAddr) {
+    fn release(&self, from: IpAddr) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.total -= 1;
-        if let Some(of_address) = taken.by_address.get_mut(&from) {
-            *of_address -= 1;
-            if *of_address == 0 {
+        if let Some(address_count) = taken.by_address.get_mut(&from) {
+            *address_count -= 1;
+            if *address_count == 0 {
                 taken.by_address.remove(&from);
             }
         }
@@ -61,7 +61,7 @@ pub(super) struct ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.limiter.leave(self.from);
+        self.limiter.release(self.from);
     }
 }
 
@@ -83,24 +83,24 @@ mod tests {
     #[test]
     fn one_address_cannot_exhaust_the_limit_of_others() {
         let limiter = ConnectionLimiter::new(4, 2);
-        let enter = |from: &str| limiter.enter(from.parse().unwrap());
-        let first = enter("192.0.2.1").unwrap();
-        let _second = enter("::ffff:192.0.2.1").unwrap();
-        assert!(enter("192.0.2.1").is_none(), "two are its share");
-        let _other = enter("2001:db8::1").unwrap();
-        let _neighbour = enter("2001:db8::ffff").unwrap();
-        assert!(enter("2001:db8:0:0:1::").is_none(), "it is the same network");
-        assert!(enter("192.0.2.2").is_none(), "the house is full");
+        let try_acquire = |from: &str| limiter.try_acquire(from.parse().unwrap());
+        let first = try_acquire("192.0.2.1").unwrap();
+        let _second = try_acquire("::ffff:192.0.2.1").unwrap();
+        assert!(try_acquire("192.0.2.1").is_none(), "two are its share");
+        let _other = try_acquire("2001:db8::1").unwrap();
+        let _neighbour = try_acquire("2001:db8::ffff").unwrap();
+        assert!(try_acquire("2001:db8:0:0:1::").is_none(), "it is the same network");
+        assert!(try_acquire("192.0.2.2").is_none(), "the limit is reached");
         drop(first);
-        let _third = enter("192.0.2.2").unwrap();
-        assert!(enter("192.0.2.1").is_none(), "the house is full again");
+        let _third = try_acquire("192.0.2.2").unwrap();
+        assert!(try_acquire("192.0.2.1").is_none(), "the limit is reached again");
     }
 
     #[test]
     fn closed_connections_leave_no_state() {
         let limiter = ConnectionLimiter::new(2, 1);
         for number in 0..100_u32 {
-            drop(limiter.enter(IpAddr::V4(number.into())).unwrap());
+            drop(limiter.try_acquire(IpAddr::V4(number.into())).unwrap());
         }
         assert_eq!(limiter.taken.lock().unwrap().by_address.len(), 0);
     }

@@ -15,18 +15,18 @@ use tokio::time::Sleep;
 /// Time for the client to close its side.
 const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
 /// Size of the buffer for discarded reads, in bytes.
-const SCRAP_LEN: usize = 1024;
+const DISCARD_LEN: usize = 1024;
 
 /// See the module documentation.
 pub(super) struct LingeringClose<S> {
     stream: S,
     /// Timer, set after writing has ended.
-    patience: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> LingeringClose<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, patience: None }
+        Self { stream, linger: None }
     }
 }
 
@@ -55,19 +55,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.patience.is_none() {
+        if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
         }
-        let patience =
-            this.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME_MAX)));
+        let linger =
+            this.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER_TIME_MAX)));
         loop {
-            if patience.as_mut().poll(context).is_ready() {
+            if linger.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Ok(()));
             }
-            let mut scrap = [0; SCRAP_LEN];
-            let mut scrap = ReadBuf::new(&mut scrap);
-            match ready!(Pin::new(&mut this.stream).poll_read(context, &mut scrap)) {
-                Ok(()) if !scrap.filled().is_empty() => {}
+            let mut discarded = [0; DISCARD_LEN];
+            let mut discarded = ReadBuf::new(&mut discarded);
+            match ready!(Pin::new(&mut this.stream).poll_read(context, &mut discarded)) {
+                Ok(()) if !discarded.filled().is_empty() => {}
                 // The client has closed or reset the connection.
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }

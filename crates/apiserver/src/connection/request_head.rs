@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 
-use crate::body::ResponseBody;
+use crate::handler::body::ResponseBody;
 use crate::limits::URI_BYTES_MAX;
 
 /// Characters allowed in a `Host` header besides letters and digits: those of a URI host and port.
@@ -19,7 +19,7 @@ const HOST_PUNCTUATION: &[u8] = b"!$%&()*+,-.:;='[]_~";
 
 /// Reasons for a rejection, with Go's exact responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum HeadError {
     NoHost,
     SeveralHosts,
     MalformedHost,
@@ -32,9 +32,9 @@ pub(super) enum Refusal {
     Scheme,
 }
 
-impl Refusal {
-    /// Returns why Go's server would reject this head before it calls a handler.
-    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+impl HeadError {
+    /// Returns why Go's server would reject this head before it calls a handler; `None` if it would not.
+    pub(super) fn check<B>(request: &Request<B>) -> Option<Self> {
         let path = request.uri().path().as_bytes();
         // A longer path may have been cut inside an escape. It gets 414.
         if path.len() <= URI_BYTES_MAX && has_malformed_escape(path) {
@@ -45,7 +45,7 @@ impl Refusal {
             let is_known = scheme.is_none_or(|scheme| matches!(scheme, "http" | "https"));
             return (!is_known).then_some(Self::Scheme);
         }
-        Self::of_hosts(request).or_else(|| {
+        Self::check_host(request).or_else(|| {
             let headers = request.headers();
             let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
             let is_chunked =
@@ -59,7 +59,7 @@ impl Refusal {
         })
     }
 
-    fn of_hosts<B>(request: &Request<B>) -> Option<Self> {
+    fn check_host<B>(request: &Request<B>) -> Option<Self> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let Some(host) = hosts.next() else {
             let needs_host =
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     /// `head` is method, target and headers; `expected` is Go's rejection, if any.
-    fn check(version: Version, head: &str, expected: Option<Refusal>) {
+    fn check(version: Version, head: &str, expected: Option<HeadError>) {
         let mut lines = head.split(" | ");
         let (method, uri) = lines.next().unwrap().split_once(' ').unwrap();
         let mut request = Request::builder().version(version).method(method).uri(uri);
@@ -119,12 +119,12 @@ mod tests {
             let (name, value) = line.split_once(':').unwrap();
             request = request.header(name, value.trim_ascii());
         }
-        assert_eq!(Refusal::of(&request.body(()).unwrap()), expected, "{version:?} {head}");
+        assert_eq!(HeadError::check(&request.body(()).unwrap()), expected, "{version:?} {head}");
     }
 
     #[test]
-    fn heads_that_go_refuses_are_refused() {
-        use Refusal::*;
+    fn heads_that_go_rejects_are_rejected() {
+        use HeadError::*;
         let (v10, v11, v2) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
         for (version, head, expected) in [
             (v11, "GET /", Some(NoHost)),

@@ -2,19 +2,18 @@
 
 use std::hash::{Hash, Hasher};
 
+use apimachinery::RequestInfo;
 use prometheus_client::encoding::EncodeLabelSet;
-
-use crate::RequestInfo;
 
 /// Allowed values of the label `subresource`.
 const SUBRESOURCES: [&str; 4] = ["status", "details", "finalize", "scale"];
 
 /// Group, version and plural of a served resource.
-pub(super) type Known = (&'static str, &'static str, &'static str);
+pub(super) type ServedLabels = (&'static str, &'static str, &'static str);
 
 /// Labels of the target of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Target {
+pub(super) struct TargetLabels {
     pub(super) verb: &'static str,
     pub(super) dry_run: &'static str,
     pub(super) group: &'static str,
@@ -27,7 +26,7 @@ pub(super) struct Target {
 
 /// Labels of the target and the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Answered {
+pub(super) struct RequestLabels {
     verb: &'static str,
     dry_run: &'static str,
     group: &'static str,
@@ -41,7 +40,7 @@ pub(super) struct Answered {
 
 /// Group, version and resource of a watch.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Watched {
+pub(super) struct WatchLabels {
     group: &'static str,
     version: &'static str,
     resource: &'static str,
@@ -49,52 +48,52 @@ pub(super) struct Watched {
 
 /// Whether a request in flight is mutating.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Way {
+pub(super) struct RequestKind {
     pub(super) request_kind: &'static str,
 }
 
 /// Result of an attempt.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Attempt {
+pub(super) struct ResultLabel {
     pub(super) result: &'static str,
 }
 
 /// Username as exposed in metrics.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Username {
+pub(super) struct UsernameLabel {
     pub(super) username: &'static str,
 }
 
 /// Audit backend that failed to log an event.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Plugin {
+pub(super) struct PluginLabel {
     pub(super) plugin: &'static str,
 }
 
 /// Audit level of the policy decision.
 #[derive(Clone, Copy, Debug, Default, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Recorded {
+pub(super) struct LevelLabel {
     pub(super) level: &'static str,
 }
 
 /// Looked up several times per request, so only the most distinctive labels are hashed.
-impl Hash for Target {
+impl Hash for TargetLabels {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.verb, self.resource).hash(state);
     }
 }
 
-/// Same as for [`Target`].
-impl Hash for Answered {
+/// Same as for [`TargetLabels`].
+impl Hash for RequestLabels {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.verb, self.resource, self.code).hash(state);
     }
 }
 
-impl Target {
+impl TargetLabels {
     /// Labels of a request, as `CleanVerb` and `CleanScope` of `k8s.io/apiserver` build them.
-    pub(super) fn of(known: &[Known], info: &RequestInfo, is_dry_run: bool) -> Self {
-        let (group, version, resource) = known
+    pub(super) fn of(served: &[ServedLabels], info: &RequestInfo, is_dry_run: bool) -> Self {
+        let (group, version, resource) = served
             .iter()
             .find(|(group, version, plural)| {
                 *plural == info.resource && *group == info.api_group && *version == info.api_version
@@ -120,14 +119,24 @@ impl Target {
         }
     }
 
-    pub(super) fn answered(self, code: u32) -> Answered {
+    pub(super) fn labels(self, code: u32) -> RequestLabels {
         let Self { verb, dry_run, group, version, resource, subresource, scope, component } = self;
-        Answered { verb, dry_run, group, version, resource, subresource, scope, component, code }
+        RequestLabels {
+            verb,
+            dry_run,
+            group,
+            version,
+            resource,
+            subresource,
+            scope,
+            component,
+            code,
+        }
     }
 
-    pub(super) fn watched(self) -> Watched {
+    pub(super) fn watch_labels(self) -> WatchLabels {
         let Self { group, version, resource, .. } = self;
-        Watched { group, version, resource }
+        WatchLabels { group, version, resource }
     }
 }
 

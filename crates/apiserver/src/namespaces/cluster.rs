@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
+use apimachinery::ApiError;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use moka::sync::Cache;
 
 use super::{NamespaceSource, NamespaceState};
-use crate::ApiError;
 
 /// Time for which an active namespace is cached.
 const ACTIVE_TIME: Duration = Duration::from_secs(2);

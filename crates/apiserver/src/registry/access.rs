@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use apimachinery::ApiError;
 use event::StatusCause;
 
 use super::ResourceRequest;
+use crate::handler::status_errors;
 use crate::namespaces::NamespaceState;
-use crate::{ApiError, Attributes, Decision};
+use crate::{Attributes, Decision};
 
 impl ResourceRequest<'_> {
-    /// Checks that the user is authorized for all of `wanted` too.
-    pub(super) async fn require(&self, wanted: &[Attributes]) -> Result<(), ApiError> {
-        for attributes in wanted {
+    /// Checks that the user is authorized for all of `required` too.
+    pub(super) async fn authorize_all(&self, required: &[Attributes]) -> Result<(), ApiError> {
+        for attributes in required {
             let mut attributes = attributes.clone();
             attributes.user = Arc::clone(&self.request.user);
             let decision = self.shared.authorizer.authorize(&attributes).await;
@@ -20,7 +22,7 @@ impl ResourceRequest<'_> {
                 Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => reason,
                 Err(error) => return Err(ApiError::internal(&error.to_string())),
             };
-            return Err(refusal(&attributes, &reason));
+            return Err(status_errors::denied(&attributes, &reason));
         }
         Ok(())
     }
@@ -51,22 +53,4 @@ impl ResourceRequest<'_> {
             }
         }
     }
-}
-
-fn refusal(attributes: &Attributes, reason: &str) -> ApiError {
-    let Attributes { user, verb, group, resource, namespace, name, .. } = attributes;
-    let place = if namespace.is_empty() {
-        "at the cluster scope".to_owned()
-    } else {
-        format!("in the namespace {namespace:?}")
-    };
-    let mut detail = format!(
-        "User {:?} cannot {verb} resource {resource:?} in API group {group:?} {place}",
-        user.username
-    );
-    if !reason.is_empty() {
-        detail.push_str(": ");
-        detail.push_str(reason);
-    }
-    ApiError::forbidden(group, resource, name, &detail)
 }

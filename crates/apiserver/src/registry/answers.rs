@@ -9,18 +9,20 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use apimachinery::ApiError;
 use bytes::Bytes;
 use event::{Json, Timestamp, UserInfo};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::answer::JSON;
-use crate::budget::{Budget, Held};
+use crate::handler::answer::JSON;
+use crate::handler::budget::{Budget, Held};
+use crate::handler::negotiate::{Form, Rendering};
+use crate::handler::status_errors;
 use crate::limits::{
     ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX, WATCHES_BYTES_MAX,
 };
-use crate::negotiate::{Form, Rendering};
-use crate::{Answer, ApiError, Request, status_errors};
+use crate::{Answer, Request};
 
 /// Size of the response cache above which entries of sent responses are removed.
 const KNOWN_MAX: usize = 256;
@@ -138,7 +140,7 @@ impl Answers {
             if bytes > key.rendering.inline_bytes_max() {
                 // Rendering takes long, so it must not block other requests.
                 let rendered = tokio::task::spawn_blocking(make).await;
-                rendered.map_err(|_| ApiError::internal("the answer could not be written"))?
+                rendered.map_err(|_| ApiError::internal("the response could not be serialized"))?
             } else {
                 make()
             };
@@ -224,15 +226,15 @@ impl Rendered {
 
 #[cfg(test)]
 mod tests {
+    use apimachinery::RequestInfo;
     use http::Method;
 
     use super::*;
-    use crate::RequestInfo;
-    use crate::negotiate::Rendering;
+    use crate::handler::negotiate::Rendering;
 
     fn request(path: &str) -> Request {
         Request {
-            info: RequestInfo::of(&Method::GET, path, &[]),
+            info: RequestInfo::parse(&Method::GET, path, &[]),
             method: Method::GET,
             query: Vec::new(),
             headers: HeaderMap::new(),
@@ -249,7 +251,7 @@ mod tests {
         let len = 20 << 20;
         let ask = async |path: &str, revision: u64| {
             let request = request(path);
-            let rendering = Rendering::of(&request).unwrap();
+            let rendering = Rendering::negotiate(&request).unwrap();
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
             let make =
@@ -277,18 +279,19 @@ mod tests {
     fn equal_watch_events_share_memory_and_others_end_their_watch_beyond_the_limit() {
         let answers = Answers::default();
         let len = 3 << 20;
-        let tell = |name: &str, revision: u64| {
+        let push_event = |name: &str, revision: u64| {
             let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
             let make = || Bytes::from(vec![b'x'; len]);
             answers.event(("ADDED", revision), "g/r/shop/x", &user, make, len)
         };
-        let equal: Vec<Bytes> = (0..2000).map(|_| tell("alice", 7).unwrap()).collect();
+        let equal: Vec<Bytes> = (0..2000).map(|_| push_event("alice", 7).unwrap()).collect();
         assert!(equal.iter().all(|event| event.as_ptr() == equal[0].as_ptr()));
-        let others: Vec<Option<Bytes>> = (8..40).map(|revision| tell("alice", revision)).collect();
+        let others: Vec<Option<Bytes>> =
+            (8..40).map(|revision| push_event("alice", revision)).collect();
         let share = WATCHES_BYTES_MAX / BYTES_SHARES;
         assert_eq!(others.iter().flatten().count() + 1, share / len);
-        assert!(tell("bob", 50).is_some(), "another user has a share of his own");
+        assert!(push_event("bob", 50).is_some(), "another user has a share of his own");
         drop((equal, others));
-        assert!(tell("alice", 51).is_some());
+        assert!(push_event("alice", 51).is_some());
     }
 }

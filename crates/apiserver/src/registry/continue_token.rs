@@ -2,11 +2,10 @@
 //!
 //! It has upstream's format: base64url of JSON with version, revision and start key.
 
+use apimachinery::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-
-use crate::ApiError;
 
 const VERSION: &str = "meta.k8s.io/v1";
 /// The `rv` of a token that continues at the newest revision, because the revision of the list is
@@ -40,30 +39,30 @@ impl ContinueToken {
     }
 
     pub(super) fn decode(text: &str) -> Result<Self, ApiError> {
-        let refused =
+        let invalid =
             |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))
-            .map_err(|error| refused(&error.to_string()))?;
+            .map_err(|error| invalid(&error.to_string()))?;
         let token: Token =
-            serde_json::from_slice(&bytes).map_err(|error| refused(&error.to_string()))?;
+            serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
         if token.v != VERSION {
-            return Err(refused(&format!(
+            return Err(invalid(&format!(
                 "server does not recognize this encoded version {:?}",
                 token.v
             )));
         }
         if token.start.is_empty() {
-            return Err(refused("encoded start key empty"));
+            return Err(invalid("encoded start key empty"));
         }
         let after = token.start.strip_suffix('\0').unwrap_or(&token.start).to_owned();
         if after.starts_with('/') || after.split('/').any(|piece| piece == "..") {
-            return Err(refused(&token.start));
+            return Err(invalid(&token.start));
         }
         let revision = match token.rv {
             NEWEST => None,
-            0 => return Err(refused("incorrect encoded start resourceVersion (0)")),
-            rv => Some(u64::try_from(rv).map_err(|error| refused(&error.to_string()))?),
+            0 => return Err(invalid("incorrect encoded start resourceVersion (0)")),
+            rv => Some(u64::try_from(rv).map_err(|error| invalid(&error.to_string()))?),
         };
         Ok(Self { revision, after })
     }

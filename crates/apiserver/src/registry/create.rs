@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use apimachinery::serializer::{self, Document};
+use apimachinery::{ApiError, name_generator};
 use bytes::Bytes;
 use event::Json;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::decode::{self, Document};
 use super::decoded::{Decoded, drop_status};
 use super::options::WriteOptions;
 use super::transaction::RegistryTransaction;
 use super::write::{Write, WriteResult};
 use super::{ResourceRequest, metadata};
+use crate::handler::negotiate::{Rendering, media_type};
 use crate::limits::{JSON_INLINE_BYTES_MAX, OTHER_INLINE_BYTES_MAX};
-use crate::negotiate::Rendering;
-use crate::{ApiError, AuditContext, Objects, Outcome, Review, names};
+use crate::{AuditContext, Objects, Outcome, Review};
 
 /// Number of names that a create with `generateName` tries before it fails.
 const NAME_TRIES: usize = 8;
@@ -23,9 +24,9 @@ const NAME_TRIES: usize = 8;
 impl ResourceRequest<'_> {
     /// Creates an object from the request body.
     pub(super) async fn create(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let options = WriteOptions::of(self.request, "CreateOptions")?;
-        let mut incoming = self.incoming(options, audit).await?;
+        let rendering = Rendering::negotiate(self.request)?;
+        let options = WriteOptions::parse(self.request, "CreateOptions")?;
+        let mut incoming = self.decode_body(options, audit).await?;
         incoming.check_identity(self.namespace(), "")?;
         let mut object = incoming.object;
         if !metadata::text(&object, "resourceVersion").is_empty() {
@@ -35,20 +36,20 @@ impl ResourceRequest<'_> {
         }
         let mut write = self.write(rendering, options.dry_run);
         write.warnings = incoming.warnings;
-        if let Some(review) = self.kind.resource.strategy.review(&object, &write.occasion) {
+        if let Some(review) = self.kind.resource.strategy.review(&object, &write.context) {
             return self.answer_review(&object, review, &write).await;
         }
         self.require_namespace(metadata::text(&object, "name")).await?;
         let base = metadata::text(&object, "generateName").to_owned();
         let is_generated = metadata::text(&object, "name").is_empty() && !base.is_empty();
         if is_generated {
-            metadata::set(&mut object, "name", names::generate(&base));
+            metadata::set(&mut object, "name", name_generator::generate(&base));
         }
         drop_status(self.kind, &mut object);
-        metadata::complete(&mut object, &write.occasion.now);
-        self.kind.resource.strategy.prepare_create(&mut object, &write.occasion);
+        metadata::fill_system_fields(&mut object, &write.context.now);
+        self.kind.resource.strategy.prepare_create(&mut object, &write.context);
         self.validate_new(&object, &write)?;
-        self.require(&self.kind.resource.strategy.required_access(&object)).await?;
+        self.authorize_all(&self.kind.resource.strategy.required_access(&object)).await?;
         write
             .commit(audit, move |write, transaction| {
                 insert(write, transaction, object, &base, is_generated)
@@ -57,14 +58,14 @@ impl ResourceRequest<'_> {
     }
 
     /// Decodes the body and adds it to the audit event.
-    pub(super) async fn incoming(
+    pub(super) async fn decode_body(
         &self,
         options: WriteOptions,
         audit: &mut AuditContext,
     ) -> Result<Decoded, ApiError> {
         let document = self.document(self.kind.resource.kind).await?;
         if !audit.is_disabled()
-            && let Some(json) = sent(&self.request.body, &document)
+            && let Some(json) = recorded_body(&self.request.body, &document)
         {
             audit.request_body(json);
         }
@@ -78,26 +79,28 @@ impl ResourceRequest<'_> {
             );
         }
         let admitted = Decoded::decode(self.kind, document, options.validation);
-        admitted.map_err(|error| error.refusal(self.kind))
+        admitted.map_err(|error| error.into_api_error(self.kind))
     }
 
     /// Parses the body. A long body is parsed on the blocking pool, a few at a time, so that it
     /// does not block other requests.
     pub(super) async fn document(&self, kind: &'static str) -> Result<Document, ApiError> {
         let (headers, body) = (&self.request.headers, &self.request.body);
-        let is_json = matches!(decode::media_type(headers).as_str(), "" | "application/json");
+        let media_type = media_type(headers);
+        let is_json = matches!(media_type.as_str(), "" | "application/json");
         let len_max = if is_json { JSON_INLINE_BYTES_MAX } else { OTHER_INLINE_BYTES_MAX };
         let api_version = &self.kind.api_version;
         if body.len() <= len_max {
-            return decode::read(headers, body, api_version, kind);
+            return serializer::decode(&media_type, body, api_version, kind);
         }
-        let (headers, body, api_version) = (headers.clone(), body.clone(), api_version.clone());
-        self.apart(move || decode::read(&headers, &body, &api_version, kind)).await
+        let (body, api_version) = (body.clone(), api_version.clone());
+        self.on_blocking_pool(move || serializer::decode(&media_type, &body, &api_version, kind))
+            .await
     }
 
     /// Runs long work on the blocking pool, so that it does not block other requests. A semaphore
     /// limits how many run at the same time.
-    pub(super) async fn apart<T: Send + 'static>(
+    pub(super) async fn on_blocking_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
@@ -119,12 +122,12 @@ impl ResourceRequest<'_> {
     ) -> Result<Outcome, ApiError> {
         let mut errors = self.kind.validate(object);
         if errors.is_empty() {
-            errors = self.kind.resource.strategy.validate(object, None, &write.occasion);
+            errors = self.kind.resource.strategy.validate(object, None, &write.context);
         }
-        self.kind.refuse("", &errors)?;
-        let mut answered = review.await?;
-        answered.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        let body = metadata::encode(self.kind, &answered)?;
+        self.kind.reject_invalid("", &errors)?;
+        let mut reviewed = review.await?;
+        reviewed.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+        let body = metadata::encode(self.kind, &reviewed)?;
         Ok(Outcome::Unlogged(write.answered(WriteResult::Object(StatusCode::CREATED, body))))
     }
 
@@ -133,16 +136,16 @@ impl ResourceRequest<'_> {
         errors.extend(metadata::validate_generate_name(self.kind, object));
         errors.extend(self.kind.validate(object));
         if errors.is_empty() {
-            errors = self.kind.resource.strategy.validate(object, None, &write.occasion);
+            errors = self.kind.resource.strategy.validate(object, None, &write.context);
         }
-        self.kind.refuse(metadata::text(object, "name"), &errors)
+        self.kind.reject_invalid(metadata::text(object, "name"), &errors)
     }
 }
 
 /// The request body for the audit event: the bytes of the client if they are JSON without duplicate
 /// keys, otherwise the parsed document. Parsers disagree on duplicate keys: some take the first
 /// value.
-pub(super) fn sent(body: &Bytes, document: &Document) -> Option<Json> {
+pub(super) fn recorded_body(body: &Bytes, document: &Document) -> Option<Json> {
     if document.duplicates.is_empty()
         && let Ok(json) = Json::parse(body.clone())
     {
@@ -168,10 +171,10 @@ fn insert(
             let name = metadata::text(&object, "name");
             return Err(ApiError::already_exists(kind.id.group, kind.id.plural, name));
         }
-        metadata::set(&mut object, "name", names::generate(base));
+        metadata::set(&mut object, "name", name_generator::generate(base));
         tries += 1;
     }
-    strategy.on_create(&mut object, &mut Objects::new(transaction), &write.occasion)?;
+    strategy.on_create(&mut object, &mut Objects::new(transaction), &write.context)?;
     metadata::text(&object, "name").clone_into(&mut write.name);
     let body = if strategy.stored() {
         transaction.store(&kind, &mut object)?

@@ -3,15 +3,16 @@
 
 use std::collections::HashSet;
 
+use apimachinery::ApiError;
+use apimachinery::serializer::Document;
 use http::HeaderValue;
 use http::header::WARNING;
 use serde_json::{Map, Value};
 
-use super::decode::Document;
 use super::metadata;
 use super::options::FieldValidation;
 use super::served_resource::ServedResource;
-use crate::{Answer, ApiError, Subresource};
+use crate::{Answer, Subresource};
 
 /// Maximum length of all warnings of a response, in characters. Above it, each warning is
 /// truncated, and further ones beyond the limit are dropped.
@@ -36,7 +37,7 @@ pub(crate) enum DecodeError {
 
 impl DecodeError {
     /// The error for a whole object.
-    pub(crate) fn refusal(self, kind: &ServedResource) -> ApiError {
+    pub(crate) fn into_api_error(self, kind: &ServedResource) -> ApiError {
         match self {
             Self::Kind(error) => error,
             Self::Content(why) => undecodable(kind, &why),
@@ -57,7 +58,7 @@ impl Decoded {
         };
         check_type(kind, &object).map_err(DecodeError::Kind)?;
         let mut unknown = kind.prune(&mut object);
-        metadata::read(&mut object, &mut unknown).map_err(DecodeError::Content)?;
+        metadata::decode(&mut object, &mut unknown).map_err(DecodeError::Content)?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
         let duplicates =
             document.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\""));

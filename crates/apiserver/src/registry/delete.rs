@@ -1,5 +1,6 @@
 //! The verb `delete`: removes an object at once, or when its last finalizer is removed.
 
+use apimachinery::ApiError;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -8,8 +9,8 @@ use super::options::{self, DeleteOptions, Propagation};
 use super::transaction::RegistryTransaction;
 use super::write::{Write, WriteResult};
 use super::{ResourceRequest, metadata};
-use crate::negotiate::Rendering;
-use crate::{ApiError, AuditContext, Objects, Outcome, Verb};
+use crate::handler::negotiate::Rendering;
+use crate::{AuditContext, Objects, Outcome, Verb};
 
 /// Finalizer that keeps an object until the garbage collector has orphaned its dependents.
 const ORPHAN: &str = "orphan";
@@ -19,7 +20,7 @@ const FOREGROUND: &str = "foregroundDeletion";
 impl ResourceRequest<'_> {
     /// Deletes the object that the URL names.
     pub(super) async fn delete(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
+        let rendering = Rendering::negotiate(self.request)?;
         let body = if self.request.body.is_empty() {
             None
         } else {
@@ -28,7 +29,7 @@ impl ResourceRequest<'_> {
         if let Some(json) = body.as_ref().and_then(options::recorded) {
             audit.request_object(&json);
         }
-        let options = DeleteOptions::of(self.request, body.as_ref())?;
+        let options = DeleteOptions::parse(self.request, body.as_ref())?;
         let write = self.write(rendering, options.dry_run);
         write.commit(audit, move |write, transaction| remove(write, transaction, &options)).await
     }
@@ -40,13 +41,13 @@ fn remove(
     options: &DeleteOptions,
 ) -> Result<WriteResult, ApiError> {
     let kind = std::sync::Arc::clone(&write.kind);
-    kind.resource.strategy.admit_delete(&write.name, &write.occasion)?;
+    kind.resource.strategy.admit_delete(&write.name, &write.context)?;
     let (object, stored) = transaction
         .read(&kind, &write.namespace, &write.name)?
         .ok_or_else(|| kind.not_found(&write.name))?;
     check_preconditions(write, &object, options)?;
     let mut going = object.clone();
-    let is_collected = write.shared.garbage_is_collected && kind.supports(Verb::Patch);
+    let is_collected = write.shared.has_garbage_collector && kind.supports(Verb::Patch);
     set_finalizers(&mut going, options.propagation, is_collected);
     if metadata::finalizers(&going).is_empty() {
         let uid = metadata::text(&object, "uid").to_owned();
@@ -54,7 +55,7 @@ fn remove(
         return Ok(WriteResult::Deleted { name: write.name.clone(), uid });
     }
     if !metadata::is_terminating(&going) {
-        metadata::set(&mut going, "deletionTimestamp", write.occasion.now.as_str());
+        metadata::set(&mut going, "deletionTimestamp", write.context.now.as_str());
         metadata::set(&mut going, "deletionGracePeriodSeconds", 0);
         metadata::bump_generation(&mut going);
     }
@@ -69,7 +70,7 @@ pub(super) fn remove_for_good(
     object: &mut Map<String, Value>,
 ) -> Result<Bytes, ApiError> {
     let strategy = &write.kind.resource.strategy;
-    strategy.on_delete(object, &mut Objects::new(transaction), &write.occasion)?;
+    strategy.on_delete(object, &mut Objects::new(transaction), &write.context)?;
     transaction.remove(&write.kind, object)
 }
 
@@ -80,15 +81,17 @@ fn check_preconditions(
 ) -> Result<(), ApiError> {
     let (uid, revision) =
         (metadata::text(object, "uid"), metadata::text(object, "resourceVersion"));
-    if let Some(wanted) = options.uid.as_deref().filter(|wanted| *wanted != uid) {
+    if let Some(expected) = options.uid.as_deref().filter(|expected| *expected != uid) {
         let detail = format!(
-            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+            "the UID in the precondition ({expected}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
         );
         return Err(write.kind.conflict(&write.name, &detail));
     }
-    if let Some(wanted) = options.resource_version.as_deref().filter(|wanted| *wanted != revision) {
+    if let Some(expected) =
+        options.resource_version.as_deref().filter(|expected| *expected != revision)
+    {
         let detail = format!(
-            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
+            "the ResourceVersion in the precondition ({expected}) does not match the ResourceVersion in record ({revision}). The object might have been modified"
         );
         return Err(write.kind.conflict(&write.name, &detail));
     }

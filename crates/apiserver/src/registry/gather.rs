@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use apimachinery::ApiError;
 use audit::Layer;
 use event::Timestamp;
 use store::{ListOptions, Object, ReadError};
@@ -14,10 +15,11 @@ use super::continue_token::ContinueToken;
 use super::read::{ListQuery, SelectionPredicate};
 use super::render::ListMeta;
 use super::{ResourceRequest, answers};
-use crate::budget::Held;
+use crate::handler::budget::Held;
+use crate::handler::negotiate::Rendering;
+use crate::handler::status_errors;
 use crate::limits::ANSWER_BYTES_FREE;
-use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, AuditContext, status_errors};
+use crate::{Answer, AuditContext};
 
 /// Maximum number of objects and approximate bytes of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
@@ -33,7 +35,7 @@ const SCAN_BYTES: usize = 1 << 20;
 pub(super) struct Listing<'l> {
     pub(super) prefix: &'l str,
     pub(super) filter: &'l SelectionPredicate,
-    pub(super) wanted: &'l ListQuery,
+    pub(super) query: &'l ListQuery,
     pub(super) rendering: Rendering,
     pub(super) now: Timestamp,
 }
@@ -59,7 +61,7 @@ pub(super) enum Found {
 /// Why a list fails.
 pub(super) enum NotGathered {
     Read(ReadError),
-    Refused(ApiError),
+    Rejected(ApiError),
 }
 
 impl ResourceRequest<'_> {
@@ -69,15 +71,15 @@ impl ResourceRequest<'_> {
         listing: &Listing<'_>,
         audit: &mut AuditContext,
     ) -> Result<Found, NotGathered> {
-        let Listing { prefix, filter, wanted, .. } = listing;
+        let Listing { prefix, filter, query, .. } = listing;
         let selects_all = filter.selects_all();
         let mut gathered = Gathered::default();
-        let mut start_after = wanted.after.as_ref().map(|after| format!("{prefix}{after}"));
-        let mut at = wanted.at;
+        let mut start_after = query.after.as_ref().map(|after| format!("{prefix}{after}"));
+        let mut at = query.at;
         // Number of objects of the whole list, from the first page.
         let mut count = None;
         loop {
-            let limit_left = match wanted.limit {
+            let limit_left = match query.limit {
                 0 => usize::MAX,
                 limit => limit - gathered.items.len(),
             };
@@ -86,20 +88,20 @@ impl ResourceRequest<'_> {
             } else {
                 (SCAN_OBJECTS, SCAN_BYTES)
             };
-            let counts_rest = selects_all && wanted.limit > 0 && count.is_none();
+            let counts_rest = selects_all && query.limit > 0 && count.is_none();
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest };
             let asked = self.shared.clock.now();
             let page = self.shared.store.list(prefix, options).await.map_err(NotGathered::Read)?;
             audit.track_since(Layer::Storage, asked);
             count = count.or(page.remaining.map(|remaining| page.items.len() + remaining));
             let before = gathered.items.len();
-            let mut admitted = page.items.into_iter().filter(|object| filter.admits(&object.body));
+            let mut admitted = page.items.into_iter().filter(|object| filter.matches(&object.body));
             gathered.items.extend(admitted.by_ref().take(limit_left));
             let new = gathered.items.iter().skip(before).map(|object| object.body.len()).sum();
             if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
                 return Ok(Found::Known(Box::new(answer)));
             }
-            let is_full = wanted.limit > 0 && gathered.items.len() == wanted.limit;
+            let is_full = query.limit > 0 && gathered.items.len() == query.limit;
             let more = page.next.is_some() || (is_full && admitted.next().is_some());
             if !more || is_full {
                 gathered.head.revision = page.revision;
@@ -132,15 +134,15 @@ impl ResourceRequest<'_> {
         let answers = &self.shared.answers;
         if let Some(held) = &mut gathered.held {
             let is_held = held.grow(new);
-            let refused = || NotGathered::Refused(status_errors::too_many_requests());
-            return if is_held { Ok(None) } else { Err(refused()) };
+            let rejected = || NotGathered::Rejected(status_errors::too_many_requests());
+            return if is_held { Ok(None) } else { Err(rejected()) };
         }
         let key = answers::key(self.request, revision, listing.rendering, listing.now);
         if let Some(answer) = answers.known(key) {
             return Ok(Some(answer));
         }
         let held = answers.hold(&self.request.user, gathered.bytes);
-        gathered.held = Some(held.map_err(NotGathered::Refused)?);
+        gathered.held = Some(held.map_err(NotGathered::Rejected)?);
         Ok(None)
     }
 }

@@ -1,13 +1,13 @@
 //! `metadata`: which fields a client may set, which the server sets, and their validation.
 
+use apimachinery::api_error::FIELD_ERRORS_MAX;
+use apimachinery::{ApiError, FieldError, validation};
 use bytes::Bytes;
 use event::Json;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::served_resource::{HEAD, ServedResource};
-use crate::limits::FIELD_ERRORS_MAX;
-use crate::{ApiError, FieldError, names};
 
 /// The fields of `ObjectMeta`, in upstream's order of serialization.
 const FIELDS: [&str; 15] = [
@@ -66,7 +66,7 @@ pub(crate) fn is_terminating(object: &Map<String, Value>) -> bool {
 
 /// Checks types, and drops nulls and fields that are not in `ObjectMeta`. The paths of dropped
 /// fields go to `unknown`. Errors have the text of Go's decoder.
-pub(crate) fn read(
+pub(crate) fn decode(
     object: &mut Map<String, Value>,
     unknown: &mut Vec<String>,
 ) -> Result<(), String> {
@@ -146,7 +146,7 @@ pub(crate) fn type_of(value: &Value) -> &'static str {
 
 /// Sets `apiVersion` and `kind`, and drops empty and unknown fields of the metadata. Equal objects
 /// then have equal stored bytes.
-pub(crate) fn settle(kind: &ServedResource, object: &mut Map<String, Value>) {
+pub(crate) fn canonicalize(kind: &ServedResource, object: &mut Map<String, Value>) {
     object.insert("apiVersion".to_owned(), kind.api_version.as_str().into());
     object.insert("kind".to_owned(), kind.resource.kind.into());
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -214,7 +214,7 @@ pub(crate) fn validate(kind: &ServedResource, object: &Map<String, Value>) -> Ve
         if errors.len() >= FIELD_ERRORS_MAX {
             break;
         }
-        for error in names::qualified_name(finalizer) {
+        for error in validation::qualified_name(finalizer) {
             errors.push(FieldError::invalid("metadata.finalizers", &finalizer.into(), &error));
         }
     }
@@ -245,7 +245,7 @@ pub(crate) fn validate_generate_name(
 
 fn wrong_name(kind: &ServedResource, name: &str) -> Vec<String> {
     let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
-    if is_namespace { names::label(name) } else { names::subdomain(name) }
+    if is_namespace { validation::dns1123_label(name) } else { validation::dns1123_subdomain(name) }
 }
 
 fn validate_name(kind: &ServedResource, object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
@@ -259,7 +259,7 @@ fn validate_name(kind: &ServedResource, object: &Map<String, Value>, errors: &mu
     }
     if kind.is_namespaced() {
         let namespace = text(object, "namespace");
-        for error in names::label(namespace) {
+        for error in validation::dns1123_label(namespace) {
             errors.push(FieldError::invalid("metadata.namespace", &namespace.into(), &error));
         }
     }
@@ -270,10 +270,10 @@ fn validate_labels(object: &Map<String, Value>, errors: &mut Vec<FieldError>) {
         if errors.len() >= FIELD_ERRORS_MAX {
             return;
         }
-        for error in names::qualified_name(key) {
+        for error in validation::qualified_name(key) {
             errors.push(FieldError::invalid("metadata.labels", &key.as_str().into(), &error));
         }
-        for error in names::label_value(value.as_str().unwrap_or_default()) {
+        for error in validation::label_value(value.as_str().unwrap_or_default()) {
             errors.push(FieldError::invalid("metadata.labels", value, &error));
         }
     }
@@ -286,7 +286,7 @@ fn validate_annotations(object: &Map<String, Value>, errors: &mut Vec<FieldError
         if errors.len() >= FIELD_ERRORS_MAX {
             return;
         }
-        for error in names::qualified_name(&key.to_ascii_lowercase()) {
+        for error in validation::qualified_name(&key.to_ascii_lowercase()) {
             errors.push(FieldError::invalid("metadata.annotations", &key.as_str().into(), &error));
         }
         bytes += key.len() + value.as_str().map_or(0, str::len);
@@ -343,13 +343,13 @@ pub(crate) fn validate_finalizers(
     }
     let detail = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers {}",
-        names::go_strings(&added)
+        validation::go_strings(&added)
     );
     Some(FieldError::forbidden("metadata.finalizers", &detail))
 }
 
 /// Fills the system fields of a new object: `uid`, `creationTimestamp` and the first `generation`.
-pub(crate) fn complete(object: &mut Map<String, Value>, now: &str) {
+pub(crate) fn fill_system_fields(object: &mut Map<String, Value>, now: &str) {
     for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         set(object, key, Value::Null);
     }
@@ -359,7 +359,7 @@ pub(crate) fn complete(object: &mut Map<String, Value>, now: &str) {
 }
 
 /// Restores the fields that only the server may change.
-pub(crate) fn carry_over(object: &mut Map<String, Value>, old: &Map<String, Value>) {
+pub(crate) fn preserve_system_fields(object: &mut Map<String, Value>, old: &Map<String, Value>) {
     for key in [
         "name",
         "namespace",
@@ -375,7 +375,7 @@ pub(crate) fn carry_over(object: &mut Map<String, Value>, old: &Map<String, Valu
 }
 
 /// Increments `generation` if a field other than metadata and status has changed.
-pub(crate) fn count_generation(object: &mut Map<String, Value>, old: &Map<String, Value>) {
+pub(crate) fn update_generation(object: &mut Map<String, Value>, old: &Map<String, Value>) {
     let is_content = |key: &str| !matches!(key, "metadata" | "status" | "apiVersion" | "kind");
     let content = |map: &Map<String, Value>| -> Map<String, Value> {
         map.iter()

@@ -1,11 +1,12 @@
 //! Query parameters of writes and reads, validated as in
 //! `k8s.io/apimachinery/pkg/apis/meta/v1/validation`.
 
+use apimachinery::{ApiError, FieldError};
 use event::Json;
 use serde_json::{Map, Value};
 
 use super::metadata;
-use crate::{ApiError, FieldError, Request};
+use crate::Request;
 
 /// Maximum length of `fieldManager`.
 const FIELD_MANAGER_MAX: usize = 128;
@@ -30,7 +31,7 @@ pub(crate) enum FieldValidation {
 impl WriteOptions {
     /// Reads the options from the query. `kind` is the kind of the options in errors, such as
     /// `CreateOptions`.
-    pub(crate) fn of(request: &Request, kind: &str) -> Result<Self, ApiError> {
+    pub(crate) fn parse(request: &Request, kind: &str) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
         let dry_run = dry_run(&all(request, "dryRun"), &mut errors);
         let manager = first(request, "fieldManager").unwrap_or_default();
@@ -62,7 +63,7 @@ impl WriteOptions {
                 FieldValidation::Warn
             }
         };
-        refuse(kind, &errors)?;
+        reject_invalid(kind, &errors)?;
         Ok(Self { dry_run, validation })
     }
 }
@@ -86,7 +87,7 @@ pub(crate) enum Propagation {
 
 impl DeleteOptions {
     /// Reads the options from a decoded `DeleteOptions`, or from the query if there is no body.
-    pub(crate) fn of(request: &Request, body: Option<&Value>) -> Result<Self, ApiError> {
+    pub(crate) fn parse(request: &Request, body: Option<&Value>) -> Result<Self, ApiError> {
         if body.is_none() {
             check_grace_period(request)?;
         }
@@ -115,7 +116,7 @@ impl DeleteOptions {
         let dry: Vec<&str> = dry.iter().map(String::as_str).collect();
         let dry_run = dry_run(&dry, &mut errors);
         let propagation = propagation(policy.as_deref(), orphan, &mut errors);
-        refuse("DeleteOptions", &errors)?;
+        reject_invalid("DeleteOptions", &errors)?;
         let text = |key: &str| preconditions.get(key).and_then(Value::as_str).map(str::to_owned);
         Ok(Self {
             dry_run,
@@ -131,8 +132,8 @@ impl DeleteOptions {
 fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
     let speaks_of_dry_run = all(request, "dryRun").iter().any(|value| !value.is_empty());
     if is_for_real && speaks_of_dry_run {
-        let message = "dryRun is in the query but not in the DeleteOptions of the body, which count: \
-                       say it in the body, or leave the body out";
+        let message = "dryRun is in the query but not in the DeleteOptions of the body, which take \
+                       precedence: set it in the body, or omit the body";
         return Err(ApiError::bad_request(message));
     }
     Ok(())
@@ -255,7 +256,7 @@ fn dry_run(values: &[&str], errors: &mut Vec<FieldError>) -> bool {
 }
 
 /// Returns 422 Invalid with these field errors; `Ok` if there are none.
-pub(crate) fn refuse(kind: &str, errors: &[FieldError]) -> Result<(), ApiError> {
+pub(crate) fn reject_invalid(kind: &str, errors: &[FieldError]) -> Result<(), ApiError> {
     if errors.is_empty() {
         return Ok(());
     }

@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use apimachinery::selector::Selector;
+use apimachinery::selector::field_selector::{FieldSelector, FieldTerm};
+use apimachinery::{ApiError, FieldError};
 use bytes::Bytes;
 use event::{Json, StatusCause, StatusDetails};
 use http::StatusCode;
@@ -18,10 +21,9 @@ use super::options::first;
 use super::render;
 use super::write::WriteResult;
 use super::{ResourceRequest, answers, metadata, options};
-use crate::negotiate::Rendering;
-use crate::selector::Selector;
-use crate::selector::fields::FieldSelector;
-use crate::{Answer, ApiError, AuditContext, FieldError, FieldTerm, Objects, Outcome, encoding};
+use crate::handler::encoding;
+use crate::handler::negotiate::Rendering;
+use crate::{Answer, AuditContext, Objects, Outcome};
 
 /// The selection of a list or watch: label and field selectors.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +33,11 @@ pub(super) struct SelectionPredicate {
 }
 
 impl SelectionPredicate {
-    pub(super) fn of(call: &ResourceRequest<'_>) -> Result<Self, ApiError> {
+    pub(super) fn new(call: &ResourceRequest<'_>) -> Result<Self, ApiError> {
         let request = call.request;
         let labels = first(request, "labelSelector").unwrap_or_default();
         let fields = first(request, "fieldSelector").unwrap_or_default();
-        let mut fields = FieldSelector::parse(fields, &call.kind.resource)?;
+        let mut fields = FieldSelector::parse(fields, call.kind.resource.selectable_fields)?;
         // The request is authorized and audited for this name, so it selects no other object.
         if !request.info.name.is_empty() {
             fields.narrow_to_name(&request.info.name)?;
@@ -48,17 +50,17 @@ impl SelectionPredicate {
     }
 
     /// Whether the selection includes objects without labels.
-    pub(super) fn admits_unlabelled(&self) -> bool {
+    pub(super) fn matches_unlabelled(&self) -> bool {
         self.labels.matches(|_| None)
     }
 
     /// The requirements of the field selector.
     pub(super) fn terms(&self) -> Vec<FieldTerm> {
-        self.fields.terms()
+        self.fields.terms().to_vec()
     }
 
     /// Whether the selection includes a stored object. Objects that cannot be parsed are included.
-    pub(super) fn admits(&self, body: &[u8]) -> bool {
+    pub(super) fn matches(&self, body: &[u8]) -> bool {
         if self.selects_all() {
             return true;
         }
@@ -83,12 +85,12 @@ pub(super) struct ListQuery {
 impl ResourceRequest<'_> {
     /// Responds with the stored object that the URL names.
     pub(super) async fn get(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
+        let rendering = Rendering::negotiate(self.request)?;
         if let Some(at_least) = revision(self.request)? {
             self.wait_for(at_least).await?;
         }
         let key = self.kind.key(self.namespace(), self.name());
-        let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
+        let stored = self.shared.store.get(&key).await.map_err(|error| read_error(&error))?;
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let key = answers::key(self.request, stored.revision, rendering, now);
@@ -103,7 +105,7 @@ impl ResourceRequest<'_> {
 
     /// Responds with an object and the details that its kind computes, from one snapshot.
     pub(super) async fn details(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
+        let rendering = Rendering::negotiate(self.request)?;
         // A transaction without writes: it reads the details from other objects.
         let write = self.write(rendering, true);
         let work =
@@ -122,24 +124,24 @@ impl ResourceRequest<'_> {
 
     /// Responds with the selected objects as stored.
     pub(super) async fn list(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let filter = SelectionPredicate::of(self)?;
-        let wanted = self.wanted()?;
-        self.wait_for(wanted.at_least.max(wanted.at.unwrap_or_default())).await?;
+        let rendering = Rendering::negotiate(self.request)?;
+        let filter = SelectionPredicate::new(self)?;
+        let query = self.list_query()?;
+        self.wait_for(query.at_least.max(query.at.unwrap_or_default())).await?;
         let prefix = self.kind.prefix(self.namespace());
         // The permit covers reading and rendering: it limits how many long lists are in memory at
         // once.
         let turn = self.shared.answers.turn().await;
         let now = self.shared.clock.now();
-        let listing = Listing { prefix: &prefix, filter: &filter, wanted: &wanted, rendering, now };
+        let listing = Listing { prefix: &prefix, filter: &filter, query: &query, rendering, now };
         let Gathered { items, head, bytes, held } = match self.gather(&listing, audit).await {
             Ok(Found::New(gathered)) => gathered,
             Ok(Found::Known(answer)) => return Ok(Outcome::Unlogged(*answer)),
             Err(NotGathered::Read(ReadError::Compacted { .. })) => {
-                return Ok(Outcome::Unlogged(expired(&wanted)));
+                return Ok(Outcome::Unlogged(expired(&query)));
             }
-            Err(NotGathered::Read(error)) => return Err(unreadable(&error)),
-            Err(NotGathered::Refused(error)) => return Err(error),
+            Err(NotGathered::Read(error)) => return Err(read_error(&error)),
+            Err(NotGathered::Rejected(error)) => return Err(error),
         };
         let began = self.shared.clock.now();
         let key = answers::key(self.request, head.revision, rendering, now);
@@ -155,13 +157,13 @@ impl ResourceRequest<'_> {
     }
 
     /// Checks the parameters of a list.
-    pub(super) fn wanted(&self) -> Result<ListQuery, ApiError> {
+    pub(super) fn list_query(&self) -> Result<ListQuery, ApiError> {
         let request = self.request;
         check_match(self)?;
         if first(request, "sendInitialEvents").is_some() {
             let detail = "sendInitialEvents is forbidden for list";
             let error = FieldError::forbidden("sendInitialEvents", detail);
-            return Err(options::refuse("ListOptions", &[error])
+            return Err(options::reject_invalid("ListOptions", &[error])
                 .err()
                 .unwrap_or_else(|| ApiError::bad_request(detail)));
         }
@@ -204,7 +206,7 @@ impl ResourceRequest<'_> {
             return Ok(());
         }
         let reached = self.shared.store.wait_for_revision(revision).await;
-        reached.map_err(|error| unreadable(&error))
+        reached.map_err(|error| read_error(&error))
     }
 }
 
@@ -245,12 +247,12 @@ fn check_match(call: &ResourceRequest<'_>) -> Result<(), ApiError> {
                 errors.push(FieldError::forbidden(field, detail));
             }
         }
-        other => {
+        value => {
             let supported = ["Exact", "NotOlderThan", ""];
-            errors.push(FieldError::not_supported(field, &other.into(), &supported));
+            errors.push(FieldError::not_supported(field, &value.into(), &supported));
         }
     }
-    options::refuse("ListOptions", &errors)
+    options::reject_invalid("ListOptions", &errors)
 }
 
 /// The error for a revision that is not committed yet.
@@ -271,7 +273,7 @@ fn too_large(revision: u64, current: u64) -> ApiError {
 }
 
 /// The error for a failed read of the store.
-pub(super) fn unreadable(error: &ReadError) -> ApiError {
+pub(super) fn read_error(error: &ReadError) -> ApiError {
     match error {
         ReadError::Compacted { revision, oldest } => {
             gone(&format!("too old resource version: {revision} ({oldest})"))
@@ -290,12 +292,12 @@ fn gone(message: &str) -> ApiError {
 
 /// The error for an expired `continue` token. It contains a token that continues the list at the
 /// newest revision.
-fn expired(wanted: &ListQuery) -> Answer {
+fn expired(query: &ListQuery) -> Answer {
     #[derive(Deserialize)]
     struct Document(Map<String, Value>);
 
-    let Some(after) = &wanted.after else {
-        let at = wanted.at.unwrap_or_default();
+    let Some(after) = &query.after else {
+        let at = query.at.unwrap_or_default();
         return gone(&format!("The resourceVersion for the provided list is too old: {at}")).into();
     };
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";

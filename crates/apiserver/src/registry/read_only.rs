@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -20,11 +21,9 @@ use super::read::{SelectionPredicate, revision};
 use super::render::{self, ListMeta};
 use super::watch::{BOOKMARK_PERIOD, Framing};
 use super::{ResourceRequest, Shared};
-use crate::negotiate::Rendering;
-use crate::{
-    Answer, ApiError, FieldError, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery,
-    WatchReply, encoding,
-};
+use crate::handler::encoding;
+use crate::handler::negotiate::Rendering;
+use crate::{Answer, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
 
 impl ResourceRequest<'_> {
     /// Handles a read of a resource that is not in the store.
@@ -41,7 +40,7 @@ impl ResourceRequest<'_> {
     }
 
     async fn get_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
+        let rendering = Rendering::negotiate(self.request)?;
         let found = storage.get(self.name()).await?;
         let body = found.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
@@ -51,15 +50,15 @@ impl ResourceRequest<'_> {
     }
 
     async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let filter = SelectionPredicate::of(self)?;
-        let wanted = self.wanted()?;
-        let page = if filter.admits_unlabelled() {
+        let rendering = Rendering::negotiate(self.request)?;
+        let filter = SelectionPredicate::new(self)?;
+        let query = self.list_query()?;
+        let page = if filter.matches_unlabelled() {
             let query = ReadQuery {
                 terms: filter.terms(),
-                limit: wanted.limit,
-                after: wanted.after,
-                at: wanted.at,
+                limit: query.limit,
+                after: query.after,
+                at: query.at,
             };
             storage.list(query).await?
         } else {
@@ -80,17 +79,17 @@ impl ResourceRequest<'_> {
     }
 
     async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let filter = SelectionPredicate::of(self)?;
+        let rendering = Rendering::negotiate(self.request)?;
+        let filter = SelectionPredicate::new(self)?;
         if self.check_watch()? == Some(true) {
             let detail = "these objects are not sent as initial events: list them first";
             let error = FieldError::forbidden("sendInitialEvents", detail);
-            super::options::refuse("ListOptions", &[error])?;
+            super::options::reject_invalid("ListOptions", &[error])?;
         }
         let duration = self.duration()?;
         let after = revision(self.request)?.filter(|revision| *revision > 0);
         let query = ReadQuery { terms: filter.terms(), ..ReadQuery::default() };
-        let batches = if filter.admits_unlabelled() {
+        let batches = if filter.matches_unlabelled() {
             storage.watch(query, after).await?
         } else {
             stream::pending().boxed()
@@ -108,7 +107,7 @@ impl ResourceRequest<'_> {
             end: now + duration,
         };
         Ok(Outcome::Watch(WatchReply {
-            content_type: crate::answer::JSON,
+            content_type: crate::handler::answer::JSON,
             frames: Box::pin(stream::unfold(course, WatchStream::next)),
         }))
     }

@@ -1,5 +1,6 @@
 //! Renders stored objects as a response in the format that the client accepts, as compact JSON.
 
+use apimachinery::fields;
 use audit::Layer;
 use bytes::Bytes;
 use event::{Json, Status, StatusDetails, Timestamp};
@@ -7,7 +8,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::served_resource::ServedResource;
-use crate::negotiate::{Form, MetaVersion, Rendering};
+use crate::handler::negotiate::{Form, MetaVersion, Rendering};
 use crate::{Answer, table};
 
 /// The metadata of a list.
@@ -149,6 +150,6 @@ fn list_metadata(head: &ListMeta) -> String {
 /// The revision of a stored object; 0 if the object cannot be parsed.
 pub(super) fn revision_of(body: &[u8]) -> u64 {
     let object: Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = table::at(&object, "metadata.resourceVersion").and_then(Value::as_str);
+    let text = fields::lookup(&object, "metadata.resourceVersion").and_then(Value::as_str);
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 //! Reads all objects of a kind, for components of the server that have no request.
 
+use apimachinery::ApiError;
 use store::ListOptions;
 
 use super::Registry;
-use super::read::unreadable;
-use crate::{ApiError, ResourceId};
+use super::read::read_error;
+use crate::ResourceId;
 
 /// Maximum number of objects in memory at a time.
 const PAGE: usize = 100;
@@ -28,7 +29,7 @@ impl Registry {
             let (limit, bytes_max) = (PAGE, PAGE_BYTES);
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest: false };
             let page = self.shared.store.list(&prefix, options).await;
-            let page = page.map_err(|error| unreadable(&error))?;
+            let page = page.map_err(|error| read_error(&error))?;
             page.items.iter().for_each(|object| each(&object.body));
             if page.next.is_none() {
                 return Ok(());

@@ -1,9 +1,10 @@
 //! A served resource with values that are computed once: store keys, schema and names.
 
+use apimachinery::schema::{Path, Schema};
+use apimachinery::{ApiError, FieldError};
 use serde_json::{Map, Value};
 
-use crate::schema::{Path, Schema};
-use crate::{ApiError, FieldError, Resource, ResourceId, Scope, Subresource, Verb};
+use crate::{Resource, ResourceId, Scope, Subresource, Verb};
 
 /// The fields that all kinds have. They are validated apart from the schema.
 pub(super) const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
@@ -74,7 +75,7 @@ impl ServedResource {
 
     /// The subresource with this name in URLs.
     pub(crate) fn subresource(&self, name: &str) -> Option<Subresource> {
-        self.resource.subresources.iter().copied().find(|one| one.name() == name)
+        self.resource.subresources.iter().copied().find(|subresource| subresource.name() == name)
     }
 
     pub(crate) fn has(&self, subresource: Subresource) -> bool {
@@ -98,7 +99,7 @@ impl ServedResource {
     }
 
     /// Returns 422 Invalid with these field errors; `Ok` if there are none.
-    pub(crate) fn refuse(&self, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
+    pub(crate) fn reject_invalid(&self, name: &str, errors: &[FieldError]) -> Result<(), ApiError> {
         if errors.is_empty() {
             return Ok(());
         }

@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
+use apimachinery::ApiError;
 use store::Transaction;
 
 use super::Registry;
 use super::transaction::RegistryTransaction;
 use super::write::store_error;
-use crate::{ApiError, Objects};
+use crate::Objects;
 
 impl Registry {
     /// Runs `work` in a transaction; an error rolls it back.
-    pub async fn act(
+    pub async fn run_as_server(
         &self,
         work: impl FnOnce(&mut Objects<'_>) -> Result<(), ApiError> + Send + 'static,
     ) -> Result<(), ApiError> {

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, name_generator};
 use bytes::Bytes;
 use event::annotations::CAUSED_BY;
 use event::{Event, Json, Level, ObjectReference, Stage, Status, Timestamp};
@@ -15,7 +16,7 @@ use store::{Object, Transaction};
 use super::served_resource::ServedResource;
 use super::{Shared, metadata};
 use crate::objects::ObjectAccess;
-use crate::{ApiError, Attributes, ResourceId};
+use crate::{Attributes, ResourceId};
 
 /// A parsed object and its stored bytes.
 type Stored = (Map<String, Value>, Bytes);
@@ -127,28 +128,28 @@ impl<'tx> RegistryTransaction<'tx> {
     }
 
     /// Logs the audit event of a server action.
-    fn note(&mut self, kind: &ServedResource, act: Act<'_>) {
+    fn audit_action(&mut self, kind: &ServedResource, action: ServerAction<'_>) {
         if !self.is_audited {
             return;
         }
         let attributes = Attributes {
-            user: Arc::clone(&self.shared.actor),
-            verb: act.verb.to_owned(),
+            user: Arc::clone(&self.shared.server_user),
+            verb: action.verb.to_owned(),
             group: kind.id.group.to_owned(),
             version: kind.resource.version.to_owned(),
             resource: kind.id.plural.to_owned(),
-            namespace: act.namespace.to_owned(),
-            name: act.name.to_owned(),
+            namespace: action.namespace.to_owned(),
+            name: action.name.to_owned(),
             ..Attributes::default()
         };
-        let mut level = (self.shared.policy)(&attributes);
+        let mut level = self.shared.policy.load().decide(&attributes.as_audited()).level;
         if kind.resource.omit_bodies {
             level = level.min(Level::Metadata);
         }
         if level == Level::None {
             return;
         }
-        let record = event::record::write(&self.event(kind, &attributes, level, act));
+        let record = event::record::write(&self.event(kind, &attributes, level, action));
         self.tx.append(record);
     }
 
@@ -157,9 +158,9 @@ impl<'tx> RegistryTransaction<'tx> {
         kind: &ServedResource,
         attributes: &Attributes,
         level: Level,
-        act: Act<'_>,
+        action: ServerAction<'_>,
     ) -> Event {
-        let code = if act.verb == "create" { StatusCode::CREATED } else { StatusCode::OK };
+        let code = if action.verb == "create" { StatusCode::CREATED } else { StatusCode::OK };
         let annotations = [
             ("authorization.k8s.io/decision", "allow"),
             ("authorization.k8s.io/reason", "an act of the server itself"),
@@ -169,8 +170,8 @@ impl<'tx> RegistryTransaction<'tx> {
             level,
             audit_id: uuid::Uuid::new_v4().to_string(),
             stage: Stage::ResponseComplete,
-            request_uri: path(kind, &act),
-            verb: act.verb.to_owned(),
+            request_uri: path(kind, &action),
+            verb: action.verb.to_owned(),
             user: (*attributes.user).clone(),
             impersonated_user: None,
             authentication_metadata: None,
@@ -178,18 +179,18 @@ impl<'tx> RegistryTransaction<'tx> {
             user_agent: String::new(),
             object_ref: Some(ObjectReference {
                 resource: kind.id.plural.to_owned(),
-                namespace: act.namespace.to_owned(),
-                name: act.name.to_owned(),
-                uid: act.uid.to_owned(),
+                namespace: action.namespace.to_owned(),
+                name: action.name.to_owned(),
+                uid: action.uid.to_owned(),
                 api_group: kind.id.group.to_owned(),
                 api_version: kind.resource.version.to_owned(),
                 ..ObjectReference::default()
             }),
             response_status: Some(Status { code: code.as_u16(), ..Status::default() }),
-            request_object: (level >= Level::Request && act.verb != "delete")
-                .then(|| Json::from_normalized(act.body.clone())),
+            request_object: (level >= Level::Request && action.verb != "delete")
+                .then(|| Json::from_normalized(action.body.clone())),
             response_object: (level >= Level::RequestResponse)
-                .then(|| Json::from_normalized(act.body.clone())),
+                .then(|| Json::from_normalized(action.body.clone())),
             request_received_timestamp: self.now,
             stage_timestamp: self.now,
             annotations: annotations
@@ -209,7 +210,7 @@ pub(super) fn parsed(stored: &Object) -> Result<Map<String, Value>, ApiError> {
 
 /// A change that the server makes itself.
 #[derive(Clone, Copy)]
-struct Act<'a> {
+struct ServerAction<'a> {
     verb: &'static str,
     namespace: &'a str,
     name: &'a str,
@@ -233,21 +234,21 @@ impl ObjectAccess for RegistryTransaction<'_> {
         let kind = self.kind(kind)?;
         let mut object = object;
         if metadata::text(&object, "name").is_empty() {
-            let name = crate::names::generate(metadata::text(&object, "generateName"));
+            let name = name_generator::generate(metadata::text(&object, "generateName"));
             metadata::set(&mut object, "name", name);
         }
-        metadata::complete(&mut object, &seconds(self.now));
+        metadata::fill_system_fields(&mut object, &self.now.to_rfc3339_seconds());
         let name = metadata::text(&object, "name").to_owned();
-        kind.refuse(&name, &metadata::validate(kind, &object))?;
+        kind.reject_invalid(&name, &metadata::validate(kind, &object))?;
         let namespace = metadata::text(&object, "namespace").to_owned();
         if self.is_taken(kind, &namespace, &name) {
             return Err(ApiError::already_exists(kind.id.group, kind.id.plural, &name));
         }
         let body = self.store(kind, &mut object)?;
         let uid = metadata::text(&object, "uid");
-        self.note(
+        self.audit_action(
             kind,
-            Act { verb: "create", namespace: &namespace, name: &name, uid, body: &body },
+            ServerAction { verb: "create", namespace: &namespace, name: &name, uid, body: &body },
         );
         Ok(())
     }
@@ -258,16 +259,16 @@ impl ObjectAccess for RegistryTransaction<'_> {
         let namespace = metadata::text(&object, "namespace").to_owned();
         let name = metadata::text(&object, "name").to_owned();
         let (old, _) = self.read(kind, &namespace, &name)?.ok_or_else(|| kind.not_found(&name))?;
-        metadata::carry_over(&mut object, &old);
-        metadata::count_generation(&mut object, &old);
+        metadata::preserve_system_fields(&mut object, &old);
+        metadata::update_generation(&mut object, &old);
         if object == old {
             return Ok(());
         }
         let body = self.store(kind, &mut object)?;
         let uid = metadata::text(&object, "uid");
-        self.note(
+        self.audit_action(
             kind,
-            Act { verb: "update", namespace: &namespace, name: &name, uid, body: &body },
+            ServerAction { verb: "update", namespace: &namespace, name: &name, uid, body: &body },
         );
         Ok(())
     }
@@ -278,24 +279,18 @@ impl ObjectAccess for RegistryTransaction<'_> {
             self.read(kind, namespace, name)?.ok_or_else(|| kind.not_found(name))?;
         let body = self.remove(kind, &mut object)?;
         let uid = metadata::text(&object, "uid");
-        self.note(kind, Act { verb: "delete", namespace, name, uid, body: &body });
+        self.audit_action(kind, ServerAction { verb: "delete", namespace, name, uid, body: &body });
         Ok(())
     }
 }
 
-/// A time in the format of Kubernetes objects: RFC 3339 in whole seconds.
-pub(super) fn seconds(time: Timestamp) -> String {
-    let text = time.to_string();
-    format!("{}Z", text.get(..19).unwrap_or(&text))
-}
-
-fn path(kind: &ServedResource, act: &Act<'_>) -> String {
+fn path(kind: &ServedResource, action: &ServerAction<'_>) -> String {
     let root = if kind.id.group.is_empty() { "/api" } else { "/apis" };
-    let namespace = if act.namespace.is_empty() {
+    let namespace = if action.namespace.is_empty() {
         String::new()
     } else {
-        format!("/namespaces/{}", act.namespace)
+        format!("/namespaces/{}", action.namespace)
     };
-    let name = if act.verb == "create" { String::new() } else { format!("/{}", act.name) };
+    let name = if action.verb == "create" { String::new() } else { format!("/{}", action.name) };
     format!("{root}/{}{namespace}/{}{name}", kind.api_version, kind.id.plural)
 }

@@ -3,28 +3,25 @@
 use std::io;
 use std::sync::Arc;
 
+use apimachinery::patch::{DecodedPatch, Patch};
+use apimachinery::serializer::Document;
+use apimachinery::{ApiError, FieldError, RequestInfo, fields};
 use event::Json;
 use http::StatusCode;
 use serde_json::{Map, Value};
 use store::Object;
 
-use super::decode::Document;
 use super::decoded::{DecodeError, Decoded};
 use super::delete::remove_for_good;
 use super::options::{FieldValidation, WriteOptions};
-use super::read::unreadable;
+use super::read::read_error;
 use super::served_resource::ServedResource;
 use super::transaction::{RegistryTransaction, parsed};
 use super::write::{Write, WriteResult};
 use super::{ResourceRequest, metadata};
-use crate::fields;
+use crate::handler::negotiate::{Rendering, media_type};
 use crate::limits::{JSON_INLINE_BYTES_MAX, REAPPLIED_BYTES_MAX};
-use crate::negotiate::Rendering;
-use crate::patch::{Patch, Sent};
-use crate::table::at_map;
-use crate::{
-    ApiError, Attributes, AuditContext, FieldError, Objects, Outcome, RequestInfo, Subresource,
-};
+use crate::{Attributes, AuditContext, Objects, Outcome, Subresource};
 
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
@@ -39,15 +36,15 @@ enum Change {
     /// Replace the object.
     Replace(Map<String, Value>),
     /// Patch the current object.
-    Patch(Sent, FieldValidation),
+    Patch(DecodedPatch, FieldValidation),
 }
 
 impl ResourceRequest<'_> {
     /// Replaces the object that the URL names with the body.
     pub(super) async fn update(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let options = WriteOptions::of(self.request, "UpdateOptions")?;
-        let mut incoming = self.incoming(options, audit).await?;
+        let rendering = Rendering::negotiate(self.request)?;
+        let options = WriteOptions::parse(self.request, "UpdateOptions")?;
+        let mut incoming = self.decode_body(options, audit).await?;
         incoming.check_identity(self.namespace(), self.name())?;
         let mut write = self.write(rendering, options.dry_run);
         write.warnings = incoming.warnings;
@@ -56,20 +53,21 @@ impl ResourceRequest<'_> {
 
     /// Patches the object that the URL names.
     pub(super) async fn patch(&self, audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
+        let rendering = Rendering::negotiate(self.request)?;
         let is_core = self.kind.id.group.is_empty();
-        let (headers, body) = (&self.request.headers, &self.request.body);
+        let media_type = media_type(&self.request.headers);
+        let body = &self.request.body;
         let patch = if body.len() <= JSON_INLINE_BYTES_MAX {
-            Patch::read(headers, body, is_core)?
+            Patch::decode(&media_type, body, is_core)?
         } else {
-            let (headers, body) = (headers.clone(), body.clone());
-            self.apart(move || Patch::read(&headers, &body, is_core)).await?
+            let body = body.clone();
+            self.on_blocking_pool(move || Patch::decode(&media_type, &body, is_core)).await?
         };
-        let recorded = patch.understood.clone();
+        let recorded = patch.as_parsed.clone();
         if let Some(json) = recorded.or_else(|| Json::parse(self.request.body.clone()).ok()) {
             audit.request_patch(&json);
         }
-        let options = WriteOptions::of(self.request, "PatchOptions")?;
+        let options = WriteOptions::parse(self.request, "PatchOptions")?;
         let write = self.write(rendering, options.dry_run);
         self.change(write, Change::Patch(patch, options.validation), audit).await
     }
@@ -82,7 +80,7 @@ impl ResourceRequest<'_> {
         audit: &mut AuditContext,
     ) -> Result<Outcome, ApiError> {
         let key = self.kind.key(self.namespace(), self.name());
-        let stored = self.shared.store.get(&key).await.map_err(|error| unreadable(&error))?;
+        let stored = self.shared.store.get(&key).await.map_err(|error| read_error(&error))?;
         let change = Arc::new(change);
         let prepared = match stored {
             None => None,
@@ -90,13 +88,17 @@ impl ResourceRequest<'_> {
                 let (kind, change) = (Arc::clone(self.kind), Arc::clone(&change));
                 let (namespace, info) = (self.namespace().to_owned(), self.request.info.clone());
                 let is_short = stored.body.len() <= JSON_INLINE_BYTES_MAX;
-                let prepare = move || Prepared::of(&kind, &namespace, &info, &change, &stored);
-                if is_short { prepare() } else { self.apart(move || Ok(prepare())).await? }
+                let prepare = move || Prepared::new(&kind, &namespace, &info, &change, &stored);
+                if is_short {
+                    prepare()
+                } else {
+                    self.on_blocking_pool(move || Ok(prepare())).await?
+                }
             }
         };
         let granted = prepared.as_ref().map(|prepared| prepared.required.clone());
         let granted = granted.unwrap_or_default();
-        self.require(&granted).await?;
+        self.authorize_all(&granted).await?;
         let work = move |write: &mut Write, transaction: &mut RegistryTransaction<'_>| {
             apply(write, transaction, &change, prepared, &granted)
         };
@@ -118,7 +120,7 @@ struct Prepared {
 
 impl Prepared {
     /// `None` if the object cannot be parsed; the transaction returns the error.
-    fn of(
+    fn new(
         kind: &ServedResource,
         namespace: &str,
         info: &RequestInfo,
@@ -159,9 +161,9 @@ impl Change {
     ) -> Result<Decoded, ApiError> {
         match self {
             Self::Replace(object) => Ok(Decoded { object: object.clone(), warnings: Vec::new() }),
-            Self::Patch(sent, validation) => {
-                let value = sent.patch.apply(&Value::Object(old.clone()))?;
-                let document = Document { value, duplicates: sent.duplicates.clone() };
+            Self::Patch(decoded, validation) => {
+                let value = decoded.patch.apply(&Value::Object(old.clone()))?;
+                let document = Document { value, duplicates: decoded.duplicates.clone() };
                 let quoted = quoted(kind, &document.value);
                 let admitted = Decoded::decode(kind, document, *validation);
                 let mut incoming = admitted.map_err(|error| match error {
@@ -241,20 +243,20 @@ fn apply(
     let mut object = incoming.object;
     check_revision(write, &object, &old, matches!(change, Change::Replace(_)))?;
     confine(write, &mut object, &old);
-    metadata::carry_over(&mut object, &old);
+    metadata::preserve_system_fields(&mut object, &old);
     let strategy = &kind.resource.strategy;
-    strategy.prepare_update(&mut object, &old, &write.occasion);
-    metadata::count_generation(&mut object, &old);
+    strategy.prepare_update(&mut object, &old, &write.context);
+    metadata::update_generation(&mut object, &old);
     validate(write, &object, &old)?;
-    let required = required_access(&kind, &write.occasion.subresource, &object);
-    if required.iter().any(|wanted| !granted.contains(wanted)) {
+    let required = required_access(&kind, &write.context.subresource, &object);
+    if required.iter().any(|attributes| !granted.contains(attributes)) {
         return Err(kind.conflict(&write.name, STALE));
     }
-    metadata::settle(&kind, &mut object);
+    metadata::canonicalize(&kind, &mut object);
     if object == old {
         return Ok(WriteResult::Object(StatusCode::OK, stored.body.clone()));
     }
-    strategy.on_update(&mut object, &old, &mut Objects::new(transaction), &write.occasion)?;
+    strategy.on_update(&mut object, &old, &mut Objects::new(transaction), &write.context)?;
     let is_done = metadata::is_terminating(&object) && metadata::finalizers(&object).is_empty();
     let body = if is_done {
         remove_for_good(write, transaction, &mut object)?
@@ -279,7 +281,7 @@ fn check_revision(
             field: "metadata.resourceVersion".to_owned(),
             message: "Invalid value: 0x0: must be specified for an update".to_owned(),
         };
-        return write.kind.refuse(&write.name, &[error]);
+        return write.kind.reject_invalid(&write.name, &[error]);
     }
     if !seen.is_empty() && seen != metadata::text(old, "resourceVersion") {
         return Err(write.kind.conflict(&write.name, STALE));
@@ -295,9 +297,9 @@ fn check_revision(
 
 /// Restores every field outside the subresource that the URL names.
 fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
-    let subresource = write.kind.subresource(&write.occasion.subresource);
+    let subresource = write.kind.subresource(&write.context.subresource);
     if let Some(Subresource::Field { path, .. }) = subresource {
-        let value = at_map(object, path).cloned();
+        let value = fields::lookup_in(object, path).cloned();
         object.clone_from(old);
         match value {
             Some(value) => fields::set(object, path, value),
@@ -326,9 +328,9 @@ fn validate(
     errors.extend(write.kind.validate(object));
     if errors.is_empty() {
         let strategy = &write.kind.resource.strategy;
-        errors = strategy.validate(object, Some(old), &write.occasion);
+        errors = strategy.validate(object, Some(old), &write.context);
     }
-    write.kind.refuse(&write.name, &errors)
+    write.kind.reject_invalid(&write.name, &errors)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apimachinery::{ApiError, FieldError, name_generator};
 use bytes::Bytes;
 use event::{Json, Timestamp, UserInfo};
 use futures::stream;
@@ -18,14 +19,13 @@ use tokio::time::Instant;
 
 use super::initial::InitialList;
 use super::options::{first, is_true};
-use super::read::{SelectionPredicate, revision, unreadable};
+use super::read::{SelectionPredicate, read_error, revision};
 use super::render::{ListMeta, revision_of, table_start};
 use super::served_resource::ServedResource;
 use super::{ResourceRequest, Shared, metadata, options};
-use crate::negotiate::{Form, Rendering};
-use crate::{
-    Answer, ApiError, AuditContext, FieldError, Outcome, WatchReply, names, status_errors, table,
-};
+use crate::handler::negotiate::{Form, Rendering};
+use crate::handler::status_errors;
+use crate::{Answer, AuditContext, Outcome, WatchReply, table};
 
 /// Minimum duration of a watch without `timeoutSeconds`. The maximum is twice as long.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
@@ -69,14 +69,14 @@ struct Start {
 impl ResourceRequest<'_> {
     /// Starts a watch.
     pub(super) async fn watch(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
-        let rendering = Rendering::of(self.request)?;
-        let filter = SelectionPredicate::of(self)?;
+        let rendering = Rendering::negotiate(self.request)?;
+        let filter = SelectionPredicate::new(self)?;
         let wants_initial = self.check_watch()?;
         let duration = self.duration()?;
         let start = self.start(wants_initial).await?;
         let prefix = self.kind.prefix(self.namespace());
         let changes = self.shared.store.watch(&prefix, start.after).await;
-        let changes = changes.map_err(|error| unreadable(&error))?;
+        let changes = changes.map_err(|error| read_error(&error))?;
         let now = Instant::now();
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
         let course = WatchStream {
@@ -94,7 +94,7 @@ impl ResourceRequest<'_> {
             end: now + duration,
         };
         Ok(Outcome::Watch(WatchReply {
-            content_type: crate::answer::JSON,
+            content_type: crate::handler::answer::JSON,
             frames: Box::pin(stream::unfold(course, WatchStream::next)),
         }))
     }
@@ -103,9 +103,9 @@ impl ResourceRequest<'_> {
     pub(super) fn check_watch(&self) -> Result<Option<bool>, ApiError> {
         let parameter = |key: &str| first(self.request, key).unwrap_or_default();
         let matching = parameter("resourceVersionMatch");
-        let wanted = first(self.request, "sendInitialEvents").map(is_true);
+        let send_initial_events = first(self.request, "sendInitialEvents").map(is_true);
         let mut errors = Vec::new();
-        if wanted.is_some() {
+        if send_initial_events.is_some() {
             if matching != "NotOlderThan" {
                 let detail =
                     "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
@@ -119,15 +119,15 @@ impl ResourceRequest<'_> {
         if !parameter("continue").is_empty() {
             errors.push(FieldError::forbidden("continue", "continue is forbidden for watch"));
         }
-        options::refuse("ListOptions", &errors)?;
-        Ok(wanted)
+        options::reject_invalid("ListOptions", &errors)?;
+        Ok(send_initial_events)
     }
 
     pub(super) fn duration(&self) -> Result<Duration, ApiError> {
         match first(self.request, "timeoutSeconds").unwrap_or_default() {
             "" | "0" => {
                 // Randomized, so that watches that started together do not end together.
-                let spread = names::random()
+                let spread = name_generator::random()
                     .bytes()
                     .fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
                 Ok(TIMEOUT_MIN + TIMEOUT_MIN * (spread % 1000) / 1000)
@@ -147,14 +147,14 @@ impl ResourceRequest<'_> {
         let since = revision(self.request)?.unwrap_or(0);
         if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
             let newest = self.shared.store.newest_revision().await;
-            let newest = newest.map_err(|error| unreadable(&error))?;
+            let newest = newest.map_err(|error| read_error(&error))?;
             let after = if since == 0 { newest } else { since };
             return Ok(Start { after, initial: None, marks_end: false });
         }
         self.wait_for(since).await?;
         let prefix = self.kind.prefix(self.namespace());
         let initial = InitialList::now(&*self.shared.store, prefix).await;
-        let initial = initial.map_err(|error| unreadable(&error))?;
+        let initial = initial.map_err(|error| read_error(&error))?;
         let marks_end = wants_initial == Some(true);
         Ok(Start { after: initial.revision(), initial: Some(initial), marks_end })
     }
@@ -169,12 +169,12 @@ impl WatchStream {
             }
             if let Some(initial) = &mut self.initial {
                 match initial.next(&*self.shared.store).await {
-                    Ok(Some(object)) if self.filter.admits(&object.body) => {
-                        self.tell("ADDED", &object.key, object.revision, &object.body);
+                    Ok(Some(object)) if self.filter.matches(&object.body) => {
+                        self.push_event("ADDED", &object.key, object.revision, &object.body);
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => self.initial = None,
-                    Err(error) => self.fail(unreadable(&error)),
+                    Err(error) => self.fail(read_error(&error)),
                 }
                 continue;
             }
@@ -198,7 +198,7 @@ impl WatchStream {
             };
             match batch {
                 Some(Ok(batch)) => self.batch = batch.into(),
-                Some(Err(error)) => self.fail(unreadable(&error)),
+                Some(Err(error)) => self.fail(read_error(&error)),
                 None => self.wake(),
             }
         }
@@ -209,21 +209,21 @@ impl WatchStream {
         let (body, key) = (&change.object.body, &change.object.key);
         let revision = change.revision;
         let before = change.previous.as_ref();
-        let was_in = before.is_some_and(|before| self.filter.admits(&before.body));
+        let was_in = before.is_some_and(|before| self.filter.matches(&before.body));
         match change.kind {
             ChangeKind::Deleted => {
                 // The previous state decides whether the selection included the object.
-                if was_in || (before.is_none() && self.filter.admits(body)) {
-                    self.tell("DELETED", key, revision, body);
+                if was_in || (before.is_none() && self.filter.matches(body)) {
+                    self.push_event("DELETED", key, revision, body);
                 }
             }
             ChangeKind::Created | ChangeKind::Updated => {
-                match (was_in, self.filter.admits(body), before) {
-                    (true, true, _) => self.tell("MODIFIED", key, revision, body),
-                    (false, true, _) => self.tell("ADDED", key, revision, body),
+                match (was_in, self.filter.matches(body), before) {
+                    (true, true, _) => self.push_event("MODIFIED", key, revision, body),
+                    (false, true, _) => self.push_event("ADDED", key, revision, body),
                     (true, false, Some(before)) => {
                         let last = at_revision(&before.body, revision);
-                        self.tell("DELETED", key, revision, &last);
+                        self.push_event("DELETED", key, revision, &last);
                     }
                     _ => {}
                 }
@@ -264,7 +264,7 @@ impl WatchStream {
 
     /// Sends an event of one object. If the budget for events is used up, the watch ends with an
     /// error, and the client resumes from its last revision.
-    fn tell(&mut self, kind: &'static str, key: &str, revision: u64, body: &Bytes) {
+    fn push_event(&mut self, kind: &'static str, key: &str, revision: u64, body: &Bytes) {
         let now = self.shared.clock.now();
         let (shared, user) = (Arc::clone(&self.shared), Arc::clone(&self.user));
         let what = self.framing.what(kind, revision, now);

@@ -4,6 +4,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use apimachinery::{ApiError, name_generator};
 use audit::Layer;
 use bytes::Bytes;
 use event::Timestamp;
@@ -11,10 +12,11 @@ use http::StatusCode;
 use store::StoreError;
 
 use super::served_resource::ServedResource;
-use super::transaction::{RegistryTransaction, seconds};
+use super::transaction::RegistryTransaction;
 use super::{ResourceRequest, Shared, decoded, render};
-use crate::negotiate::Rendering;
-use crate::{Answer, ApiError, AuditContext, Outcome, WriteContext, encoding, names};
+use crate::handler::encoding;
+use crate::handler::negotiate::Rendering;
+use crate::{Answer, AuditContext, Outcome, WriteContext};
 
 /// The data that a write moves into its transaction.
 pub(super) struct Write {
@@ -22,7 +24,7 @@ pub(super) struct Write {
     pub(super) kind: Arc<ServedResource>,
     pub(super) namespace: String,
     pub(super) name: String,
-    pub(super) occasion: WriteContext,
+    pub(super) context: WriteContext,
     pub(super) dry_run: bool,
     pub(super) warnings: Vec<String>,
     rendering: Rendering,
@@ -46,11 +48,11 @@ impl ResourceRequest<'_> {
             kind: Arc::clone(self.kind),
             namespace: self.namespace().to_owned(),
             name: self.name().to_owned(),
-            occasion: WriteContext {
+            context: WriteContext {
                 user: Arc::clone(&self.request.user),
-                now: seconds(now),
+                now: now.to_rfc3339_seconds(),
                 subresource: self.request.info.subresource.clone(),
-                suffix: names::random(),
+                suffix: name_generator::random(),
             },
             dry_run,
             warnings: Vec::new(),
@@ -102,7 +104,7 @@ impl Write {
         match written.await {
             Ok(Some(answer)) => Ok(Outcome::Committed(encoding::finish(rendering, answer))),
             // The claim was cancelled: the code that cancelled it has sent the response.
-            Ok(None) => Err(ApiError::internal("the request has been given up")),
+            Ok(None) => Err(ApiError::internal("the request has been cancelled")),
             Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
             Err(error @ (StoreError::NoSpace | StoreError::Unavailable { .. }))
                 if claim.is_claimed() =>

@@ -59,13 +59,13 @@ impl AuthenticationConfigMap {
     /// Watches the ConfigMap until `closing` is cancelled.
     pub async fn run(self, closing: CancellationToken) {
         while !closing.is_cancelled() {
-            let round = self.follow();
+            let watch = self.watch();
             let outcome = tokio::select! {
                 () = closing.cancelled() => return,
-                outcome = round => outcome,
+                outcome = watch => outcome,
             };
             if let Err(error) = outcome {
-                warn!(error = %Chain(&error), "cannot refresh the trust configuration");
+                warn!(error = %Chain(&error), "cannot read the authentication ConfigMap");
                 tokio::select! {
                     () = closing.cancelled() => return,
                     () = tokio::time::sleep(RETRY_PAUSE) => {}
@@ -75,7 +75,7 @@ impl AuthenticationConfigMap {
     }
 
     /// Reads the ConfigMap once, then watches it.
-    async fn follow(&self) -> Result<(), TrustError> {
+    async fn watch(&self) -> Result<(), TrustError> {
         let version = self.read().await?;
         let parameters =
             WatchParams::default().fields(&format!("metadata.name={NAME}")).timeout(WATCH_SECONDS);
@@ -86,10 +86,12 @@ impl AuthenticationConfigMap {
             match event.map_err(lookup)? {
                 WatchEvent::Added(map) | WatchEvent::Modified(map) => {
                     self.trust.replace(Some(&snapshot_of(&map)?))?;
-                    info!("trust configuration has changed");
+                    info!("reloaded the authentication ConfigMap");
                 }
                 WatchEvent::Deleted(_) => {
-                    warn!("trust configuration was deleted; the last one stays");
+                    warn!(
+                        "the authentication ConfigMap was deleted; its last content stays in use"
+                    );
                 }
                 WatchEvent::Bookmark(_) => {}
                 WatchEvent::Error(_) => return Ok(()),
@@ -104,12 +106,12 @@ impl AuthenticationConfigMap {
 fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
     let text = |key: &str| map.data.as_ref().and_then(|data| data.get(key)).map(String::as_str);
     let clients = match text("client-ca-file") {
-        Some(pem) if !pem.is_empty() => Some(CaBundle::of_pem(pem.as_bytes(), CLIENT_CA)?),
+        Some(pem) if !pem.is_empty() => Some(CaBundle::from_pem(pem.as_bytes(), CLIENT_CA)?),
         _ => None,
     };
     let front_proxy = match text("requestheader-client-ca-file") {
         Some(pem) if !pem.is_empty() => Some(RequestHeaderConfig {
-            ca: CaBundle::of_pem(pem.as_bytes(), REQUEST_HEADER_CA)?,
+            ca: CaBundle::from_pem(pem.as_bytes(), REQUEST_HEADER_CA)?,
             allowed_names: list("requestheader-allowed-names", text)?.unwrap_or_default(),
             headers: headers(text)?,
         }),
@@ -121,10 +123,10 @@ fn snapshot_of(map: &ConfigMap) -> Result<TrustSnapshot, TrustError> {
 fn headers<'m>(
     text: impl Fn(&str) -> Option<&'m str> + Copy,
 ) -> Result<RequestHeaderNames, TrustError> {
-    let usual = RequestHeaderNames::default();
+    let default = RequestHeaderNames::default();
     let names =
-        |key: &'static str, usual: Vec<HeaderName>| -> Result<Vec<HeaderName>, TrustError> {
-            let Some(list) = list(key, text)? else { return Ok(usual) };
+        |key: &'static str, default: Vec<HeaderName>| -> Result<Vec<HeaderName>, TrustError> {
+            let Some(list) = list(key, text)? else { return Ok(default) };
             list.iter()
                 .map(|name| HeaderName::try_from(name.as_str()))
                 .collect::<Result<_, _>>()
@@ -133,10 +135,10 @@ fn headers<'m>(
     let prefixes = list("requestheader-extra-headers-prefix", text)?
         .map(|list| list.iter().map(|prefix| prefix.to_ascii_lowercase()).collect());
     Ok(RequestHeaderNames {
-        username: names("requestheader-username-headers", usual.username)?,
-        uid: names("requestheader-uid-headers", usual.uid)?,
-        group: names("requestheader-group-headers", usual.group)?,
-        extra_prefix: prefixes.unwrap_or(usual.extra_prefix),
+        username: names("requestheader-username-headers", default.username)?,
+        uid: names("requestheader-uid-headers", default.uid)?,
+        group: names("requestheader-group-headers", default.group)?,
+        extra_prefix: prefixes.unwrap_or(default.extra_prefix),
     })
 }
 
@@ -205,11 +207,11 @@ mod tests {
     #[test]
     fn invalid_values_are_rejected_by_name() {
         for (key, value, message) in [
-            ("client-ca-file", "nonsense", "client-ca-file holds no usable CA certificate"),
+            ("client-ca-file", "nonsense", "client-ca-file contains no valid CA certificate"),
             (
                 "requestheader-client-ca-file",
                 "-",
-                "requestheader-client-ca-file holds no usable CA certificate",
+                "requestheader-client-ca-file contains no valid CA certificate",
             ),
         ] {
             let error = snapshot_of(&map(&[(key, value)])).err().unwrap();

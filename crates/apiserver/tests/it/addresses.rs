@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use apiserver::kube_client;
+use apiserver::kube::client::connect;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -18,7 +18,7 @@ fn has_ipv6() -> bool {
 /// Checks the source IP in the event when the server listens on `on` and the client connects to
 /// `to`.
 async fn check(on: &str, to: &str, expected: &str) {
-    let server = TestServer::make(TestServerOptions {
+    let server = TestServer::open_options(TestServerOptions {
         address: on.parse().unwrap(),
         ..TestServerOptions::default()
     })
@@ -58,7 +58,7 @@ async fn kube_apiserver_can_have_an_ipv6_url() {
         client_ca: Some(authority.pem()),
         ..TestServerOptions::default()
     };
-    let server = TestServer::make(making).await;
+    let server = TestServer::open_options(making).await;
     let alice = authority.client("alice", &[]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
@@ -76,9 +76,9 @@ async fn kube_apiserver_can_have_an_ipv6_url() {
     });
     std::fs::write(&file, text.to_string()).unwrap();
     assert!(server.address.is_ipv6());
-    let opened = kube_client::open(Some(&file)).await;
+    let opened = connect(Some(&file)).await;
     // Alice is not authorized to read the version; a 403 proves that the connection works.
     let reason = opened.err().map(|error| format!("{:?}", std::error::Error::source(&error)));
-    assert!(reason.as_ref().is_none_or(|it| it.contains("403")), "{reason:?}");
+    assert!(reason.as_ref().is_none_or(|reason| reason.contains("403")), "{reason:?}");
     server.close().await;
 }

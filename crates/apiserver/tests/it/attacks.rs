@@ -116,7 +116,7 @@ async fn invalid_credentials_are_recorded_on_every_path() {
     }
     let events = server.close().await;
     let refused = |event: &&Event| event.response_status.as_ref().unwrap().code == 401;
-    let seen: Vec<&str> = events.iter().filter(refused).map(|it| &*it.request_uri).collect();
+    let seen: Vec<&str> = events.iter().filter(refused).map(|event| &*event.request_uri).collect();
     assert_eq!(seen, paths);
 }
 
@@ -199,7 +199,8 @@ impl Storage for Filled {
 async fn the_last_part_of_the_journal_is_reserved_for_authenticated_users() {
     let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
     let server =
-        TestServer::make(TestServerOptions { storage, ..TestServerOptions::default() }).await;
+        TestServer::open_options(TestServerOptions { storage, ..TestServerOptions::default() })
+            .await;
     let path = format!("{THINGS}/x");
     let ask = async |path: &str, headers: &[(&str, &str)]| {
         let mut unknown =

@@ -278,7 +278,8 @@ async fn after_rejections_the_gap_is_recorded() {
         ..store::Settings::default()
     };
     let server =
-        TestServer::make(TestServerOptions { settings, ..TestServerOptions::default() }).await;
+        TestServer::open_options(TestServerOptions { settings, ..TestServerOptions::default() })
+            .await;
     let journal = server.store.journal();
     journal.register("slow", 0).await.unwrap();
     let mut alice = server.client("alice").await;

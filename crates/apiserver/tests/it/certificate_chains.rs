@@ -41,7 +41,7 @@ async fn every_curve_and_digest_is_accepted_for_front_proxy_users_and_server() {
             serving: Some(identity.clone()),
             ..TestServerOptions::default()
         };
-        let server = TestServer::make(proxy).await;
+        let server = TestServer::open_options(proxy).await;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let connected =
                 Client::connect(server.address, &authority, Some(&identity), protocol).await;
@@ -55,7 +55,7 @@ async fn every_curve_and_digest_is_accepted_for_front_proxy_users_and_server() {
 
         let users =
             TestServerOptions { client_ca: Some(authority), ..TestServerOptions::default() };
-        let server = TestServer::make(users).await;
+        let server = TestServer::open_options(users).await;
         let ca = server.ca.pem();
         let mut client =
             Client::connect(server.address, &ca, Some(&identity), Protocol::Http2).await;

@@ -56,21 +56,21 @@ fn each_unusable_serving_certificate_is_named() {
     let (old, old_key) =
         ca.issue(&CertificateRequest { last_year: 2025, ..request }).write(at, "old");
     check(&old, &old_key, &old, "expired at 2025-12-31T00:00:00");
-    check(&good, &old_key, &good, "do not go together");
-    check(&good, &old_key, &old_key, "do not go together");
+    check(&good, &old_key, &good, "do not match");
+    check(&good, &old_key, &old_key, "do not match");
 
     let missing = at.join("missing");
     check(&missing, &key, &missing, "cannot read");
     check(&good, &missing, &missing, "No such file");
     check(at, &key, at, "Is a directory");
     let nonsense = text(at, "nonsense", "not a certificate");
-    check(&nonsense, &key, &nonsense, "holds no usable certificate");
-    check(&good, &nonsense, &nonsense, "holds no usable private key");
+    check(&nonsense, &key, &nonsense, "contains no valid certificate");
+    check(&good, &nonsense, &nonsense, "contains no valid private key");
     let cut = std::fs::read_to_string(&good).unwrap().replace("MII", "!!!");
     let cut = text(at, "cut", &cut);
-    check(&cut, &key, &cut, "holds no usable certificate");
-    check(&key, &key, &key, "holds no usable certificate");
-    check(&good, &good, &good, "holds no usable private key");
+    check(&cut, &key, &cut, "contains no valid certificate");
+    check(&key, &key, &key, "contains no valid certificate");
+    check(&good, &good, &good, "contains no valid private key");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn an_invalid_certificate_does_not_replace_a_valid_one() {
     assert!(!serving.reload(NOW).unwrap(), "nothing has changed");
     std::fs::write(&certificate, "cut in the middle of being wri").unwrap();
     let error = serving.reload(NOW).unwrap_err().to_string();
-    assert_eq!(error, format!("{} holds no usable certificate", certificate.display()));
+    assert_eq!(error, format!("{} contains no valid certificate", certificate.display()));
     ca.server().write(folder.path(), "serving");
     assert!(serving.reload(NOW).unwrap(), "a good one is taken again");
 }

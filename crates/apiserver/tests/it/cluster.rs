@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apiserver::authz::SubjectAccessReviews;
+use apiserver::kube::client::connect;
 use apiserver::trust::config_map::AuthenticationConfigMap;
 use apiserver::trust::{Trust, TrustFiles};
-use apiserver::{Attributes, Authorizer, Decision, kube_client};
+use apiserver::{Attributes, Authorizer, Decision};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -56,7 +57,7 @@ impl Script {
 }
 
 /// A stand-in for kube-apiserver, and a client of it.
-#[expect(clippy::disallowed_methods, reason = "the test is its own house")]
+#[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
 pub(crate) async fn stand_in(
     answers: impl IntoIterator<Item = (u16, Value)>,
 ) -> (Arc<Script>, kube::Client) {
@@ -226,11 +227,11 @@ async fn trust_comes_from_the_config_map_and_an_invalid_one_changes_nothing() {
 async fn an_unusable_kubeconfig_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
-    let error = kube_client::open(Some(&missing)).await.err().unwrap();
+    let error = connect(Some(&missing)).await.err().unwrap();
     assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", missing.display()));
 
     let nonsense = write(folder.path(), "clusters: [");
-    let error = kube_client::open(Some(&nonsense)).await.err().unwrap();
+    let error = connect(Some(&nonsense)).await.err().unwrap();
     assert_eq!(error.to_string(), format!("cannot use kubeconfig {}", nonsense.display()));
 
     // A port that was free a moment ago.
@@ -247,8 +248,8 @@ async fn an_unusable_kubeconfig_is_named() {
         })
         .to_string(),
     );
-    let error = kube_client::open(Some(&nowhere)).await.err().unwrap();
-    let expected = format!("kube-apiserver at http://{address}/ does not answer (its certificate");
+    let error = connect(Some(&nowhere)).await.err().unwrap();
+    let expected = format!("kube-apiserver at http://{address}/ does not respond (its certificate");
     assert!(error.to_string().starts_with(&expected), "{error}");
 }
 

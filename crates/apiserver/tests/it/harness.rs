@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use apimachinery::ApiError;
 use apiserver::authn::token::{CACHE_TIME, TokenReviews};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::{Rbac, Union};
@@ -13,14 +14,14 @@ use apiserver::metrics::Metrics;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::{Trust, TrustFiles};
 use apiserver::{
-    ApiError, Attributes, Authorizer, AuthorizerError, Clock, Decision, NamespaceSource,
-    NamespaceState, Objects, Registry, RegistryConfig, Resource, Scope, Server, ServerConfig,
-    Strategy, Verb, VersionInfo, WriteContext,
+    Attributes, Authorizer, AuthorizerError, Clock, Decision, NamespaceSource, NamespaceState,
+    Objects, Registry, RegistryConfig, Resource, Scope, Server, ServerConfig, Strategy, Verb,
+    VersionInfo, WriteContext,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use audit::{Policy, Strictness};
-use event::{Event, Level, Timestamp};
+use event::{Event, Timestamp};
 use serde_json::json;
 use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
@@ -33,6 +34,9 @@ mod client;
 mod kinds;
 
 pub(crate) use client::{Client, Outcome, Protocol, get, request, tls};
+
+/// Policy of the registry: no events about server actions.
+const NO_EVENTS: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n";
 
 /// Health and metrics are not audited, all other requests are.
 const POLICY: &str = r#"
@@ -125,13 +129,13 @@ impl Strategy for Things {
 }
 
 /// RBAC, except that the name `gate` waits, `panic` panics and `unknown` fails.
-struct Gatekeeper {
+struct GateAuthorizer {
     rbac: Union,
     gate: Arc<Gate>,
 }
 
 #[async_trait]
-impl Authorizer for Gatekeeper {
+impl Authorizer for GateAuthorizer {
     async fn authorize(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         match attributes.name.as_str() {
             "gate" => {
@@ -158,9 +162,9 @@ impl NamespaceSource for AllNamespaces {
 
 /// A clock that advances at each call.
 #[derive(Default)]
-struct Ticking(AtomicI64);
+struct TestClock(AtomicI64);
 
-impl Clock for Ticking {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         // Autumn 2026; each call advances the clock by a microsecond.
         Timestamp::from_micros(1_795_000_000_000_000 + self.0.fetch_add(1, Ordering::Relaxed))
@@ -203,15 +207,16 @@ impl Default for TestServerOptions {
 
 impl TestServer {
     pub(crate) async fn open() -> Self {
-        Self::make(TestServerOptions::default()).await
+        Self::open_options(TestServerOptions::default()).await
     }
 
     pub(crate) async fn open_with(limits: Limits, anonymous: Anonymous) -> Self {
-        Self::make(TestServerOptions { limits, anonymous, ..TestServerOptions::default() }).await
+        Self::open_options(TestServerOptions { limits, anonymous, ..TestServerOptions::default() })
+            .await
     }
 
-    pub(crate) async fn make(making: TestServerOptions) -> Self {
-        let TestServerOptions { limits, anonymous, settings, tokens, storage, .. } = making;
+    pub(crate) async fn open_options(options: TestServerOptions) -> Self {
+        let TestServerOptions { limits, anonymous, settings, tokens, storage, .. } = options;
         let tokens = tokens.map(|client| TokenReviews::new(client, CACHE_TIME));
         let folder = TempDir::new().unwrap();
         let (ca, proxy_ca) = (Authority::new("clients"), Authority::new("front-proxy"));
@@ -221,14 +226,14 @@ impl TestServer {
             path
         };
         let trust = Trust::open(TrustFiles {
-            client_ca: Some(file("clients.pem", making.client_ca.unwrap_or(ca.pem()))),
-            request_header_ca: Some(file("proxy.pem", making.proxy_ca.unwrap_or(proxy_ca.pem()))),
+            client_ca: Some(file("clients.pem", options.client_ca.unwrap_or(ca.pem()))),
+            request_header_ca: Some(file("proxy.pem", options.proxy_ca.unwrap_or(proxy_ca.pem()))),
             allowed_names: vec!["front-proxy-client".to_owned()],
             headers: None,
         })
         .unwrap();
-        let clock = Arc::new(Ticking::default());
-        let serving = making.serving.unwrap_or_else(|| ca.server());
+        let clock = Arc::new(TestClock::default());
+        let serving = options.serving.unwrap_or_else(|| ca.server());
         let (certificate, key) = serving.write(folder.path(), "serving");
         let serving = ServingCertificate::open(certificate, key, clock.now()).unwrap();
         let gate = Arc::new(Gate {
@@ -236,38 +241,37 @@ impl TestServer {
             arrived: Notify::new(),
             open: Semaphore::new(0),
         });
-        let rbac = Arc::new(Rbac::of_manifests([("rbac.yaml", RBAC)]).unwrap());
+        let rbac = Arc::new(Rbac::from_manifests([("rbac.yaml", RBAC)]).unwrap());
         let rbac = Union::new(vec!["/healthz".to_owned(), "/readyz".to_owned()], vec![rbac]);
-        let authorizer = Arc::new(Gatekeeper { rbac, gate: Arc::clone(&gate) });
+        let authorizer = Arc::new(GateAuthorizer { rbac, gate: Arc::clone(&gate) });
         let store = Arc::new(open_store(&folder.path().join("store.db"), settings));
         let shutdown = CancellationToken::new();
-        let mut numbers = prometheus_client::registry::Registry::default();
+        let mut metrics_registry = prometheus_client::registry::Registry::default();
         let resources = vec![things(&gate), kinds::notes(), kinds::keys()];
-        let metrics = Metrics::new(&mut numbers, &resources);
-        metrics.expose(numbers);
-        let parts = RegistryConfig {
+        let metrics = Metrics::new(&mut metrics_registry, &resources);
+        metrics.expose(metrics_registry);
+        let config = RegistryConfig {
             resources,
             store: storage(Arc::clone(&store)),
             authorizer: Arc::clone(&authorizer) as _,
             namespaces: Arc::new(AllNamespaces),
             clock: Arc::clone(&clock) as _,
-            policy: Arc::new(|_| Level::None),
-            actor: Arc::default(),
-            garbage_is_collected: true,
+            policy: policy(NO_EVENTS),
+            server_user: Arc::default(),
+            has_garbage_collector: true,
         };
-        let policy = Policy::load(POLICY.as_bytes(), Strictness::Strict).unwrap().policy;
         let server = Server::bind(ServerConfig {
-            address: (making.address, 0).into(),
+            address: (options.address, 0).into(),
             serving,
             trust: None,
             authenticator: Authenticator::new(trust, tokens, anonymous),
             authorizer,
-            policy: Arc::new(ArcSwap::from_pointee(policy)),
-            registry: Registry::new(parts),
+            policy: policy(POLICY),
+            registry: Registry::new(config),
             storage: storage(Arc::clone(&store)),
             clock,
             checks: Vec::new(),
-            remarks: Arc::new(Vec::new),
+            advisories: Arc::new(Vec::new),
             metrics,
             limits,
             version: VersionInfo { git_version: "v1.37.0".to_owned(), ..VersionInfo::default() },
@@ -276,7 +280,7 @@ impl TestServer {
         .await
         .unwrap();
         let address = server.address();
-        #[expect(clippy::disallowed_methods, reason = "the test is its own house")]
+        #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
         let running = tokio::spawn(server.run(shutdown.clone()));
         Self { folder, ca, proxy_ca, address, store, gate, shutdown, running }
     }
@@ -334,6 +338,11 @@ pub(crate) fn line(event: &Event) -> String {
     let code = event.response_status.as_ref().map_or(0, |status| status.code);
     let user = if event.user.username.is_empty() { "-" } else { &event.user.username };
     format!("{:?} {} {} {code} {user}", event.stage, event.verb, event.request_uri)
+}
+
+fn policy(text: &str) -> Arc<ArcSwap<Policy>> {
+    let policy = Policy::load(text.as_bytes(), Strictness::Strict).unwrap().policy;
+    Arc::new(ArcSwap::from_pointee(policy))
 }
 
 fn open_store(path: &Path, settings: Settings) -> Sqlite {

@@ -32,7 +32,7 @@ async fn open(answer: (u16, Value)) -> (Arc<Script>, TestServer) {
     let (script, client) = stand_in([answer]).await;
     (
         script,
-        TestServer::make(TestServerOptions {
+        TestServer::open_options(TestServerOptions {
             tokens: Some(client),
             ..TestServerOptions::default()
         })

@@ -200,7 +200,7 @@ async fn protocol_violations_close_the_connection_with_a_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_in_a_subprotocol_is_accepted_and_never_stored() {
     let (script, client) = stand_in([review(&alice())]).await;
-    let server = TestServer::make(TestServerOptions {
+    let server = TestServer::open_options(TestServerOptions {
         tokens: Some(client),
         limits: Limits::default(),
         ..TestServerOptions::default()

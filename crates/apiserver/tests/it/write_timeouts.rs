@@ -197,7 +197,8 @@ impl Storage for Full {
 
 async fn check_full(storage: fn(Arc<Sqlite>) -> Arc<dyn Storage>, record: &str) {
     let server =
-        TestServer::make(TestServerOptions { storage, ..TestServerOptions::default() }).await;
+        TestServer::open_options(TestServerOptions { storage, ..TestServerOptions::default() })
+            .await;
     let mut alice = server.client("alice").await;
     let refused = alice.post(THINGS, &thing("one")).await;
     assert_eq!(refused.code, 503, "{}", refused.body);

@@ -2,7 +2,8 @@
 //!
 //! It is created in the application's namespace. The labels that name the application are filled in.
 
-use apiserver::{FieldError, Resource};
+use apimachinery::{FieldError, fields};
+use apiserver::Resource;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,7 @@ use super::status::{ActionStatus, Made};
 use super::subject::{self, Subject};
 use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, kinds, names};
+use crate::{Installation, columns, kinds, names};
 
 /// What to back up, and how.
 #[derive(Clone, Debug, JsonSchema)]
@@ -64,7 +65,7 @@ struct Backup;
 impl ActionStrategy for Backup {
     fn prepare(&self, action: &mut Map<String, Value>) {
         subject::fill_namespace(action);
-        let subject = subject::of(action);
+        let subject = subject::parse(action);
         let app_type = if subject.kind == VIRTUAL_MACHINE { "virtualMachine" } else { "namespace" };
         let (name, namespace) = (subject.name.to_owned(), subject.namespace.to_owned());
         fields::fill_label(action, names::APP_NAME, &name);
@@ -79,7 +80,7 @@ impl ActionStrategy for Backup {
     ) -> Vec<FieldError> {
         let mut errors = crate::rules::required(action, &["spec.subject.name"]);
         errors.extend(subject::in_own_namespace(action));
-        let subject = subject::of(action);
+        let subject = subject::parse(action);
         let api_version = fields::text(action, "spec.subject.apiVersion");
         if subject.kind == VIRTUAL_MACHINE && api_version != "kubevirt.io/v1" {
             let given = json!(api_version);

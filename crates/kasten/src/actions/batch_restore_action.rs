@@ -3,7 +3,8 @@
 //! The caller must be allowed to read each restore point or content that is named, and to list the
 //! restore points of an application for which none is named.
 
-use apiserver::{Attributes, FieldError, Resource};
+use apimachinery::{FieldError, fields};
+use apiserver::{Attributes, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -14,7 +15,7 @@ use super::{ActionStrategy, resource as action};
 use crate::kinds;
 use crate::names::ResourceNames;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules};
+use crate::{Installation, columns, rules};
 
 /// What to restore, and how.
 #[derive(Clone, Debug, JsonSchema)]

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, FieldError, Objects, Resource, Scope, Strategy, Verb, WriteContext};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Objects, Resource, Scope, Strategy, Verb, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,7 @@ use super::state::State;
 use super::subject::{self, Subject};
 use crate::kinds;
 use crate::names::ResourceNames;
-use crate::{Installation, fields, rules, schema};
+use crate::{Installation, rules, schema};
 
 /// Which action to cancel.
 #[derive(Clone, Debug, JsonSchema)]
@@ -53,7 +54,7 @@ struct Cancel {
 }
 
 impl Strategy for Cancel {
-    fn prepare_create(&self, cancel: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, cancel: &mut Map<String, Value>, _ctx: &WriteContext) {
         if target_kind(cancel).is_some_and(|kind| kind.scope == Scope::Namespaced) {
             subject::fill_namespace(cancel);
         }
@@ -63,7 +64,7 @@ impl Strategy for Cancel {
         &self,
         cancel: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let kinds = CANCELLABLE.map(|names| names.kind);
         let mut errors = subject::check(cancel, &kinds);
@@ -85,10 +86,10 @@ impl Strategy for Cancel {
         &self,
         cancel: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let Some(kind) = target_kind(cancel) else { return Ok(()) };
-        let (installation, subject) = (&self.installation, subject::of(cancel));
+        let (installation, subject) = (&self.installation, subject::parse(cancel));
         let id = installation.id(kind);
         let Some(mut target) = objects.get(id, subject.namespace, subject.name) else {
             let (names, field) = (kinds::CANCEL_ACTION, "spec.subject.name");
@@ -99,28 +100,28 @@ impl Strategy for Cancel {
             return Err(ApiError::conflict(id.group, id.plural, subject.name, &why_not));
         }
         fields::set(&mut target, "status.state", State::Cancelled.as_str());
-        fields::set(&mut target, "status.endTime", at.now.as_str());
+        fields::set(&mut target, "status.endTime", ctx.now.as_str());
         objects.update(id, target)
     }
 }
 
 fn target_kind(cancel: &Map<String, Value>) -> Option<ResourceNames> {
-    let kind = subject::of(cancel).kind;
+    let kind = subject::parse(cancel).kind;
     CANCELLABLE.into_iter().find(|names| names.kind == kind)
 }
 
 /// Checks that a cluster-scoped target has no namespace and that the action is in K10's.
 fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let subject = subject::of(cancel);
+    let subject = subject::parse(cancel);
     if !subject.namespace.is_empty() && subject.namespace != k10 {
-        let detail = format!("a {} lives in no namespace", subject.kind);
+        let detail = format!("a {} is cluster-scoped", subject.kind);
         let given = json!(subject.namespace);
         errors.push(FieldError::invalid("spec.subject.namespace", &given, &detail));
     }
     let own = fields::namespace(cancel);
     if own != k10 {
-        let detail = format!("a {} is cancelled from {k10:?}", subject.kind);
+        let detail = format!("a {} must be cancelled from the namespace {k10:?}", subject.kind);
         errors.push(FieldError::invalid("metadata.namespace", &json!(own), &detail));
     }
     errors
@@ -130,7 +131,7 @@ fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError>
 fn obstacle(state: &str) -> Option<String> {
     match State::parse(state) {
         Some(State::Running | State::AttemptFailed) => None,
-        Some(State::Pending) => Some("it is Pending and not cancellable yet".to_owned()),
-        _ => Some(format!("it is {state} and no longer cancellable")),
+        Some(State::Pending) => Some("it is Pending and cannot be cancelled yet".to_owned()),
+        _ => Some(format!("it is {state} and can no longer be cancelled")),
     }
 }

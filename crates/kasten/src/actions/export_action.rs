@@ -2,7 +2,8 @@
 //!
 //! The caller must be allowed to read the restore point: exporting carries its data out.
 
-use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
+use apimachinery::{ApiError, FieldError};
+use apiserver::{Attributes, Objects, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 

@@ -1,7 +1,8 @@
 //! `ImportAction`: takes over what another cluster exported. Made by policies only, that is by
 //! K10's own accounts.
 
-use apiserver::{FieldError, Resource};
+use apimachinery::FieldError;
+use apiserver::Resource;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 

@@ -1,6 +1,7 @@
 //! `ReportAction`: makes a report on how K10 did over a stretch of time.
 
-use apiserver::{FieldError, Resource};
+use apimachinery::{FieldError, fields};
+use apiserver::Resource;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -9,7 +10,7 @@ use super::status::ActionStatus;
 use super::subject::Subject;
 use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, kinds, rules};
+use crate::{Installation, columns, kinds, rules};
 
 /// The period to report on.
 #[derive(Clone, Debug, Default, JsonSchema)]
@@ -59,7 +60,7 @@ impl ActionStrategy for Report {
             }
         }
         if errors.is_empty() && days.saturating_mul(24).saturating_add(hours) == 0 {
-            let detail = "together with spec.statsIntervalHours it must be more than no time";
+            let detail = "together with spec.statsIntervalHours must be greater than 0";
             errors.push(FieldError::invalid("spec.statsIntervalDays", &days.into(), detail));
         }
         errors

@@ -2,7 +2,8 @@
 //!
 //! The caller must be allowed to read the restore point, in whichever namespace: restoring reads it.
 
-use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Attributes, Objects, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +13,7 @@ use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, kinds};
+use crate::{Installation, columns, kinds};
 
 /// What to restore, and how.
 #[derive(Clone, Debug, JsonSchema)]

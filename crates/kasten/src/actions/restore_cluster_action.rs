@@ -1,7 +1,8 @@
 //! `RestoreClusterAction`: brings cluster-scoped resources back. The caller must be allowed to
 //! read the cluster restore point.
 
-use apiserver::{ApiError, Attributes, FieldError, Objects, Resource};
+use apimachinery::{ApiError, FieldError};
+use apiserver::{Attributes, Objects, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -57,7 +58,7 @@ impl ActionStrategy for RestoreCluster {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        let name = subject::of(action).name;
+        let name = subject::parse(action).name;
         vec![rules::get(installation, kinds::CLUSTER_RESTORE_POINT, "", name)]
     }
 
@@ -67,7 +68,7 @@ impl ActionStrategy for RestoreCluster {
         objects: &Objects<'_>,
         installation: &Installation,
     ) -> Result<(), ApiError> {
-        let name = subject::of(action).name;
+        let name = subject::parse(action).name;
         if objects.get(installation.id(kinds::CLUSTER_RESTORE_POINT), "", name).is_some() {
             return Ok(());
         }

@@ -3,7 +3,8 @@
 //! Only K10 may create one; the server does when one of those is deleted. Any other create is refused,
 //! and audited.
 
-use apiserver::{ApiError, Objects, Resource};
+use apimachinery::{ApiError, fields};
+use apiserver::{Objects, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::{ActionStrategy, pending, resource as action};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, kinds, names};
+use crate::{Installation, columns, kinds, names};
 
 /// The spec of a retirement.
 #[derive(Clone, Debug, Default, JsonSchema)]

@@ -3,7 +3,8 @@
 //! Policies are custom resources that kube-apiserver serves, so this server does not check that the
 //! policy exists; the executor does.
 
-use apiserver::{Attributes, FieldError, Resource};
+use apimachinery::FieldError;
+use apiserver::{Attributes, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 

@@ -10,11 +10,9 @@
 //!    any finished --> Deleting --> (gone)
 //! ```
 
-use apiserver::FieldError;
+use apimachinery::{FieldError, fields};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
-
-use crate::fields;
 
 /// How far an action has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
@@ -151,8 +149,8 @@ impl Lifecycle {
             .map(|state| state.as_str())
             .collect();
         let detail = match possible.as_slice() {
-            [] => format!("nothing follows {from}"),
-            words => format!("{from} may be followed by: {}", words.join(", ")),
+            [] => format!("{from} is final"),
+            words => format!("{from} can change to: {}", words.join(", ")),
         };
         vec![FieldError::invalid("status.state", &json!(to), &detail)]
     }
@@ -220,7 +218,7 @@ mod tests {
         let errors = Lifecycle::Full.check(&with_state("Complete"), &with_state("Pending"));
         assert_eq!(errors[0].field, "status.state");
         expect_test::expect![[
-            r#"Invalid value: "Complete": Pending may be followed by: Running, Skipped"#
+            r#"Invalid value: "Complete": Pending can change to: Running, Skipped"#
         ]]
         .assert_eq(&errors[0].message);
         let errors = Lifecycle::Short.check(&with_state("Pending"), &with_state("Running"));

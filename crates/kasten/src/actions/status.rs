@@ -1,11 +1,11 @@
 //! The status that all actions share, and their details.
 
-use apiserver::FieldError;
+use apimachinery::{FieldError, fields};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::state::State;
-use crate::fields;
+
 use crate::schema::Time;
 
 /// The status of an action.

@@ -1,11 +1,12 @@
 //! What an action works on: `spec.subject`, and the rules about it that kinds choose from.
 
-use apiserver::{Attributes, FieldError};
+use apimachinery::{FieldError, fields};
+use apiserver::Attributes;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use crate::names::{self, ResourceNames};
-use crate::{Installation, fields, rules};
+use crate::{Installation, rules};
 
 /// The object an action works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
@@ -22,15 +23,15 @@ pub struct Subject {
 }
 
 /// The fields of `spec.subject`; a missing field is an empty string.
-pub(crate) struct Named<'a> {
+pub(crate) struct SubjectFields<'a> {
     pub(crate) kind: &'a str,
     pub(crate) name: &'a str,
     pub(crate) namespace: &'a str,
 }
 
 /// The subject of an action.
-pub(crate) fn of(action: &Map<String, Value>) -> Named<'_> {
-    Named {
+pub(crate) fn parse(action: &Map<String, Value>) -> SubjectFields<'_> {
+    SubjectFields {
         kind: fields::text(action, "spec.subject.kind"),
         name: fields::text(action, "spec.subject.name"),
         namespace: fields::text(action, "spec.subject.namespace"),
@@ -39,7 +40,7 @@ pub(crate) fn of(action: &Map<String, Value>) -> Named<'_> {
 
 /// Fills in the subject's namespace with the action's, if it is missing.
 pub(crate) fn fill_namespace(action: &mut Map<String, Value>) {
-    if fields::value(action, "spec.subject").is_some() && of(action).namespace.is_empty() {
+    if fields::value(action, "spec.subject").is_some() && parse(action).namespace.is_empty() {
         let own = fields::namespace(action).to_owned();
         fields::set(action, "spec.subject.namespace", own);
     }
@@ -47,7 +48,7 @@ pub(crate) fn fill_namespace(action: &mut Map<String, Value>) {
 
 /// Checks that the subject has a name, and one of these kinds.
 pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldError> {
-    let subject = of(action);
+    let subject = parse(action);
     let mut errors = Vec::new();
     if subject.kind.is_empty() {
         errors.push(FieldError::required("spec.subject.kind", &one_of(kinds)));
@@ -63,7 +64,7 @@ pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldErr
 
 /// Checks that the subject is in the action's namespace, so that permission in one namespace gives access to no other.
 pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
-    let (named, own) = (of(action).namespace, fields::namespace(action));
+    let (named, own) = (parse(action).namespace, fields::namespace(action));
     if named.is_empty() || named == own {
         return Vec::new();
     }
@@ -77,13 +78,13 @@ pub(crate) fn readable(
     action: &Map<String, Value>,
     names: ResourceNames,
 ) -> Vec<Attributes> {
-    let subject = of(action);
+    let subject = parse(action);
     vec![rules::get(installation, names, subject.namespace, subject.name)]
 }
 
 /// The attributes of a `get` of the policy, a custom resource that kube-apiserver serves.
 pub(crate) fn policy_readable(action: &Map<String, Value>) -> Vec<Attributes> {
-    let subject = of(action);
+    let subject = parse(action);
     vec![Attributes {
         verb: "get".to_owned(),
         group: names::CONFIG.to_owned(),
@@ -97,7 +98,7 @@ pub(crate) fn policy_readable(action: &Map<String, Value>) -> Vec<Attributes> {
 
 fn one_of(kinds: &[&str]) -> String {
     match kinds {
-        [one] => format!("must be {one}"),
+        [kind] => format!("must be {kind}"),
         many => format!("must be one of {}", many.join(", ")),
     }
 }

@@ -1,6 +1,7 @@
 //! `UpgradeAction`: brings a repository, or those a policy writes to, to the current format.
 
-use apiserver::{Attributes, FieldError, Resource};
+use apimachinery::FieldError;
+use apiserver::{Attributes, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
@@ -56,7 +57,7 @@ impl ActionStrategy for Upgrade {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        if subject::of(action).kind == "Policy" {
+        if subject::parse(action).kind == "Policy" {
             subject::policy_readable(action)
         } else {
             subject::readable(installation, action, kinds::STORAGE_REPOSITORY)

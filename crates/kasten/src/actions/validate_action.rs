@@ -1,6 +1,7 @@
 //! `ValidateAction`: checks that a restore point could be restored, by reading it.
 
-use apiserver::{Attributes, FieldError, Resource};
+use apimachinery::{FieldError, fields};
+use apiserver::{Attributes, Resource};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,7 @@ use super::state::Lifecycle;
 use super::status::ActionStatus;
 use super::subject::{self, Subject};
 use super::{ActionStrategy, resource as action};
-use crate::{Installation, columns, fields, kinds, rules, schema};
+use crate::{Installation, columns, kinds, rules, schema};
 
 /// What to validate, and how.
 #[derive(Clone, Debug, JsonSchema)]
@@ -54,7 +55,7 @@ struct Validate;
 
 impl ActionStrategy for Validate {
     fn prepare(&self, action: &mut Map<String, Value>) {
-        if subject::of(action).kind == kinds::RESTORE_POINT.kind {
+        if subject::parse(action).kind == kinds::RESTORE_POINT.kind {
             subject::fill_namespace(action);
         }
     }
@@ -79,7 +80,7 @@ impl ActionStrategy for Validate {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        let subject = subject::of(action);
+        let subject = subject::parse(action);
         if subject.kind == kinds::RESTORE_POINT_CONTENT.kind {
             vec![rules::get(installation, kinds::RESTORE_POINT_CONTENT, "", subject.name)]
         } else {

@@ -8,14 +8,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use apiserver::{ApiError, Objects, Resource, Strategy};
+use apimachinery::{ApiError, fields};
+use apiserver::{Objects, Resource, Strategy};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::NameOnly;
 use crate::kinds::{APPLICATION, RESTORE_POINT_CONTENT};
 use crate::names;
-use crate::{Installation, columns, fields, schema, verbs};
+use crate::{Installation, columns, schema, verbs};
 
 /// The spec of an application.
 #[derive(Clone, Debug, Default, JsonSchema)]

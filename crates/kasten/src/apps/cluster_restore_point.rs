@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Objects, Resource, Strategy, WriteContext};
+use apimachinery::{ApiError, fields};
+use apiserver::{Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ use crate::actions::retire_action::retire;
 use crate::kinds::CLUSTER_RESTORE_POINT;
 use crate::names;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 
 /// An empty spec.
 #[derive(Clone, Debug, Default, JsonSchema)]
@@ -51,8 +52,8 @@ struct ClusterRestorePoint {
 }
 
 impl Strategy for ClusterRestorePoint {
-    fn prepare_create(&self, point: &mut Map<String, Value>, at: &WriteContext) {
-        fields::set(point, "status", json!({"scheduledTime": null, "actionTime": at.now}));
+    fn prepare_create(&self, point: &mut Map<String, Value>, ctx: &WriteContext) {
+        fields::set(point, "status", json!({"scheduledTime": null, "actionTime": ctx.now}));
         fields::fill_label(point, names::APP_NAMESPACE, names::CLUSTER_APPLICATION);
         fields::fill_label(point, names::APP_TYPE, "cluster");
     }
@@ -61,18 +62,18 @@ impl Strategy for ClusterRestorePoint {
         &self,
         point: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, CLUSTER_RESTORE_POINT, point, &at.user)
+        rules::made_by_k10(&self.installation, CLUSTER_RESTORE_POINT, point, &ctx.user)
     }
 
     fn on_delete(
         &self,
         point: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        retire(&self.installation, point, objects, &at.now, &at.suffix)
+        retire(&self.installation, point, objects, &ctx.now, &ctx.suffix)
     }
 
     fn details(

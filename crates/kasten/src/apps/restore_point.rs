@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Attributes, Column, FieldError, Objects, Resource, ResourceId, Strategy, WriteContext,
-};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Attributes, Column, Objects, Resource, ResourceId, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +15,7 @@ use crate::actions::spec::NameOnly;
 use crate::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use crate::names;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 
 /// The spec of a restore point.
 #[derive(Clone, Debug, JsonSchema)]
@@ -89,9 +88,9 @@ struct RestorePoint {
 }
 
 impl Strategy for RestorePoint {
-    fn prepare_create(&self, point: &mut Map<String, Value>, at: &WriteContext) {
+    fn prepare_create(&self, point: &mut Map<String, Value>, ctx: &WriteContext) {
         let state = Binding::Bound.as_str();
-        let status = json!({"state": state, "scheduledTime": null, "actionTime": at.now});
+        let status = json!({"state": state, "scheduledTime": null, "actionTime": ctx.now});
         fields::set(point, "status", status);
     }
 
@@ -99,7 +98,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) {
         fields::restore(point, old, &["status.state"]);
     }
@@ -108,7 +107,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         rules::required(point, &[CONTENT_NAME])
     }
@@ -122,7 +121,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let (installation, name) = (&self.installation, fields::text(point, CONTENT_NAME));
         let contents = installation.id(RESTORE_POINT_CONTENT);
@@ -151,7 +150,7 @@ impl Strategy for RestorePoint {
         &self,
         point: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let contents = self.installation.id(RESTORE_POINT_CONTENT);
         let content_name = fields::text(point, CONTENT_NAME);

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Resource, Strategy, WriteContext};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Column, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ use crate::actions::retire_action::retire;
 use crate::actions::spec::Reference;
 use crate::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 
 /// The spec of a restore point content.
 #[derive(Clone, Debug, Default, JsonSchema)]
@@ -80,8 +81,8 @@ struct RestorePointContent {
 }
 
 impl Strategy for RestorePointContent {
-    fn prepare_create(&self, content: &mut Map<String, Value>, at: &WriteContext) {
-        let status = json!({"state": Binding::Unbound.as_str(), "actionTime": at.now});
+    fn prepare_create(&self, content: &mut Map<String, Value>, ctx: &WriteContext) {
+        let status = json!({"state": Binding::Unbound.as_str(), "actionTime": ctx.now});
         fields::set(content, "status", status);
     }
 
@@ -89,9 +90,9 @@ impl Strategy for RestorePointContent {
         &self,
         content: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
-        if at.subresource.is_empty() {
+        if ctx.subresource.is_empty() {
             fields::restore(content, old, &["status"]);
         } else {
             fields::restore(content, old, &["status.state", "status.restorePointRef"]);
@@ -102,7 +103,7 @@ impl Strategy for RestorePointContent {
         &self,
         content: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         rules::times(content, &["spec.expiresAt"])
     }
@@ -111,16 +112,16 @@ impl Strategy for RestorePointContent {
         &self,
         content: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, RESTORE_POINT_CONTENT, content, &at.user)
+        rules::made_by_k10(&self.installation, RESTORE_POINT_CONTENT, content, &ctx.user)
     }
 
     fn on_delete(
         &self,
         content: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let installation = &self.installation;
         let restore_points = installation.id(RESTORE_POINT);
@@ -133,7 +134,7 @@ impl Strategy for RestorePointContent {
             objects.delete(restore_points, namespace, name)?;
         }
         applications::forget(installation, content, objects)?;
-        retire(installation, content, objects, &at.now, &at.suffix)
+        retire(installation, content, objects, &ctx.now, &ctx.suffix)
     }
 
     fn details(

@@ -1,12 +1,13 @@
 //! `KastenDRRestore`: restores another K10 into this cluster, from its backups or from a review of them.
 
-use apiserver::{FieldError, Resource};
+use apimachinery::{FieldError, fields};
+use apiserver::Resource;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::{RecoveryStatus, SourceClusterInfo};
 use crate::actions::spec::Reference;
-use crate::{Installation, fields, kinds, rules, schema};
+use crate::{Installation, kinds, rules, schema};
 
 /// What to restore.
 #[derive(Clone, Debug, Default, JsonSchema)]

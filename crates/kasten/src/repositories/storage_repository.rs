@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
-use apiserver::{ApiError, Column, FieldError, Objects, Resource, Strategy, WriteContext};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Column, Objects, Resource, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::Reference;
 use crate::kinds::STORAGE_REPOSITORY;
 use crate::schema::{self, Time};
-use crate::{Installation, columns, fields, rules, verbs};
+use crate::{Installation, columns, rules, verbs};
 
 /// The settings of its maintenance.
 #[derive(Clone, Debug, Default, JsonSchema)]
@@ -168,7 +169,7 @@ struct StorageRepository {
 }
 
 impl Strategy for StorageRepository {
-    fn prepare_create(&self, repository: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, repository: &mut Map<String, Value>, _ctx: &WriteContext) {
         fields::set(repository, "status", json!({}));
         if fields::value(repository, "spec.disableMaintenance").is_none() {
             fields::set(repository, "spec.disableMaintenance", false);
@@ -179,9 +180,9 @@ impl Strategy for StorageRepository {
         &self,
         repository: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
-        if at.subresource.is_empty() {
+        if ctx.subresource.is_empty() {
             fields::restore(repository, old, &["status"]);
         }
     }
@@ -190,7 +191,7 @@ impl Strategy for StorageRepository {
         &self,
         repository: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = match old {
             None => rules::in_k10_namespace(&self.installation, repository),
@@ -211,9 +212,9 @@ impl Strategy for StorageRepository {
         &self,
         repository: &mut Map<String, Value>,
         _objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, STORAGE_REPOSITORY, repository, &at.user)
+        rules::made_by_k10(&self.installation, STORAGE_REPOSITORY, repository, &ctx.user)
     }
 
     fn details(

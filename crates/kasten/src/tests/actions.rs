@@ -3,24 +3,24 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::fake_registry::FakeRegistry;
 
-/// A world with a restore point of shop and a cluster restore point.
-fn world() -> World {
-    let mut world = World::default();
+/// A registry with a restore point of shop and a cluster restore point.
+fn registry() -> FakeRegistry {
+    let mut registry = FakeRegistry::default();
     for (kind, path, spec) in [
         ("RestorePointContent", "shop-rp", json!({})),
         ("ClusterRestorePoint", "crp", json!({})),
         ("RestorePoint", "shop/rp", json!({"restorePointContentRef": {"name": "shop-rp"}})),
     ] {
-        assert_eq!(world.create("kasten", kind, path, spec), "201");
+        assert_eq!(registry.create("kasten", kind, path, spec), "201");
     }
-    world
+    registry
 }
 
 #[track_caller]
 fn check(kind: &str, path: &str, spec: Value, expected: &Expect) {
-    expected.assert_eq(&world().ask_alice(kind, path, spec));
+    expected.assert_eq(&registry().create_as_alice(kind, path, spec));
 }
 
 fn shop(kind: &str) -> Value {
@@ -29,10 +29,10 @@ fn shop(kind: &str) -> Value {
 
 #[test]
 fn a_backup_gets_its_labels_state_and_namespace() {
-    let mut world = world();
+    let mut registry = registry();
     let spec = json!({"subject": {"name": "shop"}});
-    assert_eq!(world.create("alice", "BackupAction", "shop/b", spec), "201");
-    let of = |path| world.field("BackupAction", "shop/b", path);
+    assert_eq!(registry.create("alice", "BackupAction", "shop/b", spec), "201");
+    let of = |path| registry.field("BackupAction", "shop/b", path);
     assert_eq!(
         of("metadata.labels"),
         json!({
@@ -43,15 +43,15 @@ fn a_backup_gets_its_labels_state_and_namespace() {
     );
     assert_eq!(of("spec.subject.namespace"), json!("shop"));
     assert_eq!(of("status.state"), json!("Pending"));
-    assert_eq!(of("status.startTime"), json!(super::world::NOW));
+    assert_eq!(of("status.startTime"), json!(super::fake_registry::NOW));
 }
 
 #[test]
 fn a_backup_of_a_virtual_machine_says_so() {
-    let mut world = world();
+    let mut registry = registry();
     let vm = json!({"kind": "VirtualMachine", "name": "db", "apiVersion": "kubevirt.io/v1"});
-    assert_eq!(world.create("alice", "BackupAction", "shop/b", json!({"subject": vm})), "201");
-    let labels = world.field("BackupAction", "shop/b", "metadata.labels");
+    assert_eq!(registry.create("alice", "BackupAction", "shop/b", json!({"subject": vm})), "201");
+    let labels = registry.field("BackupAction", "shop/b", "metadata.labels");
     assert_eq!(labels["k10.kasten.io/appType"], "virtualMachine");
     let vm = json!({"subject": {"kind": "VirtualMachine", "name": "db"}});
     check(
@@ -72,7 +72,7 @@ fn a_backup_is_limited_to_its_own_namespace() {
         "shop/b",
         spec,
         &expect![[
-            r#"422 BackupAction.actions.kio.kasten.io "b" is invalid: [spec.expiresAt: Invalid value: "soon": must be a time as RFC 3339 writes it, such as 2026-11-23T09:30:00Z, spec.subject.namespace: Invalid value: "crm": must be the namespace of this object, "shop"]"#
+            r#"422 BackupAction.actions.kio.kasten.io "b" is invalid: [spec.expiresAt: Invalid value: "soon": must be an RFC 3339 time, such as 2026-11-23T09:30:00Z, spec.subject.namespace: Invalid value: "crm": must be the namespace of this object, "shop"]"#
         ]],
     );
     check(
@@ -118,12 +118,12 @@ fn a_restore_requires_read_access_to_its_restore_point() {
             r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.subject.name: Not found: "gone"; needs get restorepoints.apps.kio.kasten.io shop/gone"#
         ]],
     );
-    let mut elsewhere = shop("RestorePoint");
-    elsewhere["targetNamespace"] = json!("crm");
+    let mut in_crm = shop("RestorePoint");
+    in_crm["targetNamespace"] = json!("crm");
     check(
         "RestoreAction",
         "shop/r",
-        elsewhere,
+        in_crm,
         &expect![[
             r#"422 RestoreAction.actions.kio.kasten.io "r" is invalid: spec.targetNamespace: Invalid value: "crm": must be the namespace of this object, "shop""#
         ]],
@@ -191,7 +191,7 @@ fn a_cluster_restore_requires_read_access_to_its_restore_point() {
         "b",
         json!({"scheduledTime": "9 o'clock"}),
         &expect![[
-            r#"422 BackupClusterAction.actions.kio.kasten.io "b" is invalid: spec.scheduledTime: Invalid value: "9 o'clock": must be a time as RFC 3339 writes it, such as 2026-11-23T09:30:00Z"#
+            r#"422 BackupClusterAction.actions.kio.kasten.io "b" is invalid: spec.scheduledTime: Invalid value: "9 o'clock": must be an RFC 3339 time, such as 2026-11-23T09:30:00Z"#
         ]],
     );
 }
@@ -239,7 +239,7 @@ fn a_report_covers_a_positive_period() {
         "kasten-io/r",
         report(0, 0),
         &expect![[
-            r#"422 ReportAction.actions.kio.kasten.io "r" is invalid: spec.statsIntervalDays: Invalid value: 0: together with spec.statsIntervalHours it must be more than no time"#
+            r#"422 ReportAction.actions.kio.kasten.io "r" is invalid: spec.statsIntervalDays: Invalid value: 0: together with spec.statsIntervalHours must be greater than 0"#
         ]],
     );
     check(
@@ -290,9 +290,9 @@ fn validations_and_upgrades_start_as_running() {
             r#"422 UpgradeAction.actions.kio.kasten.io "u" is invalid: [metadata.namespace: Invalid value: "shop": must be K10's namespace, "kasten-io", spec.subject.kind: Unsupported value: "RestorePoint": supported values: "StorageRepository", "Policy"]"#
         ]],
     );
-    let mut world = world();
-    world.create("alice", "ValidateAction", "kasten-io/v", shop("RestorePoint"));
-    assert_eq!(world.field("ValidateAction", "kasten-io/v", "status.state"), json!("Running"));
+    let mut registry = registry();
+    registry.create("alice", "ValidateAction", "kasten-io/v", shop("RestorePoint"));
+    assert_eq!(registry.field("ValidateAction", "kasten-io/v", "status.state"), json!("Running"));
 }
 
 #[test]
@@ -330,17 +330,17 @@ fn some_actions_can_be_created_only_by_k10() {
             r#"403 migratefcdactions.actions.kio.kasten.io "m" is forbidden: only K10's own service accounts (group system:serviceaccounts:kasten-io) may create one"#
         ]],
     );
-    let mut world = world();
-    assert_eq!(world.create("kasten", "RetireAction", "r", json!({})), "201");
-    assert_eq!(world.create("kasten", "ImportAction", "kasten-io/i", import), "201");
-    let refused = world.create("admin", "RetireAction", "r2", json!({}));
+    let mut registry = registry();
+    assert_eq!(registry.create("kasten", "RetireAction", "r", json!({})), "201");
+    assert_eq!(registry.create("kasten", "ImportAction", "kasten-io/i", import), "201");
+    let refused = registry.create("admin", "RetireAction", "r2", json!({}));
     assert!(refused.starts_with("403"), "{refused}");
 }
 
 #[test]
 fn an_executor_moves_an_action_along_its_transitions() {
-    let mut world = world();
-    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let mut registry = registry();
+    registry.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
     let mut steps = String::new();
     for (field, value) in [
         ("status.state", json!("Complete")),
@@ -354,20 +354,20 @@ fn an_executor_moves_an_action_along_its_transitions() {
         ("status.state", json!("Running")),
         ("status.state", json!("Gone")),
     ] {
-        let said = world.set("BackupAction", "shop/b", field, value.clone());
+        let outcome = registry.set("BackupAction", "shop/b", field, value.clone());
         steps += &[
             field,
             " ",
             &value.to_string(),
             ": ",
-            &said,
+            &outcome,
             "
 ",
         ]
         .concat();
     }
     expect![[r#"
-        status.state "Complete": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Complete": Pending may be followed by: Running, Skipped
+        status.state "Complete": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Complete": Pending can change to: Running, Skipped
         status.state "Running": 200
         status.progress 140: 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.progress: Invalid value: 140: must be a whole number from 0 to 100
         status.progress 50: 200
@@ -375,64 +375,67 @@ fn an_executor_moves_an_action_along_its_transitions() {
         status.state "AttemptFailed": 200
         status.state "Running": 200
         status.state "Complete": 200
-        status.state "Running": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Running": Complete may be followed by: Deleting
+        status.state "Running": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Invalid value: "Running": Complete can change to: Deleting
         status.state "Gone": 422 BackupAction.actions.kio.kasten.io "b" is invalid: status.state: Unsupported value: "Gone": supported values: "Pending", "Running", "AttemptFailed", "Failed", "Complete", "Skipped", "Cancelled", "Deleting"
     "#]].assert_eq(&steps);
-    let status = world.field("BackupAction", "shop/b", "status");
+    let status = registry.field("BackupAction", "shop/b", "status");
     expect![[r#"{"state":"Complete","startTime":"2026-11-23T09:30:00Z","endTime":"2026-11-23T09:30:00Z","progress":100}"#]].assert_eq(&status.to_string());
-    assert_eq!(world.delete("BackupAction", "shop/b"), "200");
-    assert!(world.inventory().contains("restorepoints shop/rp Bound"), "only the record goes");
+    assert_eq!(registry.delete("BackupAction", "shop/b"), "200");
+    assert!(registry.inventory().contains("restorepoints shop/rp Bound"), "only the record goes");
 }
 
 #[test]
 fn details_show_phases() {
-    let mut world = world();
-    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
-    let made_up = world.details("BackupAction", "shop/b")["status"]["actionDetails"].to_string();
+    let mut registry = registry();
+    registry.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let made_up = registry.details("BackupAction", "shop/b")["status"]["actionDetails"].to_string();
     expect![[r#"{"phases":[{"name":"BackupAction","state":"Pending","attempt":1,"startTime":"2026-11-23T09:30:00Z","endTime":null,"updatedTime":null,"errors":[]}]}"#]].assert_eq(&made_up);
     let phases = json!({"phases": [{"name": "Snapshotting", "state": "running"}]});
-    world.set("BackupAction", "shop/b", "status.actionDetails", phases.clone());
-    assert_eq!(world.details("BackupAction", "shop/b")["status"]["actionDetails"], phases);
+    registry.set("BackupAction", "shop/b", "status.actionDetails", phases.clone());
+    assert_eq!(registry.details("BackupAction", "shop/b")["status"]["actionDetails"], phases);
 }
 
-fn cancel(world: &mut World, user: &str, path: &str, subject: &Value) -> String {
-    world.create(user, "CancelAction", path, json!({"subject": subject}))
+fn cancel(registry: &mut FakeRegistry, user: &str, path: &str, subject: &Value) -> String {
+    registry.create(user, "CancelAction", path, json!({"subject": subject}))
 }
 
 #[test]
 fn a_running_action_is_cancelled_and_the_cancel_forgotten() {
-    let mut world = world();
-    world.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
+    let mut registry = registry();
+    registry.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
     let subject = json!({"kind": "BackupAction", "name": "b"});
-    let mut said = String::new();
-    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
-    world.set("BackupAction", "shop/b", "status.state", json!("Running"));
-    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
-    said += &(cancel(&mut world, "alice", "shop/c", &subject) + "\n");
+    let mut outcome = String::new();
+    outcome += &(cancel(&mut registry, "alice", "shop/c", &subject) + "\n");
+    registry.set("BackupAction", "shop/b", "status.state", json!("Running"));
+    outcome += &(cancel(&mut registry, "alice", "shop/c", &subject) + "\n");
+    outcome += &(cancel(&mut registry, "alice", "shop/c", &subject) + "\n");
     expect![[r#"
-        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Pending and not cancellable yet
+        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Pending and cannot be cancelled yet
         201
-        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Cancelled and no longer cancellable
-    "#]].assert_eq(&said);
+        409 Operation cannot be fulfilled on backupactions.actions.kio.kasten.io "b": it is Cancelled and can no longer be cancelled
+    "#]].assert_eq(&outcome);
     expect![[r"
         backupactions shop/b Cancelled
         clusterrestorepoints crp 
         restorepointcontents shop-rp Bound
         restorepoints shop/rp Bound
     "]]
-    .assert_eq(&world.inventory());
-    assert_eq!(world.field("BackupAction", "shop/b", "status.endTime"), json!(super::world::NOW));
-    let after = world.set("BackupAction", "shop/b", "status.state", json!("Complete"));
+    .assert_eq(&registry.inventory());
+    assert_eq!(
+        registry.field("BackupAction", "shop/b", "status.endTime"),
+        json!(super::fake_registry::NOW)
+    );
+    let after = registry.set("BackupAction", "shop/b", "status.state", json!("Complete"));
     assert!(after.starts_with("422"), "an executor cannot go on: {after}");
 }
 
 #[test]
 fn a_cancel_reaches_its_own_namespace_only() {
-    let elsewhere = json!({"subject": {"kind": "BackupAction", "name": "b", "namespace": "crm"}});
+    let in_crm = json!({"subject": {"kind": "BackupAction", "name": "b", "namespace": "crm"}});
     check(
         "CancelAction",
         "shop/c",
-        elsewhere,
+        in_crm,
         &expect![[
             r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "crm": must be the namespace of this object, "shop""#
         ]],
@@ -461,7 +464,7 @@ fn a_cancel_reaches_its_own_namespace_only() {
         "shop/c",
         cluster,
         &expect![[
-            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: metadata.namespace: Invalid value: "shop": a RetireAction is cancelled from "kasten-io""#
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: metadata.namespace: Invalid value: "shop": a RetireAction must be cancelled from the namespace "kasten-io""#
         ]],
     );
     let odd = json!({"subject": {"kind": "RetireAction", "name": "r", "namespace": "shop"}});
@@ -470,17 +473,17 @@ fn a_cancel_reaches_its_own_namespace_only() {
         "kasten-io/c",
         odd,
         &expect![[
-            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "shop": a RetireAction lives in no namespace"#
+            r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "shop": a RetireAction is cluster-scoped"#
         ]],
     );
 }
 
 #[test]
 fn a_cluster_scoped_action_is_cancelled_from_k10s_namespace() {
-    let mut world = world();
-    world.create("kasten", "RetireAction", "r", json!({}));
-    world.set("RetireAction", "r", "status.state", json!("Running"));
+    let mut registry = registry();
+    registry.create("kasten", "RetireAction", "r", json!({}));
+    registry.set("RetireAction", "r", "status.state", json!("Running"));
     let subject = json!({"kind": "RetireAction", "name": "r"});
-    assert_eq!(cancel(&mut world, "admin", "kasten-io/c", &subject), "201");
-    assert_eq!(world.field("RetireAction", "r", "status.state"), json!("Cancelled"));
+    assert_eq!(cancel(&mut registry, "admin", "kasten-io/c", &subject), "201");
+    assert_eq!(registry.field("RetireAction", "r", "status.state"), json!("Cancelled"));
 }

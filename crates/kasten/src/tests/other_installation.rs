@@ -1,36 +1,37 @@
 //! Another installation of K10: its groups end in another domain, and it is in another namespace.
 
+use apimachinery::fields;
 use apiserver::Objects;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::world::{World, object};
+use super::fake_registry::{FakeRegistry, object};
+use crate::Installation;
 use crate::apps::applications;
-use crate::{Installation, fields};
 
-fn elsewhere() -> Installation {
+fn other_installation() -> Installation {
     Installation::new("kio.team.backup", "team-backup").unwrap()
 }
 
 /// A content of shop and its restore point.
-fn world() -> World {
-    let mut world = World::of(elsewhere());
+fn registry() -> FakeRegistry {
+    let mut registry = FakeRegistry::new(other_installation());
     let mut content = object("RestorePointContent", "shop-rp", json!({}));
     fields::fill_label(&mut content, "k10.kasten.io/appNamespace", "shop");
-    world.try_create("kasten", content).unwrap();
+    registry.try_create("kasten", content).unwrap();
     let spec = json!({"restorePointContentRef": {"name": "shop-rp"}});
-    assert_eq!(world.create("alice", "RestorePoint", "shop/rp", spec), "201");
-    world
+    assert_eq!(registry.create("alice", "RestorePoint", "shop/rp", spec), "201");
+    registry
 }
 
 #[track_caller]
 fn check(kind: &str, path: &str, spec: Value, expected: &Expect) {
-    expected.assert_eq(&world().ask_alice(kind, path, spec));
+    expected.assert_eq(&registry().create_as_alice(kind, path, spec));
 }
 
 #[test]
 fn every_kind_is_served_in_a_group_of_the_other_domain() {
-    for resource in crate::resources(&elsewhere()) {
+    for resource in crate::resources(&other_installation()) {
         assert!(resource.group.ends_with(".kio.team.backup"), "{}", resource.group);
     }
 }
@@ -50,7 +51,7 @@ fn errors_name_the_other_domain_and_the_other_namespace() {
         "kasten-io/c",
         json!({"subject": {"kind": "RetireAction", "name": "r"}}),
         &expect![[
-            r#"422 CancelAction.actions.kio.team.backup "c" is invalid: metadata.namespace: Invalid value: "kasten-io": a RetireAction is cancelled from "team-backup""#
+            r#"422 CancelAction.actions.kio.team.backup "c" is invalid: metadata.namespace: Invalid value: "kasten-io": a RetireAction must be cancelled from the namespace "team-backup""#
         ]],
     );
     check(
@@ -107,48 +108,54 @@ fn required_read_access_is_in_the_other_domain() {
 
 #[test]
 fn only_the_accounts_of_the_other_namespace_are_k10s_own() {
-    let mut said = String::new();
-    for (user, installation) in
-        [("kasten", elsewhere()), ("admin", elsewhere()), ("kasten", Installation::DEFAULT)]
-    {
-        let mut world = World::of(elsewhere());
-        world.accounts_are_those_of(installation);
-        said += &(world.create(user, "RetireAction", "r", json!({})) + "\n");
+    let mut outcome = String::new();
+    for (user, installation) in [
+        ("kasten", other_installation()),
+        ("admin", other_installation()),
+        ("kasten", Installation::DEFAULT),
+    ] {
+        let mut registry = FakeRegistry::new(other_installation());
+        registry.use_accounts_of(installation);
+        outcome += &(registry.create(user, "RetireAction", "r", json!({})) + "\n");
     }
     expect![[r#"
         201
         403 retireactions.actions.kio.team.backup "r" is forbidden: only K10's own service accounts (group system:serviceaccounts:team-backup) may create one
         403 retireactions.actions.kio.team.backup "r" is forbidden: only K10's own service accounts (group system:serviceaccounts:team-backup) may create one
     "#]]
-    .assert_eq(&said);
+    .assert_eq(&outcome);
 }
 
 #[test]
 fn what_the_server_makes_by_itself_is_in_the_other_domain_and_namespace() {
-    let mut world = world();
+    let mut registry = registry();
     let namespaces = ["team-backup", "kasten-io"].map(str::to_owned);
-    applications::reconcile(&elsewhere(), &namespaces, &mut Objects::new(&mut world)).unwrap();
+    applications::reconcile(&other_installation(), &namespaces, &mut Objects::new(&mut registry))
+        .unwrap();
     expect![[r"
         applications kasten-io/kasten-io Active
         applications team-backup/shop Deleted
         restorepointcontents shop-rp Bound
         restorepoints shop/rp Bound
     "]]
-    .assert_eq(&world.inventory());
-    let version = |world: &World, kind, path| world.field(kind, path, "apiVersion");
-    assert_eq!(version(&world, "Application", "team-backup/shop"), "apps.kio.team.backup/v1alpha1");
+    .assert_eq(&registry.inventory());
+    let version = |registry: &FakeRegistry, kind, path| registry.field(kind, path, "apiVersion");
+    assert_eq!(
+        version(&registry, "Application", "team-backup/shop"),
+        "apps.kio.team.backup/v1alpha1"
+    );
 
-    assert_eq!(world.delete("RestorePointContent", "shop-rp"), "200");
+    assert_eq!(registry.delete("RestorePointContent", "shop-rp"), "200");
     expect![[r"
         applications kasten-io/kasten-io Active
         retireactions retire-shop-rp-x7k2mq9d4z Pending
     "]]
-    .assert_eq(&world.inventory());
+    .assert_eq(&registry.inventory());
     assert_eq!(
-        version(&world, "RetireAction", "retire-shop-rp-x7k2mq9d4z"),
+        version(&registry, "RetireAction", "retire-shop-rp-x7k2mq9d4z"),
         "actions.kio.team.backup/v1alpha1"
     );
     let spec = json!({"secret": {"name": "s"}});
-    assert_eq!(world.create("admin", "Passkey", "p", spec), "201");
-    assert_eq!(world.field("Passkey", "p", "spec.secret.namespace"), "team-backup");
+    assert_eq!(registry.create("admin", "Passkey", "p", spec), "201");
+    assert_eq!(registry.field("Passkey", "p", "spec.secret.namespace"), "team-backup");
 }

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use apimachinery::schema::{Path, Schema};
 use apiserver::Scope;
-use apiserver::schema::{Path, Schema};
 use expect_test::{expect, expect_file};
 use serde_json::{Value, json};
 
-use super::world::resource;
+use super::fake_registry::resource;
 use crate::kinds::{CONFIG_KINDS, KINDS, config_resources};
 use crate::{Installation, resources};
 
@@ -128,7 +128,7 @@ fn schemas_are_as_published() {
 fn key_material_has_no_field() {
     let passkey = resource("Passkey");
     assert!(passkey.omit_bodies);
-    let mut object = super::world::object(
+    let mut object = super::fake_registry::object(
         "Passkey",
         "p",
         json!({"passphrase": "s3cret", "secret": {"name": "s", "passphrase": "s3cret"}}),

@@ -11,7 +11,7 @@ use crate::roles::{ROLES, USERS};
 /// Lines of `yes|no user verb resource.group[/subresource] [namespace]`.
 #[track_caller]
 fn check(table: &str) {
-    let rbac = Rbac::of_manifests(ROLES.iter().copied()).unwrap();
+    let rbac = Rbac::from_manifests(ROLES.iter().copied()).unwrap();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (what, subresource) = words[3].split_once('/').unwrap_or((words[3], ""));

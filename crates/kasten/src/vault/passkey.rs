@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Column, FieldError, Objects, Resource, ResourceId, Strategy, WriteContext,
-};
+use apimachinery::{ApiError, FieldError, fields};
+use apiserver::{Column, Objects, Resource, ResourceId, Strategy, WriteContext};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use crate::actions::spec::Reference;
 use crate::kinds::PASSKEY;
-use crate::{Installation, columns, fields, rules, schema, verbs};
+use crate::{Installation, columns, rules, schema, verbs};
 
 /// Where the key is: exactly one of the four alternatives.
 #[derive(Clone, Debug, Default, JsonSchema)]
@@ -154,7 +153,7 @@ impl Strategy for Passkey {
         &RECORDED
     }
 
-    fn prepare_create(&self, passkey: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, passkey: &mut Map<String, Value>, _ctx: &WriteContext) {
         drop_applied_key(passkey);
         fields::set(passkey, "status", json!({"valid": true, "state": VALID_STATE}));
         if fields::value(passkey, "spec.secret").is_some()
@@ -168,10 +167,10 @@ impl Strategy for Passkey {
         &self,
         passkey: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
         drop_applied_key(passkey);
-        if at.subresource.is_empty() {
+        if ctx.subresource.is_empty() {
             fields::restore(passkey, old, &["status"]);
         }
     }
@@ -180,7 +179,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let is_there = |path: &str| !rules::is_empty(passkey, path);
         let mut errors = Vec::new();
@@ -196,9 +195,9 @@ impl Strategy for Passkey {
         }
         for (companion, of, is_required) in COMPANIONS {
             if is_required && is_there(of) && !is_there(companion) {
-                errors.push(FieldError::required(companion, &format!("goes with {of}")));
+                errors.push(FieldError::required(companion, &format!("required with {of}")));
             } else if is_there(companion) && !is_there(of) {
-                let detail = format!("goes with {of} only");
+                let detail = format!("only allowed with {of}");
                 errors.push(FieldError::forbidden(companion, &detail));
             }
         }
@@ -210,7 +209,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let Some((namespace, name)) = secret(passkey) else { return Ok(()) };
         // Where another server serves the Secrets, they are checked a moment later.
@@ -225,7 +224,7 @@ impl Strategy for Passkey {
         &self,
         passkey: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let name = fields::name(passkey);
         let id = self.installation.id(PASSKEY);
@@ -233,8 +232,8 @@ impl Strategy for Passkey {
         if others.iter().any(|other| fields::name(other) != name) {
             return Ok(());
         }
-        let detail = "it is the last one, and without it no backup could be read again; \
-                      add another first";
+        let detail = "it is the last one, and without it no backup could be restored; \
+                      create another one first";
         Err(ApiError::forbidden(id.group, id.plural, name, detail))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A duration as Go's `time.ParseDuration` reads it, but not negative: `300ms`, `1m30s`, `0`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    apiserver::duration::parse(text)
+    apimachinery::duration::parse(text)
         .ok_or_else(|| format!("{text:?} is not a duration such as 30s, 1m30s or 168h"))
 }
 

@@ -114,7 +114,7 @@ impl ServingPair {
 
     /// The state of the pair for `host` at this time.
     pub(super) fn assess(&self, host: &str, now: Timestamp) -> PairState {
-        if ServingCertificate::of_pem("it", &self.certificate, &self.key, now).is_err() {
+        if ServingCertificate::from_pem("it", &self.certificate, &self.key, now).is_err() {
             return PairState::Unusable;
         }
         let Some(facts) = CertificateFields::of(&self.certificate) else {

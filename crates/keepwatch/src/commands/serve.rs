@@ -17,7 +17,7 @@ use apiserver::authn::token::{self, TokenReviews};
 use apiserver::authn::{Anonymous, Authenticator};
 use apiserver::authz::sar::{self, SubjectAccessReviews};
 use apiserver::authz::union::Union;
-use apiserver::kube_client;
+use apiserver::kube::client::connect;
 use apiserver::limits::Limits;
 use apiserver::namespaces::ClusterNamespaces;
 use apiserver::tls::ServingCertificate;
@@ -90,7 +90,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
         limits: limits(&args.listen),
         checks: rotator.iter().map(CertificateRotator::check).collect(),
         cluster_name: args.audit.cluster_name.clone(),
-        garbage_is_collected: true,
+        has_garbage_collector: true,
         storage: Arc::new(store.clone()),
         store,
     })
@@ -136,7 +136,7 @@ impl Cluster {
         // As K10's chart has it, one kubeconfig may be given under any of the names.
         let general = access.kubeconfig.as_deref();
         let general = general.or(access.authentication_kubeconfig.as_deref());
-        let client = kube_client::open(general).await?;
+        let client = connect(general).await?;
         let authentication = own_or(&client, access.authentication_kubeconfig.as_deref()).await?;
         let authorization = own_or(&client, access.authorization_kubeconfig.as_deref()).await?;
         let config_map = config_map(access, authentication.clone(), trust).await?;
@@ -152,7 +152,7 @@ impl Cluster {
 /// The client of another kubeconfig, if there is one.
 async fn own_or(general: &kube::Client, own: Option<&Path>) -> Result<kube::Client> {
     match own {
-        Some(own) => Ok(kube_client::open(Some(own)).await?),
+        Some(own) => Ok(connect(Some(own)).await?),
         None => Ok(general.clone()),
     }
 }

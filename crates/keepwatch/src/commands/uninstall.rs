@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use apiserver::kube_client;
+use apiserver::kube::client::connect;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
 }
 
 async fn clean_up(args: &UninstallArgs) -> Result<String> {
-    let client = kube_client::open(args.kubeconfig.as_deref()).await?;
+    let client = connect(args.kubeconfig.as_deref()).await?;
     if let Some(deployment) = &args.unless_deployment {
         let (namespace, name) = (&deployment.namespace, &deployment.name);
         if is_there(&client, namespace, name).await? {

@@ -213,7 +213,7 @@ async fn open(
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         checks: Vec::new(),
         cluster_name: String::new(),
-        garbage_is_collected: false,
+        has_garbage_collector: false,
         storage: Arc::new(sealed),
         store,
     })

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use apiserver::{ApiError, Clock as _, Registry, ResourceId};
+use apimachinery::ApiError;
+use apiserver::{Clock as _, Registry, ResourceId};
 use delivery::{DetectorRules, DetectorStatus};
 use detect::builtin;
 use detect::engine::SuppressionStatistics;
@@ -81,7 +82,7 @@ impl RuleSource {
             })
             .collect();
         let options = self.options.clone();
-        let installed = self.registry.act(move |objects| {
+        let installed = self.registry.run_as_server(move |objects| {
             let taken = detection_rule::install(objects, &rules, &options)?;
             for name in taken {
                 tracing::warn!(rule = name, "a built-in rule is missing: its name is taken");

@@ -36,7 +36,8 @@ impl Statuses {
                 continue;
             }
             let (object, news) = (name.clone(), status.clone());
-            let done = self.registry.act(move |objects| record_status(objects, &object, &news));
+            let done =
+                self.registry.run_as_server(move |objects| record_status(objects, &object, &news));
             match done.await {
                 Ok(()) => drop(self.written.insert(name, (status, now))),
                 // The next update retries it.

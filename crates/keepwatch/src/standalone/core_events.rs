@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{
-    ApiError, Column, Objects, Resource, ResourceId, Scope, Strategy, Verb, WriteContext,
-};
+use apimachinery::ApiError;
+use apiserver::{Column, Objects, Resource, ResourceId, Scope, Strategy, Verb, WriteContext};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -121,7 +120,7 @@ impl Strategy for CoreEvents {
         &self,
         event: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let namespace = text(event, "/metadata/namespace").to_owned();
         let mut kept: Vec<(String, String)> = objects
@@ -130,7 +129,7 @@ impl Strategy for CoreEvents {
             .map(|one| (last_seen(one).to_owned(), text(one, "/metadata/name").to_owned()))
             .collect();
         kept.sort();
-        let now: Timestamp = at.now.parse().unwrap_or_default();
+        let now: Timestamp = ctx.now.parse().unwrap_or_default();
         let is_old = |seen: &str| seen.parse::<Timestamp>().is_ok_and(|seen| now - KEPT > seen);
         let spare = (kept.len() + 1).saturating_sub(KEPT_MAX);
         for (index, (seen, name)) in kept.iter().enumerate() {

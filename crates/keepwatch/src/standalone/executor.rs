@@ -234,6 +234,5 @@ fn is_finished(action: &DynamicObject) -> bool {
 /// The current time, in Kubernetes' format.
 pub(crate) fn now() -> String {
     use apiserver::Clock as _;
-    let seconds = SystemClock.now().as_micros().div_euclid(1_000_000);
-    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
+    SystemClock.now().to_rfc3339_seconds()
 }

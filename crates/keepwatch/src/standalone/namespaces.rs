@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError};
 use apiserver::{
-    ApiError, Column, FieldError, NamespaceSource, NamespaceState, Objects, Resource, ResourceId,
-    Scope, Strategy, Subresource, Verb, WriteContext,
+    Column, NamespaceSource, NamespaceState, Objects, Resource, ResourceId, Scope, Strategy,
+    Subresource, Verb, WriteContext,
 };
 use async_trait::async_trait;
 use kasten::apps::applications;
@@ -85,7 +86,7 @@ fn schema() -> Value {
         "description": "Namespace provides a scope for names.",
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of the schema."},
-            "kind": {"type": "string", "description": "What this object is."},
+            "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object", "description": "Standard metadata."},
             "spec": {
                 "type": "object",
@@ -116,7 +117,7 @@ impl Strategy for Namespaces {
         true
     }
 
-    fn prepare_create(&self, namespace: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, namespace: &mut Map<String, Value>, _ctx: &WriteContext) {
         let name = text(namespace, "name").to_owned();
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("finalizers".to_owned(), json!([FINALIZER]));
@@ -133,9 +134,9 @@ impl Strategy for Namespaces {
         &self,
         namespace: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
-        if at.user.username == NAMESPACE_CONTROLLER.common_name {
+        if ctx.user.username == NAMESPACE_CONTROLLER.common_name {
             return;
         }
         let kept = old.get("metadata").and_then(|metadata| metadata.get("finalizers")).cloned();
@@ -153,7 +154,7 @@ impl Strategy for Namespaces {
         &self,
         namespace: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let name = text(namespace, "name");
         if name.len() <= 63 && !name.contains('.') {
@@ -168,14 +169,14 @@ impl Strategy for Namespaces {
         &self,
         namespace: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.push(text(namespace, "name").to_owned());
         applications::reconcile(&INSTALLATION, &names, objects)
     }
 
-    fn admit_delete(&self, name: &str, _at: &WriteContext) -> Result<(), ApiError> {
+    fn admit_delete(&self, name: &str, _ctx: &WriteContext) -> Result<(), ApiError> {
         if !IMMORTAL.contains(&name) {
             return Ok(());
         }
@@ -186,7 +187,7 @@ impl Strategy for Namespaces {
         &self,
         namespace: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let mut names = names(objects);
         names.retain(|name| name != text(namespace, "name"));

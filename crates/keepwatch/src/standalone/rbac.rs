@@ -28,7 +28,7 @@ pub(crate) fn open(folder: &Path) -> Result<Rbac> {
     }
     let texts = read(folder)?;
     let texts = texts.iter().map(|(origin, text)| (origin.as_str(), text.as_str()));
-    Rbac::of_manifests(texts).with_context(|| format!("cannot use {}", folder.display()))
+    Rbac::from_manifests(texts).with_context(|| format!("cannot use {}", folder.display()))
 }
 
 /// Names and contents, sorted by name.

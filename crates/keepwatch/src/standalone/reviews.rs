@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError};
 use apiserver::authz::rbac::Rbac;
 use apiserver::{
-    ApiError, Attributes, Authorizer, Decision, FieldError, Resource, Review, Scope, Strategy,
-    Verb, WriteContext,
+    Attributes, Authorizer, Decision, Resource, Review, Scope, Strategy, Verb, WriteContext,
 };
 use event::UserInfo;
 use serde_json::{Map, Value, json};
@@ -73,7 +73,7 @@ fn resource(
 fn schema(description: &str, parts: &[(&str, Value)]) -> Value {
     let mut properties = json!({
         "apiVersion": text("Version of the schema."),
-        "kind": text("What this object is."),
+        "kind": text("Kind of the object."),
         "metadata": object("Standard metadata.", &[]),
     });
     for (name, part) in parts {
@@ -196,7 +196,7 @@ impl Strategy for AccessReviews {
         &self,
         review: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let is_given = |key: &str| review.get("spec").and_then(|spec| spec.get(key)).is_some();
         if is_given("resourceAttributes") != is_given("nonResourceAttributes") {
@@ -206,8 +206,8 @@ impl Strategy for AccessReviews {
         vec![FieldError::invalid("spec.resourceAttributes", &Value::Null, detail)]
     }
 
-    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
-        let attributes = attributes(review.get("spec"), &at.user);
+    fn review(&self, review: &Map<String, Value>, ctx: &WriteContext) -> Option<Review> {
+        let attributes = attributes(review.get("spec"), &ctx.user);
         let (authorizer, mut review) = (Arc::clone(&self.0), review.clone());
         Some(Box::pin(async move {
             let decision = authorizer.authorize(&attributes).await;
@@ -272,14 +272,14 @@ fn status(decision: Result<Decision, String>) -> Value {
 struct RulesReviews(Arc<Rbac>);
 
 impl Strategy for RulesReviews {
-    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
+    fn review(&self, review: &Map<String, Value>, ctx: &WriteContext) -> Option<Review> {
         let namespace = review.get("spec").and_then(|spec| spec.get("namespace"));
         let namespace = namespace.and_then(Value::as_str).unwrap_or_default();
         let answered = if namespace.is_empty() {
             Err(ApiError::bad_request("no namespace on request"))
         } else {
             let mut review = review.clone();
-            review.insert("status".to_owned(), self.0.rules_of(&at.user, namespace));
+            review.insert("status".to_owned(), self.0.rules_of(&ctx.user, namespace));
             Ok(review)
         };
         Some(Box::pin(std::future::ready(answered)))
@@ -290,8 +290,8 @@ impl Strategy for RulesReviews {
 struct SubjectReviews;
 
 impl Strategy for SubjectReviews {
-    fn review(&self, review: &Map<String, Value>, at: &WriteContext) -> Option<Review> {
-        let UserInfo { username, uid, groups, extra } = &*at.user;
+    fn review(&self, review: &Map<String, Value>, ctx: &WriteContext) -> Option<Review> {
+        let UserInfo { username, uid, groups, extra } = &*ctx.user;
         let mut user = json!({"username": username});
         if !uid.is_empty() {
             user["uid"] = uid.as_str().into();

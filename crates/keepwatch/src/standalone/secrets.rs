@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use apiserver::{Column, FieldError, Resource, Scope, Strategy, Verb, WriteContext};
+use apimachinery::FieldError;
+use apiserver::{Column, Resource, Scope, Strategy, Verb, WriteContext};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::zeroize::Zeroizing;
@@ -98,7 +99,7 @@ fn schema() -> Value {
         "description": "Secret holds secret data, such as the keys of a bucket.",
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of the schema."},
-            "kind": {"type": "string", "description": "What this object is."},
+            "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object", "description": "Standard metadata."},
             "data": texts("The values, in base64."),
             "stringData": texts("Values as they are; written only, and kept in data."),
@@ -115,7 +116,7 @@ impl Strategy for Secrets {
         true
     }
 
-    fn prepare_create(&self, secret: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, secret: &mut Map<String, Value>, _ctx: &WriteContext) {
         merge_texts(secret);
         if text(secret, "type").is_empty() && secret.get("type").is_none_or(Value::is_string) {
             secret.insert("type".to_owned(), OPAQUE.into());
@@ -126,19 +127,19 @@ impl Strategy for Secrets {
         &self,
         secret: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
         if text(secret, "type").is_empty() {
             secret.insert("type".to_owned(), text(old, "type").into());
         }
-        self.prepare_create(secret, at);
+        self.prepare_create(secret, ctx);
     }
 
     fn validate(
         &self,
         secret: &Map<String, Value>,
         old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let mut errors = wrong_data(secret);
         let kind = text(secret, "type");

@@ -24,7 +24,7 @@ pub(crate) fn resource() -> Resource {
             "description": "Service is a name for what serves; there is none here.",
             "properties": {
                 "apiVersion": {"type": "string", "description": "Version of the schema."},
-                "kind": {"type": "string", "description": "What this object is."},
+                "kind": {"type": "string", "description": "Kind of the object."},
                 "metadata": {"type": "object", "description": "Standard metadata."},
             },
         })

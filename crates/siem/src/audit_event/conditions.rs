@@ -2,7 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use apiserver::{ApiError, FieldTerm};
+use apimachinery::ApiError;
+use apimachinery::selector::field_selector::FieldTerm;
 use event::term::{Term, TermField};
 use event::{EventRef, Timestamp};
 
@@ -52,7 +53,7 @@ pub enum EventField {
 }
 
 impl EventField {
-    fn of(name: &str) -> Option<Self> {
+    fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "user" => Self::User,
             "verb" => Self::Verb,
@@ -108,11 +109,11 @@ pub struct Conditions {
 
 impl Conditions {
     /// Parses the terms of a field selector.
-    pub fn of(terms: &[FieldTerm]) -> Result<Self, ApiError> {
+    pub fn parse(terms: &[FieldTerm]) -> Result<Self, ApiError> {
         let mut conditions = Self::default();
         for term in terms {
             let FieldTerm { path, value, is_equal } = term;
-            if let Some(field) = EventField::of(path) {
+            if let Some(field) = EventField::parse(path) {
                 if field == EventField::Code && !value.is_empty() && value.parse::<u16>().is_err() {
                     let message = format!("code={value:?} is not a status code: use a number");
                     return Err(ApiError::bad_request(message));
@@ -122,7 +123,7 @@ impl Conditions {
                 continue;
             }
             if !is_equal {
-                let message = format!("the field selector {path}!= is not possible: use {path}=");
+                let message = format!("the field selector {path}!= is not supported: use {path}=");
                 return Err(ApiError::bad_request(message));
             }
             match path.as_str() {
@@ -210,7 +211,7 @@ impl Condition {
 fn moment(path: &str, value: &str) -> Result<Timestamp, ApiError> {
     Timestamp::parse(value).map_err(|_| {
         ApiError::bad_request(format!(
-            "the field selector {path}={value} is no time: write it as 2026-11-23T09:30:00Z"
+            "the field selector {path}={value} is not an RFC 3339 time such as 2026-11-23T09:30:00Z"
         ))
     })
 }
@@ -220,7 +221,7 @@ fn order(value: &str) -> Result<Order, ApiError> {
         "oldest" => Ok(Order::Oldest),
         "newest" => Ok(Order::Newest),
         other => Err(ApiError::bad_request(format!(
-            "the field selector order={other} is not possible: there are order=oldest and \
+            "the field selector order={other} is not supported: use order=oldest or \
              order=newest"
         ))),
     }

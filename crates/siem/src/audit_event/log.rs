@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use apiserver::ApiError;
+use apimachinery::ApiError;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::Timestamp;

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use apiserver::{ApiError, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
+use apimachinery::ApiError;
+use apiserver::{ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::EventRef;
@@ -54,15 +55,15 @@ impl Page {
 }
 
 /// Whether a record is a selected event. Other records are skipped.
-fn is_asked_for(conditions: &Conditions, record: &LogRecord) -> bool {
+fn is_selected(conditions: &Conditions, record: &LogRecord) -> bool {
     conditions.seq.is_none_or(|seq| seq == record.seq)
         && EventRef::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
 }
 
 /// The API object of a record, if it is a selected event.
 fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
-    let is_asked_for = is_asked_for(conditions, record);
-    is_asked_for
+    let is_selected = is_selected(conditions, record);
+    is_selected
         .then(|| EventRef::parse(&record.bytes).ok())
         .flatten()
         .map(|event| body(record, &event))
@@ -83,7 +84,7 @@ impl ReadOnlyStorage for Pages {
 
     async fn list(&self, query: ReadQuery) -> Result<ReadPage, ApiError> {
         let limit = if query.limit == 0 { PAGE_MAX } else { query.limit.min(PAGE_MAX) };
-        let conditions = Conditions::of(&query.terms)?;
+        let conditions = Conditions::parse(&query.terms)?;
         let last = self.0.last_seq();
         let revision = query.at.map_or(last, |at| at.min(last));
         let after = query.after.as_deref().map(position).transpose()?;
@@ -114,7 +115,7 @@ impl ReadOnlyStorage for Pages {
         query: ReadQuery,
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Result<ReadBatch, ApiError>>, ApiError> {
-        let conditions = Conditions::of(&query.terms)?;
+        let conditions = Conditions::parse(&query.terms)?;
         let after = after.unwrap_or_else(|| self.0.last_seq());
         if after.saturating_add(1) < self.0.first_seq() {
             let message = format!("too old resource version: {after} ({})", self.0.first_seq());
@@ -130,12 +131,12 @@ impl Pages {
     fn unreadable(&self, within: &RangeInclusive<u64>) -> Option<String> {
         let places = self.0.unreadable(within);
         let first = places.first()?.start();
-        let count: u64 = places.iter().map(|it| it.end() - it.start() + 1).sum();
+        let count: u64 = places.iter().map(|range| range.end() - range.start() + 1).sum();
         Some(match count {
-            1 => format!("record {first} of the journal is missing or damaged and is left out"),
+            1 => format!("record {first} of the journal is missing or damaged, and is not listed"),
             _ => format!(
-                "{count} records of the journal are missing or damaged and are left out, the first \
-                 of them is number {first}"
+                "{count} records of the journal are missing or damaged, and are not listed; the first \
+                 is number {first}"
             ),
         })
     }
@@ -225,7 +226,9 @@ fn put_back(
 }
 
 fn position(after: &str) -> Result<u64, ApiError> {
-    after.parse().map_err(|_| ApiError::bad_request("continue key is not valid: no place in it"))
+    after
+        .parse()
+        .map_err(|_| ApiError::bad_request("continue key is not valid: it has no position"))
 }
 
 /// The state of a watch.

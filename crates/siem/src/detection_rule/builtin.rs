@@ -1,11 +1,12 @@
 //! The built-in rules, as objects.
 
-use apiserver::{ApiError, Objects};
+use apimachinery::{ApiError, fields};
+use apiserver::Objects;
 use detect::LoadOptions;
 use serde_json::{Map, Value};
 
 use super::{BUILTIN, DETECTION_RULES, describe, is_builtin};
-use crate::{API_VERSION, fields};
+use crate::API_VERSION;
 
 /// A built-in rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use apiserver::{ApiError, Objects};
+use apimachinery::{ApiError, fields};
+use apiserver::Objects;
 use event::Timestamp;
 use serde_json::Value;
 
 use super::{DETECTION_RULES, rule_ids};
-use crate::fields;
 
 /// Statistics of one rule since its state began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,16 +36,17 @@ pub fn record_statistics(
     errors: &[(String, String)],
 ) -> Result<(), ApiError> {
     let by_rule: HashMap<&str, &RuleStatistics> =
-        statistics.iter().map(|one| (one.rule.as_str(), one)).collect();
+        statistics.iter().map(|entry| (entry.rule.as_str(), entry)).collect();
     for stored in objects.list(DETECTION_RULES, None) {
         let mut rule = stored;
         let own: Vec<&RuleStatistics> =
             rule_ids(&rule).iter().filter_map(|id| by_rule.get(id).copied()).collect();
-        let sum = |of: fn(&RuleStatistics) -> u64| own.iter().map(|one| of(one)).sum::<u64>();
-        let last_fired = own.iter().filter_map(|one| one.last_fired).max();
+        let sum =
+            |count: fn(&RuleStatistics) -> u64| own.iter().map(|entry| count(entry)).sum::<u64>();
+        let last_fired = own.iter().filter_map(|entry| entry.last_fired).max();
         if !own.is_empty() {
-            let (matched, signals) = (sum(|one| one.matched), sum(|one| one.signals));
-            let evaluated = own.iter().map(|one| one.evaluated).max().unwrap_or_default();
+            let (matched, signals) = (sum(|entry| entry.matched), sum(|entry| entry.signals));
+            let evaluated = own.iter().map(|entry| entry.evaluated).max().unwrap_or_default();
             let stored = |path: &str| fields::value(&rule, path).and_then(Value::as_u64);
             let is_news = (stored("status.matched"), stored("status.signals"))
                 != (Some(matched), Some(signals))
@@ -57,7 +58,7 @@ pub fn record_statistics(
                 fields::set(&mut rule, "status.matched", matched);
                 fields::set(&mut rule, "status.signals", signals);
                 // The cost differs at each measurement, so it alone does not cause a write.
-                let costs = own.iter().filter_map(|one| one.cost);
+                let costs = own.iter().filter_map(|entry| entry.cost);
                 if let Some(cost) = costs.reduce(u64::saturating_add) {
                     fields::set(&mut rule, "status.cost", cost);
                 }

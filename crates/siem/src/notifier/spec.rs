@@ -1,12 +1,11 @@
 //! The spec of a notifier: schema, validation and parsed form.
 
-use apiserver::FieldError;
+use apimachinery::{FieldError, fields};
 use detect::Template;
 use event::Severity;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::fields;
 use crate::schema::{object_with, short_text, text, texts, words};
 
 const TYPES: [&str; 3] = ["Alertmanager", "Webhook", "Slack"];
@@ -76,7 +75,7 @@ const fn yes() -> bool {
 
 impl NotifierSpec {
     /// Parses the spec of a stored notifier; `None` if it is invalid.
-    pub(super) fn of(notifier: &Map<String, Value>) -> Option<Self> {
+    pub(super) fn parse(notifier: &Map<String, Value>) -> Option<Self> {
         Self::deserialize(notifier.get("spec")?).ok()
     }
 }
@@ -151,12 +150,12 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
     let has_secret_url = fields::value(notifier, "spec.urlSecretRef").is_some();
     match url {
         Some(_) if has_secret_url => {
-            let detail = "url and urlSecretRef exclude each other";
+            let detail = "may not be set together with url";
             errors.push(FieldError::forbidden("spec.urlSecretRef", detail));
         }
         Some(_) if fields::text(notifier, "spec.type") == "Slack" => {
-            let detail = "the URL of a Slack webhook is a secret: put it into a Secret, and name \
-                          that in urlSecretRef";
+            let detail = "the URL of a Slack webhook is a secret: put it into a Secret, and set \
+                          urlSecretRef";
             errors.push(FieldError::forbidden("spec.url", detail));
         }
         Some(url) => errors.extend(wrong_url(url)),
@@ -178,7 +177,7 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
         errors.push(FieldError {
             reason: "FieldValueInvalid",
             field: "spec.caBundle".to_owned(),
-            message: "Invalid value: there is no certificate in it: PEM is wanted".to_owned(),
+            message: "Invalid value: must contain a certificate as PEM".to_owned(),
         });
     }
     errors
@@ -199,8 +198,8 @@ fn wrong_url(url: &str) -> Option<FieldError> {
     }
     if host.contains('@') || url.contains(['?', '#']) {
         return wrong(
-            "user, password and parameters are secrets: put the whole URL into a Secret, and name \
-             that in urlSecretRef",
+            "user, password and parameters are secrets: put the whole URL into a Secret, and set \
+             urlSecretRef",
         );
     }
     None

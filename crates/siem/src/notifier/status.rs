@@ -1,11 +1,12 @@
 //! The status of a notifier.
 
-use apiserver::{ApiError, Objects};
+use apimachinery::{ApiError, fields};
+use apiserver::Objects;
 use event::Timestamp;
 use serde_json::{Value, json};
 
 use super::NOTIFIERS;
-use crate::fields;
+
 use crate::schema::{count, object, text, time, words};
 
 /// The delivery state.
@@ -56,7 +57,7 @@ pub(super) fn unsent() -> Value {
 /// The schema.
 pub(super) fn schema() -> Value {
     object(
-        "How it fares. Set by the server.",
+        "State of the notifier. Set by the server.",
         &[
             (
                 "state",

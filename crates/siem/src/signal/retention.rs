@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use apiserver::{ApiError, Registry};
+use apimachinery::ApiError;
+use apiserver::Registry;
 use event::Timestamp;
 use serde::Deserialize;
 
@@ -35,7 +36,7 @@ impl Default for Retention {
 
 /// The fields of a signal that decide on its retention.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct SignalHead {
     /// Name of the object.
     pub name: String,
     /// Whether it is closed.
@@ -46,9 +47,9 @@ pub struct Head {
     pub last_seen: Timestamp,
 }
 
-impl Head {
+impl SignalHead {
     /// Parses a stored signal; `None` if it is invalid.
-    pub fn of(body: &[u8]) -> Option<Self> {
+    pub fn parse(body: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(body).ok()?;
         Some(Self {
             name: stored.metadata.name,
@@ -91,7 +92,7 @@ struct Triage {
 }
 
 /// The names of the signals to delete.
-pub fn expired(signals: Vec<Head>, retention: &Retention, now: Timestamp) -> Vec<String> {
+pub fn expired(signals: Vec<SignalHead>, retention: &Retention, now: Timestamp) -> Vec<String> {
     let age_max = i64::try_from(retention.age_max.as_micros()).unwrap_or(i64::MAX);
     let oldest = now.as_micros().saturating_sub(age_max);
     let mut signals = signals;
@@ -114,7 +115,7 @@ pub async fn sweep(
     now: Timestamp,
 ) -> Result<usize, ApiError> {
     let mut heads = Vec::new();
-    registry.scan(SIGNALS, |body| heads.extend(Head::of(body))).await?;
+    registry.scan(SIGNALS, |body| heads.extend(SignalHead::parse(body))).await?;
     let names = expired(heads, retention, now);
     for batch in names.chunks(BATCH) {
         let batch = batch.to_vec();
@@ -127,7 +128,7 @@ pub async fn sweep(
             }
             Ok(())
         };
-        registry.act(work).await?;
+        registry.run_as_server(work).await?;
     }
     Ok(names.len())
 }
@@ -141,7 +142,7 @@ mod tests {
     /// `signals`: name, `o`pen or `c`losed, `a`rchived or `-`, hours since the last event.
     fn check(signals: &[(&str, &str, i64)], count_max: usize, expected: &str) {
         let now = Timestamp::from_micros(1_000 * HOUR);
-        let heads = signals.iter().map(|(name, state, hours)| Head {
+        let heads = signals.iter().map(|(name, state, hours)| SignalHead {
             name: (*name).to_owned(),
             is_closed: state.starts_with('c'),
             is_archived: state.ends_with('a'),
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_signal_is_left_alone() {
-        assert_eq!(Head::of(b"{}"), None);
-        assert_eq!(Head::of(b"nonsense"), None);
+        assert_eq!(SignalHead::parse(b"{}"), None);
+        assert_eq!(SignalHead::parse(b"nonsense"), None);
     }
 }

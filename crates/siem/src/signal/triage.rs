@@ -1,9 +1,9 @@
 //! The triage of a signal: the only part that users write.
 
-use apiserver::{FieldError, Strategy, WriteContext};
+use apimachinery::{FieldError, fields};
+use apiserver::{Strategy, WriteContext};
 use serde_json::{Map, Value, json};
 
-use crate::fields;
 use crate::schema::{object, short_text, text, time, words};
 
 const OPEN: &str = "open";
@@ -56,7 +56,7 @@ impl Strategy for Triage {
         &self,
         signal: &mut Map<String, Value>,
         old: &Map<String, Value>,
-        at: &WriteContext,
+        ctx: &WriteContext,
     ) {
         let mut triage = match fields::value(signal, "status.triage") {
             Some(Value::Object(triage)) => triage.clone(),
@@ -77,8 +77,8 @@ impl Strategy for Triage {
         });
         fields::restore(signal, old, &["status", "metadata.labels"]);
         if !is_same {
-            triage.insert("user".to_owned(), at.user.username.as_str().into());
-            triage.insert("time".to_owned(), at.now.as_str().into());
+            triage.insert("user".to_owned(), ctx.user.username.as_str().into());
+            triage.insert("time".to_owned(), ctx.now.as_str().into());
             fields::set(signal, "status.triage", triage);
         }
     }
@@ -87,7 +87,7 @@ impl Strategy for Triage {
         &self,
         signal: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let is_archived = fields::text(signal, "status.triage.state") == ARCHIVED;
         if is_archived && fields::text(signal, "status.triage.reason").is_empty() {

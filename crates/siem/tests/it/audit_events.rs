@@ -8,7 +8,7 @@ use siem::audit_event::EventLog;
 use std::sync::Arc;
 use store::Sqlite;
 
-use super::server::{START, Server, damaged_log_of, log_of};
+use super::server::{START, TestServer, damaged_log_of, log_of};
 
 const EVENTS: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
 
@@ -35,26 +35,28 @@ fn event(n: i64) -> Event {
     }
 }
 
-async fn record(server: &Server, events: impl Iterator<Item = i64>) {
+async fn record(server: &TestServer, events: impl Iterator<Item = i64>) {
     for n in events {
-        server.pass(1);
+        server.advance(1);
         store::append(&server.store, event::record::write(&event(n))).await.unwrap();
     }
 }
 
-async fn server(count: i64) -> Server {
+async fn server(count: i64) -> TestServer {
     server_of(count, log_of).await
 }
 
-async fn server_of(count: i64, log: impl FnOnce(&Sqlite) -> Arc<dyn EventLog>) -> Server {
-    let server =
-        Server::open_with(|store| siem::Services { log: log(store), ..siem::Services::default() });
+async fn server_of(count: i64, log: impl FnOnce(&Sqlite) -> Arc<dyn EventLog>) -> TestServer {
+    let server = TestServer::open_with(|store| siem::Services {
+        log: log(store),
+        ..siem::Services::default()
+    });
     record(&server, 1..=count).await;
     server
 }
 
 /// The names of the objects of the events in a list, and its continue token.
-fn told(list: &Value) -> (String, String) {
+fn listed(list: &Value) -> (String, String) {
     let items = list["items"].as_array().unwrap().iter();
     let names = items.filter_map(|item| item["event"]["objectRef"]["name"].as_str());
     let next = list["metadata"]["continue"].as_str().unwrap_or_default();
@@ -71,11 +73,11 @@ async fn events_are_listed_like_a_log() {
         00000000000000000002  2026-11-23T09:30:02.000000Z  alice  delete  restorepoints  shop  rp-2  200  192.0.2.7  null  null  null  id-2
     "]]
     .assert_eq(&table);
-    let (code, one) = server.ask(&format!("GET {EVENTS}/00000000000000000002"), "").await;
+    let (code, one) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
     assert_eq!((code, one["event"]["auditID"].as_str()), (200, Some("id-2")));
     assert_eq!(one["metadata"]["resourceVersion"], "2");
     for name in ["00000000000000000099", "2", "00000000000000000000", "x"] {
-        assert_eq!(server.ask(&format!("GET {EVENTS}/{name}"), "").await.0, 404, "{name}");
+        assert_eq!(server.send(&format!("GET {EVENTS}/{name}"), "").await.0, 404, "{name}");
     }
 }
 
@@ -98,37 +100,38 @@ async fn selectors_find_events() {
         ("verb=delete,order=newest", "rp-11 rp-8 rp-5 rp-2"),
     ] {
         let line = format!("GET {EVENTS}?fieldSelector={selector}");
-        let (code, list) = server.ask(&line, "").await;
-        assert_eq!((code, told(&list).0.as_str()), (200, expected), "{selector}");
+        let (code, list) = server.send(&line, "").await;
+        assert_eq!((code, listed(&list).0.as_str()), (200, expected), "{selector}");
     }
-    let (_, none) = server.ask(&format!("GET {EVENTS}?labelSelector=a"), "").await;
-    assert_eq!(told(&none).0, "");
+    let (_, none) = server.send(&format!("GET {EVENTS}?labelSelector=a"), "").await;
+    assert_eq!(listed(&none).0, "");
 }
 
 #[tokio::test]
 async fn an_invalid_selector_is_rejected() {
     let server = server(1).await;
-    let mut said = String::new();
+    let mut outcome = String::new();
     for selector in ["since=now", "since!=2026-11-23T09:30:03Z", "order=random", "level=Request"] {
-        said += &(server.said(&format!("GET {EVENTS}?fieldSelector={selector}"), "").await + "\n");
+        outcome +=
+            &(server.outcome(&format!("GET {EVENTS}?fieldSelector={selector}"), "").await + "\n");
     }
     expect![[r"
-        400 the field selector since=now is no time: write it as 2026-11-23T09:30:00Z
-        400 the field selector since!= is not possible: use since=
-        400 the field selector order=random is not possible: there are order=oldest and order=newest
+        400 the field selector since=now is not an RFC 3339 time such as 2026-11-23T09:30:00Z
+        400 the field selector since!= is not supported: use since=
+        400 the field selector order=random is not supported: use order=oldest or order=newest
         400 field label not supported: level
     "]]
-    .assert_eq(&said);
+    .assert_eq(&outcome);
 }
 
 /// Reads all pages of a list; events recorded meanwhile are not among them.
-async fn pages(server: &Server, selector: &str) -> Vec<String> {
+async fn pages(server: &TestServer, selector: &str) -> Vec<String> {
     let (mut pages, mut next) = (Vec::new(), String::new());
     loop {
         let line = format!("GET {EVENTS}?limit=2&fieldSelector={selector}&continue={next}");
-        let (code, list) = server.ask(&line, "").await;
+        let (code, list) = server.send(&line, "").await;
         assert_eq!(code, 200, "{list}");
-        let (names, after) = told(&list);
+        let (names, after) = listed(&list);
         pages.push(names);
         if after.is_empty() {
             return pages;
@@ -149,25 +152,25 @@ async fn pages_show_one_revision_from_either_end() {
 #[tokio::test]
 async fn pages_are_bounded() {
     let server = server(1_300).await;
-    let (_, list) = server.ask(&format!("GET {EVENTS}"), "").await;
+    let (_, list) = server.send(&format!("GET {EVENTS}"), "").await;
     assert_eq!(list["items"].as_array().unwrap().len(), 500);
-    assert_ne!(told(&list).1, "");
+    assert_ne!(listed(&list).1, "");
     let line = format!("GET {EVENTS}?fieldSelector=order=newest,user=alice,verb=get&limit=500");
-    let (_, list) = server.ask(&line, "").await;
+    let (_, list) = server.send(&line, "").await;
     let items = list["items"].as_array().unwrap();
     assert_eq!(items.len(), 216);
     assert_eq!(items[0]["event"]["auditID"], "id-1296");
     assert_eq!(items[215]["event"]["auditID"], "id-6");
     let line = format!("GET {EVENTS}?fieldSelector=since=2026-11-23T09:51:00Z,verb=list");
-    let (_, list) = server.ask(&line, "").await;
+    let (_, list) = server.send(&line, "").await;
     assert_eq!(list["items"][0]["event"]["auditID"], "id-1261");
 }
 
 #[tokio::test]
 async fn reads_of_events_do_not_record_the_events_again() {
     let server = server(1).await;
-    server.ask(&format!("GET {EVENTS}"), "").await;
-    server.ask(&format!("GET {EVENTS}/00000000000000000001"), "").await;
+    server.send(&format!("GET {EVENTS}"), "").await;
+    server.send(&format!("GET {EVENTS}/00000000000000000001"), "").await;
     let events = server.events().await;
     assert_eq!(events.len(), 3);
     assert!(events.iter().all(|event| event.response_object.is_none()));
@@ -179,10 +182,12 @@ async fn reads_of_events_do_not_record_the_events_again() {
 async fn lists_warn_about_unreadable_records() {
     let server = server_of(9, |store| damaged_log_of(store, &[3, 7])).await;
     let one = |seq: u64| {
-        vec![format!("299 - \"record {seq} of the journal is missing or damaged and is left out\"")]
+        vec![format!(
+            "299 - \"record {seq} of the journal is missing or damaged, and is not listed\""
+        )]
     };
-    let two = "299 - \"2 records of the journal are missing or damaged and are left out, the first of \
-               them is number 3\"";
+    let two = "299 - \"2 records of the journal are missing or damaged, and are not listed; the first \
+               is number 3\"";
     let two = vec![two.to_owned()];
     for (query, expected) in [
         // The first, since each read is an event too.
@@ -196,11 +201,11 @@ async fn lists_warn_about_unreadable_records() {
         assert_eq!(server.warnings(&format!("GET {EVENTS}{query}")).await, expected, "{query}");
     }
     let name = |seq: u64| format!("GET {EVENTS}/{seq:020}");
-    assert_eq!(server.ask(&name(2), "").await.0, 200);
-    let (code, answer) = server.ask(&name(3), "").await;
+    assert_eq!(server.send(&name(2), "").await.0, 200);
+    let (code, answer) = server.send(&name(3), "").await;
     let message = answer["message"].as_str().unwrap_or_default();
     assert!(code == 500 && message.contains("missing or damaged"), "{code} {message}");
-    assert_eq!(server.ask(&name(99), "").await.0, 404);
+    assert_eq!(server.send(&name(99), "").await.0, 404);
 }
 
 #[tokio::test]
@@ -216,7 +221,7 @@ async fn new_events_are_sent_to_watches() {
 }
 
 #[tokio::test]
-async fn nobody_writes_events() {
+async fn events_cannot_be_written() {
     let server = server(1).await;
     for line in ["POST", "DELETE", "PUT", "PATCH"] {
         let line = if line == "POST" {
@@ -224,6 +229,6 @@ async fn nobody_writes_events() {
         } else {
             format!("{line} {EVENTS}/00000000000000000001")
         };
-        assert_eq!(server.ask(&line, "{}").await.0, 405, "{line}");
+        assert_eq!(server.send(&line, "{}").await.0, 405, "{line}");
     }
 }

@@ -4,7 +4,9 @@
 use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
-use apiserver::{ApiError, FieldTerm, ReadOnlyStorage, ReadQuery};
+use apimachinery::ApiError;
+use apimachinery::selector::field_selector::FieldTerm;
+use apiserver::{ReadOnlyStorage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::{Event, EventRef, ObjectReference, Stage, Status, Timestamp, UserInfo};
@@ -264,7 +266,10 @@ fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
         let holds = match path.as_str() {
             "user" => {
                 let impersonated = event.impersonated_user.as_ref();
-                [Some(&event.user), impersonated].iter().flatten().any(|it| it.username == *value)
+                [Some(&event.user), impersonated]
+                    .iter()
+                    .flatten()
+                    .any(|user| user.username == *value)
             }
             "verb" => event.verb == *value,
             "group" => object.api_group == *value,
@@ -364,12 +369,13 @@ fn the_index_skips_records_that_cannot_match() {
             is_equal: true,
         };
         let terms: Vec<FieldTerm> = terms.iter().map(term).collect();
-        let conditions = Conditions::of(&terms).unwrap();
+        let conditions = Conditions::parse(&terms).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (mut records, mut rest) = (0, Some(1..=last_of(1)));
         while let Some(within) = rest {
             let selection = runtime.block_on(log.select(&conditions, within)).unwrap();
-            records += selection.ranges.iter().map(|it| it.end() - it.start() + 1).sum::<u64>();
+            records +=
+                selection.ranges.iter().map(|range| range.end() - range.start() + 1).sum::<u64>();
             rest = selection.rest;
         }
         let is_found = |seq: &u64| {

@@ -11,7 +11,7 @@ use siem::notifier::{
     NotifierSpec, NotifierState, NotifierStatus, NotifierTester, load, record_status,
 };
 
-use super::server::{START, Server};
+use super::server::{START, TestServer};
 
 const NOTIFIERS: &str = "/apis/siem.keepwatch.io/v1alpha1/notifiers";
 
@@ -29,13 +29,13 @@ impl NotifierTester for Tester {
     }
 }
 
-fn open() -> Server {
-    Server::open(siem::resources(&Services { tester: Arc::new(Tester), ..Services::default() }))
+fn open() -> TestServer {
+    TestServer::open(siem::resources(&Services { tester: Arc::new(Tester), ..Services::default() }))
 }
 
-async fn make(server: &Server, spec: &Value) -> (u16, Value) {
+async fn create(server: &TestServer, spec: &Value) -> (u16, Value) {
     let body = json!({"metadata": {"name": "pager"}, "spec": spec}).to_string();
-    server.ask(&format!("POST {NOTIFIERS}"), &body).await
+    server.send(&format!("POST {NOTIFIERS}"), &body).await
 }
 
 fn alertmanager(url: &str) -> Value {
@@ -45,7 +45,7 @@ fn alertmanager(url: &str) -> Value {
 #[tokio::test]
 async fn a_notifier_gets_its_defaults() {
     let server = open();
-    let (code, made) = make(&server, &alertmanager("https://am:9093")).await;
+    let (code, made) = create(&server, &alertmanager("https://am:9093")).await;
     assert_eq!(code, 201, "{made}");
     let notifiers = load(&server.registry).await.unwrap();
     let spec = &notifiers[0].spec;
@@ -58,7 +58,7 @@ async fn a_notifier_gets_its_defaults() {
 async fn secrets_in_the_spec_and_invalid_values_are_rejected() {
     let server = open();
     let secret = json!({"namespace": "keep", "name": "slack", "key": "url"});
-    let mut said = String::new();
+    let mut outcome = String::new();
     for spec in [
         json!({"type": "Pigeon", "url": "https://x"}),
         json!({"type": "Webhook"}),
@@ -72,40 +72,40 @@ async fn secrets_in_the_spec_and_invalid_values_are_rejected() {
         json!({"type": "Webhook", "url": "https://x", "caBundle": "x"}),
         json!({"type": "Webhook", "url": "https://x", "secretRef": {"name": "a"}}),
     ] {
-        let (code, answer) = make(&server, &spec).await;
+        let (code, answer) = create(&server, &spec).await;
         let message = answer["message"].as_str().unwrap();
         let message = message.split_once("invalid: ").map_or(message, |(_, rest)| rest);
-        said += &(format!("{code} {message}") + "\n");
+        outcome += &(format!("{code} {message}") + "\n");
     }
     expect![[r#"
         422 spec.type: Unsupported value: "Pigeon": supported values: "Alertmanager", "Webhook", "Slack"
         422 spec.url: Required value: or urlSecretRef
-        422 spec.url: Forbidden: the URL of a Slack webhook is a secret: put it into a Secret, and name that in urlSecretRef
-        422 spec.urlSecretRef: Forbidden: url and urlSecretRef exclude each other
-        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and name that in urlSecretRef
-        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and name that in urlSecretRef
+        422 spec.url: Forbidden: the URL of a Slack webhook is a secret: put it into a Secret, and set urlSecretRef
+        422 spec.urlSecretRef: Forbidden: may not be set together with url
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef
         422 spec.url: Invalid value: must begin with https:// or http://
         422 spec.url: Invalid value: must be a URL such as https://alertmanager.monitoring.svc:9093
         422 spec.template: Invalid value: a variable does not end (help: write it as {{severity}})
-        422 spec.caBundle: Invalid value: there is no certificate in it: PEM is wanted
+        422 spec.caBundle: Invalid value: must contain a certificate as PEM
         422 [spec.secretRef.namespace: Required value, spec.secretRef.key: Required value]
-    "#]].assert_eq(&said);
-    assert!(!said.contains("hunter2"));
+    "#]].assert_eq(&outcome);
+    assert!(!outcome.contains("hunter2"));
 }
 
 #[tokio::test]
 async fn a_sample_is_sent_on_request_and_recorded() {
     let server = open();
-    make(&server, &alertmanager("https://am:9093")).await;
+    create(&server, &alertmanager("https://am:9093")).await;
     let line = format!("POST {NOTIFIERS}/pager/test");
-    assert_eq!(server.said(&line, "").await, "200 pager took a sample signal");
-    let dry = server.said(&format!("{line}?dryRun=All"), "{}").await;
-    assert_eq!(dry, "200 nothing was done: this is a dry run");
+    assert_eq!(server.outcome(&line, "").await, "200 pager took a sample signal");
+    let dry = server.outcome(&format!("{line}?dryRun=All"), "{}").await;
+    assert_eq!(dry, "200 dry run: nothing was done");
     let patch = json!({"spec": {"url": "http://am:9093"}}).to_string();
-    assert_eq!(server.ask(&format!("PATCH {NOTIFIERS}/pager"), &patch).await.0, 200);
-    assert_eq!(server.said(&line, "").await, "502 pager: nothing answers");
-    assert_eq!(server.ask(&format!("POST {NOTIFIERS}/gone/test"), "").await.0, 404);
-    assert_eq!(server.ask(&format!("GET {NOTIFIERS}/pager/test"), "").await.0, 405);
+    assert_eq!(server.send(&format!("PATCH {NOTIFIERS}/pager"), &patch).await.0, 200);
+    assert_eq!(server.outcome(&line, "").await, "502 pager: nothing answers");
+    assert_eq!(server.send(&format!("POST {NOTIFIERS}/gone/test"), "").await.0, 404);
+    assert_eq!(server.send(&format!("GET {NOTIFIERS}/pager/test"), "").await.0, 405);
     let events = server.events().await;
     let tests = events.iter().filter(|event| {
         event.verb == "create"
@@ -117,7 +117,7 @@ async fn a_sample_is_sent_on_request_and_recorded() {
 #[tokio::test]
 async fn the_server_writes_the_status_of_a_notifier() {
     let server = open();
-    make(&server, &alertmanager("https://am:9093")).await;
+    create(&server, &alertmanager("https://am:9093")).await;
     let status = NotifierStatus {
         state: NotifierState::Failing,
         last_sent: Some(Timestamp::from_micros(START - 60_000_000)),
@@ -133,6 +133,6 @@ async fn the_server_writes_the_status_of_a_notifier() {
     "]]
     .assert_eq(&server.table(&format!("GET {NOTIFIERS}")).await);
     let patch = json!({"spec": {"minSeverity": "low"}, "status": {"state": "active"}}).to_string();
-    let (_, changed) = server.ask(&format!("PATCH {NOTIFIERS}/pager"), &patch).await;
+    let (_, changed) = server.send(&format!("PATCH {NOTIFIERS}/pager"), &patch).await;
     assert_eq!(changed["status"]["state"], "failing");
 }

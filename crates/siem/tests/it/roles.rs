@@ -25,7 +25,7 @@ fn bound() -> String {
 fn check(table: &str) {
     let bindings = bound();
     let manifests = siem::ROLES.iter().copied().chain([("bindings.yaml", bindings.as_str())]);
-    let rbac = Rbac::of_manifests(manifests).unwrap();
+    let rbac = Rbac::from_manifests(manifests).unwrap();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (resource, subresource) = words[1].split_once('/').unwrap_or((words[1], ""));

@@ -7,7 +7,7 @@ use serde_json::json;
 use siem::Services;
 use siem::detection_rule::{BuiltinRule, RuleStatistics, install, load, record_statistics};
 
-use super::server::{START, Server};
+use super::server::{START, TestServer};
 
 const RULES: &str = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
 
@@ -24,11 +24,11 @@ fn rule(name: &str, sigma: &str) -> String {
     json!({"metadata": {"name": name}, "spec": {"sigma": sigma}}).to_string()
 }
 
-fn open() -> Server {
-    Server::open(siem::resources(&Services::default()))
+fn open() -> TestServer {
+    TestServer::open(siem::resources(&Services::default()))
 }
 
-async fn bring(server: &Server, rules: &[(&str, String)]) {
+async fn bring(server: &TestServer, rules: &[(&str, String)]) {
     let rules: Vec<BuiltinRule> = rules
         .iter()
         .map(|(name, sigma)| BuiltinRule { name: (*name).to_owned(), sigma: sigma.clone() })
@@ -49,7 +49,7 @@ const SECOND: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0002";
 async fn rules_created_by_users_are_loaded() {
     let server = open();
     let (code, made) =
-        server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+        server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     assert_eq!(code, 201, "{made}");
     expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"]}"#]]
         .assert_eq(&made["status"].to_string());
@@ -57,17 +57,17 @@ async fn rules_created_by_users_are_loaded() {
     let documents = load(&server.registry).await.unwrap();
     assert_eq!((documents.len(), documents[0].file.as_str()), (1, "mine"));
     let patch = r#"{"spec":{"enabled":false},"status":{"signals":7}}"#;
-    let (_, off) = server.ask(&format!("PATCH {RULES}/mine"), patch).await;
+    let (_, off) = server.send(&format!("PATCH {RULES}/mine"), patch).await;
     assert_eq!(off["status"], made["status"]);
     assert!(load(&server.registry).await.unwrap().is_empty());
-    assert_eq!(server.ask(&format!("DELETE {RULES}/mine"), "").await.0, 200);
+    assert_eq!(server.send(&format!("DELETE {RULES}/mine"), "").await.0, 200);
 }
 
 #[tokio::test]
 async fn an_error_has_its_position() {
     let server = open();
     let check =
-        async |sigma: &str| server.said(&format!("POST {RULES}"), &rule("mine", sigma)).await;
+        async |sigma: &str| server.outcome(&format!("POST {RULES}"), &rule("mine", sigma)).await;
     expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 9:5: no audit event has a field `vreb` (help: did you mean `verb`?)"#]]
         .assert_eq(&check(&sigma(FIRST, "delete").replace("    verb:", "    vreb:")).await);
     expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: 1:1: there is no rule in it (help: a rule has a `title` and a `detection`; `keepwatch rules new` begins one)"#]].assert_eq(&check("").await);
@@ -77,9 +77,9 @@ async fn an_error_has_its_position() {
 #[tokio::test]
 async fn a_rule_id_belongs_to_one_object() {
     let server = open();
-    server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
-    let twin = server.said(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
-    expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" has a rule with this id or name already"#]]
+    server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+    let twin = server.outcome(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" already has a rule with this id or name"#]]
         .assert_eq(&twin);
 }
 
@@ -88,8 +88,8 @@ async fn a_rule_id_belongs_to_one_object() {
 async fn a_name_belongs_to_one_object() {
     let server = open();
     let named = |id: &str| format!("name: same_name\n{}", sigma(id, "delete"));
-    assert_eq!(server.ask(&format!("POST {RULES}"), &rule("one", &named(FIRST))).await.0, 201);
-    let twin = server.said(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
+    assert_eq!(server.send(&format!("POST {RULES}"), &rule("one", &named(FIRST))).await.0, 201);
+    let twin = server.outcome(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
     expect![[r#"422 DetectionRule.siem.keepwatch.io "two" is invalid: spec.sigma: Invalid value: "same_name": DetectionRule "one" has a rule with this id or name already"#]]
         .assert_eq(&twin);
 }
@@ -103,7 +103,7 @@ async fn a_rule_without_an_id_has_the_name_of_its_object() {
         .filter(|line| !line.starts_with("id:"))
         .collect();
     for name in ["one", "two"] {
-        let (code, made) = server.ask(&format!("POST {RULES}"), &rule(name, &without_id)).await;
+        let (code, made) = server.send(&format!("POST {RULES}"), &rule(name, &without_id)).await;
         assert_eq!((code, &made["status"]["rules"]), (201, &json!([name])));
     }
 }
@@ -113,14 +113,14 @@ async fn built_in_rules_can_only_be_disabled() {
     let server = open();
     bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
     let patch = r#"{"spec":{"enabled":false}}"#;
-    assert_eq!(server.ask(&format!("PATCH {RULES}/first"), patch).await.0, 200);
-    let mut said = server.said(&format!("DELETE {RULES}/first"), "").await + "\n";
+    assert_eq!(server.send(&format!("PATCH {RULES}/first"), patch).await.0, 200);
+    let mut outcome = server.outcome(&format!("DELETE {RULES}/first"), "").await + "\n";
     let patch = json!({"spec": {"sigma": sigma(FIRST, "list")}}).to_string();
-    said += &server.said(&format!("PATCH {RULES}/first"), &patch).await;
+    outcome += &server.outcome(&format!("PATCH {RULES}/first"), &patch).await;
     expect![[r#"
-        403 detectionrules.siem.keepwatch.io "first" is forbidden: it comes with the program: set spec.enabled to false instead
-        403 detectionrules.siem.keepwatch.io "first" is forbidden: it comes with the program: its text cannot be changed. Set spec.enabled to false, and make a rule of your own with another id"#]]
-    .assert_eq(&said);
+        403 detectionrules.siem.keepwatch.io "first" is forbidden: the rule is built in: set spec.enabled to false instead
+        403 detectionrules.siem.keepwatch.io "first" is forbidden: the rule is built in: its text cannot be changed. Set spec.enabled to false, and create a rule of your own with another id"#]]
+    .assert_eq(&outcome);
     let changed = sigma(FIRST, "list").replace("high", "low");
     bring(&server, &[("first", changed)]).await;
     expect![[r"
@@ -133,9 +133,9 @@ async fn built_in_rules_can_only_be_disabled() {
 #[tokio::test]
 async fn a_name_used_by_a_user_is_not_overwritten() {
     let server = open();
-    server.ask(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
+    server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     bring(&server, &[("mine", sigma(SECOND, "get"))]).await;
-    let (_, mine) = server.ask(&format!("GET {RULES}/mine"), "").await;
+    let (_, mine) = server.send(&format!("GET {RULES}/mine"), "").await;
     assert_eq!(mine["status"]["source"], "user");
 }
 
@@ -159,11 +159,11 @@ async fn the_detector_writes_the_statistics_of_rules() {
         second  true  high  builtin  null  null  Restore points are touched  null  null  0s
     "]]
     .assert_eq(&server.table(&format!("GET {RULES}")).await);
-    let (_, second) = server.ask(&format!("GET {RULES}/second"), "").await;
+    let (_, second) = server.send(&format!("GET {RULES}/second"), "").await;
     assert_eq!(second["status"]["error"], "its twin is loaded");
     let before = second["metadata"]["resourceVersion"].clone();
     server.write(move |objects| record_statistics(objects, &[], &[])).await;
-    let (_, second) = server.ask(&format!("GET {RULES}/second"), "").await;
+    let (_, second) = server.send(&format!("GET {RULES}/second"), "").await;
     assert_eq!(second["status"].get("error"), None);
     assert_ne!(second["metadata"]["resourceVersion"], before);
 }
@@ -177,7 +177,7 @@ async fn unmatched_events_do_not_update_the_status_each_time() {
         let rule = FIRST.to_owned();
         let statistics = RuleStatistics { rule, evaluated, matched, ..RuleStatistics::default() };
         server.write(move |objects| record_statistics(objects, &[statistics], &[])).await;
-        let (_, first) = server.ask(&format!("GET {RULES}/first"), "").await;
+        let (_, first) = server.send(&format!("GET {RULES}/first"), "").await;
         versions.push(first["metadata"]["resourceVersion"].clone());
     }
     assert_eq!(versions[0], versions[1], "half as many events again");

@@ -1,15 +1,17 @@
-//! A registry with the kinds, on a store in a folder that goes away, and a short way of asking it.
+//! A registry with the kinds on a store in a temporary folder, with helpers for requests.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use apimachinery::{ApiError, RequestInfo};
 use apiserver::{
-    Answer, ApiError, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
-    NamespaceSource, NamespaceState, Objects, Outcome, Registry, RegistryConfig, Request,
-    RequestInfo, Resource,
+    Answer, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    NamespaceSource, NamespaceState, Objects, Outcome, Registry, RegistryConfig, Request, Resource,
 };
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use audit::{Policy, Strictness};
 use bytes::Bytes;
 use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
@@ -23,39 +25,46 @@ use tempfile::TempDir;
 pub(super) const START: i64 = 1_795_426_200_000_000;
 pub(super) const SIGNALS: &str = "/apis/siem.keepwatch.io/v1alpha1/signals";
 
-/// A server without its HTTP half.
-pub(super) struct Server {
+/// A registry on a store in a temporary folder, without HTTP.
+pub(super) struct TestServer {
     pub(super) registry: Registry,
     pub(super) store: Sqlite,
-    time: Arc<Time>,
+    clock: Arc<TestClock>,
     _folder: TempDir,
 }
 
-struct Time(AtomicI64);
+struct TestClock(AtomicI64);
 
-impl Clock for Time {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
     }
 }
 
-struct Everything;
+/// Authorizes every request; every namespace is active.
+struct AllowAll;
 
 #[async_trait]
-impl Authorizer for Everything {
+impl Authorizer for AllowAll {
     async fn authorize(&self, _attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         Ok(Decision::Allow(String::new()))
     }
 }
 
 #[async_trait]
-impl NamespaceSource for Everything {
+impl NamespaceSource for AllowAll {
     async fn state(&self, _namespace: &str) -> Result<NamespaceState, ApiError> {
         Ok(NamespaceState::Active)
     }
 }
 
-impl Server {
+/// An audit policy that records everything.
+fn policy() -> Policy {
+    let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n";
+    Policy::load(text.as_bytes(), Strictness::Strict).unwrap().policy
+}
+
+impl TestServer {
     pub(super) fn open(resources: Vec<Resource>) -> Self {
         Self::open_on(|_| resources)
     }
@@ -67,36 +76,37 @@ impl Server {
 
     fn open_on(resources: impl FnOnce(&Sqlite) -> Vec<Resource>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let time = Arc::new(Time(AtomicI64::new(START)));
-        let clock = Arc::clone(&time);
-        let clock: store::Clock = Arc::new(move || clock.now().as_micros());
-        let store = Sqlite::open(&folder.path().join("db"), Settings::default(), clock).unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(START)));
+        let store_clock = Arc::clone(&clock);
+        let store_clock: store::Clock = Arc::new(move || store_clock.now().as_micros());
+        let path = folder.path().join("db");
+        let store = Sqlite::open(&path, Settings::default(), store_clock).unwrap();
         let registry = Registry::new(RegistryConfig {
             resources: resources(&store),
             store: Arc::new(store.clone()),
-            authorizer: Arc::new(Everything),
-            namespaces: Arc::new(Everything),
-            clock: Arc::clone(&time) as Arc<dyn Clock>,
-            policy: Arc::new(|_| Level::RequestResponse),
-            actor: Arc::new(UserInfo {
+            authorizer: Arc::new(AllowAll),
+            namespaces: Arc::new(AllowAll),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            policy: Arc::new(ArcSwap::from_pointee(policy())),
+            server_user: Arc::new(UserInfo {
                 username: "system:keepwatch".to_owned(),
                 ..UserInfo::default()
             }),
-            garbage_is_collected: false,
+            has_garbage_collector: false,
         });
-        Self { registry, store, time, _folder: folder }
+        Self { registry, store, clock, _folder: folder }
     }
 
-    pub(super) fn pass(&self, seconds: i64) {
-        self.time.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
+    pub(super) fn advance(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
-    /// Asks as alice and gives back the code and the answer.
-    pub(super) async fn ask(&self, line: &str, body: &str) -> (u16, Value) {
-        self.ask_with(line, body, &[]).await
+    /// Sends a request as alice and returns the status code and the response body.
+    pub(super) async fn send(&self, line: &str, body: &str) -> (u16, Value) {
+        self.send_with(line, body, &[]).await
     }
 
-    pub(super) async fn ask_with(
+    pub(super) async fn send_with(
         &self,
         line: &str,
         body: &str,
@@ -107,7 +117,7 @@ impl Server {
         (answer.code.as_u16(), json)
     }
 
-    /// The warnings that come with an answer.
+    /// The warnings of a response.
     pub(super) async fn warnings(&self, line: &str) -> Vec<String> {
         let answer = self.answer(line, "", &[]).await;
         let warnings = answer.headers.get_all("warning").iter();
@@ -135,9 +145,9 @@ impl Server {
         answer
     }
 
-    /// Code and message of an answer, or the code alone.
-    pub(super) async fn said(&self, line: &str, body: &str) -> String {
-        let (code, json) = self.ask(line, body).await;
+    /// Status code and message of a response, or the code alone.
+    pub(super) async fn outcome(&self, line: &str, body: &str) -> String {
+        let (code, json) = self.send(line, body).await;
         match json["message"].as_str() {
             Some(message) => format!("{code} {message}"),
             None => code.to_string(),
@@ -147,7 +157,7 @@ impl Server {
     /// The table that kubectl prints, cells separated by two spaces.
     pub(super) async fn table(&self, line: &str) -> String {
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
-        let (_, table) = self.ask_with(line, "", &[("accept", accept)]).await;
+        let (_, table) = self.send_with(line, "", &[("accept", accept)]).await;
         let columns: Vec<Value> = table["columnDefinitions"].as_array().unwrap().clone();
         let names = columns.iter().map(|column| column["name"].clone());
         let mut rows = vec![Value::Array(names.collect())];
@@ -160,7 +170,7 @@ impl Server {
         rows.iter().map(line).collect()
     }
 
-    /// So many frames of a watch, as type and name.
+    /// The first `count` events of a watch, as type and name.
     pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<String> {
         let request = request(line, "", &[]);
         let mut audit = self.audit(&request);
@@ -176,7 +186,7 @@ impl Server {
         frames.iter().map(frame).collect()
     }
 
-    /// Changes objects as a reader of the journal does.
+    /// Changes objects in a transaction without audit events, as the detector does.
     pub(super) async fn write(
         &self,
         work: impl FnOnce(&mut Objects<'_>) -> Result<(), ApiError> + Send + 'static,
@@ -186,7 +196,7 @@ impl Server {
         done.await.unwrap().unwrap();
     }
 
-    /// Everything on record so far.
+    /// All audit events so far.
     pub(super) async fn events(&self) -> Vec<Event> {
         let records = self.store.journal().read(0, 10_000, usize::MAX).await.unwrap();
         records.into_iter().map(|record| event::record::read(record.bytes).unwrap()).collect()
@@ -216,7 +226,7 @@ impl Server {
             received: request.received,
             ..audit::RequestMetadata::default()
         });
-        AuditContext::of(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
+        AuditContext::new(builder, Arc::clone(&self.clock) as Arc<dyn Clock>)
     }
 }
 
@@ -296,7 +306,7 @@ fn request(line: &str, body: &str, headers: &[(&'static str, &'static str)]) -> 
         map.insert(*name, HeaderValue::from_static(value));
     }
     Request {
-        info: RequestInfo::of(&method, path, &query),
+        info: RequestInfo::parse(&method, path, &query),
         method,
         query,
         headers: map,

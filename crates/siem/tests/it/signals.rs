@@ -6,7 +6,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 use siem::signal::retention::{Retention, sweep};
 
-use super::server::{SIGNALS, START, Server};
+use super::server::{SIGNALS, START, TestServer};
 
 fn signal(id: &str, state: SignalState, count: u64) -> Signal {
     let spec = SignalSpec {
@@ -23,13 +23,13 @@ fn signal(id: &str, state: SignalState, count: u64) -> Signal {
     Signal { id: id.to_owned(), spec, state }
 }
 
-async fn detect(server: &Server, signal: Signal) {
+async fn detect(server: &TestServer, signal: Signal) {
     let at = Timestamp::from_micros(START);
     server.write(move |objects| siem::signal::write(objects, &signal, at)).await;
 }
 
-async fn server() -> Server {
-    let server = Server::open(siem::resources(&siem::Services::default()));
+async fn server() -> TestServer {
+    let server = TestServer::open(siem::resources(&siem::Services::default()));
     detect(&server, signal("s1", SignalState::Open, 7)).await;
     server
 }
@@ -45,7 +45,7 @@ async fn users_can_read_and_watch_the_detectors_signals() {
         s2  high  open  open  k10-rp-deleted  mallory  1  30s  mallory deleted 7 restore points  7  90s  0s
     "]]
     .assert_eq(&table);
-    let (_, list) = server.ask(&format!("GET {SIGNALS}"), "").await;
+    let (_, list) = server.send(&format!("GET {SIGNALS}"), "").await;
     let before = list["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     detect(&server, signal("s1", SignalState::Updated, 8)).await;
     let line = format!("GET {SIGNALS}?watch=1&resourceVersion={before}");
@@ -69,7 +69,7 @@ async fn signals_can_be_selected_by_fields_and_labels() {
         ("labelSelector=siem.keepwatch.io/severity=high", "s1"),
         ("labelSelector=siem.keepwatch.io/rule=k10-rp-deleted", "s1 s2"),
     ] {
-        let (_, list) = server.ask(&format!("GET {SIGNALS}?{query}"), "").await;
+        let (_, list) = server.send(&format!("GET {SIGNALS}?{query}"), "").await;
         let names = list["items"].as_array().unwrap().iter();
         let names: Vec<&str> = names.filter_map(|item| item["metadata"]["name"].as_str()).collect();
         assert_eq!(names.join(" "), expected, "{query}");
@@ -88,9 +88,9 @@ async fn users_can_write_only_the_triage() {
                 "triage": {"state": "under_review", "note": "mine", "user": "bob"},
             },
         });
-        server.pass(5);
+        server.advance(5);
         let line = format!("PATCH {SIGNALS}/s1/{subresource}");
-        let (code, signal) = server.ask(&line, &patch.to_string()).await;
+        let (code, signal) = server.send(&line, &patch.to_string()).await;
         assert_eq!(code, 200, "{signal}");
         expect![[r#"{"state":"open","triage":{"state":"under_review","note":"mine","user":"alice","time":"2026-11-23T09:30:05Z"}}"#]]
             .assert_eq(&signal["status"].to_string());
@@ -99,7 +99,7 @@ async fn users_can_write_only_the_triage() {
         let mut replaced = signal.clone();
         replaced["status"]["triage"] = json!({"state": "archived", "reason": "testing"});
         let line = format!("PUT {SIGNALS}/s1/{subresource}");
-        let (code, signal) = server.ask(&line, &replaced.to_string()).await;
+        let (code, signal) = server.send(&line, &replaced.to_string()).await;
         assert_eq!((code, &signal["status"]["triage"]["reason"]), (200, &json!("testing")));
     }
 }
@@ -110,7 +110,7 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
     let line = format!("PATCH {SIGNALS}/s1/triage");
     let check = async |triage: Value| {
         let patch = json!({"status": {"triage": triage}});
-        server.said(&line, &patch.to_string()).await
+        server.outcome(&line, &patch.to_string()).await
     };
     expect![[r#"422 Signal.siem.keepwatch.io "s1" is invalid: status.triage.reason: Required value: an archived signal needs one of: true_positive, benign_positive, false_positive, testing, other"#]]
         .assert_eq(&check(json!({"state": "archived"})).await);
@@ -118,7 +118,7 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
         .assert_eq(&check(json!({"state": "done"})).await);
     assert_eq!(check(json!({"state": "archived", "reason": "other"})).await, "200");
     assert_eq!(check(json!({"state": "open"})).await, "200");
-    let (_, signal) = server.ask(&format!("GET {SIGNALS}/s1/triage"), "").await;
+    let (_, signal) = server.send(&format!("GET {SIGNALS}/s1/triage"), "").await;
     assert_eq!(signal["status"]["triage"].get("reason"), None);
 }
 
@@ -126,12 +126,12 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
 async fn the_triage_survives_updates_by_the_detector() {
     let server = server().await;
     let line = format!("PATCH {SIGNALS}/s1/triage");
-    server.ask(&line, r#"{"status":{"triage":{"state":"under_review"}}}"#).await;
-    let (_, before) = server.ask(&format!("GET {SIGNALS}/s1"), "").await;
+    server.send(&line, r#"{"status":{"triage":{"state":"under_review"}}}"#).await;
+    let (_, before) = server.send(&format!("GET {SIGNALS}/s1"), "").await;
     let mut last = signal("s1", SignalState::Closed, 9);
     last.spec.severity = Severity::Critical;
     detect(&server, last).await;
-    let (_, after) = server.ask(&format!("GET {SIGNALS}/s1"), "").await;
+    let (_, after) = server.send(&format!("GET {SIGNALS}/s1"), "").await;
     assert_eq!(after["spec"]["count"], 9);
     assert_eq!(after["status"]["state"], "closed");
     assert_eq!(after["status"]["closedAt"], "2026-11-23T09:30:00.000000Z");
@@ -149,8 +149,8 @@ async fn signals_beyond_the_retention_are_deleted_and_this_is_recorded() {
     let retention = Retention { count_max: 2, ..Retention::default() };
     let now = Timestamp::from_micros(START);
     assert_eq!(sweep(&server.registry, &retention, now).await.unwrap(), 1);
-    assert_eq!(server.ask(&format!("GET {SIGNALS}/s2"), "").await.0, 404);
-    assert_eq!(server.ask(&format!("GET {SIGNALS}/s3"), "").await.0, 200);
+    assert_eq!(server.send(&format!("GET {SIGNALS}/s2"), "").await.0, 404);
+    assert_eq!(server.send(&format!("GET {SIGNALS}/s3"), "").await.0, 200);
     let events = server.events().await;
     let deleted = events.iter().find(|event| event.verb == "delete").unwrap();
     assert_eq!(deleted.user.username, "system:keepwatch");
@@ -159,12 +159,12 @@ async fn signals_beyond_the_retention_are_deleted_and_this_is_recorded() {
 #[tokio::test]
 async fn users_can_delete_signals_but_not_create_them() {
     let server = server().await;
-    let made = server.said(&format!("POST {SIGNALS}"), r#"{"metadata":{"name":"s3"}}"#).await;
+    let made = server.outcome(&format!("POST {SIGNALS}"), r#"{"metadata":{"name":"s3"}}"#).await;
     expect![[r#"405 create is not supported on resources of kind "signals.siem.keepwatch.io""#]]
         .assert_eq(&made);
-    let changed = server.said(&format!("PATCH {SIGNALS}/s1"), "{}").await;
+    let changed = server.outcome(&format!("PATCH {SIGNALS}/s1"), "{}").await;
     assert!(changed.starts_with("405"), "{changed}");
-    assert_eq!(server.ask(&format!("DELETE {SIGNALS}/s1"), "").await.0, 200);
+    assert_eq!(server.send(&format!("DELETE {SIGNALS}/s1"), "").await.0, 200);
     let events = server.events().await;
     let last = events.last().unwrap();
     assert_eq!((last.verb.as_str(), last.user.username.as_str()), ("delete", "alice"));
@@ -173,7 +173,7 @@ async fn users_can_delete_signals_but_not_create_them() {
 /// A signal with every field set is what its schema says: nothing in it is unknown or wrong.
 #[tokio::test]
 async fn the_schema_knows_every_field_of_a_signal() {
-    let server = Server::open(siem::resources(&siem::Services::default()));
+    let server = TestServer::open(siem::resources(&siem::Services::default()));
     let mut full = signal("s1", SignalState::Open, 7);
     let text = || "x".to_owned();
     full.spec.case = text();
@@ -209,11 +209,11 @@ async fn the_schema_knows_every_field_of_a_signal() {
         serde_json::value::RawValue::from_string(r#"{"verb":"delete"}"#.to_owned()).unwrap();
     full.spec.evidence = Evidence { audit_ids: vec![text()], events: vec![event] };
     detect(&server, full).await;
-    let (_, stored) = server.ask(&format!("GET {SIGNALS}/s1"), "").await;
+    let (_, stored) = server.send(&format!("GET {SIGNALS}/s1"), "").await;
     let mut replaced = stored.clone();
     replaced["status"]["triage"] = json!({"state": "under_review"});
     let line = format!("PUT {SIGNALS}/s1/triage?fieldValidation=Strict");
-    let (code, answer) = server.ask(&line, &replaced.to_string()).await;
+    let (code, answer) = server.send(&line, &replaced.to_string()).await;
     assert_eq!(code, 200, "{answer}");
     assert_eq!(answer["spec"], stored["spec"]);
 }

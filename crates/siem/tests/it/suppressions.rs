@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 use siem::Services;
 use siem::suppression::{expire, load, record_hidden};
 
-use super::server::{START, Server};
+use super::server::{START, TestServer};
 
 const RULES: &str = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
 const SUPPRESSIONS: &str = "/apis/siem.keepwatch.io/v1alpha1/suppressions";
 
 /// A server with one rule.
-async fn open() -> Server {
-    let server = Server::open(siem::resources(&Services::default()));
+async fn open() -> TestServer {
+    let server = TestServer::open(siem::resources(&Services::default()));
     let sigma = "title: Restore points are deleted\nid: k10-rp-deleted\nlevel: high\n\
                  logsource:\n  product: kubernetes\n  service: audit\n\
                  detection:\n  selection:\n    verb: delete\n  condition: selection\n";
     let rule = json!({"metadata": {"name": "deleted"}, "spec": {"sigma": sigma}}).to_string();
-    let (code, made) = server.ask(&format!("POST {RULES}"), &rule).await;
+    let (code, made) = server.send(&format!("POST {RULES}"), &rule).await;
     assert_eq!(code, 201, "{made}");
     server
 }
@@ -33,15 +33,15 @@ fn spec() -> Value {
     })
 }
 
-async fn make(server: &Server, spec: &Value) -> (u16, Value) {
+async fn create(server: &TestServer, spec: &Value) -> (u16, Value) {
     let body = json!({"metadata": {"name": "robot"}, "spec": spec}).to_string();
-    server.ask(&format!("POST {SUPPRESSIONS}"), &body).await
+    server.send(&format!("POST {SUPPRESSIONS}"), &body).await
 }
 
 #[tokio::test]
 async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     let server = open().await;
-    let (code, made) = make(&server, &spec()).await;
+    let (code, made) = create(&server, &spec()).await;
     assert_eq!(code, 201, "{made}");
     expect![[r#"{"state":"active","createdBy":"alice","hidden":0}"#]]
         .assert_eq(&made["status"].to_string());
@@ -61,7 +61,7 @@ async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     .assert_eq(&server.table(&format!("GET {SUPPRESSIONS}")).await);
     let patch = json!({"spec": {"expiresAt": "2026-12-02T00:00:00Z"}, "status": {"hidden": 0}});
     let line = format!("PATCH {SUPPRESSIONS}/robot");
-    let (_, longer) = server.ask(&line, &patch.to_string()).await;
+    let (_, longer) = server.send(&line, &patch.to_string()).await;
     expect![[r#"{"state":"active","createdBy":"alice","hidden":3,"lastHidden":"2026-11-23T09:30:00.000000Z","updatedBy":"alice"}"#]]
         .assert_eq(&longer["status"].to_string());
 }
@@ -69,7 +69,7 @@ async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
 #[tokio::test]
 async fn a_suppression_without_expiry_or_reason_is_rejected() {
     let server = open().await;
-    let mut said = String::new();
+    let mut outcome = String::new();
     for (field, value) in [
         ("rules", json!([])),
         ("rules", json!([""])),
@@ -86,14 +86,14 @@ async fn a_suppression_without_expiry_or_reason_is_rejected() {
     ] {
         let mut spec = spec();
         spec[field] = value;
-        let (code, answer) = make(&server, &spec).await;
+        let (code, answer) = create(&server, &spec).await;
         let message = answer["message"].as_str().unwrap();
         let message = message.split_once("invalid: ").map_or(message, |(_, rest)| rest);
-        said += &(format!("{code} {message}") + "\n");
+        outcome += &(format!("{code} {message}") + "\n");
     }
     expect![[r#"
         422 spec.rules: Invalid value: 0: spec.rules in body should have at least 1 items
-        422 spec.rules[0]: Required value: name a rule, or * for every rule
+        422 spec.rules[0]: Required value: must contain the id of a rule, or * for every rule
         422 spec.rules: Required value
         422 spec.rules[0]: Invalid value: "k10-rp-delete": there is no rule with this id (did you mean "k10-rp-deleted"?)
         422 spec.rules[1]: Invalid value: "wholly different": there is no rule with this id (status.rules of each detectionrule lists its ids)
@@ -101,18 +101,18 @@ async fn a_suppression_without_expiry_or_reason_is_rejected() {
         422 spec.expiresAt: Invalid value: "2028-01-01T00:00:00Z": must be within a year
         422 spec.expiresAt: Invalid value: "tomorrow": spec.expiresAt in body must be of type date-time: "tomorrow"
         422 spec.expiresAt: Required value
-        422 spec.reason: Required value: say why, for those who come later
+        422 spec.reason: Required value: enter the reason for the suppression
         422 spec.match: Invalid value: there is no selection for `them`
         422 spec.match: Invalid value: no audit event has a field `user.nmae` (help: there are user.username, user.uid, user.groups, user.isServiceAccount, user.serviceAccount.namespace, user.serviceAccount.name)
-    "#]].assert_eq(&said);
+    "#]].assert_eq(&outcome);
 }
 
 #[tokio::test]
 async fn an_expired_suppression_may_still_be_labelled() {
     let server = open().await;
-    make(&server, &spec()).await;
-    server.pass(30 * 86_400);
+    create(&server, &spec()).await;
+    server.advance(30 * 86_400);
     let patch = r#"{"metadata":{"labels":{"a":"b"}}}"#;
-    let (code, _) = server.ask(&format!("PATCH {SUPPRESSIONS}/robot"), patch).await;
+    let (code, _) = server.send(&format!("PATCH {SUPPRESSIONS}/robot"), patch).await;
     assert_eq!(code, 200);
 }

@@ -42,7 +42,8 @@ const WORDS: [(&str, &str); 31] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 16] = [
+    "apimachinery",
     "apiserver",
     "assets",
     "audit",
@@ -53,6 +54,7 @@ const CRATES: [&str; 14] = [
     "kasten",
     "keepwatch",
     "objectstore",
+    "siem",
     "sink",
     "store",
     "testkit",

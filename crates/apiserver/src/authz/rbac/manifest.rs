@@ -30,7 +30,7 @@ pub enum ManifestError {
         detail: String,
     },
     /// The document is not an RBAC object.
-    #[error("{origin} holds a {kind:?}, which is no RBAC kind")]
+    #[error("{origin} contains a {kind:?}, which is not an RBAC kind")]
     Kind {
         /// Origin of the text.
         origin: String,
@@ -94,7 +94,7 @@ pub(super) fn documents(origin: &str, text: &str) -> Result<Vec<Value>, Manifest
                     found.extend(items);
                 }
             }
-            other => found.push(other),
+            document => found.push(document),
         }
     }
     Ok(found)

@@ -76,7 +76,7 @@ items:
 
 /// `yes|no user[,group] verb group/resource[/sub] namespace name`, or `yes|no user verb /path`.
 fn check(table: &str) {
-    let rbac = Rbac::of_manifests([("test", MANIFESTS)]).unwrap();
+    let rbac = Rbac::from_manifests([("test", MANIFESTS)]).unwrap();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let mut names = words[1].split(',').map(str::to_owned);
@@ -154,7 +154,7 @@ fn a_role_binding_applies_only_in_its_namespace() {
 
 #[test]
 fn the_reason_names_the_binding() {
-    let rbac = Rbac::of_manifests([("test", MANIFESTS)]).unwrap();
+    let rbac = Rbac::from_manifests([("test", MANIFESTS)]).unwrap();
     let user = UserInfo { username: "alice".to_owned(), ..UserInfo::default() };
     let attributes = Attributes {
         user: Arc::new(user),
@@ -173,7 +173,7 @@ fn the_reason_names_the_binding() {
 #[test]
 fn invalid_manifests_are_named_in_the_error() {
     for (text, message) in [
-        ("kind: Pod", r#"f.yaml holds a "Pod", which is no RBAC kind"#),
+        ("kind: Pod", r#"f.yaml contains a "Pod", which is not an RBAC kind"#),
         ("a: [", "f.yaml is not YAML"),
         (
             "kind: ClusterRole\nmetadata: {}",
@@ -184,7 +184,7 @@ fn invalid_manifests_are_named_in_the_error() {
             r#"RoleBinding "x" in f.yaml has no namespace"#,
         ),
     ] {
-        let error = Rbac::of_manifests([("f.yaml", text)]).unwrap_err().to_string();
+        let error = Rbac::from_manifests([("f.yaml", text)]).unwrap_err().to_string();
         assert!(error.starts_with(message), "{error}");
     }
 }

@@ -23,11 +23,11 @@ const FRAME_LEN_MAX: usize = 16_384;
 /// Returns the frames of a header block with a shorter path; `None` if the path is not too long or
 /// the block is malformed.
 pub(super) fn shortened(frames: &[u8]) -> Option<Bytes> {
-    let first = FrameHeader::of(frames)?;
+    let first = FrameHeader::parse(frames)?;
     let mut block = Vec::with_capacity(frames.len());
     let mut priority: &[u8] = &[];
     let mut rest = frames;
-    while let Some(header) = FrameHeader::of(rest) {
+    while let Some(header) = FrameHeader::parse(rest) {
         let mut payload = rest.get(HEADER_LEN..HEADER_LEN + header.len)?;
         rest = rest.get(HEADER_LEN + header.len..)?;
         if header.kind == HEADERS && header.flags & PADDED != 0 {

@@ -180,7 +180,7 @@ async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
         }
         if content_type == "application/yaml" {
             let json = registry.document(line, &[]).unwrap();
-            let read = crate::registry::read_yaml(&answer.body).unwrap().value;
+            let read = apimachinery::serializer::decode_yaml(&answer.body).unwrap().value;
             assert_eq!(read, serde_json::from_slice::<Value>(&json.body).unwrap());
         }
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use apimachinery::{ApiError, FieldError};
 use serde_json::{Map, Value, json};
 
 use crate::resource::DefaultStrategy;
 use crate::{
-    ApiError, Attributes, Column, FieldError, Objects, Resource, ResourceId, Scope, Strategy,
-    Subresource, Verb, WriteContext,
+    Attributes, Column, Objects, Resource, ResourceId, Scope, Strategy, Subresource, Verb,
+    WriteContext,
 };
 
 const ALL: &[Verb] =

@@ -239,7 +239,7 @@ async fn responses_are_yaml_on_request_and_events_contain_json() {
     ] {
         let got = registry.ask(&line, body, &headers).await;
         assert_eq!(got.answer.content_type, "application/yaml", "{line}");
-        let read = crate::registry::read_yaml(&got.answer.body).unwrap().value;
+        let read = apimachinery::serializer::decode_yaml(&got.answer.body).unwrap().value;
         assert_eq!((&read["kind"], &read["apiVersion"]), (&kind.into(), &version.into()), "{line}");
         let object = got.answer.object.unwrap();
         let recorded: Value = serde_json::from_slice(object.as_bytes()).unwrap();

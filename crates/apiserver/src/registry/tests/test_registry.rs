@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use apimachinery::request_info::query_pairs;
+use apimachinery::{ApiError, RequestInfo};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use audit::{Policy, Strictness};
 use bytes::Bytes;
 use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
@@ -14,11 +18,9 @@ use store::{Settings, Sqlite, Storage};
 use tempfile::TempDir;
 
 use super::kinds;
-use crate::request_info::query_pairs;
 use crate::{
-    Answer, ApiError, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
-    NamespaceSource, NamespaceState, Outcome, Registry, RegistryConfig, Request, RequestInfo,
-    WatchReply,
+    Answer, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    NamespaceSource, NamespaceState, Outcome, Registry, RegistryConfig, Request, WatchReply,
 };
 
 pub(super) const WIDGETS: &str = "/apis/test.example.com/v1/namespaces/shop/widgets";
@@ -34,13 +36,13 @@ pub(super) struct TestRegistry {
 /// A clock that advances only on demand, or by a fixed step at each call.
 struct TestClock {
     micros: AtomicI64,
-    a_look: AtomicI64,
+    step: AtomicI64,
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        let passes = self.a_look.load(Ordering::SeqCst);
-        Timestamp::from_micros(self.micros.fetch_add(passes, Ordering::SeqCst))
+        let step = self.step.load(Ordering::SeqCst);
+        Timestamp::from_micros(self.micros.fetch_add(step, Ordering::SeqCst))
     }
 }
 
@@ -77,13 +79,13 @@ impl NamespaceSource for OwnNamespaces {
 }
 
 /// The response.
-pub(super) struct Got {
+pub(super) struct Reply {
     pub(super) code: u16,
     pub(super) json: Value,
     pub(super) answer: Answer,
 }
 
-impl Got {
+impl Reply {
     pub(super) fn reason(&self) -> &str {
         self.json["reason"].as_str().unwrap_or_default()
     }
@@ -100,6 +102,12 @@ impl Got {
         let values = self.answer.headers.get_all(name).iter();
         values.filter_map(|value| value.to_str().ok()).collect()
     }
+}
+
+/// An audit policy that records everything.
+fn policy() -> Policy {
+    let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: RequestResponse\n";
+    Policy::load(text.as_bytes(), Strictness::Strict).unwrap().policy
 }
 
 impl TestRegistry {
@@ -119,20 +127,20 @@ impl TestRegistry {
     }
 
     /// A registry with or without a garbage collector.
-    pub(super) fn open_beside(settings: Settings, garbage_is_collected: bool) -> Self {
-        Self::open_on(settings, garbage_is_collected, |store| Arc::new(store))
+    pub(super) fn open_beside(settings: Settings, has_garbage_collector: bool) -> Self {
+        Self::open_on(settings, has_garbage_collector, |store| Arc::new(store))
     }
 
     /// A registry whose store is wrapped.
     pub(super) fn open_on(
         settings: Settings,
-        garbage_is_collected: bool,
+        has_garbage_collector: bool,
         storage: impl FnOnce(Sqlite) -> Arc<dyn Storage>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let time = Arc::new(TestClock {
             micros: AtomicI64::new(1_700_000_000_000_000),
-            a_look: AtomicI64::new(0),
+            step: AtomicI64::new(0),
         });
         let clock = Arc::clone(&time);
         let clock: store::Clock = Arc::new(move || clock.now().as_micros());
@@ -144,12 +152,12 @@ impl TestRegistry {
             authorizer: Arc::new(NotMallory),
             namespaces: Arc::new(OwnNamespaces(shared)),
             clock: Arc::clone(&time) as Arc<dyn Clock>,
-            policy: Arc::new(|_| Level::RequestResponse),
-            actor: Arc::new(UserInfo {
+            policy: Arc::new(ArcSwap::from_pointee(policy())),
+            server_user: Arc::new(UserInfo {
                 username: "system:serviceaccount:keep:watch".to_owned(),
                 ..UserInfo::default()
             }),
-            garbage_is_collected,
+            has_garbage_collector,
         });
         Self { registry, store, time, _folder: folder }
     }
@@ -160,18 +168,18 @@ impl TestRegistry {
 
     /// From now on, the clock advances by 200 ms at each call.
     pub(super) fn slow_down(&self) {
-        self.time.a_look.store(200_000, Ordering::SeqCst);
+        self.time.step.store(200_000, Ordering::SeqCst);
     }
 
     /// Sends a request and expects success.
-    pub(super) async fn ok(&self, line: &str, body: &str) -> Got {
-        let got = self.ask(line, body, &[]).await;
-        assert!(got.code < 300, "{line}: {}", got.json);
-        got
+    pub(super) async fn ok(&self, line: &str, body: &str) -> Reply {
+        let reply = self.ask(line, body, &[]).await;
+        assert!(reply.code < 300, "{line}: {}", reply.json);
+        reply
     }
 
     /// Sends a request as alice. `line` is the method and the path with its query.
-    pub(super) async fn ask(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Got {
+    pub(super) async fn ask(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
         self.ask_as("alice", line, body, headers).await
     }
 
@@ -181,7 +189,7 @@ impl TestRegistry {
         line: &str,
         body: &str,
         headers: &[(&str, &str)],
-    ) -> Got {
+    ) -> Reply {
         let request = request(user, line, body, headers);
         let mut audit = self.audit(&request);
         let answer = match self.registry.handle(&request, &mut audit).await {
@@ -193,7 +201,7 @@ impl TestRegistry {
             Err(error) => self.record(audit, error.into()).await,
         };
         let json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Got { code: answer.code.as_u16(), json, answer }
+        Reply { code: answer.code.as_u16(), json, answer }
     }
 
     /// Starts a watch and reads `count` of its frames.
@@ -254,7 +262,7 @@ impl TestRegistry {
             received: request.received,
             ..audit::RequestMetadata::default()
         });
-        AuditContext::of(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
+        AuditContext::new(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
     }
 
     async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
@@ -275,7 +283,7 @@ fn request(user: &str, line: &str, body: &str, headers: &[(&str, &str)]) -> Requ
         map.append(name, HeaderValue::from_str(value).unwrap());
     }
     Request {
-        info: RequestInfo::of(&method, path, &query),
+        info: RequestInfo::parse(&method, path, &query),
         method,
         query,
         headers: map,

@@ -1,11 +1,11 @@
 //! Create, update and delete, with their audit events.
 
+use apimachinery::RequestInfo;
 use event::{Event, Level};
 use serde_json::json;
 use store::Storage;
 
 use super::test_registry::{TestRegistry, VAULTS, WIDGETS};
-use crate::RequestInfo;
 
 const MERGE: (&str, &str) = ("content-type", "application/merge-patch+json");
 const JSON_PATCH: (&str, &str) = ("content-type", "application/json-patch+json");
@@ -419,7 +419,7 @@ async fn writes_of_some_kinds_are_recorded_regardless_of_the_policy() {
         (format!("POST {WIDGETS}"), Level::None),
     ] {
         let (method, path) = line.split_once(' ').unwrap();
-        let info = RequestInfo::of(&method.parse().unwrap(), path, &[]);
+        let info = RequestInfo::parse(&method.parse().unwrap(), path, &[]);
         assert_eq!(registry.registry.audit_level_min(&info), level, "{line}");
     }
 }

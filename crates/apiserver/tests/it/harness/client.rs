@@ -175,7 +175,7 @@ pub(crate) async fn tls(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "the test is its own house")]
+#[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
 fn spawn<E: Send + 'static>(
     connection: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> tokio::task::JoinHandle<()> {

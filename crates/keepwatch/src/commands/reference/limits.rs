@@ -40,7 +40,8 @@ pub(super) fn page() -> Result<String> {
 }
 
 fn requests() -> Vec<Row> {
-    use apiserver::{limits, registry};
+    use apimachinery::serializer;
+    use apiserver::limits;
     let flags = limits::Limits::default();
     vec![
         ("Connections", limits::CONNECTIONS_MAX.to_string()),
@@ -79,9 +80,9 @@ fn requests() -> Vec<Row> {
             "Size of all request bodies in flight; a quarter of it for one user",
             bytes(limits::BODIES_BYTES_MAX),
         ),
-        ("Memory for the values of a decoded body", bytes(registry::TREE_BYTES_MAX)),
-        ("Size of a YAML body", bytes(registry::YAML_BYTES_MAX)),
-        ("Values in a YAML body", registry::YAML_VALUES_MAX.to_string()),
+        ("Memory for the values of a decoded body", bytes(serializer::TREE_BYTES_MAX)),
+        ("Size of a YAML body", bytes(serializer::YAML_BYTES_MAX)),
+        ("Values in a YAML body", serializer::YAML_VALUES_MAX.to_string()),
         (
             "Read-only requests in flight (default); three quarters of it for one user",
             flags.reads_max.to_string(),
@@ -108,8 +109,14 @@ fn responses() -> Vec<Row> {
         ),
         ("Lists that are encoded at the same time", limits::LISTS_MAX.to_string()),
         ("Time in which a client reads nothing of a response", time(limits::ANSWER_PAUSE_MAX)),
-        ("Invalid fields that an error response lists", limits::FIELD_ERRORS_MAX.to_string()),
-        ("Unknown fields that a warning lists", limits::UNKNOWN_FIELDS_MAX.to_string()),
+        (
+            "Invalid fields that an error response lists",
+            apimachinery::api_error::FIELD_ERRORS_MAX.to_string(),
+        ),
+        (
+            "Unknown fields that a warning lists",
+            apimachinery::schema::UNKNOWN_FIELDS_MAX.to_string(),
+        ),
         ("Open watches; three quarters of it for one user", limits::WATCHES_MAX.to_string()),
         ("Changes in one batch to a watch", store::settings::WATCH_CHANGES_MAX.to_string()),
         ("Size of one batch of changes to a watch", bytes(store::settings::WATCH_BYTES_MAX)),

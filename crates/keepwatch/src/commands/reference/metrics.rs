@@ -29,7 +29,7 @@ struct Row {
 /// The page.
 pub(super) fn page() -> Result<String> {
     let mut registry = Registry::default();
-    Metrics::new(&mut registry, &[]).create_each();
+    Metrics::with_example_series(&mut registry);
     delivery::register_each(&mut registry);
     let mut exposition = String::new();
     prometheus_client::encoding::text::encode(&mut exposition, &registry)?;

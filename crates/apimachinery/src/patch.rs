@@ -1,0 +1,270 @@
+//! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), with limits.
+//!
+//! Strategic merge patch and server-side apply are rejected with 415. Custom resources reject the
+//! former too, and clients then fall back to a merge patch. Clients do not fall back for kinds that
+//! are compiled into them, those of the core group. For these a strategic merge patch is accepted
+//! if it means the same as a merge patch, which is the case if it contains neither lists nor
+//! directives.
+
+use event::Json;
+use http::StatusCode;
+use json_patch::{PatchOperation, jsonptr::Pointer};
+use serde_json::Value;
+
+use crate::ApiError;
+use crate::serializer::{Document, cost, decode_json, unsupported_media_type};
+
+/// Maximum number of operations of a JSON patch.
+const OPERATIONS_MAX: usize = 10_000;
+/// Maximum total size of values that a JSON patch may copy, in bytes of memory.
+const COPIED_MAX: usize = 3 << 20;
+/// Maximum number of values that a JSON patch may traverse or shift within lists. All writes wait
+/// while a patch is applied.
+const SHIFTED_MAX: usize = 1_000_000;
+/// Maximum nesting depth that a patch may create; the same as for a body.
+const DEPTH_MAX: usize = 127;
+
+const JSON_PATCH: &str = "application/json-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+
+/// A patch, independent of the object that it is applied to.
+#[derive(Debug)]
+pub enum Patch {
+    /// JSON patch: a list of operations.
+    Json(Vec<PatchOperation>),
+    /// Merge patch: a partial document.
+    Merge(Value),
+}
+
+/// A decoded patch.
+#[derive(Debug)]
+pub struct DecodedPatch {
+    /// The patch.
+    pub patch: Patch,
+    /// Paths of duplicate keys.
+    pub duplicates: Vec<String>,
+    /// The patch as parsed, if it has duplicate keys. Recorded instead of the body, in which other
+    /// parsers might choose another duplicate.
+    pub as_parsed: Option<Json>,
+}
+
+impl Patch {
+    /// Decodes a patch of a media type without parameters, in lower case. `is_core` is true for resources
+    /// of the core group.
+    pub fn decode(media_type: &str, body: &[u8], is_core: bool) -> Result<DecodedPatch, ApiError> {
+        let unsupported = || unsupported_media_type(media_type, &[JSON_PATCH, MERGE_PATCH]);
+        let is_known = matches!(media_type, JSON_PATCH | MERGE_PATCH)
+            || (is_core && media_type == STRATEGIC_MERGE_PATCH);
+        if !is_known {
+            return Err(unsupported());
+        }
+        let Document { value, duplicates } =
+            decode_json(body).map_err(|error| undecodable(&error))?;
+        let as_parsed = if duplicates.is_empty() { None } else { Json::serialize(&value).ok() };
+        if media_type != JSON_PATCH {
+            if !value.is_object() {
+                return Err(undecodable("a merge patch is an object"));
+            }
+            if media_type == STRATEGIC_MERGE_PATCH && !is_merge_patch(&value) {
+                return Err(unsupported());
+            }
+            return Ok(DecodedPatch { patch: Self::Merge(value), duplicates, as_parsed });
+        }
+        let len = value.as_array().map_or(0, Vec::len);
+        if len > OPERATIONS_MAX {
+            let message = format!(
+                "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len}"
+            );
+            return Err(ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                message,
+            ));
+        }
+        let operations: Vec<PatchOperation> =
+            serde_json::from_value(value).map_err(|_| undecodable(OPERATIONS))?;
+        Ok(DecodedPatch { patch: Self::Json(operations), duplicates: Vec::new(), as_parsed })
+    }
+
+    /// Returns the document with the patch applied.
+    pub fn apply(&self, document: &Value) -> Result<Value, ApiError> {
+        let mut document = document.clone();
+        match self {
+            Self::Merge(patch) => json_patch::merge(&mut document, patch),
+            Self::Json(operations) => {
+                let (mut copied, mut shifted) = (0, 0);
+                for operation in operations {
+                    check_size(&document, operation, &mut copied, &mut shifted)?;
+                    json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
+                        .map_err(|error| not_applicable(&error.to_string()))?;
+                }
+            }
+        }
+        Ok(document)
+    }
+}
+
+/// Whether a strategic merge patch means the same as a merge patch.
+fn is_merge_patch(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => false,
+        Value::Object(map) => {
+            map.iter().all(|(key, value)| !key.starts_with('$') && is_merge_patch(value))
+        }
+        _ => true,
+    }
+}
+
+/// Checks that the operation keeps the document within the limits of a body.
+fn check_size(
+    document: &Value,
+    operation: &PatchOperation,
+    copied: &mut usize,
+    shifted: &mut usize,
+) -> Result<(), ApiError> {
+    let find = |pointer: &Pointer| document.pointer(pointer.as_str());
+    let value = match operation {
+        PatchOperation::Add(add) => Some(&add.value),
+        PatchOperation::Replace(replace) => Some(&replace.value),
+        PatchOperation::Copy(copy) => {
+            let value = find(&copy.from);
+            *copied += value.map_or(0, cost);
+            value
+        }
+        PatchOperation::Move(shift) => find(&shift.from),
+        PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+    };
+    if *copied > COPIED_MAX {
+        return Err(not_applicable(&format!(
+            "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {COPIED_MAX}"
+        )));
+    }
+    let from = match operation {
+        PatchOperation::Move(shift) => Some(&shift.from),
+        _ => None,
+    };
+    let pointers = from.map(AsRef::as_ref).into_iter().chain([operation.path()]);
+    *shifted += pointers.map(|pointer| list_len(document, pointer)).sum::<usize>();
+    let (deep, values) = value.map_or((0, 0), depth);
+    *shifted += values;
+    if *shifted > SHIFTED_MAX {
+        return Err(not_applicable(&format!(
+            "the operations shift {shifted} values of lists, more than {SHIFTED_MAX}"
+        )));
+    }
+    let depth = operation.path().tokens().count() + deep;
+    if depth > DEPTH_MAX {
+        return Err(not_applicable(&format!("nested deeper than {DEPTH_MAX}")));
+    }
+    Ok(())
+}
+
+/// Length of the list that contains the location; 0 if it is not in a list.
+fn list_len(document: &Value, pointer: &Pointer) -> usize {
+    let list = pointer.parent().and_then(|list| document.pointer(list.as_str()));
+    list.and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// Nesting depth and number of values of a value.
+fn depth(value: &Value) -> (usize, usize) {
+    let all = |(deep, values): (usize, usize), value: &Value| {
+        let (own_deep, own_values) = depth(value);
+        (deep.max(own_deep + 1), values + own_values)
+    };
+    match value {
+        Value::Object(map) => map.values().fold((1, 1), all),
+        Value::Array(items) => items.iter().fold((1, 1), all),
+        _ => (0, 1),
+    }
+}
+
+/// Error message for an invalid JSON patch. Replaces serde's message, which quotes the input: it
+/// may be a secret, and the message is recorded.
+const OPERATIONS: &str = "a JSON patch is a list of operations with \"op\" (add, remove, replace, move, copy or test), \"path\", and \"value\" or \"from\" (RFC 6902)";
+
+fn undecodable(why: &str) -> ApiError {
+    ApiError::bad_request(format!("error decoding patch: {why}"))
+}
+
+/// Error of a patch that cannot be applied to its object.
+fn not_applicable(why: &str) -> ApiError {
+    let rejected = "the server rejected our request due to an error in our request";
+    let code = StatusCode::UNPROCESSABLE_ENTITY;
+    ApiError::new(code, "Invalid", format!("{rejected}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn decode(media_type: &str, body: &str) -> Result<Patch, ApiError> {
+        Patch::decode(media_type, body.as_bytes(), true).map(|decoded| decoded.patch)
+    }
+
+    #[track_caller]
+    fn check_error(media_type: &str, body: &str, code: u16, message: &str) {
+        let before = json!({"a": {"b": 1}, "l": [1]});
+        let error = decode(media_type, body).and_then(|patch| patch.apply(&before)).unwrap_err();
+        assert_eq!(error.status.code, code, "{}", error.status.message);
+        assert!(error.status.message.starts_with(message), "{}", error.status.message);
+    }
+
+    const JSON: &str = "application/json-patch+json";
+    const MERGE: &str = "application/merge-patch+json";
+
+    #[test]
+    fn patches_are_applied() {
+        let before = json!({"a": {"b": 1}, "l": [1]});
+        let apply = |media_type, body| decode(media_type, body).unwrap().apply(&before).unwrap();
+        let body = r#"[{"op":"test","path":"/a/b","value":1},{"op":"replace","path":"/a/b","value":2},{"op":"add","path":"/l/-","value":3}]"#;
+        assert_eq!(apply(JSON, body), json!({"a": {"b": 2}, "l": [1, 3]}));
+        let body = r#"{"a":{"b":null,"c":1}}"#;
+        assert_eq!(apply(MERGE, body), json!({"a": {"c": 1}, "l": [1]}));
+        assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
+    }
+
+    /// Regression test: ten thousand small operations at the start of a long list delayed all
+    /// writes for seconds.
+    #[test]
+    fn a_patch_that_shifts_too_much_is_rejected() {
+        let before = json!({"list": vec![0; 100_000], "tree": {"a": vec![0; 100_000]}});
+        for operation in [
+            r#"{"op":"add","path":"/list/0","value":0}"#,
+            r#"{"op":"remove","path":"/list/0"}"#,
+            r#"{"op":"move","from":"/list/0","path":"/list/9"}"#,
+            r#"{"op":"move","from":"/tree","path":"/tree"}"#,
+        ] {
+            let body = format!("[{}]", [operation; 1000].join(","));
+            let error = decode(JSON, &body).unwrap().apply(&before).unwrap_err();
+            assert_eq!(error.status.code, 422, "{operation}");
+            assert!(error.status.message.contains("shift"), "{}", error.status.message);
+            let few = format!("[{}]", [operation; 4].join(","));
+            assert!(decode(JSON, &few).unwrap().apply(&before).is_ok(), "{operation}");
+        }
+    }
+
+    #[test]
+    fn invalid_patches_are_rejected() {
+        let unknown = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json";
+        check_error(STRATEGIC_MERGE_PATCH, r#"{"l":[2]}"#, 415, unknown);
+        check_error(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"replace"}}"#, 415, unknown);
+        check_error("application/apply-patch+yaml", "{}", 415, unknown);
+        check_error(MERGE, "{", 400, "error decoding patch");
+        check_error(MERGE, "[]", 400, "error decoding patch");
+        check_error(JSON, r#"[{"op":"jump","path":"/a"}]"#, 400, "error decoding patch");
+        let rejected = "the server rejected our request due to an error in our request";
+        check_error(JSON, r#"[{"op":"remove","path":"/x"}]"#, 422, rejected);
+        check_error(JSON, r#"[{"op":"test","path":"/a/b","value":2}]"#, 422, rejected);
+        let many = vec![r#"{"op":"test","path":"/a/b","value":1}"#; 10_001].join(",");
+        check_error(JSON, &format!("[{many}]"), 413, "The allowed maximum operations");
+        let deeper = [r#"{"op":"copy","from":"/a","path":"/a/c"}"#; 130].join(",");
+        check_error(JSON, &format!("[{deeper}]"), 422, rejected);
+        let long = "x".repeat(1 << 20);
+        let body = format!(
+            r#"[{{"op":"add","path":"/x","value":"{long}"}},{{"op":"copy","from":"/x","path":"/y"}},{{"op":"copy","from":"/x","path":"/z"}},{{"op":"copy","from":"/x","path":"/w"}}]"#
+        );
+        check_error(JSON, &body, 422, rejected);
+    }
+}

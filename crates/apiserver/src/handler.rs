@@ -1,0 +1,284 @@
+//! The handler of every request in one function: [`serve`].
+//!
+//! Its order is that of `DefaultBuildHandlerChain` in `k8s.io/apiserver`: authentication, audit,
+//! impersonation, limits on requests in flight, authorization, the request itself. No response is
+//! sent before its event is durable: every return of [`serve`] goes through the [`JournalBackend`],
+//! including rejections, failures and panics. A client that disconnects does not stop the work
+//! ([`DetachOnDrop`]). A request that is not audited does not touch the disk.
+//!
+//! [`JournalBackend`]: crate::audit::backend::JournalBackend
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+
+use apimachinery::ApiError;
+use apimachinery::request_info::{self, query_value};
+use audit::Layer;
+use futures::FutureExt;
+use http::{Method, Response, header};
+use hyper::body::Incoming;
+use tracing::{debug, error};
+
+use crate::audit::request::{FailedAuthentication, audit_id, evaluate_policy};
+use crate::authn::peer::Peer;
+use crate::authn::{ANONYMOUS, Unauthenticated};
+use crate::connection::websocket;
+use crate::handler::body::ResponseBody;
+use crate::handler::max_in_flight::Seat;
+use crate::limits;
+use crate::state::ServerState;
+use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, routes};
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod budget;
+mod detach_on_drop;
+pub(crate) mod encoding;
+mod impersonation;
+pub(crate) mod max_in_flight;
+pub(crate) mod negotiate;
+mod request_context;
+pub(crate) mod status_errors;
+mod timeout;
+pub(crate) mod watch_body;
+
+pub(crate) use detach_on_drop::DetachOnDrop;
+pub(crate) use request_context::RequestContext;
+use timeout::with_timeout;
+
+const DECISION: &str = "authorization.k8s.io/decision";
+const REASON: &str = "authorization.k8s.io/reason";
+
+/// Handles one request. The steps appear in the order in which they run.
+pub(crate) async fn serve(
+    state: Arc<ServerState>,
+    peer: Arc<Peer>,
+    incoming: http::Request<Incoming>,
+) -> Response<ResponseBody> {
+    let (head, body) = incoming.into_parts();
+    let mut context = RequestContext::new(&state, head);
+    state.metrics.request_started(&context.request.info);
+
+    let authenticated =
+        state.authenticator.authenticate(&peer, &mut context.request.headers, &*state.clock).await;
+    let user = authenticated.as_ref().ok().map(|user| user.username.as_str());
+    let latency = state.micros_since(context.request.received);
+    state.metrics.authenticated(user, latency);
+    let is_front_proxy = state.authenticator.is_front_proxy(&peer, &*state.clock);
+    context.audit_id = audit_id(&context.request.headers, is_front_proxy);
+    match authenticated {
+        Ok(user) => context.request.user = Arc::new(user),
+        Err(error) => return respond_unauthorized(&state, context, &peer, &error).await,
+    }
+    let mut audit = evaluate_policy(&state, &context, &peer, Ok(&context.request.user));
+    audit.track_latency(Layer::Authentication, latency);
+    if !audit.is_disabled()
+        && context.request.user.username == ANONYMOUS
+        && let Err(full) = state.backend.check_unauthenticated_reserve()
+    {
+        return context.into_response(&state, state.audit_unavailable(full));
+    }
+    if let Err(error) = state.log_event(audit.received()).await {
+        return context.into_response(&state, state.audit_unavailable(error));
+    }
+
+    let mut seat = None;
+    let claim = audit.claim().clone();
+    let handled = {
+        let handled = pin!(handle_authenticated(&state, &mut context, body, &mut audit, &mut seat));
+        let message = "request did not complete within the allotted timeout";
+        let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
+        AssertUnwindSafe(handled).catch_unwind().await
+    };
+
+    let (record, answer) = match handled {
+        Ok(Ok(Outcome::Committed(answer))) => {
+            if !audit.is_disabled() {
+                state.metrics.event_logged();
+            }
+            (None, answer)
+        }
+        Ok(Ok(Outcome::InDoubt(error))) => {
+            (None, state.audit_unavailable(state.backend.reject(&error)))
+        }
+        Ok(Ok(Outcome::Watch(watch))) => {
+            return context.start_watch(&state, watch, audit, seat).await;
+        }
+        Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
+            if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
+                return context.into_response(&state, state.audit_unavailable(error));
+            }
+            (audit.complete(&answer), answer)
+        }
+        Err(panic) => {
+            let message = panic_message(panic.as_ref());
+            error!(path = context.request.info.path, message, "a request panicked");
+            let answer = Answer::from(status_errors::panicked());
+            (audit.panicked(status_errors::PANICKED), answer)
+        }
+    };
+    let answer = state.respond_after_logging(record, answer).await;
+    context.into_response_with_seat(&state, answer, seat)
+}
+
+/// Responds with 401 to a request that failed authentication.
+async fn respond_unauthorized(
+    state: &Arc<ServerState>,
+    context: RequestContext,
+    peer: &Peer,
+    unauthenticated: &Unauthenticated,
+) -> Response<ResponseBody> {
+    debug!(reasons = ?unauthenticated.reasons, "authentication failed");
+    let failed = FailedAuthentication { with_credentials: !unauthenticated.reasons.is_empty() };
+    let audit = evaluate_policy(state, &context, peer, Err(failed));
+    let full =
+        if audit.is_disabled() { Ok(()) } else { state.backend.check_unauthenticated_reserve() };
+    let answer = match full {
+        Ok(()) => {
+            let answer = Answer::from(status_errors::unauthorized());
+            state.respond_after_logging(audit.unauthorized(&answer), answer).await
+        }
+        Err(full) => state.audit_unavailable(full),
+    };
+    // As kube-apiserver does, GOAWAY goes out together with the response, not before it: some
+    // clients (hyper's) treat an earlier GOAWAY as the response.
+    peer.close_after_response();
+    context.into_response(state, answer)
+}
+
+/// Handles an authenticated request, within the time limit of requests. May panic. The caller
+/// releases the seat when the response has been sent.
+async fn handle_authenticated(
+    state: &ServerState,
+    context: &mut RequestContext,
+    body: Incoming,
+    audit: &mut AuditContext,
+    seat: &mut Option<Seat>,
+) -> Result<Outcome, Answer> {
+    let RequestContext { request, uri, upgrade: offered_upgrade, .. } = context;
+    if uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limits::URI_BYTES_MAX) {
+        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX).into());
+    }
+    if uri.query().is_some_and(|query| query.contains(';')) {
+        return Err(status_errors::semicolon().into());
+    }
+    if request.method == Method::CONNECT {
+        return Err(status_errors::no_upgrade().into());
+    }
+    let mut upgrade = None;
+    if request.headers.contains_key(header::UPGRADE) {
+        upgrade = offered_upgrade.as_mut().filter(|_| is_watch(request));
+        if upgrade.is_none() || !websocket::is_requested(&request.headers) {
+            return Err(status_errors::no_upgrade().into());
+        }
+    }
+    let authorizer = state.authorizer.as_ref();
+    let start = state.clock.now();
+    let impersonated =
+        impersonation::resolve(&request.user, &mut request.headers, authorizer).await?;
+    if let Some(user) = impersonated {
+        audit.track_since(Layer::Impersonation, start);
+        audit.impersonated(&user);
+        request.user = Arc::new(user);
+    }
+    *seat = state.in_flight.seat(request)?;
+    let mut body_bytes = state.in_flight.body_bytes(request)?;
+    let limit = request_info::timeout(&request.query)?.filter(|_| !is_watch(request));
+    let claim = audit.claim().clone();
+    let handled = pin!(async {
+        authorize(state, request, audit).await?;
+        if request.info.path.starts_with("//") {
+            // `RequestInfo` parses it like the path with one slash, but no resource is served at
+            // such a path.
+            return Ok(Outcome::Unlogged(routes::not_found()));
+        }
+        if let Some(upgrade) = upgrade {
+            upgrade.handshake(&request.headers)?;
+        }
+        if has_body(&request.method) {
+            // A client that sends slowly must not hold a seat that other requests wait for.
+            *seat = None;
+            request.body = body::read(body, &mut body_bytes).await?;
+            *seat = state.in_flight.seat(request)?;
+        }
+        if !request.info.is_resource_request {
+            return Ok(Outcome::Unlogged(routes::answer(state, request)));
+        }
+        state.registry.handle(request, audit).await.map_err(Answer::from)
+    });
+    match limit {
+        Some(limit) if limit < state.limits.request_time_max => {
+            let message = "request did not complete within requested timeout";
+            with_timeout(limit, &claim, message, handled).await
+        }
+        _ => handled.await,
+    }
+}
+
+/// Authorizes the request and annotates the audit event with the decision.
+async fn authorize(
+    state: &ServerState,
+    request: &Request,
+    audit: &mut AuditContext,
+) -> Result<(), Answer> {
+    let attributes = attributes_of(request);
+    let start = state.clock.now();
+    let decision = state.authorizer.authorize(&attributes).await;
+    let latency = state.micros_since(start);
+    state.metrics.authorized(decision.as_ref().ok(), latency);
+    audit.track_latency(Layer::Authorization, latency);
+    match decision {
+        Ok(Decision::Allow(reason)) => {
+            audit.annotate(DECISION, "allow");
+            audit.annotate(REASON, &reason);
+            Ok(())
+        }
+        Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
+            audit.annotate(DECISION, "forbid");
+            audit.annotate(REASON, &reason);
+            Err(status_errors::forbidden(&attributes, &reason))
+        }
+        Err(error) => {
+            error!(%error, "authorization failed");
+            audit.annotate(REASON, "internal error");
+            Err(Answer::from(ApiError::internal("authorization is not available")))
+        }
+    }
+}
+
+fn attributes_of(request: &Request) -> Attributes {
+    let info = &request.info;
+    let selector = |key| query_value(&request.query, key).unwrap_or_default().to_owned();
+    let selects = matches!(info.verb.as_str(), "list" | "watch" | "deletecollection");
+    Attributes {
+        user: Arc::clone(&request.user),
+        verb: info.verb.clone(),
+        group: info.api_group.clone(),
+        version: info.api_version.clone(),
+        resource: info.resource.clone(),
+        subresource: info.subresource.clone(),
+        namespace: info.namespace.clone(),
+        name: info.name.clone(),
+        path: info.path.clone(),
+        label_selector: if selects { selector("labelSelector") } else { String::new() },
+        field_selector: if selects { selector("fieldSelector") } else { String::new() },
+    }
+}
+
+fn has_body(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn is_watch(request: &Request) -> bool {
+    request.info.is_resource_request && request.info.verb == "watch"
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,266 @@
+//! Request bodies and response bodies.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use apimachinery::ApiError;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
+
+use crate::connection::ActiveRequest;
+use crate::handler::budget::Held;
+use crate::handler::max_in_flight::Seat;
+use crate::handler::status_errors;
+use crate::handler::watch_body::WatchBody;
+use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_PAUSE_MAX};
+
+/// Reads the whole body. Fails if it is longer than [`BODY_BYTES_MAX`], pauses too long, or exceeds
+/// its share of `budget`.
+pub(crate) async fn read(mut body: Incoming, budget: &mut Held) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(status_errors::too_large(BODY_BYTES_MAX));
+    }
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while !body.is_end_stream() {
+        let frame = match tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => {
+                return Err(ApiError::bad_request("the request body ended too early"));
+            }
+            Err(_) => {
+                return Err(status_errors::timeout("the request body did not arrive in time"));
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + whole.len() + data.len() > BODY_BYTES_MAX {
+            return Err(status_errors::too_large(BODY_BYTES_MAX));
+        }
+        if !budget.grow(data.len()) {
+            return Err(status_errors::too_many_requests());
+        }
+        // Most bodies arrive in one piece, which is not copied.
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            if whole.is_empty() {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Body of a response: bytes or a watch.
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Keeps the connection from counting as idle.
+    active_request: Option<ActiveRequest>,
+    /// ID of the response within its connection.
+    number: Option<u64>,
+    /// Whether pieces are copied. The connection may keep a piece for a stalled client; without a
+    /// copy it would keep the whole response in memory.
+    copies: bool,
+}
+
+enum Content {
+    /// Bytes, sent in pieces.
+    Whole(Arc<Outgoing>),
+    /// Events of a watch.
+    Watch(Box<WatchBody>),
+}
+
+/// A response that is being sent. The connection aborts it if the client reads nothing.
+pub(crate) struct Outgoing(Mutex<Left>);
+
+struct Left {
+    bytes: Bytes,
+    /// Seat of the request, held until the response has been sent.
+    seat: Option<Seat>,
+    /// Time at which the last piece was taken.
+    since: Instant,
+    /// Whether the body is longer than one piece.
+    is_long: bool,
+    is_cut: bool,
+}
+
+/// The client did not read its response for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the client does not read the response")]
+pub(crate) struct Stalled;
+
+impl Outgoing {
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frees bytes and seat if the client has read nothing for [`ANSWER_PAUSE_MAX`]. Returns
+    /// whether the response is aborted.
+    pub(crate) fn end_if_stalled(&self) -> bool {
+        let mut left = self.left();
+        if !left.is_cut && left.since.elapsed() >= ANSWER_PAUSE_MAX {
+            left.is_cut = true;
+            left.bytes = Bytes::new();
+            left.seat = None;
+        }
+        left.is_cut
+    }
+
+    fn next(&self, copies: bool) -> Option<Result<Bytes, Stalled>> {
+        let mut left = self.left();
+        if left.is_cut {
+            return Some(Err(Stalled));
+        }
+        if left.bytes.is_empty() {
+            return None;
+        }
+        let len = left.bytes.len().min(ANSWER_PIECE_BYTES);
+        let mut piece = left.bytes.split_to(len);
+        if copies && left.is_long {
+            piece = Bytes::copy_from_slice(&piece);
+        }
+        if left.bytes.is_empty() {
+            left.seat = None;
+        } else {
+            left.since = Instant::now();
+        }
+        Some(Ok(piece))
+    }
+}
+
+impl ResponseBody {
+    /// A complete body. `seat` is released when the last piece has been taken.
+    pub(crate) fn whole(bytes: Bytes, seat: Option<Seat>) -> Self {
+        let seat = seat.filter(|_| !bytes.is_empty());
+        let is_long = bytes.len() > ANSWER_PIECE_BYTES;
+        let left = Left { bytes, seat, since: Instant::now(), is_long, is_cut: false };
+        Self::new(Content::Whole(Arc::new(Outgoing(Mutex::new(left)))))
+    }
+
+    pub(crate) fn watch(watch: WatchBody) -> Self {
+        Self::new(Content::Watch(Box::new(watch)))
+    }
+
+    fn new(content: Content) -> Self {
+        Self { content, active_request: None, number: None, copies: false }
+    }
+
+    /// Holds `active_request` until the body has been sent.
+    pub(crate) fn keeping(mut self, active_request: ActiveRequest) -> Self {
+        if let Content::Whole(outgoing) = &self.content
+            && !outgoing.left().bytes.is_empty()
+        {
+            self.number = Some(active_request.answers(Arc::clone(outgoing)));
+        }
+        self.copies = active_request.has_streams();
+        self.active_request = Some(active_request);
+        self
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let (Some(active_request), Some(number)) = (&self.active_request, self.number) {
+            active_request.answered(number);
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Stalled;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let copies = self.copies;
+        match &mut self.get_mut().content {
+            Content::Whole(outgoing) => {
+                Poll::Ready(outgoing.next(copies).map(|piece| piece.map(Frame::data)))
+            }
+            Content::Watch(watch) => {
+                watch.poll_bytes(context).map(|next| next.map(Frame::data).map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(outgoing) => {
+                let left = outgoing.left();
+                left.bytes.is_empty() && !left.is_cut
+            }
+            Content::Watch(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(outgoing) => SizeHint::with_exact(outgoing.left().bytes.len() as u64),
+            Content::Watch(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of a response that report when they are freed.
+    struct Watched {
+        bytes: Vec<u8>,
+        _alive: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Watched {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    /// Regression test: lists that were never read used memory as long as their connections lived.
+    #[tokio::test(start_paused = true)]
+    async fn an_unread_response_is_freed_despite_a_pending_chunk() {
+        let check = async |copies: bool, is_freed: bool| {
+            let alive = Arc::new(());
+            let bytes =
+                Bytes::from_owner(Watched { bytes: vec![1; 1 << 20], _alive: Arc::clone(&alive) });
+            let mut body = ResponseBody::whole(bytes, None);
+            body.copies = copies;
+            let Content::Whole(outgoing) = &body.content else { panic!("it is whole") };
+            let outgoing = Arc::clone(outgoing);
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(piece.len(), ANSWER_PIECE_BYTES);
+            assert!(!outgoing.end_if_stalled());
+            tokio::time::advance(ANSWER_PAUSE_MAX).await;
+            assert!(outgoing.end_if_stalled());
+            assert_eq!(Arc::strong_count(&alive) == 1, is_freed);
+            assert!(body.frame().await.unwrap().is_err(), "it breaks off");
+            drop(piece);
+            assert_eq!(Arc::strong_count(&alive), 1);
+        };
+        check(true, true).await;
+        check(false, false).await;
+    }
+
+    #[tokio::test]
+    async fn a_response_is_sent_completely_in_chunks() {
+        for (len, copies) in [(0, true), (1, false), (64 << 10, true), (200_000, true)] {
+            let whole = vec![7; len];
+            let mut body = ResponseBody::whole(Bytes::from(whole.clone()), None);
+            body.copies = copies;
+            let mut found = Vec::new();
+            while let Some(piece) = body.frame().await {
+                found.extend_from_slice(&piece.unwrap().into_data().unwrap());
+            }
+            assert_eq!(found, whole);
+            assert!(body.is_end_stream());
+        }
+    }
+}

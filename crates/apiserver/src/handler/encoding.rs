@@ -1,0 +1,124 @@
+//! Encoding of responses for the client: indented JSON, YAML, gzip. The audit event always contains
+//! the compact JSON.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::HeaderValue;
+use http::header::{CONTENT_ENCODING, VARY};
+
+use crate::Answer;
+use crate::handler::negotiate::{Language, Rendering};
+
+mod yaml;
+
+/// `Content-Type` of YAML.
+pub(crate) const YAML: &str = "application/yaml";
+/// Minimum size of a body for compression, in bytes.
+pub(crate) const GZIP_MIN: usize = 128 << 10;
+
+/// Converts a JSON response to YAML, indents it or compresses it, as negotiated.
+pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
+    match rendering.language {
+        Language::Yaml => {
+            answer.body = yaml(&answer.body);
+            answer.content_type = YAML;
+        }
+        Language::Json if rendering.pretty => answer.body = indented(&answer.body),
+        Language::Json => {}
+    }
+    if rendering.gzip && answer.body.len() > GZIP_MIN {
+        answer.body = compressed(&answer.body);
+        answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    answer
+}
+
+/// Converts JSON to YAML.
+pub(crate) fn yaml(json: &[u8]) -> Bytes {
+    Bytes::from(yaml::from_json(json))
+}
+
+/// Indents compact JSON.
+pub(crate) fn indented(json: &[u8]) -> Bytes {
+    Bytes::from(pretty(json))
+}
+
+/// Compresses with gzip.
+pub(crate) fn compressed(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory cannot fail.
+    let _written = encoder.write_all(bytes);
+    Bytes::from(encoder.finish().unwrap_or_default())
+}
+
+/// Indents compact JSON in one pass. No tree is built, because a list may be long.
+fn pretty(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 2);
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut bytes = json.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if is_text {
+            out.push(byte);
+            is_text = byte != b'"' || is_escaped;
+            is_escaped = byte == b'\\' && !is_escaped;
+            continue;
+        }
+        match byte {
+            b'"' => {
+                is_text = true;
+                out.push(byte);
+            }
+            b'{' | b'[' => {
+                out.push(byte);
+                if let Some(end) = bytes.next_if(|next| matches!(next, b'}' | b']')) {
+                    out.push(end);
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(byte);
+            }
+            b',' => {
+                out.push(byte);
+                line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            b' ' | b'\n' | b'\r' | b'\t' => {}
+            byte => out.push(byte),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn indented_json_equals_serdes() {
+        for text in [
+            r#"{"a":[1,{"b":"x,y:{}[] \\\" z"},[],{}],"c":null,"d":{"e":true}}"#,
+            "[]",
+            "1",
+            r#"{"é":"\\"}"#,
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            let expected = serde_json::to_string_pretty(&value).unwrap();
+            assert_eq!(String::from_utf8(pretty(text.as_bytes())).unwrap(), expected);
+        }
+    }
+}

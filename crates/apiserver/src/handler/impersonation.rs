@@ -1,0 +1,203 @@
+//! Impersonation with `Impersonate-*` headers. Each part is authorized separately.
+//!
+//! Behind the aggregator these headers never arrive, because kube-apiserver has resolved them. They
+//! are for clients that connect directly.
+
+use std::sync::Arc;
+
+use apimachinery::ApiError;
+use event::UserInfo;
+use http::HeaderMap;
+use percent_encoding::percent_decode_str;
+
+use crate::authn::with_authenticated_group;
+use crate::handler::status_errors;
+use crate::{Answer, Attributes, Authorizer, Decision};
+
+const PREFIX: &str = "impersonate-";
+const EXTRA_PREFIX: &str = "impersonate-extra-";
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+
+/// Returns the user that `user` impersonates, after authorization; `None` if the request has no
+/// such headers. Removes the headers.
+pub(crate) async fn resolve(
+    user: &Arc<UserInfo>,
+    headers: &mut HeaderMap,
+    authorizer: &dyn Authorizer,
+) -> Result<Option<UserInfo>, Answer> {
+    if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+        return Ok(None);
+    }
+    let wanted = wanted(headers).map_err(Answer::from)?;
+    for question in questions(user, &wanted) {
+        match authorizer.authorize(&question).await {
+            Ok(Decision::Allow(_)) => {}
+            Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
+                return Err(status_errors::forbidden(&question, &reason));
+            }
+            Err(error) => return Err(Answer::from(ApiError::internal(&error.to_string()))),
+        }
+    }
+    let names: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with(PREFIX)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+    Ok(Some(completed(wanted)))
+}
+
+/// Parses the impersonated user from the headers.
+fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let one = |name: &str| headers.get(name).map(text).unwrap_or_default();
+    let mut wanted = UserInfo {
+        username: one("impersonate-user"),
+        uid: one("impersonate-uid"),
+        groups: headers.get_all("impersonate-group").iter().map(text).collect(),
+        ..UserInfo::default()
+    };
+    for (name, value) in headers {
+        if let Some(key) = name.as_str().strip_prefix(EXTRA_PREFIX) {
+            let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
+            wanted.extra.entry(key).or_default().push(text(value));
+        }
+    }
+    if wanted.username.is_empty() {
+        let what = "without impersonating a user";
+        return Err(ApiError::internal(&format!("requested groups, uid or extra {what}")));
+    }
+    Ok(wanted)
+}
+
+/// Attributes to authorize: one for the user, each group, the UID and each value of an extra.
+fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
+    let ask = |group: &str, resource: &str, name: &str| Attributes {
+        user: Arc::clone(user),
+        verb: "impersonate".to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        name: name.to_owned(),
+        ..Attributes::default()
+    };
+    let mut questions = vec![match service_account(&wanted.username) {
+        Some((namespace, name)) => {
+            Attributes { namespace: namespace.to_owned(), ..ask("", "serviceaccounts", name) }
+        }
+        None => ask("", "users", &wanted.username),
+    }];
+    questions.extend(wanted.groups.iter().map(|group| ask("", "groups", group)));
+    if !wanted.uid.is_empty() {
+        questions.push(ask("authentication.k8s.io", "uids", &wanted.uid));
+    }
+    for (key, values) in &wanted.extra {
+        questions.extend(values.iter().map(|value| Attributes {
+            subresource: key.clone(),
+            ..ask("authentication.k8s.io", "userextras", value)
+        }));
+    }
+    questions
+}
+
+/// Adds the groups that this user would have after authentication.
+fn completed(mut wanted: UserInfo) -> UserInfo {
+    if let Some((namespace, _)) = service_account(&wanted.username)
+        && wanted.groups.is_empty()
+    {
+        let of_namespace = format!("system:serviceaccounts:{namespace}");
+        wanted.groups = vec!["system:serviceaccounts".to_owned(), of_namespace];
+    }
+    if wanted.username == "system:anonymous" && wanted.groups.is_empty() {
+        wanted.groups = vec!["system:unauthenticated".to_owned()];
+    }
+    with_authenticated_group(wanted)
+}
+
+fn service_account(username: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use http::HeaderName;
+
+    use super::*;
+    use crate::AuthorizerError;
+
+    /// Allows only the listed `group/resource/namespace/name`.
+    struct Only(&'static [&'static str]);
+
+    #[async_trait]
+    impl Authorizer for Only {
+        async fn authorize(&self, a: &Attributes) -> Result<Decision, AuthorizerError> {
+            let asked = [&a.group, &a.resource, &a.subresource, &a.namespace, &a.name]
+                .map(String::as_str)
+                .join("/");
+            Ok(if a.verb == "impersonate" && self.0.contains(&asked.as_str()) {
+                Decision::Allow(String::new())
+            } else {
+                Decision::NoOpinion(String::new())
+            })
+        }
+    }
+
+    async fn check(
+        pairs: &[(&'static str, &'static str)],
+        allowed: &'static [&'static str],
+        expected: Result<Option<(&str, &[&str])>, u16>,
+    ) {
+        let mut headers: HeaderMap = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect();
+        let user = UserInfo { username: "root".to_owned(), ..UserInfo::default() };
+        let found = resolve(&Arc::new(user), &mut headers, &Only(allowed)).await;
+        let found = found
+            .map(|user| user.map(|user| (user.username, user.groups)))
+            .map_err(|answer| answer.code.as_u16());
+        let expected = expected.map(|user| {
+            user.map(|(name, groups)| {
+                (name.to_owned(), groups.iter().map(|group| (*group).to_owned()).collect())
+            })
+        });
+        assert_eq!(found, expected);
+        if found.is_ok() {
+            assert!(headers.keys().all(|name| !name.as_str().starts_with(PREFIX)));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_part_of_an_impersonation_is_authorized_separately() {
+        check(&[("accept", "x")], &[], Ok(None)).await;
+        let user = ("impersonate-user", "alice");
+        let authenticated = &["system:authenticated"][..];
+        check(&[user], &["/users///alice"], Ok(Some(("alice", authenticated)))).await;
+        check(&[user], &["/users///bob"], Err(403)).await;
+        let group = ("impersonate-group", "dev");
+        let both = &["/users///alice", "/groups///dev"];
+        check(&[user, group], both, Ok(Some(("alice", &["dev", "system:authenticated"])))).await;
+        check(&[user, group], &["/users///alice"], Err(403)).await;
+        check(&[group], both, Err(500)).await;
+        let extra = ("impersonate-extra-scopes", "view");
+        check(&[user, extra], &["/users///alice"], Err(403)).await;
+        let allowed = &["/users///alice", "authentication.k8s.io/userextras/scopes//view"];
+        check(&[user, extra], allowed, Ok(Some(("alice", authenticated)))).await;
+        let uid = ("impersonate-uid", "7");
+        let allowed = &["/users///alice", "authentication.k8s.io/uids///7"];
+        check(&[user, uid], allowed, Ok(Some(("alice", authenticated)))).await;
+    }
+
+    #[tokio::test]
+    async fn service_accounts_get_their_groups() {
+        check(
+            &[("impersonate-user", "system:serviceaccount:shop:robot")],
+            &["/serviceaccounts//shop/robot"],
+            Ok(Some((
+                "system:serviceaccount:shop:robot",
+                &["system:serviceaccounts", "system:serviceaccounts:shop", "system:authenticated"],
+            ))),
+        )
+        .await;
+    }
+}

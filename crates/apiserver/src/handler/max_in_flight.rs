@@ -1,0 +1,53 @@
+//! Limits on requests in flight, like upstream's `WithMaxInFlightLimit`, with a share for each user.
+
+use std::sync::Arc;
+
+use apimachinery::ApiError;
+
+use crate::Request;
+use crate::authz::union::MASTERS;
+use crate::handler::budget::{Budget, Held};
+use crate::handler::status_errors;
+use crate::limits::{BODIES_BYTES_MAX, BYTES_SHARES, Limits, REQUESTS_LEFT, WATCHES_MAX};
+
+/// Limits on requests in flight. A request over a limit is rejected with 429.
+pub(crate) struct InFlight {
+    reads: Arc<Budget>,
+    mutations: Arc<Budget>,
+    watches: Arc<Budget>,
+    /// Bytes of request bodies.
+    bodies: Arc<Budget>,
+}
+
+/// One unit of an in-flight limit; released on drop.
+pub(crate) type Seat = Held;
+
+impl InFlight {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            reads: Budget::leaving(limits.reads_max, REQUESTS_LEFT),
+            mutations: Budget::leaving(limits.mutations_max, REQUESTS_LEFT),
+            watches: Budget::leaving(WATCHES_MAX, REQUESTS_LEFT),
+            bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
+        }
+    }
+
+    /// Takes a seat for the request. Members of `system:masters` need none and get `None`.
+    pub(crate) fn seat(&self, request: &Request) -> Result<Option<Seat>, ApiError> {
+        let verb = request.info.verb.as_str();
+        if request.user.groups.iter().any(|group| group == MASTERS) {
+            return Ok(None);
+        }
+        let seats = match verb {
+            "get" | "list" => &self.reads,
+            "watch" if request.info.is_resource_request => &self.watches,
+            _ => &self.mutations,
+        };
+        seats.take(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
+    }
+
+    /// Starts to count the body of a request, at zero bytes.
+    pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
+        self.bodies.take(&request.user, 0).ok_or_else(status_errors::too_many_requests)
+    }
+}

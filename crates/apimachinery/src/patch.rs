@@ -87,6 +87,14 @@ impl Patch {
         Ok(DecodedPatch { patch: Self::Json(operations), duplicates: Vec::new(), as_parsed })
     }
 
+    /// Approximate memory of the patch, in bytes.
+    pub fn cost(&self) -> usize {
+        match self {
+            Self::Merge(patch) => cost(patch),
+            Self::Json(operations) => operations.iter().map(cost_of_operation).sum(),
+        }
+    }
+
     /// Returns the document with the patch applied.
     pub fn apply(&self, document: &Value) -> Result<Value, ApiError> {
         let mut document = document.clone();
@@ -102,6 +110,15 @@ impl Patch {
             }
         }
         Ok(document)
+    }
+}
+
+fn cost_of_operation(operation: &PatchOperation) -> usize {
+    match operation {
+        PatchOperation::Add(add) => cost(&add.value),
+        PatchOperation::Replace(replace) => cost(&replace.value),
+        PatchOperation::Test(test) => cost(&test.value),
+        PatchOperation::Copy(_) | PatchOperation::Move(_) | PatchOperation::Remove(_) => 0,
     }
 }
 

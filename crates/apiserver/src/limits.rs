@@ -25,6 +25,14 @@ pub const WATCHES_BYTES_MAX: usize = 64 << 20;
 pub const WATCHES_MAX: usize = 16_384;
 /// Maximum total size of long responses in flight, in bytes. One user may use a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
+/// Maximum size of the objects of one list, in bytes. A client that requests pages never reaches it.
+pub const LIST_BYTES_MAX: usize = 24 << 20;
+/// A page of a list ends once its objects have this size, in bytes.
+pub const LIST_PAGE_BYTES_MAX: usize = 8 << 20;
+/// A list as a table may have this fraction of the bytes, because it is larger while it is built.
+pub const TABLE_SHARE: usize = 2;
+/// A list in YAML may have this fraction of the bytes: it is converted from the whole JSON.
+pub const YAML_SHARE: usize = 4;
 /// Divisor: one user must leave this fraction of the seats to other users.
 pub const REQUESTS_LEFT: usize = 4;
 /// Divisor: one user may use this fraction of the bytes of bodies, and of long responses.

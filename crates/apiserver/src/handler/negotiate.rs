@@ -5,6 +5,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 
 use crate::Request;
+use crate::limits::{TABLE_SHARE, YAML_SHARE};
 
 /// Form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +82,15 @@ impl Rendering {
             && self.language == Language::Json
             && !(self.pretty || self.gzip);
         if is_copied { 4 << 20 } else { 256 << 10 }
+    }
+
+    /// Divisor of the size of a list in this rendering, because of the memory that it takes.
+    pub(crate) fn bytes_share(self) -> usize {
+        match (self.language, self.form) {
+            (Language::Yaml, _) => YAML_SHARE,
+            (Language::Json, Form::Table(..)) => TABLE_SHARE,
+            (Language::Json, Form::Plain | Form::Partial(_)) => 1,
+        }
     }
 
     /// Rendering of an error `Status`: in the requested media type, or as JSON if no accepted media

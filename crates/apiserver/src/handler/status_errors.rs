@@ -1,9 +1,11 @@
 //! Errors of the request handlers, in the wording of `k8s.io/apiserver`.
 
 use apimachinery::ApiError;
+use apimachinery::serializer::TREE_BYTES_MAX;
 use event::StatusDetails;
 use http::{HeaderValue, StatusCode};
 
+use crate::limits::BODY_BYTES_MAX;
 use crate::{Answer, Attributes};
 
 /// 401: authentication failed.
@@ -67,6 +69,22 @@ pub(crate) fn too_many_requests() -> ApiError {
 /// 413: the request body is too long.
 pub(crate) fn too_large(limit: usize) -> ApiError {
     let message = format!("Request entity too large: limit is {limit}");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+}
+
+/// 413: a list has too many bytes for one response.
+pub(crate) fn list_too_large(limit: usize) -> ApiError {
+    let message = format!(
+        "the list has more than {limit} bytes in this format: request it in pages, with the parameters limit and continue"
+    );
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+}
+
+/// 413: the changed object is too long, or has too many values.
+pub(crate) fn object_too_large() -> ApiError {
+    let message = format!(
+        "the object would be too large: limit is {BODY_BYTES_MAX} bytes of JSON and {TREE_BYTES_MAX} bytes of memory; remove something from it first"
+    );
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
 }
 

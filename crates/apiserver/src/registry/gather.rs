@@ -18,7 +18,7 @@ use super::{ResourceRequest, answers};
 use crate::handler::budget::Held;
 use crate::handler::negotiate::Rendering;
 use crate::handler::status_errors;
-use crate::limits::ANSWER_BYTES_FREE;
+use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
 use crate::{Answer, AuditContext};
 
 /// Maximum number of objects and approximate bytes of one read from the store.
@@ -101,8 +101,9 @@ impl ResourceRequest<'_> {
             if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
                 return Ok(Found::Known(Box::new(answer)));
             }
-            let is_full = query.limit > 0 && gathered.items.len() == query.limit;
-            let more = page.next.is_some() || (is_full && admitted.next().is_some());
+            let is_at_limit = query.limit > 0 && gathered.items.len() == query.limit;
+            let more = page.next.is_some() || (is_at_limit && admitted.next().is_some());
+            let is_full = is_at_limit || self.is_page_full(listing, gathered.bytes)?;
             if !more || is_full {
                 gathered.head.revision = page.revision;
                 if let Some(last) = gathered.items.last().filter(|_| more) {
@@ -117,6 +118,20 @@ impl ResourceRequest<'_> {
             at = Some(page.revision);
             start_after = page.next;
         }
+    }
+
+    /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
+    /// if it has too many: the client would take a part for the whole.
+    fn is_page_full(&self, listing: &Listing<'_>, bytes: usize) -> Result<bool, NotGathered> {
+        let share = listing.rendering.bytes_share();
+        if listing.query.limit > 0 {
+            return Ok(bytes >= LIST_PAGE_BYTES_MAX / share);
+        }
+        let bytes_max = LIST_BYTES_MAX / share;
+        if bytes <= bytes_max {
+            return Ok(false);
+        }
+        Err(NotGathered::Rejected(status_errors::list_too_large(bytes_max)))
     }
 
     /// Adds `bytes` to the reservation, or returns an equal response that is already being sent.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use apimachinery::patch::{DecodedPatch, Patch};
-use apimachinery::serializer::Document;
+use apimachinery::serializer::{Document, TREE_BYTES_MAX, cost};
 use apimachinery::{ApiError, FieldError, RequestInfo, fields};
 use event::Json;
 use http::StatusCode;
@@ -20,12 +20,15 @@ use super::transaction::{RegistryTransaction, parsed};
 use super::write::{Write, WriteResult};
 use super::{ResourceRequest, metadata};
 use crate::handler::negotiate::{Rendering, media_type};
-use crate::limits::{JSON_INLINE_BYTES_MAX, REAPPLIED_BYTES_MAX};
+use crate::handler::status_errors;
+use crate::limits::{BODY_BYTES_MAX, JSON_INLINE_BYTES_MAX, REAPPLIED_BYTES_MAX};
 use crate::{Attributes, AuditContext, Objects, Outcome, Subresource};
 
 const STALE: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
 
+/// Maximum memory of a stored object and of a patch together, in bytes.
+const PATCH_TREE_BYTES_MAX: usize = TREE_BYTES_MAX + (8 << 20);
 /// Maximum length, in characters, of the patched object in an error.
 const QUOTED_MAX: usize = 1024;
 /// Maximum bytes of a UTF-8 character.
@@ -162,7 +165,7 @@ impl Change {
         match self {
             Self::Replace(object) => Ok(Decoded { object: object.clone(), warnings: Vec::new() }),
             Self::Patch(decoded, validation) => {
-                let value = decoded.patch.apply(&Value::Object(old.clone()))?;
+                let value = patched(&decoded.patch, &Value::Object(old.clone()))?;
                 let document = Document { value, duplicates: decoded.duplicates.clone() };
                 let quoted = quoted(kind, &document.value);
                 let admitted = Decoded::decode(kind, document, *validation);
@@ -173,11 +176,30 @@ impl Change {
                         ApiError::invalid("", "", "", &[error])
                     }
                 })?;
+                // A patch that replaces or removes `metadata` removes the name.
+                if metadata::text(&incoming.object, "name").is_empty() {
+                    return Err(ApiError::bad_request("name must be provided"));
+                }
                 incoming.check_identity(namespace, name)?;
                 Ok(incoming)
             }
         }
     }
+}
+
+/// The object with the patch applied. It fits into the limits of a body, because it could not be
+/// replaced otherwise; an object that is too large already may become smaller.
+fn patched(patch: &Patch, old: &Value) -> Result<Value, ApiError> {
+    let before = cost(old);
+    if before + patch.cost() > PATCH_TREE_BYTES_MAX {
+        return Err(status_errors::object_too_large());
+    }
+    let value = patch.apply(old)?;
+    let after = cost(&value);
+    if after > TREE_BYTES_MAX && after > before {
+        return Err(status_errors::object_too_large());
+    }
+    Ok(value)
 }
 
 /// The patched object as quoted in an error, truncated to a readable length. Objects that may
@@ -261,7 +283,11 @@ fn apply(
     let body = if is_done {
         remove_for_good(write, transaction, &mut object)?
     } else {
-        transaction.store(&kind, &mut object)?
+        let body = transaction.store(&kind, &mut object)?;
+        if body.len() > BODY_BYTES_MAX.max(stored.body.len()) {
+            return Err(status_errors::object_too_large());
+        }
+        body
     };
     Ok(WriteResult::Object(StatusCode::OK, body))
 }
@@ -275,7 +301,8 @@ fn check_revision(
 ) -> Result<(), ApiError> {
     let seen = metadata::text(object, "resourceVersion");
     let may_be_empty = write.kind.resource.strategy.updates_unconditionally();
-    if seen.is_empty() && is_replacement && !may_be_empty {
+    // Zero is no revision.
+    if matches!(seen, "" | "0") && is_replacement && !may_be_empty {
         let error = FieldError {
             reason: "FieldValueInvalid",
             field: "metadata.resourceVersion".to_owned(),
@@ -288,6 +315,10 @@ fn check_revision(
     }
     let (uid, own) = (metadata::text(object, "uid"), metadata::text(old, "uid"));
     if !uid.is_empty() && uid != own {
+        if !is_replacement {
+            let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+            return write.kind.reject_invalid(&write.name, &[error]);
+        }
         let detail =
             format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
         return Err(write.kind.conflict(&write.name, &detail));

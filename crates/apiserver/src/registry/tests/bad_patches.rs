@@ -36,7 +36,8 @@ async fn patches() {
         ("PATCH WIDGETS/a", r#"{"kind":"Gadget"}"#, MERGE, 400, "BadRequest", "Gadget in version"),
         ("PATCH WIDGETS/a", r#"{"metadata":{"name":"b"}}"#, MERGE, 400, "BadRequest", "the name of the object (b) does not match the name on the URL (a)"),
         ("PATCH WIDGETS/a", r#"{"metadata":{"resourceVersion":"1"}}"#, MERGE, 409, "Conflict", "Operation cannot be fulfilled on widgets.test.example.com \"a\": the object has been modified"),
-        ("PATCH WIDGETS/a", r#"{"metadata":{"uid":"other"}}"#, MERGE, 409, "Conflict", "Operation cannot be fulfilled on widgets.test.example.com \"a\": Precondition failed: UID in precondition: other"),
+        ("PATCH WIDGETS/a", r#"{"metadata":{"uid":"other"}}"#, MERGE, 422, "Invalid", "Widget.test.example.com \"a\" is invalid: metadata.uid: Invalid value: \"other\": field is immutable"),
+        ("PATCH WIDGETS/a", r#"{"metadata":null}"#, MERGE, 400, "BadRequest", "name must be provided"),
         ("PATCH WIDGETS/a", r#"{"metadata":{"labels":{"a b":"c"}}}"#, MERGE, 422, "Invalid", "Widget.test.example.com \"a\" is invalid: metadata.labels: Invalid value: \"a b\""),
         ("PATCH WIDGETS/a", r#"{"metadata":[]}"#, MERGE, 422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"),
         ("PATCH WIDGETS/a?fieldValidation=Strict", r#"{"more":1}"#, MERGE, 422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"),
@@ -69,4 +70,24 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     let failed = registry.ask(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
     assert!(failed.json.get("details").is_none(), "{}", failed.json);
     assert!(failed.message().contains("/none"), "{}", failed.message());
+}
+
+/// Regression: patch after patch made an object of any size, and each request for it took several
+/// times its memory.
+#[tokio::test]
+async fn patches_cannot_make_an_object_larger_than_a_body() {
+    let registry = TestRegistry::open().await;
+    registry.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
+    let mut codes = Vec::new();
+    for round in 0..6 {
+        let labels: Vec<String> = (0..15_000).map(|at| format!(r#""l{round}-{at}":"x""#)).collect();
+        let patch = format!(r#"{{"metadata":{{"labels":{{{}}}}}}}"#, labels.join(","));
+        codes.push(registry.ask(&format!("PATCH {WIDGETS}/a"), &patch, MERGE).await.code);
+    }
+    assert_eq!(codes.first(), Some(&200));
+    assert_eq!(codes.last(), Some(&413));
+    let text = format!(r#"{{"metadata":{{"annotations":{{"a":"{}"}}}}}}"#, "x".repeat(200 << 10));
+    assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), &text, MERGE).await.code, 200);
+    let none = r#"{"metadata":{"labels":null}}"#;
+    assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), none, MERGE).await.code, 200);
 }

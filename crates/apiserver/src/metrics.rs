@@ -2,6 +2,7 @@
 //!
 //! Label values come from closed lists only: a client cannot create a new time series.
 
+mod exposition;
 mod labels;
 
 use std::fmt::Debug;
@@ -27,8 +28,6 @@ use labels::{
     UsernameLabel, WatchLabels,
 };
 
-/// `Content-Type` of the exposition.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of duration buckets, in seconds: kube-apiserver's and a smaller one.
 const SECONDS: [f64; 24] = [
     0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0,
@@ -275,21 +274,14 @@ impl Metrics {
     }
 
     /// Response to `/metrics`.
-    pub(crate) fn answer(&self) -> Answer {
+    pub(crate) fn answer(&self, request: &HeaderMap) -> Answer {
         let mut text = String::new();
         if let Some(registry) = self.exposition.get()
             && let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry)
         {
             return Answer::from(ApiError::internal(&error.to_string()));
         }
-        Answer {
-            code: StatusCode::OK,
-            headers: HeaderMap::new(),
-            content_type: OPEN_METRICS,
-            body: Bytes::from(text),
-            object: None,
-            status: None,
-        }
+        exposition::answer(text, request)
     }
 
     pub(crate) fn request_started(&self, info: &RequestInfo) {

@@ -49,7 +49,7 @@ pub(crate) fn answer(state: &ServerState, request: &Request) -> Answer {
     }
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
     match path {
-        "/metrics" if is_read => state.metrics.answer(),
+        "/metrics" if is_read => state.metrics.answer(&request.headers),
         "/version" | "/version/" if is_read => document(&state.version),
         "/" | "/index.html" if is_read => document(&Index { paths: &state.paths }),
         _ => {

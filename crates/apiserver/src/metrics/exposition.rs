@@ -1,4 +1,4 @@
-//! The form of `/metrics`: OpenMetrics, or the older text format for clients that accept only that,
+//! The form of `/metrics`: `OpenMetrics`, or the older text format for clients that accept only that,
 //! compressed if the client accepts gzip.
 //!
 //! The protocol buffer format is not supported; no client needs it.
@@ -16,7 +16,7 @@ use crate::handler::negotiate::{accepted, takes_gzip};
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The response to a request with these headers. `open_metrics` is the text in OpenMetrics.
+/// The response to a request with these headers. `open_metrics` is the text in `OpenMetrics`.
 pub(super) fn answer(open_metrics: String, request: &HeaderMap) -> Answer {
     let (content_type, text) = if accepts_only_text(request) {
         (TEXT, text_format(&open_metrics))
@@ -32,14 +32,14 @@ pub(super) fn answer(open_metrics: String, request: &HeaderMap) -> Answer {
     Answer { code: StatusCode::OK, headers, content_type, body, object: None, status: None }
 }
 
-/// Whether the client accepts the text format by name and OpenMetrics not at all.
+/// Whether the client accepts the text format by name and `OpenMetrics` not at all.
 fn accepts_only_text(request: &HeaderMap) -> bool {
     let ranges = accepted(request);
     let names = |name: &str| ranges.iter().any(|range| range.media_type == name);
     names("text/plain") && !names("application/openmetrics-text")
 }
 
-/// Converts OpenMetrics to the text format 0.0.4, in which the samples of a counter or of
+/// Converts `OpenMetrics` to the text format 0.0.4, in which the samples of a counter or of
 /// information have the name of their family.
 fn text_format(open_metrics: &str) -> String {
     let mut suffixes = HashMap::new();

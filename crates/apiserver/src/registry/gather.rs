@@ -64,6 +64,22 @@ pub(super) enum NotGathered {
     Rejected(ApiError),
 }
 
+impl Listing<'_> {
+    /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
+    /// if it has too many: the client would take a part for the whole.
+    fn is_full(&self, bytes: usize) -> Result<bool, NotGathered> {
+        let share = self.rendering.bytes_share();
+        if self.query.limit > 0 {
+            return Ok(bytes >= LIST_PAGE_BYTES_MAX / share);
+        }
+        let bytes_max = LIST_BYTES_MAX / share;
+        if bytes <= bytes_max {
+            return Ok(false);
+        }
+        Err(NotGathered::Rejected(status_errors::list_too_large(bytes_max)))
+    }
+}
+
 impl ResourceRequest<'_> {
     /// Reads from the store until a page of the list is full or there are no more objects.
     pub(super) async fn gather(
@@ -103,7 +119,7 @@ impl ResourceRequest<'_> {
             }
             let is_at_limit = query.limit > 0 && gathered.items.len() == query.limit;
             let more = page.next.is_some() || (is_at_limit && admitted.next().is_some());
-            let is_full = is_at_limit || self.is_page_full(listing, gathered.bytes)?;
+            let is_full = is_at_limit || listing.is_full(gathered.bytes)?;
             if !more || is_full {
                 gathered.head.revision = page.revision;
                 if let Some(last) = gathered.items.last().filter(|_| more) {
@@ -118,20 +134,6 @@ impl ResourceRequest<'_> {
             at = Some(page.revision);
             start_after = page.next;
         }
-    }
-
-    /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
-    /// if it has too many: the client would take a part for the whole.
-    fn is_page_full(&self, listing: &Listing<'_>, bytes: usize) -> Result<bool, NotGathered> {
-        let share = listing.rendering.bytes_share();
-        if listing.query.limit > 0 {
-            return Ok(bytes >= LIST_PAGE_BYTES_MAX / share);
-        }
-        let bytes_max = LIST_BYTES_MAX / share;
-        if bytes <= bytes_max {
-            return Ok(false);
-        }
-        Err(NotGathered::Rejected(status_errors::list_too_large(bytes_max)))
     }
 
     /// Adds `bytes` to the reservation, or returns an equal response that is already being sent.

@@ -100,8 +100,8 @@ async fn tamper(server: &Standalone, name: &str) {
     assert_eq!(code, 201, "{response}");
     let person = server.endpoint_of(name, &["k10:admins"]).unwrap();
     let patch = json!({"spec": {"disableMaintenance": true}});
-    let path = format!("{REPOSITORIES}/{name}");
-    let (code, response) = send(&person, "PATCH", &path, Some(&patch)).await.unwrap();
+    let uri = format!("{REPOSITORIES}/{name}");
+    let (code, response) = send(&person, "PATCH", &uri, Some(&patch)).await.unwrap();
     assert_eq!(code, 200, "{response}");
 }
 
@@ -215,8 +215,8 @@ async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
             send(&server.worker, "POST", contents, Some(&content)).await.unwrap();
         assert_eq!(code, 201, "{response}");
         let patch = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
-        let path = format!("{contents}/{name}");
-        assert_eq!(send(&grace, "PATCH", &path, Some(&patch)).await.unwrap().0, 200);
+        let uri = format!("{contents}/{name}");
+        assert_eq!(send(&grace, "PATCH", &uri, Some(&patch)).await.unwrap().0, 200);
     }
 }
 

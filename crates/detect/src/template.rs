@@ -14,8 +14,8 @@ pub const RENDERED_LEN_MAX: usize = 256 << 10;
 /// Maximum nesting of conditionals.
 const DEPTH_MAX: usize = 8;
 
-/// Datadog's variables of a signal.
-const VARIABLES: [&str; 18] = [
+/// The variables of a signal: Datadog's, and Keepwatch's own.
+const VARIABLES: [&str; 23] = [
     "severity",
     "title",
     "rule_name",
@@ -30,6 +30,11 @@ const VARIABLES: [&str; 18] = [
     "events_matched",
     "cluster",
     "cluster-name",
+    "duration",
+    "users",
+    "users_count",
+    "namespaces",
+    "namespaces_count",
     "source_ips",
     "targets",
     "targets_count",

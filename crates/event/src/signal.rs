@@ -204,9 +204,12 @@ pub struct Actor {
     /// The groups of the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// The user name of the impersonator.
+    /// The user name of the impersonator. Empty if several users impersonated.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub impersonated_by: String,
+    /// The user names of all impersonators, if there are several, oldest first, up to a limit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub impersonators: Vec<String>,
     /// The service account, if the user is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccount>,

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use super::clock::Clock;
-use super::codec::{CheckpointError, Saved, saved_struct};
+use super::codec::{CheckpointError, Saved, Source, VERSION, saved_struct};
 use super::digest::Digest;
 use super::episode::Episode;
 use super::hit::Hit;
@@ -22,7 +22,6 @@ use super::table::Table;
 use super::{ChangeKind, Engine};
 
 const MAGIC: &[u8] = b"KWDETECT";
-const VERSION: u8 = 1;
 
 /// The part of a rule that a checkpoint contains, so that its signals can close after the rule is
 /// removed.
@@ -66,12 +65,12 @@ impl Engine {
     pub(crate) fn load(&mut self, checkpoint: &[Bytes]) -> Result<(), CheckpointError> {
         let all = checkpoint.concat();
         let body = all.strip_prefix(MAGIC).ok_or(CheckpointError::Version(None))?;
-        let (&version, mut body) = body.split_first().ok_or(CheckpointError::Version(None))?;
-        if version != VERSION {
+        let (&version, rest) = body.split_first().ok_or(CheckpointError::Version(None))?;
+        if !(1..=VERSION).contains(&version) {
             return Err(CheckpointError::Version(Some(version)));
         }
-        let from = &mut body;
-        if Digest::load(from)? != Digest::of([*from]) {
+        let from = &mut Source { rest, version };
+        if Digest::load(from)? != Digest::of([from.rest]) {
             return Err(CheckpointError::Damaged("its digest differs"));
         }
         let mut state = State {
@@ -89,7 +88,7 @@ impl Engine {
         for hit in Vec::<Hit>::load(from)? {
             state.waiting.insert(hit);
         }
-        if !from.is_empty() {
+        if !from.rest.is_empty() {
             return Err(CheckpointError::Damaged("there are bytes after its end"));
         }
         let built_in = u32::try_from(rules.len().saturating_sub(2)).unwrap_or_default();

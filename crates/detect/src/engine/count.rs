@@ -8,7 +8,7 @@ use super::ChangeKind;
 use super::Match;
 use super::digest::Digest;
 use super::episode::{Episode, Marks, Witness};
-use super::facts::Facts;
+use super::facts::{Facts, Packed};
 use super::hit::{Group, Hit, Identity, Part};
 use super::memory::Known;
 use super::plan::{Plan, PlannedBody, PlannedRule};
@@ -136,8 +136,11 @@ impl State {
         table.tally.coarse += u64::from(outcome.place.is_forced);
         let key = outcome.place.key;
         let is_told = rule.raises && table.episodes.contains_key(&key);
-        let facts = (rule.raises && !is_told).then(|| {
-            if self.held < limits.evidence_bytes {
+        // A signal that opens later may need an event that this one contains, but first come the
+        // events that no signal contains yet.
+        let evidence_bytes = limits.evidence_bytes / if is_told { 2 } else { 1 };
+        let facts = rule.raises.then(|| {
+            if self.held < evidence_bytes {
                 hit.packed.clone()
             } else {
                 hit.packed.without_evidence()
@@ -156,6 +159,7 @@ impl State {
             positions: &outcome.positions,
             value: part.value,
             marks: outcome.marks,
+            is_told,
         };
         outcome.verdict = window.insert(spec, &arrived, facts);
         self.held = (self.held + window.len()).saturating_sub(before);
@@ -197,13 +201,15 @@ impl State {
             *signals += u64::from(!is_open);
             *events += 1;
         }
+        let is_short = self.held >= settings.limits.evidence_bytes / 2;
+        let context = (outcome, &*plan.k10_namespace, is_short);
         let freed;
         let window = table.windows.get_mut(&outcome.place.key);
         if let Some(episode) = table.episodes.get_mut(&at.key) {
             episode.lateness = episode.lateness.max(hit.lateness);
             // The signal of the window's own group already has the events of the window.
             let window = window.filter(|_| at.key != outcome.place.key);
-            freed = add_witnesses(window, rule, episode, hit, outcome);
+            freed = add_witnesses(window, rule, (episode, false), hit, context);
             let rises = episode.grade(rule, level(outcome, episode));
             let now = hit.release();
             Self::tell_soon(turn, &mut self.timers, (part.rule, at.key), episode, (now, rises));
@@ -211,7 +217,7 @@ impl State {
             let opener = (hit.time, hit.lateness, hit.identity.digest);
             let mut episode = Episode::open(rule, opener, Arc::clone(&part.group), at.coarse);
             episode.hidden_by.clone_from(&part.hidden_by);
-            freed = add_witnesses(window, rule, &mut episode, hit, outcome);
+            freed = add_witnesses(window, rule, (&mut episode, true), hit, context);
             episode.grade(rule, level(outcome, &episode));
             episode.told = episode.count;
             self.open(turn, part.rule, at.key, episode, hit.time);
@@ -338,6 +344,7 @@ impl State {
             packed: &silence.packed,
             marks: Marks::default(),
             positions: &[silence.position],
+            k10_namespace: &turn.plan.k10_namespace,
         });
         episode.grade(rule, 0);
         episode.told = episode.count;
@@ -379,29 +386,30 @@ fn level(outcome: &Outcome<'_>, episode: &Episode) -> u64 {
     if outcome.verdict.level == 0 { episode.count } else { outcome.verdict.level }
 }
 
-/// Adds the events of a window that no signal contains yet; without a window, the event itself.
-/// Returns the number of bytes that the window released.
+/// Adds the events of a window to a new signal, or those that no signal contains yet to an open
+/// one; without a window, the event itself. Returns the number of bytes that the window released.
 fn add_witnesses(
     window: Option<&mut Window>,
     rule: &PlannedRule,
-    episode: &mut Episode,
+    (episode, is_new): (&mut Episode, bool),
     hit: &Hit,
-    outcome: &Outcome<'_>,
+    (outcome, k10_namespace, is_short): (&Outcome<'_>, &str, bool),
 ) -> usize {
     let (PlannedBody::Window(spec, _), Some(window)) = (&rule.body, window) else {
         let (packed, marks) = (&hit.packed, outcome.marks);
-        episode.add(&Witness { time: hit.time, packed, marks, positions: &outcome.positions });
+        let positions = &outcome.positions;
+        episode.add(&Witness { time: hit.time, packed, marks, positions, k10_namespace });
         return 0;
     };
     let before = window.len();
-    for told in window.witnesses(spec, hit.time) {
-        episode.add(&Witness {
-            time: told.time,
-            packed: &told.packed,
-            marks: told.marks,
-            positions: &[told.position],
-        });
+    let nothing = Packed::nothing();
+    for told in window.witnesses(spec, hit.time, (is_new, is_short)) {
+        let packed = told.packed.as_ref().unwrap_or(&nothing);
+        let (marks, positions) = (told.marks, &[told.position]);
+        episode.add(&Witness { time: told.time, packed, marks, positions, k10_namespace });
     }
+    // The window may have no room for the details of the event that met the condition.
+    episode.see(hit.time, &hit.packed);
     before.saturating_sub(window.len())
 }
 

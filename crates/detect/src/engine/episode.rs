@@ -3,6 +3,8 @@
 //! Every list has a cap; counts continue beyond it. An event is added once and cannot be removed.
 //! Deliberately absent: when a signal opens and closes (module `life`), and its texts (`wording`).
 
+mod counter;
+mod names;
 mod targets;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use event::signal::Actor;
 use event::signal::{Evidence, ServiceAccount};
 use serde_json::value::RawValue;
 
-use super::codec::{CheckpointError, Saved, saved_struct};
+use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
 use super::facts::{Facts, Packed};
 use super::hit::Group;
@@ -20,6 +22,7 @@ use super::plan::PlannedRule;
 use super::settings::{
     ACTOR_VALUES_MAX, AUDIT_IDS_MAX, EVIDENCE_EVENTS_MAX, EVIDENCE_LEN_MAX, UPDATES_AT_ONCE,
 };
+pub(crate) use names::{Names, with_others};
 pub(crate) use targets::Tally;
 
 /// The state of an open signal.
@@ -47,6 +50,8 @@ pub(crate) struct Episode {
     pub(crate) actor: Actors,
     pub(crate) targets: Tally,
     pub(crate) evidence: Events,
+    /// The newest event, which texts show.
+    pub(crate) newest: Option<Newest>,
     /// Whether an update was sent since it opened.
     pub(crate) is_updated: bool,
     /// The count in the last update.
@@ -76,31 +81,32 @@ saved_struct!(Episode {
     is_updated,
     told,
     flush_at,
-});
+} since 2 { newest });
+
+/// The newest event of a signal, by event time.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    pub(crate) time: i64,
+    pub(crate) packed: Packed,
+}
+
+saved_struct!(Newest { time, packed });
 
 /// Users, addresses and user agents of the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actors {
-    pub(crate) users: Vec<String>,
+    /// The users as whom the requests were authorized.
+    pub(crate) users: Names,
+    /// The users responsible for the requests, as in the fields of `actor`.
+    pub(crate) responsible: Names,
     uid: String,
     groups: Vec<String>,
-    impersonated_by: String,
-    credential_id: String,
-    source_ips: Vec<String>,
+    pub(crate) impersonators: Names,
+    credentials: Vec<String>,
+    pub(crate) source_ips: Names,
     user_agents: Vec<String>,
     marks: Vec<String>,
 }
-
-saved_struct!(Actors {
-    users,
-    uid,
-    groups,
-    impersonated_by,
-    credential_id,
-    source_ips,
-    user_agents,
-    marks,
-});
 
 /// Evidence: the audit IDs and the events.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +123,8 @@ pub(crate) struct Witness<'a> {
     pub(crate) marks: Marks,
     /// Indices of the rule's labels.
     pub(crate) positions: &'a [u16],
+    /// The namespace of K10's own service accounts.
+    pub(crate) k10_namespace: &'a str,
 }
 
 /// Bit set of the parts of an event that are new: the user, the user agent, each address.
@@ -161,6 +169,7 @@ impl Episode {
             actor: Actors::default(),
             targets: Tally::default(),
             evidence: Events::default(),
+            newest: None,
             is_updated: false,
             told: 0,
             flush_at: None,
@@ -182,9 +191,17 @@ impl Episode {
         };
         self.refused += u64::from(matches!(facts.code, 401 | 403));
         push_new(&mut self.verbs, &facts.verb);
-        self.actor.add(&facts, witness.marks);
+        self.actor.add(&facts, witness.marks, witness.k10_namespace);
         self.targets.add(&facts);
         self.evidence.add(&facts, evidence);
+        self.see(witness.time, witness.packed);
+    }
+
+    /// Keeps an event for the texts if none is newer.
+    pub(crate) fn see(&mut self, time: i64, packed: &Packed) {
+        if packed.len() > 0 && self.newest.as_ref().is_none_or(|newest| newest.time <= time) {
+            self.newest = Some(Newest { time, packed: packed.clone() });
+        }
     }
 
     /// Raises the severity to that of the case that holds; it never decreases. Returns whether it
@@ -222,16 +239,15 @@ impl Episode {
 }
 
 impl Actors {
-    fn add(&mut self, facts: &Facts, marks: Marks) {
-        if self.users.is_empty() {
+    fn add(&mut self, facts: &Facts, marks: Marks, k10_namespace: &str) {
+        if self.users.count() == 0 {
             self.uid.clone_from(&facts.uid);
             self.groups.clone_from(&facts.groups);
-            self.impersonated_by.clone_from(&facts.impersonated_by);
         }
-        if self.credential_id.is_empty() {
-            self.credential_id.clone_from(&facts.credential_id);
-        }
-        push_new(&mut self.users, &facts.username);
+        push_new(&mut self.credentials, &facts.credential_id);
+        self.users.add(&facts.username);
+        self.responsible.add(facts.responsible(k10_namespace));
+        self.impersonators.add(&facts.impersonated_by);
         push_new(&mut self.user_agents, &facts.user_agent);
         let mut mark =
             |what: &str, value: &str| push_new(&mut self.marks, &format!("{what} {value}"));
@@ -245,25 +261,33 @@ impl Actors {
             if place < Marks::SOURCE_IPS_MAX && marks.0 & (Marks::SOURCE_IP << place) != 0 {
                 mark("sourceIP", ip);
             }
-            push_new(&mut self.source_ips, ip);
+            self.source_ips.add(ip);
         }
     }
 
     /// The actor section of the signal.
     pub(crate) fn tell(&self) -> Actor {
         let mut actor = Actor {
-            source_ips: self.source_ips.clone(),
+            source_ips: self.source_ips.listed().to_vec(),
             user_agents: self.user_agents.clone(),
             first_seen: self.marks.clone(),
             ..Actor::default()
         };
-        match self.users.as_slice() {
+        match self.impersonators.listed() {
+            [impersonator] => actor.impersonated_by.clone_from(impersonator),
+            impersonators => actor.impersonators = impersonators.to_vec(),
+        }
+        // Several impersonated users can share the credential of the impersonator.
+        if let [credential] = self.credentials.as_slice() {
+            actor.credential_id.clone_from(credential);
+        }
+        match self.users.listed() {
             [username] => {
                 actor.username.clone_from(username);
                 actor.uid.clone_from(&self.uid);
                 actor.groups.clone_from(&self.groups);
-                actor.impersonated_by.clone_from(&self.impersonated_by);
-                actor.credential_id.clone_from(&self.credential_id);
+                let credential = self.credentials.first();
+                actor.credential_id = credential.cloned().unwrap_or_default();
                 let facts = Facts { username: username.clone(), ..Facts::default() };
                 actor.service_account = facts.service_account().map(|(namespace, name)| {
                     ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() }
@@ -272,6 +296,45 @@ impl Actors {
             users => actor.users = users.to_vec(),
         }
         actor
+    }
+}
+
+impl Saved for Actors {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.users.save(to);
+        self.responsible.save(to);
+        self.uid.save(to);
+        self.groups.save(to);
+        self.impersonators.save(to);
+        self.credentials.save(to);
+        self.source_ips.save(to);
+        self.user_agents.save(to);
+        self.marks.save(to);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+        /// Version 1 kept the first impersonator and the first credential only.
+        fn one(from: &mut Source<'_>) -> Result<Vec<String>, CheckpointError> {
+            let text = String::load(from)?;
+            Ok(if text.is_empty() { Vec::new() } else { vec![text] })
+        }
+        let is_old = from.version < 2;
+        let users = Names::load(from)?;
+        Ok(Self {
+            responsible: if is_old { users.clone() } else { Names::load(from)? },
+            users,
+            uid: Saved::load(from)?,
+            groups: Saved::load(from)?,
+            impersonators: if is_old {
+                one(from)?.iter().map(String::as_str).collect()
+            } else {
+                Names::load(from)?
+            },
+            credentials: if is_old { one(from)? } else { Vec::load(from)? },
+            source_ips: Names::load(from)?,
+            user_agents: Saved::load(from)?,
+            marks: Saved::load(from)?,
+        })
     }
 }
 
@@ -298,11 +361,6 @@ impl Events {
     pub(crate) fn tell(&self) -> Evidence {
         Evidence { audit_ids: self.audit_ids.clone(), events: self.events.clone() }
     }
-
-    /// The first event in the encoding `audit.k8s.io/v1`.
-    pub(crate) fn first(&self) -> Option<&RawValue> {
-        self.events.first().map(Box::as_ref)
-    }
 }
 
 /// Appends a text if the list does not contain it and is below its cap.
@@ -322,7 +380,7 @@ impl Saved for Events {
         }
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let audit_ids = Vec::load(from)?;
         let events = Vec::<String>::load(from)?.into_iter().map(RawValue::from_string);
         let events = events.collect::<Result<_, _>>();
@@ -337,7 +395,7 @@ impl Saved for Severity {
         Self::ALL.iter().position(|known| known == self).unwrap_or_default().save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let place = usize::load(from)?;
         Self::ALL.get(place).copied().ok_or(CheckpointError::Damaged("a severity is unknown"))
     }
@@ -348,7 +406,7 @@ impl Saved for Marks {
         self.0.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         u8::load(from).map(Self)
     }
 }

@@ -6,9 +6,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use event::{Event, EventRef, Level, v1};
+use event::annotations::TRUNCATED;
+use event::{Event, EventRef, Level, ObjectReference, limit, v1};
 
-use super::codec::{CheckpointError, Saved, save_bytes, saved_struct};
+use super::codec::{CheckpointError, Saved, Source, save_bytes, saved_struct};
 use super::settings::EVIDENCE_EVENT_LEN_MAX;
 
 /// Maximum length of a text, in bytes.
@@ -95,8 +96,26 @@ impl Facts {
 
     /// Namespace and name of the service account; `None` for other users.
     pub(crate) fn service_account(&self) -> Option<(&str, &str)> {
-        self.username.strip_prefix("system:serviceaccount:")?.split_once(':')
+        service_account(&self.username)
     }
+
+    /// The user responsible for the request, as in the fields of `actor`: K10's own accounts act
+    /// for the users that they impersonate.
+    pub(crate) fn responsible(&self, k10_namespace: &str) -> &str {
+        let is_k10 = |username: &str| {
+            service_account(username).is_some_and(|(namespace, _)| namespace == k10_namespace)
+        };
+        let impersonator = self.impersonated_by.as_str();
+        if impersonator.is_empty() || (is_k10(impersonator) && !is_k10(&self.username)) {
+            &self.username
+        } else {
+            impersonator
+        }
+    }
+}
+
+fn service_account(username: &str) -> Option<(&str, &str)> {
+    username.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
 fn push(list: &mut Vec<String>, text: &str, len_max: usize) -> ControlFlow<()> {
@@ -137,9 +156,10 @@ impl Packed {
     /// The facts and the event in JSON, which is empty if it was not kept. `None` for an event
     /// without facts.
     pub(crate) fn unpack(&self) -> Option<(Facts, &str)> {
-        let mut rest = &*self.0;
-        let facts = Facts::load(&mut rest).ok()?;
-        Some((facts, std::str::from_utf8(rest).unwrap_or_default()))
+        // The facts have the same encoding in all versions of checkpoints.
+        let mut from = Source::current(&self.0);
+        let facts = Facts::load(&mut from).ok()?;
+        Some((facts, std::str::from_utf8(from.rest).unwrap_or_default()))
     }
 
     /// A copy without the event.
@@ -156,12 +176,13 @@ impl Saved for Packed {
         save_bytes(&self.0, to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         super::codec::bytes(from).map(|bytes| Self(Arc::from(bytes)))
     }
 }
 
-/// The event in the encoding `audit.k8s.io/v1`, on one line; without bodies if it is too long.
+/// The event in the encoding `audit.k8s.io/v1`, on one line; without bodies if it is too long, and
+/// with shorter texts if it is still too long.
 fn evidence(event: &EventRef<'_>) -> Vec<u8> {
     let bodies = [event.request_object(), event.response_object()];
     let bodies_len: usize = bodies.into_iter().flatten().map(<[u8]>::len).sum();
@@ -171,15 +192,57 @@ fn evidence(event: &EventRef<'_>) -> Vec<u8> {
         if line.len() <= EVIDENCE_EVENT_LEN_MAX {
             return line;
         }
-        line.clear();
     }
     let mut short = Event::from(event);
     short.request_object = None;
     short.response_object = None;
     short.level = short.level.min(Level::Metadata);
-    v1::write(&EventRef::from(&short), &mut line);
-    if line.len() > EVIDENCE_EVENT_LEN_MAX {
+    let steps: [fn(&mut Event); 2] = [|_| {}, shorten];
+    for step in steps {
+        step(&mut short);
         line.clear();
+        v1::write(&EventRef::from(&short), &mut line);
+        if line.len() <= EVIDENCE_EVENT_LEN_MAX {
+            return line;
+        }
     }
+    // Only if nearly all characters need an escape sequence. The facts remain.
+    line.clear();
     line
+}
+
+/// Shortens all texts that a client can make long. A shortened text contains its length and digest.
+fn shorten(event: &mut Event) {
+    let text = |text: &mut String| limit::text(text, TEXT_LEN_MAX);
+    for long in [&mut event.request_uri, &mut event.user_agent] {
+        limit::text(long, 4 * TEXT_LEN_MAX);
+    }
+    text(&mut event.verb);
+    let users = std::iter::once(&mut event.user).chain(&mut event.impersonated_user);
+    for user in users {
+        text(&mut user.username);
+        text(&mut user.uid);
+        user.groups.truncate(GROUPS_MAX);
+        user.groups.iter_mut().for_each(text);
+        user.extra.retain(|key, _| key == CREDENTIAL_ID);
+        user.extra.values_mut().flatten().for_each(text);
+    }
+    event.source_ips.truncate(SOURCE_IPS_MAX);
+    event.source_ips.iter_mut().for_each(text);
+    if let Some(reference) = &mut event.object_ref {
+        let ObjectReference { resource, namespace, name, uid, api_group, subresource, .. } =
+            reference;
+        for long in [resource, namespace, name, uid, api_group, subresource] {
+            text(long);
+        }
+    }
+    if let Some(status) = &mut event.response_status {
+        limit::text(&mut status.message, 4 * TEXT_LEN_MAX);
+        status.details = None;
+    }
+    event.annotations.retain(|key, value| key.len() + value.len() <= TEXT_LEN_MAX);
+    while event.annotations.len() > GROUPS_MAX {
+        event.annotations.pop_last();
+    }
+    event.annotations.insert(TRUNCATED.to_owned(), "fields".to_owned());
 }

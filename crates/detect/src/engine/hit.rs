@@ -68,7 +68,7 @@ impl super::codec::Saved for Arc<Group> {
         Group::save(self, to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, super::codec::CheckpointError> {
+    fn load(from: &mut super::codec::Source<'_>) -> Result<Self, super::codec::CheckpointError> {
         Group::load(from).map(Self::new)
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::codec::{CheckpointError, Saved};
+use super::codec::{CheckpointError, Saved, Source};
 use super::digest::Digest;
 use super::settings::IDENTITY_MEMORY;
 
@@ -48,7 +48,7 @@ impl Saved for Identities {
         self.by_arrival.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let forgotten = u64::load(from)?;
         let by_arrival = VecDeque::<(i64, Digest)>::load(from)?;
         let known = by_arrival.iter().map(|(_, identity)| *identity).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::codec::{CheckpointError, Saved};
+use super::codec::{CheckpointError, Saved, Source};
 use super::digest::Digest;
 
 /// Values with the time at which they were last seen.
@@ -55,7 +55,7 @@ impl Saved for Memory {
         self.last_seen.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let last_seen = BTreeMap::<Digest, i64>::load(from)?;
         let by_time = last_seen.iter().map(|(value, last)| (*last, *value)).collect();
         Ok(Self { last_seen, by_time })

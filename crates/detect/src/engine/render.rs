@@ -1,11 +1,12 @@
 //! Renders templates: resolves their variables for a signal.
 
-use event::{EventRef, SignalSpec, v1};
+use event::{Event, EventRef, ObjectReference, SignalSpec, Stage, Status, Timestamp, UserInfo, v1};
 
-use super::episode::Episode;
+use super::episode::{Episode, Names, with_others};
+use super::facts::Facts;
 use super::plan::{Plan, PlannedRule};
 use super::wording::one_line;
-use crate::field::Field;
+use crate::field::{Field, Path, RefPath, UserPath};
 use crate::fields::Fields;
 use crate::template::Template;
 
@@ -13,7 +14,7 @@ use crate::template::Template;
 const VALUE_LEN_MAX: usize = 1024;
 
 impl Plan {
-    /// Renders a template of a rule.
+    /// Renders a template of a rule. Variables of fields have the values of the newest event.
     pub(crate) fn render(
         &self,
         template: &Template,
@@ -22,25 +23,84 @@ impl Plan {
         spec: &SignalSpec,
         len_max: usize,
     ) -> String {
-        // Field variables read the first event, which the signal keeps as evidence.
-        let event =
-            episode.evidence.first().and_then(|event| v1::read(event.get().as_bytes()).ok());
+        let event = newest(episode);
         let value = |name: &str| match name.strip_prefix('@') {
             Some(path) => event.as_ref().and_then(|event| {
+                let field = Field::parse(path).ok()?;
                 let view = EventRef::from(event);
                 let fields = Fields::new(&view)
                     .with_cluster(&spec.cluster)
                     .with_k10_namespace(std::sync::Arc::clone(&self.k10_namespace));
-                let field = Field::parse(path).ok()?;
                 let mut values = Vec::new();
                 fields.for_each_value(&field, |value| values.push(one_line(value, VALUE_LEN_MAX)));
-                (!values.is_empty()).then(|| values.join(", "))
+                let value = (!values.is_empty()).then(|| values.join(", "))?;
+                Some(if episode.coarse == 0 { value } else { shared(&field, value, rule, episode) })
             }),
             None => variable(name, rule, episode, spec),
         };
         let mut text = template.render(&value);
         text.truncate(text.floor_char_boundary(len_max));
         text
+    }
+}
+
+/// The newest event; of one that was too long to be kept, what is known of it.
+fn newest(episode: &Episode) -> Option<Event> {
+    let newest = episode.newest.as_ref()?;
+    let (facts, event) = newest.packed.unpack()?;
+    let kept = v1::read(event.as_bytes()).ok();
+    Some(kept.unwrap_or_else(|| of_facts(facts, Timestamp::from_micros(newest.time))))
+}
+
+fn of_facts(facts: Facts, time: Timestamp) -> Event {
+    let effective = UserInfo {
+        username: facts.username,
+        uid: facts.uid,
+        groups: facts.groups,
+        ..UserInfo::default()
+    };
+    let (user, impersonated_user) = match facts.impersonated_by {
+        empty if empty.is_empty() => (effective, None),
+        username => (UserInfo { username, ..UserInfo::default() }, Some(effective)),
+    };
+    let object_ref = (!facts.resource.is_empty()).then(|| ObjectReference {
+        api_group: facts.api_group,
+        resource: facts.resource,
+        subresource: facts.subresource,
+        namespace: facts.namespace,
+        name: facts.name,
+        ..ObjectReference::default()
+    });
+    Event {
+        audit_id: facts.audit_id,
+        user,
+        impersonated_user,
+        source_ips: facts.source_ips,
+        user_agent: facts.user_agent,
+        object_ref,
+        response_status: Some(Status { code: facts.code, ..Status::default() }),
+        ..Event::internal(Stage::ResponseComplete, &facts.verb, time)
+    }
+}
+
+/// The value of a field in a text about a coarser group, whose events can have different values:
+/// one of them must not be named for all.
+fn shared(field: &Field, value: String, rule: &PlannedRule, episode: &Episode) -> String {
+    let short = |names: &Names| if names.count() > 1 { names.short() } else { value.clone() };
+    let is_impersonated = episode.actor.impersonators.count() > 0;
+    match field.path() {
+        Path::Actor(UserPath::Username) => short(&episode.actor.responsible),
+        Path::EffectiveUser(UserPath::Username) => short(&episode.actor.users),
+        Path::User(UserPath::Username) if !is_impersonated => short(&episode.actor.users),
+        Path::ObjectRef(RefPath::Namespace) => short(episode.targets.namespaces()),
+        Path::SourceIps => episode.actor.source_ips.long(),
+        path => {
+            let kept = episode.group.values.len().saturating_sub(episode.coarse);
+            let mut ignored = rule.group_names.iter().skip(kept);
+            let is_ignored =
+                ignored.any(|name| Field::parse(name).is_ok_and(|ignored| ignored.path() == path));
+            if is_ignored { format!("{value} and others") } else { value }
+        }
     }
 }
 
@@ -66,16 +126,61 @@ fn variable(
         "first_seen_epoch" => (episode.first.div_euclid(MICROS)).to_string(),
         "events_matched" => spec.count.to_string(),
         "cluster" | "cluster-name" => spec.cluster.clone(),
-        "source_ips" => spec.actor.source_ips.join(", "),
+        "duration" => duration(episode.last.saturating_sub(episode.first)),
+        "users" => episode.actor.responsible.short(),
+        "users_count" => episode.actor.responsible.count().to_string(),
+        "namespaces" => episode.targets.namespaces().short(),
+        "namespaces_count" => episode.targets.namespaces().count().to_string(),
+        "source_ips" => episode.actor.source_ips.long(),
         "targets" => {
             let targets = spec.targets.items.iter().map(|target| match target.namespace.as_str() {
                 "" => format!("{} {}", target.resource, target.name),
                 namespace => format!("{} {namespace}/{}", target.resource, target.name),
             });
-            targets.collect::<Vec<_>>().join(", ")
+            let listed = spec.targets.items.len() as u64;
+            let others = spec.targets.count.saturating_sub(listed);
+            with_others(targets.collect::<Vec<_>>().join(", "), others)
         }
         "targets_count" => spec.targets.count.to_string(),
         "signal_id" => episode.id.clone(),
         _ => return None,
     })
+}
+
+/// A time span in its largest units: `45s`, `27h`, `2d 3h`.
+fn duration(micros: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    let seconds = micros.div_euclid(1_000_000);
+    // Up to two days, hours are clearer than a day and hours.
+    let units = if seconds < 2 * 86_400 { UNITS.get(1..) } else { UNITS.get(..) };
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (len, unit) in units.unwrap_or_default() {
+        if rest >= *len {
+            parts.push(format!("{}{unit}", rest / len));
+            rest %= len;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_duration_has_at_most_two_units() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (45, "45s"),
+            (90, "1m 30s"),
+            (27 * 3600, "27h"),
+            (27 * 3600 + 61, "27h 1m"),
+            (7 * 86_400, "7d"),
+            (2 * 86_400 + 3 * 3600 + 5, "2d 3h"),
+        ] {
+            assert_eq!(duration(seconds * 1_000_000), text);
+        }
+    }
 }

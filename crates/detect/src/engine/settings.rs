@@ -33,6 +33,9 @@ pub const TARGETS_MAX: usize = 20;
 pub const TARGETS_COUNTED_MAX: usize = 1024;
 /// Maximum number of users, of addresses and of user agents in a signal.
 pub const ACTOR_VALUES_MAX: usize = 10;
+/// Maximum number of users, namespaces, resources and addresses that a signal counts exactly;
+/// beyond it the count is an estimate (3 %).
+pub const NAMES_COUNTED_MAX: usize = 256;
 /// Time after which an unseen value of an actor counts as new again. Microseconds.
 pub const MARK_MEMORY: i64 = 30 * 86_400_000_000;
 /// Time for which identities of events are remembered, to drop duplicates. Microseconds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::Timestamp;
 
-use super::codec::{CheckpointError, Saved, saved_struct};
+use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
 use super::episode::Episode;
 use super::facts::Packed;
@@ -135,7 +135,7 @@ impl Saved for Table {
         self.tally.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         Ok(Self {
             windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
             episodes: BTreeMap::load(from)?,

@@ -12,7 +12,7 @@ mod order;
 
 use std::collections::VecDeque;
 
-use super::codec::{CheckpointError, Saved, saved_struct};
+use super::codec::{CheckpointError, Saved, Source};
 use super::digest::Digest;
 use super::episode::Marks;
 use super::facts::Packed;
@@ -63,6 +63,8 @@ pub(crate) struct Arrived<'a> {
     /// The counted value of a value count.
     pub(crate) value: Digest,
     pub(crate) marks: Marks,
+    /// Whether an open signal of the group contains it.
+    pub(crate) is_told: bool,
 }
 
 /// The events of one group.
@@ -72,7 +74,7 @@ pub(crate) struct Window {
     entries: VecDeque<Entry>,
     /// Approximate size of the entries, in bytes.
     held: usize,
-    /// Number of entries with details.
+    /// Number of entries with details: events that are kept as evidence.
     details: usize,
     pattern: Pattern,
 }
@@ -83,8 +85,10 @@ struct Entry {
     marks: Marks,
     /// Its first index in the correlation's list of rules.
     position: u16,
-    /// The facts for a signal; `None` once a signal contains the event.
+    /// The facts for a signal, if they are kept.
     facts: Option<Packed>,
+    /// Whether a signal contains the event.
+    is_told: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -117,7 +121,7 @@ impl Window {
         self.entries.back().map_or(i64::MIN, |entry| entry.time)
     }
 
-    /// Inserts an event. `facts` is `None` if a signal already contains the event.
+    /// Inserts an event.
     pub(crate) fn insert(
         &mut self,
         spec: &Spec,
@@ -126,10 +130,10 @@ impl Window {
     ) -> Verdict {
         let time = arrived.time;
         let place = self.entries.partition_point(|entry| entry.time <= time);
-        let is_full = self.details >= WINDOW_DETAILS_MAX;
-        let facts = facts.map(|facts| if is_full { Packed::nothing() } else { facts });
+        let facts = facts.filter(|_| self.has_room());
         let position = arrived.positions.first().copied().unwrap_or_default();
-        let entry = Entry { time, marks: arrived.marks, position, facts };
+        let (marks, is_told) = (arrived.marks, arrived.is_told);
+        let entry = Entry { time, marks, position, facts, is_told };
         self.held += entry.len();
         self.details += usize::from(entry.has_details());
         self.entries.insert(place, entry);
@@ -144,6 +148,28 @@ impl Window {
             Pattern::Distinct(distinct) => distinct.insert(spec, time, arrived.value),
             Pattern::Order(order) => order.insert(spec, time, arrived.positions),
         }
+    }
+
+    /// Whether the details of another event fit, possibly after those of an event that a signal
+    /// contains are removed.
+    fn has_room(&mut self) -> bool {
+        if self.details < WINDOW_DETAILS_MAX {
+            return true;
+        }
+        // In practice the details are of the first or of the last events.
+        let last = self.entries.len().saturating_sub(2 * WINDOW_DETAILS_MAX);
+        let first = last.min(WINDOW_DETAILS_MAX);
+        let places = (0..first).chain(last..self.entries.len());
+        for place in places {
+            if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.is_told)
+                && let Some(facts) = entry.facts.take()
+            {
+                self.held -= facts.len();
+                self.details -= 1;
+                return true;
+            }
+        }
+        false
     }
 
     /// Removes the events that no window can contain any more.
@@ -189,19 +215,28 @@ impl Window {
         }
     }
 
-    /// Takes the events around `time` that no signal contains yet, oldest first.
-    pub(crate) fn witnesses(&mut self, spec: &Spec, time: i64) -> Vec<Told> {
+    /// The events around `time`, oldest first, for a new signal; for an open one, those that no
+    /// signal contains yet. With `is_short` of memory, the window keeps their facts only.
+    pub(crate) fn witnesses(
+        &mut self,
+        spec: &Spec,
+        time: i64,
+        (is_new, is_short): (bool, bool),
+    ) -> Vec<Told> {
         let over = time.saturating_sub(spec.timespan);
         let start = self.entries.partition_point(|entry| entry.time <= over);
         let mut told = Vec::new();
         for entry in self.entries.range_mut(start..) {
-            self.held -= entry.len();
-            self.details -= usize::from(entry.has_details());
-            if let Some(packed) = entry.facts.take() {
+            if is_new || !entry.is_told {
+                entry.is_told = true;
                 let Entry { time, marks, position, .. } = *entry;
-                told.push(Told { time, marks, position, packed });
+                told.push(Told { time, marks, position, packed: entry.facts.clone() });
+                if is_short && let Some(facts) = &mut entry.facts {
+                    self.held -= facts.len();
+                    *facts = facts.without_evidence();
+                    self.held += facts.len();
+                }
             }
-            self.held += entry.len();
         }
         told
     }
@@ -217,17 +252,17 @@ impl Window {
     }
 }
 
-/// An event that moves from a window into a signal.
+/// An event that a window adds to a signal.
 pub(crate) struct Told {
     pub(crate) time: i64,
     pub(crate) marks: Marks,
     pub(crate) position: u16,
-    pub(crate) packed: Packed,
+    pub(crate) packed: Option<Packed>,
 }
 
 impl Entry {
     fn has_details(&self) -> bool {
-        self.facts.as_ref().is_some_and(|facts| facts.len() > 0)
+        self.facts.is_some()
     }
 
     fn len(&self) -> usize {
@@ -241,7 +276,24 @@ impl Spec {
     }
 }
 
-saved_struct!(Entry { time, marks, position, facts });
+impl Saved for Entry {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.time.save(to);
+        self.marks.save(to);
+        self.position.save(to);
+        self.facts.save(to);
+        self.is_told.save(to);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+        let (time, marks) = (i64::load(from)?, Marks::load(from)?);
+        let (position, facts) = (u16::load(from)?, Option::<Packed>::load(from)?);
+        // Version 1 removed the facts when a signal contained the event, and kept empty facts for
+        // an event without details.
+        let is_told = if from.version < 2 { facts.is_none() } else { bool::load(from)? };
+        Ok(Self { time, marks, position, facts: facts.filter(|it| it.len() > 0), is_told })
+    }
+}
 
 impl Saved for Pattern {
     fn save(&self, to: &mut Vec<u8>) {
@@ -258,7 +310,7 @@ impl Saved for Pattern {
         }
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         match u8::load(from)? {
             0 => Ok(Self::Count),
             1 => Ok(Self::Distinct(Box::load(from)?)),
@@ -274,7 +326,7 @@ impl Saved for Window {
         self.pattern.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let entries = VecDeque::<Entry>::load(from)?;
         let held = entries.iter().map(Entry::len).sum();
         let details = entries.iter().filter(|entry| entry.has_details()).count();

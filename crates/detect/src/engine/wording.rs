@@ -89,15 +89,13 @@ fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
 }
 
 fn action(episode: &Episode, spec: &SignalSpec) -> String {
-    let who = match episode.actor.users.as_slice() {
-        [] => "an unknown user".to_owned(),
-        [user] => user.clone(),
-        users => format!("{} users", users.len()),
+    let who = match episode.actor.users.short() {
+        none if none.is_empty() => "an unknown user".to_owned(),
+        users => users,
     };
-    let who = if spec.actor.impersonated_by.is_empty() {
-        who
-    } else {
-        format!("{who} (impersonated by {})", spec.actor.impersonated_by)
+    let who = match episode.actor.impersonators.short() {
+        none if none.is_empty() => who,
+        impersonators => format!("{who} (impersonated by {impersonators})"),
     };
     let did = match episode.verbs.as_slice() {
         [verb] => past(verb),
@@ -111,33 +109,21 @@ fn action(episode: &Episode, spec: &SignalSpec) -> String {
         refused => format!("{did} ({refused} refused)"),
     };
     let items = episode.targets.items();
-    let mut resources: Vec<String> = items
-        .iter()
-        .map(|target| match target.subresource.as_str() {
-            "" => target.resource.clone(),
-            subresource => format!("{}/{subresource}", target.resource),
-        })
-        .collect();
-    resources.sort_unstable();
-    resources.dedup();
-    let what = match (resources.as_slice(), items) {
+    let resources = episode.targets.resources();
+    let namespaces = episode.targets.namespaces();
+    let what = match (resources.listed(), items) {
         ([], _) => number(spec.count, "request"),
         ([resource], [target]) if !target.name.is_empty() => format!("{resource} {}", target.name),
-        // The URL of a create has no object name.
-        ([resource], [_]) => format!("{} {resource}", spec.count),
         ([resource], _) => format!("{} {resource}", spec.targets.count),
         (several, _) if several.len() <= 3 => {
             format!("{} objects ({})", spec.targets.count, several.join(", "))
         }
-        (several, _) => format!("{} objects of {} resources", spec.targets.count, several.len()),
+        _ => format!("{} objects of {} resources", spec.targets.count, resources.count()),
     };
-    let mut namespaces: Vec<_> = items.iter().map(|target| target.namespace.as_str()).collect();
-    namespaces.sort_unstable();
-    namespaces.dedup();
-    match namespaces.as_slice() {
-        [] | [""] => format!("{who} {did} {what}"),
+    match namespaces.listed() {
+        [] => format!("{who} {did} {what}"),
         [namespace] => format!("{who} {did} {what} in namespace {namespace}"),
-        several => format!("{who} {did} {what} in {} namespaces", several.len()),
+        _ => format!("{who} {did} {what} in {} namespaces", namespaces.count()),
     }
 }
 

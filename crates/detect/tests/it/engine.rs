@@ -6,3 +6,4 @@ mod disorder;
 mod life;
 mod probes;
 mod stream;
+mod texts;

@@ -59,7 +59,14 @@ fn actor() -> Value {
             ),
             ("uid", text("UID of the user.")),
             ("groups", texts("Groups of the user.")),
-            ("impersonatedBy", text("The user who impersonated this user.")),
+            (
+                "impersonatedBy",
+                text("The user who impersonated the user or users; empty if there are several."),
+            ),
+            (
+                "impersonators",
+                texts("All impersonators, if there are several, oldest first, capped."),
+            ),
             ("serviceAccount", service_account),
             ("credentialID", text("ID of the credential that was used.")),
             ("sourceIPs", texts("Source addresses of the requests, oldest first, capped.")),

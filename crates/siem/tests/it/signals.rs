@@ -190,6 +190,7 @@ async fn the_schema_knows_every_field_of_a_signal() {
         uid: text(),
         groups: vec![text()],
         impersonated_by: text(),
+        impersonators: vec![text()],
         service_account: Some(ServiceAccount { namespace: text(), name: text() }),
         credential_id: text(),
         source_ips: vec![text()],

@@ -1,29 +1,22 @@
-//! Counts the distinct objects of a signal.
-//!
-//! The count is exact up to a bound and an estimate (`HyperLogLog`, 3 %) beyond it: a count of a
-//! million costs a kilobyte.
-
-use std::collections::BTreeSet;
+//! The distinct objects of a signal: the first of them, their number, and where they are.
 
 use event::signal::{Target, Targets};
 
-use crate::engine::codec::{CheckpointError, Saved};
+use super::counter::Counter;
+use super::names::Names;
+use crate::engine::codec::{CheckpointError, Saved, Source};
 use crate::engine::digest::Digest;
 use crate::engine::facts::Facts;
 use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX};
-
-/// Number of registers of the estimate.
-const REGISTERS: usize = 1024;
 
 /// The distinct objects and their count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     items: Vec<Target>,
-    counted: BTreeSet<Digest>,
-    /// Empty while the count is exact.
-    registers: Vec<u8>,
-    /// The largest estimate so far, so that the count never decreases.
-    estimate: u64,
+    counter: Counter,
+    /// Resources with their subresources: `pods/exec`.
+    resources: Names,
+    namespaces: Names,
 }
 
 impl Tally {
@@ -34,31 +27,41 @@ impl Tally {
         }
         let parts =
             [&facts.api_group, &facts.resource, &facts.subresource, &facts.namespace, &facts.name];
-        let digest = Digest::of(parts.map(String::as_bytes));
-        if !self.registers.is_empty() {
-            self.register(digest);
-        } else if self.counted.insert(digest) {
-            if self.items.len() < TARGETS_MAX {
-                self.items.push(Target {
-                    group: facts.api_group.clone(),
-                    resource: facts.resource.clone(),
-                    subresource: facts.subresource.clone(),
-                    namespace: facts.namespace.clone(),
-                    name: facts.name.clone(),
-                });
-            }
-            if self.counted.len() > TARGETS_COUNTED_MAX {
-                self.registers = vec![0; REGISTERS];
-                self.estimate = self.counted.len() as u64;
-                for digest in std::mem::take(&mut self.counted) {
-                    self.register(digest);
-                }
+        // The URL of a create has no object name, but each request creates another object.
+        let request = if facts.verb == "create" && facts.name.is_empty() {
+            facts.audit_id.as_str()
+        } else {
+            ""
+        };
+        let parts = parts.map(String::as_bytes).into_iter();
+        let named = (!request.is_empty()).then_some(request.as_bytes());
+        let is_new = self.counter.add(Digest::of(parts.chain(named)), TARGETS_COUNTED_MAX);
+        let item = || Target {
+            group: facts.api_group.clone(),
+            resource: facts.resource.clone(),
+            subresource: facts.subresource.clone(),
+            namespace: facts.namespace.clone(),
+            name: facts.name.clone(),
+        };
+        if is_new && self.items.len() < TARGETS_MAX {
+            let item = item();
+            if !self.items.contains(&item) {
+                self.items.push(item);
             }
         }
+        self.add_place(&facts.resource, &facts.subresource, &facts.namespace);
+    }
+
+    fn add_place(&mut self, resource: &str, subresource: &str, namespace: &str) {
+        match subresource {
+            "" => self.resources.add(resource),
+            subresource => self.resources.add(&format!("{resource}/{subresource}")),
+        }
+        self.namespaces.add(namespace);
     }
 
     pub(crate) fn count(&self) -> u64 {
-        if self.registers.is_empty() { self.counted.len() as u64 } else { self.estimate }
+        self.counter.count()
     }
 
     /// The listed objects, in order of appearance.
@@ -66,59 +69,41 @@ impl Tally {
         &self.items
     }
 
+    /// The resources of the objects, with their subresources.
+    pub(crate) const fn resources(&self) -> &Names {
+        &self.resources
+    }
+
+    /// The namespaces of the objects.
+    pub(crate) const fn namespaces(&self) -> &Names {
+        &self.namespaces
+    }
+
     /// The targets section of the signal.
     pub(crate) fn tell(&self) -> Targets {
         Targets { count: self.count(), items: self.items.clone() }
     }
-
-    fn register(&mut self, digest: Digest) {
-        let bits = u128::from_be_bytes(digest.0);
-        let place = (bits >> 118) as usize;
-        let rank = u8::try_from((bits << 10).leading_zeros() + 1).unwrap_or(u8::MAX);
-        if let Some(register) = self.registers.get_mut(place)
-            && *register < rank
-        {
-            *register = rank;
-            self.estimate = self.estimate.max(estimate(&self.registers));
-        }
-    }
-}
-
-/// The estimate of the registers (Flajolet et al. 2007), without the correction for large counts.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an estimate, far below 2^52 and above 0"
-)]
-fn estimate(registers: &[u8]) -> u64 {
-    let len = REGISTERS as f64;
-    let alpha = 0.7213 / (1.0 + 1.079 / len);
-    let sum: f64 = registers.iter().map(|register| (-f64::from(*register)).exp2()).sum();
-    let zeros = registers.iter().map(|register| u16::from(*register == 0)).sum::<u16>();
-    let raw = alpha * len * len / sum;
-    // Linear counting, where it is more precise.
-    let best =
-        if raw <= 2.5 * len && zeros > 0 { len * (len / f64::from(zeros)).ln() } else { raw };
-    best as u64
 }
 
 impl Saved for Tally {
     fn save(&self, to: &mut Vec<u8>) {
         self.items.save(to);
-        self.counted.save(to);
-        crate::engine::codec::save_bytes(&self.registers, to);
-        self.estimate.save(to);
+        self.counter.save(to);
+        self.resources.save(to);
+        self.namespaces.save(to);
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
-        let items = Vec::load(from)?;
-        let counted = BTreeSet::load(from)?;
-        let registers = crate::engine::codec::bytes(from)?.to_vec();
-        if !registers.is_empty() && registers.len() != REGISTERS {
-            return Err(CheckpointError::Damaged("an estimate has other registers"));
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+        let (items, counter) = (Vec::<Target>::load(from)?, Counter::load(from)?);
+        let mut tally = Self { items, counter, ..Self::default() };
+        if from.version < 2 {
+            for item in tally.items.clone() {
+                tally.add_place(&item.resource, &item.subresource, &item.namespace);
+            }
+        } else {
+            (tally.resources, tally.namespaces) = (Names::load(from)?, Names::load(from)?);
         }
-        Ok(Self { items, counted, registers, estimate: u64::load(from)? })
+        Ok(tally)
     }
 }
 
@@ -129,7 +114,7 @@ impl Saved for Target {
         }
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         Ok(Self {
             group: String::load(from)?,
             resource: String::load(from)?,

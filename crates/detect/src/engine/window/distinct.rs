@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Spec, Verdict};
-use crate::engine::codec::{CheckpointError, Saved};
+use crate::engine::codec::{CheckpointError, Saved, Source};
 use crate::engine::digest::Digest;
 
 /// Minimum number of runs that are kept, at any threshold, for late values.
@@ -146,7 +146,7 @@ impl Saved for Distinct {
         }
     }
 
-    fn load(from: &mut &[u8]) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let newest = i64::load(from)?;
         let over = usize::load(from)?;
         let mut distinct = Self { newest, over, ..Self::default() };

@@ -113,6 +113,8 @@ impl Writer<'_> {
             "title" => Some("{{rule_name}}".to_owned()),
             "rule_id" => Some(self.model.rule.id.clone()),
             "cluster" | "cluster-name" => column("cluster"),
+            "users" => return self.attribute(&Field::parse("actor.username").ok()?),
+            "namespaces" => column("objectRef.namespace"),
             "source_ips" => column("sourceIPs"),
             other => {
                 let query = other.strip_prefix("events_matched_per_query.");

@@ -94,7 +94,11 @@ fn compared(expression: &str, bound: &str) -> String {
 
 /// The template of a variable, from the labels of an alert.
 fn variable_of(search: &Search, variable: &str) -> String {
-    let name = variable.strip_prefix('@').unwrap_or(variable);
+    let name = match variable {
+        "users" => "actor.username",
+        "namespaces" => "objectRef.namespace",
+        other => other.strip_prefix('@').unwrap_or(other),
+    };
     match name {
         "events_matched" => "{{ $value }}".to_owned(),
         "cluster" | "cluster-name" => "{{ $labels.cluster }}".to_owned(),

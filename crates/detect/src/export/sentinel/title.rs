@@ -103,6 +103,9 @@ fn column(name: &str) -> Option<&'static str> {
         "severity" => Some("AlertSeverity"),
         "events_matched" => Some("Events"),
         "cluster" | "cluster-name" => Some("Cluster"),
+        // Of the last event, as a query keeps no lists.
+        "users" => Some("Account"),
+        "namespaces" => Some("Namespace"),
         "source_ips" => Some("SourceIp"),
         "timestamp" | "last_seen" => Some("LastSeen"),
         "first_seen" => Some("FirstSeen"),

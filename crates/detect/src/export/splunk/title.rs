@@ -77,6 +77,9 @@ fn field(name: &str) -> Option<&'static str> {
         "severity" => Some("severity"),
         "events_matched" => Some("events"),
         "cluster" | "cluster-name" => Some("cluster"),
+        // Of the last event, as a search keeps no lists.
+        "users" => Some("account"),
+        "namespaces" => Some("namespace"),
         "source_ips" => Some("source_ip"),
         "timestamp" | "last_seen" => Some("last_seen"),
         "first_seen" => Some("first_seen"),

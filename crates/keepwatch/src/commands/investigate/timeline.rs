@@ -173,8 +173,10 @@ impl Timeline {
     pub(crate) fn add_signal(&mut self, signal: &Arc<Signal>) {
         let actor = &signal.spec.actor;
         let name = &self.scope.name;
-        let is_behind =
-            actor.username == *name || actor.impersonated_by == *name || actor.users.contains(name);
+        let is_behind = actor.username == *name
+            || actor.impersonated_by == *name
+            || actor.users.contains(name)
+            || actor.impersonators.contains(name);
         let is_within = self.scope.since.is_none_or(|since| signal.spec.last_seen >= since)
             && self.scope.until.is_none_or(|until| signal.spec.first_seen <= until);
         // A later state can have more users than its list names.

@@ -225,6 +225,14 @@ fn rules() -> Vec<Row> {
         ("Objects that a signal names", engine::TARGETS_MAX.to_string()),
         ("Applications that a signal names", APPLICATIONS_MAX.to_string()),
         ("Objects that a signal counts exactly", engine::TARGETS_COUNTED_MAX.to_string()),
+        (
+            "Users, namespaces and addresses that a signal lists",
+            engine::ACTOR_VALUES_MAX.to_string(),
+        ),
+        (
+            "Users, namespaces and addresses that a signal counts exactly",
+            engine::NAMES_COUNTED_MAX.to_string(),
+        ),
         ("Time between two writes of an open signal", time(delivery::UPDATE_PERIOD)),
     ]
 }

@@ -37,7 +37,7 @@ mod tests {
     use crate::validation::dns1123_subdomain;
 
     #[test]
-    fn a_generated_name_is_cut_and_ends_in_five_characters() {
+    fn a_generated_name_is_truncated_and_ends_in_five_characters() {
         let name = generate(&"a".repeat(80));
         assert_eq!(name.len(), 63);
         assert_eq!(generate("run-").len(), 9);

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_sink_is_told_and_does_not_make_the_server_unready() {
+    fn a_failed_sink_is_reported_and_does_not_make_the_server_unready() {
         let advisories = || {
             let degradation = |reason: &str| {
                 let extent = "7 records wait".to_owned();

@@ -457,7 +457,7 @@ mod tests {
     /// A gap that was found while an operator acknowledged others was lost from the list, and the server was
     /// ready although the gap had not been seen.
     #[test]
-    fn a_hole_that_is_found_during_an_acknowledgement_is_kept() {
+    fn a_gap_found_during_an_acknowledgement_is_kept() {
         const GAPS: u64 = 300;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keepwatch.db");

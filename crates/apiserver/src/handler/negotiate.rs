@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn one_object_is_no_list_and_a_list_is_not_one_object() {
+    fn objects_and_lists_have_different_metadata_types() {
         let object =
             "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json";
         let many = object.replace("Metadata;", "MetadataList;");

@@ -47,7 +47,7 @@ fn a_backup_gets_its_labels_state_and_namespace() {
 }
 
 #[test]
-fn a_backup_of_a_virtual_machine_says_so() {
+fn a_backup_of_a_virtual_machine_is_labelled() {
     let mut registry = registry();
     let vm = json!({"kind": "VirtualMachine", "name": "db", "apiVersion": "kubevirt.io/v1"});
     assert_eq!(registry.create("alice", "BackupAction", "shop/b", json!({"subject": vm})), "201");
@@ -400,7 +400,7 @@ fn cancel(registry: &mut FakeRegistry, user: &str, path: &str, subject: &Value) 
 }
 
 #[test]
-fn a_running_action_is_cancelled_and_the_cancel_forgotten() {
+fn a_cancel_action_cancels_and_is_not_stored() {
     let mut registry = registry();
     registry.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
     let subject = json!({"kind": "BackupAction", "name": "b"});
@@ -430,7 +430,7 @@ fn a_running_action_is_cancelled_and_the_cancel_forgotten() {
 }
 
 #[test]
-fn a_cancel_reaches_its_own_namespace_only() {
+fn a_cancel_is_limited_to_its_own_namespace() {
     let in_crm = json!({"subject": {"kind": "BackupAction", "name": "b", "namespace": "crm"}});
     check(
         "CancelAction",

@@ -107,7 +107,7 @@ fn required_read_access_is_in_the_other_domain() {
 }
 
 #[test]
-fn only_the_accounts_of_the_other_namespace_are_k10s_own() {
+fn only_accounts_of_the_other_namespace_are_k10s_own() {
     let mut outcome = String::new();
     for (user, installation) in [
         ("kasten", other_installation()),
@@ -127,7 +127,7 @@ fn only_the_accounts_of_the_other_namespace_are_k10s_own() {
 }
 
 #[test]
-fn what_the_server_makes_by_itself_is_in_the_other_domain_and_namespace() {
+fn objects_created_by_the_server_are_in_the_other_domain_and_namespace() {
     let mut registry = registry();
     let namespaces = ["team-backup", "kasten-io"].map(str::to_owned);
     applications::reconcile(&other_installation(), &namespaces, &mut Objects::new(&mut registry))

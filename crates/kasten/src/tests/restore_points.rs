@@ -27,7 +27,7 @@ fn registry() -> FakeRegistry {
 }
 
 #[test]
-fn a_restore_point_binds_its_content_and_lets_it_go() {
+fn a_restore_point_binds_and_releases_its_content() {
     let mut registry = registry();
     assert_eq!(
         *registry.access.lock().unwrap(),
@@ -54,7 +54,7 @@ fn a_restore_point_binds_its_content_and_lets_it_go() {
 }
 
 #[test]
-fn a_restore_point_needs_a_content_that_is_there() {
+fn a_restore_point_needs_an_existing_content() {
     let mut registry = registry();
     let missing = registry.create("alice", "RestorePoint", "shop/rp2", bind("gone"));
     expect![[r#"422 RestorePoint.apps.kio.kasten.io "rp2" is invalid: spec.restorePointContentRef.name: Not found: "gone""#]].assert_eq(&missing);
@@ -63,7 +63,7 @@ fn a_restore_point_needs_a_content_that_is_there() {
 }
 
 #[test]
-fn deleting_a_content_takes_its_restore_point_and_retires_it() {
+fn deleting_a_content_deletes_its_restore_point_and_retires_it() {
     let mut registry = registry();
     assert_eq!(registry.delete("RestorePointContent", "shop-rp"), "200");
     expect![[r"
@@ -87,7 +87,7 @@ fn deleting_a_cluster_restore_point_retires_it() {
 }
 
 #[test]
-fn a_long_name_is_cut_to_fit_the_random_suffix() {
+fn a_long_name_is_truncated_to_fit_the_random_suffix() {
     let mut registry = FakeRegistry::default();
     let name = "c".repeat(253);
     registry.create("kasten", "ClusterRestorePoint", &name, json!({}));
@@ -99,7 +99,7 @@ fn a_long_name_is_cut_to_fit_the_random_suffix() {
 }
 
 #[test]
-fn contents_cluster_points_and_repositories_are_made_by_k10_only() {
+fn contents_cluster_points_and_repositories_can_be_created_only_by_k10() {
     let mut registry = FakeRegistry::default();
     let mut outcome = String::new();
     for (user, kind, path) in [
@@ -193,7 +193,7 @@ fn applications_follow_the_namespaces() {
 }
 
 #[test]
-fn a_deleted_application_goes_with_the_last_that_was_kept_of_it() {
+fn a_deleted_application_is_removed_with_its_last_backup() {
     let mut registry = registry();
     let mut second = object("RestorePointContent", "shop-rp2", json!({}));
     fields::fill_label(&mut second, "k10.kasten.io/appNamespace", "shop");
@@ -206,7 +206,7 @@ fn a_deleted_application_goes_with_the_last_that_was_kept_of_it() {
 }
 
 #[test]
-fn a_repository_is_patched_within_reason() {
+fn only_valid_patches_of_a_repository_are_accepted() {
     let mut registry = FakeRegistry::default();
     registry.create("kasten", "StorageRepository", "kasten-io/r", json!({}));
     let mut outcome = String::new();
@@ -276,7 +276,7 @@ fn the_last_applied_annotation_of_a_passkey_has_no_key() {
 }
 
 #[test]
-fn the_last_passkey_stays() {
+fn the_last_passkey_cannot_be_deleted() {
     let mut registry = FakeRegistry::default();
     for name in ["old", "new"] {
         registry.create("admin", "Passkey", name, json!({"awscmkkeyid": name}));
@@ -300,7 +300,7 @@ fn a_passkey_whose_secret_is_not_known_to_exist_is_not_valid() {
 }
 
 #[test]
-fn recovery_happens_one_at_a_time_in_k10s_namespace() {
+fn only_one_recovery_runs_at_a_time_in_k10s_namespace() {
     let mut registry = FakeRegistry::default();
     let source = json!({"sourceClusterInfo": {"profileName": "s3", "sourceClusterID": "id"}});
     let review = json!({"kastenDRReviewDetails": {"kastenDRReviewRef": {"name": "one"}}});

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_signal_is_left_alone() {
+    fn a_body_that_is_not_a_signal_is_ignored() {
         assert_eq!(SignalHead::parse(b"{}"), None);
         assert_eq!(SignalHead::parse(b"nonsense"), None);
     }

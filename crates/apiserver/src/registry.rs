@@ -52,7 +52,7 @@ pub struct RegistryConfig {
     pub resources: Vec<Resource>,
     /// The store that holds their objects.
     pub store: Arc<dyn Storage>,
-    /// Authorizes what a write touches beside its own object.
+    /// Authorizes access to other objects that a write references.
     pub authorizer: Arc<dyn Authorizer>,
     /// Looks up namespaces.
     pub namespaces: Arc<dyn NamespaceSource>,

@@ -1,6 +1,7 @@
 //! The authorizer interface: attributes of a request in, decision out.
 //!
-//! Implementations are beside it: SubjectAccessReview in a cluster, RBAC manifests standalone.
+//! The implementations are in sibling modules: SubjectAccessReview in a cluster, RBAC manifests
+//! standalone.
 
 use std::sync::Arc;
 

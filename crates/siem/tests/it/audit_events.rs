@@ -1,4 +1,4 @@
-//! Audit events: the journal, read with selectors, in pages, from either end, and followed.
+//! Audit events: the journal, listed with selectors, in pages, in either order, and watched.
 
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use expect_test::expect;
@@ -12,7 +12,7 @@ use super::server::{START, TestServer, damaged_log_of, log_of};
 
 const EVENTS: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
 
-/// The `n`th event: two users, three verbs, one a second.
+/// The event number `n`: two users and three verbs alternate, one event per second.
 fn event(n: i64) -> Event {
     let time = Timestamp::from_micros(START + n * 1_000_000);
     let user = if n % 2 == 0 { "alice" } else { "mallory" };
@@ -124,7 +124,7 @@ async fn an_invalid_selector_is_rejected() {
     .assert_eq(&outcome);
 }
 
-/// Reads all pages of a list; events recorded meanwhile are not among them.
+/// Reads all pages of a list. It does not contain events that are recorded meanwhile.
 async fn pages(server: &TestServer, selector: &str) -> Vec<String> {
     let (mut pages, mut next) = (Vec::new(), String::new());
     loop {
@@ -177,7 +177,7 @@ async fn reads_of_events_do_not_record_the_events_again() {
     assert_eq!(events[1].object_ref.as_ref().unwrap().resource, "auditevents");
 }
 
-/// A list passed over what was damaged on disk, and a name of such an event was not found.
+/// Regression: a list silently omitted damaged records, and a GET of such an event returned 404.
 #[tokio::test]
 async fn lists_warn_about_unreadable_records() {
     let server = server_of(9, |store| damaged_log_of(store, &[3, 7])).await;
@@ -190,7 +190,7 @@ async fn lists_warn_about_unreadable_records() {
                is number 3\"";
     let two = vec![two.to_owned()];
     for (query, expected) in [
-        // The first, since each read is an event too.
+        // First, because each read records an event.
         ("?limit=4&fieldSelector=order=newest", one(7)),
         ("", two.clone()),
         ("?fieldSelector=user=nobody", two.clone()),

@@ -1,5 +1,5 @@
-//! Audit events found through the index: the same events as without it, whatever is asked for and
-//! however much of the journal is indexed.
+//! Lists of audit events with and without the index: they are the same for every selector, however
+//! many records are indexed.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
@@ -20,19 +20,19 @@ use super::server::START;
 
 /// Two segments and a part of a third.
 const RECORDS: u64 = 36_000;
-/// Pages that are compared; more of them show nothing new.
+/// Maximum number of pages that are compared; more would not show more.
 const PAGES: usize = 6;
 
 static EVENTS: LazyLock<Vec<Event>> = LazyLock::new(|| (1..=RECORDS).map(event_of).collect());
 static RECORDED: LazyLock<Vec<Bytes>> = LazyLock::new(|| (1..=RECORDS).map(record).collect());
 
-/// A number that looks random: the same for the same arguments.
+/// A pseudo-random number: the same for the same arguments.
 fn scrambled(seq: u64, salt: u64, below: u64) -> u64 {
     let mixed = (seq ^ salt << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ mixed >> 31).wrapping_mul(0xd6e8_feb8_6659_fd93) % below
 }
 
-/// One of some words, the first ones far more often than the last ones.
+/// One of `count` words; the first ones are far more frequent than the last ones.
 fn word(prefix: &str, count: u64, seq: u64, salt: u64) -> String {
     let number = scrambled(seq, salt, count) * scrambled(seq, salt + 1, count) / count;
     format!("{prefix}-{number}")
@@ -79,7 +79,7 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap()
 }
 
-/// A few records are no events.
+/// A few records are not events.
 fn record(seq: u64) -> Bytes {
     if scrambled(seq, 99, 500) == 0 {
         return Bytes::from_static(b"nothing that can be read");
@@ -87,7 +87,7 @@ fn record(seq: u64) -> Bytes {
     event::record::write(&EVENTS[index_of(seq)])
 }
 
-/// A log whose index has some of its segments.
+/// A log with an index of some of its segments.
 struct Log {
     first: u64,
     index: Option<EventIndex>,
@@ -148,7 +148,7 @@ impl EventLog for Log {
         order: Order,
         bytes_max: usize,
     ) -> Result<LogStretch, ApiError> {
-        // Read in two halves now and then, as if records were large.
+        // Sometimes read in two parts, as if records were large.
         let rows_max = usize::try_from(ranges[0].start() % 3).unwrap() * 20 + 20;
         let mut stretch = LogStretch::default();
         let seqs = ranges.into_iter().flat_map(|range| match order {
@@ -207,7 +207,7 @@ const FIELDS: [&str; 13] = [
     "until",
 ];
 
-/// What is asked for: conditions of the values of some event, and some that no event has.
+/// Selectors: conditions with the values of some event, and some that no event matches.
 fn selectors() -> impl Strategy<Value = Vec<FieldTerm>> {
     let chosen = subsequence(&FIELDS[..], 0..=4);
     let of_one_event = (1..=RECORDS, chosen, any::<[u8; 13]>(), any::<bool>());
@@ -256,7 +256,7 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
     (field.to_owned(), value, chance % 8 != 7)
 }
 
-/// Whether an event is asked for, said in another way.
+/// Whether an event matches, by an independent implementation.
 fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
     let none = ObjectReference::default();
     let object = event.object_ref.as_ref().unwrap_or(&none);
@@ -290,7 +290,7 @@ fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
     })
 }
 
-/// The first pages of what is asked for, by the numbers of the records.
+/// The sequence numbers of the matching events of the first pages.
 fn expected(log: &Log, terms: &[FieldTerm], count: usize) -> Vec<u64> {
     let is_newest = terms.iter().any(|term| term.value == "newest");
     let is_found = |seq: &u64| {
@@ -325,7 +325,7 @@ fn seq_of(body: &[u8]) -> u64 {
     rest.get(..20).unwrap().parse().unwrap()
 }
 
-/// The log with all that may be indexed, with a part of it, with nothing, and trimmed.
+/// Logs with a complete index, a partial one, none, and logs that were trimmed.
 static LOGS: LazyLock<Vec<Arc<Log>>> = LazyLock::new(|| {
     let logs = [(1, &[0, 1][..]), (1, &[1]), (1, &[0]), (1, &[]), (20_000, &[0, 1]), (9_999, &[0])];
     logs.into_iter().map(|(first, segments)| Arc::new(Log::new(first, segments))).collect()
@@ -358,7 +358,7 @@ fn the_index_skips_records_that_cannot_match() {
         &[("auditID", "id-7")],
         &[("name", name)],
         &[("stage", "Panic")],
-        // Each is common, together they are rare.
+        // Each value is frequent, the combination is rare.
         &[("user", "user-3"), ("verb", "delete"), ("code", "404")],
         &[("namespace", "ns-4"), ("user", "user-9")],
         &[("verb", "list"), ("resource", "passkeys"), ("subresource", "details")],
@@ -384,7 +384,7 @@ fn the_index_skips_records_that_cannot_match() {
         };
         let expected = (1..=last_of(1)).filter(is_found).count() as u64;
         assert!((1..500).contains(&expected), "{terms:?}: {expected}");
-        // Fingerprints are alike now and then, and what is between two records is read with them.
+        // Some fingerprints collide, and small gaps between records are read along.
         assert!(
             (expected..2 * expected + 40).contains(&records),
             "{terms:?}: {records} for {expected}"

@@ -1,4 +1,4 @@
-//! Notifiers: no secret in them, a sample on request, and how they fare.
+//! Notifiers: they contain no secret, send a sample on request, and have a status.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::server::{START, TestServer};
 
 const NOTIFIERS: &str = "/apis/siem.keepwatch.io/v1alpha1/notifiers";
 
-/// Takes samples for `https://…`, and for nothing else.
+/// Accepts samples for URLs with `https`, and no others.
 struct Tester;
 
 impl NotifierTester for Tester {

@@ -1,4 +1,4 @@
-//! Roles for people, as the authorizer of a standalone server reads them.
+//! The RBAC roles for users, evaluated by the authorizer of a standalone server.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use apiserver::Attributes;
 use apiserver::authz::rbac::Rbac;
 use event::UserInfo;
 
-/// Who has which role here.
+/// Bindings of each role to a user with its name.
 fn bound() -> String {
     ["view", "analyst", "admin"]
         .map(|role| {
@@ -20,7 +20,7 @@ fn bound() -> String {
         .join("---\n")
 }
 
-/// Lines of a verb and a resource, then those of the three who may.
+/// Each line has a verb, a resource and the users who are allowed, of the three test users.
 #[track_caller]
 fn check(table: &str) {
     let bindings = bound();

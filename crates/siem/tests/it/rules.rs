@@ -1,4 +1,5 @@
-//! Detection rules: those of people are read when they are written, those of the program are kept.
+//! Detection rules: those of users are validated when they are written, built-in ones can only be
+//! disabled.
 
 use detect::LoadOptions;
 use event::Timestamp;

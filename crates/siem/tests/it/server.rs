@@ -21,7 +21,7 @@ use siem::audit_event::{EventLog, LogRecord, LogStretch, Order};
 use store::{Direction, Journal, Settings, Sqlite};
 use tempfile::TempDir;
 
-/// 2026-11-23T09:30:00Z.
+/// The start time of the tests, in microseconds: 2026-11-23T09:30:00Z.
 pub(super) const START: i64 = 1_795_426_200_000_000;
 pub(super) const SIGNALS: &str = "/apis/siem.keepwatch.io/v1alpha1/signals";
 

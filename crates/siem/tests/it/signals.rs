@@ -1,4 +1,4 @@
-//! Signals: what the detector writes, what people see of it, and the triage that they write.
+//! Signals: what the detector writes, what users see, and the triage that users write.
 
 use event::signal::{Actor, Evidence, Remaining, ServiceAccount, SignalRule, Target, Targets};
 use event::{Severity, Signal, SignalSpec, SignalState, Timestamp};
@@ -170,7 +170,7 @@ async fn users_can_delete_signals_but_not_create_them() {
     assert_eq!((last.verb.as_str(), last.user.username.as_str()), ("delete", "alice"));
 }
 
-/// A signal with every field set is what its schema says: nothing in it is unknown or wrong.
+/// A signal with every field set conforms to its schema: no field is unknown or invalid.
 #[tokio::test]
 async fn the_schema_knows_every_field_of_a_signal() {
     let server = TestServer::open(siem::resources(&siem::Services::default()));

@@ -1,4 +1,4 @@
-//! Suppressions: for a limited time, with a reason, on record.
+//! Suppressions: they need an expiry and a reason, and every change is recorded.
 
 use detect::LoadOptions;
 use event::Timestamp;

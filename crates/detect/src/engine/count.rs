@@ -136,8 +136,8 @@ impl State {
         table.tally.coarse += u64::from(outcome.place.is_forced);
         let key = outcome.place.key;
         let is_told = rule.raises && table.episodes.contains_key(&key);
-        // A signal that opens later may need an event that this one contains, but first come the
-        // events that no signal contains yet.
+        // A signal that opens later may need an event of an open signal, but half of the memory is
+        // reserved for events that no signal contains yet.
         let evidence_bytes = limits.evidence_bytes / if is_told { 2 } else { 1 };
         let facts = rule.raises.then(|| {
             if self.held < evidence_bytes {

@@ -95,7 +95,7 @@ saved_struct!(Newest { time, packed });
 /// Users, addresses and user agents of the events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Actors {
-    /// The users as whom the requests were authorized.
+    /// The users that the requests were authorized for.
     pub(crate) users: Names,
     /// The users responsible for the requests, as in the fields of `actor`.
     pub(crate) responsible: Names,

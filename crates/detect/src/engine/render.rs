@@ -44,7 +44,7 @@ impl Plan {
     }
 }
 
-/// The newest event; of one that was too long to be kept, what is known of it.
+/// The newest event. If it was too long to keep, it has only the fields that are known.
 fn newest(episode: &Episode) -> Option<Event> {
     let newest = episode.newest.as_ref()?;
     let (facts, event) = newest.packed.unpack()?;
@@ -83,8 +83,8 @@ fn of_facts(facts: Facts, time: Timestamp) -> Event {
     }
 }
 
-/// The value of a field in a text about a coarser group, whose events can have different values:
-/// one of them must not be named for all.
+/// The value of a field in a text about a coarser group. Its events can have different values, so a
+/// single one must not stand for all.
 fn shared(field: &Field, value: String, rule: &PlannedRule, episode: &Episode) -> String {
     let short = |names: &Names| if names.count() > 1 { names.short() } else { value.clone() };
     let is_impersonated = episode.actor.impersonators.count() > 0;

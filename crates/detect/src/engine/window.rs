@@ -216,7 +216,7 @@ impl Window {
     }
 
     /// The events around `time`, oldest first, for a new signal; for an open one, those that no
-    /// signal contains yet. With `is_short` of memory, the window keeps their facts only.
+    /// signal contains yet. If memory is short (`is_short`), the window keeps only their facts.
     pub(crate) fn witnesses(
         &mut self,
         spec: &Spec,

@@ -107,6 +107,14 @@ fn responses() -> Vec<Row> {
             "Size of all large responses in flight; a quarter of it for one user",
             bytes(limits::ANSWERS_BYTES_MAX),
         ),
+        (
+            "Size of the objects of one list; half of it as a table, a quarter as YAML",
+            bytes(limits::LIST_BYTES_MAX),
+        ),
+        (
+            "Size of the objects of a page, at which it ends; the same fractions",
+            bytes(limits::LIST_PAGE_BYTES_MAX),
+        ),
         ("Lists that are encoded at the same time", limits::LISTS_MAX.to_string()),
         ("Time in which a client reads nothing of a response", time(limits::ANSWER_PAUSE_MAX)),
         (

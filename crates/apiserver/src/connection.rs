@@ -299,7 +299,8 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// A connection of either protocol that supports graceful shutdown.
+/// A connection of either protocol that supports graceful shutdown. `hyper_util` has a trait of this
+/// name, which is sealed and not implemented for connections that may be upgraded.
 trait GracefulConnection: Future<Output = Result<(), hyper::Error>> {
     /// Accepts no further requests and finishes those in flight.
     fn finish(self: Pin<&mut Self>);

@@ -57,7 +57,7 @@ impl Discovery {
                 Ok(resources.contains(&format!("{}/status", names.plural)))
             }
             Some(Outcome::Failed(error)) => Err(kube::Error::Service(error.as_str().into())),
-            None => Err(kube::Error::Service("discovery was not asked".into())),
+            None => Err(kube::Error::Service("discovery has not been requested".into())),
         }
     }
 

@@ -1,6 +1,10 @@
 //! Writes Events, by which Kubernetes shows people what happened to an object (`kubectl describe`).
 //!
 //! An Event that cannot be written is only logged.
+//!
+//! `kube::runtime::events::Recorder` is not used. It counts a repeated reason without its new message, and
+//! the message of a second failure is what its reader needs. It also needs the right to patch Events, reads
+//! the clock itself, and writes them as `events.k8s.io`, which the server without a cluster does not serve.
 
 use event::Timestamp;
 use kasten::names::{CONFIG, ResourceNames, VERSION};

@@ -10,6 +10,7 @@
 //! after a restart everything is found in the objects.
 
 mod backoff;
+mod delivery_control;
 mod discovery;
 mod event_recorder;
 pub mod object_cache;
@@ -22,75 +23,26 @@ pub mod resolve;
 pub mod settings;
 mod status_writer;
 pub mod uninstall;
+pub mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use event::Timestamp;
-use objectstore::Destination;
-use sink::DeliveryHealth;
 use tokio::task::JoinSet;
 
 pub use backoff::{RETRY_TIME_MAX, RETRY_TIME_MIN};
+pub use delivery_control::{DeliveryControl, DeliveryError, DestinationError, ParkReason, Start};
 pub use settings::Settings;
 
+use backoff::Backoff;
 use event_recorder::EventRecorder;
 use object_cache::ObjectCache;
 use objects::AuditConfigView;
 use orphans::Orphans;
 use reconciler::Reconciler;
 use status_writer::StatusWriter;
-
-/// The position from which a new reader reads the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The oldest record that the journal has.
-    Oldest,
-    /// The first record at this time or later.
-    Since(Timestamp),
-}
-
-/// Why the journal keeps nothing for a reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParkReason {
-    /// Its delivery is switched off: records of that time need not be delivered.
-    Off,
-    /// It has no destination, because a Profile or Secret is missing or cannot be used. Records that the
-    /// journal still has are delivered when there is one.
-    NoDestination,
-}
-
-/// Controls the delivery of the journal to destinations. Implemented by the binary.
-#[async_trait]
-pub trait DeliveryControl: Send + Sync {
-    /// Makes the journal keep its events for a reader, durably. A reader that exists keeps its position.
-    async fn reserve(&self, reader: &str, start: Start) -> Result<(), String>;
-    /// Writes to a destination and reads back. Returns a remark for its owner, often empty; the error is
-    /// for the owner too.
-    async fn check(&self, destination: &Destination) -> Result<String, String>;
-    /// Delivers to a destination from now on, from the reader's position.
-    async fn start(&self, reader: &str, destination: &Destination) -> Result<(), String>;
-    /// Stops delivery. The journal keeps its events, and the reader its position.
-    async fn pause(&self, reader: &str);
-    /// Stops delivery. The journal keeps nothing for the reader, but its position is remembered, and a
-    /// later [`reserve`](Self::reserve) continues there. Returns the number of undelivered events, if the
-    /// journal kept them until now.
-    async fn park(
-        &self,
-        reader: &str,
-        start: Start,
-        reason: ParkReason,
-    ) -> Result<Option<u64>, String>;
-    /// Delivers what the journal holds now, within `time`, and forgets the reader. Returns the number of
-    /// undelivered events.
-    async fn drain(&self, reader: &str, time: Duration) -> Result<u64, String>;
-    /// Health of the delivery, if the reader has a destination.
-    fn health(&self, reader: &str) -> Option<DeliveryHealth>;
-    /// Names of all readers of the journal, including those for which it keeps nothing.
-    fn readers(&self) -> Vec<String>;
-}
 
 /// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -165,13 +117,19 @@ impl Controller {
         let mut changes = self.context.cache.changes();
         let mut reconcilers = JoinSet::new();
         let mut running = BTreeSet::new();
-        let mut orphans = Orphans::default();
+        let (mut orphans, mut backoff) = (Orphans::default(), Backoff::default());
         loop {
             // In this order, so that the configs contain everything that was listed.
             let scopes = self.context.cache.scopes();
             let configs: Vec<AuditConfigView> =
                 self.context.cache.configs().iter().map(AuditConfigView::from_object).collect();
-            orphans.reconcile(&self.context, scopes, &configs).await;
+            let retry = match orphans.reconcile(&self.context, scopes, &configs).await {
+                Ok(()) => {
+                    backoff.succeeded();
+                    None
+                }
+                Err(_) => Some(backoff.failed()),
+            };
             for config in configs {
                 if running.insert(config.uid.clone()) {
                     let uid = config.uid.clone();
@@ -190,7 +148,16 @@ impl Controller {
                         running.remove(&uid);
                     }
                 }
+                () = wait(retry) => {}
             }
         }
+    }
+}
+
+/// Waits for this time; forever if there is none.
+async fn wait(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,34 +1,26 @@
-//! A cache of the cluster's objects, kept current by ordinary watches.
+//! A cache of the cluster's objects, kept current by watches.
 //!
-//! There is one watch for each kind and namespace. Secrets are watched one by one, by name, and only
-//! those that a profile names. A watch that breaks is started again with a list; until then the last
-//! known state remains.
+//! There is one [`watch`] for each kind and namespace. Secrets are watched one by one, by name, and only
+//! those that a profile names. While a watch fails, the last known state remains.
 //!
-//! `kube::runtime` has a watcher too. It would add 26 packages to the lock file, and this cache would still
-//! have to apply the controller's own writes.
+//! `kube::runtime` has a store too, `reflector`. It has one writer for each watch, so this controller's own
+//! writes could not be applied to it, and it does not know whether objects may be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::StreamExt as _;
 use kasten::kinds::{AUDIT_CONFIG, PROFILE};
 use kasten::names::{CONFIG, ResourceNames, VERSION};
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
 
-use crate::backoff::Backoff;
 use crate::objects::{Lookup, NamespacedName, SecretData};
 use crate::resolve;
-
-/// Duration of one watch in seconds. kube-apiserver ends it then.
-const WATCH_SECONDS: u32 = 290;
-/// A watch that ends sooner counts as a failure, whichever side ended it.
-const WATCH_TIME_MIN: Duration = Duration::from_secs(5);
+use crate::watch::{Config, Update, watch};
 
 /// A kind of K10's custom resources.
 pub fn kind_of(names: ResourceNames) -> ApiResource {
@@ -69,18 +61,18 @@ impl<T> Default for KindCache<T> {
 #[derive(Clone)]
 pub struct ObjectCache {
     objects: Arc<Mutex<Objects>>,
-    version: watch::Sender<u64>,
+    version: Sender<u64>,
 }
 
 impl Default for ObjectCache {
     fn default() -> Self {
-        Self { objects: Arc::default(), version: watch::Sender::new(0) }
+        Self { objects: Arc::default(), version: Sender::new(0) }
     }
 }
 
 impl ObjectCache {
     /// Notifies of each change.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> Receiver<u64> {
         self.version.subscribe()
     }
 
@@ -102,7 +94,7 @@ impl ObjectCache {
     /// reports it.
     pub fn apply_own_write(&self, config: DynamicObject) {
         self.change(|objects| {
-            let place = NamespacedName::of(&config);
+            let place = NamespacedName::of_object(&config);
             let known = objects.configs.all.get_mut(&place);
             if let Some(known) = known.filter(|known| known.metadata.uid == config.metadata.uid)
                 && !is_older(&config, known)
@@ -114,7 +106,7 @@ impl ObjectCache {
 
     /// Does the same for a profile.
     pub fn apply_own_profile_write(&self, profile: &DynamicObject) {
-        let place = NamespacedName::of(profile);
+        let place = NamespacedName::of_object(profile);
         self.change(|objects| {
             if let Some(known) = objects.profiles.all.get_mut(&place) {
                 *known = serde_json::to_value(profile).unwrap_or_default();
@@ -158,34 +150,27 @@ impl ObjectCache {
 
     /// Watches `AuditConfig`s and profiles in a namespace, or in all if it is empty. Never returns.
     pub async fn watch(self, client: kube::Client, namespace: String) {
-        let api = |names| -> Api<DynamicObject> {
-            if namespace.is_empty() {
-                Api::all_with(client.clone(), &kind_of(names))
-            } else {
-                Api::namespaced_with(client.clone(), &namespace, &kind_of(names))
-            }
-        };
-        let configs = watch(api(AUDIT_CONFIG), ListParams::default(), |update| {
-            self.change(|objects| {
-                // The watch may be behind the own writes.
-                let is_new = match &update {
-                    Update::Applied(object) => {
-                        let known = objects.configs.all.get(&NamespacedName::of(object));
-                        known.is_none_or(|known| !is_older(object, known))
-                    }
-                    _ => true,
-                };
-                if is_new {
-                    objects.configs.apply(update, &namespace, |object| object);
+        let watch_kind = |names| {
+            let kind = kind_of(names);
+            watch(&client, Config::default(), |client| -> Api<DynamicObject> {
+                if namespace.is_empty() {
+                    Api::all_with(client, &kind)
+                } else {
+                    Api::namespaced_with(client, &namespace, &kind)
                 }
-            });
+            })
+        };
+        let configs = watch_kind(AUDIT_CONFIG).for_each(|update| {
+            self.change(|objects| objects.apply_config(update, &namespace));
+            std::future::ready(())
         });
-        let profiles = watch(api(PROFILE), ListParams::default(), |update| {
+        let profiles = watch_kind(PROFILE).for_each(|update| {
             self.change(|objects| {
                 objects.profiles.apply(update, &namespace, |object| {
                     serde_json::to_value(object).unwrap_or_default()
                 });
             });
+            std::future::ready(())
         });
         tokio::join!(configs, profiles);
     }
@@ -216,8 +201,8 @@ impl ObjectCache {
                 }
                 is_wanted
             });
-            // The sender is in `self`.
-            changes.changed().await.ok();
+            // It cannot fail: the sender is in `self`.
+            _ = changes.changed().await;
         }
     }
 
@@ -232,7 +217,9 @@ impl ObjectCache {
 
     async fn watch_secret(self, client: kube::Client, place: NamespacedName) {
         watch_secret(client, place.clone(), |lookup| {
-            self.change(|objects| drop(objects.secrets.insert(place.clone(), lookup)));
+            self.change(|objects| {
+                objects.secrets.insert(place.clone(), lookup);
+            });
         })
         .await;
     }
@@ -254,40 +241,64 @@ pub async fn watch_secret(
     mut on_change: impl FnMut(Lookup<SecretData>) + Send,
 ) {
     let kind = core_kind("Secret", "secrets");
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &place.namespace, &kind);
-    let named = ListParams::default().fields(&format!("metadata.name={}", place.name));
-    watch(api, named, |update| {
+    let named = Config::default().fields(&format!("metadata.name={}", place.name));
+    let mut updates = watch(&client, named, |client| -> Api<DynamicObject> {
+        Api::namespaced_with(client, &place.namespace, &kind)
+    });
+    while let Some(update) = updates.next().await {
         on_change(match update {
             Update::Listed(list) => {
-                match list.iter().find(|object| NamespacedName::of(object) == place) {
-                    Some(object) => Lookup::Found(SecretData::of(object)),
+                match list.iter().find(|object| NamespacedName::of_object(object) == place) {
+                    Some(object) => Lookup::Found(SecretData::from_object(object)),
                     None => Lookup::NotFound,
                 }
             }
-            Update::Applied(object) => Lookup::Found(SecretData::of(&object)),
+            Update::Applied(object) => Lookup::Found(SecretData::from_object(&object)),
             Update::Deleted(_) => Lookup::NotFound,
             Update::Unavailable(why) => Lookup::Forbidden(why),
         });
-    })
-    .await;
+    }
+}
+
+impl Objects {
+    /// Applies an update of the watch, which may be behind this controller's own writes.
+    fn apply_config(&mut self, update: Update<DynamicObject>, namespace: &str) {
+        if let Update::Applied(object) = &update
+            && let Some(known) = self.configs.all.get(&NamespacedName::of_object(object))
+            && is_older(object, known)
+        {
+            return;
+        }
+        self.configs.apply(update, namespace, |object| object);
+    }
 }
 
 impl<T> KindCache<T> {
-    fn apply(&mut self, update: Update, namespace: &str, convert: impl Fn(DynamicObject) -> T) {
+    fn apply(
+        &mut self,
+        update: Update<DynamicObject>,
+        namespace: &str,
+        convert: impl Fn(DynamicObject) -> T,
+    ) {
         match update {
             Update::Listed(list) => {
                 self.all.retain(|place, _| !namespace.is_empty() && place.namespace != namespace);
                 self.all.extend(
-                    list.into_iter().map(|object| (NamespacedName::of(&object), convert(object))),
+                    list.into_iter()
+                        .map(|object| (NamespacedName::of_object(&object), convert(object))),
                 );
                 self.listed.insert(namespace.to_owned());
                 self.unavailable.remove(namespace);
             }
             Update::Applied(object) => {
-                drop(self.all.insert(NamespacedName::of(&object), convert(object)));
+                self.all.insert(NamespacedName::of_object(&object), convert(object));
             }
-            Update::Deleted(object) => drop(self.all.remove(&NamespacedName::of(&object))),
-            Update::Unavailable(why) => drop(self.unavailable.insert(namespace.to_owned(), why)),
+            Update::Deleted(object) => {
+                self.all.remove(&NamespacedName::of_object(&object));
+            }
+            Update::Unavailable(why) => {
+                self.unavailable.insert(namespace.to_owned(), why);
+            }
         }
     }
 }
@@ -300,77 +311,4 @@ fn is_older(left: &DynamicObject, right: &DynamicObject) -> bool {
     };
     let is_same = left.metadata.uid == right.metadata.uid;
     is_same && version(left).zip(version(right)).is_some_and(|(left, right)| left < right)
-}
-
-/// What a watch reports.
-enum Update {
-    /// The complete list.
-    Listed(Vec<DynamicObject>),
-    /// A new or changed object.
-    Applied(DynamicObject),
-    /// A deleted object.
-    Deleted(DynamicObject),
-    /// The objects cannot be read, and why.
-    Unavailable(String),
-}
-
-async fn watch<F: FnMut(Update)>(api: Api<DynamicObject>, list: ListParams, mut on_update: F) {
-    let kind = api.resource_url().to_owned();
-    let mut is_forbidden = false;
-    let mut backoff = Backoff::default();
-    loop {
-        let began = Instant::now();
-        let outcome = list_and_watch(&api, &list, &mut on_update).await;
-        let was_forbidden = std::mem::take(&mut is_forbidden);
-        if began.elapsed() >= WATCH_TIME_MIN {
-            backoff.succeeded();
-            if outcome.is_ok() {
-                continue;
-            }
-        }
-        let wait = backoff.failed();
-        match outcome {
-            Err(kube::Error::Api(status)) if status.code == 403 => {
-                on_update(Update::Unavailable("this server has no right to".to_owned()));
-                is_forbidden = true;
-                if !was_forbidden {
-                    tracing::warn!(
-                        kind,
-                        "objects cannot be watched; grant this account list and watch"
-                    );
-                }
-            }
-            // The definitions may be installed later.
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                on_update(Update::Unavailable("its definition is not installed".to_owned()));
-            }
-            Err(error) => tracing::debug!(kind, %error, ?wait, "a watch failed"),
-            Ok(()) => tracing::debug!(kind, ?wait, "a watch ended early"),
-        }
-        tokio::time::sleep(wait).await;
-    }
-}
-
-async fn list_and_watch<F: FnMut(Update)>(
-    api: &Api<DynamicObject>,
-    list: &ListParams,
-    on_update: &mut F,
-) -> Result<(), kube::Error> {
-    let found = api.list(list).await?;
-    let version = found.metadata.resource_version.unwrap_or_default();
-    on_update(Update::Listed(found.items));
-    let mut parameters = WatchParams::default().timeout(WATCH_SECONDS);
-    parameters.field_selector.clone_from(&list.field_selector);
-    let mut events = api.watch(&parameters, &version).await?.boxed();
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                on_update(Update::Applied(object));
-            }
-            WatchEvent::Deleted(object) => on_update(Update::Deleted(object)),
-            WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-        }
-    }
-    Ok(())
 }

@@ -32,7 +32,7 @@ impl fmt::Display for NamespacedName {
 
 impl NamespacedName {
     /// Those of an object.
-    pub fn of(object: &DynamicObject) -> Self {
+    pub fn of_object(object: &DynamicObject) -> Self {
         Self {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -73,7 +73,7 @@ impl AuditConfigView {
         let created = object.metadata.creation_timestamp.as_ref();
         let status = object.data.get("status").cloned().unwrap_or_default();
         Self {
-            place: NamespacedName::of(object),
+            place: NamespacedName::of_object(object),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             created: created
                 .map_or(Timestamp::UNSET, |time| Timestamp::from_micros(time.0.as_microsecond())),
@@ -120,7 +120,7 @@ pub struct SecretData {
 
 impl SecretData {
     /// Reads an object.
-    pub fn of(object: &DynamicObject) -> Self {
+    pub fn from_object(object: &DynamicObject) -> Self {
         let data = object.data.get("data").and_then(Value::as_object);
         let decoded = |value: &Value| {
             let bytes = Zeroizing::new(STANDARD.decode(value.as_str()?).ok()?);

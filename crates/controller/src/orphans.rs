@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::objects::{AuditConfigView, READERS};
-use crate::{Context, ParkReason, Start};
+use crate::{Context, DeliveryError, ParkReason, Start};
 
 /// The namespaces that were handled. The empty one means all.
 #[derive(Default)]
@@ -21,18 +21,22 @@ pub(crate) struct Orphans {
 
 impl Orphans {
     /// Handles the readers of each namespace once when it is listed, and once when it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// A reader could not be released; the caller tries again.
     pub(crate) async fn reconcile(
         &mut self,
         context: &Context,
         (listed, unread): (BTreeSet<String>, BTreeSet<String>),
         configs: &[AuditConfigView],
-    ) {
+    ) -> Result<(), DeliveryError> {
         let is_new = |scopes: &BTreeSet<String>, before: &BTreeSet<String>, namespace: &str| {
             let mut scopes = scopes.iter().filter(|scope| !before.contains(*scope));
             scopes.any(|scope| scope.is_empty() || scope == namespace)
         };
         if listed.is_subset(&self.listed) && unread.is_subset(&self.unread) {
-            return;
+            return Ok(());
         }
         for reader in context.delivery.readers() {
             let Some(namespace) = namespace(&reader) else { continue };
@@ -50,15 +54,16 @@ impl Orphans {
                 Ok(())
             };
             if let Err(error) = outcome {
-                tracing::warn!(reader, error, "cannot release the reader; trying again");
-                return;
+                tracing::warn!(reader, %error, "cannot release the reader; trying again");
+                return Err(error);
             }
         }
         (self.listed, self.unread) = (listed, unread);
+        Ok(())
     }
 }
 
-async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(), String> {
+async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(), DeliveryError> {
     context.delivery.park(reader, Start::Oldest, reason).await.map(drop)
 }
 

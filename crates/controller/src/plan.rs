@@ -6,12 +6,13 @@
 
 use event::Timestamp;
 use kasten::config::audit_config::Validation;
+use objectstore::Checked;
 use sink::DeliveryHealth;
 
-use crate::ParkReason;
 use crate::objects::AuditConfigView;
 use crate::resolve::{Resolution, ResolvedDestination};
 use crate::settings::Settings;
+use crate::{DestinationError, ParkReason};
 
 /// A destination that failed its check is checked again after this time, in microseconds.
 pub const RECHECK_MICROS: i64 = 15_000_000;
@@ -26,7 +27,7 @@ pub struct State {
     /// The journal keeps nothing for it, and why.
     pub parked: Option<ParkReason>,
     /// The last check of a destination.
-    pub checked: Option<Checked>,
+    pub checked: Option<LastCheck>,
     /// Fingerprint of the destination that receives its events.
     pub in_use: Option<[u8; 32]>,
     /// The last destination that worked, for the last delivery if profile or Secret are deleted first.
@@ -35,13 +36,13 @@ pub struct State {
     pub drained: Option<DrainOutcome>,
 }
 
-/// A check of a destination.
+/// The last check of a destination.
 #[derive(Clone, Debug)]
-pub struct Checked {
+pub struct LastCheck {
     /// Fingerprint of the destination.
     pub fingerprint: [u8; 32],
-    /// A remark about the destination, often empty; or why it does not work.
-    pub outcome: Result<String, String>,
+    /// What the destination supports, or why it does not work.
+    pub outcome: Result<Checked, DestinationError>,
     /// The time of the check.
     pub at: Timestamp,
 }
@@ -193,7 +194,7 @@ fn plan_delivery(
         Ok(_) => report_health(observed, actions),
         Err(error) => {
             pause(observed, actions);
-            report(observed, Validation::Failed, vec![error.clone()], actions);
+            report(observed, Validation::Failed, vec![error.to_string()], actions);
             if observed.now.as_micros() - checked.at.as_micros() >= RECHECK_MICROS {
                 actions.push(Action::CheckDestination(Box::new(resolved.clone())));
             }
@@ -289,7 +290,8 @@ fn report(
         _ => String::new(),
     };
     let checked = observed.state.checked.as_ref().filter(|_| validation == Validation::Success);
-    let remark = checked.and_then(|checked| checked.outcome.clone().ok()).unwrap_or_default();
+    let remark = checked.and_then(|checked| checked.outcome.as_ref().ok());
+    let remark = remark.map(Checked::remark).unwrap_or_default();
     actions.push(Action::WriteStatus(Report {
         validation,
         errors,

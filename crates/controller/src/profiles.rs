@@ -16,7 +16,7 @@ use crate::Context;
 use crate::backoff::Backoff;
 use crate::event_recorder::{EventNote, ObjectReference};
 use crate::objects::NamespacedName;
-use crate::plan::{Checked, RECHECK_MICROS};
+use crate::plan::{LastCheck, RECHECK_MICROS};
 use crate::resolve::{self, Resolution, ResolvedDestination};
 
 /// Time between two observations if no object changes.
@@ -35,7 +35,7 @@ pub enum ProfileAction {
 pub fn plan_profile(
     status: &ProfileStatus,
     resolution: &Resolution,
-    checked: Option<&Checked>,
+    checked: Option<&LastCheck>,
     now: Timestamp,
 ) -> Option<ProfileAction> {
     let errors = match resolution {
@@ -50,7 +50,8 @@ pub fn plan_profile(
             if is_due {
                 return Some(ProfileAction::Check(resolved.clone()));
             }
-            last.and_then(|last| last.outcome.clone().err()).into_iter().collect()
+            let error = last.and_then(|last| last.outcome.as_ref().err());
+            error.map(ToString::to_string).into_iter().collect()
         }
     };
     let is_reported = status.validation.as_deref() == Some(validation(&errors))
@@ -79,8 +80,8 @@ pub(crate) async fn run(context: Arc<Context>) {
             continue;
         }
         backoff.succeeded();
-        // The sender is in the cache.
-        drop(tokio::time::timeout(RESYNC_PERIOD, changes.changed()).await);
+        // A timeout is no error, and the sender is in the cache.
+        _ = tokio::time::timeout(RESYNC_PERIOD, changes.changed()).await;
     }
 }
 
@@ -88,7 +89,7 @@ pub(crate) async fn run(context: Arc<Context>) {
 async fn reconcile_profile(
     context: &Context,
     place: &NamespacedName,
-    checked: &mut BTreeMap<NamespacedName, Checked>,
+    checked: &mut BTreeMap<NamespacedName, LastCheck>,
 ) -> bool {
     // At most a check and a status.
     for _ in 0..2 {
@@ -104,7 +105,7 @@ async fn reconcile_profile(
             Some(ProfileAction::Check(resolved)) => {
                 let outcome = context.delivery.check(&resolved.destination).await;
                 let at = (context.clock)();
-                let latest = Checked { fingerprint: resolved.fingerprint, outcome, at };
+                let latest = LastCheck { fingerprint: resolved.fingerprint, outcome, at };
                 checked.insert(place.clone(), latest);
             }
             Some(ProfileAction::WriteStatus(errors)) => {

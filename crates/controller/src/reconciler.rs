@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::backoff::Backoff;
 use crate::event_recorder::{EventNote, ObjectReference};
 use crate::objects::{AuditConfigView, Lookup, NamespacedName};
-use crate::plan::{Action, Checked, DrainOutcome, Observed, Report, State, plan};
+use crate::plan::{Action, DrainOutcome, LastCheck, Observed, Report, State, plan};
 use crate::resolve::{self, Resolution, ResolvedDestination};
 use crate::{Context, ParkReason, Start};
 
@@ -51,7 +51,7 @@ impl Reconciler {
             }
             backoff.succeeded();
             // The sender is in the cache, which lives as long as this. A timeout is not an error.
-            drop(tokio::time::timeout(RESYNC_PERIOD, self.changes.changed()).await);
+            _ = tokio::time::timeout(RESYNC_PERIOD, self.changes.changed()).await;
         }
         // The object was deleted without its finalizer: it was removed by another client, or never added.
         if self.state.drained.is_none() && (self.state.is_reserved || self.state.parked.is_some()) {
@@ -59,7 +59,7 @@ impl Reconciler {
             if let Err(error) = self.context.delivery.drain(&reader, Duration::ZERO).await {
                 tracing::warn!(
                     reader,
-                    error,
+                    %error,
                     "cannot forget the reader; it is tried at the next start"
                 );
             }
@@ -133,8 +133,8 @@ impl Reconciler {
                     Err(error) if config.is_deleting => {
                         tracing::warn!(
                             reader,
-                            error,
-                            "cannot deliver what was recorded before the deletion"
+                            %error,
+                            "cannot deliver the events recorded before the deletion"
                         );
                     }
                     Err(error) => or_requeue(Err(error))?,
@@ -163,12 +163,12 @@ impl Reconciler {
         let Some(waiting) = waiting else { return Ok(()) };
         let message = match reason {
             ParkReason::Off => format!(
-                "delivery is switched off, and {waiting} events recorded before are not there; the \
-                 journal holds nothing for it any more"
+                "delivery is switched off; {waiting} recorded events were not delivered, and the \
+                 journal no longer keeps events for it"
             ),
             ParkReason::NoDestination => format!(
-                "there is nowhere to deliver to; {waiting} events recorded before, and those to come, \
-                 wait only as long as the journal keeps them anyway"
+                "there is no destination; {waiting} recorded events are not delivered yet; they and \
+                 later ones are kept only for the journal's retention"
             ),
         };
         self.record(config, EventNote { is_warning: true, reason: "Released", message }).await;
@@ -196,7 +196,7 @@ impl Reconciler {
             () = superseded => return,
         };
         let at = (context.clock)();
-        self.state.checked = Some(Checked { fingerprint: resolved.fingerprint, outcome, at });
+        self.state.checked = Some(LastCheck { fingerprint: resolved.fingerprint, outcome, at });
     }
 
     async fn write_status(&self, config: &AuditConfigView, report: &Report) -> Result<(), Requeue> {
@@ -215,9 +215,9 @@ impl Reconciler {
     async fn record_drained(&self, config: &AuditConfigView, outcome: &DrainOutcome) {
         let undelivered = outcome.undelivered;
         let message = if undelivered == 0 {
-            "everything recorded before was delivered; delivery has ended".to_owned()
+            "all events recorded before the deletion were delivered; delivery has ended".to_owned()
         } else {
-            format!("delivery has ended, and {undelivered} events recorded before are not there")
+            format!("delivery has ended; {undelivered} recorded events were not delivered")
         };
         let is_warning = undelivered > 0;
         self.record(config, EventNote { is_warning, reason: "Stopped", message }).await;
@@ -240,15 +240,17 @@ fn note_of(report: &Report) -> EventNote {
     let errors = report.errors.join("; ");
     let (is_warning, reason, message) = match report.validation {
         Validation::Pending if errors.is_empty() => {
-            (false, "Pending", format!("checks {}", report.place))
+            (false, "Pending", format!("checking {}", report.place))
         }
-        Validation::Pending => (false, "Pending", format!("waits: {errors}")),
+        Validation::Pending => (false, "Pending", format!("waiting: {errors}")),
         Validation::UpdateRequested => {
-            (false, "UpdateRequested", format!("changed; checks {}", report.place))
+            (false, "UpdateRequested", format!("changed; checking {}", report.place))
         }
-        Validation::DeleteRequested => {
-            (false, "DeleteRequested", "delivers what was recorded before, then ends".to_owned())
-        }
+        Validation::DeleteRequested => (
+            false,
+            "DeleteRequested",
+            "delivers the events recorded before the deletion, then ends".to_owned(),
+        ),
         Validation::Success if report.remark.is_empty() => {
             (false, "Delivering", format!("events go to {}", report.place))
         }

@@ -6,15 +6,18 @@
 mod credentials;
 mod endpoint;
 mod own_credentials;
+mod providers;
 
 use std::path::{Component, Path};
 
 use kasten::config::profile::{LocationSpec, ObjectStore, ProfileSpec};
-use objectstore::{Credentials, Destination, Provider, Retention, RetentionMode};
+use objectstore::{Credentials, Destination, FileStore, Provider, Retention, RetentionMode};
 use serde_json::Value;
 
 use crate::objects::{AuditConfigView, Lookup, NamespacedName, SecretData};
 use crate::settings::Settings;
+
+use providers::StoreSpec;
 
 /// The destination that a profile describes.
 #[derive(Clone, Debug)]
@@ -201,8 +204,9 @@ fn bucket(
     let mut errors = Vec::new();
     let bucket = store.name.clone().unwrap_or_default();
     if !is_bucket_name(&bucket) {
-        errors
-            .push(format!("spec.locationSpec.objectStore.name {bucket:?} is no name of a bucket"));
+        errors.push(format!(
+            "spec.locationSpec.objectStore.name {bucket:?} is not the name of a bucket"
+        ));
     }
     let mut endpoint = store.endpoint.clone().filter(|endpoint| !endpoint.is_empty());
     if let Some(given) = &endpoint {
@@ -213,29 +217,29 @@ fn bucket(
     }
     let region = store.region.clone().unwrap_or_default();
     let kind = store.object_store_type.as_deref().unwrap_or_default();
-    let provider = match kind {
-        _ if is(Some(kind), "S3") => {
-            Provider::S3 { path_style: endpoint.is_some(), endpoint, region }
-        }
-        _ if is(Some(kind), "GCS") => Provider::Gcs { endpoint },
-        _ if is(Some(kind), "Azure") => Provider::Azure {
-            endpoint: endpoint.or_else(|| keys.and_then(credentials::azure_endpoint)),
-        },
-        _ => {
-            errors.push(format!(
-                "spec.locationSpec.objectStore.objectStoreType is {kind:?}, which cannot take \
-                 events; S3, GCS and Azure can"
-            ));
-            return Err(errors);
-        }
+    let Some(found) = providers::find(kind) else {
+        errors.push(format!(
+            "spec.locationSpec.objectStore.objectStoreType is {kind:?}, which cannot take events; \
+             {} can",
+            providers::names()
+        ));
+        return Err(errors);
     };
+    let provider = (found.provider)(StoreSpec { endpoint, region, secret: keys });
     let secret_type =
         location.credential.as_ref().and_then(|credential| credential.secret_type.as_deref());
-    let credentials = credentials::of(&provider, secret_type, keys, settings);
+    let credentials = credentials::read(found, secret_type, keys, settings);
     let retention = retention_of(retention, store.protection_period.as_deref());
     let skip_tls_verify = store.skip_ssl_verify.unwrap_or(false);
     if let Ok(credentials) = &credentials {
-        errors.extend(own_credentials::denial(&provider, credentials, skip_tls_verify, settings));
+        let endpoint = provider.endpoint();
+        errors.extend(own_credentials::denial(
+            found,
+            endpoint,
+            credentials,
+            skip_tls_verify,
+            settings,
+        ));
     }
     match (credentials, retention) {
         (Ok(credentials), Ok(retention)) if errors.is_empty() => Ok(Destination {
@@ -272,7 +276,9 @@ fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Reten
         Some(word) if is(Some(word), "compliance") => RetentionMode::Compliance,
         Some(word) => {
             let name = event::annotations::RETENTION;
-            return Err(format!("annotation {name} is {word:?}; governance or compliance may be"));
+            return Err(format!(
+                "annotation {name} is {word:?}; only governance and compliance are allowed"
+            ));
         }
     };
     let period = period.unwrap_or_default();
@@ -296,7 +302,7 @@ fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, Str
     };
     if claim.is_empty() || claim.contains(['/', '\\']) || claim.starts_with('.') {
         return Err(format!(
-            "spec.locationSpec.fileStore.claimName {claim:?} is no name of a claim"
+            "spec.locationSpec.fileStore.claimName {claim:?} is not the name of a claim"
         ));
     }
     let path = store.path.unwrap_or_default();
@@ -304,10 +310,10 @@ fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, Str
     let is_below = path.components().all(|part| matches!(part, Component::Normal(_)));
     if !is_below {
         let path = path.display();
-        return Err(format!("spec.locationSpec.fileStore.path {path} leads out of the volume"));
+        return Err(format!("spec.locationSpec.fileStore.path {path} leaves the volume"));
     }
     Ok(Destination {
-        provider: Provider::File { root: volumes.join(claim), path: path.to_owned() },
+        provider: Provider::File(FileStore { root: volumes.join(claim), path: path.to_owned() }),
         bucket: String::new(),
         prefix: settings.prefix.clone(),
         skip_tls_verify: false,

@@ -94,6 +94,6 @@ impl StatusWriter {
 pub(crate) async fn with_timeout<T>(
     call: impl Future<Output = kube::Result<T>>,
 ) -> kube::Result<T> {
-    let late = |_| kube::Error::Service("no answer in time".into());
+    let late = |_| kube::Error::Service("no response in time".into());
     tokio::time::timeout(REQUEST_TIME_MAX, call).await.map_err(late)?
 }

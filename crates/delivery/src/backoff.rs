@@ -1,6 +1,5 @@
 //! The delay before the next attempt.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 /// The first delay.
@@ -30,8 +29,7 @@ impl Backoff {
     pub(crate) fn failed_within(&mut self, max: Duration) -> Duration {
         let doubled = WAIT_MIN.saturating_mul(1 << self.attempts.min(16)).min(max);
         self.attempts = self.attempts.saturating_add(1);
-        let share = RandomState::new().hash_one(self.attempts) % 512;
-        doubled / 1024 * (512 + u32::try_from(share).unwrap_or(0))
+        doubled / 1024 * fastrand::u32(512..1024)
     }
 
     /// Does the same for an attempt without a response.

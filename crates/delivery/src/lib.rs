@@ -46,6 +46,7 @@ pub use heartbeat::HEARTBEAT_PERIOD;
 pub use metrics::register_each;
 pub use reader::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, DRAIN_MAX};
 pub use sink_task::{GATHER_TIME, LINE_BYTES_MAX, SinkTask};
+pub use upload_intent::UploadIntent;
 pub use uploader::{DELETION_AGE, IDLE_AGE, RETRY_AFTER_MAX, URGENT_PERIOD};
 pub use uploads::DetachOutcome;
 

@@ -1,4 +1,4 @@
-//! The write-ahead intent of an upload: stored with the cursor before the upload begins.
+//! The write-ahead intent of an upload: stored as the state of the cursor before the upload begins.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use objectstore::Object;
 
 /// The records of an object, and the key under which it may have been uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UploadIntent {
+pub struct UploadIntent {
     pub(crate) epoch: u64,
     pub(crate) first: u64,
     pub(crate) last: u64,
@@ -18,8 +18,14 @@ impl UploadIntent {
         Self { epoch, first: object.first, last: object.last, key: object.key.clone() }
     }
 
-    /// Parses the output of [`fmt::Display`]. `None` for any other text.
-    pub(crate) fn parse(state: &str) -> Option<Self> {
+    /// The sequence number of the last record of the object.
+    pub fn last_seq(&self) -> u64 {
+        self.last
+    }
+
+    /// Reads the state of an uploader's cursor, as [`fmt::Display`] writes it. `None` if no upload is in
+    /// progress.
+    pub fn parse(state: &str) -> Option<Self> {
         let mut words = state.strip_prefix("fixed ")?.splitn(4, ' ');
         let mut number = || words.next()?.parse().ok();
         let (epoch, first, last) = (number()?, number()?, number()?);

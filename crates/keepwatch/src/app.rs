@@ -167,7 +167,7 @@ impl App {
     }
 
     /// The task that runs the notifiers.
-    pub(crate) fn notify(&self, parts: notifications::Parts) -> BackgroundTask {
+    pub(crate) fn notify(&self, parts: notifications::NotifierConfig) -> BackgroundTask {
         let (notifications, storage) = (Arc::clone(&self.notifications), self.store.clone());
         notifications::run(
             notifications,

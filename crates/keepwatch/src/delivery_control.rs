@@ -1,58 +1,96 @@
-//! Carries out the controller's decisions: opens and checks destinations, starts and stops uploads.
+//! Starts the controller, and carries out its decisions: opens and checks destinations, starts and stops
+//! uploads.
 //!
-//! It decides nothing itself. It knows what belongs to this machine: the journal and the folder with
-//! mounted volumes.
+//! Decides nothing itself. It knows what belongs to this machine: the journal and the folder with mounted
+//! volumes.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver::Clock as _;
 use async_trait::async_trait;
-use controller::{DeliveryControl, ParkReason, Start};
+use controller::{
+    Controller, DeliveryControl, DeliveryError, DestinationError, ParkReason, Settings, Start,
+};
 use delivery::Delivery;
 use event::InternalEvent;
-use objectstore::{Bucket, BucketConfig, Checksum, Destination, Provider};
+use event::k10::LineContext;
+use objectstore::{Bucket, BucketConfig, Checked, Destination, Provider, WorkloadIdentity};
 use sink::DeliveryHealth;
-use store::{Cursor, Journal, ReadError, Sqlite};
+use sink::http::EgressPolicy;
+use store::{Cursor, Journal, ReadError, Sqlite, StoreError};
 
+use crate::app::App;
+use crate::background_task::BackgroundTask;
+use crate::clock::SystemClock;
 use crate::reader_places::{self, ResumeFrom, Resumption};
-
-/// Note about a store that does not support `If-None-Match`.
-const UNCONDITIONAL: &str = "this store cannot refuse to write over an object (it refuses \
-    If-None-Match), so each object is asked for before it is written";
-/// Note about a store that does not support SHA-256 checksums.
-const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5";
-/// Note about a store that supports no checksum.
-const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
-    no checksum but that of their signature";
 
 /// Prefix of the state of a parked reader that was switched off, unlike one without a destination.
 const OFF: &str = "off ";
 
-/// The controller's port to delivery, on this machine.
-pub(crate) struct LocalDelivery {
-    pub(crate) delivery: Arc<Delivery>,
-    pub(crate) store: Sqlite,
+/// What the controller's destinations have in common, beside its settings.
+pub(crate) struct Environment {
+    /// Name of the cluster, which is a part of each key.
+    pub(crate) cluster: String,
+    /// The fields of each line that are not its event's.
+    pub(crate) labels: LineContext,
+    /// The addresses that may be dialed.
+    pub(crate) egress: EgressPolicy,
+    /// The server's own cloud credentials.
+    pub(crate) workload_identity: WorkloadIdentity,
     /// Where a reader continues that was switched off.
     pub(crate) resume_from: ResumeFrom,
-    /// The configuration that all buckets share.
-    pub(crate) parts: BucketConfig,
     /// Whether the folder of a missing claim is created, for servers without mounted volumes.
-    pub(crate) makes_claims: bool,
+    pub(crate) creates_claims: bool,
+}
+
+/// The task that reconciles `AuditConfig` and `Profile` objects.
+pub(crate) fn controller_task(
+    app: &App,
+    client: kube::Client,
+    settings: Settings,
+    environment: Environment,
+) -> BackgroundTask {
+    let delivery = LocalDelivery {
+        delivery: app.delivery(),
+        store: app.store(),
+        resume_from: environment.resume_from,
+        config: BucketConfig {
+            cluster: environment.cluster,
+            encoding: sink::Encoding::Kasten(environment.labels),
+            egress: environment.egress,
+            workload_identity: environment.workload_identity,
+            clock: Arc::new(|| SystemClock.now()),
+        },
+        creates_claims: environment.creates_claims,
+        volumes: settings.volumes.clone(),
+    };
+    let clock: controller::Clock = Arc::new(|| SystemClock.now());
+    Box::pin(Controller::new(client, Arc::new(delivery), settings, clock).run())
+}
+
+/// The controller's port to delivery, on this machine.
+struct LocalDelivery {
+    delivery: Arc<Delivery>,
+    store: Sqlite,
+    resume_from: ResumeFrom,
+    config: BucketConfig,
+    creates_claims: bool,
     /// The folder with the mounted volumes.
-    pub(crate) volumes: Option<PathBuf>,
+    volumes: Option<PathBuf>,
 }
 
 #[async_trait]
 impl DeliveryControl for LocalDelivery {
-    async fn reserve(&self, reader: &str, start: Start) -> Result<(), String> {
+    async fn reserve(&self, reader: &str, start: Start) -> Result<(), DeliveryError> {
         let journal = self.store.journal();
         if journal.cursor(reader).is_some() || self.resume(reader).await? {
             return Ok(());
         }
         let after = after(&*journal, start).await?;
-        journal.register(reader, after).await.map(drop).map_err(|error| error.to_string())
+        journal.register(reader, after).await.map_err(store_error)?;
+        Ok(())
     }
 
     async fn park(
@@ -60,7 +98,7 @@ impl DeliveryControl for LocalDelivery {
         reader: &str,
         start: Start,
         reason: ParkReason,
-    ) -> Result<Option<u64>, String> {
+    ) -> Result<Option<u64>, DeliveryError> {
         self.delivery.pause(reader).await;
         let journal = self.store.journal();
         let held = journal.cursor(reader);
@@ -77,7 +115,7 @@ impl DeliveryControl for LocalDelivery {
         if held.is_none() && self.parked(reader).as_ref() == Some(&cursor) {
             return Ok(None);
         }
-        journal.park(reader, cursor).await.map_err(|error| error.to_string())?;
+        journal.park(reader, cursor).await.map_err(store_error)?;
         if held.is_none() {
             return Ok(None);
         }
@@ -92,19 +130,11 @@ impl DeliveryControl for LocalDelivery {
         Ok(Some(waiting))
     }
 
-    async fn check(&self, destination: &Destination) -> Result<String, String> {
-        let bucket = self.open(destination)?;
-        let checked = bucket.check().await.map_err(|error| error.to_string())?;
-        let condition = (!checked.supports_conditional_put).then_some(UNCONDITIONAL);
-        let checksum = match checked.checksum {
-            Checksum::Sha256 => None,
-            Checksum::Md5 => Some(MD5),
-            Checksum::None => Some(NO_CHECKSUM),
-        };
-        Ok(checksum.into_iter().chain(condition).collect::<Vec<_>>().join("; "))
+    async fn check(&self, destination: &Destination) -> Result<Checked, DestinationError> {
+        Ok(self.open(destination)?.check().await?)
     }
 
-    async fn start(&self, reader: &str, destination: &Destination) -> Result<(), String> {
+    async fn start(&self, reader: &str, destination: &Destination) -> Result<(), DeliveryError> {
         let bucket = self.open(destination)?;
         let journal = self.store.journal();
         // The controller has reserved its place, unless it had no destination until now.
@@ -112,21 +142,21 @@ impl DeliveryControl for LocalDelivery {
             self.resume(reader).await?;
         }
         let after = journal.last_seq();
-        self.delivery.attach(reader, bucket, after).await.map_err(|error| error.to_string())
+        self.delivery.attach(reader, bucket, after).await.map_err(store_error)
     }
 
     async fn pause(&self, reader: &str) {
         self.delivery.pause(reader).await;
     }
 
-    async fn drain(&self, reader: &str, time: Duration) -> Result<u64, String> {
+    async fn drain(&self, reader: &str, time: Duration) -> Result<u64, DeliveryError> {
         // Records that no reader is delivering count as undelivered.
         let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
         let journal = self.store.journal();
         let parked = self.parked(reader).filter(|cursor| !cursor.state.starts_with(OFF));
         let cursor = journal.cursor(reader).or(parked).filter(|_| !is_attached);
         let lag = cursor.map_or(0, |cursor| journal.last_seq().saturating_sub(cursor.seq));
-        let left = self.delivery.detach(reader, time).await.map_err(|error| error.to_string())?;
+        let left = self.delivery.detach(reader, time).await.map_err(store_error)?;
         let undelivered = left.undelivered.max(lag);
         if undelivered > 0 {
             let text = format!("{reader}: forgotten; {undelivered} records were not delivered");
@@ -154,16 +184,16 @@ impl LocalDelivery {
     }
 
     /// Resumes a parked reader, so that the journal keeps its records. Returns whether it was parked.
-    async fn resume(&self, reader: &str) -> Result<bool, String> {
+    async fn resume(&self, reader: &str) -> Result<bool, DeliveryError> {
         let Some(Cursor { seq, state }) = self.parked(reader) else { return Ok(false) };
         let journal = self.store.journal();
         let before = state.strip_prefix(OFF);
         // A reader without a destination continues at its cursor; one that was switched off by policy.
         let from = before.map_or(ResumeFrom::Cursor, |_| self.resume_from);
-        let place = Resumption::of(&*journal, seq, from);
+        let place = Resumption::new(&*journal, seq, from);
         let state = if place.seq == seq { before.unwrap_or(&state) } else { "" };
         let cursor = Cursor { seq: place.seq, state: state.to_owned() };
-        journal.resume(reader, cursor).await.map_err(|error| error.to_string())?;
+        journal.resume(reader, cursor).await.map_err(store_error)?;
         if place.seq != seq {
             self.note(InternalEvent::Resume, reader, &format!("{reader}: {}", place.text)).await;
         }
@@ -178,36 +208,40 @@ impl LocalDelivery {
         }
     }
 
-    fn open(&self, destination: &Destination) -> Result<Bucket, String> {
-        if let Provider::File { root, .. } = &destination.provider {
-            self.prepare(root)?;
+    fn open(&self, destination: &Destination) -> Result<Bucket, DestinationError> {
+        if let Provider::File(store) = &destination.provider {
+            self.prepare(&store.root)?;
         }
-        Bucket::open(destination, self.parts.clone()).map_err(|error| error.to_string())
+        Ok(Bucket::open(destination, self.config.clone())?)
     }
 
     /// Checks that the volume is mounted. The bucket creates the folder in it.
-    fn prepare(&self, root: &Path) -> Result<(), String> {
-        let is_there = self.volumes.is_some() && root.is_dir();
-        if !self.makes_claims && !is_there {
-            return Err(format!("no volume is mounted at {}", root.display()));
+    fn prepare(&self, root: &Path) -> Result<(), DestinationError> {
+        let is_mounted = self.volumes.is_some() && root.is_dir();
+        if !self.creates_claims && !is_mounted {
+            return Err(DestinationError::NotMounted(root.to_owned()));
         }
-        std::fs::create_dir_all(root).map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied => format!("{} may not be written", root.display()),
-            _ => format!("{} cannot be made: {}", root.display(), error.kind()),
-        })
+        std::fs::create_dir_all(root)
+            .map_err(|error| DestinationError::Folder { path: root.to_owned(), kind: error.kind() })
     }
 }
 
+fn store_error(error: StoreError) -> DeliveryError {
+    DeliveryError::Journal(error.into())
+}
+
 /// The sequence number after which a reader starts.
-async fn after(journal: &dyn Journal, start: Start) -> Result<u64, String> {
+async fn after(journal: &dyn Journal, start: Start) -> Result<u64, DeliveryError> {
     match start {
         Start::Oldest => Ok(journal.first_seq().saturating_sub(1)),
-        Start::Since(time) => seq_before(journal, time.as_micros()).await,
+        Start::Since(time) => seq_before(journal, time.as_micros())
+            .await
+            .map_err(|error| DeliveryError::Journal(error.into())),
     }
 }
 
 /// The sequence number before the first record that was committed at this time or later.
-async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
+async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, ReadError> {
     let mut low = journal.first_seq().saturating_sub(1);
     let mut high = journal.last_seq();
     while low < high {
@@ -216,7 +250,7 @@ async fn seq_before(journal: &dyn Journal, time: i64) -> Result<u64, String> {
             Ok(records) => records.first().is_some_and(|record| record.time < time),
             // An unreadable record counts as late, so that nothing is skipped.
             Err(ReadError::Damaged { .. } | ReadError::Missing { .. }) => false,
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         };
         if is_early {
             low = middle;
@@ -240,16 +274,16 @@ mod tests {
         let path = folder.path().join("store.db");
         let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();
         let journal = store.journal();
-        assert_eq!(seq_before(&*journal, 0).await, Ok(0));
+        assert_eq!(seq_before(&*journal, 0).await.unwrap(), 0);
         for number in 0..9 {
             store.append(Bytes::from(format!("{number}"))).await.unwrap();
         }
         let records = journal.read(0, 100, 1 << 20).await.unwrap();
         for record in &records {
-            let first = records.iter().find(|one| one.time >= record.time).unwrap();
-            assert_eq!(seq_before(&*journal, record.time).await, Ok(first.seq - 1));
+            let first = records.iter().find(|other| other.time >= record.time).unwrap();
+            assert_eq!(seq_before(&*journal, record.time).await.unwrap(), first.seq - 1);
         }
-        assert_eq!(seq_before(&*journal, i64::MAX).await, Ok(9));
+        assert_eq!(seq_before(&*journal, i64::MAX).await.unwrap(), 9);
         store.close().await;
     }
 }

@@ -37,7 +37,9 @@ pub(crate) fn init(format: LogFormat, quiet: bool) {
     let level = if quiet { LevelFilter::WARN } else { LevelFilter::INFO };
     let default = Targets::new()
         .with_default(level)
-        .with_targets(VERBOSE_LIBRARIES.map(|library| (library, LevelFilter::WARN)));
+        .with_targets(VERBOSE_LIBRARIES.map(|library| (library, LevelFilter::WARN)))
+        // It warns at every attempt to watch what may not be watched; `controller::watch` does so once.
+        .with_target("kube_runtime", LevelFilter::ERROR);
     let from_env = env_filter().map(|from_env| from_env.parse());
     let is_invalid = matches!(from_env, Some(Err(_)));
     let filter = from_env.and_then(Result::ok).unwrap_or(default);

@@ -39,7 +39,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What notifiers need beside their objects.
 #[derive(Clone)]
-pub(crate) struct Parts {
+pub(crate) struct NotifierConfig {
     /// The client that reads Secrets.
     pub(crate) client: kube::Client,
     /// Namespaces whose Secrets may be named; empty for all.
@@ -61,7 +61,7 @@ pub(crate) fn run(
     notifications: Arc<Notifications>,
     storage: Arc<dyn Storage>,
     registry: Registry,
-    parts: Parts,
+    parts: NotifierConfig,
     tester: &Tester,
 ) -> BackgroundTask {
     tester.begin(parts.clone());
@@ -75,7 +75,7 @@ pub(crate) fn run(
 struct Follower {
     notifications: Arc<Notifications>,
     storage: Arc<dyn Storage>,
-    parts: Parts,
+    parts: NotifierConfig,
     secrets: Secrets,
     statuses: Statuses,
     known: BTreeMap<String, Known>,
@@ -111,10 +111,11 @@ impl Follower {
         }
         self.known.retain(|name, _| !gone.contains(name));
         let uids = self.known.values();
-        let uids = uids.map(|one| (one.stored.name.clone(), one.stored.uid.clone())).collect();
+        let uids =
+            uids.map(|known| (known.stored.name.clone(), known.stored.uid.clone())).collect();
         self.notifications.retain(&uids).await;
         let mut changes = self.storage.watch(PREFIX, page.revision).await?;
-        let mut secrets = self.secrets.news();
+        let mut secrets = self.secrets.changes();
         let mut look = tokio::time::interval(LOOK_PERIOD);
         loop {
             self.apply();
@@ -161,11 +162,11 @@ impl Follower {
     fn apply(&mut self) {
         let specs = self.known.values().map(|known| &known.stored.spec);
         self.secrets
-            .want(specs.flat_map(|spec| [&spec.url_secret_ref, &spec.secret_ref]).flatten());
+            .watch_only(specs.flat_map(|spec| [&spec.url_secret_ref, &spec.secret_ref]).flatten());
         let ca_pem = self.parts.ca_pem.borrow_and_update().clone();
         for (name, known) in &mut self.known {
             let inputs =
-                Inputs::of(&known.stored.spec, ca_pem.clone(), |key| self.secrets.get(key));
+                Inputs::new(&known.stored.spec, ca_pem.clone(), |key| self.secrets.get(key));
             if known.applied.as_ref() == Some(&inputs) {
                 continue;
             }

@@ -23,45 +23,45 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 
 /// What is known about the Secrets.
 #[derive(Clone, Default)]
-struct Seen {
+struct SecretCache {
     secrets: Arc<Mutex<KnownSecrets>>,
-    news: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 /// Updates the status of passkeys forever.
-pub(crate) async fn follow(
+pub(crate) async fn run(
     client: kube::Client,
     store: Sqlite,
     registry: Registry,
     installation: Installation,
 ) {
-    let seen = Seen::default();
+    let cache = SecretCache::default();
     let mut tasks = JoinSet::new();
-    let mut followed: BTreeMap<NamespacedName, AbortHandle> = BTreeMap::new();
+    let mut watched: BTreeMap<NamespacedName, AbortHandle> = BTreeMap::new();
     loop {
         let passkeys = passkeys(&store, installation).await;
         let named = passkeys.iter().filter_map(passkey::secret);
         let wanted: BTreeSet<NamespacedName> =
             named.map(|(namespace, name)| NamespacedName { namespace, name }).collect();
         for place in &wanted {
-            if !followed.contains_key(place) {
-                let task = seen.clone().follow(client.clone(), place.clone());
-                followed.insert(place.clone(), tasks.spawn(task));
+            if !watched.contains_key(place) {
+                let task = cache.clone().run(client.clone(), place.clone());
+                watched.insert(place.clone(), tasks.spawn(task));
             }
         }
-        followed.retain(|place, task| {
+        watched.retain(|place, task| {
             let is_wanted = wanted.contains(place);
             if !is_wanted {
                 task.abort();
-                seen.lock().remove(&(place.namespace.clone(), place.name.clone()));
+                cache.lock().remove(&(place.namespace.clone(), place.name.clone()));
             }
             is_wanted
         });
-        let known = seen.lock().clone();
-        if passkeys.iter().any(|one| passkey::status_due(one, &known).is_some()) {
+        let known = cache.lock().clone();
+        if passkeys.iter().any(|passkey| passkey::status_due(passkey, &known).is_some()) {
             report(&registry, installation, known).await;
         }
-        tokio::time::timeout(LOOK_PERIOD, seen.news.notified()).await.ok();
+        _ = tokio::time::timeout(LOOK_PERIOD, cache.changed.notified()).await;
     }
 }
 
@@ -74,13 +74,13 @@ async fn passkeys(store: &Sqlite, installation: Installation) -> Vec<Map<String,
     objects.iter().filter_map(|object| serde_json::from_slice(&object.body).ok()).collect()
 }
 
-impl Seen {
-    async fn follow(self, client: kube::Client, place: NamespacedName) {
+impl SecretCache {
+    async fn run(self, client: kube::Client, place: NamespacedName) {
         watch_secret(client, place.clone(), |lookup| {
             if let Some(usable) = usable(&place, &lookup) {
                 let secret = (place.namespace.clone(), place.name.clone());
                 self.lock().insert(secret, usable.err());
-                self.news.notify_one();
+                self.changed.notify_one();
             }
         })
         .await;

@@ -62,7 +62,7 @@ async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<
         Step::Forget(reader) => return journal.remove(&reader).await,
         Step::Resume(reader, seq, text) => {
             journal.resume(&reader, Cursor { seq, state: String::new() }).await?;
-            tracing::info!(reader, seq, text, "reader of the journal goes on");
+            tracing::info!(reader, seq, text, "reader of the journal continues");
             (InternalEvent::Resume, reader, text)
         }
         Step::Park(reader, cursor, text) => {
@@ -110,7 +110,7 @@ fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom)
     for name in sinks.iter().filter(|name| !is_known(name)).map(|name| (*name).to_owned()) {
         if let Some(before) = line_before {
             let text =
-                format!("{name}: goes on where `{}` was, at {}", before.name, before.cursor.seq);
+                format!("{name}: continues where `{}` was, at {}", before.name, before.cursor.seq);
             steps.push(Step::Resume(name, before.cursor.seq, text));
             is_taken_over = true;
         } else if let Some((_, cursor)) = parked_lines.iter().max_by_key(|(_, cursor)| cursor.seq) {
@@ -123,7 +123,9 @@ fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom)
         let before = parked.iter().find(|(name, _)| name == DETECTOR);
         steps.extend(before.map(|(name, cursor)| resume(journal, name.clone(), cursor.seq, from)));
     }
-    for reader in unused.into_iter().filter(|it| is_line(&it.name) || it.name == DETECTOR) {
+    for reader in
+        unused.into_iter().filter(|reader| is_line(&reader.name) || reader.name == DETECTOR)
+    {
         if is_taken_over && is_line(&reader.name) {
             steps.push(Step::Forget(reader.name.clone()));
         } else {
@@ -143,7 +145,7 @@ fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom)
 
 /// The change for a reader that was at `seq` when it was switched off.
 fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> Step {
-    let place = Resumption::of(journal, seq, from);
+    let place = Resumption::new(journal, seq, from);
     let text = format!("{name}: {}", place.text);
     Step::Resume(name, place.seq, text)
 }
@@ -157,7 +159,7 @@ pub(crate) struct Resumption {
 
 impl Resumption {
     /// For a reader that was at `seq` when it was switched off.
-    pub(crate) fn of(journal: &dyn Journal, seq: u64, from: ResumeFrom) -> Self {
+    pub(crate) fn new(journal: &dyn Journal, seq: u64, from: ResumeFrom) -> Self {
         let last = journal.last_seq();
         let seq = seq.min(last);
         let left_out = |to: u64| to.saturating_sub(seq);
@@ -172,7 +174,7 @@ impl Resumption {
             ResumeFrom::Cursor => {
                 let oldest = journal.first_seq().saturating_sub(1).min(last);
                 let text = format!(
-                    "goes on at {}; {} records are not kept any more",
+                    "continues at {}; {} records are not kept any more",
                     seq.max(oldest),
                     left_out(oldest)
                 );

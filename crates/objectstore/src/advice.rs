@@ -39,6 +39,11 @@ pub(crate) const fn advice(codes: &'static [&'static str], message: &'static str
     Advice { codes, message }
 }
 
+/// A code to append to a text, if there is one.
+pub(crate) fn in_brackets(code: &str) -> String {
+    if code.is_empty() { String::new() } else { format!(" ({code})") }
+}
+
 /// Codes that all providers share.
 static COMMON: &[Advice] = &[
     advice(

@@ -5,10 +5,10 @@ mod builder;
 mod credentials;
 mod keys;
 mod metadata;
+mod provider;
 mod request;
 mod signer;
 mod sigv4;
 mod sts;
 
-pub(crate) use advice::ADVICE;
-pub(crate) use builder::build;
+pub use provider::S3;

@@ -2,7 +2,7 @@
 
 mod advice;
 mod builder;
+mod provider;
 mod signer;
 
-pub(crate) use advice::ADVICE;
-pub(crate) use builder::build;
+pub use provider::Azure;

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use event::Timestamp;
 use object_store::ObjectStore;
-use sink::{LineLimiter, error_chain};
+use sink::LineLimiter;
 
 use crate::config::{BucketConfig, OpenError};
-use crate::destination::{Destination, Limits, Provider};
+use crate::destination::{Destination, Limits};
 use crate::key::Stream;
-use crate::local::Folder;
 use crate::object::ObjectBuilder;
-use crate::signing::{Client, OpenResult, RequestSigner};
+use crate::signing::{Client, RequestSigner};
 use crate::upload_mode::DetectedMode;
-use crate::{aws, azure, gcp};
 
 /// A destination that is ready to be used.
 pub struct Bucket {
@@ -40,7 +38,7 @@ impl Bucket {
     ///
     /// The destination cannot be used as it is described, whatever its store would answer.
     pub fn open(destination: &Destination, config: BucketConfig) -> Result<Self, OpenError> {
-        let Client { store, signer } = client(destination, &config)?;
+        let Client { store, signer } = destination.provider.get().open(destination, &config)?;
         let mode = DetectedMode::default();
         Ok(Self { destination: destination.clone(), config, store, signer, mode })
     }
@@ -86,22 +84,5 @@ impl Bucket {
             Stream::new(&self.config.cluster, reader),
             seal_bytes,
         )
-    }
-}
-
-fn client(destination: &Destination, config: &BucketConfig) -> OpenResult {
-    match &destination.provider {
-        Provider::S3 { endpoint, region, path_style } => {
-            aws::build(destination, config, endpoint.as_deref(), region, *path_style)
-        }
-        Provider::File { root, path } => {
-            let folder = Folder::new(root, path);
-            folder.make().map_err(|error| OpenError::Value {
-                what: format!("{folder} cannot be used: {}", error_chain(&error)),
-            })?;
-            Ok(Client { store: Arc::new(folder), signer: None })
-        }
-        Provider::Gcs { endpoint } => gcp::build(destination, config, endpoint.as_deref()),
-        Provider::Azure { endpoint } => azure::build(destination, config, endpoint.as_deref()),
     }
 }

@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use object_store::{GetOptions, PutPayload};
-use secrecy::ExposeSecret as _;
 use sink::hex;
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
-use crate::destination::Credentials;
-use crate::diagnose::{Operation, READING, WRITING};
+use crate::diagnose::Operation;
 use crate::http::{NO_RESPONSE, ResponseInfo, ResponseSlot, extensions, info_of};
 use crate::key::{Stream, folder};
 use crate::put::path;
@@ -38,6 +36,28 @@ pub struct Checked {
     pub supports_conditional_put: bool,
     /// The checksum that it accepts with an upload.
     pub checksum: Checksum,
+}
+
+/// The remark about a store that does not support `If-None-Match`.
+const NO_CONDITION: &str = "this store cannot refuse to write over an object (it refuses \
+    If-None-Match), so each object is asked for before it is written";
+/// The remark about a store that does not support SHA-256 checksums.
+const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5";
+/// The remark about a store that supports no checksum.
+const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
+    no checksum but that of their signature";
+
+impl Checked {
+    /// What its owner should know about the destination, in words; empty if it supports everything.
+    pub fn remark(&self) -> String {
+        let condition = (!self.supports_conditional_put).then_some(NO_CONDITION);
+        let checksum = match self.checksum {
+            Checksum::Sha256 => None,
+            Checksum::Md5 => Some(MD5),
+            Checksum::None => Some(NO_CHECKSUM),
+        };
+        checksum.into_iter().chain(condition).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// Why a check failed.
@@ -66,7 +86,8 @@ impl Bucket {
             let (place, limit) = (self.destination.to_string(), CHECK_TIME_MAX.as_secs());
             tracing::warn!(place, "no response from a destination within {limit} s");
             let failure = NO_RESPONSE.to_owned();
-            Err(self.failure(&ResponseInfo { failure, ..ResponseInfo::default() }, &WRITING))
+            Err(self
+                .failure(&ResponseInfo { failure, ..ResponseInfo::default() }, Operation::Write))
         };
         let checked =
             tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(late);
@@ -94,11 +115,11 @@ impl Bucket {
         {
             written = self.put_once(&key, PutPayload::from_static(CONTENT)).await;
         }
-        written.map_err(|response| self.failure(&response, &WRITING))?;
+        written.map_err(|response| self.failure(&response, Operation::Write))?;
         let slot = ResponseSlot::default();
         let options = GetOptions::default().with_extensions(extensions(&slot));
         let unreadable =
-            |error: &object_store::Error| self.failure(&info_of(&slot, error), &READING);
+            |error: &object_store::Error| self.failure(&info_of(&slot, error), Operation::Read);
         let path = path(&key).map_err(|error| Failure::new(error.to_string()))?;
         let found =
             self.store.get_opts(&path, options).await.map_err(|error| unreadable(&error))?;
@@ -110,27 +131,20 @@ impl Bucket {
         Err(Failure::new(format!("{place} does not give back what was written to it")))
     }
 
-    fn failure(&self, response: &ResponseInfo, operation: &Operation) -> Failure {
+    fn failure(&self, response: &ResponseInfo, operation: Operation) -> Failure {
         let error = CheckError(self.diagnose(response, operation));
         Failure { error, is_no_response: response.is_no_response() }
     }
 
     fn check_key(&self) -> String {
-        let (identity, secret) = match &self.destination.credentials {
-            Credentials::None | Credentials::GcpMetadataServer => (String::new(), ""),
-            Credentials::AwsAccessKey { access_key_id, secret_access_key, role, .. } => {
-                (format!("{access_key_id}\n{role:?}"), secret_access_key.expose_secret())
-            }
-            Credentials::AwsDefaultChain { role } => (format!("{role:?}"), ""),
-            Credentials::GcpServiceAccount { json } => (String::new(), json.expose_secret()),
-            Credentials::AzureAccountKey { account, key } => (account.clone(), key.expose_secret()),
-            Credentials::AzureManagedIdentity { account } => (account.clone(), ""),
-        };
+        let credentials = &self.destination.credentials;
+        let identity = credentials.public_part();
         let folder = folder(&self.destination.prefix, &Stream::new(&self.config.cluster, "check"));
         let time = self.now().to_string();
         let day = time.get(..10).unwrap_or_default();
         // Hashed piece by piece, so that no copy of the secret is made.
         let mut hash = Context::new(&SHA256);
+        let secret = credentials.secrets().into_iter().next().unwrap_or_default();
         for part in [day, &identity, secret] {
             hash.update(part.as_bytes());
             hash.update(b"\n");

@@ -63,7 +63,7 @@ pub struct ContainerCredentials {
 }
 
 /// Why a destination cannot be used as it is described.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// The endpoint must not be dialed.

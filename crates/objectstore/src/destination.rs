@@ -1,16 +1,16 @@
-//! A destination for objects: provider, credentials, retention and limits.
+//! A destination for objects: provider, bucket, credentials, retention and limits.
 //!
 //! Plain data, valid as far as that can be checked without a request. `Debug` and `Display` show no
 //! secret. Nothing here is read from a file or the environment; the caller fills it in.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::credentials::Credentials;
 use crate::key::Prefix;
+use crate::provider::Provider;
 
 /// A bucket, container or folder, and how to write to it.
 #[derive(Clone, Debug)]
@@ -33,52 +33,10 @@ pub struct Destination {
     pub limits: Limits,
 }
 
-/// The object store.
-#[derive(Clone, Debug)]
-pub enum Provider {
-    /// AWS S3, or a store that speaks its protocol.
-    S3 {
-        /// URL such as `https://minio.example.com:9000`; AWS if `None`.
-        endpoint: Option<String>,
-        /// The region in signatures; `us-east-1` if empty.
-        region: String,
-        /// The bucket is a part of the path instead of the host name.
-        path_style: bool,
-    },
-    /// Google Cloud Storage.
-    Gcs {
-        /// URL of the server; Google if `None`.
-        endpoint: Option<String>,
-    },
-    /// Azure Blob Storage.
-    Azure {
-        /// URL of the server; Azure's public cloud if `None`.
-        endpoint: Option<String>,
-    },
-    /// A folder, usually on a mounted volume.
-    File {
-        /// The mount point of the volume.
-        root: PathBuf,
-        /// The folder in the volume. Symbolic links in it are not followed.
-        path: PathBuf,
-    },
-}
-
 /// Provider and bucket, for messages: without prefix and credentials.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bucket = &self.bucket;
-        match &self.provider {
-            Provider::S3 { endpoint: Some(endpoint), .. } => {
-                write!(f, "s3 bucket `{bucket}` at {endpoint}")
-            }
-            Provider::S3 { region, .. } => {
-                write!(f, "s3 bucket `{bucket}` in region `{region}`")
-            }
-            Provider::Gcs { .. } => write!(f, "gcs bucket `{bucket}`"),
-            Provider::Azure { .. } => write!(f, "azure container `{bucket}`"),
-            Provider::File { root, path } => write!(f, "folder {}", folder_text(root, path)),
-        }
+        f.write_str(&self.provider.get().describe(&self.bucket))
     }
 }
 
@@ -89,86 +47,14 @@ impl Destination {
         let mut hash = Context::new(&SHA256);
         // `Debug` shows all fields but the secrets.
         hash.update(format!("{self:?}").as_bytes());
-        let mut secret = |secret: &SecretString| {
+        for secret in self.credentials.secrets() {
             hash.update(&[0]);
-            hash.update(secret.expose_secret().as_bytes());
-        };
-        match &self.credentials {
-            Credentials::AwsAccessKey { secret_access_key, session_token, .. } => {
-                secret(secret_access_key);
-                session_token.iter().for_each(secret);
-            }
-            Credentials::GcpServiceAccount { json } => secret(json),
-            Credentials::AzureAccountKey { key, .. } => secret(key),
-            Credentials::None
-            | Credentials::AwsDefaultChain { .. }
-            | Credentials::GcpMetadataServer
-            | Credentials::AzureManagedIdentity { .. } => {}
+            hash.update(secret.as_bytes());
         }
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(hash.finish().as_ref());
         fingerprint
     }
-}
-
-/// The path of a folder in a volume, for messages.
-pub(crate) fn folder_text(root: &Path, path: &Path) -> String {
-    // Joined with an empty path, a path gets a slash at its end; `components` drops it.
-    root.join(path).components().collect::<PathBuf>().display().to_string()
-}
-
-/// The credentials of requests.
-#[derive(Clone, Debug, Default)]
-pub enum Credentials {
-    /// Requests are not authenticated.
-    #[default]
-    None,
-    /// An access key of AWS or of a store that speaks its protocol.
-    AwsAccessKey {
-        /// Identifies the key; no secret.
-        access_key_id: String,
-        /// The secret key.
-        secret_access_key: SecretString,
-        /// Only temporary credentials have one.
-        session_token: Option<SecretString>,
-        /// The role to assume with the key.
-        role: Option<Role>,
-    },
-    /// The default credential chain of AWS: what [`WorkloadIdentity`](crate::WorkloadIdentity) offers.
-    AwsDefaultChain {
-        /// The role to assume with these credentials.
-        role: Option<Role>,
-    },
-    /// The JSON key of a Google service account.
-    GcpServiceAccount {
-        /// Content of the key file.
-        json: SecretString,
-    },
-    /// The service account that Google's metadata server offers.
-    GcpMetadataServer,
-    /// The key of an Azure storage account.
-    AzureAccountKey {
-        /// Name of the account.
-        account: String,
-        /// Its key, base64.
-        key: SecretString,
-    },
-    /// The managed identity that Azure's metadata service offers.
-    AzureManagedIdentity {
-        /// Name of the storage account.
-        account: String,
-    },
-}
-
-/// An AWS role that is assumed by STS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// The external ID that the role's trust policy requires.
-    pub external_id: Option<String>,
-    /// Endpoint of STS; AWS's in the destination's region if `None`.
-    pub sts_endpoint: Option<String>,
 }
 
 /// Retention by S3 Object Lock: the store refuses to delete the object for a period.

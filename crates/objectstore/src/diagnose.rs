@@ -4,117 +4,51 @@
 
 use ::http::StatusCode;
 
-use crate::advice::{self, Advice};
+use crate::advice::{self, in_brackets};
 use crate::bucket::Bucket;
-use crate::destination::{Credentials, Provider};
 use crate::http::ResponseInfo;
-use crate::{aws, azure, gcp};
 
-/// What was attempted, and the permission it needs.
-pub(crate) struct Operation {
-    done: &'static str,
-    s3: &'static str,
-    gcs: &'static str,
+/// What was attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Write,
+    Read,
 }
 
-pub(crate) const WRITING: Operation =
-    Operation { done: "written", s3: "s3:PutObject", gcs: "storage.objects.create" };
-pub(crate) const READING: Operation =
-    Operation { done: "read back", s3: "s3:GetObject", gcs: "storage.objects.get" };
+impl Operation {
+    fn done(self) -> &'static str {
+        match self {
+            Self::Write => "written",
+            Self::Read => "read back",
+        }
+    }
+}
 
 impl Bucket {
     /// What is wrong, and what to do. Contains no secret.
-    pub(crate) fn diagnose(&self, response: &ResponseInfo, operation: &Operation) -> String {
-        if response.status.is_none() {
+    pub(crate) fn diagnose(&self, response: &ResponseInfo, operation: Operation) -> String {
+        let Some(status) = response.status else {
             return self.diagnose_no_response(response, operation);
-        }
-        let message = match &self.destination.provider {
-            Provider::S3 { .. } => self.diagnose_s3(response, operation),
-            Provider::Gcs { .. } => self.diagnose_gcs(response, operation),
-            Provider::Azure { .. } => self.diagnose_azure(response, operation),
-            Provider::File { .. } => None,
         };
-        message.unwrap_or_else(|| self.diagnose_other(response, operation))
-    }
-
-    /// The message for the code, if the table has it; otherwise one for the status.
-    fn diagnose_by_code(
-        &self,
-        table: &'static [Advice],
-        response: &ResponseInfo,
-        operation: &Operation,
-        right: &str,
-    ) -> Option<String> {
-        if let Some(message) = advice::find(table, &response.code) {
-            return Some(self.fill(message, response));
+        let provider = self.destination.provider.get();
+        let code = provider.implied_code(response).unwrap_or(&response.code);
+        if let Some(message) = advice::find(provider.advice(), code) {
+            return self.fill(message, response);
         }
-        match response.status? {
-            StatusCode::FORBIDDEN => Some(self.denied(response, operation, right)),
+        match status {
+            StatusCode::FORBIDDEN => self.diagnose_denied(response, operation),
             StatusCode::NOT_FOUND if response.code.is_empty() => {
-                Some(self.fill(&format!("{} does not exist", self.bucket_text()), response))
+                self.fill(&format!("{} does not exist", provider.bucket_text()), response)
             }
-            _ => None,
+            _ => provider
+                .diagnose_other(&self.destination, response)
+                .unwrap_or_else(|| self.diagnose_other(response, operation)),
         }
-    }
-
-    fn diagnose_s3(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
-        let is_retained = self.destination.retention.is_some();
-        let refuses_upload =
-            matches!(response.status, Some(StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED));
-        let is_redirect = matches!(
-            response.status,
-            Some(StatusCode::MOVED_PERMANENTLY | StatusCode::TEMPORARY_REDIRECT)
-        );
-        if is_redirect {
-            let message = advice::find(aws::ADVICE, "PermanentRedirect")?;
-            return Some(self.fill(message, response));
-        }
-        let message = self.diagnose_by_code(aws::ADVICE, response, operation, operation.s3);
-        message.or_else(|| {
-            refuses_upload.then(|| {
-                let lock =
-                    if is_retained { ", and Object Lock, which the bucket must have" } else { "" };
-                let code = in_brackets(&response.code);
-                let place = &self.destination;
-                format!(
-                    "the store at {place} does not take an upload as it is{code}: with \
-                     x-amz-checksum-sha256, with Content-MD5 and without a checksum, with \
-                     If-None-Match and without it{lock}; use one that does"
-                )
-            })
-        })
-    }
-
-    fn diagnose_gcs(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
-        let message = self.diagnose_by_code(gcp::ADVICE, response, operation, operation.gcs);
-        message.or_else(|| {
-            (response.status? == StatusCode::UNAUTHORIZED).then(|| {
-                let code = in_brackets(&response.code);
-                let identity = self.identity();
-                format!("the service account's key is not accepted{code}: check {identity}")
-            })
-        })
-    }
-
-    fn diagnose_azure(&self, response: &ResponseInfo, operation: &Operation) -> Option<String> {
-        self.diagnose_by_code(azure::ADVICE, response, operation, "Storage Blob Data Contributor")
     }
 
     /// Replaces the placeholders of a message.
     fn fill(&self, message: &str, response: &ResponseInfo) -> String {
-        let region = match &self.destination.provider {
-            Provider::S3 { region, .. } if !region.is_empty() => region,
-            _ => "us-east-1",
-        };
-        let key = match &self.destination.credentials {
-            Credentials::AwsAccessKey { access_key_id, .. } => key_text(access_key_id),
-            _ => key_text(""),
-        };
-        let account = match &self.destination.credentials {
-            Credentials::AzureAccountKey { account, .. }
-            | Credentials::AzureManagedIdentity { account } => account,
-            _ => "",
-        };
+        let credentials = &self.destination.credentials;
         let there = match response.region.as_str() {
             "" => "another region".to_owned(),
             region => format!("region `{region}`"),
@@ -122,54 +56,31 @@ impl Bucket {
         let code = if response.code.is_empty() { "no code" } else { &response.code };
         message
             .replace("{bucket}", &self.destination.bucket)
-            .replace("{region}", region)
-            .replace("{key}", &key)
-            .replace("{account}", account)
-            .replace("{identity}", self.identity())
+            .replace("{region}", self.destination.provider.get().region().unwrap_or_default())
+            .replace("{key}", &credentials.key_text())
+            .replace("{account}", credentials.account())
+            .replace("{identity}", credentials.origin())
             .replace("{there}", &there)
             .replace("{place}", &self.destination.to_string())
             .replace("{code}", code)
     }
 
-    /// The origin of the credentials, in words.
-    fn identity(&self) -> &'static str {
-        match &self.destination.credentials {
-            Credentials::AwsDefaultChain { .. }
-            | Credentials::GcpMetadataServer
-            | Credentials::AzureManagedIdentity { .. } => "the identity that this server runs with",
-            Credentials::AwsAccessKey { .. }
-            | Credentials::GcpServiceAccount { .. }
-            | Credentials::AzureAccountKey { .. }
-            | Credentials::None => "the profile's Secret",
-        }
-    }
-
-    fn bucket_text(&self) -> &'static str {
-        match &self.destination.provider {
-            Provider::S3 { .. } => "bucket `{bucket}` in region `{region}`",
-            Provider::Azure { .. } => "container `{bucket}` in storage account `{account}`",
-            Provider::Gcs { .. } | Provider::File { .. } => "bucket `{bucket}`",
-        }
-    }
-
-    fn denied(&self, response: &ResponseInfo, operation: &Operation, right: &str) -> String {
+    fn diagnose_denied(&self, response: &ResponseInfo, operation: Operation) -> String {
         format!(
-            "an object could not be {} in {}: access denied{}; allow {right} below `{}`",
-            operation.done,
+            "an object could not be {} in {}: access denied{}; allow {} below `{}`",
+            operation.done(),
             self.destination,
             in_brackets(&response.code),
+            self.destination.provider.get().permission(operation),
             self.destination.prefix
         )
     }
 
-    fn diagnose_no_response(&self, response: &ResponseInfo, operation: &Operation) -> String {
-        let (endpoint, whose) = match &self.destination.provider {
-            Provider::S3 { endpoint, .. } => (endpoint, "of AWS"),
-            Provider::Gcs { endpoint } => (endpoint, "of Google"),
-            Provider::Azure { endpoint } => (endpoint, "of Azure"),
-            Provider::File { .. } => return self.diagnose_other(response, operation),
+    fn diagnose_no_response(&self, response: &ResponseInfo, operation: Operation) -> String {
+        let provider = self.destination.provider.get();
+        let Some(endpoint) = provider.endpoint().or(provider.default_endpoint()) else {
+            return self.diagnose_other(response, operation);
         };
-        let endpoint = endpoint.as_deref().unwrap_or(whose);
         if !response.is_no_response() {
             return format!("endpoint {endpoint} is not asked: {}", response.failure);
         }
@@ -180,24 +91,10 @@ impl Bucket {
         )
     }
 
-    fn diagnose_other(&self, response: &ResponseInfo, operation: &Operation) -> String {
-        let (place, refused, done) = (&self.destination, response.refused(), operation.done);
+    fn diagnose_other(&self, response: &ResponseInfo, operation: Operation) -> String {
+        let (place, refused, done) = (&self.destination, response.refused(), operation.done());
         format!("an object could not be {done} in {place}: {refused}")
     }
-}
-
-/// The access key in words, by its ID if that cannot be a secret.
-///
-/// People confuse ID and secret in a Secret, and a status must not show a secret. AWS's IDs are
-/// upper-case letters and digits; its secrets have other characters too.
-fn key_text(id: &str) -> String {
-    let is_id = (4..=32).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    if is_id { format!("access key `{id}`") } else { "the access key".to_owned() }
-}
-
-fn in_brackets(code: &str) -> String {
-    if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
 #[cfg(test)]
@@ -210,7 +107,10 @@ mod tests {
     use sink::http::EgressPolicy;
 
     use super::*;
-    use crate::{BucketConfig, Destination, Limits, Prefix, WorkloadIdentity};
+    use crate::{
+        Azure, BucketConfig, Credentials, Destination, Gcs, Limits, Prefix, Provider, S3,
+        WorkloadIdentity,
+    };
 
     const CANARY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
@@ -245,7 +145,7 @@ mod tests {
         };
         let s3 = |id: &str| {
             let provider =
-                Provider::S3 { endpoint: None, region: String::new(), path_style: false };
+                Provider::S3(S3 { endpoint: None, region: String::new(), path_style: false });
             let credentials = Credentials::AwsAccessKey {
                 access_key_id: id.to_owned(),
                 secret_access_key: CANARY.to_owned().into(),
@@ -256,24 +156,24 @@ mod tests {
         };
         for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Other"] {
             for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
-                let text = s3(CANARY).diagnose(&refused(status, code), &WRITING);
+                let text = s3(CANARY).diagnose(&refused(status, code), Operation::Write);
                 assert!(!text.contains("wJalr"), "{text}");
             }
         }
         let text = s3("AKIAEXAMPLE")
-            .diagnose(&refused(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), &WRITING);
+            .diagnose(&refused(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), Operation::Write);
         assert_eq!(text, "access key `AKIAEXAMPLE` does not exist: check the profile's Secret");
         let key = || "a2V5".to_owned().into();
         for account in [CANARY, &"0123456789abcdef".repeat(4), "127.0.0.1:22200/x?", ""] {
             let credentials =
                 Credentials::AzureAccountKey { account: account.to_owned(), key: key() };
-            let error = open(Provider::Azure { endpoint: None }, credentials).unwrap_err();
+            let error = open(Provider::Azure(Azure { endpoint: None }), credentials).unwrap_err();
             assert!(account.is_empty() || !error.contains(account), "{error}");
             assert!(error.contains("azure_storage_account_id"), "{error}");
         }
         let json = format!("{{\"private_key\": \"{CANARY}\", \"client_email\": 7}}");
         let google = Credentials::GcpServiceAccount { json: json.into() };
-        let error = open(Provider::Gcs { endpoint: None }, google).unwrap_err();
+        let error = open(Provider::Gcs(Gcs { endpoint: None }), google).unwrap_err();
         assert!(!error.contains("wJalr"), "{error}");
     }
 
@@ -283,10 +183,9 @@ mod tests {
     }
 
     fn places() -> [Bucket; 4] {
-        let s3 = |endpoint: Option<&str>| Provider::S3 {
-            endpoint: endpoint.map(str::to_owned),
-            region: "eu-west-1".to_owned(),
-            path_style: true,
+        let s3 = |endpoint: Option<&str>| {
+            let endpoint = endpoint.map(str::to_owned);
+            Provider::S3(S3 { endpoint, region: "eu-west-1".to_owned(), path_style: true })
         };
         let keys = Credentials::AwsAccessKey {
             access_key_id: "AKIAEXAMPLE".to_owned(),
@@ -301,8 +200,8 @@ mod tests {
         [
             open(s3(None), keys).unwrap(),
             open(s3(None), Credentials::AwsDefaultChain { role: None }).unwrap(),
-            open(Provider::Gcs { endpoint: None }, Credentials::GcpMetadataServer).unwrap(),
-            open(Provider::Azure { endpoint: None }, azure).unwrap(),
+            open(Provider::Gcs(Gcs { endpoint: None }), Credentials::GcpMetadataServer).unwrap(),
+            open(Provider::Azure(Azure { endpoint: None }), azure).unwrap(),
         ]
     }
 
@@ -371,16 +270,15 @@ mod tests {
             (&azure, 404, "ResourceNotFound", "storage account `shop` does not exist"),
             (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
         ] {
-            let text = place.diagnose(&refused(status, code), &WRITING);
+            let text = place.diagnose(&refused(status, code), Operation::Write);
             assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
         }
     }
 
     #[test]
     fn every_placeholder_of_a_message_is_replaced() {
-        let tables = [aws::ADVICE, aws::ADVICE, gcp::ADVICE, azure::ADVICE];
-        for (place, table) in places().iter().zip(tables) {
-            for advice in table {
+        for place in places() {
+            for advice in place.destination.provider.get().advice() {
                 let text = place.fill(advice.message, &refused(403, "Code"));
                 assert!(!text.contains(['{', '}']), "{text}");
             }

@@ -2,6 +2,6 @@
 
 mod advice;
 mod builder;
+mod provider;
 
-pub(crate) use advice::ADVICE;
-pub(crate) use builder::build;
+pub use provider::Gcs;

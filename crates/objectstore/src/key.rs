@@ -56,7 +56,7 @@ impl Prefix {
         if let Some(odd) = text.chars().find(|character| !is_plain(*character) && *character != '/')
         {
             return refused(format!(
-                "contains {odd:?}; letters, digits, '.', '_', '-', '/' may be"
+                "contains {odd:?}; letters, digits, '.', '_', '-', '/' are allowed"
             ));
         }
         let names = text.strip_suffix('/').unwrap_or(text);

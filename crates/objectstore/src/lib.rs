@@ -10,8 +10,8 @@
 //!
 //! Which records an object holds, and when an upload is repeated, is decided by the crate `delivery`.
 //!
-//! To add a provider, add a folder beside `aws`, a variant of [`Provider`], and one of
-//! [`Credentials`] if it has its own; the compiler names the places that match them.
+//! To add a provider, add a folder beside `aws` with an implementation of `StoreProvider`, a variant of
+//! [`Provider`], and one of [`Credentials`] if it has its own.
 
 mod advice;
 mod aws;
@@ -19,6 +19,7 @@ mod azure;
 mod bucket;
 mod check;
 mod config;
+mod credentials;
 mod destination;
 mod diagnose;
 mod endpoint;
@@ -27,6 +28,7 @@ mod http;
 mod key;
 mod local;
 mod object;
+mod provider;
 mod put;
 mod read;
 mod signing;
@@ -37,12 +39,13 @@ pub use check::{CheckError, Checked};
 pub use config::{
     BucketConfig, Clock, ContainerCredentials, OpenError, WebIdentity, WorkloadIdentity,
 };
+pub use credentials::{Credentials, Role};
 pub use destination::{
-    Credentials, Destination, LINE_BYTES, Limits, Provider, Retention, RetentionMode, Role,
-    SEAL_AGE, SEAL_BYTES,
+    Destination, LINE_BYTES, Limits, Retention, RetentionMode, SEAL_AGE, SEAL_BYTES,
 };
 pub use key::{ObjectRange, PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Stream};
 pub use object::{CHUNK_BYTES, Object, ObjectBuilder};
+pub use provider::{Azure, FileStore, Gcs, Provider, S3};
 pub use put::Put;
 pub use read::{KEYS_MAX, Listed, ReadError};
 pub use upload_mode::Checksum;

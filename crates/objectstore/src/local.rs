@@ -6,6 +6,8 @@
 //!
 //! Deliberately absent: lists, copies and deletions, which nothing needs of a folder.
 
+mod provider;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -23,9 +25,9 @@ use object_store::{
 };
 use rustix::fs::{AtFlags, Mode, OFlags};
 
-use crate::destination::folder_text;
+pub use provider::FileStore;
 
-/// Lookup this store in errors.
+/// The name of this store in errors.
 const STORE: &str = "folder";
 /// Temporary files of interrupted uploads that one object may have.
 const TEMPORARY_FILES_MAX: u32 = 1000;
@@ -56,7 +58,7 @@ impl Folder {
         let file = rustix::fs::openat(&folder, name, flags, Mode::empty());
         let file = File::from(file.map_err(|error| open_error(&folder, name, error))?);
         if !file.metadata()?.is_file() {
-            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{name} is no file")));
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("{name} is not a file")));
         }
         Ok(file)
     }
@@ -67,7 +69,7 @@ impl Folder {
         let mut folder = rustix::fs::open(&self.volume, flags, Mode::empty())?;
         for part in self.below.components().chain(parent.components()) {
             let Component::Normal(name) = part else {
-                let text = format!("{} leads out of the volume", self.below.display());
+                let text = format!("{} leaves the volume", self.below.display());
                 return Err(io::Error::new(ErrorKind::InvalidInput, text));
             };
             if creates {
@@ -100,7 +102,8 @@ impl Folder {
             Ok(())
         });
         if named.is_err() {
-            rustix::fs::unlinkat(&folder, &temporary, AtFlags::empty()).ok();
+            // The first error is the one to report.
+            _ = rustix::fs::unlinkat(&folder, &temporary, AtFlags::empty());
         }
         named?;
         Ok(rustix::fs::fsync(&folder)?)
@@ -143,7 +146,7 @@ fn create_temporary(folder: &OwnedFd, name: &str) -> io::Result<(String, File)> 
 fn split(key: &str) -> io::Result<(&Path, &str)> {
     let (parent, name) = key.rsplit_once('/').unwrap_or(("", key));
     if name.is_empty() || name == "." || name == ".." || key.contains('\0') {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no key of an object"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not the key of an object"));
     }
     Ok((Path::new(parent), name))
 }
@@ -167,7 +170,9 @@ fn unsupported(operation: &str) -> Error {
 
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "folder {}", folder_text(&self.volume, &self.below))
+        let path = self.volume.join(&self.below);
+        // Joined with an empty path, a path gets a slash at its end; `components` drops it.
+        write!(f, "folder {}", path.components().collect::<PathBuf>().display())
     }
 }
 

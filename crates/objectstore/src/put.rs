@@ -17,11 +17,11 @@ use object_store::{Error, GetOptions, PutOptions, PutPayload};
 use sink::{DeliverError, drop_page_cache, error_chain};
 
 use crate::bucket::Bucket;
-use crate::destination::Provider;
-use crate::diagnose::WRITING;
+use crate::diagnose::Operation;
 use crate::http::{Refused, ResponseInfo, ResponseSlot, UploadChecksum, extensions, info_of};
 use crate::local::Folder;
 use crate::object::Object;
+use crate::provider::Provider;
 use crate::upload_mode::{Checksum, UploadMode, may_be_about_headers};
 
 /// How an upload succeeded.
@@ -60,8 +60,8 @@ impl Bucket {
 
     /// Drops an object in a folder from the page cache.
     async fn drop_page_cache(&self, key: &str) {
-        let Provider::File { root, path } = &self.destination.provider else { return };
-        let (folder, key) = (Folder::new(root, path), key.to_owned());
+        let Provider::File(store) = &self.destination.provider else { return };
+        let (folder, key) = (Folder::new(&store.root, &store.path), key.to_owned());
         let open = tokio::task::spawn_blocking(move || folder.file(&key)).await;
         if let Ok(Ok(file)) = open {
             drop_page_cache(&file, 0, None);
@@ -109,7 +109,12 @@ impl Bucket {
     ) -> Result<Put, ResponseInfo> {
         let current = self.mode.get();
         let refused = match self.upload(key, payload.clone(), current).await {
-            Err(response) if self.is_s3() && may_be_about_headers(&response) => response,
+            Err(response)
+                if self.destination.provider.get().negotiates_headers()
+                    && may_be_about_headers(&response) =>
+            {
+                response
+            }
             other => return other,
         };
         let others = self.mode.others();
@@ -143,10 +148,6 @@ impl Bucket {
     /// Whether the store was found not to support `If-None-Match`.
     pub(crate) fn lacks_conditional_put(&self) -> bool {
         self.mode.get().lacks_conditional_put
-    }
-
-    fn is_s3(&self) -> bool {
-        matches!(self.destination.provider, Provider::S3 { .. })
     }
 
     async fn upload(
@@ -183,23 +184,22 @@ impl Bucket {
         }
     }
 
-    /// The checksum to send instead of `object_store`'s. Google and Azure verify MD5 only.
+    /// The checksum to send instead of `object_store`'s, which is SHA-256 if it sends any.
     fn checksum(&self, payload: &PutPayload, checksum: Checksum) -> Option<UploadChecksum> {
         let md5 = || {
             let mut hash = Md5::new();
             payload.iter().for_each(|part| hash.update(part));
             HeaderValue::from_str(&BASE64.encode(hash.finalize())).ok().map(UploadChecksum::Md5)
         };
-        match (&self.destination.provider, checksum) {
-            (Provider::S3 { .. }, Checksum::Sha256) | (Provider::File { .. }, _) => None,
-            (Provider::S3 { .. }, Checksum::None) => Some(UploadChecksum::None),
-            (Provider::S3 { .. }, Checksum::Md5)
-            | (Provider::Gcs { .. } | Provider::Azure { .. }, _) => md5(),
+        match self.destination.provider.get().checksum(checksum) {
+            Checksum::Sha256 => None,
+            Checksum::Md5 => md5(),
+            Checksum::None => Some(UploadChecksum::None),
         }
     }
 
     fn is_folder(&self) -> bool {
-        matches!(self.destination.provider, Provider::File { .. })
+        matches!(self.destination.provider, Provider::File(_))
     }
 
     /// Whether the same request may succeed at once: with other credentials, or a corrected clock.
@@ -224,7 +224,7 @@ impl Bucket {
     /// The error that tells the caller when to try again.
     fn error(&self, response: &ResponseInfo) -> DeliverError {
         if response.is_no_response() {
-            let source = Box::new(Refused::NoResponse(self.diagnose(response, &WRITING)));
+            let source = Box::new(Refused::NoResponse(self.diagnose(response, Operation::Write)));
             let is_connect_error = response.is_connect_error;
             return DeliverError::NoResponse { is_connect_error, source };
         }

@@ -3,6 +3,8 @@
 //! It is read once before serving, then watched. A broken watch restarts with a fresh read, so a
 //! rotation is noticed even if its watch event is lost. Invalid content is reported, and the last
 //! valid content stays in use.
+//!
+//! `kube::runtime::watcher` is not used: it resumes a watch that ends instead of reading again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use event::Timestamp;
 use expect_test::Expect;
 use kasten::config::audit_config::{AuditConfigStatus, FINALIZER, ProfileReference};
-use objectstore::{Credentials, Destination, Limits, Prefix, Provider};
+use objectstore::{
+    Checked, Checksum, Credentials, Destination, FileStore, Limits, OpenError, Prefix, Provider,
+};
 
 use super::*;
 use crate::objects::NamespacedName;
@@ -20,8 +22,8 @@ pub(super) struct TestCluster {
     pub(super) health: Option<DeliveryHealth>,
     pub(super) settings: Settings,
     pub(super) now: Timestamp,
-    /// What a check says.
-    pub(super) check: Result<String, String>,
+    /// The outcome of a check.
+    pub(super) check: Result<Checked, DestinationError>,
     pub(super) undelivered: u64,
     pub(super) trace: String,
 }
@@ -45,16 +47,25 @@ pub(super) fn new() -> TestCluster {
         health: None,
         settings: Settings::default(),
         now: Timestamp::from_micros(1_000_000_000),
-        check: Ok(String::new()),
+        check: Ok(WORKS),
         undelivered: 0,
         trace: String::new(),
     }
 }
 
+/// The check of a destination that supports everything.
+pub(super) const WORKS: Checked =
+    Checked { supports_conditional_put: true, checksum: Checksum::Sha256 };
+
+/// Why a destination does not work.
+pub(super) fn failure(what: &str) -> DestinationError {
+    OpenError::Value { what: what.to_owned() }.into()
+}
+
 /// A destination in a folder of this name, opened by a key of this number.
 pub(super) fn ready(name: &str, key: u8) -> Resolution {
     let destination = Destination {
-        provider: Provider::File { root: PathBuf::from(name), path: PathBuf::new() },
+        provider: Provider::File(FileStore { root: PathBuf::from(name), path: PathBuf::new() }),
         bucket: String::new(),
         prefix: Prefix::default(),
         skip_tls_verify: false,
@@ -127,7 +138,7 @@ impl TestCluster {
                 let outcome = self.check.clone();
                 let said = if outcome.is_ok() { "works" } else { "does not work" };
                 self.state.checked =
-                    Some(Checked { fingerprint: resolved.fingerprint, outcome, at: self.now });
+                    Some(LastCheck { fingerprint: resolved.fingerprint, outcome, at: self.now });
                 format!("check {}: {said}", resolved.place())
             }
             Action::Deliver(resolved) => {

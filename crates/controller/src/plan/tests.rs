@@ -4,9 +4,10 @@
 
 use event::Timestamp;
 use expect_test::expect;
+use objectstore::Checksum;
 
 use super::*;
-use crate::plan::test_cluster::{TestCluster, new, ready};
+use crate::plan::test_cluster::{TestCluster, WORKS, failure, new, ready};
 
 /// Its events go to folder `a`: where most stories begin.
 fn delivering() -> TestCluster {
@@ -54,13 +55,13 @@ fn another_profile_is_used_only_when_it_works() {
     delivering()
         .then("switched to one that does not work", |cluster| {
             (cluster.resolution, cluster.hash) = (ready("b", 1), 2);
-            cluster.check = Err("bucket `b` does not exist in region `y`".to_owned());
+            cluster.check = Err(failure("bucket `b` does not exist in region `y`"));
         })
         .then("a moment later", |cluster| {
             cluster.now = Timestamp::from_micros(cluster.now.as_micros() + 1_000_000);
         })
         .then("a while later it works", |cluster| {
-            cluster.check = Ok(String::new());
+            cluster.check = Ok(WORKS);
             cluster.now = Timestamp::from_micros(cluster.now.as_micros() + RECHECK_MICROS);
         })
         .check(expect![[r#"
@@ -243,7 +244,7 @@ fn deletion_does_not_wait_for_a_failed_destination() {
     new()
         .then("made", |cluster| {
             cluster.resolution = ready("a", 1);
-            cluster.check = Err("no bucket".to_owned());
+            cluster.check = Err(failure("no bucket"));
         })
         .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
@@ -326,7 +327,7 @@ fn without_a_hash_in_the_status_nothing_is_written_twice() {
 fn a_note_of_a_check_appears_only_with_success() {
     let cluster = new().then("made", |cluster| {
         cluster.resolution = ready("a", 1);
-        cluster.check = Ok("it is slow".to_owned());
+        cluster.check = Ok(Checked { checksum: Checksum::Md5, ..WORKS });
     });
     cluster
         .then("it fails", |cluster| {
@@ -340,7 +341,7 @@ fn a_note_of_a_check_appears_only_with_success() {
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
-              Success it is slow
+              Success this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5
             it fails
               Failed denied
         "#]]);

@@ -13,7 +13,7 @@ pub(super) fn normalize(text: &str, settings: &Settings) -> Result<String, Strin
     let shown = text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("…@{host}"));
     let refused = |what: &str| Err(format!("{shown:?} {what}"));
     if text.len() > 300 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
-        return refused("is no address");
+        return refused("is not an address");
     }
     let lower = text.to_ascii_lowercase();
     let (scheme, rest) = match lower.split_once("://") {
@@ -24,12 +24,12 @@ pub(super) fn normalize(text: &str, settings: &Settings) -> Result<String, Strin
     match scheme {
         "https" => {}
         "http" if settings.plain_http => {}
-        "http" => return refused("does without TLS; --audit-plain-http allows that"),
+        "http" => return refused("uses no TLS; --audit-plain-http allows that"),
         _ => return refused("is not an https:// address"),
     }
     let host = rest.trim_end_matches('/');
     if host.contains(['/', '?', '#']) {
-        return refused("has a path or a query; only a host and a port may be");
+        return refused("has a path or a query; only a host and a port are allowed");
     }
     if host.contains('@') {
         return refused("has a user in it");

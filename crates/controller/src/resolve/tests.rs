@@ -76,9 +76,9 @@ fn the_documented_profile_is_a_bucket_at_aws() {
         s3(json!({"endpoint": "", "skipSSLVerify": false})),
         aws(),
         expect![[r#"
-        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+            Destination { provider: S3(S3 { endpoint: None, region: "eu-west-1", path_style: false }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
 }
 
@@ -94,9 +94,9 @@ fn the_older_format_is_accepted() {
         older,
         aws(),
         expect![[r#"
-        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+            Destination { provider: S3(S3 { endpoint: None, region: "eu-west-1", path_style: false }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsAccessKey { access_key_id: "AKIA", secret_access_key: SecretBox<str>([REDACTED]), session_token: None, role: None }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
 }
 
@@ -106,7 +106,7 @@ fn missing_and_invalid_values_are_named() {
         s3(json!({"name": "a/../b"})),
         aws(),
         expect![[r#"
-        Profile kasten-io/p: spec.locationSpec.objectStore.name "a/../b" is no name of a bucket
+        Profile kasten-io/p: spec.locationSpec.objectStore.name "a/../b" is not the name of a bucket
     "#]],
     );
     check(
@@ -167,15 +167,15 @@ fn roles_and_the_servers_own_identity_are_used() {
         s3(json!({})),
         keys(&[("role", "arn:aws:iam::1:role/audit\n")]),
         expect![[r#"
-        s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
-        Destination { provider: S3 { endpoint: None, region: "eu-west-1", path_style: false }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsDefaultChain { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
+            Destination { provider: S3(S3 { endpoint: None, region: "eu-west-1", path_style: false }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsDefaultChain { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
     check(
         s3(json!({})),
         keys(&[("role", CANARY)]),
         expect![[r#"
-        Secret kasten-io/s: key role is no ARN of a role
+        Secret kasten-io/s: key role is not the ARN of a role
     "#]],
     );
 }
@@ -192,9 +192,9 @@ fn google_azure_and_volumes_are_supported() {
         store("GCS", "GcpServiceAccountKey"),
         google,
         expect![[r#"
-        gcs bucket `my-bucket`, below k10audit/
-        Destination { provider: Gcs { endpoint: None }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: GcpServiceAccount { json: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            gcs bucket `my-bucket`, below k10audit/
+            Destination { provider: Gcs(Gcs { endpoint: None }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: GcpServiceAccount { json: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
     let azure = keys(&[
         ("azure_storage_account_id", "acc"),
@@ -205,9 +205,9 @@ fn google_azure_and_volumes_are_supported() {
         store("Azure", "AzStorageAccount"),
         azure,
         expect![[r#"
-        azure container `my-bucket`, below k10audit/
-        Destination { provider: Azure { endpoint: Some("https://acc.blob.core.chinacloudapi.cn") }, bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AzureAccountKey { account: "acc", key: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            azure container `my-bucket`, below k10audit/
+            Destination { provider: Azure(Azure { endpoint: Some("https://acc.blob.core.chinacloudapi.cn") }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AzureAccountKey { account: "acc", key: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
     check(
         store("Azure", "AwsAccessKey"),
@@ -225,22 +225,22 @@ fn google_azure_and_volumes_are_supported() {
         file("pvc", "/audit"),
         Lookup::NotSynced,
         expect![[r#"
-        folder /volumes/pvc/audit, below k10audit/
-        Destination { provider: File { root: "/volumes/pvc", path: "audit" }, bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
-    "#]],
+            folder /volumes/pvc/audit, below k10audit/
+            Destination { provider: File(FileStore { root: "/volumes/pvc", path: "audit" }), bucket: "", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: None, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
+        "#]],
     );
     check(
         file("../etc", ""),
         Lookup::NotSynced,
         expect![[r#"
-        Profile kasten-io/p: spec.locationSpec.fileStore.claimName "../etc" is no name of a claim
+        Profile kasten-io/p: spec.locationSpec.fileStore.claimName "../etc" is not the name of a claim
     "#]],
     );
     check(
         file("pvc", "a/../../b"),
         Lookup::NotSynced,
         expect![[r#"
-        Profile kasten-io/p: spec.locationSpec.fileStore.path a/../../b leads out of the volume
+        Profile kasten-io/p: spec.locationSpec.fileStore.path a/../../b leaves the volume
     "#]],
     );
 }
@@ -280,7 +280,7 @@ fn retention_is_requested_by_annotation_and_needs_a_period() {
     expect![[r#"
         Some(Retention { mode: Governance, period: 864000s })
         Profile kasten-io/p: spec.locationSpec.objectStore.protectionPeriod is ""; retention needs a time such as 240h
-        Profile kasten-io/p: annotation audit.keepwatch.io/retention is "forever"; governance or compliance may be
+        Profile kasten-io/p: annotation audit.keepwatch.io/retention is "forever"; only governance and compliance are allowed
     "#]].assert_eq(&all);
 }
 

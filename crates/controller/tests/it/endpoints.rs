@@ -90,8 +90,8 @@ async fn forbidden_addresses_are_not_dialled_in_any_spelling() {
     let inside = S3Double::start(Box::new(|_| None)).await.unwrap();
     let port = inside.endpoint().rsplit(':').next().unwrap().parse().unwrap();
     let mut forms = forms::all(port);
-    forms.sort_by(|one, other| one.text.cmp(&other.text));
-    forms.dedup_by(|one, other| one.text == other.text);
+    forms.sort_by(|left, right| left.text.cmp(&right.text));
+    forms.dedup_by(|left, right| left.text == right.text);
     assert!(forms.len() >= 1000, "{}", forms.len());
     assert!(forms.iter().filter(|form| form.may).count() >= 50);
     let mut wrong = Vec::new();

@@ -20,7 +20,7 @@ const GROUP: &str = "/apis/config.kio.kasten.io/v1alpha1";
 
 /// An injected fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Fault {
     #[default]
     None,
     /// Discovery of the group returns 404.
@@ -29,6 +29,8 @@ pub(crate) enum Trouble {
     NoWrites,
     /// A watch ends at once.
     ShortWatches,
+    /// No watch may be started, although objects may be listed.
+    NoWatches,
     /// The definition drops the status.
     NoStatus,
     /// Objects of namespace `shop` may not be read.
@@ -37,10 +39,10 @@ pub(crate) enum Trouble {
 
 #[derive(Default)]
 struct State {
-    trouble: Trouble,
+    fault: Fault,
     configs: BTreeMap<String, Value>,
     /// Number of requests by method and path, without names and queries.
-    asked: BTreeMap<String, usize>,
+    requests: BTreeMap<String, usize>,
 }
 
 /// The double.
@@ -49,7 +51,7 @@ pub(crate) struct KubeApiserver(Arc<Mutex<State>>);
 
 impl KubeApiserver {
     /// With so many `AuditConfigs`, whose Profile does not exist.
-    pub(crate) fn new(configs: usize, trouble: Trouble) -> Self {
+    pub(crate) fn new(configs: usize, fault: Fault) -> Self {
         let config = |number: usize| {
             let name = format!("c{number}");
             let config = json!({
@@ -61,20 +63,20 @@ impl KubeApiserver {
             (name, config)
         };
         let configs = (0..configs).map(config).collect();
-        Self(Arc::new(Mutex::new(State { trouble, configs, asked: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(State { fault, configs, requests: BTreeMap::new() })))
     }
 
     pub(crate) fn client(&self) -> kube::Client {
         kube::Client::new(self.clone(), "kasten-io")
     }
 
-    pub(crate) fn set_trouble(&self, trouble: Trouble) {
-        self.0.lock().unwrap().trouble = trouble;
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.0.lock().unwrap().fault = fault;
     }
 
     /// Number of requests of this kind, such as `PATCH auditconfigs`.
-    pub(crate) fn asked(&self, what: &str) -> usize {
-        self.0.lock().unwrap().asked.get(what).copied().unwrap_or_default()
+    pub(crate) fn requests(&self, what: &str) -> usize {
+        self.0.lock().unwrap().requests.get(what).copied().unwrap_or_default()
     }
 
     /// The status of each `AuditConfig` that has one.
@@ -96,17 +98,18 @@ impl State {
             _ => "events",
         };
         let word = if is_watch { "WATCH" } else { method.as_str() };
-        *self.asked.entry(format!("{word} {what}")).or_default() += 1;
+        *self.requests.entry(format!("{word} {what}")).or_default() += 1;
         match (word, words.as_slice()) {
+            ("WATCH", _) if self.fault == Fault::NoWatches => (403, refusal(403)),
             ("WATCH", _) => (200, Value::Null),
-            ("GET", [""]) if self.trouble == Trouble::NoDiscovery => (404, refusal(404)),
+            ("GET", [""]) if self.fault == Fault::NoDiscovery => (404, refusal(404)),
             ("GET", [""]) => (
                 200,
                 json!({"kind": "APIResourceList", "groupVersion": "config.kio.kasten.io/v1alpha1",
                 "resources": [{"name": "auditconfigs", "singularName": "auditconfig", "namespaced": true,
                                "kind": "AuditConfig", "verbs": ["patch"]}]}),
             ),
-            ("GET", ["namespaces", "shop", _]) if self.trouble == Trouble::NoShop => {
+            ("GET", ["namespaces", "shop", _]) if self.fault == Fault::NoShop => {
                 (403, refusal(403))
             }
             ("GET", ["namespaces", namespace, plural]) => {
@@ -116,10 +119,10 @@ impl State {
                 };
                 (200, json!({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
             }
-            ("PATCH", _) if self.trouble == Trouble::NoWrites => (403, refusal(403)),
+            ("PATCH", _) if self.fault == Fault::NoWrites => (403, refusal(403)),
             ("PATCH", ["namespaces", _, "auditconfigs", name]) => {
                 let mut changes: Value = serde_json::from_slice(sent).unwrap();
-                if self.trouble == Trouble::NoStatus {
+                if self.fault == Fault::NoStatus {
                     changes.as_object_mut().unwrap().remove("status");
                 }
                 let config = self.configs.get_mut(*name).unwrap();
@@ -171,11 +174,11 @@ impl Service<Request<Body>> for KubeApiserver {
                 let mut state = state.lock().unwrap();
                 state.answer(&context.method, context.uri.path(), is_watch, &body)
             };
-            let is_short = state.lock().unwrap().trouble == Trouble::ShortWatches;
-            if is_watch && !is_short {
+            let is_short = state.lock().unwrap().fault == Fault::ShortWatches;
+            if is_watch && code == 200 && !is_short {
                 tokio::time::sleep(Duration::from_secs(290)).await;
             }
-            let body = if is_watch { Bytes::new() } else { answer.to_string().into() };
+            let body = if answer.is_null() { Bytes::new() } else { answer.to_string().into() };
             let response =
                 Response::builder().status(code).header("content-type", "application/json");
             Ok(response.body(Full::new(body)).unwrap())

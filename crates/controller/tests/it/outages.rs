@@ -1,33 +1,39 @@
 //! Failed requests to kube-apiserver are retried with growing delays and block nothing else.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use controller::{Controller, DeliveryControl, ParkReason, RETRY_TIME_MAX, Settings, Start};
+use controller::{
+    Controller, DeliveryControl, DeliveryError, DestinationError, ParkReason, RETRY_TIME_MAX,
+    Settings, Start,
+};
 use event::Timestamp;
-use objectstore::Destination;
+use objectstore::{Checked, Destination};
 use sink::DeliveryHealth;
 
-use super::kube_apiserver::{KubeApiserver, Trouble};
+use super::kube_apiserver::{Fault, KubeApiserver};
 
 const CONFIGS: usize = 70;
 /// Duration of the fault.
 const OUTAGE: Duration = Duration::from_mins(26);
 
-/// Delivery of which nothing is asked but to let go, because no Profile exists.
+/// Delivery that has readers and releases them, because no Profile exists.
 #[derive(Default)]
 struct NoDelivery {
     readers: Vec<&'static str>,
-    /// Readers that were let go, and how.
+    /// Number of calls of `drain` that fail first.
+    failures: AtomicUsize,
+    /// Readers that were released, and how.
     released: Mutex<Vec<String>>,
 }
 
 impl NoDelivery {
     fn released(&self) -> Vec<String> {
         let mut released = std::mem::take(&mut *self.released.lock().unwrap());
-        // Those of AuditConfigs that are there.
-        released.retain(|one| !one.contains("/c"));
+        // Without those of AuditConfigs that exist.
+        released.retain(|reader| !reader.contains("/c"));
         released.sort();
         released.dedup();
         released
@@ -36,15 +42,15 @@ impl NoDelivery {
 
 #[async_trait]
 impl DeliveryControl for NoDelivery {
-    async fn reserve(&self, reader: &str, _: Start) -> Result<(), String> {
+    async fn reserve(&self, reader: &str, _: Start) -> Result<(), DeliveryError> {
         panic!("{reader} has no destination")
     }
 
-    async fn check(&self, destination: &Destination) -> Result<String, String> {
+    async fn check(&self, destination: &Destination) -> Result<Checked, DestinationError> {
         panic!("{destination:?}")
     }
 
-    async fn start(&self, reader: &str, _: &Destination) -> Result<(), String> {
+    async fn start(&self, reader: &str, _: &Destination) -> Result<(), DeliveryError> {
         panic!("{reader} has no destination")
     }
 
@@ -55,12 +61,16 @@ impl DeliveryControl for NoDelivery {
         reader: &str,
         _: Start,
         reason: ParkReason,
-    ) -> Result<Option<u64>, String> {
+    ) -> Result<Option<u64>, DeliveryError> {
         self.released.lock().unwrap().push(format!("{reader} parked, {reason:?}"));
         Ok(None)
     }
 
-    async fn drain(&self, reader: &str, _: Duration) -> Result<u64, String> {
+    async fn drain(&self, reader: &str, _: Duration) -> Result<u64, DeliveryError> {
+        let fail = |left: usize| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fail).is_ok() {
+            return Err(DeliveryError::Journal("the disk is full".into()));
+        }
         self.released.lock().unwrap().push(format!("{reader} forgotten"));
         Ok(0)
     }
@@ -79,48 +89,66 @@ fn controller(server: &KubeApiserver, delivery: Arc<NoDelivery>, settings: Setti
     Controller::new(server.client(), delivery, settings, clock)
 }
 
-/// Looks after 70 `AuditConfigs` during some trouble and after it. How often this was asked
-/// meanwhile.
-async fn during(trouble: Trouble, what: &str) -> usize {
-    let server = KubeApiserver::new(CONFIGS, trouble);
+/// Reconciles 70 `AuditConfigs` during a fault and after it. Calls `check` with the server when the fault
+/// ends.
+async fn reconcile_during(fault: Fault, check: impl FnOnce(&KubeApiserver)) {
+    let server = KubeApiserver::new(CONFIGS, fault);
     let controller = controller(&server, Arc::default(), Settings::default());
-    let looks = async {
+    let checks = async {
         tokio::time::sleep(OUTAGE).await;
-        let asked = server.asked(what);
-        server.set_trouble(Trouble::None);
+        check(&server);
+        server.set_fault(Fault::None);
         tokio::time::sleep(2 * RETRY_TIME_MAX).await;
-        assert_eq!(server.statuses(), vec!["Pending"; CONFIGS], "{trouble:?}");
-        asked
+        assert_eq!(server.statuses(), vec!["Pending"; CONFIGS], "{fault:?}");
     };
     tokio::select! {
         () = controller.run() => panic!("the controller ended"),
-        asked = looks => asked,
+        () = checks => {}
     }
 }
 
 /// 70 `AuditConfigs` made 75 requests a second.
 #[tokio::test(start_paused = true)]
-async fn trouble_with_kube_apiserver_makes_few_requests_however_many_objects_there_are() {
+async fn a_faulty_kube_apiserver_gets_few_requests_however_many_objects_exist() {
     let waits = usize::try_from(OUTAGE.as_secs() / RETRY_TIME_MAX.as_secs()).unwrap();
-    for (trouble, what, most) in [
+    let watches = usize::try_from(OUTAGE.as_secs() / 290).unwrap();
+    let cases: [(Fault, &[(&str, usize)]); 6] = [
         // One request for all objects.
-        (Trouble::NoDiscovery, "GET discovery", waits + 8),
-        (Trouble::None, "GET discovery", 1),
+        (Fault::NoDiscovery, &[("GET discovery", waits + 8)]),
+        // A watch that ends is resumed, without another list.
+        (
+            Fault::None,
+            &[
+                ("GET discovery", 1),
+                ("PATCH auditconfigs", 2 * CONFIGS),
+                ("GET auditconfigs", 1),
+                ("WATCH auditconfigs", watches + 1),
+            ],
+        ),
         // One request for each object.
-        (Trouble::NoWrites, "PATCH auditconfigs", (waits + 8) * CONFIGS),
-        (Trouble::NoStatus, "PATCH auditconfigs", (waits + 8) * CONFIGS),
-        (Trouble::None, "PATCH auditconfigs", 2 * CONFIGS),
-        (Trouble::ShortWatches, "GET auditconfigs", waits + 8),
-    ] {
-        let asked = during(trouble, what).await;
-        assert!((1..=most).contains(&asked), "{trouble:?}: {asked} times {what}, not {most}");
+        (Fault::NoWrites, &[("PATCH auditconfigs", (waits + 8) * CONFIGS)]),
+        (Fault::NoStatus, &[("PATCH auditconfigs", (waits + 8) * CONFIGS)]),
+        (Fault::ShortWatches, &[("GET auditconfigs", 1), ("WATCH auditconfigs", waits + 8)]),
+        (Fault::NoWatches, &[("GET auditconfigs", waits + 8), ("WATCH auditconfigs", waits + 8)]),
+    ];
+    for (fault, limits) in cases {
+        let check = |server: &KubeApiserver| {
+            for &(what, most) in limits {
+                let requests = server.requests(what);
+                assert!(
+                    (1..=most).contains(&requests),
+                    "{fault:?}: {requests} × {what}, more than {most}"
+                );
+            }
+        };
+        reconcile_during(fault, check).await;
     }
 }
 
 /// Regression: one unreadable namespace blocked the `AuditConfigs` of all others for ever.
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_may_not_be_read_holds_up_no_other() {
-    let server = KubeApiserver::new(2, Trouble::NoShop);
+async fn an_unreadable_namespace_does_not_block_the_others() {
+    let server = KubeApiserver::new(2, Fault::NoShop);
     let delivery = Arc::new(NoDelivery {
         readers: vec![
             "auditconfig/kasten-io/c0/u0",
@@ -133,7 +161,7 @@ async fn a_namespace_that_may_not_be_read_holds_up_no_other() {
     });
     let namespaces = vec!["kasten-io".to_owned(), "shop".to_owned()];
     let settings = Settings { namespaces, ..Settings::default() };
-    let looks = async {
+    let checks = async {
         tokio::time::sleep(RETRY_TIME_MAX).await;
         assert_eq!(server.statuses(), ["Pending", "Pending"]);
         assert_eq!(
@@ -144,7 +172,7 @@ async fn a_namespace_that_may_not_be_read_holds_up_no_other() {
                 "auditconfig/shop/away/u8 parked, NoDestination",
             ]
         );
-        server.set_trouble(Trouble::None);
+        server.set_fault(Fault::None);
         tokio::time::sleep(2 * RETRY_TIME_MAX).await;
         let released = delivery.released();
         assert!(
@@ -154,6 +182,28 @@ async fn a_namespace_that_may_not_be_read_holds_up_no_other() {
     };
     tokio::select! {
         () = controller(&server, Arc::clone(&delivery), settings).run() => panic!("the controller ended"),
-        () = looks => {}
+        () = checks => {}
+    }
+}
+
+/// The reader was released at the next list only, which a watch that works never asks for.
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_could_not_be_released_is_released_without_a_change_of_any_object() {
+    let server = KubeApiserver::new(0, Fault::None);
+    let delivery = Arc::new(NoDelivery {
+        readers: vec!["auditconfig/kasten-io/gone/u9"],
+        failures: AtomicUsize::new(2),
+        ..NoDelivery::default()
+    });
+    let settings = Settings { reports_profiles: false, ..Settings::default() };
+    let released = async {
+        tokio::time::sleep(RETRY_TIME_MAX).await;
+        delivery.released()
+    };
+    tokio::select! {
+        () = controller(&server, Arc::clone(&delivery), settings).run() => panic!("the controller ended"),
+        released = released => {
+            assert_eq!(released, ["auditconfig/kasten-io/gone/u9 forgotten"]);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use delivery::DetachOutcome;
 use event::{Event, InternalEvent, Stage, Status, UserInfo};
-use objectstore::{Checked, Checksum, Limits, Provider};
+use objectstore::{Checked, Checksum, FileStore, Limits, Provider};
 use sink::DeliveryHealth;
 use testkit::page_cache;
 use testkit::s3::{Fault, S3Double};
@@ -18,7 +18,8 @@ const NAME: &str = "auditconfig/kasten-io/k10/uid-1";
 const SOURCE: &str = "auditconfig.kasten-io.k10.uid-1";
 
 fn folder_of(place: &tempfile::TempDir) -> Provider {
-    Provider::File { root: place.path().to_owned(), path: std::path::PathBuf::new() }
+    let root = place.path().to_owned();
+    Provider::File(FileStore { root, path: std::path::PathBuf::new() })
 }
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {

@@ -11,7 +11,7 @@ use delivery::Delivery;
 use event::signal::{ChangeKind, Signal, SignalSpec, SignalState};
 use event::{Event, Json, Level, Severity, Stage, Timestamp};
 use objectstore::{
-    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, WorkloadIdentity,
+    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, S3, WorkloadIdentity,
 };
 use prometheus_client::registry::Registry;
 use sink::Encoding;
@@ -75,7 +75,8 @@ pub(super) fn destination(provider: Provider, limits: Limits) -> Destination {
 }
 
 pub(super) fn s3(endpoint: &str) -> Provider {
-    Provider::S3 { endpoint: Some(endpoint.to_owned()), region: String::new(), path_style: true }
+    let endpoint = Some(endpoint.to_owned());
+    Provider::S3(S3 { endpoint, region: String::new(), path_style: true })
 }
 
 pub(super) fn parts(cluster: &str) -> BucketConfig {

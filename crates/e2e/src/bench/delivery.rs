@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use delivery::Delivery;
 use event::EventRef;
-use objectstore::{Bucket, CHUNK_BYTES, Limits, Provider};
+use objectstore::{Bucket, CHUNK_BYTES, FileStore, Limits, Provider};
 use prometheus_client::registry::Registry;
 use sink::Encoding;
 use store::Sqlite;
@@ -107,7 +107,8 @@ async fn upload(
     let before = proc_status::vm_rss(me[0])?;
     let bare = Compressor::start()?;
     let cpu = machine::cpu(&me)?;
-    let provider = Provider::File { root: place.clone(), path: std::path::PathBuf::new() };
+    let provider =
+        Provider::File(FileStore { root: place.clone(), path: std::path::PathBuf::new() });
     let bucket = Bucket::open(&destination(provider, Limits::default()), parts()?)?;
     delivery.attach("bench", bucket, 0).await?;
     let mut most = before;

@@ -11,7 +11,7 @@ use e2e::fixtures::archive;
 use event::Timestamp;
 use objectstore::{
     Bucket, BucketConfig, Credentials, Destination, Limits, OpenError, Prefix, Provider, Retention,
-    RetentionMode, WorkloadIdentity,
+    RetentionMode, S3, WorkloadIdentity,
 };
 use prometheus_client::registry::Registry;
 use sink::Encoding;
@@ -20,11 +20,11 @@ use store::Sqlite;
 
 pub(crate) fn destination(endpoint: &str, bucket: &str) -> Destination {
     Destination {
-        provider: Provider::S3 {
+        provider: Provider::S3(S3 {
             endpoint: Some(endpoint.to_owned()),
             region: String::new(),
             path_style: true,
-        },
+        }),
         bucket: bucket.to_owned(),
         prefix: Prefix::default(),
         skip_tls_verify: false,

@@ -94,7 +94,7 @@ fn check(cloud: &Cloud<'_>) {
 fn azure_keeps_the_first_of_two_uploads() {
     let server = Azurite::start(&[BUCKET]).unwrap();
     let mut wanted = destination(&server.endpoint(), BUCKET);
-    wanted.provider = Provider::Azure { endpoint: Some(server.endpoint()) };
+    wanted.provider = Provider::Azure(objectstore::Azure { endpoint: Some(server.endpoint()) });
     wanted.credentials =
         Credentials::AzureAccountKey { account: ACCOUNT.to_owned(), key: Azurite::key().into() };
     keeps_the_first(&open(&wanted));
@@ -105,7 +105,8 @@ fn azure_keeps_the_first_of_two_uploads() {
 fn google_keeps_the_first_of_two_uploads() {
     let server = Gcs::start(BUCKET).unwrap();
     let mut wanted = destination(server.endpoint(), BUCKET);
-    wanted.provider = Provider::Gcs { endpoint: Some(server.endpoint().to_owned()) };
+    wanted.provider =
+        Provider::Gcs(objectstore::Gcs { endpoint: Some(server.endpoint().to_owned()) });
     let json = SecretString::from(server.account().unwrap());
     wanted.credentials = Credentials::GcpServiceAccount { json };
     keeps_the_first(&open(&wanted));

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
+use delivery::UploadIntent;
 use event::InternalEvent;
 use store::{Cursor, Journal, Reader, ReaderList, Sqlite};
 
@@ -112,9 +113,8 @@ async fn place(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<
         Direction::Forward => format!("{moved}; {} records will not be delivered", to - from),
         Direction::Back => format!("{moved}; {} records will be delivered again", from - to),
     };
-    if let Some(last) =
-        under_way(&cursor.state).filter(|last| direction == Direction::Forward && to < *last)
-    {
+    let uploading = UploadIntent::parse(&cursor.state).map(|intent| intent.last_seq());
+    if let Some(last) = uploading.filter(|last| direction == Direction::Forward && to < *last) {
         told = format!(
             "{told}; an object up to {last} was being uploaded: its records after {to} may arrive twice"
         );
@@ -162,11 +162,6 @@ fn may_go(
         }
         Direction::Forward | Direction::Back => Ok(()),
     }
-}
-
-/// The last record of an object that was fixed and is not confirmed.
-fn under_way(state: &str) -> Option<u64> {
-    state.strip_prefix("fixed ")?.split(' ').nth(2)?.parse().ok()
 }
 
 /// Records the move as an event. Without it the move is still valid: a full journal is a reason to skip.

@@ -68,7 +68,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let rotator = rotator(&args.listen, &cluster, &installation).await?;
     let serving =
         given.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
-    let sinks = sinks::of(&args.audit);
+    let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
     let app = App::open(Components {
         address: SocketAddr::new(args.listen.bind_address, args.listen.secure_port),
@@ -99,17 +99,8 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let mut tasks: Vec<BackgroundTask> = vec![
         destinations::notifiers(&app, client.clone(), &settings, &args.destinations),
         destinations::controller(&app, client, settings, &args.audit, &args.destinations),
-        Box::pin(passkeys::follow(
-            cluster.client.clone(),
-            app.store(),
-            app.registry(),
-            installation,
-        )),
-        Box::pin(namespace_watcher::follow_namespaces(
-            cluster.client,
-            app.registry(),
-            installation,
-        )),
+        Box::pin(passkeys::run(cluster.client.clone(), app.store(), app.registry(), installation)),
+        Box::pin(namespace_watcher::run(cluster.client, app.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, app.delivery())),
     ];
     tasks.extend(app.heartbeat(args.destinations.heartbeat));

@@ -83,7 +83,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let emptying = NamespaceController::new(emptying, &resources);
     let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
     let notifiers = destinations::notifiers(&app, controller.clone());
-    let passkeys = passkeys::follow(controller.clone(), app.store(), app.registry(), INSTALLATION);
+    let passkeys = passkeys::run(controller.clone(), app.store(), app.registry(), INSTALLATION);
     let controller = destinations::controller(&app, controller, &data_dir);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
     let (told, ending) = oneshot::channel();
@@ -92,7 +92,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
         greeting: greeting(&server, &path, args.demo),
         admin: kubeconfig::client(&text, "admin").await?,
         demo: if args.demo {
-            Some(Demo::of(&text, path, narrator, !args.once).await?)
+            Some(Demo::connect(&text, path, narrator, !args.once).await?)
         } else {
             None
         },
@@ -107,7 +107,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let closing = async move {
         let at_end = async {
             // The task of the demo does not return before shutdown.
-            ending.await.ok();
+            _ = ending.await;
             if !once {
                 std::future::pending::<()>().await;
             }
@@ -150,7 +150,7 @@ impl Startup {
             demo.tell().await;
         }
         // The receiver is gone when the server is already shutting down.
-        self.told.send(()).ok();
+        _ = self.told.send(());
         std::future::pending::<()>().await;
     }
 }

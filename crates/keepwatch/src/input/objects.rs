@@ -9,7 +9,7 @@ use apiserver::Clock as _;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use objectstore::{
-    Bucket, BucketConfig, Credentials, Destination, Limits, Listed, Prefix, Provider, ReadError,
+    Bucket, BucketConfig, Credentials, Destination, Limits, Listed, Prefix, Provider, ReadError, S3,
 };
 use sink::Encoding;
 use sink::http::{EgressPolicy, Network};
@@ -38,18 +38,18 @@ impl Objects {
     /// Prepares to read a bucket, without a request.
     pub(super) fn open(bucket: &str, args: &S3Args) -> Result<Arc<Self>> {
         if bucket.is_empty() {
-            bail!("there is no bucket behind {SCHEME}");
+            bail!("there is no bucket name after {SCHEME}");
         }
         let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint);
         let ca_pem = args.ca_file.as_ref().map(|file| {
             std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
         });
         let destination = Destination {
-            provider: Provider::S3 {
+            provider: Provider::S3(S3 {
                 region: args.region.clone().or_else(aws::region).unwrap_or_default(),
                 path_style: endpoint.is_some(),
                 endpoint,
-            },
+            }),
             bucket: bucket.to_owned(),
             prefix: Prefix::default(),
             skip_tls_verify: false,

@@ -21,9 +21,9 @@ pub(super) struct Inputs {
 impl PartialEq for Inputs {
     fn eq(&self, other: &Self) -> bool {
         let text = |secret: &SecretString| secret.expose_secret().to_owned();
-        let url = |one: &Self| one.url.as_ref().map(text).map_err(Clone::clone);
-        let secret = |one: &Self| {
-            one.secret.as_ref().map(|secret| secret.as_ref().map(text)).map_err(Clone::clone)
+        let url = |inputs: &Self| inputs.url.as_ref().map(text).map_err(Clone::clone);
+        let secret = |inputs: &Self| {
+            inputs.secret.as_ref().map(|secret| secret.as_ref().map(text)).map_err(Clone::clone)
         };
         self.spec == other.spec
             && url(self) == url(other)
@@ -34,7 +34,7 @@ impl PartialEq for Inputs {
 
 impl Inputs {
     /// The target of a spec, with the Secrets that `get` returns.
-    pub(super) fn of(
+    pub(super) fn new(
         spec: &NotifierSpec,
         ca_pem: Option<Vec<u8>>,
         get: impl Fn(&SecretKey) -> Result<SecretString, String>,
@@ -127,10 +127,10 @@ mod tests {
         for kind in [NotifierType::Alertmanager, NotifierType::Webhook, NotifierType::Slack] {
             let mut spec = spec(kind);
             change(&mut spec);
-            let inputs = Inputs::of(&spec, None, secret);
+            let inputs = Inputs::new(&spec, None, secret);
             assert!(!format!("{inputs:?}").contains("canary"));
-            assert_eq!(inputs, Inputs::of(&spec, None, secret));
-            assert_ne!(inputs, Inputs::of(&spec, Some(Vec::new()), secret));
+            assert_eq!(inputs, Inputs::new(&spec, None, secret));
+            assert_ne!(inputs, Inputs::new(&spec, Some(Vec::new()), secret));
             let target = target(&inputs, &EgressPolicy::default());
             let found = match &target.notifier {
                 Ok(notifier) => notifier.place().to_owned(),
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn a_changed_secret_is_a_new_target() {
         let spec = spec(NotifierType::Webhook);
-        let before = Inputs::of(&spec, None, secret);
-        assert_ne!(before, Inputs::of(&spec, None, |_| Ok("another".into())));
-        assert_ne!(before, Inputs::of(&spec, None, |_| Err("none".to_owned())));
+        let before = Inputs::new(&spec, None, secret);
+        assert_ne!(before, Inputs::new(&spec, None, |_| Ok("another".into())));
+        assert_ne!(before, Inputs::new(&spec, None, |_| Err("none".to_owned())));
     }
 }

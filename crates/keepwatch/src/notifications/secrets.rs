@@ -18,13 +18,13 @@ const READ_TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Secrets {
     client: kube::Client,
     namespaces: Vec<String>,
-    seen: Seen,
+    cache: SecretCache,
     tasks: JoinSet<()>,
-    followed: BTreeMap<NamespacedName, AbortHandle>,
+    watched: BTreeMap<NamespacedName, AbortHandle>,
 }
 
 #[derive(Clone)]
-struct Seen {
+struct SecretCache {
     lookups: Arc<Mutex<BTreeMap<NamespacedName, Lookup<SecretData>>>>,
     version: watch::Sender<u64>,
 }
@@ -32,34 +32,38 @@ struct Seen {
 impl Secrets {
     /// Watches no Secret yet. Secrets outside `namespaces` are never read, unless it is empty.
     pub(super) fn new(client: kube::Client, namespaces: Vec<String>) -> Self {
-        let seen = Seen { lookups: Arc::default(), version: watch::Sender::default() };
-        Self { client, namespaces, seen, tasks: JoinSet::new(), followed: BTreeMap::new() }
+        let cache = SecretCache { lookups: Arc::default(), version: watch::Sender::default() };
+        Self { client, namespaces, cache, tasks: JoinSet::new(), watched: BTreeMap::new() }
     }
 
     /// Resolves when a Secret has changed.
-    pub(super) fn news(&self) -> watch::Receiver<u64> {
-        self.seen.version.subscribe()
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.cache.version.subscribe()
     }
 
     /// Watches exactly the Secrets of these keys.
-    pub(super) fn want<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
+    pub(super) fn watch_only<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
         let wanted: BTreeSet<NamespacedName> =
             keys.filter(|key| self.allows(&key.namespace)).map(place).collect();
         for place in &wanted {
-            if !self.followed.contains_key(place) {
-                let (seen, at) = (self.seen.clone(), place.clone());
+            if !self.watched.contains_key(place) {
+                let (cache, at) = (self.cache.clone(), place.clone());
                 let task = watch_secret(self.client.clone(), place.clone(), move |lookup| {
-                    seen.change(|lookups| drop(lookups.insert(at.clone(), lookup)));
+                    cache.change(|lookups| {
+                        lookups.insert(at.clone(), lookup);
+                    });
                 });
-                self.followed.insert(place.clone(), self.tasks.spawn(task));
+                self.watched.insert(place.clone(), self.tasks.spawn(task));
             }
         }
-        let seen = &self.seen;
-        self.followed.retain(|place, task| {
+        let cache = &self.cache;
+        self.watched.retain(|place, task| {
             let is_wanted = wanted.contains(place);
             if !is_wanted {
                 task.abort();
-                seen.change(|lookups| drop(lookups.remove(place)));
+                cache.change(|lookups| {
+                    lookups.remove(place);
+                });
             }
             is_wanted
         });
@@ -75,27 +79,27 @@ impl Secrets {
                 self.namespaces.join(" or ")
             ));
         }
-        let lookup = self.seen.lookup(&place(key));
+        let lookup = self.cache.lookup(&place(key));
         value(key, lookup)
             .unwrap_or_else(|| Err(format!("Secret {namespace}/{name} is being read")))
     }
 
     /// The same for keys that are not watched yet: waits until their Secrets have been read.
     pub(super) async fn wait_for(&mut self, keys: &[SecretKey]) {
-        self.want(keys.iter());
-        let mut news = self.news();
+        self.watch_only(keys.iter());
+        let mut changes = self.changes();
         let is_seen = |key: &SecretKey| {
             !self.allows(&key.namespace)
-                || !matches!(self.seen.lookup(&place(key)), Lookup::NotSynced)
+                || !matches!(self.cache.lookup(&place(key)), Lookup::NotSynced)
         };
         let all_seen = async {
             while !keys.iter().all(is_seen) {
                 // The sender is in `self`.
-                news.changed().await.ok();
+                _ = changes.changed().await;
             }
         };
         // `get` reports what is missing then.
-        tokio::time::timeout(READ_TIME_MAX, all_seen).await.ok();
+        _ = tokio::time::timeout(READ_TIME_MAX, all_seen).await;
     }
 
     fn allows(&self, namespace: &str) -> bool {
@@ -103,7 +107,7 @@ impl Secrets {
     }
 }
 
-impl Seen {
+impl SecretCache {
     fn change(&self, change: impl FnOnce(&mut BTreeMap<NamespacedName, Lookup<SecretData>>)) {
         change(&mut self.lookups.lock().unwrap_or_else(PoisonError::into_inner));
         self.version.send_modify(|version| *version += 1);

@@ -35,11 +35,14 @@ impl Statuses {
             if !is_due(self.written.get(&name), &status, now) {
                 continue;
             }
-            let (object, news) = (name.clone(), status.clone());
-            let done =
-                self.registry.run_as_server(move |objects| record_status(objects, &object, &news));
+            let (object, latest) = (name.clone(), status.clone());
+            let done = self
+                .registry
+                .run_as_server(move |objects| record_status(objects, &object, &latest));
             match done.await {
-                Ok(()) => drop(self.written.insert(name, (status, now))),
+                Ok(()) => {
+                    self.written.insert(name, (status, now));
+                }
                 // The next update retries it.
                 Err(error) => {
                     let reason = error.status.message;
@@ -74,8 +77,8 @@ fn is_due(
     let passed = now.as_micros().saturating_sub(at.as_micros());
     let period = i64::try_from(NUMBERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
     // The position alone is not written, because it changes with every signal.
-    let is_news = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
-    is_news && !(0..period).contains(&passed)
+    let has_changed = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
+    has_changed && !(0..period).contains(&passed)
 }
 
 #[cfg(test)]

@@ -7,18 +7,18 @@ use delivery::notification;
 use futures::future::BoxFuture;
 use siem::notifier::{NotifierSpec, NotifierTester};
 
-use super::Parts;
+use super::NotifierConfig;
 use super::resolve::{Inputs, target};
 use super::secrets::Secrets;
 use crate::clock::SystemClock;
 
 /// Sends test notifications, once the server has passed it a notifier.
 #[derive(Clone, Default)]
-pub(crate) struct Tester(Arc<OnceLock<Parts>>);
+pub(crate) struct Tester(Arc<OnceLock<NotifierConfig>>);
 
 impl Tester {
     /// Enables test notifications.
-    pub(super) fn begin(&self, parts: Parts) {
+    pub(super) fn begin(&self, parts: NotifierConfig) {
         // A server starts once.
         self.0.set(parts).ok();
     }
@@ -34,7 +34,7 @@ impl NotifierTester for Tester {
             let keys: Vec<_> = keys.into_iter().flatten().cloned().collect();
             secrets.wait_for(&keys).await;
             let ca_pem = parts.ca_pem.borrow().clone();
-            let inputs = Inputs::of(&spec, ca_pem, |key| secrets.get(key));
+            let inputs = Inputs::new(&spec, ca_pem, |key| secrets.get(key));
             let notifier = target(&inputs, &parts.egress).notifier?;
             notification::test(&*notifier, &name, SystemClock.now()).await
         })

@@ -4,9 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use apiserver::{Resource, Scope};
-use futures::{StreamExt as _, TryStreamExt as _};
+use controller::watch::{Config, Update, watch};
+use futures::StreamExt as _;
 use kasten::names::{ResourceNames, VERSION};
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, WatchEvent, WatchParams};
+use kube::api::{Api, ApiResource, DynamicObject};
 use kube::core::GroupVersionKind;
 use serde_json::Value;
 
@@ -14,8 +15,6 @@ use super::INSTALLATION;
 
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// Seconds that one watch lasts.
-const WATCH_SECONDS: u32 = 290;
 
 /// A kind of K10, as kube-rs names it.
 pub(crate) fn kind_of(names: ResourceNames) -> ApiResource {
@@ -49,37 +48,21 @@ pub(crate) fn text<'o>(object: &'o DynamicObject, path: &[&str]) -> &'o str {
     found.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Calls `seen` with every existing, new and changed object, forever. A watch that breaks is replaced by a
-/// list and a new watch.
-pub(crate) async fn follow<F>(api: Api<DynamicObject>, mut seen: F)
-where
-    F: FnMut(DynamicObject),
-{
-    loop {
-        if let Err(error) = round(&api, &mut seen).await {
-            tracing::debug!(%error, "a watch breaks");
-            tokio::time::sleep(RETRY_PAUSE).await;
+/// Calls `on_object` with every existing, new and changed object of a kind, in all namespaces, forever.
+pub(crate) async fn follow(
+    client: &kube::Client,
+    kind: &ApiResource,
+    mut on_object: impl FnMut(DynamicObject),
+) {
+    let mut updates =
+        watch(client, Config::default(), |client| Api::<DynamicObject>::all_with(client, kind));
+    while let Some(update) = updates.next().await {
+        match update {
+            Update::Listed(objects) => objects.into_iter().for_each(&mut on_object),
+            Update::Applied(object) => on_object(object),
+            Update::Deleted(_) | Update::Unavailable(_) => {}
         }
     }
-}
-
-async fn round<F>(api: &Api<DynamicObject>, seen: &mut F) -> Result<(), kube::Error>
-where
-    F: FnMut(DynamicObject),
-{
-    let list = api.list(&ListParams::default()).await?;
-    let version = list.metadata.resource_version.unwrap_or_default();
-    list.items.into_iter().for_each(&mut *seen);
-    let parameters = WatchParams::default().timeout(WATCH_SECONDS);
-    let mut events = api.watch(&parameters, &version).await?.boxed();
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => seen(object),
-            WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
-        }
-    }
-    Ok(())
 }
 
 /// Retries until it succeeds; `None` if the server answers that it never will.

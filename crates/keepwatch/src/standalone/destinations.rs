@@ -4,12 +4,10 @@
 //! needs them. The claims of profiles of type `FileStore` are folders below `volumes`, created when they
 //! are first used.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::Clock as _;
-use controller::{Controller, Settings};
-use objectstore::{BucketConfig, Limits, WorkloadIdentity};
+use controller::Settings;
+use objectstore::{Limits, WorkloadIdentity};
 use sink::http::{EgressPolicy, Network};
 use tokio::sync::watch;
 
@@ -17,8 +15,7 @@ use super::data_dir::DataDir;
 use super::kubeconfig;
 use crate::app::App;
 use crate::background_task::BackgroundTask;
-use crate::clock::SystemClock;
-use crate::delivery_control::LocalDelivery;
+use crate::delivery_control::{Environment, controller_task};
 use crate::line_labels::labels;
 use crate::notifications;
 use crate::reader_places::ResumeFrom;
@@ -38,22 +35,15 @@ pub(crate) fn controller(app: &App, client: kube::Client, data_dir: &DataDir) ->
         reports_profiles: true,
         ..Settings::default()
     };
-    let hand = LocalDelivery {
-        delivery: app.delivery(),
-        store: app.store(),
+    let environment = Environment {
+        cluster: kubeconfig::CLUSTER.to_owned(),
+        labels: labels(""),
+        egress: egress(),
+        workload_identity: WorkloadIdentity::default(),
         resume_from: ResumeFrom::default(),
-        parts: BucketConfig {
-            cluster: kubeconfig::CLUSTER.to_owned(),
-            encoding: sink::Encoding::Kasten(labels("")),
-            egress: egress(),
-            workload_identity: WorkloadIdentity::default(),
-            clock: Arc::new(|| SystemClock.now()),
-        },
-        makes_claims: true,
-        volumes: settings.volumes.clone(),
+        creates_claims: true,
     };
-    let clock: controller::Clock = Arc::new(|| SystemClock.now());
-    Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+    controller_task(app, client, settings, environment)
 }
 
 /// The egress policy.
@@ -64,7 +54,7 @@ fn egress() -> EgressPolicy {
 
 /// A task that runs the notifiers.
 pub(crate) fn notifiers(app: &App, client: kube::Client) -> BackgroundTask {
-    app.notify(notifications::Parts {
+    app.notify(notifications::NotifierConfig {
         client,
         namespaces: Vec::new(),
         egress: egress(),

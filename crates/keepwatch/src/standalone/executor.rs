@@ -67,13 +67,13 @@ impl Executor {
     async fn run_kind(self: Arc<Self>, kind: ResourceNames) {
         let (found, mut work) = mpsc::unbounded_channel::<DynamicObject>();
         let mut known = HashSet::new();
-        let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind_of(kind));
-        let watching = follow(all, move |action| {
+        let resource = kind_of(kind);
+        let watching = follow(&self.client, &resource, move |action| {
             let uid = action.metadata.uid.clone().unwrap_or_default();
             if is_finished(&action) {
                 known.remove(&uid);
             } else if known.insert(uid) {
-                // The receiver lives as long as this function.
+                // It cannot fail: the receiver lives as long as this function.
                 found.send(action).ok();
             }
         });
@@ -95,7 +95,7 @@ impl Executor {
 
     /// From Pending to Complete, unless it is cancelled.
     async fn carry_out(self: Arc<Self>, kind: ResourceNames, action: DynamicObject) {
-        let task = Task::of(&self.client, kind, &action);
+        let task = Task::new(&self.client, kind, &action);
         let mut first = json!({"state": "Running", "startTime": now(), "progress": 0});
         if kind == kinds::VALIDATE_ACTION || kind == kinds::UPGRADE_ACTION {
             // Their lifecycle starts in Running, and they have no progress.
@@ -130,7 +130,7 @@ struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    fn of(client: &kube::Client, kind: ResourceNames, action: &'a DynamicObject) -> Self {
+    fn new(client: &kube::Client, kind: ResourceNames, action: &'a DynamicObject) -> Self {
         let name = action.metadata.name.as_deref().unwrap_or_default();
         let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
         Self { kind, action, api: api(client, kind, namespace), name, namespace }

@@ -16,6 +16,7 @@ use super::namespaces;
 /// Watches the namespaces and empties those that are being deleted.
 pub(crate) struct NamespaceController {
     client: kube::Client,
+    kind: ApiResource,
     namespaces: Api<DynamicObject>,
     /// The namespaced kinds whose objects can be deleted.
     contents: Vec<ApiResource>,
@@ -26,19 +27,22 @@ impl NamespaceController {
     pub(crate) fn new(client: kube::Client, resources: &[Resource]) -> Self {
         let contents = resources
             .iter()
-            .filter(|one| one.scope == Scope::Namespaced && one.verbs.contains(&Verb::Delete))
+            .filter(|resource| {
+                resource.scope == Scope::Namespaced && resource.verbs.contains(&Verb::Delete)
+            })
             .map(kind)
             .collect();
-        let namespaces = Api::all_with(client.clone(), &kind(&namespaces::resource()));
-        Self { client, namespaces, contents }
+        let kind = kind(&namespaces::resource());
+        let namespaces = Api::all_with(client.clone(), &kind);
+        Self { client, kind, namespaces, contents }
     }
 
     /// Runs forever.
     pub(crate) async fn run(self) {
         let (going, mut work) = mpsc::unbounded_channel::<String>();
-        let watching = follow(self.namespaces.clone(), |namespace| {
+        let watching = follow(&self.client, &self.kind, |namespace| {
             if namespace.metadata.deletion_timestamp.is_some() {
-                // The receiver lives as long as this function.
+                // It cannot fail: the receiver lives as long as this function.
                 going.send(namespace.metadata.name.unwrap_or_default()).ok();
             }
         });

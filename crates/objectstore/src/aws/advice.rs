@@ -88,6 +88,6 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["RequesterPays", "AccessDeniedRequesterPays"],
-        "bucket `{bucket}` lets requesters pay, which Keepwatch does not offer: switch that off",
+        "bucket `{bucket}` lets requesters pay, which Keepwatch does not support: switch that off",
     ),
 ];

@@ -7,24 +7,17 @@ use sink::error_chain;
 use sink::http::tls;
 
 use super::credentials::AwsCredentials;
+use super::provider::S3;
 use super::signer::SigV4Signer;
 use crate::config::{BucketConfig, OpenError};
-use crate::destination::{Credentials, Destination};
+use crate::credentials::Credentials;
+use crate::destination::Destination;
 use crate::endpoint::{bucket_name, no_retries, parse_endpoint};
 use crate::http::Transport;
 use crate::signing::{Client, OpenResult, RequestSigner};
 
-/// The region in signatures for stores without regions.
-const REGION_DEFAULT: &str = "us-east-1";
-
-pub(crate) fn build(
-    destination: &Destination,
-    config: &BucketConfig,
-    endpoint: Option<&str>,
-    region: &str,
-    path_style: bool,
-) -> OpenResult {
-    let region = if region.is_empty() { REGION_DEFAULT } else { region };
+pub(super) fn open(s3: &S3, destination: &Destination, config: &BucketConfig) -> OpenResult {
+    let (region, path_style) = (s3.signing_region(), s3.path_style);
     let bucket = bucket_name(destination)?;
     if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return Err(OpenError::Value { what: format!("{region:?} is not the name of a region") });
@@ -48,7 +41,7 @@ pub(crate) fn build(
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         .with_retry(no_retries())
         .with_http_connector(transport);
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = &s3.endpoint {
         let (scheme, authority) = parse_endpoint(endpoint, &config.egress)?;
         let host = if path_style { authority } else { format!("{bucket}.{authority}") };
         builder = builder

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::keys::{AwsCredential, CredentialsError};
 use super::{metadata, sts};
 use crate::config::{BucketConfig, Clock, OpenError, WorkloadIdentity};
-use crate::destination::{Credentials, Role};
+use crate::credentials::{Credentials, Role};
 use crate::http::Transport;
 
 /// Credentials are refreshed this long before they expire, or in the last quarter of their life.

@@ -9,7 +9,7 @@ use super::keys::{AwsCredential, CredentialsError};
 use super::request::{read_token, send};
 use super::sigv4::sign;
 use crate::config::WebIdentity;
-use crate::destination::Role;
+use crate::credentials::Role;
 
 const FROM: &str = "STS";
 /// Name of the session in the `CloudTrail` records of the role's owner.

@@ -42,7 +42,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["AccountIsDisabled", "AccountBeingCreated"],
-        "storage account `{account}` is disabled or not ready ({code}): its owner has to mend that",
+        "storage account `{account}` is disabled or not ready ({code}): its owner has to fix that",
     ),
     advice(
         &["AuthorizationProtocolMismatch", "AccountRequiresHttps"],

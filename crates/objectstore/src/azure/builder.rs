@@ -6,9 +6,11 @@ use object_store::azure::MicrosoftAzureBuilder;
 use sink::error_chain;
 use sink::http::tls;
 
+use super::provider::Azure;
 use super::signer::SharedKeySigner;
 use crate::config::{BucketConfig, OpenError};
-use crate::destination::{Credentials, Destination};
+use crate::credentials::Credentials;
+use crate::destination::Destination;
 use crate::endpoint::{bucket_name, no_retries, parse_endpoint};
 use crate::http::Transport;
 use crate::signing::{Client, OpenResult, RequestSigner};
@@ -16,11 +18,7 @@ use crate::signing::{Client, OpenResult, RequestSigner};
 /// Longest name of a storage account.
 const ACCOUNT_BYTES_MAX: usize = 24;
 
-pub(crate) fn build(
-    destination: &Destination,
-    config: &BucketConfig,
-    endpoint: Option<&str>,
-) -> OpenResult {
+pub(super) fn open(azure: &Azure, destination: &Destination, config: &BucketConfig) -> OpenResult {
     let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
     let builder = MicrosoftAzureBuilder::new()
         .with_container_name(bucket_name(destination)?)
@@ -47,7 +45,7 @@ pub(crate) fn build(
             .to_owned();
         return Err(OpenError::Value { what });
     }
-    let (scheme, authority) = match endpoint {
+    let (scheme, authority) = match &azure.endpoint {
         Some(endpoint) => parse_endpoint(endpoint, &config.egress)?,
         None => ("https".to_owned(), format!("{account}.blob.core.windows.net")),
     };

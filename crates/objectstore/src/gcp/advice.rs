@@ -28,8 +28,8 @@ pub(crate) static ADVICE: &[Advice] = &[
             "OrgPolicyConstraintFailed",
             "OrgInternalUseOnly",
         ],
-        "a policy of the organization keeps this server away from bucket `{bucket}` ({code}): let it \
-         in (VPC Service Controls, organization policies)",
+        "a policy of the organization denies this server access to bucket `{bucket}` ({code}): \
+         allow it (VPC Service Controls, organization policies)",
     ),
     advice(
         &[

@@ -6,8 +6,10 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use secrecy::ExposeSecret as _;
 use sink::http::tls;
 
+use super::provider::Gcs;
 use crate::config::{BucketConfig, OpenError};
-use crate::destination::{Credentials, Destination};
+use crate::credentials::Credentials;
+use crate::destination::Destination;
 use crate::endpoint::{bucket_name, no_retries, parse_endpoint};
 use crate::http::Transport;
 use crate::signing::{Client, OpenResult};
@@ -18,13 +20,10 @@ const GOOGLE: &str = "https://storage.googleapis.com";
 const NO_ACCOUNT: &str =
     r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
 
-pub(crate) fn build(
-    destination: &Destination,
-    config: &BucketConfig,
-    endpoint: Option<&str>,
-) -> OpenResult {
+pub(super) fn open(gcs: &Gcs, destination: &Destination, config: &BucketConfig) -> OpenResult {
     let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
-    let (scheme, authority) = parse_endpoint(endpoint.unwrap_or(GOOGLE), &config.egress)?;
+    let (scheme, authority) =
+        parse_endpoint(gcs.endpoint.as_deref().unwrap_or(GOOGLE), &config.egress)?;
     let builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket_name(destination)?)
         .with_base_url(&format!("{scheme}://{authority}"))

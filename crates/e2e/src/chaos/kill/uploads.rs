@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use delivery::Delivery;
 use event::Timestamp;
 use objectstore::{
-    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, WorkloadIdentity,
+    Bucket, BucketConfig, Credentials, Destination, Limits, Prefix, Provider, S3, WorkloadIdentity,
 };
 use prometheus_client::registry::Registry;
 use rand::rngs::StdRng;
@@ -109,11 +109,11 @@ pub async fn upload(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Resu
             seal_age: Duration::from_millis(5),
             ..Limits::default()
         };
-        let provider = Provider::S3 {
+        let provider = Provider::S3(S3 {
             endpoint: Some(endpoint.to_owned()),
             region: String::new(),
             path_style: true,
-        };
+        });
         let bucket = Bucket::open(&destination(provider, limits), parts()?)?;
         delivery.attach(reader, bucket, 0).await?;
     }

@@ -1,13 +1,11 @@
 //! The controller and the notifiers of a server in a cluster.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use apiserver::Clock as _;
-use controller::{Controller, Settings};
+use controller::Settings;
 use kasten::Installation;
-use objectstore::{BucketConfig, Limits, Prefix};
+use objectstore::{Limits, Prefix};
 use sink::http::EgressPolicy;
 use tokio::sync::watch;
 
@@ -16,8 +14,7 @@ use crate::args::destinations::DestinationArgs;
 use crate::args::serve::AuditArgs;
 use crate::aws;
 use crate::background_task::BackgroundTask;
-use crate::clock::SystemClock;
-use crate::delivery_control::LocalDelivery;
+use crate::delivery_control::{Environment, controller_task};
 use crate::notifications;
 
 /// How often the file with authorities is read.
@@ -73,7 +70,7 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
                     sender.send_if_modified(|held| {
                         let is_new = held.as_ref() != Some(&read);
                         if is_new {
-                            tracing::info!(file = %file.display(), "authorities of destinations changed");
+                            tracing::info!(file = %file.display(), "the CA certificates of destinations changed");
                             *held = Some(read);
                         }
                         is_new
@@ -81,7 +78,7 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
                 }
                 Err(error) => {
                     let file = file.display();
-                    tracing::warn!(%file, %error, "cannot read authorities; those at hand stay");
+                    tracing::warn!(%file, %error, "cannot read the CA certificates; the last ones stay in use");
                 }
             }
         }
@@ -91,7 +88,7 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
 
 /// The given namespaces, or K10's own.
 fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
-    if given.iter().any(|one| one == "*") {
+    if given.iter().any(|namespace| namespace == "*") {
         return Vec::new();
     }
     if !given.is_empty() {
@@ -109,22 +106,15 @@ pub(super) fn controller(
     args: &DestinationArgs,
 ) -> BackgroundTask {
     let labels = audit.labels();
-    let hand = LocalDelivery {
-        delivery: app.delivery(),
-        store: app.store(),
+    let environment = Environment {
+        cluster: labels.cluster_name.clone(),
+        labels,
+        egress: egress(args),
+        workload_identity: aws::workload_identity(args.audit_sts_endpoint.as_deref()),
         resume_from: audit.audit_log_resume_from,
-        parts: BucketConfig {
-            cluster: labels.cluster_name.clone(),
-            encoding: sink::Encoding::Kasten(labels),
-            egress: egress(args),
-            workload_identity: aws::workload_identity(args.audit_sts_endpoint.as_deref()),
-            clock: Arc::new(|| SystemClock.now()),
-        },
-        makes_claims: false,
-        volumes: settings.volumes.clone(),
+        creates_claims: false,
     };
-    let clock: controller::Clock = Arc::new(|| SystemClock.now());
-    Box::pin(Controller::new(client, Arc::new(hand), settings, clock).run())
+    controller_task(app, client, settings, environment)
 }
 
 /// The egress policy.
@@ -144,7 +134,7 @@ pub(super) fn notifiers(
     settings: &Settings,
     args: &DestinationArgs,
 ) -> BackgroundTask {
-    app.notify(notifications::Parts {
+    app.notify(notifications::NotifierConfig {
         client,
         namespaces: settings.namespaces.clone(),
         egress: egress(args),

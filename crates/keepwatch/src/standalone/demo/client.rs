@@ -95,7 +95,8 @@ impl DemoUser {
     }
 }
 
-/// Watches an action from its known state. A watch that breaks is replaced.
+/// Watches an action from its known version, so that no state of it is missed; a watcher would list the
+/// newest one first. A watch that breaks is replaced.
 async fn reached(
     api: &Api<DynamicObject>,
     action: &DynamicObject,

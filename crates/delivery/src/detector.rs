@@ -127,7 +127,7 @@ pub struct DetectorStatus {
 }
 
 impl DetectorStatus {
-    fn of(engine: &Engine, costs: &Costs, seq: u64) -> Self {
+    fn new(engine: &Engine, costs: &Costs, seq: u64) -> Self {
         Self {
             seq,
             costs: costs.by_rule(engine.rules()),
@@ -204,7 +204,7 @@ impl Detector {
         let (position, costs) = (reader.seq(), Costs::default());
         Self {
             pending: Pending::default(),
-            status: watch::Sender::new(DetectorStatus::of(&engine, &costs, position)),
+            status: watch::Sender::new(DetectorStatus::new(&engine, &costs, position)),
             costs,
             engine,
             position,
@@ -405,7 +405,7 @@ impl Detector {
 
     fn publish(&mut self) {
         (self.published_at, self.has_changed) = (Instant::now(), false);
-        let status = DetectorStatus::of(&self.engine, &self.costs, self.position);
+        let status = DetectorStatus::new(&self.engine, &self.costs, self.position);
         self.status.send_replace(status);
     }
 

@@ -57,7 +57,8 @@ impl EventIndexer {
     /// Indexes until the store is closed. The future may be dropped at any time: the incomplete segment is
     /// built again at the next start.
     pub async fn run(mut self) {
-        self.index().await.ok();
+        // It ends only when the store is closed, which is no error.
+        _ = self.index().await;
     }
 
     async fn index(&mut self) -> Result<(), Stopped> {

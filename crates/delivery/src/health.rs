@@ -81,7 +81,8 @@ impl SinkStatus {
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
         let Now { seq, mut condition, no_response, last_success } = self.now.borrow().clone();
-        if let Some(NoResponse { reason, .. }) = no_response.filter(|it| it.until <= Instant::now())
+        if let Some(NoResponse { reason, .. }) =
+            no_response.filter(|now| now.until <= Instant::now())
         {
             condition = DeliveryHealth::NoResponse { reason };
         }

@@ -84,39 +84,39 @@ impl Metrics {
     /// Exports a zero for the failures of a reader, so that the first one is visible as an increase.
     pub(crate) fn begin(&self, reader: &str) {
         for family in [&self.errors, &self.unreadable] {
-            drop(family.get_or_create(&of(reader)));
+            drop(family.get_or_create(&labels(reader)));
         }
     }
 
     pub(crate) fn delivered(&self, sink: &str, events: usize) {
-        self.delivered.get_or_create(&of(sink)).inc_by(events as u64);
+        self.delivered.get_or_create(&labels(sink)).inc_by(events as u64);
     }
 
     pub(crate) fn uploaded(&self, sink: &str, bytes: usize) {
-        self.objects.get_or_create(&of(sink)).inc();
-        self.object_bytes.get_or_create(&of(sink)).inc_by(bytes as u64);
+        self.objects.get_or_create(&labels(sink)).inc();
+        self.object_bytes.get_or_create(&labels(sink)).inc_by(bytes as u64);
     }
 
     /// Removes the metrics of a reader.
     pub(crate) fn forget(&self, sink: &str) {
-        let of = of(sink);
+        let labels = labels(sink);
         for family in
             [&self.delivered, &self.errors, &self.unreadable, &self.objects, &self.object_bytes]
         {
-            family.remove(&of);
+            family.remove(&labels);
         }
     }
 
     pub(crate) fn failed(&self, sink: &str) {
-        self.errors.get_or_create(&of(sink)).inc();
+        self.errors.get_or_create(&labels(sink)).inc();
     }
 
     pub(crate) fn unreadable(&self, sink: &str) {
-        self.unreadable.get_or_create(&of(sink)).inc();
+        self.unreadable.get_or_create(&labels(sink)).inc();
     }
 }
 
-fn of(sink: &str) -> Labels {
+fn labels(sink: &str) -> Labels {
     [("sink", sink.to_owned())]
 }
 
@@ -181,7 +181,7 @@ impl Collector for JournalValues {
         }
         let lag: Family<Labels, Gauge> = Family::default();
         for (name, records) in &self.lag {
-            lag.get_or_create(&of(name)).set(i64::try_from(*records).unwrap_or(i64::MAX));
+            lag.get_or_create(&labels(name)).set(i64::try_from(*records).unwrap_or(i64::MAX));
         }
         let help = "Events in the journal that a reader has not processed yet";
         let encoder = encoder.encode_descriptor("lag_events", help, None, lag.metric_type())?;
@@ -207,8 +207,10 @@ impl Collector for Signals {
             open.get_or_create(&labels).set(i64::try_from(rule.open).unwrap_or(i64::MAX));
         }
         let suppressed: Family<Labels, Counter> = Family::default();
-        for it in status.suppressions {
-            suppressed.get_or_create(&[("suppression", it.suppression)]).inc_by(it.signals);
+        for suppression in status.suppressions {
+            suppressed
+                .get_or_create(&[("suppression", suppression.suppression)])
+                .inc_by(suppression.signals);
         }
         let families: [(&str, &str, &dyn EncodeMetric); 3] = [
             ("signals", "Signals that a rule opened", &raised),

@@ -34,7 +34,9 @@ pub(crate) fn break_marker(text: &[u8]) -> Cow<'_, [u8]> {
     for at in 0..text.len() {
         let Some(rest) = text.get(at..).and_then(|rest| rest.get(..REST.len())) else { break };
         let is_marker = rest.eq_ignore_ascii_case(REST)
-            && text.get(..at).is_some_and(|before| FIRST.iter().any(|one| before.ends_with(one)));
+            && text
+                .get(..at)
+                .is_some_and(|before| FIRST.iter().any(|first| before.ends_with(first)));
         if is_marker {
             out.extend_from_slice(text.get(written..at + DIGITS).unwrap_or_default());
             out.push(b'-');

@@ -353,7 +353,7 @@ impl List {
                 continue;
             }
             let word = if *is_acknowledged { ACKNOWLEDGED } else { RECORDED };
-            writeln!(text, "{} {} {word}", gap.first, gap.last).ok();
+            _ = writeln!(text, "{} {} {word}", gap.first, gap.last);
         }
         let draft = self.with_suffix(".new");
         let mut options = OpenOptions::new();

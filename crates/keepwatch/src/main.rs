@@ -57,6 +57,6 @@ fn main() -> ExitCode {
 /// dumps (`PR_SET_DUMPABLE`). If this is refused, the server runs anyway.
 fn disable_core_dumps() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).ok();
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 /// Characters that control a terminal or the direction of text are written as `\u{…}`.
 pub(crate) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
-    for one in text.chars() {
-        if is_plain(one) {
-            plain.push(one);
+    for c in text.chars() {
+        if is_plain(c) {
+            plain.push(c);
         } else {
             // Writing to a string does not fail.
-            write!(plain, "\\u{{{:x}}}", u32::from(one)).unwrap_or_default();
+            write!(plain, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
         }
     }
     plain
@@ -31,26 +31,26 @@ pub(crate) fn shortened(text: &str, max: usize) -> String {
 /// [`plain`] text, escaped for HTML text and quoted attributes.
 pub(crate) fn html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for one in plain(text).chars() {
-        match one {
+    for c in plain(text).chars() {
+        match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            one => escaped.push(one),
+            c => escaped.push(c),
         }
     }
     escaped
 }
 
 /// Whether a character is printed as it is.
-fn is_plain(one: char) -> bool {
+fn is_plain(c: char) -> bool {
     let changes_direction = matches!(
-        one,
+        c,
         '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
     );
-    !one.is_control() && !changes_direction
+    !c.is_control() && !changes_direction
 }
 
 #[cfg(test)]

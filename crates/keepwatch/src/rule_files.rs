@@ -95,7 +95,8 @@ fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
         let path = entry.path();
         let is_folder = entry.file_type().with_context(unreadable)?.is_dir();
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let is_rule = path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+        let is_rule =
+            path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         if !is_hidden && (is_folder || is_rule) {
             find(&path, files, depth + 1)?;
         }

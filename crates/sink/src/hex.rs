@@ -7,7 +7,7 @@ pub fn hex(bytes: &[u8]) -> String {
     let mut digits = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a string does not fail.
-        write!(digits, "{byte:02x}").ok();
+        _ = write!(digits, "{byte:02x}");
     }
     digits
 }

@@ -218,8 +218,8 @@ fn cut_body(body: &mut Option<event::Json>) {
 fn cut(event: &mut Event, to: Cut) {
     let texts =
         [&mut event.audit_id, &mut event.request_uri, &mut event.verb, &mut event.user_agent];
-    for one in texts {
-        text(one, to);
+    for value in texts {
+        text(value, to);
     }
     cut_user(&mut event.user, to);
     if let Some(user) = &mut event.impersonated_user {
@@ -227,14 +227,14 @@ fn cut(event: &mut Event, to: Cut) {
     }
     texts_of(&mut event.source_ips, to);
     if let Some(about) = &mut event.object_ref {
-        for one in about.texts_mut() {
-            text(one, to);
+        for value in about.texts_mut() {
+            text(value, to);
         }
     }
     if let Some(status) = &mut event.response_status {
         status.details = None;
-        for one in [&mut status.status, &mut status.message, &mut status.reason] {
-            text(one, to);
+        for value in [&mut status.status, &mut status.message, &mut status.reason] {
+            text(value, to);
         }
     }
     let annotations = std::mem::take(&mut event.annotations);
@@ -259,8 +259,8 @@ fn cut_user(user: &mut UserInfo, to: Cut) {
 
 fn texts_of(list: &mut Vec<String>, to: Cut) {
     list.truncate(to.entries);
-    for one in list {
-        text(one, to);
+    for value in list {
+        text(value, to);
     }
 }
 

@@ -155,41 +155,41 @@ impl Metrics {
     pub(super) fn register_each(registry: &mut Registry) {
         let metrics = Self::register(registry);
         metrics.begin("");
-        drop(metrics.last_success.get_or_create(&of("")));
+        drop(metrics.last_success.get_or_create(&labels("")));
     }
 
     /// Exports zeros for a notifier, so that its first failure is visible as an increase.
     pub(super) fn begin(&self, notifier: &str) {
         for family in [&self.sent, &self.errors] {
-            drop(family.get_or_create(&of(notifier)));
+            drop(family.get_or_create(&labels(notifier)));
         }
         self.waits(notifier, 0);
     }
 
     pub(super) fn sent(&self, notifier: &str, now: Timestamp) {
-        self.sent.get_or_create(&of(notifier)).inc();
-        self.last_success.get_or_create(&of(notifier)).set(now.as_micros() / 1_000_000);
+        self.sent.get_or_create(&labels(notifier)).inc();
+        self.last_success.get_or_create(&labels(notifier)).set(now.as_micros() / 1_000_000);
     }
 
     pub(super) fn failed(&self, notifier: &str) {
-        self.errors.get_or_create(&of(notifier)).inc();
+        self.errors.get_or_create(&labels(notifier)).inc();
     }
 
     pub(super) fn waits(&self, notifier: &str, pending: usize) {
         let pending = i64::try_from(pending).unwrap_or(i64::MAX);
-        self.pending.get_or_create(&of(notifier)).set(pending);
+        self.pending.get_or_create(&labels(notifier)).set(pending);
     }
 
     /// Removes the metrics of a notifier.
     pub(super) fn forget(&self, notifier: &str) {
-        let of = of(notifier);
-        self.sent.remove(&of);
-        self.errors.remove(&of);
-        self.pending.remove(&of);
-        self.last_success.remove(&of);
+        let labels = labels(notifier);
+        self.sent.remove(&labels);
+        self.errors.remove(&labels);
+        self.pending.remove(&labels);
+        self.last_success.remove(&labels);
     }
 }
 
-fn of(notifier: &str) -> Labels {
+fn labels(notifier: &str) -> Labels {
     [("notifier", notifier.to_owned())]
 }

@@ -44,7 +44,7 @@ pub(super) struct Queue {
 
 impl Queue {
     /// The signals that have records.
-    pub(super) fn of(records: BTreeMap<String, Record>) -> Self {
+    pub(super) fn from_records(records: BTreeMap<String, Record>) -> Self {
         let entry = |(name, record)| (name, Entry { record: Some(record), ..Entry::default() });
         Self { entries: records.into_iter().map(entry).collect(), ..Self::default() }
     }
@@ -99,7 +99,9 @@ impl Queue {
             Waiting::Due(time, revision) => {
                 self.due.remove(&(time, revision, name.to_owned()));
             }
-            Waiting::Ready(revision) => drop(self.ready.remove(&(revision, name.to_owned()))),
+            Waiting::Ready(revision) => {
+                self.ready.remove(&(revision, name.to_owned()));
+            }
         }
     }
 

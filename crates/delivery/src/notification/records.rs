@@ -60,7 +60,9 @@ pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, Re
         for object in page.items {
             let name = object.key.strip_prefix(&prefix).unwrap_or_default().to_owned();
             match serde_json::from_slice(&object.body) {
-                Ok(record) => drop(records.signals.insert(name, record)),
+                Ok(record) => {
+                    records.signals.insert(name, record);
+                }
                 // The signal is sent again: a duplicate is better than a loss.
                 Err(error) => {
                     tracing::warn!(signal = name, %error, "cannot read a record of a notifier");
@@ -131,7 +133,9 @@ pub(super) async fn forget_others(storage: &dyn Storage, uids: &BTreeSet<String>
 
 async fn forget_where(storage: &dyn Storage, prefix: &str, is_removed: impl Fn(&str) -> bool) {
     // Earlier writes are committed before this one.
-    store::write(storage, |_| ()).await.ok();
+    if let Err(error) = store::write(storage, |_| ()).await {
+        tracing::warn!(%error, "records of removed notifiers may remain until the next start");
+    }
     let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
     loop {
         let page = match storage.list(prefix, options.clone()).await {

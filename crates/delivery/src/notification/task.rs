@@ -118,7 +118,7 @@ impl Task {
     async fn restore(&mut self) -> Result<(), ReadError> {
         let records = records::read(&*self.parts.storage, &self.parts.uid).await?;
         self.handled = records.cursor;
-        self.queue = Queue::of(records.signals);
+        self.queue = Queue::from_records(records.signals);
         Ok(())
     }
 
@@ -328,7 +328,7 @@ impl Task {
             opened_at: record.opened_at,
         });
         let id = notification_id(&self.parts.uid, name, event, object.revision);
-        match Notification::of(id, event, &object.body, last_sent, self.now()) {
+        match Notification::new(id, event, &object.body, last_sent, self.now()) {
             Ok(notification) => Some(notification),
             Err(error) => {
                 let notifier = self.parts.name.as_str();

@@ -60,10 +60,10 @@ impl SignalWriter for Writer {
     }
 }
 
-struct Remains;
+struct FixedEnricher;
 
 #[async_trait]
-impl Enricher for Remains {
+impl Enricher for FixedEnricher {
     async fn start(&mut self) {}
 
     fn note(&mut self, _signal: &str, _target: &Target) {}
@@ -118,7 +118,7 @@ async fn detector_of(
     let now = Arc::clone(now);
     let parts = DetectorParts {
         writer: Arc::new(Writer),
-        enricher: Box::new(Remains),
+        enricher: Box::new(FixedEnricher),
         rules,
         settings: Settings::default(),
         cluster: "prod".to_owned(),
@@ -261,7 +261,8 @@ async fn a_signal_closes_by_the_system_clock_when_nothing_is_recorded() {
         stop.cancel();
         let now = Arc::new(AtomicI64::new(START + hours * 3_600_000_000));
         detector_at(&store, rules, &now).await.run(stop).await;
-        let states: Vec<_> = found(&store).await.into_values().map(|(it, _)| it.state).collect();
+        let states: Vec<_> =
+            found(&store).await.into_values().map(|(signal, _)| signal.state).collect();
         assert_eq!(states, [state], "after {hours} hours");
     }
     store.close().await;

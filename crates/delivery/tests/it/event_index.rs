@@ -202,8 +202,13 @@ async fn trimmed_records_are_removed_from_the_index() {
     record(&store, "", last.next_multiple_of(SEGMENT_RECORDS) + 10).await;
     filled.delivery.indexed().await;
     let first = store.journal().first_seq();
-    let stored: Vec<u64> =
-        filled.index.stored().unwrap().iter().map(|it| it.last_seq() / SEGMENT_RECORDS).collect();
+    let stored: Vec<u64> = filled
+        .index
+        .stored()
+        .unwrap()
+        .iter()
+        .map(|segment| segment.last_seq() / SEGMENT_RECORDS)
+        .collect();
     assert!(!stored.contains(&1) && stored.contains(&3), "{stored:?}");
     assert!(filled.index.bytes() <= all * 2, "the room of what is gone is used again");
     let wanted = last.max(first);

@@ -66,7 +66,7 @@ async fn a_kill_at_a_write_of_the_index_hides_no_event() {
         println!("NOT PROVED: strace is missing");
         return;
     }
-    let step = env::var_os("KEEPWATCH_KILL_STEP").and_then(|it| it.to_str()?.parse().ok());
+    let step = env::var_os("KEEPWATCH_KILL_STEP").and_then(|step| step.to_str()?.parse().ok());
     let folder = tempfile::tempdir().unwrap();
     let store = open_store(folder.path());
     record(&store, "", RECORDS).await;

@@ -28,14 +28,14 @@ use super::fixture::{NOW, open_store};
 type FaultPlan = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
 
 /// A destination in memory.
-struct Double {
+struct FakeNotifier {
     faults: Mutex<FaultPlan>,
     /// Each attempt: `event signal severity count`, its id, and its time.
     attempts: watch::Sender<Vec<(String, String, Instant)>>,
     resend: Option<Duration>,
 }
 
-impl Double {
+impl FakeNotifier {
     fn new(faults: impl FnMut(&str) -> Result<(), NotifyError> + Send + 'static) -> Arc<Self> {
         let (faults, attempts) =
             (Mutex::new(Box::new(faults) as FaultPlan), watch::Sender::default());
@@ -54,7 +54,7 @@ impl Double {
 }
 
 #[async_trait]
-impl Notifier for Double {
+impl Notifier for FakeNotifier {
     async fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
         let (event, signal) = (notification.event.as_str(), &notification.signal);
         let asked = format!("{event} {}", signal.id);
@@ -77,8 +77,8 @@ impl Notifier for Double {
     }
 }
 
-fn target(notifier: &Arc<Double>) -> Target {
-    let notifier: Arc<dyn Notifier> = Arc::<Double>::clone(notifier);
+fn target(notifier: &Arc<FakeNotifier>) -> Target {
+    let notifier: Arc<dyn Notifier> = Arc::<FakeNotifier>::clone(notifier);
     target_of(notifier)
 }
 
@@ -174,7 +174,7 @@ fn folder() -> (tempfile::TempDir, Sqlite) {
 async fn each_signal_is_opened_updated_at_intervals_and_closed() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
-    let double = Double::new(|_| Ok(()));
+    let double = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     put(&store, "a low 1 open").await;
     assert_eq!(double.wait_for(1).await, ["opened a low 1"]);
@@ -203,7 +203,7 @@ async fn each_signal_is_opened_updated_at_intervals_and_closed() {
 async fn an_open_alert_is_sent_again_until_it_is_closed() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
-    let mut double = Double::new(|_| Ok(()));
+    let mut double = FakeNotifier::new(|_| Ok(()));
     Arc::get_mut(&mut double).unwrap().resend = Some(Duration::from_mins(1));
     let quiet = Target { sends_updates: false, sends_closed: false, ..target(&double) };
     notifications.apply("alertmanager", "u-1", quiet);
@@ -231,7 +231,7 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     let notifications = notifications(&store);
     let is_taken = Arc::new(AtomicBool::new(false));
     let taken = Arc::clone(&is_taken);
-    let double = Double::new(move |asked| {
+    let double = FakeNotifier::new(move |asked| {
         let is_poison = asked.ends_with(" a") && !taken.load(Ordering::Relaxed);
         let reason = "the destination answers 400 Bad Request".to_owned();
         if is_poison { Err(NotifyError::Refused { reason }) } else { Ok(()) }
@@ -280,7 +280,7 @@ async fn a_failing_destination_is_not_contacted_before_its_retry_after() {
         Err(NotifyError::Misconfigured { reason: "404".to_owned() }),
     ];
     answers.reverse();
-    let double = Double::new(move |_| answers.pop().unwrap_or(Ok(())));
+    let double = FakeNotifier::new(move |_| answers.pop().unwrap_or(Ok(())));
     put(&store, "a high 1 open").await;
     put(&store, "b high 1 open").await;
     notifications.apply("team", "u-1", target(&double));
@@ -303,12 +303,13 @@ async fn a_new_target_is_used_at_once_and_an_unusable_one_waits() {
     let (_home, store) = folder();
     let notifications = notifications(&store);
     let missing = "Secret keepwatch/team does not exist".to_owned();
-    let nowhere = Target { notifier: Err(missing.clone()), ..target(&Double::new(|_| Ok(()))) };
+    let nowhere =
+        Target { notifier: Err(missing.clone()), ..target(&FakeNotifier::new(|_| Ok(()))) };
     notifications.apply("team", "u-1", nowhere);
     put(&store, "a high 1 open").await;
     let found = health(&notifications, |health| health.pending == 1).await;
     assert_eq!((found.error, found.is_misconfigured), (Some(missing), true));
-    let double = Double::new(|_| Ok(()));
+    let double = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     assert_eq!(double.wait_for(1).await, ["opened a high 1"]);
     // The new target applies to open signals, not to closed ones.
@@ -331,7 +332,7 @@ async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
         put(&store, signal).await;
     }
     let notifications = notifications(&store);
-    let double = Double::new(|_| Ok(()));
+    let double = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     double.wait_for(1).await;
     // A change of a closed signal by a user sends no notification.
@@ -348,7 +349,7 @@ async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
     }
     // A notifier with the same name is a different one. The state from before a restart is found by
     // its UID.
-    let other = Double::new(|_| Ok(()));
+    let other = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-2", target(&other));
     assert_eq!(other.wait_for(1).await, ["opened c high 1"]);
     notifications.close().await;
@@ -424,10 +425,10 @@ async fn after_each_kill_every_notification_keeps_its_id() {
 #[tokio::test(start_paused = true)]
 async fn a_test_reports_its_result_and_a_missing_response_after_a_delay() {
     let now = Timestamp::from_micros(NOW);
-    let outcome = test(&*Double::new(|_| Ok(())), "team", now).await;
+    let outcome = test(&*FakeNotifier::new(|_| Ok(())), "team", now).await;
     assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));
     let began = Instant::now();
-    let silent = Double::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));
+    let silent = FakeNotifier::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));
     let outcome = test(&*silent, "team", now).await;
     assert_eq!(outcome, Err("https://double.example: no answer".to_owned()));
     assert_eq!(began.elapsed(), Duration::from_secs(20));

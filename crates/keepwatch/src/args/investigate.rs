@@ -79,7 +79,8 @@ fn since(text: &str) -> Result<Since, String> {
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text).map_err(|_| format!("{text:?} is no time such as 2026-11-23T09:30:00Z"))
+    Timestamp::parse(text)
+        .map_err(|_| format!("{text:?} is not a time such as 2026-11-23T09:30:00Z"))
 }
 
 #[cfg(test)]

@@ -171,13 +171,13 @@ impl ApiServices {
         let bundle = ByteString(bundle.as_bytes().to_vec());
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        for one in &registered.ours {
-            if one.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref()) == Some(&bundle) {
+        for service in &registered.ours {
+            if service.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref()) == Some(&bundle) {
                 continue;
             }
-            let Some(name) = &one.metadata.name else { continue };
+            let Some(name) = &service.metadata.name else { continue };
             let patch = json!({
-                "metadata": {"resourceVersion": one.metadata.resource_version},
+                "metadata": {"resourceVersion": service.metadata.resource_version},
                 "spec": {"caBundle": bundle, "insecureSkipTLSVerify": false},
             });
             self.api

@@ -117,11 +117,11 @@ impl ServingPair {
         if ServingCertificate::from_pem("it", &self.certificate, &self.key, now).is_err() {
             return PairState::Unusable;
         }
-        let Some(facts) = CertificateFields::of(&self.certificate) else {
+        let Some(facts) = CertificateFields::parse(&self.certificate) else {
             return PairState::Unusable;
         };
         let authority =
-            self.authorities.first().and_then(|authority| CertificateFields::of(authority));
+            self.authorities.first().and_then(|authority| CertificateFields::parse(authority));
         let is_signed = authority.is_some_and(|authority| authority.subject == facts.issuer);
         if !is_signed || !facts.hosts.iter().any(|name| name == host) {
             return PairState::Unusable;
@@ -148,7 +148,7 @@ struct CertificateFields {
 }
 
 impl CertificateFields {
-    fn of(pem: &str) -> Option<Self> {
+    fn parse(pem: &str) -> Option<Self> {
         let pem = Pem::iter_from_buffer(pem.as_bytes()).next()?.ok()?;
         let parsed = pem.parse_x509().ok()?;
         let names = parsed.subject_alternative_name().ok().flatten();

@@ -17,12 +17,13 @@ pub(crate) fn run(command: &DashboardsCommand) -> Result<ExitCode> {
 
 fn export(args: &DashboardExportArgs) -> Result<ExitCode> {
     let systems = dashboard::all();
-    let system = systems.iter().find(|it| it.name == args.to).ok_or_else(|| {
-        let known: Vec<&str> = systems.iter().map(|it| it.name).collect();
+    let system = systems.iter().find(|system| system.name == args.to).ok_or_else(|| {
+        let known: Vec<&str> = systems.iter().map(|system| system.name).collect();
         unknown("to", &args.to, &known)
     })?;
     let asked = args.profile.as_deref();
-    let profile = system.profiles.iter().find(|it| asked.is_none_or(|asked| asked == **it));
+    let profile =
+        system.profiles.iter().find(|profile| asked.is_none_or(|asked| asked == **profile));
     let profile =
         profile.ok_or_else(|| unknown("profile", asked.unwrap_or_default(), system.profiles))?;
     let files = system.write(profile);

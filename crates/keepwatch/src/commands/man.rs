@@ -15,7 +15,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let mut command = Args::command();
     command.build();
     Man::new(command.clone()).render(&mut page)?;
-    for subcommand in command.get_subcommands().filter(|one| one.get_name() != "help") {
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help")
+    {
         let name = format!("keepwatch-{}", subcommand.get_name());
         Man::new(subcommand.clone()).title(name).render(&mut page)?;
     }

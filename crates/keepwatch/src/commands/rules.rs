@@ -56,8 +56,9 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
     let documents = documents(args)?;
     match load_alone_or_with_builtin(&documents, &options(args)?) {
         Ok(rules) => {
-            let is_named = |rule: &&Rule| documents.iter().any(|it| it.file == rule.origin.file);
-            let raising = rules.rules().iter().filter(|it| it.raises).filter(is_named).count();
+            let is_named =
+                |rule: &&Rule| documents.iter().any(|document| document.file == rule.origin.file);
+            let raising = rules.rules().iter().filter(|rule| rule.raises).filter(is_named).count();
             let count = |number: usize, one: &str, many: &str| match number {
                 1 => format!("1 {one}"),
                 _ => format!("{number} {many}"),
@@ -143,7 +144,7 @@ fn show(id: &str, args: &RuleFilesArgs) -> Result<ExitCode> {
     let rules = everything(args)?;
     let found = rules.find(id).and_then(|index| rules.rules().get(index));
     let rule = found.ok_or_else(|| {
-        anyhow!("there is no rule {id:?}: `keepwatch rules list` names those that there are")
+        anyhow!("there is no rule {id:?}: `keepwatch rules list` lists the rules")
     })?;
     let mut out = io::stdout().lock();
     // What it counts is part of it.
@@ -204,17 +205,17 @@ fn test(args: &RuleFilesArgs) -> Result<ExitCode> {
 }
 
 fn new(name: &str, folder: &Path) -> Result<ExitCode> {
-    let is_name = |one: char| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-';
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_name) {
         return Err(UsageError(vec![format!(
-            "{name:?} is no name for a rule: lower-case letters, digits and dashes"
+            "{name:?} is not the name of a rule: lower-case letters, digits and dashes"
         )])
         .into());
     }
     let rule = folder.join(format!("{name}.yaml"));
     let events = folder.join(format!("{name}.{EVENTS}"));
     if events.exists() {
-        bail!("{} is there already: choose another name", events.display());
+        bail!("{} exists already: choose another name", events.display());
     }
     create(&rule, &template::rule(name))?;
     create(&events, template::EVENTS)?;
@@ -230,7 +231,7 @@ fn create(path: &PathBuf, text: &str) -> Result<()> {
             .kind()
         {
             io::ErrorKind::AlreadyExists => {
-                anyhow!("{} is there already: choose another name", path.display())
+                anyhow!("{} exists already: choose another name", path.display())
             }
             _ => anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
         })?;

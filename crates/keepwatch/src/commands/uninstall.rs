@@ -28,11 +28,11 @@ async fn clean_up(args: &UninstallArgs) -> Result<String> {
         let (namespace, name) = (&deployment.namespace, &deployment.name);
         if is_there(&client, namespace, name).await? {
             return Ok(format!(
-                "nothing is done: Deployment {namespace}/{name} is there, so the server is installed"
+                "nothing is done: Deployment {namespace}/{name} exists, so the server is installed"
             ));
         }
     }
-    let is_all = args.audit_config_namespaces.iter().any(|one| one == "*");
+    let is_all = args.audit_config_namespaces.iter().any(|namespace| namespace == "*");
     let namespaces = if is_all { &[][..] } else { &args.audit_config_namespaces };
     let released = controller::uninstall::release_configs(&client, namespaces).await;
     let released = released.context("AuditConfigs could not be released")?;

@@ -50,12 +50,12 @@ pub(crate) struct RuleFollower {
     /// Why objects are not evaluated, by name.
     errors: Vec<(String, String)>,
     /// What was last written into the objects, and when.
-    written: Option<(Fared, Timestamp)>,
+    written: Option<(Counters, Timestamp)>,
 }
 
 /// Statistics of rules and suppressions, which are written into their objects.
 #[derive(Clone, PartialEq)]
-struct Fared {
+struct Counters {
     rules: Vec<RuleStatistics>,
     errors: Vec<(String, String)>,
     suppressions: Vec<SuppressionStatistics>,
@@ -107,11 +107,11 @@ impl RuleSource {
         }
         let loaded = suppression::load(&self.registry, &self.options, SystemClock.now()).await;
         let suppressions = loaded.map_err(|error| failure(cannot, &error))?;
-        let suppressions = suppressions.into_iter().map(|one| detect::Suppression {
-            name: one.name,
-            rules: one.rules,
-            events: Some(one.events),
-            expires: Some(one.expires_at),
+        let suppressions = suppressions.into_iter().map(|suppression| detect::Suppression {
+            name: suppression.name,
+            rules: suppression.rules,
+            events: Some(suppression.events),
+            expires: Some(suppression.expires_at),
         });
         let rules = DetectorRules { rules: Arc::new(rules), suppressions: suppressions.collect() };
         Ok((rules, errors))
@@ -199,21 +199,21 @@ impl RuleFollower {
     }
 
     async fn write_statistics(&mut self) {
-        let (fared, now) = (self.fared(), SystemClock.now());
+        let (counters, now) = (self.counters(), SystemClock.now());
         if self
             .written
             .as_ref()
-            .is_some_and(|(written, at)| *written == fared && !self.has_expired(*at, now))
+            .is_some_and(|(written, at)| *written == counters && !self.has_expired(*at, now))
         {
             return;
         }
-        let (registry, news) = (self.source.registry.clone(), fared.clone());
+        let (registry, copy) = (self.source.registry.clone(), counters.clone());
         // These are the server's own counters, not changes by a client, so they leave no audit event.
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
-                detection_rule::record_statistics(objects, &news.rules, &news.errors)?;
-                for one in news.suppressions.iter().filter(|one| one.signals > 0) {
-                    suppression::record_hidden(objects, &one.suppression, one.signals, now)?;
+                detection_rule::record_statistics(objects, &copy.rules, &copy.errors)?;
+                for hidden in copy.suppressions.iter().filter(|hidden| hidden.signals > 0) {
+                    suppression::record_hidden(objects, &hidden.suppression, hidden.signals, now)?;
                 }
                 suppression::expire(objects, now)
             })
@@ -222,28 +222,28 @@ impl RuleFollower {
             outcome.map_err(|error| failure("an object cannot be written", &error))
         });
         match written {
-            Ok(()) => self.written = Some((fared, now)),
+            Ok(()) => self.written = Some((counters, now)),
             Err(error) => tracing::warn!(%error, "the statistics of rules are not written"),
         }
     }
 
-    fn fared(&self) -> Fared {
+    fn counters(&self) -> Counters {
         let DetectorStatus { rules, suppressions, costs, .. } = self.status.borrow().clone();
-        let rules = rules.into_iter().map(|one| RuleStatistics {
-            cost: costs.get(&one.rule).copied(),
-            rule: one.rule,
-            evaluated: one.evaluated,
-            matched: one.matched,
-            signals: one.signals,
-            last_fired: one.last_fired,
+        let rules = rules.into_iter().map(|status| RuleStatistics {
+            cost: costs.get(&status.rule).copied(),
+            rule: status.rule,
+            evaluated: status.evaluated,
+            matched: status.matched,
+            signals: status.signals,
+            last_fired: status.last_fired,
         });
-        Fared { rules: rules.collect(), errors: self.errors.clone(), suppressions }
+        Counters { rules: rules.collect(), errors: self.errors.clone(), suppressions }
     }
 
     /// Whether a suppression expired between two times.
     fn has_expired(&self, after: Timestamp, until: Timestamp) -> bool {
         let rules = self.rules.borrow();
-        let mut ends = rules.suppressions.iter().filter_map(|one| one.expires);
+        let mut ends = rules.suppressions.iter().filter_map(|suppression| suppression.expires);
         ends.any(|end| after < end && end <= until)
     }
 
@@ -260,11 +260,11 @@ impl RuleFollower {
 }
 
 /// Whether both give the same evaluation.
-fn is_same(one: &DetectorRules, two: &DetectorRules) -> bool {
+fn is_same(left: &DetectorRules, right: &DetectorRules) -> bool {
     let texts = |rules: &DetectorRules| -> Vec<Arc<str>> {
         rules.rules.rules().iter().map(|rule| Arc::clone(&rule.text)).collect()
     };
-    one.suppressions.is_empty() && two.suppressions.is_empty() && texts(one) == texts(two)
+    left.suppressions.is_empty() && right.suppressions.is_empty() && texts(left) == texts(right)
 }
 
 /// Whether more than the status changed, which increments the generation.

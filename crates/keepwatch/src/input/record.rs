@@ -87,12 +87,12 @@ fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
 /// Reasons quote the input, so they are cut and escaped for the terminal.
 fn shortened(reason: &str) -> String {
     let mut plain = String::new();
-    for one in reason.chars() {
-        if plain.len() + one.len_utf8() > REASON_BYTES_MAX {
+    for c in reason.chars() {
+        if plain.len() + c.len_utf8() > REASON_BYTES_MAX {
             plain.push('…');
             break;
         }
-        plain.push(if one.is_control() { ' ' } else { one });
+        plain.push(if c.is_control() { ' ' } else { c });
     }
     plain
 }

@@ -126,7 +126,7 @@ impl Strategy for CoreEvents {
         let mut kept: Vec<(String, String)> = objects
             .list(EVENTS, Some(&namespace))
             .iter()
-            .map(|one| (last_seen(one).to_owned(), text(one, "/metadata/name").to_owned()))
+            .map(|event| (last_seen(event).to_owned(), text(event, "/metadata/name").to_owned()))
             .collect();
         kept.sort();
         let now: Timestamp = ctx.now.parse().unwrap_or_default();

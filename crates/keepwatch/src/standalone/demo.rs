@@ -51,7 +51,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Connects each user with its certificate in the kubeconfig `text`, which is stored at `path`.
-    pub(crate) async fn of(
+    pub(crate) async fn connect(
         text: &str,
         path: PathBuf,
         narrator: Narrator,

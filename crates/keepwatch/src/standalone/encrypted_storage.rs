@@ -146,7 +146,7 @@ impl Storage for EncryptedStorage {
 
     async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
         let inner = self.inner.watch(prefix, after).await?;
-        Ok(Box::new(Opening { inner, seal: Arc::clone(&self.seal) }))
+        Ok(Box::new(DecryptingWatch { inner, seal: Arc::clone(&self.seal) }))
     }
 
     fn submit(&self, work: TransactionFn) -> PendingCommit {
@@ -168,13 +168,13 @@ impl Storage for EncryptedStorage {
 }
 
 /// A watch that decrypts objects.
-struct Opening {
+struct DecryptingWatch {
     inner: Watch,
     seal: Arc<Seal>,
 }
 
 #[async_trait]
-impl WatchStream for Opening {
+impl WatchStream for DecryptingWatch {
     async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
         let changes = self.inner.next().await?;
         Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())

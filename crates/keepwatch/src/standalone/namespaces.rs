@@ -38,7 +38,7 @@ const COLUMNS: &[Column] = &[
         kind: "string",
         path: "status.phase",
         priority: 0,
-        description: "Whether it is there to stay.",
+        description: "Active, or Terminating while it is being deleted.",
     },
     Column {
         name: "Age",
@@ -219,8 +219,9 @@ pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     let kind = client::kind(&resource());
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
     let there = client::retry(|| async { namespaces.list(&ListParams::default()).await }).await;
-    let there: Vec<String> = there.into_iter().flatten().map(|one| one.name_any()).collect();
-    for name in names.iter().filter(|name| !there.iter().any(|one| one == *name)) {
+    let there: Vec<String> =
+        there.into_iter().flatten().map(|namespace| namespace.name_any()).collect();
+    for name in names.iter().filter(|name| !there.iter().any(|existing| existing == *name)) {
         let namespace = DynamicObject::new(name, &kind);
         client::retry(|| async { namespaces.create(&PostParams::default(), &namespace).await })
             .await;

@@ -34,7 +34,7 @@ impl TestDataDir {
     fn list(&self) -> Listed {
         let output = self.cursors(&["list"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        Listed::of(&text(&output.stdout))
+        Listed::parse(&text(&output.stdout))
     }
 
     /// Moves the cursor; what is said.
@@ -73,7 +73,7 @@ struct Listed {
 }
 
 impl Listed {
-    fn of(listed: &str) -> Self {
+    fn parse(listed: &str) -> Self {
         let mut lines = listed.lines();
         let range = lines.next().unwrap().strip_prefix("journal: ").unwrap();
         let (first, last) = range.split_once(" to ").unwrap();
@@ -94,7 +94,7 @@ fn an_operator_can_list_rewind_and_skip_readers() {
     let server = data_dir.up();
     let archive = data_dir.archive();
     runtime.block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
         until(&cluster.configs, "siem", "Success").await;
@@ -125,7 +125,7 @@ fn an_operator_can_list_rewind_and_skip_readers() {
 
     let server = data_dir.up();
     runtime.block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         create(&cluster.admin, "three", 10).await.unwrap();
         eventually(|| made(&archive) == once(&["one", "two", "three"])).await;
     });
@@ -147,7 +147,7 @@ fn a_cursor_that_cannot_be_moved_is_reported_and_unchanged() {
     let (data_dir, runtime) = (TestDataDir::new(), runtime());
     let server = data_dir.up();
     runtime.block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
         until(&cluster.configs, "siem", "Success").await;

@@ -72,7 +72,7 @@ fn asked(expression: &str) -> Vec<(String, Vec<String>)> {
         let start = before.rfind(|char| !is_of_name(char)).map_or(0, |at| at + 1);
         let (inside, behind) = behind.split_once('}').unwrap();
         // The scraper adds the job.
-        let labels = inside.split(',').filter_map(|it| it.split(['=', '!']).next());
+        let labels = inside.split(',').filter_map(|matcher| matcher.split(['=', '!']).next());
         let labels = labels.filter(|label| *label != "job").map(str::to_owned).chain(by.clone());
         found.push((before.get(start..).unwrap().to_owned(), labels.collect()));
         rest = behind;

@@ -23,7 +23,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) async fn of(server: &TestServer) -> Self {
+    pub(crate) async fn connect(server: &TestServer) -> Self {
         let admin = server.client("admin", None).await;
         let api = |group: &str, name: &str, plural: &str| {
             Api::namespaced_with(admin.clone(), "kasten-io", &kind(group, name, plural))
@@ -151,7 +151,7 @@ fn a_config_waits_for_its_profile_delivers_switches_and_is_deleted_cleanly() {
     let server = TestServer::up(&home, &[], Stdio::null());
     let volumes = home.join("volumes");
     runtime().block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         cluster.config("siem", "p1").await;
         let said = until(&cluster.configs, "siem", "Pending").await;
         assert!(said.contains("Profile kasten-io/p1 does not exist"), "{said}");
@@ -198,7 +198,7 @@ fn a_restart_continues_at_the_cursor_and_oldest_delivers_everything() {
     let server = TestServer::up(&home, &[], Stdio::null());
     let runtime = runtime();
     runtime.block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         create(&cluster.admin, "first", 10).await.unwrap();
         cluster.profile("p", volume("all")).await;
         let mut config = DynamicObject::new(
@@ -215,7 +215,7 @@ fn a_restart_continues_at_the_cursor_and_oldest_delivers_everything() {
     assert!(server.end().0.success());
     let server = TestServer::up(&home, &[], Stdio::null());
     runtime.block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         create(&cluster.admin, "third", 10).await.unwrap();
         eventually(|| made(&volumes.join("all")) == once(&["first", "second", "third"])).await;
         let config = cluster.configs.get("siem").await.unwrap();
@@ -230,7 +230,7 @@ fn invalid_destinations_are_explained() {
     let home = folder.path().join("home");
     let server = TestServer::up(&home, &[], Stdio::null());
     runtime().block_on(async {
-        let cluster = Cluster::of(&server).await;
+        let cluster = Cluster::connect(&server).await;
         let vbr = json!({"type": "Location", "locationSpec": {"type": "VBR"}});
         cluster.profile("vbr", vbr).await;
         cluster.config("to-vbr", "vbr").await;

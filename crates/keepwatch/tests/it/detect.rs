@@ -234,8 +234,11 @@ fn signals_are_in_the_order_of_their_first_event() {
     let dir = WorkDir::new();
     let lines = [deletions(50_000, "bob", 2), deletions(36_000, "mallory", 2)].concat();
     let lines = format!("{lines}{}", deletions(36_005, "alice", 2));
-    let users: Vec<String> =
-        dir.signals(&["-", "--lateness", "24h"], &lines).into_iter().map(|one| one.0).collect();
+    let users: Vec<String> = dir
+        .signals(&["-", "--lateness", "24h"], &lines)
+        .into_iter()
+        .map(|signal| signal.0)
+        .collect();
     assert_eq!(users, ["mallory", "alice", "bob"]);
     let table = text(&dir.detect(&["-", "--output", "table", "--lateness", "24h"], &lines).stdout);
     let rows: Vec<&str> = table.lines().collect();
@@ -287,8 +290,9 @@ fn objects_of_a_bucket_are_read_below_a_prefix() {
         let output = detect_in(&bucket, &dir, &[input]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         let mut found: Vec<_> = objects(&output.stdout).iter().map(summary).collect();
-        found.sort_by(|one, other| other.0.cmp(&one.0));
-        let found: Vec<(&str, u64)> = found.iter().map(|one| (one.0.as_str(), one.1)).collect();
+        found.sort_by(|left, right| right.0.cmp(&left.0));
+        let found: Vec<(&str, u64)> =
+            found.iter().map(|signal| (signal.0.as_str(), signal.1)).collect();
         assert_eq!(found, expected, "{input}");
     }
     let output = detect_in(&bucket, &dir, &["s3://audit/nothing/"]).output().unwrap();

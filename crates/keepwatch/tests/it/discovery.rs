@@ -25,7 +25,7 @@ async fn kinds(client: &kube::Client) -> Vec<APIResource> {
         }
     }
     let all = lists.into_iter().flat_map(|list| list.resources);
-    all.filter(|one| !one.name.contains('/')).collect()
+    all.filter(|resource| !resource.name.contains('/')).collect()
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_new_rule_passes_check_and_test_and_is_not_overwritten() {
     check(&["test", &path], 0, &["ok", "2 examples, 1 signals", "1 rule file, 0 failed"], &[]);
     check(&["list", &path], 0, &["my-rule", "medium", "Secrets deleted by a person"], &[]);
     check(&["show", "my-rule", &path], 0, &["id: my-rule"], &[]);
-    check(&["new", "my-rule", "--dir", folder], 1, &[], &["is there already"]);
+    check(&["new", "my-rule", "--dir", folder], 1, &[], &["exists already"]);
     check(&["new", "My Rule", "--dir", folder], 2, &[], &["lower-case letters"]);
     check(&["new", "other", "--dir", "/nowhere"], 1, &[], &["/nowhere/other.yaml"]);
 }

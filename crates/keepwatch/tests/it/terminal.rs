@@ -61,7 +61,9 @@ fn without_colors(shown: &str) -> String {
     let mut plain = parts.next().unwrap().to_owned();
     for part in parts {
         match part.split_once('m') {
-            Some((color, text)) if color.bytes().all(|one| one.is_ascii_digit() || one == b';') => {
+            Some((color, text))
+                if color.bytes().all(|byte| byte.is_ascii_digit() || byte == b';') =>
+            {
                 plain.push_str(text);
             }
             _ => plain.extend(["\u{1b}[", part]),

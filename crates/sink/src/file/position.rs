@@ -34,7 +34,7 @@ impl FilePosition {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    fn of(metadata: &fs::Metadata) -> Self {
+    fn from_metadata(metadata: &fs::Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino(), offset: metadata.len() }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, FilePosition)> {
         let message = format!("{} is not a regular file", path.display());
         return Err(io::Error::new(ErrorKind::InvalidInput, message));
     }
-    let position = FilePosition::of(&metadata);
+    let position = FilePosition::from_metadata(&metadata);
     if position.offset == 0
         && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
     {
@@ -70,7 +70,7 @@ pub(super) fn open(path: &Path) -> io::Result<(File, FilePosition)> {
 /// Whether `path` still names the file of `position`.
 pub(super) fn is_at(path: &Path, position: FilePosition) -> io::Result<bool> {
     match fs::metadata(path) {
-        Ok(metadata) => Ok(FilePosition::of(&metadata).is_same_file(position)),
+        Ok(metadata) => Ok(FilePosition::from_metadata(&metadata).is_same_file(position)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -136,7 +136,7 @@ impl ReplayedLines {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let metadata = entry.metadata()?;
-            if metadata.is_file() && FilePosition::of(&metadata).is_same_file(recorded) {
+            if metadata.is_file() && FilePosition::from_metadata(&metadata).is_same_file(recorded) {
                 self.read(&mut File::open(entry.path())?, recorded.offset)?;
                 return Ok(());
             }

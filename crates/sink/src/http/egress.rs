@@ -180,16 +180,16 @@ impl Network {
     ];
 
     fn contains(self, address: IpAddr) -> bool {
-        let same = |one: u128, other: u128, width: u32| {
+        let same = |left: u128, right: u128, width: u32| {
             let host_bits = width - u32::from(self.bits).min(width);
             let network = |address: u128| address.checked_shr(host_bits).unwrap_or(0);
-            network(one) == network(other)
+            network(left) == network(right)
         };
         match (self.address, address) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => {
-                same(one.to_bits().into(), other.to_bits().into(), 32)
+            (IpAddr::V4(left), IpAddr::V4(right)) => {
+                same(left.to_bits().into(), right.to_bits().into(), 32)
             }
-            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
+            (IpAddr::V6(left), IpAddr::V6(right)) => same(left.to_bits(), right.to_bits(), 128),
             _ => false,
         }
     }

@@ -150,7 +150,7 @@ impl Summary {
 
 impl Notification {
     /// A notification about a signal object.
-    pub fn of(
+    pub fn new(
         id: String,
         event: Event,
         object: &[u8],
@@ -298,7 +298,7 @@ mod tests {
             "evidence":{"events":[{"verb":"delete","objectRef":{"resource":"restorepoints"}}]}}}"#;
         let sent_at = Timestamp::default();
         let notification =
-            Notification::of("id".to_owned(), Event::Opened, object, None, sent_at).unwrap();
+            Notification::new("id".to_owned(), Event::Opened, object, None, sent_at).unwrap();
         for (name, expected) in [
             ("severity", Some("high")),
             ("rule_name", Some("R")),

@@ -64,7 +64,7 @@ fn object(state: &str) -> Value {
 fn notification(event: Event, object: &Value, last_sent: Option<LastSent>) -> Notification {
     let id = notification_id("uid", "rp-deleted-1", event, 12);
     let object = object.to_string();
-    Notification::of(id, event, object.as_bytes(), last_sent, Timestamp::from_micros(NOW)).unwrap()
+    Notification::new(id, event, object.as_bytes(), last_sent, Timestamp::from_micros(NOW)).unwrap()
 }
 
 /// What a kind sends about a signal.

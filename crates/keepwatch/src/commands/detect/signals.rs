@@ -75,7 +75,7 @@ impl Signals {
             self.put(&signal, at)?;
         }
         self.done
-            .sort_by(|one, other| (one.first_seen, &one.id).cmp(&(other.first_seen, &other.id)));
+            .sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
         let mut line = Vec::new();
         for done in &self.done {
             match (&done.place, &mut self.file) {
@@ -146,7 +146,7 @@ mod tests {
     fn each_signal_is_written_once_in_its_final_state() {
         let mut signals = Signals::default();
         let long = "x".repeat(MEMORY_BYTES_MAX);
-        for one in [
+        for update in [
             change(ChangeKind::Opened, "b", 2, "old"),
             change(ChangeKind::Opened, "a", 2, "alone"),
             change(ChangeKind::Updated, "b", 2, "new"),
@@ -155,7 +155,7 @@ mod tests {
             change(ChangeKind::Closed, "d", 3, &long),
             change(ChangeKind::Closed, "e", 4, "behind"),
         ] {
-            signals.take(one).unwrap();
+            signals.take(update).unwrap();
         }
         assert_eq!(signals.len(), 5);
         let mut found = Vec::new();

@@ -116,7 +116,7 @@ fn axis(scale: &Scale, top: f64, bottom: f64, to: &mut String) -> std::fmt::Resu
             segment.left,
             bottom - top
         )?;
-        for tick in ticks::of(segment.from, segment.to, width / TICK) {
+        for tick in ticks::between(segment.from, segment.to, width / TICK) {
             let x = scale.x(tick.at);
             writeln!(
                 to,
@@ -203,7 +203,8 @@ fn lanes(
 
 /// What is told when the pointer is on a stretch of time.
 fn pointers(bins: &[(&Bin, &Counts)], top: f64, bottom: f64, to: &mut String) -> std::fmt::Result {
-    for (bin, counts) in bins.iter().filter(|(_, counts)| counts.all.iter().any(|it| *it > 0)) {
+    for (bin, counts) in bins.iter().filter(|(_, counts)| counts.all.iter().any(|count| *count > 0))
+    {
         let mut lines = vec![ticks::span(bin.from, bin.to)];
         for (index, class) in Class::ALL.into_iter().enumerate() {
             let count = |counts: &[u64]| counts.get(index).copied().unwrap_or(0);

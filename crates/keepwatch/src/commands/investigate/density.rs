@@ -27,11 +27,11 @@ pub(crate) struct Counts {
 
 impl Counts {
     fn merge(&mut self, other: &Self) {
-        for (sum, one) in self.all.iter_mut().zip(other.all) {
-            *sum += one;
+        for (sum, count) in self.all.iter_mut().zip(other.all) {
+            *sum += count;
         }
-        for (sum, one) in self.refused.iter_mut().zip(other.refused) {
-            *sum += one;
+        for (sum, count) in self.refused.iter_mut().zip(other.refused) {
+            *sum += count;
         }
     }
 }

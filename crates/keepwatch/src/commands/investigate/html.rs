@@ -84,7 +84,11 @@ fn tiles(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         ("security", of(Class::Security), "security-relevant"),
         ("", timeline.refused, "refused"),
         ("", timeline.failed, "failed"),
-        ("", timeline.namespaces.keys().filter(|it| !it.is_empty()).count() as u64, "namespaces"),
+        (
+            "",
+            timeline.namespaces.keys().filter(|name| !name.is_empty()).count() as u64,
+            "namespaces",
+        ),
         ("", timeline.addresses.0.len() as u64, "addresses"),
         ("", sessions, if sessions == 1 { "session" } else { "sessions" }),
     ];
@@ -174,12 +178,12 @@ fn related(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(to, "<table>\n<tr><th>User</th><th>Connection</th></tr>")?;
-    for one in &related {
+    for identity in &related {
         writeln!(
             to,
             "<tr><td>{}</td><td class=\"names\">{}</td></tr>",
-            html(&shortened(&one.user, VALUE_CHARS_MAX)),
-            html(&shortened(&one.why, VALUE_CHARS_MAX))
+            html(&shortened(&identity.user, VALUE_CHARS_MAX)),
+            html(&shortened(&identity.why, VALUE_CHARS_MAX))
         )?;
     }
     writeln!(to, "</table>\n</section>")

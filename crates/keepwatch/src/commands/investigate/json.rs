@@ -23,8 +23,10 @@ pub(crate) fn document(timeline: &Timeline) -> Value {
         object["namespace"] = namespace.as_str().into();
         object
     });
-    let related =
-        timeline.related().into_iter().map(|one| json!({"user": one.user, "why": one.why}));
+    let related = timeline
+        .related()
+        .into_iter()
+        .map(|related| json!({"user": related.user, "why": related.why}));
     json!({
         "user": timeline.scope.name,
         "groups": timeline.groups,
@@ -42,7 +44,7 @@ pub(crate) fn document(timeline: &Timeline) -> Value {
         "clients": values(&timeline.agents),
         "credentials": values(&timeline.credentials),
         "related": related.collect::<Vec<_>>(),
-        "signals": timeline.signals.iter().map(|it| signal_object(it)).collect::<Vec<_>>(),
+        "signals": timeline.signals.iter().map(|signal| signal_object(signal)).collect::<Vec<_>>(),
         "notListed": timeline.count.saturating_sub(acts.len() as u64),
         "requests": acts.into_iter().map(act_object).collect::<Vec<_>>(),
     })

@@ -166,7 +166,7 @@ fn event(item: &Value) -> Result<Event> {
         object.remove("apiVersion");
     }
     let line = serde_json::to_vec(&inner)?;
-    event::v1::read(&line).context("the server lists something that is no audit event")
+    event::v1::read(&line).context("the server lists something that is not an audit event")
 }
 
 /// The signal in an object of the API.
@@ -180,7 +180,7 @@ fn signal(item: &Value) -> Result<Signal> {
     let spec = item.get("spec").cloned().unwrap_or_default();
     // Through text, because some fields are stored as text.
     let spec = serde_json::from_str(&spec.to_string())
-        .context("the server lists something that is no signal")?;
+        .context("the server lists something that is not a signal")?;
     Ok(Signal { id: text("/metadata/name").to_owned(), spec, state })
 }
 

@@ -55,12 +55,12 @@ impl<'a> Run<'a> {
     }
 }
 
-fn is_same(one: &Act, other: &Act) -> bool {
-    one.class == other.class
-        && one.verb == other.verb
-        && one.resource == other.resource
-        && one.namespace == other.namespace
-        && one.code == other.code
-        && one.address == other.address
-        && one.acting == other.acting
+fn is_same(left: &Act, right: &Act) -> bool {
+    left.class == right.class
+        && left.verb == right.verb
+        && left.resource == right.resource
+        && left.namespace == right.namespace
+        && left.code == right.code
+        && left.address == right.address
+        && left.acting == right.acting
 }

@@ -75,7 +75,8 @@ impl Scale {
         let mut before: Option<&Segment> = None;
         for segment in &self.segments {
             if time < segment.from {
-                return before.map_or(segment.left, |it| f64::midpoint(it.right, segment.left));
+                return before
+                    .map_or(segment.left, |before| f64::midpoint(before.right, segment.left));
             }
             if time <= segment.to {
                 let share = length(segment.from, time) / length(segment.from, segment.to);

@@ -49,11 +49,11 @@ impl Sessions {
     }
 }
 
-fn merged(one: Session, other: Session) -> Session {
+fn merged(left: Session, right: Session) -> Session {
     Session {
-        first: one.first.min(other.first),
-        last: one.last.max(other.last),
-        count: one.count + other.count,
+        first: left.first.min(right.first),
+        last: left.last.max(right.last),
+        count: left.count + right.count,
     }
 }
 

@@ -55,8 +55,8 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
     if !related.is_empty() {
         writeln!(to, "\nRelated identities")?;
     }
-    for one in &related {
-        writeln!(to, "  {}: {}", plain(&one.user), plain(&one.why))?;
+    for identity in &related {
+        writeln!(to, "  {}: {}", plain(&identity.user), plain(&identity.why))?;
     }
     Ok(())
 }
@@ -126,7 +126,7 @@ fn line(run: &Run<'_>) -> String {
         parts.push(format!("×{}", run.count));
     }
     if !run.names.is_empty() {
-        let names: Vec<String> = run.names.iter().take(NAMES_MAX).map(|it| value(it)).collect();
+        let names: Vec<String> = run.names.iter().take(NAMES_MAX).map(|name| value(name)).collect();
         parts.push(names.join(", "));
     }
     if run.names.len() > NAMES_MAX {
@@ -140,7 +140,7 @@ fn line(run: &Run<'_>) -> String {
         parts.push(format!("({word} {})", value(user)));
     }
     if !run.firsts.is_empty() {
-        let firsts: Vec<String> = run.firsts.iter().map(|it| value(it)).collect();
+        let firsts: Vec<String> = run.firsts.iter().map(|first| value(first)).collect();
         parts.push(format!(" first: {}", firsts.join("; ")));
     }
     parts.join(" ")

@@ -54,7 +54,7 @@ pub(crate) struct Tick {
 
 /// The ticks between two times, about as many as fit.
 #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
-pub(crate) fn of(from: i64, to: i64, count_max: f64) -> Vec<Tick> {
+pub(crate) fn between(from: i64, to: i64, count_max: f64) -> Vec<Tick> {
     let range = to.saturating_sub(from);
     let most = (count_max as i64).max(1);
     let fits = |step: &i64| range / step <= most;
@@ -120,7 +120,7 @@ mod tests {
             (30 * DAY, "2026-11-26", None),
             (3650 * DAY, "2027-09-27", None),
         ] {
-            let ticks = of(start, start + range, 9.0);
+            let ticks = between(start, start + range, 9.0);
             assert!((1..=10).contains(&ticks.len()), "{ticks:?}");
             let found = (ticks[0].label.as_str(), ticks[0].day.as_deref());
             assert_eq!(found, (first, day), "{range}");

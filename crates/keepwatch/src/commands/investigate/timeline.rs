@@ -193,8 +193,8 @@ impl Timeline {
 
     /// Call it after the last event and signal: marks first occurrences and sorts the signals.
     pub(crate) fn finish(&mut self) {
-        self.signals.sort_by(|one, other| {
-            (one.spec.first_seen, &one.id).cmp(&(other.spec.first_seen, &other.id))
+        self.signals.sort_by(|left, right| {
+            (left.spec.first_seen, &left.id).cmp(&(right.spec.first_seen, &right.id))
         });
         let mut known = std::mem::take(&mut self.before);
         let has_past = !known.is_empty();
@@ -208,7 +208,7 @@ impl Timeline {
             .values_mut()
             .flat_map(|acts| acts.first.iter_mut().chain(acts.last.iter_mut()))
             .collect();
-        acts.sort_by(|one, other| (one.time, &one.audit_id).cmp(&(other.time, &other.audit_id)));
+        acts.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
         for (index, act) in acts.into_iter().enumerate() {
             // The very first value is not marked.
             let is_learning = index == 0 && !has_past;
@@ -265,7 +265,7 @@ impl Timeline {
     pub(crate) fn acts(&self) -> Vec<&Act> {
         let kept = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
         let mut kept: Vec<&Act> = kept.collect();
-        kept.sort_by(|one, other| (one.time, &one.audit_id).cmp(&(other.time, &other.audit_id)));
+        kept.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
         kept
     }
 
@@ -283,8 +283,9 @@ impl Timeline {
     /// The time range from the first to the last event or signal.
     pub(crate) fn range(&self) -> Option<(Timestamp, Timestamp)> {
         let sessions = self.sessions.all().map(|session| (session.first, session.last));
-        let signals = self.signals.iter().map(|it| (it.spec.first_seen, it.spec.last_seen));
-        sessions.chain(signals).reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
+        let signals =
+            self.signals.iter().map(|signal| (signal.spec.first_seen, signal.spec.last_seen));
+        sessions.chain(signals).reduce(|left, right| (left.0.min(right.0), left.1.max(right.1)))
     }
 }
 
@@ -422,8 +423,8 @@ fn act(event: &Event, acting: Option<Acting>) -> Act {
         class: class_of(event),
         verb: event.verb.clone(),
         resource: resource_of(event),
-        namespace: reference.map(|it| it.namespace.clone()).unwrap_or_default(),
-        name: reference.map(|it| it.name.clone()).unwrap_or_default(),
+        namespace: reference.map(|reference| reference.namespace.clone()).unwrap_or_default(),
+        name: reference.map(|reference| reference.name.clone()).unwrap_or_default(),
         code: event.response_status.as_ref().map_or(0, |status| status.code),
         address: event.source_ips.first().cloned().unwrap_or_default(),
         acting,

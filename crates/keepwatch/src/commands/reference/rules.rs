@@ -54,8 +54,8 @@ pub(super) fn page() -> Result<String> {
 
 /// As GitHub makes it of a heading.
 fn anchor(title: &str) -> String {
-    let kept = title.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-'));
-    kept.map(|it| if it == ' ' { '-' } else { it.to_ascii_lowercase() }).collect()
+    let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 fn section(page: &mut String, rule: &Rule) -> Result<()> {

@@ -35,14 +35,17 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         .into_iter()
         .map(|rule| export::export(&rules, rule, target, &choice, args.allow_lossy))
         .collect();
-    let written: Vec<&str> =
-        exported.iter().filter(|it| !it.files.is_empty()).map(|it| it.rule.as_str()).collect();
+    let written: Vec<&str> = exported
+        .iter()
+        .filter(|rule| !rule.files.is_empty())
+        .map(|rule| rule.rule.as_str())
+        .collect();
     let suppressed: Vec<Exported> = suppressions
         .iter()
-        .map(|it| suppression::export(it, target, &choice, args.allow_lossy))
+        .map(|suppression| suppression::export(suppression, target, &choice, args.allow_lossy))
         .collect();
     let all = exported.iter().chain(&suppressed);
-    let mut files: Vec<File> = all.flat_map(|it| it.files.clone()).collect();
+    let mut files: Vec<File> = all.flat_map(|exported| exported.files.clone()).collect();
     if !written.is_empty() {
         files.extend(target.package(&rules, &written, &choice));
     }
@@ -50,7 +53,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     exported.iter().chain(&suppressed).for_each(explain);
     let left_out = exported.len() - written.len();
     eprint_line(&format!("{} rules exported, {left_out} left out", written.len()));
-    let without = suppressed.iter().filter(|it| it.files.is_empty()).count();
+    let without = suppressed.iter().filter(|exported| exported.files.is_empty()).count();
     if has_suppressions {
         let written = suppressed.len() - without;
         eprint_line(&format!("{written} suppressions exported, {without} left out"));
@@ -95,25 +98,25 @@ fn explain(exported: &Exported) {
 
 fn target(name: &str) -> Result<&'static dyn Target, UsageError> {
     export::named(name).ok_or_else(|| {
-        let known: Vec<&str> = export::all().iter().map(|it| it.name()).collect();
+        let known: Vec<&str> = export::all().iter().map(|target| target.name()).collect();
         unknown("to", name, &known)
     })
 }
 
 fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, UsageError> {
     let profiles = target.profiles();
-    let found = profiles.iter().find(|it| name.is_none_or(|name| it.name == name));
+    let found = profiles.iter().find(|profile| name.is_none_or(|name| profile.name == name));
     found.ok_or_else(|| {
-        let known: Vec<&str> = profiles.iter().map(|it| it.name).collect();
+        let known: Vec<&str> = profiles.iter().map(|profile| profile.name).collect();
         unknown("profile", name.unwrap_or_default(), &known)
     })
 }
 
 fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, UsageError> {
     let formats = target.formats();
-    let found = formats.iter().find(|it| name.is_none_or(|name| it.name == name));
+    let found = formats.iter().find(|format| name.is_none_or(|name| format.name == name));
     found.ok_or_else(|| {
-        let known: Vec<&str> = formats.iter().map(|it| it.name).collect();
+        let known: Vec<&str> = formats.iter().map(|format| format.name).collect();
         unknown("format", name.unwrap_or_default(), &known)
     })
 }
@@ -122,7 +125,8 @@ fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, Us
 fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, UsageError> {
     let mut named = Vec::new();
     for id in ids {
-        let found = rules.find(id).filter(|at| rules.rules().get(*at).is_some_and(|it| it.raises));
+        let found =
+            rules.find(id).filter(|at| rules.rules().get(*at).is_some_and(|rule| rule.raises));
         let Some(found) = found else {
             let hint = "`keepwatch rules list` names those that raise signals";
             return Err(UsageError(vec![format!("there is no rule {id:?}: {hint}")]));

@@ -128,7 +128,7 @@ pub(super) fn remote_headers(args: &AccessArgs) -> Result<RequestHeaderNames, Us
         for name in given {
             match name.parse() {
                 Ok(name) => names.push(name),
-                Err(_) => wrong.push(format!("{flag}: {name:?} is no name of a header")),
+                Err(_) => wrong.push(format!("{flag}: {name:?} is not the name of a header")),
             }
         }
         names

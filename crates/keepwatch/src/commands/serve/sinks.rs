@@ -26,7 +26,7 @@ pub(super) struct Sinks {
 }
 
 /// The sinks that the flags ask for. The values have been validated.
-pub(super) fn of(args: &AuditArgs) -> Sinks {
+pub(super) fn open(args: &AuditArgs) -> Sinks {
     let mut sinks = Sinks::default();
     if !args.enable_k10_audit_cluster {
         if args.enable_k10_audit_cloud_aws_s3 {

@@ -87,7 +87,7 @@ fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
     };
     let home = program::quoted(home);
     eprint_line(&format!(
-        "{end} stops the server; `{own} up --dir {home}` goes on with what is there."
+        "{end} stops the server; `{own} up --dir {home}` continues with the stored data."
     ));
 }
 
@@ -98,7 +98,7 @@ fn look_back(home: &Path) {
     look_into_archive(&own, home);
     let archive = program::quoted(&destination::folder(home));
     eprint_line(&format!("  {own} investigate user mallory {archive}"));
-    eprint_line(&format!("  {own} up --dir {folder}    # serves what is there, for kubectl"));
+    eprint_line(&format!("  {own} up --dir {folder}    # serves the stored data, for kubectl"));
 }
 
 fn look_into_archive(own: &str, home: &Path) {
@@ -127,7 +127,8 @@ async fn signals(admin: &kube::Client) -> Vec<Value> {
     let (mut found, mut version, mut quiet) = (Vec::new(), 0, 0);
     for _ in 0..LOOKS_MAX {
         let Ok(list) = api.list(&ListParams::default()).await else { return Vec::new() };
-        let versions = list.items.iter().filter_map(|one| one.metadata.resource_version.as_ref());
+        let versions =
+            list.items.iter().filter_map(|object| object.metadata.resource_version.as_ref());
         let newest = versions.filter_map(|version| version.parse::<u64>().ok()).max().unwrap_or(0);
         quiet = if newest == version { quiet + 1 } else { 0 };
         version = newest;

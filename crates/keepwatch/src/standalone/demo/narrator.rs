@@ -65,8 +65,8 @@ impl Narrator {
         if !self.is_among_lines {
             return;
         }
-        tokio::time::timeout(LINES_TIME_MAX, self.delivery.sinks_delivered()).await.ok();
+        _ = tokio::time::timeout(LINES_TIME_MAX, self.delivery.sinks_delivered()).await;
         tokio::time::sleep(PAUSE).await;
-        tokio::time::timeout(LINES_TIME_MAX, self.delivery.sinks_delivered()).await.ok();
+        _ = tokio::time::timeout(LINES_TIME_MAX, self.delivery.sinks_delivered()).await;
     }
 }

@@ -65,6 +65,8 @@ async fn got(runs: &[Run], from: ResumeFrom) -> String {
             store.append(Bytes::from(format!("r{number}"))).await.unwrap();
         }
         for reader in journal.readers() {
+            // A reader registers before it delivers, and then owns its cursor.
+            journal.register(&reader.name, 0).await.unwrap();
             let until = journal.last_seq() - run.undelivered;
             let records = journal.read(reader.cursor.seq, 100, 1 << 20).await.unwrap();
             let mine = got.entry(reader.name.clone()).or_default();

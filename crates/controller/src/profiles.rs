@@ -1,7 +1,7 @@
-//! Writes the status of profiles, if there is no K10 that does: outside a cluster.
+//! Validates profiles and writes their status. Runs only outside a cluster, where no K10 does it.
 //!
-//! Profiles are handled one after the other. Each is resolved and checked like a destination of events,
-//! and its status reports the result.
+//! Profiles are processed one after the other. Each is resolved and checked like the destination of
+//! an `AuditConfig`, and its status reports the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::objects::NamespacedName;
 use crate::plan::{LastCheck, RECHECK_MICROS};
 use crate::resolve::{self, Resolution, ResolvedDestination};
 
-/// Time between two observations if no object changes.
+/// Time between two reconciliations if no object changes.
 const RESYNC_PERIOD: Duration = Duration::from_secs(5);
 
-/// What to do about a profile.
+/// The next step of a profile's reconciliation.
 #[derive(Debug)]
 pub enum ProfileAction {
     /// Write to the destination and read back.
     Check(Box<ResolvedDestination>),
-    /// Write the status with these errors; none means success.
+    /// Write the status with these errors; an empty list means success.
     WriteStatus(Vec<String>),
 }
 
-/// The next action, if there is one.
+/// The next action; `None` if the status is current, or the cache is not filled yet.
 pub fn plan_profile(
     status: &ProfileStatus,
     resolution: &Resolution,
@@ -80,7 +80,7 @@ pub(crate) async fn run(context: Arc<Context>) {
             continue;
         }
         backoff.succeeded();
-        // A timeout is no error, and the sender is in the cache.
+        // A timeout is not an error. `changed` cannot fail, because the cache holds the sender.
         _ = tokio::time::timeout(RESYNC_PERIOD, changes.changed()).await;
     }
 }
@@ -91,7 +91,7 @@ async fn reconcile_profile(
     place: &NamespacedName,
     checked: &mut BTreeMap<NamespacedName, LastCheck>,
 ) -> bool {
-    // At most a check and a status.
+    // Two steps suffice: a check, then the status.
     for _ in 0..2 {
         let Some(profile) = context.cache.profile(place) else { return true };
         let spec = context.cache.profile_spec(place);
@@ -117,7 +117,7 @@ async fn reconcile_profile(
     true
 }
 
-/// Writes the status and an Event. Returns whether the status was written.
+/// Writes the status, and an Event if that succeeds. Returns whether the status was written.
 async fn write_status(
     context: &Context,
     place: &NamespacedName,

@@ -2,14 +2,14 @@
 //! cursor.
 //!
 //! The range of an object is durable before its upload begins ([`UploadIntent`]). After a crash the
-//! same range is read again and gets the same key, which exists or not: so every event is in exactly one
-//! object. If the key has changed, because an upgrade encodes events differently, the store is asked for
-//! the old key first.
+//! same range is read again and gets the same key, so every event is in exactly one object. If the key
+//! differs, because an upgrade encodes events differently, the uploader first checks whether the old key
+//! exists in the bucket.
 //!
-//! It retries forever and holds one object in memory, however many records wait. Another bucket takes
-//! effect at once, even during a wait; an object that may have been uploaded to the old bucket is
-//! uploaded to the new one under the same rules. Only if the old bucket does not respond, the change
-//! waits as long as a running upload could take, because one may still be running.
+//! It retries forever and holds one object in memory, however many records wait. A change of the
+//! bucket takes effect at once, even during a wait. An object that may have been uploaded to
+//! the old bucket is uploaded to the new one under the same rules. Only if the old bucket does not
+//! respond, the change waits as long as a running upload could take, because one may still be running.
 //!
 //! A signal of high severity does not wait until an object is full or old, and a deletion waits briefly
 //! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and reads of Kubernetes' own controllers wait longer
@@ -38,20 +38,20 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// The lowest severity of a signal that seals the current object.
 const URGENT: Severity = Severity::High;
-/// The shortest time between two objects that are sealed for urgent signals: a signal may be updated
-/// with each event.
+/// Minimum time between two objects that are sealed for urgent signals. Without it, a signal that is
+/// updated with each event could create an object per event.
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
-/// The longest time that a deletion waits for more events.
+/// Maximum time that a deletion waits for more events.
 pub const DELETION_AGE: Duration = Duration::from_secs(3);
-/// The shortest time that an object with only the events of an idle cluster waits for more: at most 12
-/// objects per hour.
+/// Minimum age at which an object is sealed if it has only events of an idle cluster: at most 12 objects
+/// per hour.
 pub const IDLE_AGE: Duration = Duration::from_mins(5);
 
 /// Uploads the journal to one bucket.
 pub(crate) struct Uploader {
     reader: JournalReader,
     target: watch::Receiver<UploadTarget>,
-    /// The object that may be uploaded already.
+    /// The persisted intent of the current upload. Its object may be in the bucket already.
     intent: Option<UploadIntent>,
     /// The time before which no signal seals an object.
     next_urgent: Instant,
@@ -60,9 +60,9 @@ pub(crate) struct Uploader {
 /// The result of building an object.
 enum Gathered {
     Object(Object),
-    /// Only records without a line for this destination, up to this one.
+    /// No object: the records up to this one have no line for this destination.
     Skipped(u64),
-    /// The target has changed: start again.
+    /// The target or its last record has changed: start again.
     TargetChanged,
 }
 
@@ -77,7 +77,7 @@ enum Uploaded {
 /// How urgent the delivery of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    /// A heartbeat, or a read of Kubernetes' own components.
+    /// A heartbeat, or a routine read by Kubernetes' own components.
     Idle,
     /// Any other event.
     Usual,
@@ -91,7 +91,7 @@ enum Urgency {
 #[derive(Default)]
 struct Filled {
     is_full: bool,
-    /// The times of its first records, by urgency.
+    /// The times of the object's first records, by urgency.
     since: Since,
 }
 
@@ -100,7 +100,7 @@ struct Filled {
 struct Since {
     usual: Option<Timestamp>,
     deletion: Option<Timestamp>,
-    /// The object has a signal of high severity.
+    /// Whether the object has a signal of high severity.
     is_urgent: bool,
 }
 
@@ -116,7 +116,8 @@ impl Since {
     }
 }
 
-/// The times up to which an object may wait for more, by the monotonic clock.
+/// The latest times to seal an object, by urgency. They are computed once and are on the monotonic
+/// clock, so that a later change of the wall clock does not move them.
 #[derive(Default)]
 struct Deadlines {
     idle: Option<Instant>,
@@ -155,8 +156,8 @@ impl Uploader {
         Self { reader, target, intent, next_urgent: Instant::now() }
     }
 
-    /// Delivers until `stop`, and then what the journal holds at that moment, if there is time. Ends by
-    /// itself after the last record of the target. `abort` ends it at once.
+    /// Delivers until the last record of the target, if it has one. After `stop` it delivers what the
+    /// journal holds, for at most `DRAIN_MAX`, and returns. After `abort` it returns at once.
     pub(crate) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         tokio::select! {
             Err(Stopped) = self.run_loop(&stop) => {}
@@ -195,7 +196,8 @@ impl Uploader {
         }
     }
 
-    /// Builds an object until it is full, old enough, urgent, or the last one.
+    /// Builds the next object, and seals it when it is full, old enough or urgent, or when no more
+    /// records are to be delivered.
     async fn gather(
         &mut self,
         target: &UploadTarget,
@@ -205,7 +207,7 @@ impl Uploader {
         let (mut since, mut deadlines) = (Since::default(), Deadlines::default());
         loop {
             let at = builder.last().unwrap_or(self.reader.seq());
-            // At shutdown, what the journal holds at that moment is delivered.
+            // At shutdown, deliver up to the journal's current end.
             let now = stop.is_cancelled().then(|| self.reader.journal().last_seq());
             let goal = now.into_iter().chain(target.until).min();
             let is_last = goal.is_some_and(|goal| at >= goal);
@@ -251,7 +253,7 @@ impl Uploader {
         object.map_or(Gathered::Skipped(last), Gathered::Object)
     }
 
-    /// Waits for records. Returns whether the target has changed instead.
+    /// Waits for new records, shutdown, or a change of the target. Returns whether the target changed.
     async fn await_records(
         &self,
         target: &UploadTarget,
@@ -270,8 +272,8 @@ impl Uploader {
         target_or_end_changed(&self.target, target.version, target.until).await;
     }
 
-    /// Builds the object of a persisted range again. `None` if it exists already, or the target has
-    /// changed.
+    /// Builds the object of a persisted range again. `None` if the bucket has it already, if the range
+    /// has no line for this destination, or if the target has changed.
     async fn restore(
         &mut self,
         target: &UploadTarget,
@@ -316,7 +318,8 @@ impl Uploader {
         Ok(Some(object))
     }
 
-    /// Gets an object there, however long it takes.
+    /// Persists the intent and uploads the object. Retries until the bucket has it, or the target
+    /// changes.
     async fn upload(
         &mut self,
         target: &UploadTarget,
@@ -365,8 +368,8 @@ impl Uploader {
         self.reader.status().succeeded(bucket.now());
     }
 
-    /// Advances the cursor. It need not be durable: after a crash the persisted range is read again, and
-    /// its object is found to exist.
+    /// Advances the cursor. This need not be durable: after a crash the persisted range is read again,
+    /// and the bucket has its object already.
     fn advance(&mut self, seq: u64) {
         self.intent = None;
         self.reader.advance(seq.max(self.reader.seq()), "");
@@ -379,7 +382,7 @@ impl Uploader {
         self.reader.persist(self.reader.seq(), &state).await
     }
 
-    /// Encodes and compresses in a thread that may block.
+    /// Adds records to an object on a blocking thread, because encoding and compression need much CPU.
     async fn fill(
         &self,
         mut builder: ObjectBuilder,
@@ -401,7 +404,7 @@ impl Uploader {
         filled.await.map_err(|_gone| Stopped)
     }
 
-    /// Waits before the next attempt. Returns whether the bucket has changed.
+    /// Reports a failed attempt and waits before the next one. Returns whether the bucket has changed.
     async fn pause(
         &self,
         target: &UploadTarget,
@@ -438,7 +441,7 @@ impl Uploader {
 
     /// Publishes the result of an attempt, unless the bucket has changed.
     fn publish(&self, target: &UploadTarget, publish: impl FnOnce()) {
-        // Locked meanwhile, so that a new target is set before or after this.
+        // The borrow is a read lock: the target cannot change between the check and `publish`.
         let now = self.target.borrow();
         if now.version == target.version {
             publish();
@@ -446,12 +449,13 @@ impl Uploader {
     }
 }
 
-/// The rest of `age` for something that began at `since`.
+/// How much of `age` remains for something that began at `since`; all of it if that is unknown.
 fn left(age: Duration, since: Option<Timestamp>, now: Timestamp) -> Duration {
     let since = since.map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
     age.saturating_sub(Duration::from_micros(u64::try_from(since).unwrap_or(0)))
 }
 
+/// The entries up to `last`, or all of them.
 fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
     if let Some(last) = last {
         entries.retain_mut(|entry| entry.end_at(last));

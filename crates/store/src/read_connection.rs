@@ -1,4 +1,4 @@
-//! Reads from the file what is not in memory, over a read-only connection.
+//! Reads data that is not cached in memory from the database file, over a read-only connection.
 //!
 //! Each read is bounded and ends its transaction, so that it never delays a checkpoint for long.
 
@@ -14,10 +14,11 @@ use crate::settings::READ_OBJECTS_MAX;
 use crate::statements::{RECORD_COLUMNS, REVISION_COLUMNS, RecordRow, Revision, read_record};
 use crate::{Change, ChangeKind, Object, ReadError};
 
-/// How long a read waits for a file that is being recovered, in milliseconds.
+/// SQLite's busy timeout of a read, in milliseconds: the file is locked while it is recovered.
 const BUSY_MS: u64 = 2_000;
-/// SQLite's page cache. The journal is read once, in order, and pages that are used again
-/// immediately are still in the processor's cache; SQLite's default of 2 MiB would not fit there.
+/// Size of SQLite's page cache, in KiB. The journal is read sequentially, so pages are reused only
+/// shortly after they are read. A cache of this size fits in the processor's cache; SQLite's default
+/// of 2 MiB does not.
 const CACHE_KIB: i64 = 256;
 
 /// The read connection, opened on first use.
@@ -36,12 +37,13 @@ impl ReadConnection {
         &self.path
     }
 
-    /// Close the connection, because the file is being reopened or closed.
+    /// Closes the connection, because the file is being reopened or closed. The next read opens a new
+    /// one.
     pub(crate) fn close(&self) {
         drop(self.file.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Run a read on the connection, which is opened if it is not open.
+    /// Runs `read` on the connection, and opens it first if it is not open.
     pub(crate) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError>,
@@ -52,7 +54,7 @@ impl ReadConnection {
             None => self.open().map_err(ReadError::from_sqlite)?,
         };
         let result = read(&file);
-        // A failed connection may belong to a file that was replaced.
+        // The file may have been replaced: the next read opens it again.
         if !matches!(result, Err(ReadError::Unavailable { .. })) {
             *held = Some(file);
         }
@@ -69,8 +71,8 @@ impl ReadConnection {
         Ok(file)
     }
 
-    /// The states that these revisions wrote; `None` where the row is gone. The list ends with the
-    /// object whose body brings the total to `bytes_max`.
+    /// The object states that these revisions wrote; `None` for a revision that is no longer in the
+    /// file. The list ends early after the object whose body brings the total to `bytes_max`.
     pub(crate) fn objects(
         &self,
         revisions: &[u64],
@@ -90,8 +92,8 @@ impl ReadConnection {
         Ok(found)
     }
 
-    /// The changes under a prefix after one revision and up to another, oldest first, and the
-    /// revision up to which the result is complete.
+    /// The changes of keys with this prefix, oldest first, from `after` (exclusive) to `up_to`
+    /// (inclusive), and the revision up to which the result is complete.
     pub(crate) fn changes(
         &self,
         prefix: &str,
@@ -129,7 +131,7 @@ impl ReadConnection {
         })
     }
 
-    /// Records from a sequence number on. A damaged or missing record ends the batch, or is an
+    /// Consecutive records from `first` on. A damaged or missing record ends the batch, or is an
     /// error if it is the first. `last` is the highest allocated sequence number.
     pub(crate) fn records(
         &self,
@@ -163,7 +165,7 @@ impl ReadConnection {
 }
 
 /// The readable records with these sequence numbers. Calls `damaged` with the number of each record
-/// that exists but is damaged.
+/// that exists but is damaged. The first record is returned even if it exceeds `bytes_max`.
 pub(crate) fn read_ranges(
     file: &Connection,
     ranges: &[RangeInclusive<u64>],
@@ -186,7 +188,7 @@ pub(crate) fn read_ranges(
         while let Some(row) = rows.next().map_err(ReadError::from_sqlite)? {
             let (seq, time, record) = match read_record(row) {
                 Ok(record) => record,
-                // A damaged record does not hide the others.
+                // Skip a damaged record and return the others.
                 Err(ReadError::Damaged { number, .. }) => {
                     damaged(number);
                     continue;
@@ -207,10 +209,10 @@ pub(crate) fn read_ranges(
 /// From this number of records on, memory is reserved in advance, so that a large batch is not
 /// copied repeatedly while it grows.
 const RESERVE_RECORDS: usize = 32;
-/// The maximum number of bytes reserved in advance, whatever the reader's limit.
+/// The maximum number of bytes reserved in advance, even if the reader's limit is higher.
 const RESERVE_BYTES_MAX: usize = 1 << 20;
 
-/// Consecutive records in one buffer, which the results share.
+/// Consecutive records in one buffer, which the returned records share.
 #[derive(Default)]
 struct RecordBuffer {
     bytes: Vec<u8>,
@@ -220,7 +222,7 @@ struct RecordBuffer {
 }
 
 impl RecordBuffer {
-    /// The first record is always accepted.
+    /// Whether the record fits into `bytes_max`. The first record always does.
     fn fits(&self, record: &[u8]) -> bool {
         self.entries.is_empty() || self.bytes.len().saturating_add(record.len()) <= self.bytes_max
     }
@@ -246,7 +248,7 @@ impl RecordBuffer {
     }
 }
 
-/// Check the sequence numbers: a gap is an error, not the end of the journal.
+/// Checks the sequence number: a gap is an error, not the end of the journal.
 fn in_order(
     record: Option<RecordRow<'_>>,
     expected: u64,
@@ -261,7 +263,7 @@ fn in_order(
     }
 }
 
-/// Build the change that a revision made.
+/// Builds the change that a revision made, with the previous state of the object.
 pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadError> {
     let Revision { object, prev, deleted, .. } = row;
     let kind = match (prev, deleted) {
@@ -273,8 +275,7 @@ pub(crate) fn change(file: &Connection, row: Revision) -> Result<Change, ReadErr
     Ok(Change { kind, revision: object.revision, object, previous })
 }
 
-/// The states that these revisions wrote; `None` where the row is gone. The list ends with the
-/// object whose body brings the total to `bytes_max`.
+/// As [`ReadConnection::objects`], in a single read.
 pub(crate) fn objects(
     file: &Connection,
     revisions: &[u64],

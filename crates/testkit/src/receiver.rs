@@ -1,7 +1,7 @@
-//! An HTTP server that records POST requests and injects faults.
+//! An HTTP server that records requests and injects faults.
 //!
-//! It uses the raw connection, so that it can hang, close the connection, or send invalid HTTP. The
-//! tests check the contents of requests.
+//! It writes to the TCP connection directly, so that it can hang, close the connection, or send
+//! invalid HTTP. It accepts every request; tests check the contents of the recorded ones.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -19,11 +19,11 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// A status, headers and a body.
+    /// A response with this status, these headers and this body.
     Status(u16, Vec<(&'static str, String)>, &'static str),
-    /// Closes the connection after reading the request, which counts as received.
+    /// Closes the connection after reading the request, which is recorded.
     HangUp,
-    /// Closes the connection before reading the body; the request does not count.
+    /// Closes the connection before reading the body; the request is not recorded.
     HangUpBeforeBody,
     /// Keeps the connection open without a response.
     Hang,
@@ -42,7 +42,7 @@ impl Answer {
         Self::Status(429, vec![("retry-after", seconds.to_string())], "")
     }
 
-    /// A redirect.
+    /// A response with status `code` and the `Location` header `to`.
     pub fn redirect(code: u16, to: &str) -> Self {
         Self::Status(code, vec![("location", to.to_owned())], "")
     }
@@ -91,7 +91,7 @@ struct State {
 }
 
 impl Receiver {
-    /// Starts a server that responds with 200.
+    /// Starts a server that responds with 200 by default.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -125,7 +125,7 @@ impl Receiver {
         lock(&self.state.next).push_back(answer);
     }
 
-    /// Sets the response to requests without a queued one.
+    /// Sets the default response, which is used while none is queued.
     pub fn answer_always(&self, answer: Answer) {
         *lock(&self.state.always) = answer;
     }
@@ -143,7 +143,7 @@ impl Receiver {
     /// Waits until this many requests are received.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut news = self.state.received.subscribe();
-        // The sender is in `self`.
+        // Cannot fail: `self` holds the sender.
         news.wait_for(|received| received.len() >= count).await.ok();
         self.received()
     }
@@ -153,7 +153,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Handles one request; returns whether the connection stays open.
+/// Handles one request. Returns whether the connection stays open.
 async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     let Some((head, mut body)) = read_head(stream).await? else { return Ok(false) };
     let next = lock(&state.next).pop_front();
@@ -195,7 +195,8 @@ async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     }
 }
 
-/// Reads the head of a request, and returns it with the bytes after it.
+/// Reads the head of a request, and returns it with the bytes that follow it. `None` if the client
+/// closed the connection, or the head exceeds [`HEAD_BYTES_MAX`].
 async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     loop {

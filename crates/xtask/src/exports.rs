@@ -1,8 +1,8 @@
-//! Validates exported rules and dashboards with the programs of their targets.
+//! Validates exported rules and dashboards with the parsers and schemas of their targets.
 //!
 //! It reads the golden files, which a test of the crate `detect` compares with the exports.
-//! [`READERS`] lists the programs. If a program is a library, a script in the folder `exports`
-//! calls it.
+//! [`READERS`] lists the validators. A validator that is a library is called by a script in the
+//! folder `exports`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use anyhow::{Context, ensure};
 
 use crate::root;
 
-/// The reader of a folder.
+/// The validator of a folder.
 enum Reader {
     /// A Python script.
     Python(&'static str),
-    /// A Node script and the packages that it needs.
+    /// A Node script, and the function that installs its packages and returns their folder.
     Node(&'static str, fn() -> anyhow::Result<PathBuf>),
-    /// Grafana's schema.
+    /// A Go program that checks dashboards against Grafana's schema.
     Dashboards,
 }
 
-/// A folder below the golden files, and its reader.
+/// The folders below [`GOLDEN`], and their validators.
 const READERS: [(&str, Reader); 8] = [
     ("datadog", Reader::Python("read_datadog.py")),
     ("sentinel", Reader::Node("read_sentinel.js", assets::packages::kusto)),

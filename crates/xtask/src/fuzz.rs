@@ -1,9 +1,9 @@
 //! Builds the fuzz targets with coverage counters and runs them.
 //!
-//! It uses the stable toolchain: the counters are an LLVM pass that stable flags enable, and the
-//! crate `libfuzzer-sys` contains libFuzzer. No sanitizer is needed without `unsafe` code: a
-//! finding is a panic, a hang, or high memory use. Findings are written to `target/fuzz/artifacts`;
-//! after the fix, move them to `fuzz/corpus`.
+//! It uses the stable toolchain: stable compiler flags enable the LLVM pass that adds the counters,
+//! and the crate `libfuzzer-sys` contains libFuzzer. Without `unsafe` code no sanitizer is needed:
+//! a finding is a panic, a hang, or high memory use. Inputs of findings are written to
+//! `target/fuzz/artifacts`; after the fix, move them to `fuzz/corpus`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,12 +26,12 @@ const FLAGS: [&str; 7] = [
 ];
 /// Maximum input length, in bytes. Parser bugs need only short inputs.
 const INPUT_LEN_MAX: u32 = 4096;
-/// Seconds after which an input is a finding.
+/// Maximum time for one input, in seconds. A slower input is a finding.
 const HANG_SECONDS: u32 = 10;
-/// Memory of the process, in MiB, above which an input is a finding.
+/// Maximum memory of the process, in MiB. An input that exceeds it is a finding.
 const MEMORY_MIB: u32 = 1024;
 
-/// Runs one target, or all of them: first its corpus, then this many seconds each.
+/// Runs the target `only`, or all targets, for `seconds` each. A run begins with the corpus.
 pub(crate) fn run(seconds: u32, only: Option<&str>) -> anyhow::Result<()> {
     if let Some(only) = only {
         ensure!(TARGETS.contains(&only), "no target {only}: there are {}", TARGETS.join(", "));
@@ -44,11 +44,11 @@ pub(crate) fn run(seconds: u32, only: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds all targets and returns their folder.
+/// Builds all targets into `folder` and returns the folder of the binaries.
 fn build(folder: &Path) -> anyhow::Result<PathBuf> {
     let host = host()?;
-    // With an explicit target, even the host's, build scripts and macros are built without these
-    // flags.
+    // With `--target`, even for the host, cargo does not apply `RUSTFLAGS` to build scripts and
+    // procedural macros.
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--bins", "--target", &host])
         .env("RUSTFLAGS", FLAGS.join(" "))
@@ -67,7 +67,8 @@ fn host() -> anyhow::Result<String> {
     host.map(str::to_owned).context("rustc does not name its host")
 }
 
-/// Fuzzes a target. New inputs are written to `target`; the seeds in the repository do not change.
+/// Fuzzes a target. New inputs are written to `target/fuzz/corpus`; the seeds in `fuzz/corpus` do
+/// not change.
 fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Result<()> {
     let (found, artifacts) =
         (folder.join("corpus").join(name), folder.join("artifacts").join(name));

@@ -1,7 +1,7 @@
 //! Impersonation with `Impersonate-*` headers. Each part is authorized separately.
 //!
-//! Behind the aggregator these headers never arrive, because kube-apiserver has resolved them. They
-//! are for clients that connect directly.
+//! kube-apiserver resolves these headers before it proxies a request, so they arrive only from
+//! clients that connect directly.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
-/// Returns the user that `user` impersonates, after authorization; `None` if the request has no
-/// such headers. Removes the headers.
+/// Authorizes the impersonation and returns the impersonated user; `None` if the request has no
+/// `Impersonate-*` headers. Removes these headers on success.
 pub(crate) async fn resolve(
     user: &Arc<UserInfo>,
     headers: &mut HeaderMap,
@@ -69,7 +69,8 @@ fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
     Ok(wanted)
 }
 
-/// Attributes to authorize: one for the user, each group, the UID and each value of an extra.
+/// Attributes to authorize: one each for the user, every group, the UID, and every value of the
+/// extra fields.
 fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
     let ask = |group: &str, resource: &str, name: &str| Attributes {
         user: Arc::clone(user),
@@ -98,7 +99,7 @@ fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
     questions
 }
 
-/// Adds the groups that this user would have after authentication.
+/// Adds the groups that authentication would give to this user.
 fn completed(mut wanted: UserInfo) -> UserInfo {
     if let Some((namespace, _)) = service_account(&wanted.username)
         && wanted.groups.is_empty()
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
     use crate::AuthorizerError;
 
-    /// Allows only the listed `group/resource/namespace/name`.
+    /// Allows impersonation only of the listed `group/resource/subresource/namespace/name`.
     struct Only(&'static [&'static str]);
 
     #[async_trait]

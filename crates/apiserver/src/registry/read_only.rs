@@ -1,8 +1,8 @@
 //! Reads of resources whose objects are not in the store.
 //!
-//! The response body is not part of the read's audit event: the objects are computed from data that
-//! is stored elsewhere. Otherwise every read of the journal would add the same records to the
-//! journal again.
+//! Audit events of these reads omit the response body, because the objects are computed from data
+//! that is stored elsewhere. Otherwise every read of the journal would append the same records to
+//! the journal again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::handler::negotiate::Rendering;
 use crate::{Answer, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
 
 impl ResourceRequest<'_> {
-    /// Handles a read of a resource that is not in the store.
+    /// Handles `get`, `list` and `watch`; other verbs are rejected with 405.
     pub(super) async fn read_only(
         &self,
         storage: &dyn ReadOnlyStorage,
@@ -53,6 +53,7 @@ impl ResourceRequest<'_> {
         let rendering = Rendering::negotiate(self.request)?;
         let filter = SelectionPredicate::new(self)?;
         let query = self.list_query()?;
+        // These objects have no labels.
         let page = if filter.matches_unlabelled() {
             let query = ReadQuery {
                 terms: filter.terms(),
@@ -117,7 +118,7 @@ impl ResourceRequest<'_> {
 struct WatchStream {
     shared: Arc<Shared>,
     framing: Framing,
-    /// `None` after the last batch or an error.
+    /// `None` after an error: the watch ends after the error's frame.
     batches: Option<BoxStream<'static, Result<ReadBatch, ApiError>>>,
     frames: VecDeque<Bytes>,
     /// The revision up to which all events have been sent.

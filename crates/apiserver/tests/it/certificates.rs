@@ -1,4 +1,4 @@
-//! Unusable serving certificates: the server refuses each at the start, with the name of the file.
+//! The server rejects an unusable serving certificate at startup. The error names the file.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use apiserver::tls::ServingCertificate;
 use event::Timestamp;
 use testkit::pki::{Authority, CertificateRequest, Purpose};
 
-/// Autumn 2026.
+/// 18 November 2026.
 const NOW: Timestamp = Timestamp::from_micros(1_795_000_000_000_000);
 
-/// The error for the two files, with its causes.
+/// The error for the two files, followed by its sources.
 fn said(certificate: &Path, key: &Path) -> String {
     let error = ServingCertificate::open(certificate, key, NOW).expect_err("it is unusable");
     let mut said = error.to_string();

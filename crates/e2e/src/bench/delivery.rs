@@ -1,9 +1,9 @@
-//! Compares delivery with the compressor alone: the same lines, level and time.
+//! Benchmarks delivery against the compressor alone, with the same lines and compression level.
 //!
-//! A journal of events is delivered to a folder as objects: read, decoded, encoded, measured,
-//! hashed, compressed, written. Meanwhile another process on the same core compresses the same
-//! lines from memory in a loop, so that other load on the machine slows down both. Each is measured
-//! by its CPU time.
+//! A journal of events is delivered to a folder as objects: its records are read, decoded, encoded,
+//! checked for length, hashed, compressed and written. At the same time and on the same core,
+//! another process compresses the same lines from memory in a loop, so that other load on the
+//! machine slows down both. The CPU time of each process is measured.
 
 #![expect(clippy::cast_precision_loss, reason = "rates for people")]
 
@@ -25,11 +25,12 @@ use super::{machine, traffic};
 use crate::chaos::kill::uploads::{destination, parts};
 use crate::fixtures::{archive, proc_status};
 
-/// Maximum number of events in flight to the writer.
+/// Maximum number of appends that are not committed yet.
 const IN_FLIGHT: u64 = 512;
-/// Number of lines for the compressor, few enough not to cause memory pressure.
+/// Number of lines that the compressor repeats, few enough not to cause memory pressure.
 const SAMPLE: u64 = 50_000;
-/// Goals: share of the compressor's speed, and events per core-second.
+/// Goals of delivery: minimum share of the bare compressor's speed, and minimum number of events
+/// per core-second.
 const GOALS: (f64, f64) = (0.70, 50_000.0);
 
 /// Delivers this many events and prints the comparison.
@@ -65,8 +66,11 @@ pub fn delivery(events: u64) -> anyhow::Result<()> {
 
 struct Figures {
     events: u64,
+    /// Bytes before compression.
     raw: u64,
+    /// Bytes after compression.
     packed: u64,
+    /// CPU time of the process.
     cpu: Duration,
 }
 
@@ -77,12 +81,14 @@ impl Figures {
     }
 }
 
-/// Measures delivery and the concurrent compressor, and the initial and maximum memory.
+/// Measures delivery, the concurrent compressor, and the resident memory of this process before
+/// delivery and at its maximum, in bytes.
 async fn upload(
     folder: &std::path::Path,
     events: u64,
 ) -> anyhow::Result<(Figures, Figures, (u64, u64))> {
-    // The readers start after the journal is written.
+    // Delivery starts after the whole journal is written, so the limits must not trim it
+    // before.
     let settings = store::Settings {
         journal_retention_bytes: 1 << 40,
         limit_bytes: 1 << 40,
@@ -136,14 +142,14 @@ async fn upload(
     Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
 }
 
-/// The compressor in a separate process.
+/// The bare compressor, in a separate process.
 struct Compressor {
     process: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Compressor {
-    /// Starts the process and waits until its lines are in memory.
+    /// Starts the process, and waits until it has encoded its lines into memory.
     fn start() -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("compress")

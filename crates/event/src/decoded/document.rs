@@ -1,5 +1,5 @@
-//! Classifies a line or document from another source: one event or a list of events, and their
-//! encoding.
+//! Decodes a line or document from another source: one event or a list of events. The
+//! top-level keys determine the type and the encoding.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ pub enum Document {
     Event(Box<Decoded>),
     /// A list of events, as webhooks receive it. Each event can be invalid.
     List(Vec<Result<Decoded, ReadError>>),
-    /// One of Keepwatch's signals: a result of detection, not an event.
+    /// A signal of Keepwatch, which is a result of detection and not an event. It is not decoded.
     Signal,
 }
 
@@ -37,7 +37,7 @@ pub enum ReadError {
     /// The line is the first one of a pretty-printed document.
     #[error("a JSON document over several lines: one a line is needed, as `jq -c .` makes it")]
     SeveralLines,
-    /// The document is neither in the encoding of K10 nor typed like a document of Kubernetes.
+    /// The document has no keys of K10's encoding, and `kind` or `apiVersion` is missing.
     #[error(
         "{key} is missing: an event of Kubernetes has \"kind\":\"Event\" and \
          \"apiVersion\":\"audit.k8s.io/v1\""
@@ -49,15 +49,15 @@ pub enum ReadError {
     /// The document has another kind or version.
     #[error("kind {kind:?} of apiVersion {api_version:?} is not an audit.k8s.io/v1 event")]
     Kind {
-        /// The kind as found.
+        /// The value of `kind`.
         kind: String,
-        /// The version as found.
+        /// The value of `apiVersion`.
         api_version: String,
     },
 }
 
-/// Read one line: an event in either encoding, with or without the prefix of a container runtime,
-/// or a list of events. Data that cannot be kept is added to `notes`.
+/// Reads one line: an event in either encoding, with or without the prefix of a container runtime,
+/// or a list of events. Data that is lost in decoding is recorded in `notes`.
 pub fn read(line: &[u8], notes: &mut Notes) -> Result<Document, ReadError> {
     let text = utf8(without_prefix(line), notes);
     if text == "{" {
@@ -85,12 +85,13 @@ fn event(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, 
     Ok(Document::Event(Box::new(event)))
 }
 
-/// Decode the events of a list.
+/// Decodes the events of a list.
 fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, ReadError> {
     let mut list = List::default();
     decode_into(&mut list, text, encoding, Surrogates::Keep, notes).map_err(ReadError::Field)?;
     let read = |Item(text): Item<'_>| {
-        // As in Go, an item need not have a type, and its type is ignored.
+        // As in Go, `kind` and `apiVersion` of an item are optional and not validated. Only an item
+        // without `kind` can be in K10's encoding.
         let is_k10 =
             Outline::parse(text).is_ok_and(|outline| outline.is_k10 && outline.kind.is_empty());
         let encoding = if is_k10 { Encoding::Kasten } else { Encoding::V1 };
@@ -99,7 +100,7 @@ fn list(text: &str, encoding: Encoding, notes: &mut Notes) -> Result<Document, R
     Ok(Document::List(list.items.into_iter().map(read).collect()))
 }
 
-/// The text, with U+FFFD for each invalid byte, as in Go's decoder.
+/// The line as text. Each invalid byte is replaced by U+FFFD, as in Go's decoder.
 pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
     if let Ok(text) = std::str::from_utf8(line) {
         return Cow::Borrowed(text);
@@ -113,8 +114,8 @@ pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
     Cow::Owned(text)
 }
 
-/// Remove a byte order mark, and the prefix of container runtimes: `2026-11-23T09:30:00Z stdout F
-/// `.
+/// Removes a byte order mark, and the prefix of container runtimes (the CRI log format), such as
+/// `2026-11-23T09:30:00Z stdout F`.
 fn without_prefix(line: &[u8]) -> &[u8] {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let mut words = line.splitn(4, |byte| *byte == b' ');
@@ -131,9 +132,11 @@ fn without_prefix(line: &[u8]) -> &[u8] {
 struct Outline {
     kind: String,
     api_version: String,
-    /// Whether it has keys of K10's encoding.
+    /// Whether it has keys of an event in K10's encoding.
     is_k10: bool,
+    /// Whether it has `Items`, the key of a list in K10's encoding.
     has_items: bool,
+    /// Whether it has `signal`, the key of a signal in a log line.
     has_signal: bool,
 }
 
@@ -196,7 +199,8 @@ impl<'de> Fields<'de> for List<'de> {
         let is_known = match key {
             "kind" | "apiVersion" => true,
             "metadata" => context.encoding == Encoding::V1,
-            // Go's internal type has the fields of `metadata` next to its items.
+            // K10 encodes Go's internal `EventList`, which embeds `ListMeta`: its fields are next to
+            // `Items`.
             "selfLink" | "resourceVersion" | "continue" | "remainingItemCount" | "shardInfo" => {
                 context.encoding == Encoding::Kasten
             }

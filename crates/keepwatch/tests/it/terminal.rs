@@ -1,4 +1,4 @@
-//! What a person sees: standard output and standard error on a pseudo terminal.
+//! Output to a terminal: standard output and standard error are connected to a pseudoterminal.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +12,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::server::keepwatch;
 
-/// A terminal window with its final text.
+/// A pseudoterminal, and a thread that collects everything written to it.
 struct Window {
     device: OwnedFd,
     shown: JoinHandle<Vec<u8>>,
@@ -33,7 +33,7 @@ impl Window {
             loop {
                 match controller.read(&mut piece) {
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    // Linux says an error when the last program has closed the device.
+                    // On Linux the read fails (`EIO`) after the last program has closed the device.
                     Ok(0) | Err(_) => return shown,
                     Ok(len) => shown.extend_from_slice(&piece[..len]),
                 }
@@ -42,20 +42,21 @@ impl Window {
         Self { device, shown }
     }
 
-    /// Starts a program in it. The command goes with its own handles of the device.
+    /// Starts a program on the terminal. Takes the command by value, because `shown` waits until
+    /// its handles of the device are closed.
     fn run(&self, mut command: Command) -> Child {
         let device = || Stdio::from(self.device.try_clone().unwrap());
         command.stdout(device()).stderr(device()).spawn().unwrap()
     }
 
-    /// Everything that was shown, once all programs have ended.
+    /// Waits until all programs have ended, and returns everything that they wrote.
     fn shown(self) -> String {
         drop(self.device);
         String::from_utf8(self.shown.join().unwrap()).unwrap().replace("\r\n", "\n")
     }
 }
 
-/// Without the escape sequences for colors; any other is left in.
+/// Removes the escape sequences for colors (SGR); any other remains.
 fn without_colors(shown: &str) -> String {
     let mut parts = shown.split("\u{1b}[");
     let mut plain = parts.next().unwrap().to_owned();
@@ -72,7 +73,7 @@ fn without_colors(shown: &str) -> String {
     plain
 }
 
-/// An event of kube-apiserver's log with texts of an attacker.
+/// A line of kube-apiserver's audit log with this user name, which an attacker may choose.
 fn line(user: &str) -> String {
     let user = serde_json::Value::from(user);
     format!(
@@ -80,7 +81,7 @@ fn line(user: &str) -> String {
     )
 }
 
-/// What `events convert --to short` shows of the event in a window.
+/// The output of `events convert --to short` on a terminal, for the event of `user`.
 fn convert(columns: u16, user: &str, variables: &[(&str, &str)]) -> String {
     let window = Window::open(columns);
     let mut command = keepwatch();
@@ -101,7 +102,7 @@ fn a_line_fits_the_window_and_cannot_control_the_terminal() {
     for (columns, user, expected) in [
         (120, "mallory", wide),
         (80, "mallory", narrow),
-        // A terminal that does not tell its width.
+        // A terminal of unknown width.
         (0, "mallory", narrow),
         (60, "mallory", "21:00:00Z 403 ! delete restorepoints sho…p-7 mallory 192…2.7\n"),
         (
@@ -135,7 +136,7 @@ fn colors_are_omitted_on_request_and_without_a_terminal() {
     );
 }
 
-/// Lines that contain all of the words, by their numbers.
+/// Indices of the lines that contain all of the words.
 fn found(shown: &str, words: &[&str]) -> Vec<usize> {
     let has_all = |line: &str| words.iter().all(|word| line.contains(word));
     shown.lines().enumerate().filter(|(_, line)| has_all(line)).map(|(at, _)| at).collect()

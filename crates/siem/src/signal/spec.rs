@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::schema::{count, counts, list, object, text, texts, time, words};
 
-/// The schema.
+/// The structural schema of `spec`.
 pub(super) fn schema() -> Value {
     object(
         "What happened. The detector writes it.",

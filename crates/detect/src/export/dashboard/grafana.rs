@@ -1,14 +1,14 @@
 //! The common parts of Grafana dashboards.
 //!
 //! The data source is a variable of each dashboard, so that a file can be imported or provisioned
-//! unchanged. The modules of the data sources write the queries.
+//! unchanged. The modules `loki`, `elastic` and `server` write the queries.
 
 use serde_json::{Value, json};
 
 use super::{Panel, Place, Shape, places};
 use crate::export::target::File;
 
-/// Version of the dashboard schema; a later Grafana migrates it.
+/// Version of the dashboard schema. A newer Grafana migrates the dashboard when it loads it.
 const SCHEMA_VERSION: u32 = 39;
 
 /// All Grafana dashboards for a profile.
@@ -19,7 +19,7 @@ pub(super) fn all(profile: &str) -> Vec<File> {
     events.chain([super::server::dashboard()]).collect()
 }
 
-/// A dashboard without the common parts.
+/// The parts that differ between dashboards.
 pub(in crate::export) struct Dashboard<'d> {
     /// Name of the file, and UID in the dashboard's URL.
     pub(in crate::export) name: &'d str,
@@ -35,7 +35,7 @@ pub(in crate::export) struct Dashboard<'d> {
 }
 
 impl Dashboard<'_> {
-    /// The import file.
+    /// Adds the common parts and returns the file to import.
     pub(in crate::export) fn file(self) -> File {
         let data_source = json!({
             "name": "datasource",
@@ -70,12 +70,12 @@ impl Dashboard<'_> {
     }
 }
 
-/// The reference to the selected data source.
+/// A reference to the data source that the user selected. `kind` is its plugin.
 pub(in crate::export) fn data_source(kind: &str) -> Value {
     json!({"type": kind, "uid": "${datasource}"})
 }
 
-/// The panels of a dashboard on events. A panel without a query for the data source is omitted.
+/// The panels of a dashboard over events. A panel for which `query` returns `None` is omitted.
 pub(in crate::export) fn event_panels(
     source: &str,
     query: impl Fn(&Panel) -> Option<Value>,
@@ -101,17 +101,17 @@ pub(in crate::export) fn event_panels(
     panels.filter_map(one).collect()
 }
 
-/// A position in Grafana's JSON.
+/// The `gridPos` of a panel.
 pub(super) fn grid(place: Place) -> Value {
     json!({"x": place.x, "y": place.y, "w": place.width, "h": place.height})
 }
 
-/// The type of a panel, and its options.
+/// Grafana's panel type for a shape, and its options.
 fn shown(shape: Shape, source: &str) -> (&'static str, Value) {
-    // Loki returns a series for each value, Elasticsearch a row.
+    // For each value of a field, Loki returns a series and Elasticsearch a row.
     let is_table = source == "elasticsearch";
     match shape {
-        // Elasticsearch counts by time.
+        // Elasticsearch returns a count for each time bucket, Loki a single value.
         Shape::Number => ("stat", stat(if is_table { "sum" } else { "lastNotNull" }, false)),
         Shape::Series => ("timeseries", time_series()),
         Shape::Top => {
@@ -172,7 +172,8 @@ fn legend(is_shown: bool) -> Value {
     json!({"displayMode": "list", "placement": "bottom", "showLegend": is_shown, "calcs": []})
 }
 
-/// Bars for series; a single colour, because a number of events is neither good nor bad.
+/// Field options: bars for a series, and a single colour for counts, because a number of events is
+/// neither good nor bad.
 fn field_config(shape: Shape) -> Value {
     let mut defaults = json!({"unit": "short", "noValue": "0", "min": 0});
     match shape {

@@ -1,4 +1,4 @@
-//! Rules for Microsoft Sentinel.
+//! Tests of the export to Microsoft Sentinel.
 
 mod kql;
 mod run;
@@ -18,7 +18,7 @@ use crate::pack;
 
 pub(super) use run::evaluator;
 
-/// The properties of a scheduled rule.
+/// The properties of a scheduled alert rule in the API.
 const PROPERTIES: [&str; 19] = [
     "displayName",
     "description",
@@ -58,7 +58,8 @@ const TACTICS: [&str; 14] = [
     "Impact",
 ];
 
-/// The properties of every exported rule, by file name.
+/// The exported templates of all rules, with their file names. `profile` is an index into the
+/// target's profiles: `ContainerLogV2`, `AKSAudit`, `AKSAuditAdmin`.
 fn rules_of(profile: usize) -> Vec<(String, Value)> {
     let target = export::named("sentinel").unwrap();
     let (profile, format) = (&target.profiles()[profile], &target.formats()[0]);
@@ -122,7 +123,7 @@ fn the_rule_that_k10_documents_is_exported_under_its_name() {
         .unwrap();
     let rule = &template["resources"][0]["properties"];
     assert_eq!(rule["displayName"], "Kasten RestorePoint Resources Manually Deleted");
-    // The rules that it combines are exported too.
+    // Disabled, because the rules that it combines are exported too.
     assert_eq!(rule["enabled"], false);
     let query = rule["query"].as_str().unwrap();
     assert!(kql::read(query).is_ok(), "{query}");
@@ -140,8 +141,7 @@ fn a_table_without_reads_has_no_rule_about_reads() {
     assert!(!of(2).contains(&reads));
 }
 
-/// The combined rule raises the alerts of its parts, on its own examples and on examples of other
-/// kinds.
+/// Checked on the examples of every built-in rule, not only those of the three parts.
 #[test]
 fn the_combined_rule_raises_the_alerts_of_its_parts() {
     let target = export::named("sentinel").unwrap();

@@ -1,7 +1,7 @@
-//! Compares the signals of a killed server with those that its rules find in its journal.
+//! Compares the stored signals of a killed server with the signals of a replay of its journal.
 //!
-//! The engine reads the whole journal again. The stored signals must be exactly those it finds, and
-//! the journal must have exactly one record that a signal was opened.
+//! An engine with the same rules reads the whole journal again. The stored signals must be exactly
+//! those of the replay, and the journal must have exactly one record of each signal's opening.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,10 +18,11 @@ use store::{Journal, ListOptions, Storage};
 
 use super::notifiers::RULE;
 
-/// Prefix of signals in the store.
+/// Key prefix of signals in the store.
 const PREFIX: &str = "siem.keepwatch.io/signals/";
-/// Records per read.
+/// Maximum number of records per read.
 const ROWS: usize = 1000;
+/// Maximum size of the records per read, in bytes.
 const BYTES: usize = 8 << 20;
 
 /// The result of the comparison.
@@ -56,6 +57,7 @@ struct Told {
     closed: u32,
     /// Number of records of the signal.
     changes: u64,
+    /// The spec in the last record.
     last: Option<SignalSpec>,
 }
 
@@ -101,9 +103,10 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
     Ok(compared)
 }
 
+/// The signals of the replay, the journal's records of signals, both by ID, and the number of events.
 type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, Told>, u64);
 
-/// The signals that the rules find in the journal, and the journal's own records of signals.
+/// Replays the journal's events with the rules, and collects its records of signals.
 async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
     let mut documents = builtin::kasten().to_vec();
     documents.push(Document::new("kill-deleted", RULE));
@@ -138,7 +141,8 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
             }
         }
     }
-    // A signal that closed without another event was recorded when its window ended.
+    // The server closes signals, and records that, after the last event too: advance to the last
+    // record.
     engine.advance(Timestamp::from_micros(end), &mut changes);
     found.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
     Ok((found, told, events))
@@ -153,7 +157,7 @@ async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored
     named.collect()
 }
 
-/// A signal as a replay finds it: only the server knows the number of remaining backups.
+/// The spec without the remaining backups, which only the server knows and a replay cannot compute.
 fn without_remaining(spec: &SignalSpec) -> SignalSpec {
     SignalSpec { remaining: Vec::new(), ..spec.clone() }
 }

@@ -66,7 +66,7 @@ mod tests {
 
     /// The token of the pod's identity went to any host that a profile named.
     #[test]
-    fn the_servers_own_credentials_go_to_the_provider_and_to_listed_hosts_only() {
+    fn the_servers_own_credentials_are_sent_only_to_the_provider_and_listed_hosts() {
         let aws = Credentials::AwsDefaultChain { role: None };
         let (google, account) = (Credentials::GcpMetadataServer, "account".to_owned());
         let microsoft = Credentials::AzureManagedIdentity { account };

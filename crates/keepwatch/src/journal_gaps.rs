@@ -1,9 +1,11 @@
-//! Records of the journal that are missing or damaged: recorded as an event, logged, and a reason not to
-//! be ready until an operator has acknowledged them. Missing ones are found at the start and from time to
-//! time, damaged ones when a reader comes to them, or when the journal is read again from time to time.
+//! Missing and damaged records of the journal: they are recorded as an event and logged, and the
+//! server is not ready until an operator has acknowledged them.
 //!
-//! What was found is kept in a file beside the store, so that each hole is recorded once, and
-//! `keepwatch cursors acknowledge` works beside a running server. Nothing is repaired.
+//! Missing records are searched for at startup and periodically. Damaged ones are found when a
+//! reader reaches them, or when the journal is re-read in the background.
+//!
+//! Known gaps are stored in a file next to the store's, so that each is recorded once, and
+//! `keepwatch cursors acknowledge` works while a server runs. Nothing is repaired.
 
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
@@ -21,32 +23,32 @@ use store::{Direction, Gap, Journal, ReadError, Sqlite};
 
 use crate::clock::SystemClock;
 
-/// How often the whole journal is looked through for gaps.
+/// How often the whole journal is searched for missing records.
 const CHECK_PERIOD: Duration = Duration::from_hours(1);
-/// How often what readers have found damaged is looked at.
+/// How often the damaged records that readers have found are fetched.
 const DAMAGE_PERIOD: Duration = Duration::from_secs(1);
-/// Rows that are looked at together.
+/// Number of rows that are examined at a time.
 const CHECK_ROWS: usize = 4096;
-/// Between two looks, so that a journal of gigabytes is read at some megabytes a second.
+/// Pause between two of these reads, which limits the rate to some megabytes per second.
 const CHECK_PAUSE: Duration = Duration::from_millis(250);
-/// Rows that are looked at before the server serves; the others soon after.
+/// Maximum number of rows that are examined before the server serves; the others follow soon after.
 const START_ROWS_MAX: usize = 64 * CHECK_ROWS;
-/// A hole is believed when it is still there after so long: records may be being forgotten.
+/// A gap is confirmed if it still exists after this time: retention may be removing records.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(300);
-/// Bytes of records that are read again in one go, each second: 4 GiB take four and a half hours.
+/// Bytes of records that are re-read at a time, once per second: 4 GiB take four and a half hours.
 pub(crate) const VERIFY_BYTES: usize = 256 << 10;
-/// Records that are read again in one go.
+/// Maximum number of records that are re-read at a time.
 const VERIFY_ROWS: u64 = 1024;
-/// Between two of these reads.
+/// Pause between two of these reads.
 const VERIFY_PAUSE: Duration = Duration::from_secs(1);
-/// Holes that are kept in the file; the oldest that are acknowledged go first.
+/// Maximum number of gaps in the file; the oldest acknowledged ones are removed first.
 const KNOWN_MAX: usize = 1024;
-/// The word for a hole that an operator has seen.
+/// The word for a gap that an operator has acknowledged.
 const ACKNOWLEDGED: &str = "acknowledged";
-/// The word for one that none has.
+/// The word for a gap that no operator has acknowledged.
 const RECORDED: &str = "recorded";
 
-/// A hole, and whether an operator has acknowledged it.
+/// A gap, and whether an operator has acknowledged it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
     gap: Gap,
@@ -59,7 +61,7 @@ pub(crate) struct JournalGaps {
     list: List,
     /// All gaps in the list, acknowledged or not.
     recorded: Mutex<Vec<Gap>>,
-    /// Found and not on record yet, for example because the journal is full.
+    /// Gaps that were found and are not recorded yet, for example because the journal is full.
     unrecorded: Mutex<Vec<Gap>>,
     /// Held while gaps are reported, so that two tasks do not write the list at a time.
     reporting: tokio::sync::Mutex<()>,
@@ -187,7 +189,7 @@ impl JournalGaps {
         }
     }
 
-    /// The readiness check: it fails while a hole is not acknowledged.
+    /// The readiness check: it fails while a gap is not acknowledged.
     pub(crate) fn check(self: &Arc<Self>) -> HealthCheck {
         let gaps = Arc::clone(self);
         let probe = move || {
@@ -260,7 +262,7 @@ impl JournalGaps {
 /// Acknowledges all gaps of the store at `path`, and returns them.
 pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Gap>> {
     let list = List::beside(path);
-    // Without gaps nothing is written, not even the file that is locked.
+    // Without gaps nothing is written, not even the lock file.
     if list.read()?.iter().all(|known| known.is_acknowledged) {
         return Ok(Vec::new());
     }
@@ -274,7 +276,8 @@ pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Gap>> {
     Ok(seen)
 }
 
-/// Holes from a record on that still exist a little later, and the last record that was checked.
+/// The gaps from a record on that still exist a little later, and the last record that was
+/// examined.
 async fn look(
     journal: &dyn Journal,
     first: u64,
@@ -322,13 +325,13 @@ impl List {
         }
     }
 
-    /// Changes what the file has. Other processes that change it wait, so that none overwrites what another
-    /// one has written since it read the file.
+    /// Changes the contents of the file. Other processes wait, so that none overwrites changes that
+    /// were made since it read the file.
     fn change(&self, change: impl FnOnce(&mut Vec<Known>)) -> Result<()> {
         let path = self.with_suffix(".lock");
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-        // Unlocked when it is closed, at the end.
+        // The lock is released when the file is closed.
         let _lock = lock
             .and_then(|file| file.lock().map(|()| file))
             .with_context(|| format!("cannot lock {}", path.display()))?;
@@ -391,7 +394,8 @@ mod tests {
         records.into_iter().map(verb).collect()
     }
 
-    /// A journal that ended before a reader's cursor silenced what came after it, with all well.
+    /// Regression: when the journal ended before a reader's cursor, later records were silently not
+    /// delivered.
     #[tokio::test]
     async fn a_gap_is_recorded_once_and_the_server_is_not_ready_until_it_is_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
@@ -421,7 +425,7 @@ mod tests {
         store.close().await;
     }
 
-    /// Damage that no reader came to was never found.
+    /// Regression: damage in a record that no reader reached was never found.
     #[tokio::test]
     async fn a_damaged_record_that_no_reader_reaches_is_found() {
         let folder = tempfile::tempdir().unwrap();
@@ -454,8 +458,8 @@ mod tests {
         store.close().await;
     }
 
-    /// A gap that was found while an operator acknowledged others was lost from the list, and the server was
-    /// ready although the gap had not been seen.
+    /// Regression: a gap found while an operator acknowledged others was lost from the list, and
+    /// the server became ready although nobody had seen the gap.
     #[test]
     fn a_gap_found_during_an_acknowledgement_is_kept() {
         const GAPS: u64 = 300;

@@ -37,7 +37,7 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Pause after a failed read of the store.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What notifiers need beside their objects.
+/// What notifiers need in addition to their objects.
 #[derive(Clone)]
 pub(crate) struct NotifierConfig {
     /// The client that reads Secrets.
@@ -46,11 +46,11 @@ pub(crate) struct NotifierConfig {
     pub(crate) namespaces: Vec<String>,
     /// The egress policy.
     pub(crate) egress: EgressPolicy,
-    /// Authorities in PEM that are trusted beside the system's.
+    /// CA certificates, PEM, that are trusted in addition to the system's.
     pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
 }
 
-/// Notifiers that are not told of yet. Metrics go to `metrics`.
+/// The notifiers of a server, none of which is applied yet. Metrics go to `metrics`.
 pub(crate) fn open(storage: Arc<dyn Storage>, metrics: &mut MetricsRegistry) -> Arc<Notifications> {
     let clock = Arc::new(|| SystemClock.now());
     Arc::new(Notifications::new(storage, metrics, clock))

@@ -50,7 +50,7 @@ struct State {
 pub(crate) struct KubeApiserver(Arc<Mutex<State>>);
 
 impl KubeApiserver {
-    /// With so many `AuditConfigs`, whose Profile does not exist.
+    /// A server with this many `AuditConfigs`, whose Profile does not exist.
     pub(crate) fn new(configs: usize, fault: Fault) -> Self {
         let config = |number: usize| {
             let name = format!("c{number}");
@@ -135,7 +135,7 @@ impl State {
     }
 }
 
-/// RFC 7386, as far as it is needed.
+/// A merge patch (RFC 7386), as far as the tests need it.
 fn merge(target: &mut Value, patch: &Value) {
     let (Value::Object(target), Value::Object(patch)) = (&mut *target, patch) else {
         *target = patch.clone();

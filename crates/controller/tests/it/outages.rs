@@ -32,7 +32,7 @@ struct NoDelivery {
 impl NoDelivery {
     fn released(&self) -> Vec<String> {
         let mut released = std::mem::take(&mut *self.released.lock().unwrap());
-        // Without those of AuditConfigs that exist.
+        // Omits the readers of existing AuditConfigs.
         released.retain(|reader| !reader.contains("/c"));
         released.sort();
         released.dedup();
@@ -107,7 +107,7 @@ async fn reconcile_during(fault: Fault, check: impl FnOnce(&KubeApiserver)) {
     }
 }
 
-/// 70 `AuditConfigs` made 75 requests a second.
+/// Regression: 70 `AuditConfigs` caused 75 requests per second.
 #[tokio::test(start_paused = true)]
 async fn a_faulty_kube_apiserver_gets_few_requests_however_many_objects_exist() {
     let waits = usize::try_from(OUTAGE.as_secs() / RETRY_TIME_MAX.as_secs()).unwrap();
@@ -186,7 +186,7 @@ async fn an_unreadable_namespace_does_not_block_the_others() {
     }
 }
 
-/// The reader was released at the next list only, which a watch that works never asks for.
+/// Regression: the reader was released only at the next list, which a working watch never requests.
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_could_not_be_released_is_released_without_a_change_of_any_object() {
     let server = KubeApiserver::new(0, Fault::None);

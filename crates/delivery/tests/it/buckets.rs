@@ -1,4 +1,4 @@
-//! Buckets come, change and go: every event is in exactly one object, in order.
+//! Buckets are added, changed and removed: every event is in exactly one object, in order.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn events_arrive_once_in_order_as_sealed_objects_in_a_folder() {
     delivery.close().await;
 }
 
-/// What is in a folder does not stay in the system's memory as well.
+/// Regression: the contents of a folder also stayed in the page cache.
 #[tokio::test]
 async fn objects_in_a_folder_leave_the_page_cache() {
     let home = tempfile::tempdir().unwrap();
@@ -139,7 +139,7 @@ async fn another_bucket_continues_at_the_cursor_of_the_old_one() {
     while old.counts().1 == 0 {
         tokio::task::yield_now().await;
     }
-    // A range is fixed now, and it waits for its next attempt.
+    // The range is fixed now, and its upload waits for the next attempt.
     assert!(delivery.retarget(NAME, bucket(s3(&new.endpoint()), small(10))));
     arrived(&delivery, &store.journal(), NAME).await;
     assert_eq!(events(&old.objects(), SOURCE), numbers(1..31));
@@ -160,7 +160,7 @@ async fn a_detached_bucket_receives_earlier_records_and_is_removed() {
     assert_eq!(events(&place.objects(), SOURCE), numbers(1..21));
     assert_eq!(store.journal().cursor(NAME), None);
     assert!(delivery.health().is_empty());
-    // The last object is behind the cursor's last move, so nothing is left to come.
+    // The cursor has passed the last object, so no upload is pending.
     place.set_fault_plan(Box::new(|_| Some(Fault::HangUpBeforeBody)));
     delivery.attach(NAME, bucket(s3(&place.endpoint()), small(1)), 15).await.unwrap();
     let left = delivery.detach(NAME, Duration::from_millis(50)).await.unwrap();
@@ -186,8 +186,8 @@ async fn pausing_keeps_the_cursor() {
     delivery.close().await;
 }
 
-/// The range is fixed, the upload succeeded, and the server died before it heard of it. Meanwhile
-/// lines are written differently, so that the same range would get another key.
+/// The range is fixed and the upload succeeded, but the server died before it received the
+/// response. Then the format of lines changes, so that the same range would get another key.
 #[tokio::test]
 async fn an_object_whose_response_was_lost_is_not_written_again_in_another_format() {
     let home = tempfile::tempdir().unwrap();
@@ -266,7 +266,7 @@ async fn a_heartbeat_is_delivered_with_the_position_of_each_destination() {
         () = delivery.run_heartbeat(&store, Duration::from_millis(10), clock) => {}
         () = second => {}
     }
-    // A third may be with the store: behind this one nothing comes any more.
+    // A third heartbeat may be queued at the store; no record follows this one.
     record(&store, 8..9).await;
     arrived(&delivery, &store.journal(), NAME).await;
     let lines: Vec<_> = folder(place.path()).values().flat_map(|bytes| unpack(bytes)).collect();
@@ -279,7 +279,7 @@ async fn a_heartbeat_is_delivered_with_the_position_of_each_destination() {
     delivery.close().await;
 }
 
-/// The same, and the upload did not succeed, at a store that says 403 of what is not there.
+/// The same, but the upload failed, and the store returns 403 for a missing object.
 #[tokio::test]
 async fn a_missing_object_is_written_even_without_permission_to_list() {
     let home = tempfile::tempdir().unwrap();
@@ -307,8 +307,8 @@ async fn a_missing_object_is_written_even_without_permission_to_list() {
     second.close().await;
 }
 
-/// Delivers to a store that refuses these headers of uploads, each with a code and a word, and looks at
-/// what the check found out and how often it asked.
+/// Delivers to a store that rejects these headers of uploads, each with a status and a code. Checks
+/// what was detected, and the number of requests.
 async fn check_refused(refused: &[(&'static str, u16, &'static str)], expected: Option<Checked>) {
     let home = tempfile::tempdir().unwrap();
     let place = S3Double::start(Box::new(|_| None)).await.unwrap();
@@ -332,14 +332,14 @@ async fn check_refused(refused: &[(&'static str, u16, &'static str)], expected: 
     arrived(&delivery, &store.journal(), NAME).await;
     let objects = place.objects();
     assert_eq!(events(&objects, SOURCE), numbers(1..11), "{refused:?}");
-    // What the check found out is not found out again.
+    // The first upload does not detect it again.
     let uploads = u64::try_from(objects.len()).unwrap() - 1;
     let questions = if expected.supports_conditional_put { 0 } else { uploads };
     assert_eq!(place.counts().0 - asked, uploads + questions, "{refused:?}");
     delivery.close().await;
 }
 
-/// Delivery to such stores failed, with no way out.
+/// Regression: delivery to such stores failed permanently.
 #[tokio::test]
 async fn uploads_omit_a_header_that_the_store_rejects() {
     const SHA256: &str = "x-amz-checksum-sha256";
@@ -363,8 +363,8 @@ async fn uploads_omit_a_header_that_the_store_rejects() {
     check_refused(&[("host", 400, "Weird")], None).await;
 }
 
-/// Some stores that speak S3 answer 501 to `If-None-Match`. They are found out, and get every event
-/// once all the same, also when an answer is lost.
+/// Some S3-compatible stores respond 501 to `If-None-Match`. This is detected, and they still get
+/// every event exactly once, also when a response is lost.
 #[tokio::test]
 async fn uploads_omit_conditions_that_the_store_does_not_support() {
     let home = tempfile::tempdir().unwrap();
@@ -386,7 +386,7 @@ async fn uploads_omit_conditions_that_the_store_does_not_support() {
     let objects = place.objects();
     assert_eq!(events(&objects, SOURCE), numbers(1..31));
     assert_eq!(lines(&objects, SOURCE), recorded(&store.journal()).await);
-    // What the check found out is not found out again, and what is there is not written again.
+    // It is not detected again, and existing objects are not written again.
     assert!(place.heads().iter().skip(1).all(|head| !head.contains("if-none-match")));
     assert_eq!(place.replaced(), written_by_checks);
     let (after, faults) = place.counts();
@@ -394,7 +394,8 @@ async fn uploads_omit_conditions_that_the_store_does_not_support() {
     delivery.close().await;
 }
 
-/// A deletion was in the bucket after up to a minute; an idle cluster made 60 objects an hour.
+/// Regression: a deletion reached the bucket after up to a minute, and an idle cluster wrote 60
+/// objects per hour.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes() {
     let time = event::Timestamp::from_micros(NOW);

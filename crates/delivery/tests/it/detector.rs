@@ -1,4 +1,5 @@
-//! The detector on a real store: what it commits, and that a kill loses and doubles nothing.
+//! The detector on a real store: what it commits, and that a kill neither loses nor duplicates a
+//! signal.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +35,7 @@ keepwatch: {group-by: [user.username]}
 const PREFIX: &str = "siem/signals/";
 const START: i64 = 1_795_566_600_000_000;
 
-/// Stores a signal as its JSON, unless what is there says as much.
+/// Stores a signal as JSON, unless the stored signal is as recent.
 struct Writer;
 
 impl SignalWriter for Writer {
@@ -78,12 +79,12 @@ fn read(body: &[u8]) -> Signal {
     serde_json::from_slice(body).unwrap()
 }
 
-/// Opens the store with a clock that moves a millisecond with each look.
+/// Opens the store with a clock that advances a millisecond with each call.
 fn open(folder: &Path) -> Sqlite {
     open_with(folder, 1_000)
 }
 
-/// A store whose clock makes steps of so many microseconds.
+/// Opens the store with a clock that advances by `step` microseconds with each call.
 fn open_with(folder: &Path, step: i64) -> Sqlite {
     let now = AtomicI64::new(START);
     let clock = Arc::new(move || now.fetch_add(step, Ordering::Relaxed));
@@ -101,7 +102,7 @@ async fn detector(store: &Sqlite, rules: watch::Receiver<DetectorRules>) -> Dete
     detector_at(store, rules, &Arc::new(AtomicI64::new(START))).await
 }
 
-/// A detector whose clock shows what is set.
+/// A detector whose clock shows a settable time.
 async fn detector_at(
     store: &Sqlite,
     rules: watch::Receiver<DetectorRules>,
@@ -143,7 +144,7 @@ async fn delete(store: &Sqlite, number: i64) {
     store::append(store, event::record::write(&event)).await.unwrap();
 }
 
-/// Detects what is there and ends in order.
+/// Runs a detector over all records and shuts it down gracefully.
 async fn run(store: &Sqlite) {
     let (_sender, rules) = watch::channel(rules(&[RULE]));
     let stop = CancellationToken::new();
@@ -151,9 +152,9 @@ async fn run(store: &Sqlite) {
     detector(store, rules).await.run(stop).await;
 }
 
-/// The stored signals by id, and how often the journal says that each was opened.
+/// The stored signals by ID, and how often the journal contains their opening.
 async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
-    // The journal first: an object is there no later than its record.
+    // The journal first, because an object exists no later than its record.
     let records = store.journal().read(0, 10_000, 64 << 20).await.unwrap();
     let page = store.list(PREFIX, ListOptions::default()).await.unwrap();
     let mut found: BTreeMap<String, (Signal, usize)> = page
@@ -214,7 +215,7 @@ async fn a_killed_detector_raises_the_same_signals() {
         let (_sender, rules) = watch::channel(rules(&[RULE]));
         let killed = detector(&store, rules).await;
         let mut status = killed.status();
-        // It is dropped where it is once it has read everything: nothing is saved in order.
+        // The detector is dropped once it has read everything, without a graceful shutdown.
         tokio::select! {
             () = killed.run(CancellationToken::new()) => {}
             _ = status.wait_for(|status| status.seq >= killed_after.cast_unsigned()) => {}
@@ -270,7 +271,7 @@ async fn a_signal_closes_by_the_system_clock_when_nothing_is_recorded() {
 
 #[tokio::test]
 async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written() {
-    // Of the same user as the first event.
+    // The second event has the same user as the first.
     const SECOND: i64 = 999_999;
     let rule = RULE.replace("keepwatch: {", "keepwatch: {keep-alive: 2s, ");
     let folder = tempfile::tempdir().unwrap();
@@ -287,7 +288,7 @@ async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written
         let (disk_is_slow, disk_is_done) = std::sync::mpsc::channel::<()>();
         let slow = store.submit(Box::new(move |_| disk_is_done.recv().unwrap()));
         let resume = async {
-            // The detector looks at the time of day, by which the signal is over.
+            // The detector reads the clock, by which the signal has expired.
             now.store(START + 90 * SECOND, Ordering::Relaxed);
             tokio::time::pause();
             tokio::time::advance(2 * TIMER_PERIOD).await;
@@ -295,7 +296,7 @@ async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written
             tokio::time::sleep(Duration::from_millis(100)).await;
             disk_is_slow.send(()).unwrap();
         };
-        // It happened a second before the signal ends.
+        // The event happened a second before the signal expires.
         let (.., slow) = tokio::join!(delete(&store, SECOND), resume, slow);
         slow.unwrap();
         stop.cancel();

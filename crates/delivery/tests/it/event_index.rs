@@ -1,5 +1,5 @@
-//! The index of events on a real store: it follows the journal, and what is wrong with its file is made
-//! right from the journal.
+//! The index of events on a real store: it follows the journal, and a damaged file is rebuilt from
+//! the journal.
 
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::fixture::{NOW, delivery, event, open_store};
 
-/// An index that is filled as long as it lives.
+/// An index that is filled until it is dropped.
 pub(super) struct Filled {
     index: Arc<EventIndex>,
     delivery: delivery::Delivery,
@@ -33,7 +33,8 @@ impl Filled {
         Self { index, delivery, _tasks: tasks }
     }
 
-    /// Only what is in the file already, as far as it is of the store's journal.
+    /// Opens the index without filling it: it has the segments in the file that belong to the
+    /// store's journal.
     pub(super) async fn check(store: &Sqlite) -> Self {
         let (delivery, index) = (delivery(store), Arc::new(store.event_index()));
         for segment in index.stored().unwrap() {
@@ -46,13 +47,13 @@ impl Filled {
         Self { index, delivery, _tasks: JoinSet::new() }
     }
 
-    /// How many of the records up to a place are to be looked at for an audit ID.
+    /// The number of records up to `up_to` that a search for an audit ID examines.
     fn looked_at(&self, audit_id: &str, up_to: u64) -> u64 {
         let ranges = self.ranges(audit_id, up_to);
         ranges.into_iter().map(|range| range.end() - range.start() + 1).sum()
     }
 
-    /// Which of the records up to a place are to be looked at for an audit ID.
+    /// The records up to `up_to` that a search for an audit ID examines.
     pub(super) fn ranges(&self, audit_id: &str, up_to: u64) -> Vec<RangeInclusive<u64>> {
         let query = IndexQuery {
             terms: vec![Term::new(TermField::AuditId, audit_id.as_bytes())],
@@ -70,10 +71,10 @@ impl Filled {
     }
 }
 
-/// Records events up to a place; the audit ID of each is `prefix` and its number.
+/// Records events up to number `last`. Their audit IDs are `prefix` and the number.
 pub(super) async fn record(store: &Sqlite, prefix: &str, last: u64) {
     let numbers: Vec<u64> = (store.journal().last_seq() + 1..=last).collect();
-    // Fewer than may wait for the store.
+    // Fewer than the store's queue can hold.
     for some in numbers.chunks(1_000) {
         let records = some.iter().map(|number| {
             store::append(store, event::record::write(&event(&format!("{prefix}{number}"))))
@@ -88,7 +89,7 @@ pub(super) fn index_file(folder: &Path) -> PathBuf {
     folder.join("store.db-events")
 }
 
-/// Copies files of a store, those that are there.
+/// Copies the existing files of a store.
 fn copy_files(from: &Path, to: &Path, suffixes: &[&str]) {
     for name in suffixes.iter().map(|suffix| format!("store.db{suffix}")) {
         if from.join(&name).exists() {
@@ -97,7 +98,7 @@ fn copy_files(from: &Path, to: &Path, suffixes: &[&str]) {
     }
 }
 
-/// A store of one segment and some more.
+/// A store with one complete segment and a part of the next one.
 async fn indexed(folder: &Path) -> Sqlite {
     let store = open_store(folder);
     record(&store, "", SEGMENT_RECORDS + 10).await;
@@ -194,7 +195,7 @@ async fn trimmed_records_are_removed_from_the_index() {
     let all = filled.index.bytes();
     clock.fetch_add(2 * kept, Ordering::Relaxed);
     let mut last = 2 * SEGMENT_RECORDS + 10;
-    // Each commit trims some.
+    // Each commit removes some records.
     while store.journal().first_seq() <= SEGMENT_RECORDS + 100 {
         last += 10;
         record(&store, "", last).await;

@@ -1,5 +1,5 @@
-//! The process that fills the index of events is killed at writes of the index's file: what is left
-//! finds every event, and so does what is made of it afterwards.
+//! The process that fills the index of events is killed at writes of the index's file: the
+//! remaining file finds every event, and so does the index that is completed from it.
 //!
 //! The test binary starts itself again as the victim, under strace. `KEEPWATCH_KILL_STEP=1` kills at
 //! every write, not only at each of [`STEP`].
@@ -13,15 +13,15 @@ use store::event_index::SEGMENT_RECORDS;
 use super::event_index::{Filled, index_file, record};
 use super::fixture::open_store;
 
-/// Where the victim works; without it, it is no victim.
+/// The victim's folder. A process without this variable is not a victim.
 const DIRECTORY: &str = "KEEPWATCH_INDEX_VICTIM";
-/// Writes from one kill to the next one; strace counts those of each thread.
+/// Number of writes between two kills; strace counts the writes of each thread.
 const STEP: usize = 5;
-/// More writes than there are.
+/// An upper bound of the number of writes.
 const WRITES_MAX: usize = 2_000;
 const RECORDS: u64 = 2 * SEGMENT_RECORDS + 10;
 
-/// Not a test of its own: what the test kills. Returns at once without a directory.
+/// Not a test, but the process that the test kills. Without a folder it returns at once.
 #[tokio::test]
 async fn victim() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
@@ -29,7 +29,7 @@ async fn victim() {
     drop(Filled::open(&store).await);
 }
 
-/// Whether the victim was killed before it had made the index.
+/// Whether the victim was killed before it had completed the index.
 fn is_killed(directory: &Path, write: usize) -> bool {
     let file = index_file(directory);
     let journal = file.with_extension("db-events-journal");
@@ -48,7 +48,8 @@ fn is_killed(directory: &Path, write: usize) -> bool {
     !victim.unwrap().success()
 }
 
-/// Each of some events is among the records that are looked at; how many are looked at for one.
+/// Checks that each of some events is found, and returns the number of records that are examined
+/// for one.
 fn looked_at(filled: &Filled, context: &str) -> u64 {
     let mut most = 0;
     for seq in (1..=RECORDS).step_by(997) {

@@ -2,9 +2,10 @@
 //!
 //! Its order is that of `DefaultBuildHandlerChain` in `k8s.io/apiserver`: authentication, audit,
 //! impersonation, limits on requests in flight, authorization, the request itself. No response is
-//! sent before its event is durable: every return of [`serve`] goes through the [`JournalBackend`],
-//! including rejections, failures and panics. A client that disconnects does not stop the work
-//! ([`DetachOnDrop`]). A request that is not audited does not touch the disk.
+//! sent before its event is durable: a write commits it with its change, and every other return of
+//! [`serve`] goes through the [`JournalBackend`], including rejections, failures and panics. A client
+//! that disconnects does not stop the work ([`DetachOnDrop`]). A request that is not audited does not
+//! touch the disk.
 //!
 //! [`JournalBackend`]: crate::audit::backend::JournalBackend
 

@@ -46,7 +46,7 @@ pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
 pub const WEBSOCKET_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Size of the pieces in which a response body is sent, in bytes.
 pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
-/// Maximum number of lists rendered concurrently.
+/// Maximum number of lists that are read and rendered concurrently.
 pub const LISTS_MAX: usize = 4;
 /// Time limit of a TLS handshake.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);

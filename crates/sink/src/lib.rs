@@ -6,7 +6,7 @@
 //! take objects instead of lines are in the crate `objectstore`.
 //!
 //! To add a destination, write one file next to [`mod@file`], implement [`Sink`], and open it in
-//! the binary's module `sinks`.
+//! the binary's module `commands::serve::sinks`.
 
 mod batch;
 mod delivery_health;

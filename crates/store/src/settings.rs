@@ -49,7 +49,8 @@ pub struct Settings {
     pub history_age: Duration,
     /// The maximum number of superseded revisions. Default: 100,000.
     pub history_rows: usize,
-    /// How long records are retained after all readers have passed them. Default: 7 days.
+    /// How long records are retained after their commit; longer if a reader has not passed them.
+    /// Default: 7 days.
     pub journal_retention_age: Duration,
     /// The used bytes from which records that all readers have passed are removed early. Default: 4
     /// GiB.

@@ -220,7 +220,7 @@ pub(crate) struct StoreArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Store")]
 pub(crate) struct RetentionArgs {
-    /// Time that events are kept after every sink has received them
+    /// Time that events are kept after they were recorded; longer if a reader has not read them yet
     #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration)]
     pub(crate) journal_retention_age: Duration,
     /// Size above which delivered events are removed earlier

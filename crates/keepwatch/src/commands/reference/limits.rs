@@ -115,7 +115,7 @@ fn responses() -> Vec<Row> {
             "Size of the objects of a page, at which it ends; the same fractions",
             bytes(limits::LIST_PAGE_BYTES_MAX),
         ),
-        ("Lists that are encoded at the same time", limits::LISTS_MAX.to_string()),
+        ("Lists that are read and encoded at the same time", limits::LISTS_MAX.to_string()),
         ("Time in which a client reads nothing of a response", time(limits::ANSWER_PAUSE_MAX)),
         (
             "Invalid fields that an error response lists",

@@ -275,7 +275,7 @@ async fn measure(
     Ok(())
 }
 
-const MASTER: [(&str, &str); 3] = [
+const ADMIN_HEADERS: [(&str, &str); 3] = [
     ("x-remote-user", "bench"),
     ("x-remote-group", "system:masters"),
     ("content-type", "application/json"),
@@ -287,7 +287,7 @@ async fn fill(subject: &Subject) -> anyhow::Result<()> {
     for number in 0..LISTED {
         let body = subject.object(LIST_NAMESPACE, &format!("object-{number}"));
         connection
-            .send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &MASTER, body)
+            .send(&subject.endpoint, "POST", &subject.path(LIST_NAMESPACE), &ADMIN_HEADERS, body)
             .await?
             .expect(201)?;
     }
@@ -324,7 +324,10 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
                         ("POST", created.clone(), template.replace("NAME", &name).into(), 201)
                     }
                 };
-                connection.send(endpoint, method, &path, &MASTER, body).await?.expect(code)?;
+                connection
+                    .send(endpoint, method, &path, &ADMIN_HEADERS, body)
+                    .await?
+                    .expect(code)?;
                 latencies.push(begin.elapsed());
                 count += 1;
             }

@@ -29,4 +29,4 @@ pub use pod::Pod;
 pub use process::{Process, free_port};
 pub use sample_apiserver::SampleApiserver;
 pub use user::{Answer, User};
-pub use wait::{PATIENCE, until};
+pub use wait::{WAIT_MAX, until};

@@ -38,7 +38,7 @@ use crate::fixtures::{keepwatch, standalone};
 pub(crate) const CLIENTS: usize = 16;
 /// Most runs are killed after this many responses. This does not depend on the machine's speed, so
 /// there is always something to compare.
-const LIFE_ANSWERS: std::ops::Range<usize> = 1..200;
+const RESPONSES_BEFORE_KILL: std::ops::Range<usize> = 1..200;
 /// Further microseconds before the kill.
 const LIFE_REST_US: std::ops::Range<u64> = 0..3000;
 /// One run in four is killed after this many milliseconds, even during start-up.
@@ -53,7 +53,7 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("policy.yaml"), POLICY)?;
     let mut random = StdRng::seed_from_u64(seed);
-    let mut total = oracle::Tally::default();
+    let mut total = oracle::Comparison::default();
     let mut test = runtime.block_on(Test::open(&keepwatch, folder.path()))?;
     for round in 0..rounds {
         let tally = runtime
@@ -80,8 +80,8 @@ rules:\n- level: RequestResponse\n";
 struct Test {
     keepwatch: PathBuf,
     folder: PathBuf,
-    kept: oracle::Kept,
-    cast: cast::Cast,
+    kept: oracle::ReplayedObjects,
+    cast: cast::TestUsers,
     receivers: notifiers::Receivers,
 }
 
@@ -94,15 +94,15 @@ impl Test {
         let endpoints = load::endpoints(&home, &mut server).await?;
         receivers.register(&endpoints.admin).await?;
         anyhow::ensure!(server.stop()?.success(), "the server did not end in order");
-        let (cast, kept) = (cast::Cast::of(&home)?, oracle::Kept::default());
+        let (cast, kept) = (cast::TestUsers::of(&home)?, oracle::ReplayedObjects::default());
         let (keepwatch, folder) = (keepwatch.to_owned(), folder.to_owned());
         Ok(Self { keepwatch, folder, kept, cast, receivers })
     }
 
     /// Runs the server until its kill, and compares.
-    async fn round(&mut self, round: u32, seed: u64) -> anyhow::Result<oracle::Tally> {
+    async fn round(&mut self, round: u32, seed: u64) -> anyhow::Result<oracle::Comparison> {
         let mut random = StdRng::seed_from_u64(seed);
-        self.receivers.misbehave(&mut random);
+        self.receivers.inject_fault(&mut random);
         let (home, arguments) = arguments(&self.folder);
         let mut server = Process::start("keepwatch", &self.keepwatch, &arguments, &self.folder)?;
         let endpoints = load::endpoints(&home, &mut server).await?;
@@ -110,11 +110,11 @@ impl Test {
         if random.random_ratio(1, 4) {
             tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
         } else {
-            clients.answered(random.random_range(LIFE_ANSWERS)).await?;
+            clients.answered(random.random_range(RESPONSES_BEFORE_KILL)).await?;
             tokio::time::sleep(Duration::from_micros(random.random_range(LIFE_REST_US))).await;
         }
         server.kill()?;
-        self.receivers.life_ends();
+        self.receivers.record_kill();
         let answered_log = clients.answered_log().await;
         oracle::compare(&home, &answered_log, &mut self.kept).await
     }
@@ -132,7 +132,7 @@ impl Test {
                 self.receivers.wait_sent(&endpoints.admin).await?;
             }
             anyhow::ensure!(server.stop()?.success(), "the server did not end in order");
-            self.receivers.life_ends();
+            self.receivers.record_kill();
         }
         let signals = detection::compare(&home).await?;
         anyhow::ensure!(!signals.signals.is_empty(), "no signals: {signals}");

@@ -59,7 +59,7 @@ impl Phase {
 
 /// The backlog, over all outages.
 #[derive(Default)]
-struct Return {
+struct CatchUp {
     /// Undelivered events.
     backlog: u64,
     /// Time until the first delivery.
@@ -69,7 +69,7 @@ struct Return {
     delivered: u64,
 }
 
-impl Return {
+impl CatchUp {
     fn add(&mut self, more: &Self) {
         self.backlog += more.backlog;
         self.noticed += more.noticed;
@@ -85,7 +85,7 @@ pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> a
     let mut bucket = S3Server::start(None)?;
     bucket.make_bucket(BUCKET, false)?;
     let server = Standalone::start(folder.path()).await?;
-    server.deliver_to(&bucket.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await?;
+    server.create_destination(&bucket.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await?;
     server.wait_status("Success").await?;
     println!("outage: {turns} x {seconds} s without the bucket at {rate} requests/s");
     let mut load = ConstantRate::start(&server.worker, &[], rate).await?;
@@ -93,7 +93,7 @@ pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> a
     phase(&server, &mut load, WARM_UP.min(away)).await?;
 
     let [mut healthy, mut outage, mut after] = <[Phase; 3]>::default();
-    let mut back = Return::default();
+    let mut back = CatchUp::default();
     for _ in 0..turns {
         healthy.add(phase(&server, &mut load, away).await?);
         let usual = server.progress().await?.lag.max(4 * u64::from(rate));
@@ -145,7 +145,7 @@ async fn catch_up(
     load: &mut ConstantRate,
     before: Progress,
     usual: u64,
-) -> anyhow::Result<Return> {
+) -> anyhow::Result<CatchUp> {
     let start = machine::now();
     let mut noticed = None;
     let last = wait("the backlog goes", async || {
@@ -157,7 +157,7 @@ async fn catch_up(
         Ok((progress.lag <= usual).then_some(progress))
     })
     .await?;
-    Ok(Return {
+    Ok(CatchUp {
         backlog: before.lag,
         noticed: noticed.unwrap_or_default(),
         took: start.elapsed(),
@@ -165,7 +165,7 @@ async fn catch_up(
     })
 }
 
-fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &Return) {
+fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &CatchUp) {
     println!("\n| phase | requests/s | p50 ms | p99 ms | RSS at most, MiB |");
     println!("|---|---:|---:|---:|---:|");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);

@@ -31,7 +31,7 @@ const RATE: u32 = 50;
 /// Maximum time until a new credential is in use.
 const PICKED_UP_MAX: Duration = Duration::from_secs(5);
 /// An upload that started before the old keys were revoked may still succeed for this time.
-const UNDER_WAY: Duration = Duration::from_millis(300);
+const IN_FLIGHT_UPLOAD_MAX: Duration = Duration::from_millis(300);
 /// Expiry of issued keys: after the test.
 const EXPIRES: &str = "2099-01-01T00:00:00Z";
 /// The kinds of rotation, which are also the names of the buckets and `AuditConfig`s.
@@ -72,7 +72,7 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
         plain.delete_user(&format!("AKIAROUND{}", round - 1))?;
         let patch = json!({"data": {"aws_access_key_id": STANDARD.encode(&id),
             "aws_secret_access_key": STANDARD.encode(&secret)}});
-        times[0].push(picked_up(&setup, KEYS, || setup.change_secret(KEYS, &patch)).await?);
+        times[0].push(time_until_in_use(&setup, KEYS, || setup.change_secret(KEYS, &patch)).await?);
 
         secure.rotate(folder.path())?;
         let pem = secure.authority.pem();
@@ -80,14 +80,14 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
             pki::replace(&folder.path().join("ca.crt"), &pem);
             Ok(())
         };
-        times[1].push(picked_up(&setup, AUTHORITY, make_known).await?);
+        times[1].push(time_until_in_use(&setup, AUTHORITY, make_known).await?);
 
         token.rotate(&lending, round);
         let make_known = || {
             pki::replace(&file, &format!("token-{round}"));
             Ok(())
         };
-        times[2].push(picked_up(&setup, ROLE, make_known).await?);
+        times[2].push(time_until_in_use(&setup, ROLE, make_known).await?);
         load.check()?;
     }
     load.stop().await?;
@@ -111,14 +111,14 @@ pub async fn run(rounds: u32) -> anyhow::Result<()> {
 }
 
 /// Time until the first delivery after a change.
-async fn picked_up(
+async fn time_until_in_use(
     setup: &Setup,
     name: &str,
     make_known: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Duration> {
-    tokio::time::sleep(UNDER_WAY).await;
+    tokio::time::sleep(IN_FLIGHT_UPLOAD_MAX).await;
     let before = setup.delivered(name).await?;
-    tokio::time::sleep(UNDER_WAY).await;
+    tokio::time::sleep(IN_FLIGHT_UPLOAD_MAX).await;
     let idle = setup.delivered(name).await?;
     ensure!(before == idle, "{name} still delivers with what is not good any more");
     let start = machine::now();

@@ -114,16 +114,16 @@ impl Moto {
 
     /// Skips verification for the next request only: a client that calls STS with a web identity
     /// token has no key yet, which moto does not support.
-    pub fn believe_the_next(&self) -> anyhow::Result<()> {
-        self.count_on("1")
+    pub fn skip_next_verification(&self) -> anyhow::Result<()> {
+        self.skip_verification_for("1")
     }
 
     fn believe_everybody(&self, really: bool) -> anyhow::Result<()> {
-        self.count_on(if really { "1000000" } else { "0" })
+        self.skip_verification_for(if really { "1000000" } else { "0" })
     }
 
     /// Skips verification for this many requests.
-    fn count_on(&self, count: &str) -> anyhow::Result<()> {
+    fn skip_verification_for(&self, count: &str) -> anyhow::Result<()> {
         curl(&[
             "-H",
             "content-type: text/plain",

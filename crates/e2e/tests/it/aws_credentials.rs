@@ -58,7 +58,7 @@ fn a_role_is_assumed_with_a_token() {
         sts_endpoint: Some(server.endpoint().to_owned()),
     });
     let workload_identity = WorkloadIdentity { web_identity, ..WorkloadIdentity::default() };
-    server.believe_the_next().unwrap();
+    server.skip_next_verification().unwrap();
     check(&server, Credentials::AwsDefaultChain { role: None }, &workload_identity);
 }
 

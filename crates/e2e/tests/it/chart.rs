@@ -49,15 +49,22 @@ const GROUPS: [&str; 6] = [
 
 /// A set of values, the objects that it renders in addition to [`ALWAYS`], and some of the expected
 /// arguments.
-struct Set {
+struct ValuesCase {
     name: &'static str,
     values: &'static [&'static str],
     objects: Vec<&'static str>,
     arguments: &'static [&'static str],
 }
 
-fn sets() -> [Set; 6] {
-    [as_it_comes(), to_a_file(), silent(), with_operators(), yours(), bounded()]
+fn sets() -> [ValuesCase; 6] {
+    [
+        default_values(),
+        to_a_file(),
+        no_output(),
+        with_operators(),
+        own_certificate_and_account(),
+        bounded(),
+    ]
 }
 
 /// Objects that most sets render.
@@ -71,8 +78,8 @@ fn without(left_out: &[&str]) -> Vec<&'static str> {
     usual().into_iter().filter(|object| !left_out.contains(object)).collect()
 }
 
-fn as_it_comes() -> Set {
-    Set {
+fn default_values() -> ValuesCase {
+    ValuesCase {
         name: "as it comes",
         values: &[],
         objects: usual(),
@@ -107,8 +114,8 @@ fn as_it_comes() -> Set {
     }
 }
 
-fn to_a_file() -> Set {
-    Set {
+fn to_a_file() -> ValuesCase {
+    ValuesCase {
         name: "lines to a file, nothing to object stores",
         values: &[
             "siem.logging.cluster.file.enabled=true",
@@ -137,8 +144,8 @@ fn to_a_file() -> Set {
     }
 }
 
-fn silent() -> Set {
-    Set {
+fn no_output() -> ValuesCase {
+    ValuesCase {
         name: "silent, the extended policy, nothing kept",
         values: &[
             "siem.logging.cluster.enabled=false",
@@ -154,8 +161,8 @@ fn silent() -> Set {
     }
 }
 
-fn with_operators() -> Set {
-    Set {
+fn with_operators() -> ValuesCase {
+    ValuesCase {
         name: "cert-manager and Prometheus",
         values: &[
             "certificate.provider=certManager",
@@ -185,8 +192,8 @@ fn with_operators() -> Set {
     }
 }
 
-fn yours() -> Set {
-    Set {
+fn own_certificate_and_account() -> ValuesCase {
+    ValuesCase {
         name: "a certificate of yours, an account of yours, not registered, on the node's network",
         values: &[
             "certificate.provider=secret",
@@ -224,8 +231,8 @@ fn yours() -> Set {
     }
 }
 
-fn bounded() -> Set {
-    Set {
+fn bounded() -> ValuesCase {
+    ValuesCase {
         name: "a policy of yours, other bounds, more flags",
         values: &[
             "auditPolicy.name=custom",

@@ -15,10 +15,10 @@ const NAMESPACE: &str = "chart-variations";
 const OTHERS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 
 /// Helm's flag and its argument, or `-f` and the content of a file.
-type Way = (&'static str, &'static str);
+type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const WORKS: [Way; 58] = [
+const WORKS: [ValuesInput; 58] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),

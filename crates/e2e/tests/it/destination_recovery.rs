@@ -55,7 +55,10 @@ fn breaking_a_profile_pauses_delivery_and_fixing_it_resumes() {
     good.make_bucket(BUCKET, false).unwrap();
     run(async {
         let server = Standalone::start(folder.path()).await.unwrap();
-        server.deliver_to(&good.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await.unwrap();
+        server
+            .create_destination(&good.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY))
+            .await
+            .unwrap();
         server.wait_status("Success").await.unwrap();
         ask(&server).await;
         wait_delivered(&server, REQUESTS).await;
@@ -97,7 +100,10 @@ fn a_repaired_destination_receives_events_since_its_creation() {
     run(async {
         let server = Standalone::start(folder.path()).await.unwrap();
         ask(&server).await;
-        server.deliver_to(&good.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await.unwrap();
+        server
+            .create_destination(&good.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY))
+            .await
+            .unwrap();
         let error = server.wait_status("Failed").await.unwrap();
         assert!(error.contains("bucket `archive` does not exist"), "{error}");
         ask(&server).await;

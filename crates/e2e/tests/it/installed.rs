@@ -45,7 +45,7 @@ fn the_installed_chart_works_with_only_the_permissions_it_grants() {
     a_rotation_is_not_noticed(&plane, &alice, port);
     release.upgrade(&plane, &["siem.logging.cluster.enabled=false"]);
     let authority = authority(&plane);
-    assert!(believed(&plane).iter().all(|bundle| *bundle == authority), "an upgrade keeps it");
+    assert!(ca_bundles(&plane).iter().all(|bundle| *bundle == authority), "an upgrade keeps it");
     running.process.stop().unwrap();
     nothing_is_written_once_the_targets_are_off(&plane, &release, &alice);
     every_right_is_used_and_none_is_missing(&plane, &release.rendered);
@@ -149,7 +149,7 @@ fn authority(plane: &ControlPlane) -> String {
 }
 
 /// The CA bundles in the APIServices.
-fn believed(plane: &ControlPlane) -> Vec<String> {
+fn ca_bundles(plane: &ControlPlane) -> Vec<String> {
     let line = "get apiservices -l app.kubernetes.io/name=keepwatch";
     let services = plane.admin().json(line).unwrap();
     let bundles = services["items"].as_array().unwrap().iter().map(|service| {
@@ -407,7 +407,7 @@ fn two_who_start_at_once_agree(plane: &ControlPlane, pod: &Value) {
     }
     let authority = authority(plane);
     assert_eq!(authority.matches("BEGIN CERTIFICATE").count(), 1, "{authority}");
-    assert!(believed(plane).iter().all(|bundle| *bundle == authority));
+    assert!(ca_bundles(plane).iter().all(|bundle| *bundle == authority));
 }
 
 /// The finalizer once stayed, so that `kubectl delete auditconfig` and the namespace's deletion

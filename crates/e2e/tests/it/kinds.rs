@@ -6,14 +6,14 @@ use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use e2e::fixtures::{ControlPlane, Keepwatch, PATIENCE, User};
+use e2e::fixtures::{ControlPlane, Keepwatch, User, WAIT_MAX};
 use serde_json::{Value, json};
 
 use crate::fixture::{alice, backup, bob, executor, namespace, restore_point, shared, text};
 
 /// A user that works with a kind.
 #[derive(Clone, Copy)]
-enum Person {
+enum TestUser {
     /// An ordinary user with `k10-basic`.
     Alice,
     /// A backup administrator.
@@ -24,7 +24,7 @@ enum Person {
 
 /// The scope of a kind.
 #[derive(Clone, Copy)]
-enum Home {
+enum ResourceScope {
     Application,
     K10,
     Cluster,
@@ -34,8 +34,8 @@ struct Kind {
     group: &'static str,
     name: &'static str,
     plural: &'static str,
-    person: Person,
-    home: Home,
+    person: TestUser,
+    home: ResourceScope,
     /// Whether label and patch work. Otherwise they get 405.
     changeable: bool,
     spec: Value,
@@ -46,8 +46,8 @@ const NAMESPACE: &str = "kinds";
 
 #[rustfmt::skip]
 fn kinds() -> Vec<Kind> {
-    use Home::{Application, Cluster, K10};
-    use Person::{Alice, Bob, Executor};
+    use ResourceScope::{Application, Cluster, K10};
+    use TestUser::{Alice, Bob, Executor};
     let kind = |group, name, plural, person, home, changeable, spec| Kind {
         group, name, plural, person, home, changeable, spec,
     };
@@ -97,17 +97,17 @@ fn kinds() -> Vec<Kind> {
 impl Kind {
     fn user(&self, plane: &ControlPlane) -> User {
         match self.person {
-            Person::Alice => alice(plane),
-            Person::Bob => bob(plane),
-            Person::Executor => executor(plane),
+            TestUser::Alice => alice(plane),
+            TestUser::Bob => bob(plane),
+            TestUser::Executor => executor(plane),
         }
     }
 
     fn namespace(&self) -> Option<&'static str> {
         match self.home {
-            Home::Application => Some(NAMESPACE),
-            Home::K10 => Some("kasten-io"),
-            Home::Cluster => None,
+            ResourceScope::Application => Some(NAMESPACE),
+            ResourceScope::K10 => Some("kasten-io"),
+            ResourceScope::Cluster => None,
         }
     }
 
@@ -229,7 +229,7 @@ impl Watch {
 
     fn wait_for(&self, change: &str, name: &str) -> anyhow::Result<()> {
         loop {
-            let line = self.lines.recv_timeout(PATIENCE / 6);
+            let line = self.lines.recv_timeout(WAIT_MAX / 6);
             let line =
                 line.map_err(|_| anyhow::anyhow!("the watch reported no {change} {name}"))?;
             if line.starts_with(change) && line.contains(name) {

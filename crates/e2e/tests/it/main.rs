@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod audit_config_azure_gcs;
+mod audit_config_s3;
 mod audit_configs;
 mod audit_events;
 mod aws_credentials;
@@ -13,13 +15,12 @@ mod chart;
 mod chart_values;
 mod chart_variations;
 mod clients;
+mod cluster_controllers;
 mod costly_requests;
 mod destination_recovery;
-mod emulators;
 mod fixture;
 mod installed;
 mod kinds;
-mod log_collectors;
 mod memory;
 mod notifiers;
 mod oracle;
@@ -29,7 +30,6 @@ mod request_conformance;
 mod restarts;
 mod sample_apiserver;
 mod secret_leaks;
-mod servers;
 mod standalone;
 mod trust;
 mod unread_answers;

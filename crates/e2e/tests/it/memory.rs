@@ -67,7 +67,10 @@ fn deleted_keys_of_a_bucket_are_removed_from_memory() {
     store.make_user("AKIAMEMORY", CANARY).unwrap();
     run(async {
         let server = Standalone::start(folder.path()).await.unwrap();
-        server.deliver_to(&store.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet")).await.unwrap();
+        server
+            .create_destination(&store.endpoint(), BUCKET, &keys("AKIAMEMORY", "not-yet"))
+            .await
+            .unwrap();
         server.wait_status("Failed").await.unwrap();
         // In base64, as kubectl sends it: only the server has it in plain text.
         let patch = json!({"data": {"aws_secret_access_key": STANDARD.encode(CANARY)}});

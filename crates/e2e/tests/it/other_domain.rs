@@ -40,7 +40,7 @@ fn kubectl_works_with_another_domain_and_its_requests_are_recorded() {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
     plane.apply(PEOPLE).unwrap();
     let keepwatch =
-        Keepwatch::start_elsewhere(&plane, &policy_of_the_chart(), DOMAIN, NAMESPACE).unwrap();
+        Keepwatch::start_in_domain(&plane, &policy_of_the_chart(), DOMAIN, NAMESPACE).unwrap();
     namespace(&plane, "shop");
     let carol = plane.user("carol", Some("team"));
     namespaces_become_applications(&carol);

@@ -22,7 +22,8 @@ use testkit::pki::Identity;
 
 use player::{Found, Player, detect, lines};
 use scenarios::{
-    ACTS, AROUND, Act, BELOW, EXCESSIVE, NAMESPACES, NOTHING, Place, SLOW, SPREAD, signals,
+    ACTS, AROUND, BELOW_THRESHOLD, EXCESSIVE, NAMESPACES, NOTHING, Place, SLOW, SPREAD,
+    ScenarioGroup, signals,
 };
 use script::{Person, requests};
 
@@ -32,7 +33,7 @@ use crate::fixture::alone;
 
 #[test]
 fn documented_attacks_below_the_threshold_are_not_excessive() {
-    check(&BELOW);
+    check(&BELOW_THRESHOLD);
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn restore_points_deleted_with_their_namespace_have_a_separate_rule() {
 }
 
 /// Plays an act on a standalone server.
-fn check(act: &Act) {
+fn check(act: &ScenarioGroup) {
     let folder = tempfile::tempdir().unwrap();
     let scripts: Vec<&str> = act.scenarios.iter().map(|scenario| scenario.script).collect();
     let expected = expected(act, |_| true);
@@ -98,7 +99,7 @@ fn the_signals_are_the_same_behind_kube_apiserver() {
     let (plane, mut keepwatch) = alone();
     let home = keepwatch.data_folder().to_owned();
     let results = play_all(&plane, &mut keepwatch);
-    keepwatch.move_to(&home).unwrap();
+    keepwatch.restart_with_data(&home).unwrap();
     keepwatch.wait_available(&plane).unwrap();
     for (act, found, lines) in results.unwrap() {
         check_signals(act.name, &expected(act, |place| place == Place::Everywhere), &found);
@@ -111,14 +112,14 @@ fn the_signals_are_the_same_behind_kube_apiserver() {
 fn play_all(
     plane: &ControlPlane,
     keepwatch: &mut Keepwatch,
-) -> anyhow::Result<Vec<(&'static Act, Vec<Found>, PathBuf)>> {
+) -> anyhow::Result<Vec<(&'static ScenarioGroup, Vec<Found>, PathBuf)>> {
     let connect = |person: &Person| {
         let Identity { certificate, key } = plane.identity(&person.name, &person.groups);
         Endpoint::new(plane.address(), "localhost", plane.authority(), &certificate, &key)
     };
     let mut results = Vec::new();
     for act in ACTS {
-        keepwatch.move_to(&plane.folder().join("playbooks").join(act.name))?;
+        keepwatch.restart_with_data(&plane.folder().join("playbooks").join(act.name))?;
         let scenarios = act.scenarios.iter().filter(|scenario| scenario.place == Place::Everywhere);
         let scripts: Vec<&str> = scenarios.map(|scenario| scenario.script).collect();
         let expected = expected(act, |place| place == Place::Everywhere);
@@ -283,7 +284,7 @@ fn cursors(home: &Path, arguments: &[&str]) -> String {
 }
 
 /// The signals that an act's scenarios expect, sorted.
-fn expected(act: &Act, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
+fn expected(act: &ScenarioGroup, is_played: impl Fn(Place) -> bool) -> Vec<&'static str> {
     let scenarios = act.scenarios.iter().filter(|scenario| is_played(scenario.place));
     let mut expected: Vec<&str> =
         scenarios.flat_map(|scenario| signals(scenario.signals)).collect();

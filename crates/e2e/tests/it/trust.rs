@@ -41,8 +41,8 @@ fn the_front_proxys_ca_is_replaced_without_a_restart() {
     let (mut plane, keepwatch) = alone();
     let next = Authority::new("front-proxy-ca-2");
     rotate(&mut plane, &keepwatch, &next, |plane| {
-        plane.trust_front_proxies(&[&next]);
-        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+        plane.set_front_proxy_cas(&[&next]);
+        plane.set_front_proxy_certificate(next.client("front-proxy-client", &[]));
     });
 }
 
@@ -51,8 +51,8 @@ fn the_front_proxys_ca_is_replaced_when_kube_apiserver_restarts_with_another() {
     let (mut plane, keepwatch) = alone();
     let next = Authority::new("front-proxy-ca-3");
     rotate(&mut plane, &keepwatch, &next, |plane| {
-        plane.trust_front_proxies(&[&next]);
-        plane.become_front_proxy(next.client("front-proxy-client", &[]));
+        plane.set_front_proxy_cas(&[&next]);
+        plane.set_front_proxy_certificate(next.client("front-proxy-client", &[]));
         plane.restart_apiserver().unwrap();
     });
 }

@@ -28,7 +28,7 @@ pub(super) enum Sender {
 }
 
 /// One request.
-pub(super) struct Act {
+pub(super) struct TestRequest {
     pub(super) method: &'static str,
     pub(super) path: String,
     pub(super) content_type: &'static str,
@@ -36,7 +36,7 @@ pub(super) struct Act {
     pub(super) sender: Sender,
 }
 
-impl Act {
+impl TestRequest {
     fn of(sender: Sender, method: &'static str, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), content_type: JSON, body: Bytes::new(), sender }
     }
@@ -48,7 +48,7 @@ impl Act {
 }
 
 /// The next request of a client.
-pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
+pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> TestRequest {
     use Sender::{Person, Refused, Writer};
     let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
     let object = format!("{COLLECTION}/{name}");
@@ -59,22 +59,22 @@ pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> Act {
         "spec": {"disableMaintenance": false},
     });
     match random.random_range(0..100) {
-        0..30 => Act::of(Writer, "POST", COLLECTION).with(&create),
+        0..30 => TestRequest::of(Writer, "POST", COLLECTION).with(&create),
         30..52 => {
             let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
             let sender = if random.random_ratio(1, 5) { Person } else { Writer };
-            Act::of(sender, "PATCH", object).with(&patch)
+            TestRequest::of(sender, "PATCH", object).with(&patch)
         }
-        52..66 => Act::of(Writer, "DELETE", object),
-        66..74 => Act::of(Writer, "GET", object),
-        74..78 => Act::of(Writer, "GET", format!("{COLLECTION}?limit=10")),
-        78..82 => Act::of(Refused, "POST", COLLECTION).with(&create),
-        _ => around_backups(client, random),
+        52..66 => TestRequest::of(Writer, "DELETE", object),
+        66..74 => TestRequest::of(Writer, "GET", object),
+        74..78 => TestRequest::of(Writer, "GET", format!("{COLLECTION}?limit=10")),
+        78..82 => TestRequest::of(Refused, "POST", COLLECTION).with(&create),
+        _ => backup_request(client, random),
     }
 }
 
 /// Requests of K10, and of users about its backups.
-fn around_backups(client: usize, random: &mut StdRng) -> Act {
+fn backup_request(client: usize, random: &mut StdRng) -> TestRequest {
     use Sender::{Person, Writer};
     let name = format!("backup-{client}-{}", random.random_range(0..NAMES));
     let made = |group: &str, kind: &str, spec: Value| {
@@ -84,39 +84,41 @@ fn around_backups(client: usize, random: &mut StdRng) -> Act {
     match random.random_range(0..24) {
         0..4 => {
             let content = made("apps", "RestorePointContent", json!({}));
-            Act::of(Writer, "POST", CONTENTS).with(&content)
+            TestRequest::of(Writer, "POST", CONTENTS).with(&content)
         }
         4..7 => {
             let spec = json!({"restorePointContentRef": {"name": name}});
-            Act::of(Writer, "POST", POINTS).with(&made("apps", "RestorePoint", spec))
+            TestRequest::of(Writer, "POST", POINTS).with(&made("apps", "RestorePoint", spec))
         }
         7 => {
             let point = made("apps", "ClusterRestorePoint", json!({}));
-            Act::of(Writer, "POST", CLUSTER_POINTS).with(&point)
+            TestRequest::of(Writer, "POST", CLUSTER_POINTS).with(&point)
         }
         8 => {
             let passkey = made("vault", "Passkey", json!({"awscmkkeyid": "k"}));
-            Act::of(Writer, "POST", PASSKEYS).with(&passkey)
+            TestRequest::of(Writer, "POST", PASSKEYS).with(&passkey)
         }
-        9..11 => Act::of(Person, "DELETE", format!("{POINTS}/{name}")),
-        11 => Act::of(Person, "DELETE", format!("{CONTENTS}/{name}")),
-        12 => Act::of(Person, "DELETE", format!("{CLUSTER_POINTS}/{name}")),
-        13..16 => Act::of(Person, "GET", format!("{PASSKEYS}/{name}")),
+        9..11 => TestRequest::of(Person, "DELETE", format!("{POINTS}/{name}")),
+        11 => TestRequest::of(Person, "DELETE", format!("{CONTENTS}/{name}")),
+        12 => TestRequest::of(Person, "DELETE", format!("{CLUSTER_POINTS}/{name}")),
+        13..16 => TestRequest::of(Person, "GET", format!("{PASSKEYS}/{name}")),
         16..18 => {
             let patch = json!({"spec": {"usenow": true}});
-            Act::of(Person, "PATCH", format!("{PASSKEYS}/{name}")).with(&patch)
+            TestRequest::of(Person, "PATCH", format!("{PASSKEYS}/{name}")).with(&patch)
         }
         18..20 => {
             let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
-            Act::of(Person, "PATCH", format!("{CONTENTS}/{name}")).with(&past)
+            TestRequest::of(Person, "PATCH", format!("{CONTENTS}/{name}")).with(&past)
         }
-        20 => {
-            Act::of(Person, "POST", RETIREMENTS).with(&made("actions", "RetireAction", json!({})))
-        }
-        21 => Act::of(Person, "DELETE", POINTS),
+        20 => TestRequest::of(Person, "POST", RETIREMENTS).with(&made(
+            "actions",
+            "RetireAction",
+            json!({}),
+        )),
+        21 => TestRequest::of(Person, "DELETE", POINTS),
         _ => {
             let content = made("apps", "RestorePointContent", json!({}));
-            Act::of(Person, "POST", CONTENTS).with(&content)
+            TestRequest::of(Person, "POST", CONTENTS).with(&content)
         }
     }
 }

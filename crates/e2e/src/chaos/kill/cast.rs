@@ -12,17 +12,17 @@ use crate::fixtures::load_client::Endpoint;
 use crate::fixtures::standalone::AUTHORITY;
 
 /// Number of users. Each raises its own signals.
-const PEOPLE: usize = 48;
+const USERS: usize = 48;
 /// Their permissions: those of K10's administrators.
 const GROUP: &str = "k10:admins";
 
 /// The certificates of the users.
-pub(super) struct Cast {
+pub(super) struct TestUsers {
     authority: String,
     people: Vec<Identity>,
 }
 
-impl Cast {
+impl TestUsers {
     /// Creates the certificates, signed by the CA of the server in `home`.
     pub(super) fn of(home: &Path) -> anyhow::Result<Self> {
         let read = |file: &str| {
@@ -31,14 +31,14 @@ impl Cast {
         };
         let certificate = read("ca.crt")?;
         let authority = Authority::existing(AUTHORITY, &certificate, &read("ca.key")?);
-        let people = (0..PEOPLE).map(|number| authority.client(&format!("p-{number}"), &[GROUP]));
+        let people = (0..USERS).map(|number| authority.client(&format!("p-{number}"), &[GROUP]));
         Ok(Self { people: people.collect(), authority: certificate })
     }
 
     /// The endpoint of a user at the server's address.
     pub(super) fn person(&self, number: usize, server: &Endpoint) -> anyhow::Result<Endpoint> {
         let Identity { certificate, key } =
-            self.people.get(number % PEOPLE).context("there are people")?;
+            self.people.get(number % USERS).context("there are people")?;
         Endpoint::new(server.address, &server.server_name, &self.authority, certificate, key)
     }
 }

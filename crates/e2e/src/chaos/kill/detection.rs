@@ -52,7 +52,7 @@ impl fmt::Display for Compared {
 
 /// The journal's records of one signal.
 #[derive(Default)]
-struct Told {
+struct SignalHistory {
     opened: u32,
     closed: u32,
     /// Number of records of the signal.
@@ -104,7 +104,7 @@ pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
 }
 
 /// The signals of the replay, the journal's records of signals, both by ID, and the number of events.
-type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, Told>, u64);
+type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, SignalHistory>, u64);
 
 /// Replays the journal's events with the rules, and collects its records of signals.
 async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
@@ -113,7 +113,7 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
     let rules = RuleSet::load(&documents, &LoadOptions::default())
         .map_err(|errors| anyhow!("the rules cannot be read: {errors:?}"))?;
     let mut engine = Engine::new(Arc::new(rules), Settings::default());
-    let (mut found, mut told) = (BTreeMap::new(), BTreeMap::<String, Told>::new());
+    let (mut found, mut told) = (BTreeMap::new(), BTreeMap::<String, SignalHistory>::new());
     let (mut seq, mut end, mut events, mut changes) = (0, 0, 0, Vec::new());
     loop {
         let records = journal.read(seq, ROWS, BYTES).await?;

@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use super::CLIENTS;
 use super::acts::{Sender, act};
-use super::cast::Cast;
+use super::cast::TestUsers;
 use crate::fixtures::kubeconfig;
 use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 use crate::fixtures::process::Process;
-use crate::fixtures::wait::PATIENCE;
+use crate::fixtures::wait::WAIT_MAX;
 
 /// The namespace of the collection, which a new server creates soon after it starts.
 const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
@@ -48,7 +48,7 @@ impl Clients {
 
     /// Waits until the clients have read this many responses.
     pub(super) async fn answered(&self, answers: usize) -> anyhow::Result<()> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + WAIT_MAX;
         while self.answers.load(Ordering::Relaxed) < answers {
             anyhow::ensure!(tokio::time::Instant::now() < deadline, "no {answers} answers");
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -89,7 +89,7 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
 /// the users, another one in each round.
 pub(super) fn start(
     endpoints: Endpoints,
-    cast: &Cast,
+    cast: &TestUsers,
     round: u32,
     seed: u64,
 ) -> anyhow::Result<Clients> {

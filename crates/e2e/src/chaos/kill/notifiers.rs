@@ -110,7 +110,7 @@ impl Receivers {
     }
 
     /// Makes one of them fail the next request, with some probability.
-    pub(super) fn misbehave(&self, random: &mut StdRng) {
+    pub(super) fn inject_fault(&self, random: &mut StdRng) {
         if !random.random_ratio(1, FAULT_ROUNDS) {
             return;
         }
@@ -125,7 +125,7 @@ impl Receivers {
     }
 
     /// Records that the server was killed.
-    pub(super) fn life_ends(&mut self) {
+    pub(super) fn record_kill(&mut self) {
         self.lives.push(self.webhook.count());
     }
 

@@ -17,7 +17,7 @@ const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
 
 /// The result of the comparison so far.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct Comparison {
     /// Requests with a complete response.
     pub(super) answered: u64,
     events: u64,
@@ -29,13 +29,13 @@ pub(super) struct Tally {
 
 /// The expected objects, by the events read so far.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct ReplayedObjects {
     seq: u64,
     /// Resource version by name.
     objects: BTreeMap<String, String>,
 }
 
-impl Tally {
+impl Comparison {
     /// Adds another round.
     pub(super) fn add(&mut self, other: &Self) {
         self.answered += other.answered;
@@ -45,7 +45,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -59,10 +59,10 @@ impl fmt::Display for Tally {
 pub(super) async fn compare(
     home: &Path,
     answered_log: &[Answered],
-    kept: &mut Kept,
-) -> anyhow::Result<Tally> {
+    kept: &mut ReplayedObjects,
+) -> anyhow::Result<Comparison> {
     let store = crate::fixtures::stopped_store::open(home)?;
-    let mut tally = Tally { answered: answered_log.len() as u64, ..Tally::default() };
+    let mut tally = Comparison { answered: answered_log.len() as u64, ..Comparison::default() };
     let mut codes: HashMap<String, u16> = HashMap::new();
     let journal = store.journal();
     loop {

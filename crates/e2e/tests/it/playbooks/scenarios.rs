@@ -23,7 +23,7 @@ pub(super) struct Scenario {
 }
 
 /// Scenarios that share a server.
-pub(super) struct Act {
+pub(super) struct ScenarioGroup {
     pub(super) name: &'static str,
     /// The audit policy of a standalone server.
     pub(super) policy: &'static str,
@@ -54,7 +54,7 @@ const fn standalone(script: &'static str, signals: &'static str) -> Scenario {
 
 /// Every attack that K10 documents, one request below its threshold. Manual deletions raise their
 /// signal from the first one on.
-pub(super) const BELOW: Act = Act {
+pub(super) const BELOW_THRESHOLD: ScenarioGroup = ScenarioGroup {
     name: "below",
     policy: "k10",
     scenarios: &[
@@ -86,7 +86,7 @@ pub(super) const BELOW: Act = Act {
 };
 
 /// The same attacks at their thresholds.
-pub(super) const EXCESSIVE: Act = Act {
+pub(super) const EXCESSIVE: ScenarioGroup = ScenarioGroup {
     name: "excessive",
     policy: "k10",
     scenarios: &[
@@ -142,7 +142,7 @@ pub(super) const EXCESSIVE: Act = Act {
 };
 
 /// K10's own work with the account names of earlier and later releases, dry runs, and reads.
-pub(super) const NOTHING: Act = Act {
+pub(super) const NOTHING: ScenarioGroup = ScenarioGroup {
     name: "nothing",
     policy: "extended",
     scenarios: &[
@@ -182,7 +182,7 @@ pub(super) const NOTHING: Act = Act {
 };
 
 /// The same attacks, spread over several users.
-pub(super) const SPREAD: Act = Act {
+pub(super) const SPREAD: ScenarioGroup = ScenarioGroup {
     name: "spread",
     policy: "k10",
     scenarios: &[
@@ -233,7 +233,7 @@ pub(super) const SPREAD: Act = Act {
 };
 
 /// Requests that accompany the deletion of backups or resemble it.
-pub(super) const AROUND: Act = Act {
+pub(super) const AROUND: ScenarioGroup = ScenarioGroup {
     name: "around",
     policy: "extended",
     scenarios: &[
@@ -320,10 +320,11 @@ pub(super) const AROUND: Act = Act {
 };
 
 /// The acts, in the order in which they are played.
-pub(super) const ACTS: [&Act; 6] = [&BELOW, &EXCESSIVE, &NOTHING, &SPREAD, &AROUND, &NAMESPACES];
+pub(super) const ACTS: [&ScenarioGroup; 6] =
+    [&BELOW_THRESHOLD, &EXCESSIVE, &NOTHING, &SPREAD, &AROUND, &NAMESPACES];
 
 /// Namespaces that are deleted with the restore points in them.
-pub(super) const NAMESPACES: Act = Act {
+pub(super) const NAMESPACES: ScenarioGroup = ScenarioGroup {
     name: "namespaces",
     policy: "k10",
     scenarios: &[
@@ -342,22 +343,22 @@ pub(super) const NAMESPACES: Act = Act {
 };
 
 /// A slow attack: played at once, with its events' timestamps shifted afterwards.
-pub(super) struct Slow {
+pub(super) struct SlowAttack {
     pub(super) script: &'static str,
     /// Minutes between two events.
     pub(super) step: i64,
     pub(super) signals: &'static str,
 }
 
-const fn slow(script: &'static str, step: i64, signals: &'static str) -> Slow {
-    Slow { script, step, signals }
+const fn slow(script: &'static str, step: i64, signals: &'static str) -> SlowAttack {
+    SlowAttack { script, step, signals }
 }
 
 /// In minutes.
 const HOUR: i64 = 60;
 
 /// Attacks over days, above and below the thresholds.
-pub(super) const SLOW: &[Slow] = &[
+pub(super) const SLOW: &[SlowAttack] = &[
     slow(
         "15 rp-slow delete restorepoints slow/slow-{n}",
         8 * HOUR,

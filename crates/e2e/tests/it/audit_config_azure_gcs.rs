@@ -10,8 +10,8 @@ use objectstore::{Bucket, Credentials, Provider, Put};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use crate::audit_config_s3::{fails, record, store};
 use crate::buckets::{destination, open, run};
-use crate::servers::{fails, record, store};
 
 /// Keys and settings of a provider, and the errors that wrong ones cause.
 struct Cloud<'c> {

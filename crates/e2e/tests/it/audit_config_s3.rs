@@ -14,7 +14,7 @@ const SECOND: &str = "second";
 type Objects = BTreeMap<String, Vec<u8>>;
 
 /// What a scenario needs to know about a server.
-struct Place<'p> {
+struct S3Endpoint<'p> {
     endpoint: String,
     keys: (&'p str, &'p str),
     /// Whether the server rejects a request that is signed for another region.
@@ -31,7 +31,7 @@ fn an_audit_config_works_with_versitygw() {
     let objects = |bucket: &str| server.objects(bucket);
     let endpoint = server.endpoint();
     let keys = (ACCESS_KEY, SECRET_KEY);
-    check(&Place { endpoint, keys, has_regions: true, objects: &objects });
+    check(&S3Endpoint { endpoint, keys, has_regions: true, objects: &objects });
 }
 
 #[test]
@@ -40,19 +40,19 @@ fn an_audit_config_works_with_moto() {
     let objects = |bucket: &str| server.objects(bucket);
     let endpoint = server.endpoint().to_owned();
     let keys = (server.id.as_str(), server.secret.as_str());
-    check(&Place { endpoint, keys, has_regions: false, objects: &objects });
+    check(&S3Endpoint { endpoint, keys, has_regions: false, objects: &objects });
 }
 
 /// Each mistake is reported in the status and then fixed. Delivery switches from one bucket to
 /// another. Every event until the deletion is in the buckets once, in order, and equal to the
 /// journal's.
-fn check(place: &Place<'_>) {
+fn check(place: &S3Endpoint<'_>) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let server = Standalone::start(folder.path()).await.unwrap();
         let (id, secret) = place.keys;
         let right = &keys(id, secret);
-        server.deliver_to(&place.endpoint, "nobody-has-it", right).await.unwrap();
+        server.create_destination(&place.endpoint, "nobody-has-it", right).await.unwrap();
         fails(&server, "bucket `nobody-has-it` does not exist").await;
         store(&server, json!({"name": BUCKET})).await;
         server.wait_status("Success").await.unwrap();

@@ -268,6 +268,6 @@ pub(crate) enum EncodingName {
     /// The format of kube-apiserver's log backend.
     #[value(alias = "json")]
     V1,
-    /// A short line for people: time, status code, verb, object, user, address.
+    /// A short, human-readable line: time, status code, verb, object, user, address.
     Short,
 }

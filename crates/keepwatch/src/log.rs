@@ -1,4 +1,4 @@
-//! The server's own log, on stderr: text for people, or one JSON object a line.
+//! The server's own log, on stderr: human-readable text, or one JSON object per line.
 //!
 //! Details are fields. Bodies and secrets are never logged, at any level. No line can be taken for an
 //! audit line, whatever objects are called: see [`audit_marker`](crate::audit_marker). The environment
@@ -19,7 +19,7 @@ use crate::audit_marker::MarkerBreaker;
 /// How the server's own log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// Text for people.
+    /// Human-readable text.
     #[default]
     Text,
     /// One JSON object per line.

@@ -53,7 +53,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Backup,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<BackupActionSpec, BackupActionStatus>(
-            "BackupAction makes a restore point of one application.",
+            "BackupAction creates a restore point of one application.",
         ),
     )
 }

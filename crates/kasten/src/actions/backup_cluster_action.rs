@@ -1,4 +1,4 @@
-//! `BackupClusterAction`: makes a restore point of the cluster-scoped resources.
+//! `BackupClusterAction`: creates a restore point of the cluster-scoped resources.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
@@ -42,7 +42,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &BackupCluster,
         &[columns::CREATED_AT],
         schema::object::<BackupClusterActionSpec, BackupClusterActionStatus>(
-            "BackupClusterAction makes a restore point of the cluster-scoped resources.",
+            "BackupClusterAction creates a restore point of the cluster-scoped resources.",
         ),
     )
 }

@@ -33,7 +33,7 @@ pub struct BatchRestoreActionSpec {
     pub overwrite_existing: Option<bool>,
     /// Whether only volumes are restored.
     pub data_only: Option<bool>,
-    /// Whether volumes are restored beside the existing ones.
+    /// Whether volumes are restored in addition to the existing ones.
     pub volume_clones: Option<bool>,
     /// Which resources are restored.
     pub filters: Option<Filters>,

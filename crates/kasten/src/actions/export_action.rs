@@ -72,7 +72,7 @@ pub struct ProgressDetails {
     pub processed_bytes: Option<i64>,
     /// Bytes sent so far.
     pub transferred_bytes: Option<i64>,
-    /// Bytes a second.
+    /// Bytes per second.
     pub processing_rate: Option<i64>,
     /// Total volumes.
     pub total_volumes: Option<i64>,

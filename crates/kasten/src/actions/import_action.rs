@@ -1,4 +1,4 @@
-//! `ImportAction`: takes over what another cluster exported. Made by policies only, that is by
+//! `ImportAction`: imports what another cluster exported. Made by policies only, that is by
 //! K10's own accounts.
 
 use apimachinery::FieldError;
@@ -45,7 +45,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Import,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ImportActionSpec, ImportActionStatus>(
-            "ImportAction takes over what another cluster exported.",
+            "ImportAction imports what another cluster exported.",
         ),
     )
 }

@@ -36,7 +36,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &MigrateFcd,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<MigrateFcdActionSpec, ActionStatus>(
-            "MigrateFCDAction is a step that K10 takes by itself.",
+            "MigrateFCDAction is an internal step of K10.",
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! `ReportAction`: makes a report on how K10 did over a stretch of time.
+//! `ReportAction`: creates a report on K10 for a period.
 
 use apimachinery::{FieldError, fields};
 use apiserver::Resource;
@@ -37,7 +37,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Report,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ReportActionSpec, ActionStatus>(
-            "ReportAction makes a report on how K10 did over a stretch of time.",
+            "ReportAction creates a report on K10 for a period.",
         ),
     )
 }

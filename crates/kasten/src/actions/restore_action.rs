@@ -1,4 +1,4 @@
-//! `RestoreAction`: brings an application back from a restore point, into the action's namespace.
+//! `RestoreAction`: restores an application from a restore point, into the action's namespace.
 //!
 //! The caller must be allowed to read the restore point, in whichever namespace: restoring reads it.
 
@@ -25,7 +25,7 @@ pub struct RestoreActionSpec {
     pub overwrite_existing: Option<bool>,
     /// Whether only volumes are restored.
     pub data_only: Option<bool>,
-    /// Whether volumes are restored beside the existing ones.
+    /// Whether volumes are restored in addition to the existing ones.
     pub volume_clones: Option<bool>,
     /// Whether workloads start from the backup storage while volumes are copied.
     pub instant_recovery: Option<bool>,
@@ -56,7 +56,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Restore,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<RestoreActionSpec, ActionStatus>(
-            "RestoreAction brings an application back from a restore point.",
+            "RestoreAction restores an application from a restore point.",
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! `RestoreClusterAction`: brings cluster-scoped resources back. The caller must be allowed to
+//! `RestoreClusterAction`: restores cluster-scoped resources. The caller must be allowed to
 //! read the cluster restore point.
 
 use apimachinery::{ApiError, FieldError};
@@ -37,7 +37,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &RestoreCluster,
         &[columns::CREATED_AT],
         schema::object::<RestoreClusterActionSpec, ActionStatus>(
-            "RestoreClusterAction brings cluster-scoped resources back.",
+            "RestoreClusterAction restores cluster-scoped resources.",
         ),
     )
 }

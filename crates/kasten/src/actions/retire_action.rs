@@ -1,4 +1,4 @@
-//! `RetireAction`: frees what a restore point content or cluster restore point holds.
+//! `RetireAction`: deletes the data of a restore point content or cluster restore point.
 //!
 //! Only K10 may create one; the server does when one of those is deleted. Any other create is refused,
 //! and audited.
@@ -31,12 +31,12 @@ pub fn resource(installation: &Installation) -> Resource {
         &Retire,
         &[columns::CREATED_AT],
         schema::object::<RetireActionSpec, ActionStatus>(
-            "RetireAction frees what a restore point content or cluster restore point holds.",
+            "RetireAction deletes the data of a restore point content or cluster restore point.",
         ),
     )
 }
 
-/// Creates the action that frees what `retired` held, with a name and labels taken from it.
+/// Creates the action that deletes the data of `retired`, with a name and labels taken from it.
 pub(crate) fn retire(
     installation: &Installation,
     retired: &Map<String, Value>,

@@ -35,9 +35,7 @@ pub fn resource(installation: &Installation) -> Resource {
         Lifecycle::Full,
         &Stage,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
-        schema::object::<StageActionSpec, ActionStatus>(
-            "StageAction is a step that K10 takes by itself.",
-        ),
+        schema::object::<StageActionSpec, ActionStatus>("StageAction is an internal step of K10."),
     )
 }
 

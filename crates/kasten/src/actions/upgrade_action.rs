@@ -1,4 +1,4 @@
-//! `UpgradeAction`: brings a repository, or those a policy writes to, to the current format.
+//! `UpgradeAction`: upgrades a repository, or those a policy writes to, to the current format.
 
 use apimachinery::FieldError;
 use apiserver::{Attributes, Resource};
@@ -30,7 +30,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Upgrade,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<UpgradeActionSpec, ActionStatus>(
-            "UpgradeAction brings a repository to the current format.",
+            "UpgradeAction upgrades a repository to the current format.",
         ),
     )
 }

@@ -1,7 +1,7 @@
 //! `ClusterRestorePoint`: a backup of the cluster-scoped resources.
 //!
 //! Only K10's own accounts may create one. It represents the data itself, so deleting it destroys the
-//! data: a `RetireAction` frees what it held.
+//! data: a `RetireAction` deletes it.
 
 use std::sync::Arc;
 

@@ -53,7 +53,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &[columns::AGE, columns::STATE_WIDE, CONTENT],
         columns::STATUS_AND_DETAILS,
         schema::object::<RestorePointSpec, RestorePointStatus>(
-            "RestorePoint is a handle to what was kept of an application.",
+            "RestorePoint represents a backup of an application.",
         ),
         Arc::new(RestorePoint { installation: *installation }),
     )
@@ -64,7 +64,7 @@ const CONTENT: Column = Column {
     kind: "string",
     path: "spec.restorePointContentRef.name",
     priority: 1,
-    description: "What it is a handle to.",
+    description: "The backup that it represents.",
 };
 const CONTENT_NAME: &str = "spec.restorePointContentRef.name";
 const LABELS: [&str; 5] = [

@@ -1,7 +1,7 @@
 //! `RestorePointContent`: represents the data of a backup.
 //!
 //! Only K10's own accounts may create one. Deleting it destroys the data: the restore points bound to
-//! it are deleted too, and a `RetireAction` frees what it held.
+//! it are deleted too, and a `RetireAction` deletes it.
 
 use std::sync::Arc;
 

@@ -38,7 +38,7 @@ pub fn resource(installation: &Installation) -> Resource {
         installation,
         kinds::KASTEN_DR_RESTORE,
         schema::object::<KastenDRRestoreSpec, RecoveryStatus>(
-            "KastenDRRestore brings another K10 back here.",
+            "KastenDRRestore restores another K10 in this cluster.",
         ),
         check,
     )

@@ -20,7 +20,7 @@ pub fn resource(installation: &Installation) -> Resource {
         installation,
         kinds::KASTEN_DR_REVIEW,
         schema::object::<KastenDRReviewSpec, RecoveryStatus>(
-            "KastenDRReview looks at what another K10 left behind.",
+            "KastenDRReview lists the backups of another K10.",
         ),
         super::check_source,
     )

@@ -30,6 +30,6 @@ pub(crate) enum SignalFormat {
     /// One JSON object per line, as the API serves it.
     #[default]
     Ndjson,
-    /// A table for people.
+    /// A human-readable table.
     Table,
 }

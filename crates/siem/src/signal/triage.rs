@@ -32,7 +32,7 @@ pub(super) fn status_schema() -> Value {
         ],
     );
     object(
-        "How far it has come.",
+        "The state.",
         &[
             (
                 "state",

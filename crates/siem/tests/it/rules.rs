@@ -91,7 +91,7 @@ async fn a_name_belongs_to_one_object() {
     let named = |id: &str| format!("name: same_name\n{}", sigma(id, "delete"));
     assert_eq!(server.send(&format!("POST {RULES}"), &rule("one", &named(FIRST))).await.0, 201);
     let twin = server.outcome(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
-    expect![[r#"422 DetectionRule.siem.keepwatch.io "two" is invalid: spec.sigma: Invalid value: "same_name": DetectionRule "one" has a rule with this id or name already"#]]
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "two" is invalid: spec.sigma: Invalid value: "same_name": DetectionRule "one" already has a rule with this id or name"#]]
         .assert_eq(&twin);
 }
 

@@ -1,9 +1,9 @@
 //! Authentication of requests, in the order of `k8s.io/apiserver`.
 //!
-//! The authenticators are front proxy, client certificate, bearer token, anonymous. A failed
-//! authenticator does not end the chain, but it rules out anonymous access. The reason of a failure
-//! goes to the log, not to the client. Certificates are verified once per connection and every few
-//! seconds, not per request.
+//! The authenticators are front proxy, client certificate, bearer token, WebSocket token and
+//! anonymous. A failed authenticator does not end the chain, but it rules out anonymous access. The
+//! reason for a failure is logged and not sent to the client. A certificate is verified once per
+//! connection and then every few seconds, not for each request.
 
 use std::sync::Arc;
 
@@ -40,16 +40,16 @@ pub struct Authenticator {
 /// Whether requests without credentials are accepted as `system:anonymous`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anonymous {
-    /// They are anonymous; authorization decides what they may do.
+    /// They are accepted; authorization decides what they may do.
     Allowed,
-    /// They get 401.
+    /// They are rejected with 401.
     Refused,
 }
 
 /// Authentication failed; the client gets 401.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unauthenticated {
-    /// Reason of each failed authenticator, for the log.
+    /// The reason of each authenticator that failed, for the log.
     pub(crate) reasons: Vec<String>,
 }
 

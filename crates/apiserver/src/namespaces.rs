@@ -17,7 +17,7 @@ pub enum NamespaceState {
     Missing,
     /// Objects may be created in it.
     Active,
-    /// The namespace is being deleted.
+    /// The namespace is being deleted. Objects must not be created in it.
     Terminating,
 }
 
@@ -25,6 +25,6 @@ pub enum NamespaceState {
 #[async_trait]
 pub trait NamespaceSource: Send + Sync {
     /// Returns the state of a namespace. Implementations verify
-    /// [`Missing`](NamespaceState::Missing) with a second read, because caches lag.
+    /// [`Missing`](NamespaceState::Missing) with a second read, because the first one may be stale.
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError>;
 }

@@ -27,7 +27,7 @@ pub struct Event {
     pub user: UserInfo,
     /// The impersonated user, if any.
     pub impersonated_user: Option<UserInfo>,
-    /// How the user was authenticated, beyond the identity.
+    /// Details of the authentication besides the user's identity.
     pub authentication_metadata: Option<AuthenticationMetadata>,
     /// The addresses from which the request came. Only the last one can be trusted.
     pub source_ips: Vec<String>,
@@ -50,7 +50,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event without a request: only `verb` and `time` are set.
+    /// An event of the server itself, without a request. Its level is `Metadata`, and both
+    /// timestamps are `time`. The other fields are empty.
     pub fn internal(stage: Stage, verb: &str, time: Timestamp) -> Self {
         Self {
             level: Level::Metadata,
@@ -103,7 +104,7 @@ pub enum Stage {
     Panic,
 }
 
-/// The error of parsing an unknown name. Names are case-sensitive.
+/// The error for a string that names no value of an enum. Names are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown name {0:?}")]
 pub struct ParseEnumError(pub String);
@@ -183,10 +184,10 @@ pub struct UserInfo {
     /// An identifier that stays unique over time, even if a name is reused.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// The groups, in the order of the authenticator.
+    /// The groups, in the order in which the authenticator returned them.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// Additional data of the authenticator.
+    /// Additional information that the authenticator provided.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
@@ -237,7 +238,7 @@ impl ObjectReference {
     }
 }
 
-/// How a user was authenticated (Kubernetes 1.35 and later).
+/// Details of an authentication (Kubernetes 1.35 and later).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct AuthenticationMetadata {

@@ -1,8 +1,8 @@
-//! The errors of the store, in the terms of its callers: why a store was not opened, a read failed or
-//! a transaction was not committed.
+//! The errors of the store: why a store was not opened, a read failed, or a transaction was not
+//! committed.
 //!
-//! A message says what to do, where the reader of a log can do something. It does not repeat the
-//! message of its source.
+//! If an operator can fix the cause, the message says how. It does not repeat the message of the
+//! source error.
 
 use std::io;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub enum OpenError {
         /// The path of the file.
         path: PathBuf,
     },
-    /// The file was written by a later version of this program.
+    /// A later version of this program wrote the file.
     #[error(
         "{} has layout {found}, this program knows layout {known}: use the newer program, or a backup",
         path.display()
@@ -71,7 +71,7 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The revision was compacted, or belongs to a history that a restore has undone.
+    /// The revision was compacted, or was lost when an older copy of the file was restored.
     #[error("revision {revision} was compacted, the oldest is {oldest}")]
     Compacted {
         /// The requested revision.
@@ -90,12 +90,12 @@ pub enum ReadError {
     /// The bytes on disk differ from those that were written.
     #[error("{what} is damaged on disk")]
     Damaged {
-        /// The revision or record, as text for people.
+        /// The revision or record, in readable form.
         what: String,
         /// The number of the revision, or the sequence number of the record.
         number: u64,
     },
-    /// Records were written to the journal and are missing from it.
+    /// Records that were written to the journal are no longer in it.
     #[error("the journal's records {first} to {last} are missing")]
     Missing {
         /// Sequence number of the first missing record.
@@ -127,14 +127,13 @@ impl ReadError {
     }
 }
 
-/// Why a transaction failed. On an error, no change was published. Only after `NoSpace` and
-/// `Unavailable` may the transaction turn out to be committed, with its record, once the file has
-/// been checked.
+/// Why a transaction failed. Its changes were not published. After `NoSpace` and `Unavailable` the
+/// transaction is in doubt: the check of the file can find that it was committed, with its record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The file has reached its size limit; everything that retention may remove was removed
-    /// before.
+    /// The file has reached its size limit, although retention removes what it may. With
+    /// [`DiskUse::Removable`], retention has not caught up yet.
     #[error("the journal is full at {used} of {limit} bytes: {largest_use}")]
     Full {
         /// What uses most of the file.
@@ -172,8 +171,8 @@ pub enum StoreError {
         /// The name of the reader.
         reader: String,
     },
-    /// Another journal handle has registered the reader since. The transaction is rolled back, and
-    /// the reader must stop.
+    /// Another journal handle has registered the same reader in the meantime. The transaction is
+    /// rolled back, and the caller must stop reading.
     #[error("reader `{reader}` was taken over by another task")]
     NotOwner {
         /// The name of the reader.
@@ -196,7 +195,7 @@ impl StoreError {
         }
     }
 
-    /// The time after which a retry can succeed; `None` if it never can.
+    /// The time after which a retry can succeed; `None` if a retry cannot succeed.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy | Self::Full { largest_use: DiskUse::Removable, .. } => {

@@ -1,7 +1,7 @@
 //! Client of kube-apiserver, from a kubeconfig file or from the pod's service account.
 //!
-//! Opening it sends one request. So a wrong kubeconfig is an error at startup, not a server that
-//! later rejects every request.
+//! [`connect`] sends one request, so that a wrong kubeconfig is an error at startup. Otherwise the
+//! server would start and then reject every request.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,15 +9,15 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// CA certificates of kube-apiserver inside a pod.
+/// The file in a pod with the CA certificates of kube-apiserver.
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-/// Timeout for connecting.
+/// Timeout for a connection to kube-apiserver.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 /// Error of [`connect`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The file is missing or not a kubeconfig.
+    /// The file is missing, or it is not a kubeconfig.
     #[error("cannot use kubeconfig {}", path.display())]
     Kubeconfig {
         /// Path of the kubeconfig.
@@ -36,12 +36,12 @@ pub enum ConnectError {
         /// Error of the client library.
         source: Box<kube::Error>,
     },
-    /// kube-apiserver does not respond.
+    /// The first request to kube-apiserver failed.
     #[error("kube-apiserver at {server} does not respond (its certificate is verified with {ca})")]
     Unreachable {
         /// URL of kube-apiserver.
         server: String,
-        /// Source of the CA certificates.
+        /// Where the CA certificates were read from.
         ca: String,
         /// Error of the request.
         source: Box<kube::Error>,
@@ -59,7 +59,7 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
         (config, POD_CA.to_owned())
     };
     config.connect_timeout = Some(CONNECT_TIME);
-    // The environment may configure a proxy, with a password in its URL. It is not used.
+    // A proxy from the kubeconfig or the environment is not used: its URL may contain a password.
     config.proxy_url = None;
     let server = config.cluster_url.to_string();
     let client = Client::try_from(config).map_err(|error| ConnectError::Client {

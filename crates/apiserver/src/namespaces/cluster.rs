@@ -1,8 +1,9 @@
 //! Reads namespaces from kube-apiserver.
 //!
-//! The state "active" is cached briefly, so that a burst of creates causes one request. The time is
-//! short enough: the namespace controller retries until a namespace is empty. The state "missing"
-//! is verified with a second request, because caches of kube-apiserver lag.
+//! The state "active" is cached briefly, so that a burst of creates causes one request. An object
+//! that is created from a stale entry is not left behind, because the namespace controller retries
+//! until a namespace is empty. The state "missing" is verified with a second request, because the
+//! caches of kube-apiserver lag.
 
 use std::time::Duration;
 
@@ -14,21 +15,21 @@ use moka::sync::Cache;
 
 use super::{NamespaceSource, NamespaceState};
 
-/// Time for which an active namespace is cached.
+/// Time for which the state of an active namespace is cached.
 const ACTIVE_TIME: Duration = Duration::from_secs(2);
 /// Maximum number of cached namespaces.
 const REMEMBERED_MAX: u64 = 10_000;
 /// Pause before a missing namespace is looked up again.
 const MISSING_PAUSE: Duration = Duration::from_millis(50);
 
-/// Namespaces of a cluster.
+/// A [`NamespaceSource`] that reads the namespaces of a cluster.
 pub struct ClusterNamespaces {
     api: Api<Namespace>,
     active: Cache<String, ()>,
 }
 
 impl ClusterNamespaces {
-    /// Creates a source that uses `client`, which must be allowed to get namespaces.
+    /// Creates a source that uses `client`. Its user must be allowed to get namespaces.
     pub fn new(client: Client) -> Self {
         let active =
             Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(ACTIVE_TIME).build();
@@ -62,7 +63,8 @@ impl NamespaceSource for ClusterNamespaces {
     }
 }
 
-/// State of a namespace object.
+/// The state of an existing namespace. It is terminating from its deletion timestamp on, even while
+/// its phase is still `Active`.
 fn state_of(namespace: &Namespace) -> NamespaceState {
     let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
     if namespace.metadata.deletion_timestamp.is_some() || phase == Some("Terminating") {

@@ -1,8 +1,8 @@
-//! The process that fills the index of events is killed at writes of the index's file: the
-//! remaining file finds every event, and so does the index that is completed from it.
+//! Kills the process that fills the event index while it writes the file of the index. The index
+//! must find every event, both from the remaining file and after it is completed.
 //!
-//! The test binary starts itself again as the victim, under strace. `KEEPWATCH_KILL_STEP=1` kills at
-//! every write, not only at each of [`STEP`].
+//! The test binary starts itself under strace, which kills the child process. Each round kills it
+//! [`STEP`] writes later than the last one; with `KEEPWATCH_KILL_STEP=1`, one write later.
 
 use std::env;
 use std::path::Path;
@@ -13,15 +13,15 @@ use store::event_index::SEGMENT_RECORDS;
 use super::event_index::{Filled, index_file, record};
 use super::fixture::open_store;
 
-/// The victim's folder. A process without this variable is not a victim.
+/// Environment variable with the directory of the child process. It is unset in the parent.
 const DIRECTORY: &str = "KEEPWATCH_INDEX_VICTIM";
 /// Number of writes between two kills; strace counts the writes of each thread.
 const STEP: usize = 5;
-/// An upper bound of the number of writes.
+/// Upper bound of the number of writes. The child process needs fewer.
 const WRITES_MAX: usize = 2_000;
 const RECORDS: u64 = 2 * SEGMENT_RECORDS + 10;
 
-/// Not a test, but the process that the test kills. Without a folder it returns at once.
+/// The child process that fills the index. In a normal test run it returns at once.
 #[tokio::test]
 async fn victim() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
@@ -29,7 +29,8 @@ async fn victim() {
     drop(Filled::open(&store).await);
 }
 
-/// Whether the victim was killed before it had completed the index.
+/// Runs the child process and kills it at its write number `write`. Returns false if it completed
+/// the index before.
 fn is_killed(directory: &Path, write: usize) -> bool {
     let file = index_file(directory);
     let journal = file.with_extension("db-events-journal");
@@ -48,8 +49,8 @@ fn is_killed(directory: &Path, write: usize) -> bool {
     !victim.unwrap().success()
 }
 
-/// Checks that each of some events is found, and returns the number of records that are examined
-/// for one.
+/// Checks that the index finds a sample of events. Returns the largest number of records that one
+/// search examines.
 fn looked_at(filled: &Filled, context: &str) -> u64 {
     let mut most = 0;
     for seq in (1..=RECORDS).step_by(997) {

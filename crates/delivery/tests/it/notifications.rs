@@ -1,4 +1,4 @@
-//! Notifiers on a real store: each receives every signal, in order, despite faults.
+//! Notifiers on a real store: each sends every signal despite faults of its destination.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,13 +24,13 @@ use tokio::time::Instant;
 
 use super::fixture::{NOW, open_store};
 
-/// The result of a destination for a notification, given as `event signal`.
+/// Returns the result of sending a notification. The argument is `event signal`.
 type FaultPlan = Box<dyn FnMut(&str) -> Result<(), NotifyError> + Send>;
 
 /// A destination in memory.
 struct FakeNotifier {
     faults: Mutex<FaultPlan>,
-    /// Each attempt: `event signal severity count`, its id, and its time.
+    /// Each attempt: `event signal severity count`, the notification's id, and the time.
     attempts: watch::Sender<Vec<(String, String, Instant)>>,
     resend: Option<Duration>,
 }
@@ -92,7 +92,7 @@ fn target_of(notifier: Arc<dyn Notifier>) -> Target {
     }
 }
 
-/// The notifiers of a server whose clock follows the runtime's.
+/// Notifiers whose clock starts at [`NOW`] and follows the clock of tokio.
 fn notifications(store: &Sqlite) -> Notifications {
     let began = Instant::now();
     let clock = move || {
@@ -134,14 +134,14 @@ async fn delete(store: &Sqlite, name: &str) {
     .unwrap();
 }
 
-/// The stored keys of the notifiers' state.
+/// The keys of the notifiers' records in the store.
 async fn state(store: &Sqlite) -> Vec<String> {
     let page = store.list(STATE_PREFIX, ListOptions::default()).await.unwrap();
     let keys = page.items.iter().map(|object| object.key.replace(STATE_PREFIX, ""));
     keys.collect()
 }
 
-/// Advances the runtime's clock a little.
+/// Advances the clock by 100 ms.
 async fn tick() {
     tokio::time::advance(Duration::from_millis(100)).await;
 }
@@ -213,7 +213,7 @@ async fn an_open_alert_is_sent_again_until_it_is_closed() {
     let last_sent = health(&notifications, |health| health.last_sent.is_some()).await.last_sent;
     double.wait_for(4).await;
     assert!(opened.elapsed() >= Duration::from_secs(178), "{:?}", opened.elapsed());
-    // A repeated notification does not change the time.
+    // A repeated notification does not change `last_sent`.
     assert_eq!(notifications.health()[0].last_sent, last_sent);
     put(&store, "a low 1 closed").await;
     while double.lines().last().unwrap() != "closed a low 1" {
@@ -247,9 +247,9 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     let found = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
     assert_eq!(found.refused, 1);
     assert_eq!(found.error.as_deref(), Some("the destination answers 400 Bad Request"));
-    // The signal closes meanwhile; `opened` is still sent before `closed`.
+    // If the signal is closed in the meantime, `opened` is still sent before `closed`.
     put(&store, "a high 2 closed").await;
-    // Retries never end, but become rare.
+    // Retries continue indefinitely, at growing intervals.
     let of_a = |(line, ..): &&(String, String, Instant)| line.starts_with("opened a");
     let times = || -> Vec<Instant> {
         double.attempts.borrow().iter().filter(of_a).map(|(_, _, time)| *time).collect()
@@ -347,8 +347,8 @@ async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
     while !state(&store).await.is_empty() {
         tick().await;
     }
-    // A notifier with the same name is a different one. The state from before a restart is found by
-    // its UID.
+    // A new notifier with the same name does not inherit the records: they belong to a UID. After a
+    // restart, records of unknown UIDs are deleted.
     let other = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-2", target(&other));
     assert_eq!(other.wait_for(1).await, ["opened c high 1"]);
@@ -375,13 +375,14 @@ fn webhook(receiver: &Receiver) -> Arc<dyn Notifier> {
     .unwrap()
 }
 
+/// Sends a signal and stops the notifier as soon as the receiver has `requests` requests.
 async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
     let store = open_store(home);
     let notifications = notifications(&store);
     put(&store, name).await;
     notifications.apply("team", "u-1", target_of(webhook(receiver)));
     receiver.wait_for(requests).await;
-    // Stops the task wherever it is.
+    // Stops the task without waiting for it.
     drop(notifications);
     store.close().await;
 }

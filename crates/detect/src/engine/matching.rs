@@ -1,4 +1,5 @@
-//! Matches an event against the rules and reads its groups and values, once.
+//! Matches an event against the rules and reads its groups and values, so that later steps do not
+//! need the event.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use crate::field::Field;
 use crate::fields::Fields;
 use crate::rule::{Body, Correlation, CorrelationKind, Rule};
 
-/// Maximum number of groups of one event in one rule: a list field may have several values.
+/// Maximum number of groups of one event in one rule. There are several if a group-by field is a
+/// list.
 const GROUPS_MAX: usize = GROUP_VALUES_MAX;
 
 impl Engine {
-    /// The hit of an event; `None` if no rule matches.
+    /// The hit of an event; `None` if the event cannot contribute to a signal.
     pub(crate) fn hit(&self, input: &Input<'_>, fields: &Fields<'_>) -> Option<Hit> {
         let mut matched: Vec<u32> = Vec::new();
         self.rules.for_each_match(fields, |rule| matched.extend(u32::try_from(rule).ok()));
@@ -78,8 +80,8 @@ impl Engine {
         }
     }
 
-    /// The correlations (and indices in their lists) that the event may count for: directly, or
-    /// through another correlation whose condition it may meet.
+    /// The correlations that may count the event, each with the index of the counted rule in its
+    /// list. A correlation can also count the signals of another correlation.
     fn reachable(&self, matched: &[u32]) -> BTreeSet<(u32, u16)> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<u32> = matched.to_vec();
@@ -105,7 +107,7 @@ impl Engine {
         let rule = self.rules.rules().get(index as usize);
         let Some(rule) = rule.filter(|rule| rule.raises) else { return };
         let group_by = rule.signal.group_by.iter();
-        // A missing value counts as empty: a detection never ignores an event.
+        // A missing value counts as empty, so that a detection does not ignore the event.
         let values = combinations(group_by, fields, true).unwrap_or_default();
         let value = match &rule.signal.first_seen {
             Some(first_seen) => joint_value(&first_seen.fields, fields),
@@ -131,15 +133,16 @@ impl Engine {
         let at = usize::from(position);
         let group_by = correlation.group_by.iter().map(|group| group.fields.get(at));
         let Some(group_by) = group_by.collect::<Option<Vec<_>>>() else { return };
-        // A correlation ignores an event without one of the values.
+        // A correlation ignores an event in which a group-by value is missing.
         let Some(groups) = combinations(group_by.into_iter(), fields, false) else { return };
         for value in counted_values(correlation, fields) {
             push_parts(parts, index, position, groups.clone(), cluster, value);
         }
     }
 
-    /// Marks the parts that a suppression hides: they count apart from the others. Requests that
-    /// change suppressions are never hidden, or the first suppression could hide the next ones.
+    /// Marks the parts that a suppression hides. They are counted separately from the others.
+    /// Requests that change suppressions are never hidden, because otherwise one suppression could
+    /// hide that another one is created.
     fn suppress(&self, input: &Input<'_>, fields: &Fields<'_>, parts: &mut [Part]) {
         let is_suppression = |object: &ObjectRefFields<'_>| {
             object.api_group == "siem.keepwatch.io" && object.resource == "suppressions"
@@ -196,8 +199,8 @@ fn identity(input: &Input<'_>) -> Identity {
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
 }
 
-/// The groups of an event: one for each combination of its values. `None` if a value is missing,
-/// unless a missing value counts as empty.
+/// The groups of an event: one for each combination of the values of its group-by fields. A missing
+/// value counts as empty; without `is_missing_empty`, it makes the result `None`.
 fn combinations<'f>(
     fields_by: impl Iterator<Item = &'f Field>,
     fields: &Fields<'_>,
@@ -228,7 +231,8 @@ fn combinations<'f>(
     Some(groups)
 }
 
-/// The values that an event adds to the count of a correlation.
+/// The values that a value count counts for an event. Other correlations count the event itself,
+/// which is one empty value.
 fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest> {
     let field = match &correlation.kind {
         CorrelationKind::ValueCount(counted) => match counted.as_slice() {
@@ -279,7 +283,7 @@ fn push_parts(
     value: Digest,
 ) {
     for values in groups {
-        // Another rule of the list gave the same group: count the event once.
+        // If another rule of the correlation has the same group, the event is counted once.
         let known = parts
             .iter_mut()
             .find(|part| part.rule == rule && part.value == value && part.group.values == values);

@@ -24,9 +24,9 @@ impl Report {
     }
 }
 
-/// Runs the examples of a rule file. Each rule must raise a signal in an example, each detection
-/// must match in one, and one example must raise no signal: a test without a negative case proves
-/// too little.
+/// Runs the examples of a rule file. Each rule that raises signals must raise one in an example,
+/// and each detection must match an event. At least one example must expect no signal: without a
+/// negative case, a rule that matches everything passes.
 pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report {
     let rules = match RuleSet::load(std::slice::from_ref(document), options) {
         Ok(rules) => Arc::new(rules),
@@ -61,6 +61,7 @@ pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report
     report
 }
 
+/// The failure for a rule that no example covers.
 fn untried(rule: &Rule, is_raised: bool, is_matched: bool) -> Option<String> {
     let id = &rule.id;
     if rule.raises && !is_raised {

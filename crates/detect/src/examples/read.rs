@@ -1,4 +1,4 @@
-//! Parses an events file. Every error is reported with its line.
+//! Parses an events file. Each error is reported with its line number.
 
 use std::error::Error as _;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Example, ExampleError, Expected, Step};
 
-/// Maximum number of events of a file, including repetitions.
+/// Maximum number of events and clock steps in a file, including repetitions.
 pub const EVENTS_MAX: usize = 100_000;
 
 /// The first line of an example.
@@ -22,18 +22,22 @@ struct Begin {
     expect: Vec<Expected>,
 }
 
+/// A line that advances the clock.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Clock {
     clock: Timestamp,
 }
 
+/// A line that repeats an event.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Repeat {
     #[serde(rename = "repeat")]
     times: usize,
+    /// Time between two repetitions, for example `30s`.
     every: String,
+    /// The maximum of `{k}`, which then starts again at 1.
     of: Option<usize>,
     event: Map<String, Value>,
 }
@@ -111,7 +115,7 @@ fn event(value: &Value) -> Result<Step, String> {
     Ok(Step::Event(Box::new(event.event)))
 }
 
-/// Repeats an event.
+/// The events of a `repeat` line. Their audit IDs end with the number of the repetition.
 fn repeated(line: &Repeat) -> Result<Vec<Step>, String> {
     if line.times > EVENTS_MAX {
         return Err(format!("`repeat` is at most {EVENTS_MAX}"));
@@ -135,7 +139,7 @@ fn repeated(line: &Repeat) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Parses a period to microseconds.
+/// Parses a duration such as `30s`. Returns microseconds.
 fn period(text: &str) -> Option<i64> {
     let digits = text.find(|it: char| !it.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -151,6 +155,7 @@ fn period(text: &str) -> Option<i64> {
     number.parse::<i64>().ok()?.checked_mul(unit)
 }
 
+/// Replaces `{n}` and `{k}` in all strings of a value.
 fn fill(value: &Value, n: &str, k: &str) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace("{n}", n).replace("{k}", k)),

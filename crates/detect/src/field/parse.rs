@@ -9,7 +9,7 @@ const LEN_MAX: usize = 1024;
 /// Maximum number of keys in a path.
 const SEGMENTS_MAX: usize = 64;
 
-/// Why a text is not a field path of an audit event.
+/// Why a string is not a field path of an audit event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FieldError {
@@ -25,7 +25,7 @@ impl FieldError {
     }
 }
 
-/// One key, and whether it was in brackets.
+/// One key of a path, and whether it was written in brackets.
 struct Segment {
     key: String,
     is_quoted: bool,
@@ -51,14 +51,14 @@ pub(super) fn path(text: &str) -> Result<Path, FieldError> {
         .ok_or_else(|| unknown(text, &keys))
 }
 
-/// Whether each key matches one of its spellings.
+/// Whether the keys are the path of a field. Each key can have either of its spellings.
 fn is(v1: &str, k10: &str, keys: &[&str]) -> bool {
     let mut spellings = v1.split('.').zip(k10.split('.'));
     keys.iter().all(|key| spellings.next().is_some_and(|(one, two)| *key == one || *key == two))
         && spellings.next().is_none()
 }
 
-/// Parses a path into a part of the event with free keys.
+/// Parses the keys after a prefix that allows any key, for example `annotations`.
 fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
     let user = |of: fn(UserPath) -> Path| of(UserPath::Extra(joined(rest)));
     Ok(match open {
@@ -72,13 +72,14 @@ fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
     })
 }
 
-/// Joins the remaining segments into one key: these maps are flat.
+/// Joins segments into one key. In a flat map, the dots are part of the key.
 fn joined(rest: &[Segment]) -> String {
     let keys: Vec<&str> = rest.iter().map(|segment| segment.key.as_str()).collect();
     keys.join(".")
 }
 
-/// The keys of a path into a body. Labels and annotations of its metadata are flat maps too.
+/// The keys of a path into a body. `labels`, `annotations` and `matchLabels` are flat maps: the
+/// segments after them are one key.
 fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
     let flat = rest.windows(2).position(|pair| match pair {
         [one, two] => {
@@ -148,7 +149,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
     Ok(segments)
 }
 
-/// Fields that users expect in an event, with their actual paths.
+/// Field names that users often write, and a hint at the actual path.
 const ELSEWHERE: [(&str, &str); 16] = [
     ("hostPath", "it is in the body: requestObject.spec.volumes.hostPath.path"),
     (
@@ -174,7 +175,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ),
 ];
 
-/// The known fields with the same first key.
+/// A hint that lists the fields with the same first key.
 fn siblings(keys: &[&str]) -> Option<String> {
     let first = keys.first()?;
     let all = names::all().flat_map(|known| [known.v1, known.k10]);

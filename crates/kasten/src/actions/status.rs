@@ -1,4 +1,4 @@
-//! The status that all actions share, and their details.
+//! The status of all actions, and the details that the subresource `details` shows.
 
 use apimachinery::{FieldError, fields};
 use schemars::JsonSchema;
@@ -95,7 +95,7 @@ pub struct Made {
     pub namespace: Option<String>,
 }
 
-/// Validation of the status beyond the schema.
+/// Checks the rules of the status that the schema cannot express.
 pub(super) fn check(action: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = crate::rules::times(action, &["status.startTime", "status.endTime"]);
     if let Some(progress) = fields::value(action, "status.progress")

@@ -1,4 +1,5 @@
-//! The data folder of a standalone server. A folder of other files or of another user is refused.
+//! The data directory of a standalone server. A directory that contains other files, or that is not
+//! writable, is rejected.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -10,19 +11,19 @@ use anyhow::{Context as _, Result, bail};
 use super::pki::write_private;
 use crate::store_file::STORE_FILE;
 
-/// The marker file of a data folder.
+/// The file that marks a directory as a data directory.
 const MARKER: &str = "keepwatch.txt";
 const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfig in this folder.\n\
                            Removing the folder forgets everything.\n";
 
-/// A data folder.
+/// The path of an opened data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
 }
 
 impl DataDir {
-    /// Opens or creates the folder. One with other content is refused and not changed.
+    /// Opens or creates the directory. A directory with other files is rejected and not changed.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let unusable = || {
             let path = path.display();
@@ -48,7 +49,8 @@ impl DataDir {
                  give an empty or new one with --dir"
             );
         }
-        // First, so that a folder that was created only in part is recognised. It also checks write access.
+        // The marker is written first, so that a directory that was created only in part is
+        // recognized. The write also checks the permissions.
         write_private(&marker, MARKER_TEXT).with_context(unusable)?;
         write_private(&path.join(".gitignore"), "*\n").with_context(unusable)?;
         for folder in ["pki", "rbac"] {
@@ -58,22 +60,22 @@ impl DataDir {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// The store's file.
+    /// The file of the store.
     pub(crate) fn store(&self) -> PathBuf {
         self.path.join(STORE_FILE)
     }
 
-    /// Certificates and keys.
+    /// The directory of certificates and keys.
     pub(crate) fn pki(&self) -> PathBuf {
         self.path.join("pki")
     }
 
-    /// RBAC manifests.
+    /// The directory of RBAC manifests.
     pub(crate) fn rbac(&self) -> PathBuf {
         self.path.join("rbac")
     }
 
-    /// The folder that replaces mounted volumes.
+    /// The directory that replaces mounted volumes for profiles of type `FileStore`.
     pub(crate) fn volumes(&self) -> PathBuf {
         self.path.join("volumes")
     }
@@ -83,7 +85,7 @@ impl DataDir {
         self.path.join("secrets.key")
     }
 
-    /// The kubeconfig.
+    /// The kubeconfig file.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.path.join("kubeconfig")
     }

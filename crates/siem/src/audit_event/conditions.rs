@@ -1,4 +1,4 @@
-//! The selection of events: a parsed field selector.
+//! The parsed field selector of a list of audit events.
 
 use std::ops::ControlFlow;
 
@@ -28,9 +28,9 @@ pub(super) const SELECTABLE: &[&str] = &[
 /// A field of an event that is compared with a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventField {
-    /// Name of the impersonated user, or else of the user.
+    /// Name of the user or of the impersonated user. Either one can match.
     User,
-    /// The verb.
+    /// Verb of the request.
     Verb,
     /// API group of the object.
     Group,
@@ -42,13 +42,13 @@ pub enum EventField {
     Namespace,
     /// Name of the object.
     Name,
-    /// HTTP status code.
+    /// HTTP status code of the response.
     Code,
     /// One of the source IPs of the request.
     SourceIp,
     /// Audit ID of the request.
     AuditId,
-    /// Stage of the request.
+    /// Stage at which the event was generated.
     Stage,
 }
 
@@ -71,7 +71,7 @@ impl EventField {
     }
 }
 
-/// One condition on a field.
+/// A comparison of a field with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// The field.
@@ -92,18 +92,18 @@ pub enum Order {
     Newest,
 }
 
-/// The selection of events.
+/// A parsed field selector. An event must satisfy all its conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// Conditions on fields; an event must satisfy all of them.
+    /// Conditions on fields.
     pub fields: Vec<Condition>,
-    /// Events at this time or later.
+    /// Minimum stage timestamp, inclusive.
     pub since: Option<Timestamp>,
-    /// Events before this time.
+    /// Maximum stage timestamp, exclusive.
     pub until: Option<Timestamp>,
     /// The order of the list.
     pub order: Order,
-    /// The sequence number for `metadata.name`; 0 for a name that no event can have.
+    /// The sequence number that `metadata.name` selects; 0 if no event can match.
     pub(super) seq: Option<u64>,
 }
 
@@ -139,13 +139,13 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Index terms that every selected event has; `None` if no event can match.
+    /// The index terms that every selected event has; `None` if no event can match.
     pub fn terms(&self) -> Option<Vec<Term>> {
         let equal = self.fields.iter().filter(|condition| condition.is_equal);
         equal.map(Condition::term).collect()
     }
 
-    /// Whether the selection includes an event.
+    /// Whether an event satisfies the conditions on fields and time.
     pub fn admit(&self, event: &EventRef<'_>) -> bool {
         let time = event.stage_timestamp();
         self.since.is_none_or(|since| time >= since)

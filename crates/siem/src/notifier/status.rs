@@ -1,4 +1,4 @@
-//! The status of a notifier.
+//! The status of a notifier: its type, its schema, and how it is written.
 
 use apimachinery::{ApiError, fields};
 use apiserver::Objects;
@@ -9,10 +9,10 @@ use super::NOTIFIERS;
 
 use crate::schema::{count, object, text, time, words};
 
-/// The delivery state.
+/// Whether a notifier delivers its notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NotifierState {
-    /// Not started yet.
+    /// The notifier has not started yet.
     #[default]
     Pending,
     /// The last attempt succeeded, or there was no attempt yet.
@@ -34,7 +34,7 @@ impl NotifierState {
     }
 }
 
-/// The status of a notifier.
+/// The value of `status`, as the server reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifierStatus {
     /// The delivery state.
@@ -43,18 +43,18 @@ pub struct NotifierStatus {
     pub last_sent: Option<Timestamp>,
     /// Error of the last failed attempt, as a readable message without secrets.
     pub last_error: Option<String>,
-    /// Cursor in the changes of signals.
+    /// Store revision up to which every signal was handled.
     pub cursor: Option<u64>,
     /// Number of notifications that are not sent yet.
     pub pending: u64,
 }
 
-/// The status of a new notifier.
+/// The status of a notifier that was just created.
 pub(super) fn unsent() -> Value {
     json!({"state": NotifierState::Pending.as_str()})
 }
 
-/// The schema.
+/// The OpenAPI schema of `status`.
 pub(super) fn schema() -> Value {
     object(
         "State of the notifier. Set by the server.",

@@ -1,9 +1,9 @@
-//! Watches and selectors: a request reads only the objects that it was authorized for and that its
+//! Watches and selectors: a response contains only objects that were authorized and that the audit
 //! event names.
 
 use super::Target;
 
-/// Selectors of lists.
+/// Lists with selectors. The user `limited` may read only the object `allowed`.
 const LISTS: &str = r"
 limited GET {T}?fieldSelector=metadata.name=allowed => 200 list things shop/allowed
 limited GET {T}?fieldSelector=metadata.name%3Dallowed => 200 list things shop/allowed
@@ -66,7 +66,7 @@ alice GET {T}?labelSelector=a%20in%20() => 200 list things shop/
 alice GET {T}?labelSelector=%00 => 400 list things shop/
 ";
 
-/// Watches; each watch that starts ends after a second.
+/// Watches. `timeoutSeconds=1` ends each watch that starts.
 const WATCHES: &str = r"
 limited GET {T}?watch=1&fieldSelector=metadata.name=allowed&timeoutSeconds=1 => 200 watch things shop/allowed
 limited GET {T}?watch=1&timeoutSeconds=1 => 403 watch things shop/
@@ -140,7 +140,7 @@ async fn no_selector_lists_more_than_the_authorized_object() {
     assert!(count > 50, "{count}");
 }
 
-/// Regression: `/watch/` with a name sent every object, and the event named only one.
+/// Regression: a watch of one name below `/watch/` sent every object, and the event named only one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_path_watches_more_than_the_authorized_object() {
     let mut target = Target::open().await;

@@ -1,4 +1,5 @@
-//! Attacks on the detector itself: disorder, duplicates and floods must not hide events.
+//! Attacks on the detector: out-of-order events, duplicates, floods and forged timestamps must not
+//! hide events.
 
 use detect::Settings;
 use detect::engine::Limits;
@@ -8,7 +9,8 @@ use super::stream::{
     Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, coming, delete, of_files,
 };
 
-/// This many deletes by mallory, a second apart, from a time on.
+/// `count` deletes by mallory, one second apart. The first one is `from` microseconds after the
+/// start.
 fn deletes(count: i64, from: i64) -> Vec<Coming> {
     (0..count).map(|at| delete("mallory", &format!("rp-{at}"), from + at * SECOND)).collect()
 }
@@ -29,7 +31,7 @@ fn a_future_timestamp_does_not_disable_a_rule_and_is_reported() {
         let mut stream = Stream::with(FIVE_DELETES, settings);
         stream.send_all(&deletes(4, 0));
         let forged = delete("mallory", "forged", 4 * 365 * DAY);
-        // A file is read a day later, when no timestamp is in the future.
+        // With the settings for files, an arrival more than a day ahead waits for confirmation.
         let arrival = if stream.settings.lateness.is_zero() { 5 * SECOND } else { 2 * DAY };
         stream.send(&forged.coming_at(arrival));
         stream.send(&delete("mallory", "last", 6 * SECOND));
@@ -219,7 +221,8 @@ fn an_ordered_correlation_costs_one_step_per_event() {
         + "title: Chain\nid: chain\ncorrelation:\n  type: temporal_ordered\n  \
            rules: [get, list, update, delete]\n  group-by: [user.username]\n  timespan: 1h\n";
     let mut stream = Stream::new(&rule);
-    // In reverse order, thousands of each: a search through all of them would take too long.
+    // Thousands of events of each rule in reverse order: a search through all combinations would
+    // take too long.
     for (round, verb) in (0..).zip(verbs.iter().rev()) {
         for at in 0..2000 {
             let name = format!("rp-{at}");
@@ -242,7 +245,7 @@ fn thousands_of_distinct_values_are_counted_quickly() {
     let mut stream = Stream::new(&rule);
     for at in 0..3_999 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at));
-        // A value that was already counted changes nothing.
+        // A known value does not change the count.
         stream.send(&delete("mallory", "rp-0", at));
     }
     assert_eq!(stream.said(), [""; 0]);

@@ -1,6 +1,6 @@
-//! A parser of the Kusto Query Language, for the part that exports use. Unknown syntax is an error.
+//! A parser for the subset of the Kusto Query Language that exports use. Other syntax is an error.
 
-/// A query: `let` statements, then the query itself.
+/// A query: `let` statements and a tabular expression.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) lets: Vec<(String, Let)>,
@@ -13,7 +13,7 @@ pub(crate) enum Let {
     Scalar(Pipe),
 }
 
-/// A source of rows and the operators on them.
+/// A tabular expression: a source of rows and the operators that are applied to them.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) source: Source,
@@ -46,7 +46,7 @@ pub(crate) enum Join {
 
 #[derive(Debug)]
 pub(crate) struct Aggregate {
-    /// `None` for aggregates that keep column names.
+    /// `None` for aggregates such as `arg_max`, which keep the column names.
     pub(crate) name: Option<String>,
     pub(crate) function: String,
     pub(crate) arguments: Vec<Expr>,
@@ -56,7 +56,7 @@ pub(crate) struct Aggregate {
 pub(crate) enum Expr {
     Text(String),
     Number(f64),
-    /// In microseconds.
+    /// A time span, in microseconds.
     Span(i64),
     Bool(bool),
     Star,
@@ -80,11 +80,12 @@ enum Token {
     Sign(&'static str),
 }
 
+/// A sign comes before its own prefixes, because the first match is used.
 const SIGNS: [&str; 20] = [
     "==", "!=", "=~", "!~", "<=", ">=", "<", ">", "=", "(", ")", "[", "]", ",", ".", "|", ";", "+",
     "-", "*",
 ];
-/// The comparison operators, longest first.
+/// The comparison operators that are words. `regex` follows `matches`.
 const COMPARISONS: [&str; 7] = [
     "contains",
     "contains_cs",

@@ -24,6 +24,7 @@ mod matching;
 mod memory;
 mod plan;
 mod render;
+mod requests;
 mod settings;
 mod state;
 mod statistics;

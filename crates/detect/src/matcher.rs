@@ -5,6 +5,7 @@
 //! and the choice of the rules to evaluate (module `ruleset`).
 
 mod cidr;
+mod contradiction;
 mod duration;
 mod pattern;
 mod requirements;
@@ -14,6 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub(crate) use cidr::Network;
+pub(crate) use contradiction::Results;
 pub(crate) use pattern::{Case, Form, Pattern, Token};
 pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
 
@@ -103,6 +105,14 @@ impl Expression {
     /// Whether the condition uses the field `stage`, so that it is evaluated at all stages.
     pub fn names_stage(&self) -> bool {
         self.node.names(&|field| *field.path() == Path::Stage)
+    }
+
+    /// The name of a field of which the condition leaves no value, if any: no event can match.
+    pub(crate) fn impossible(&self) -> Option<String> {
+        let dimension = self.requirements().impossible();
+        dimension
+            .map(|dimension| dimension.name().to_owned())
+            .or_else(|| contradiction::impossible(&self.node))
     }
 
     /// The requirements that every matching event meets.

@@ -62,7 +62,7 @@ pub(crate) fn read(
         let part: String = lines.get(from..to).unwrap_or_default().concat();
         let part = part.trim_end().trim_end_matches("---").trim_end();
         let mut found = Errors::of(file);
-        let document = document(file, root, part.into(), options, &mut found);
+        let document = document(file, root, (part.into(), from + 1), options, &mut found);
         if found.is_empty() {
             documents.extend(document);
         } else {
@@ -75,7 +75,7 @@ pub(crate) fn read(
 fn document(
     file: &str,
     root: &yaml::Node,
-    text: Arc<str>,
+    (text, first_line): (Arc<str>, usize),
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Option<Document> {
@@ -94,7 +94,7 @@ fn document(
     members.finish("a rule", errors);
     let signal = extension.and_then(|(at, node)| extension::read(at, node, body.as_ref(), errors));
     let header = Header { signal: signal.unwrap_or_default(), ..header };
-    Some(Document { file: file.to_owned(), at: root.at, text, header, body: body? })
+    Some(Document { file: file.to_owned(), at: root.at, text, first_line, header, body: body? })
 }
 
 fn body(members: &mut Members<'_>, options: &LoadOptions, errors: &mut Errors) -> Option<Body> {

@@ -16,6 +16,7 @@ use super::episode::Episode;
 use super::hit::Hit;
 use super::identities::Identities;
 use super::plan::{Plan, PlannedBody, PlannedRule};
+use super::requests::Requests;
 use super::settings::CHUNK_LEN_MAX;
 use super::state::{Counters, State, Timer, TimerKind, Turn};
 use super::table::Table;
@@ -44,6 +45,7 @@ impl Engine {
         state.identities.save(&mut body);
         state.counters.save(&mut body);
         state.hidden.save(&mut body);
+        state.requests.save(&mut body);
         (self.plan.rules.len() as u64).save(&mut body);
         for (rule, table) in self.plan.rules.iter().zip(&state.tables) {
             Header::of(rule).save(&mut body);
@@ -78,6 +80,7 @@ impl Engine {
             identities: Identities::load(from)?,
             counters: Counters::load(from)?,
             hidden: Saved::load(from)?,
+            requests: if version < 2 { Requests::default() } else { Saved::load(from)? },
             ..State::default()
         };
         let mut rules = Vec::new();
@@ -105,8 +108,9 @@ impl Engine {
         let known = self.plan.by_fingerprint();
         let indices: Vec<Option<u32>> =
             plan.rules.iter().map(|rule| known.get(&rule.fingerprint).copied()).collect();
-        let State { clock, identities, waiting, tables, counters, hidden, .. } = state;
-        let mut adopted = State { clock, identities, counters, hidden, ..State::new(&self.plan) };
+        let State { clock, identities, requests, waiting, tables, counters, hidden, .. } = state;
+        let mut adopted =
+            State { clock, identities, requests, counters, hidden, ..State::new(&self.plan) };
         let is_made_for = |rule: u32| indices.get(rule as usize).copied().flatten();
         for hit in waiting.hits() {
             if let Some(hit) = renumbered(hit, &is_made_for) {

@@ -18,6 +18,9 @@ pub(crate) struct Hit {
     pub(crate) lateness: i64,
     /// Orders events of the same time, and finds duplicates.
     pub(crate) identity: Identity,
+    /// What identifies the request in the logs of several sources; the default if it has no audit
+    /// ID.
+    pub(crate) request: Digest,
     pub(crate) cluster: Arc<str>,
     pub(crate) source: Arc<str>,
     /// The detection rules that match.
@@ -58,7 +61,16 @@ pub(crate) struct Group {
     pub(crate) salt: Arc<str>,
 }
 
-saved_struct!(Hit { time, lateness, identity, cluster, source, matched, parts, packed });
+saved_struct!(Hit {
+    time,
+    lateness,
+    identity,
+    cluster,
+    source,
+    matched,
+    parts,
+    packed
+} since 2 { request });
 saved_struct!(Identity { audit_id, digest });
 saved_struct!(Part { rule, positions, group, value, hidden_by });
 saved_struct!(Group { cluster, values, salt });

@@ -46,6 +46,7 @@ impl Engine {
             time: 0,
             lateness: self.settings.lateness_of(input.source),
             identity: identity(input),
+            request: request(input),
             cluster,
             source,
             matched,
@@ -72,6 +73,7 @@ impl Engine {
             time: 0,
             lateness: self.settings.lateness_of(input.source),
             identity,
+            request: Digest::default(),
             cluster,
             source,
             matched: Vec::new(),
@@ -197,6 +199,34 @@ fn identity(input: &Input<'_>) -> Identity {
         hasher.part(&time.as_micros().to_le_bytes());
     }
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
+}
+
+/// What identifies a request in the logs of several sources, together with its approximate time.
+fn request(input: &Input<'_>) -> Digest {
+    let event = input.event;
+    if event.audit_id().is_empty() {
+        return Digest::default();
+    }
+    let mut hasher = Hasher::default();
+    let impersonated = event.impersonated_user().map_or("", |user| user.username());
+    for part in [
+        input.cluster,
+        event.audit_id(),
+        event.stage().as_str(),
+        event.verb(),
+        event.user().username(),
+        impersonated,
+    ] {
+        hasher.part(part.as_bytes());
+    }
+    if let Some(object) = event.object_ref() {
+        for part in
+            [object.api_group, object.resource, object.subresource, object.namespace, object.name]
+        {
+            hasher.part(part.as_bytes());
+        }
+    }
+    hasher.finish()
 }
 
 /// The groups of an event: one for each combination of the values of its group-by fields. A missing

@@ -15,6 +15,7 @@ use super::digest::Digest;
 use super::hit::{Hit, Identity};
 use super::identities::Identities;
 use super::plan::{Plan, PlannedBody};
+use super::requests::Requests;
 use super::settings::{Arrival, Settings, UPDATE_DELAY};
 use super::table::Table;
 use super::{ChangeKind, Match, SignalChange};
@@ -24,6 +25,7 @@ use super::{ChangeKind, Match, SignalChange};
 pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) identities: Identities,
+    pub(crate) requests: Requests,
     pub(crate) waiting: Waiting,
     /// The state of each rule, by index.
     pub(crate) tables: Vec<Table>,
@@ -171,9 +173,32 @@ impl State {
         {
             let Some(hit) = self.waiting.pop() else { return };
             self.counters.released_early += 1;
-            self.count(turn, &hit);
             self.press(turn, "(events that wait for their turn)", &hit);
+            self.release(turn, hit);
         }
+    }
+
+    /// Counts a hit, except for rules for which another source reported the request.
+    fn release(&mut self, turn: &mut Turn<'_>, mut hit: Hit) {
+        if hit.request != Digest::default() {
+            let source = Digest::of([hit.source.as_bytes()]);
+            let (plan, len_max) = (turn.plan, turn.settings.limits.identities);
+            let mut is_new = |rule: u32| {
+                let fingerprint = plan.rule(rule).map(|rule| rule.fingerprint).unwrap_or_default();
+                let request = Digest::of([&hit.request.0[..], &fingerprint.0]);
+                self.requests.insert((hit.time, request, source), len_max)
+            };
+            let known: Vec<u32> = hit.matched.iter().copied().filter(|it| !is_new(*it)).collect();
+            if !known.is_empty() {
+                hit.matched.retain(|rule| !known.contains(rule));
+                hit.parts.retain(|part| !known.contains(&part.rule));
+                if hit.matched.is_empty() {
+                    self.counters.duplicates += 1;
+                    return;
+                }
+            }
+        }
+        self.count(turn, &hit);
     }
 
     /// Whether a timer or a waiting event is due by `now`.
@@ -199,7 +224,7 @@ impl State {
                 self.fire(turn, timer);
             } else if hit.is_some() {
                 if let Some(hit) = self.waiting.pop() {
-                    self.count(turn, &hit);
+                    self.release(turn, hit);
                 }
             } else {
                 return;

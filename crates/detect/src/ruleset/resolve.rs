@@ -169,7 +169,8 @@ impl Resolver<'_> {
         };
         let message = format!("a text counts the query `{}`", sigma::yaml::shown(wrong));
         let hint = format!("the rule has {}", labels.join(", "));
-        self.error(document, document.at, message, Some(hint));
+        let at = position_of(document, &format!("events_matched_per_query.{wrong}"));
+        self.error(document, at, message, Some(hint));
         false
     }
 
@@ -345,11 +346,21 @@ impl Resolver<'_> {
     }
 }
 
+/// Position of the first occurrence of a text in a document.
+fn position_of(document: &Document, text: &str) -> Position {
+    let Some((before, _)) = document.text.split_once(text) else {
+        return document.at;
+    };
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let line = document.first_line + before.matches('\n').count();
+    Position { line, column: last.chars().count() + 1 }
+}
+
 /// Whether no event can match both the rule and a filter.
 fn is_emptied(rule: &Rule, filter: &Arc<Node>) -> bool {
     let rule::Body::Detection(expression) = &rule.body else { return false };
     let both = expression.clone().and(std::slice::from_ref(filter));
-    both.requirements().impossible().is_some()
+    both.impossible().is_some()
 }
 
 /// Disables signals of the rules that correlations count, unless one has `generate: true`.

@@ -20,6 +20,8 @@ pub struct Document {
     pub at: Position,
     /// The text of the file from this document to the next.
     pub text: Arc<str>,
+    /// Line of the file at which the text begins, from 1.
+    pub first_line: usize,
     /// The metadata of the document.
     pub header: Header,
     /// The body, by type of document.

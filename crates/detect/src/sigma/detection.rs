@@ -1,6 +1,6 @@
 //! Parses selections (mappings of fields to values, lists of mappings) and the condition.
 
-use super::ast::{Block, Condition, Detection, Item, Names, Scalar, Selection, Value};
+use super::ast::{Block, Condition, Detection, Item, Names, Quantifier, Scalar, Selection, Value};
 use super::condition;
 use super::members::Members;
 use super::modifier;
@@ -8,6 +8,7 @@ use super::possible;
 use super::yaml::{self, Node, shown};
 use crate::error::{Errors, Position};
 use crate::field::Field;
+use crate::matcher::Results;
 use crate::nearest;
 use crate::ruleset::LoadOptions;
 
@@ -90,13 +91,42 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
         );
         return;
     };
-    if let Some(dimension) = expression.requirements().impossible() {
+    if let Some(field) = expression.impossible() {
         errors.hint(
             at,
-            format!("no event meets the condition: no value of `{}` is left", dimension.name()),
+            format!("no event meets the condition: no value of `{field}` is left"),
             "put alternatives into one list, or combine the selections with `or`; see what `not` excludes",
         );
+        return;
     }
+    let mut selections = detection.selections.iter();
+    if let Some(selection) = selections.find(|it| contradicts(&detection.condition, it)) {
+        let name = shown(&selection.name);
+        errors.hint(
+            at,
+            format!("no event meets the condition: it requires and excludes `{name}`"),
+            "remove one of them, or combine the selections with `or`",
+        );
+    }
+}
+
+/// Whether the condition does not hold, whether or not the selection does.
+fn contradicts(condition: &Condition, selection: &Selection) -> bool {
+    fn results(condition: &Condition, name: &str, holds: bool) -> Results {
+        match condition {
+            Condition::Selection(of) if of == name => Results::of(holds),
+            Condition::Selection(_) => Results::UNKNOWN,
+            Condition::Of(quantifier, names) => match quantifier {
+                Quantifier::Any if holds && names.covers(name) => Results::of(true),
+                Quantifier::All if !holds && names.covers(name) => Results::of(false),
+                _ => Results::UNKNOWN,
+            },
+            Condition::Not(inner) => results(inner, name, holds).inverted(),
+            Condition::All(all) => Results::all(all.iter().map(|it| results(it, name, holds))),
+            Condition::Any(all) => Results::any(all.iter().map(|it| results(it, name, holds))),
+        }
+    }
+    [true, false].into_iter().all(|holds| !results(condition, &selection.name, holds).can_hold)
 }
 
 /// Number of values that are regular expressions.

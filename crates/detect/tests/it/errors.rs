@@ -152,7 +152,7 @@ fn an_error_in_a_document_has_a_position_and_a_hint() {
             format!(
                 "title: t\nkeepwatch: {{message: '{{{{events_matched_per_query.x}}}}'}}\n{rule}"
             ),
-            "1:1",
+            "2:25",
             "counts the query `x`",
             "the rule has events",
         ),
@@ -216,6 +216,66 @@ fn a_rule_that_excludes_everything_it_selects_is_an_error() {
     check(&text, "12:9", "each group has one value of `verb`", "another field");
     let text = count("type: event_count\n  condition: {gte: 65537}");
     check(&text, "13:14", "65536", "");
+}
+
+/// These rules were once accepted and could never match.
+#[test]
+fn a_rule_whose_conditions_exclude_each_other_is_an_error() {
+    let rule = |selection: &str, condition: &str| {
+        format!("title: t\nid: t\ndetection:\n{selection}  condition: {condition}\n")
+    };
+    let one = |items: &[&str]| {
+        let items: Vec<String> = items.iter().map(|item| format!("    {item}\n")).collect();
+        let items = items.concat();
+        rule(&format!("  s:\n{items}"), "s")
+    };
+    let service_account = "user.username: system:serviceaccount:a:b";
+    for (items, field) in [
+        (&["succeeded: true", "refused: true"][..], "responseStatus.code"),
+        (&["succeeded: true", "responseStatus.code: 403"], "responseStatus.code"),
+        (&["refused: false", "responseStatus.code: [401, 403]"], "responseStatus.code"),
+        (&["responseStatus.code|gte: 500", "responseStatus.code|lt: 400"], "responseStatus.code"),
+        (&["stage: RequestReceived", "succeeded: true"], "responseStatus.code"),
+        (&["stage: RequestReceived", "responseStatus.code: 200"], "responseStatus.code"),
+        (&["objectRef.name|all: [a, b]"], "objectRef.name"),
+        (&["userAgent|exists: true", "userAgent: null"], "userAgent"),
+        (&["requestObject.spec.a: null", "requestObject.spec.a|exists: true"], "spec.a"),
+        (&["user.username: alice", "user.isServiceAccount: true"], "user.username"),
+        (&["user.username: alice", "user.serviceAccount.name: x"], "user.username"),
+        (&["actor.username: alice", "actor.username|startswith: b"], "actor.username"),
+        (&["dryRun: true", "dryRun|neq: true"], "dryRun"),
+    ] {
+        let found = errors(&one(items));
+        assert_eq!(found.len(), 1, "{items:?}: {found:?}");
+        assert!(found[0].contains("no event meets the condition"), "{items:?}: {found:?}");
+        assert!(found[0].contains(field), "{items:?}: {found:?}");
+    }
+    let two = "  a: {user.username: a}\n  b: {user.username: b}\n";
+    check(&rule(two, "a and b"), "6:14", "no value of `user.username` is left", "`or`");
+    let known = "  k: {user.username: 'a*', userAgent: '*b*'}\n";
+    check(&rule(known, "k and not k"), "5:14", "requires and excludes `k`", "remove");
+    for items in [
+        &["succeeded: false", "responseStatus.code: 403"][..],
+        &["responseStatus.code|gte: 400", "responseStatus.code|lt: 500"],
+        &["stage: RequestReceived", "succeeded: false"],
+        &["stage: RequestReceived", "responseStatus.code: null"],
+        &["stage: ResponseStarted", "responseStatus.code: 101"],
+        &["user.groups|all: [a, b]"],
+        &["sourceIPs|all: ['192.0.2.7', '10.0.0.5']"],
+        &["userAgent: null", "userAgent|exists: false"],
+        &["userAgent: ''", "userAgent|exists: false"],
+        &[service_account, "user.isServiceAccount: true", "user.serviceAccount.namespace: a"],
+        &["user.username: [alice, 'system:serviceaccount:a:b']", "user.isServiceAccount: true"],
+        &["user.username: ALICE", "user.username|cased: alice"],
+        &["user.username: alice", "user.username|re: '^Alice$'"],
+        &["objectRef.name: a", "objectRef.name|fieldref: objectRef.namespace"],
+        &["actor.username: alice", "user.username: bob"],
+    ] {
+        assert_eq!(errors(&one(items)), [""; 0], "{items:?}");
+    }
+    for condition in ["a or b", "a and not b", "1 of them", "not a and not b"] {
+        assert_eq!(errors(&rule(two, condition)), [""; 0], "{condition}");
+    }
 }
 
 /// A file with only comments was once accepted.

@@ -190,3 +190,31 @@ fn each_source_has_its_own_lateness_bound() {
     assert_eq!(stream.opened("many"), 1);
     assert_eq!(stream.engine.engine_statistics().late, 0);
 }
+
+const MILLI: i64 = 1000;
+
+#[test]
+fn a_request_in_the_logs_of_two_sources_counts_once_and_a_reused_audit_id_hides_none() {
+    let check = |events: &[(&'static str, &str, i64)], expected: u64| {
+        let mut stream = Stream::new(&FIVE_DELETES.replace("gte: 5", "gte: 1"));
+        for (at, (source, id, after)) in events.iter().enumerate() {
+            let changes = json!({"auditID": id, "user.username": "mallory"});
+            stream.send(&Coming { source, ..coming(*after, &changes) });
+            if at == 0 {
+                stream.restart();
+            }
+        }
+        stream.advance(MINUTE);
+        assert_eq!(stream.changes.last().unwrap().signal.spec.count, expected, "{events:?}");
+    };
+    check(&[("kube", "a", 0), ("k10", "a", 3 * MILLI)], 1);
+    check(&[("k10", "a", 0), ("kube", "a", 2 * MILLI), ("webhook", "a", 4 * MILLI)], 1);
+    check(&[("kube", "a", 0), ("k10", "b", 3 * MILLI)], 2);
+    check(&[("kube", "a", 0), ("k10", "a", 6 * SECOND)], 2);
+    check(&[("kube", "a", 0), ("kube", "a", 3 * MILLI)], 2);
+    // Five requests that bypass kube-apiserver, with the audit ID of one that does not.
+    let reused: Vec<_> = std::iter::once(("kube", "a", 0))
+        .chain((1..=5).map(|at| ("k10", "a", at * MILLI)))
+        .collect();
+    check(&reused, 5);
+}

@@ -67,8 +67,8 @@ pub struct Input<'a> {
     pub source: &'a str,
     /// Name of the cluster; empty when unknown. Events of different clusters never count together.
     pub cluster: &'a str,
-    /// Arrival time: the time at which the journal committed the event. For a file, the smaller of
-    /// its stage timestamp and the current time.
+    /// Arrival time: the time at which the journal committed the event. For a file, its stage
+    /// timestamp.
     pub arrival: Timestamp,
     /// The audit event.
     pub event: &'a EventRef<'a>,

@@ -15,6 +15,9 @@ pub(crate) const START: i64 = 1_793_491_200 * SECOND;
 pub(crate) const K10: &str = "system:serviceaccount:kasten-io:k10-k10";
 pub(crate) const EXECUTOR: &str = "system:serviceaccount:kasten-io:executor-svc";
 pub(crate) const NAMESPACES: &str = "system:serviceaccount:kube-system:namespace-controller";
+/// The user agent of the namespace controller.
+pub(crate) const NAMESPACES_AGENT: &str = "kube-controller-manager/v1.33.1 (linux/amd64) \
+     kubernetes/8adc0f0/system:serviceaccount:kube-system:namespace-controller";
 
 /// One request. Empty fields have default values.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,10 @@ pub(crate) struct Act {
     pub(crate) is_dry_run: bool,
     pub(crate) agent: String,
     pub(crate) body: Option<Value>,
+    /// The response, if it differs from the request.
+    pub(crate) response: Option<Value>,
+    /// Whether the log has no bodies.
+    pub(crate) is_bodyless: bool,
 }
 
 impl Act {
@@ -42,15 +49,22 @@ impl Act {
         let usual = if self.verb == "create" { 201 } else { 200 };
         let code = if self.code == 0 { usual } else { self.code };
         let query = if self.is_dry_run { "?dryRun=All" } else { "" };
-        let body = self.body.as_ref().map(|body| Json::serialize(body).unwrap());
+        let json = |body: &Value| Json::serialize(body).unwrap();
+        let (mut request, mut response) = (self.body.as_ref(), self.response.as_ref());
+        response = response.or(request);
+        if self.is_bodyless {
+            (request, response) = (None, None);
+        }
+        let is_controller = self.agent.is_empty() && self.user == NAMESPACES;
+        let agent = if is_controller { NAMESPACES_AGENT } else { &self.agent };
         Event {
-            level: Level::RequestResponse,
+            level: if self.is_bodyless { Level::Metadata } else { Level::RequestResponse },
             audit_id: format!("act-{id}"),
             request_uri: format!("/apis/{group}/v1alpha1{}{query}", self.path()),
             user: user(&self.user),
             impersonated_user: (!self.acts_as.is_empty()).then(|| user(&self.acts_as)),
             source_ips: vec!["192.0.2.7".to_owned()],
-            user_agent: self.agent.clone(),
+            user_agent: agent.to_owned(),
             object_ref: Some(ObjectReference {
                 resource: self.resource.clone(),
                 namespace: self.namespace.clone(),
@@ -61,8 +75,8 @@ impl Act {
                 ..ObjectReference::default()
             }),
             response_status: Some(Status { code, ..Status::default() }),
-            response_object: body.clone(),
-            request_object: body,
+            response_object: response.map(json),
+            request_object: request.map(json),
             ..Event::internal(Stage::ResponseComplete, &self.verb, time)
         }
     }

@@ -14,6 +14,8 @@ mod month;
 mod pack;
 mod playbooks;
 mod playbooks_around;
+mod playbooks_exempt;
+mod playbooks_touched;
 mod properties;
 mod public_rules;
 mod script;

@@ -166,6 +166,16 @@ impl Month {
             self.act(at, &random.person(), "list", "restorepoints", (&namespace, ""));
             self.act(at + SECOND, &random.person(), "get", "restorepoints", (&namespace, "rp-1"));
         }
+        // Labels on backups that K10 lets expire soon, and on a repository under maintenance.
+        let person = random.person();
+        for (resource, object, spec) in [
+            ("restorepointcontents", ("", "c"), json!({"expiresAt": "2026-11-01T00:00:00Z"})),
+            ("storagerepositories", ("kasten-io", "r"), json!({"disableMaintenance": true})),
+        ] {
+            self.act(day + random.below(DAY), &person, "patch", resource, object);
+            self.last().body = Some(json!({"metadata": {"labels": {"team": "a"}}}));
+            self.last().response = Some(json!({"metadata": {}, "spec": spec}));
+        }
         // A GitOps pipeline compares the actual state with the desired one, as dry runs.
         let pipeline = "system:serviceaccount:ci:deployer";
         for turn in 0..8 {
@@ -186,15 +196,29 @@ impl Month {
             self.act(at, NAMESPACES, "list", "restorepoints", ("app-1", ""));
         }
         if random.happens(40) {
-            let (at, namespace) = (day + random.below(DAY), format!("preview-{day}"));
-            let count = 1 + random.below(6);
-            for n in 0..count {
-                let name = format!("rp-{n}");
-                let at = at + n * SECOND / 10;
-                self.act(at, NAMESPACES, "delete", "restorepoints", (&namespace, &name));
-            }
-            self.expect("kasten-restorepoints-deleted-with-namespace", count.unsigned_abs());
+            let at = day + random.below(DAY);
+            self.remove_namespace(at, &format!("preview-{day}"), 1 + random.below(6));
         }
+        // The day after a release: the preview environments of a day are removed.
+        if random.happens(10) {
+            for number in 0..(10 + random.below(15)) {
+                let at = day + number * 20 * MINUTE;
+                self.remove_namespace(at, &format!("release-{day}-{number}"), 1);
+            }
+        }
+    }
+
+    /// The namespace controller empties a namespace: it first tries to delete all objects at once.
+    fn remove_namespace(&mut self, at: i64, namespace: &str, count: i64) {
+        for resource in ["restorepoints", "backupactions", "restoreactions"] {
+            self.act(at, NAMESPACES, "deletecollection", resource, (namespace, ""));
+            self.last().code = 405;
+        }
+        for n in 0..count {
+            let at = at + n * SECOND / 10;
+            self.act(at, NAMESPACES, "delete", "restorepoints", (namespace, &format!("rp-{n}")));
+        }
+        self.expect("kasten-restorepoints-deleted-with-namespace", count.unsigned_abs());
     }
 
     /// The events, with a heartbeat every five minutes and a longer pause during the upgrade.

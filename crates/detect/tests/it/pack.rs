@@ -125,9 +125,15 @@ fn the_rules_that_k10_documents_are_built_in_as_documented() {
 /// A detection with one of its selections as its condition. The other selections are used without
 /// effect, because an unused selection is an error.
 fn with_condition(text: &str, selection: &str) -> String {
+    let mut is_condition = false;
     let lines = text.lines().map(|line| {
+        // A folded condition continues on lines that are indented further.
+        is_condition =
+            line.starts_with("  condition:") || (is_condition && line.starts_with("    "));
         if line.starts_with("  condition:") {
             format!("  condition: {selection} and (1 of them or not 1 of them)\n")
+        } else if is_condition {
+            String::new()
         } else {
             format!("{line}\n")
         }

@@ -224,14 +224,15 @@ fn the_deletion_of_a_collection_is_detected_even_if_it_failed() {
 }
 
 #[test]
-fn many_deleted_namespaces_are_detected() {
+fn thirty_deleted_namespaces_are_detected_and_29_are_ordinary() {
     check(
         "
-        0h 30x1m namespaces delete restorepoints app-{k}/rp-{n} of=10
+        0h 29x1m namespaces delete restorepoints preview-{n}/rp
+        3d 60x1m namespaces delete restorepoints app-{k}/rp-{n} of=30
         ",
         &expect![["
-            low      kasten-restorepoints-deleted-with-namespace namespace-controller 30 in 10 signals
-            high     kasten-restorepoints-deleted-with-namespace-many namespace-controller 30
+            low      kasten-restorepoints-deleted-with-namespace namespace-controller 89 in 59 signals
+            high     kasten-restorepoints-deleted-with-namespace-many namespace-controller 60
         "]],
     );
 }

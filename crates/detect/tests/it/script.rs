@@ -14,7 +14,7 @@ use event::{Event, EventRef, Signal, Timestamp};
 use expect_test::Expect;
 use serde_json::{Value, json};
 
-use super::acts::{Act, DAY, EXECUTOR, HOUR, K10, MINUTE, NAMESPACES, SECOND};
+use super::acts::{Act, DAY, EXECUTOR, HOUR, K10, MINUTE, NAMESPACES, NAMESPACES_AGENT, SECOND};
 use super::export::meaning;
 use super::pack;
 
@@ -79,7 +79,8 @@ fn signals(events: &[Event], suppressions: &[Suppression]) -> Vec<Arc<Signal>> {
     signals
 }
 
-/// `BEGIN TIMESxEVERY USER VERB RESOURCE NAMESPACE/NAME [dry] [403] [as=USER] [of=N] [agent=A] [BODY]`
+/// `BEGIN TIMESxEVERY USER VERB RESOURCE NAMESPACE/NAME [FLAGS] [SPEC]`. Flags: `dry`, a status code,
+/// `as=USER`, `of=N`, `agent=A`, `sub=SUBRESOURCE`, `request=BODY`, `response=BODY`, `bodyless`.
 fn acts(line: &str) -> Vec<Act> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [begin, often, user, verb, resource, object, flags @ ..] = words.as_slice() else {
@@ -104,8 +105,14 @@ fn acts(line: &str) -> Vec<Act> {
                 name: fill(name),
                 code: flags.iter().find_map(|it| it.parse().ok()).unwrap_or(0),
                 is_dry_run: flags.contains(&"dry"),
-                agent: flag("agent=").unwrap_or_default().to_owned(),
+                agent: match flag("agent=").unwrap_or_default() {
+                    "namespaces" => NAMESPACES_AGENT.to_owned(),
+                    agent => agent.to_owned(),
+                },
+                subresource: flag("sub=").unwrap_or_default().to_owned(),
                 body: body(resource, &fill(name), flags),
+                response: flag("response=").map(|text| serde_json::from_str(text).unwrap()),
+                is_bodyless: flags.contains(&"bodyless"),
                 ..Act::default()
             }
         })
@@ -134,6 +141,9 @@ fn span(text: &str) -> i64 {
 }
 
 fn body(resource: &&str, name: &str, flags: &[&str]) -> Option<Value> {
+    if let Some(text) = flags.iter().find_map(|flag| flag.strip_prefix("request=")) {
+        return Some(serde_json::from_str(text).unwrap());
+    }
     let spec = flags.iter().find(|flag| flag.starts_with('{'));
     let spec = spec.map(|text| serde_json::from_str::<Value>(text).unwrap());
     match *resource {

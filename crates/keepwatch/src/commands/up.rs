@@ -79,9 +79,9 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
 
     let own = identities(&authority, &[NAMESPACE_CONTROLLER, CONTROLLER])?;
     let own = kubeconfig::text(&server, &authority.certificate, &own);
-    let emptying = kubeconfig::client(&own, NAMESPACE_CONTROLLER.context).await?;
+    let emptying = kubeconfig::controller_client(&own, NAMESPACE_CONTROLLER.context).await?;
     let emptying = NamespaceController::new(emptying, &resources);
-    let controller = kubeconfig::client(&own, CONTROLLER.context).await?;
+    let controller = kubeconfig::controller_client(&own, CONTROLLER.context).await?;
     let notifiers = destinations::notifiers(&app, controller.clone());
     let passkeys = passkeys::run(controller.clone(), app.store(), app.registry(), INSTALLATION);
     let controller = destinations::controller(&app, controller, &data_dir);

@@ -55,6 +55,23 @@ pub(crate) fn text(server: &str, ca: &str, users: &[(&str, Identity)]) -> String
 
 /// A client that acts as the user of `context`.
 pub(crate) async fn client(kubeconfig: &str, context: &str) -> Result<kube::Client> {
+    connect(config(kubeconfig, context).await?, context)
+}
+
+/// A client of a controller. As in kube-controller-manager, its user agent ends with the name of the
+/// controller, by which detection rules recognize it.
+pub(crate) async fn controller_client(kubeconfig: &str, context: &str) -> Result<kube::Client> {
+    let mut config = config(kubeconfig, context).await?;
+    let agent = format!("keepwatch/{} {context}", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::try_from(agent)?));
+    connect(config, context)
+}
+
+fn connect(config: kube::Config, context: &str) -> Result<kube::Client> {
+    kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
+}
+
+async fn config(kubeconfig: &str, context: &str) -> Result<kube::Config> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("cannot read the kubeconfig")?;
     let options =
         KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
@@ -63,5 +80,5 @@ pub(crate) async fn client(kubeconfig: &str, context: &str) -> Result<kube::Clie
         .with_context(|| format!("cannot use context {context}"))?;
     // The server is this process: ignore a proxy in the environment.
     config.proxy_url = None;
-    kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
+    Ok(config)
 }

@@ -98,7 +98,19 @@ impl<'p> Labels<'p> {
                 [one] if !attribute.is_of_body() && can_say(attribute, one, *case) => {
                     format!("{name}{equal}{}", literal(one))
                 }
-                texts => matches(&any_of(texts, attribute, *case)),
+                texts => {
+                    let value = matches(&any_of(texts, attribute, *case));
+                    match self.of_operations(attribute)?.filter(|(_, key)| is_operation(key)) {
+                        None => value,
+                        Some((body, key)) => {
+                            let texts: Vec<_> = texts.iter().map(|it| regex::escape(it)).collect();
+                            let any = format!("(?:{})", texts.join("|"));
+                            let regex = literal(&operation(&key, &any, *case));
+                            let with = if wanted { "or" } else { "and" };
+                            format!("({value} {with} {body}{like}{regex})")
+                        }
+                    }
+                }
             },
             Operator::Contains(text, case) => {
                 matches(&whole(&format!(".*{}.*", regex::escape(text)), attribute, *case))
@@ -150,6 +162,11 @@ pub(super) fn label(attribute: &Attribute) -> String {
         keys => keys.join("_"),
     };
     text.chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '_' }).collect()
+}
+
+/// Whether operations of a JSON patch have this member.
+fn is_operation(key: &str) -> bool {
+    matches!(key, "op" | "path" | "from")
 }
 
 /// A regular expression for any of the texts.

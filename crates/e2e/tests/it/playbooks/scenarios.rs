@@ -334,10 +334,10 @@ pub(super) const NAMESPACES: ScenarioGroup = ScenarioGroup {
             "low kasten-restorepoints-deleted-with-namespace namespace-controller 3",
         ),
         standalone(
-            "9 k10 create restorepoints gone-{n}/rp
-             9 admin delete namespaces /gone-{n} group=masters",
-            "9x low kasten-restorepoints-deleted-with-namespace namespace-controller 1
-             high kasten-restorepoints-deleted-with-namespace-many namespace-controller 12",
+            "29 k10 create restorepoints gone-{n}/rp
+             29 admin delete namespaces /gone-{n} group=masters",
+            "29x low kasten-restorepoints-deleted-with-namespace namespace-controller 1
+             high kasten-restorepoints-deleted-with-namespace-many namespace-controller 32",
         ),
     ],
 };

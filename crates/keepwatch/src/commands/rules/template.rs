@@ -34,8 +34,8 @@ keepwatch:
   max-duration: 24h
   title: '{{{{@User.username}}}} deleted {{{{events_matched}}}} secrets'
   message: |
-    {{{{@User.username}}}} deleted secrets, last in namespace {{{{@ObjectRef.Namespace}}}}, from
-    {{{{@network.ip.list}}}}: {{{{events_matched}}}} since {{{{first_seen}}}}.
+    {{{{@User.username}}}} deleted {{{{events_matched}}}} secrets since {{{{first_seen}}}}, from
+    {{{{source_ips}}}}. The objects: {{{{targets}}}}.
   goal: >-
     What it is meant to find.
   strategy: >-

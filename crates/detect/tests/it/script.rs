@@ -113,7 +113,6 @@ fn acts(line: &str) -> Vec<Act> {
                 body: body(resource, &fill(name), flags),
                 response: flag("response=").map(|text| serde_json::from_str(text).unwrap()),
                 is_bodyless: flags.contains(&"bodyless"),
-                ..Act::default()
             }
         })
         .collect()

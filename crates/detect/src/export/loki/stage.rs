@@ -103,9 +103,7 @@ impl<'p> Labels<'p> {
                     match self.of_operations(attribute)?.filter(|(_, key)| is_operation(key)) {
                         None => value,
                         Some((body, key)) => {
-                            let texts: Vec<_> = texts.iter().map(|it| regex::escape(it)).collect();
-                            let any = format!("(?:{})", texts.join("|"));
-                            let regex = literal(&operation(&key, &any, *case));
+                            let regex = literal(&operation(&key, &alternatives(texts), *case));
                             let with = if wanted { "or" } else { "and" };
                             format!("({value} {with} {body}{like}{regex})")
                         }
@@ -169,10 +167,14 @@ fn is_operation(key: &str) -> bool {
     matches!(key, "op" | "path" | "from")
 }
 
+fn alternatives(texts: &[String]) -> String {
+    let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
+    format!("(?:{})", escaped.join("|"))
+}
+
 /// A regular expression for any of the texts.
 fn any_of(texts: &[String], attribute: &Attribute, case: Case) -> String {
-    let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
-    let any = format!("(?:{})", escaped.join("|"));
+    let any = alternatives(texts);
     if attribute.is_of_body() {
         return of_body(&any, case);
     }

@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "kasten_account_impersonated" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} acted as {{@ImpersonatedUser.username}}{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}}, {{events_matched}} times since
-{{first_seen}}, last {{@Verb}} {{@ObjectRef.Resource}}, from {{@network.ip.list}}.
+{{@User.username}} acted as an account of K10{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}}, {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
@@ -17,7 +17,7 @@ Detect identities that act under the name of K10.
 
 ## Strategy
 
-The user is outside K10's namespace and the impersonated user is inside it. The other rules attribute the requests to the user.
+The impersonated user is in K10's namespace. No component of K10 impersonates another one, so the stolen token of one of its accounts counts too. The other rules attribute the requests to the user who sends them.
 
 ## Triage and response
 
@@ -38,7 +38,7 @@ END
 
   query {
     name                         = "as_k10"
-    query                        = "@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:* @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@User.username:system\\:serviceaccount\\:kasten\\-io\\:* @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:* @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,12 +4,12 @@ resource "datadog_security_monitoring_rule" "kasten_account_used_by_person" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}}, an account of K10, was used with {{@UserAgent}}{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}}, {{events_matched}} times since
-{{first_seen}}, last {{@Verb}} {{@ObjectRef.Resource}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+{{@User.username}}, an account of K10, was used with a person's tool{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}}, {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
-One of K10's own accounts deleted backups or accessed passkeys with a tool that people use. A person has its token.
+One of K10's own accounts changed or deleted backups or repositories, or accessed passkeys, with a tool that people use. A person has its token.
 
 This export finds less than the rule it is made of: the comparison is case-sensitive: userAgent.
 
@@ -42,7 +42,7 @@ END
 
   query {
     name                         = "k10_by_hand"
-    query                        = "((@ObjectRef.APIGroup:(apps.kio.kasten.io OR vault.kio.kasten.io) @Verb:(delete OR deletecollection OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:(retireactions OR cancelactions) @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300)) @User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?* (@UserAgent:kubectl* OR @UserAgent:curl/* OR @UserAgent:Wget/* OR @UserAgent:python\\-* OR @UserAgent:Python\\-urllib/* OR @UserAgent:OpenAPI\\-Generator/* OR @UserAgent:Mozilla/* OR @UserAgent:k9s/* OR @UserAgent:Go\\-http\\-client/* OR @UserAgent:HTTPie/* OR @UserAgent:PostmanRuntime/* OR @UserAgent:helm/* OR @UserAgent:oc/*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "((@ObjectRef.APIGroup:(apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(delete OR deletecollection OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:(retireactions OR cancelactions) @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @ObjectRef.Resource:passkeys @Verb:(get OR list OR watch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300)) @User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?* (@UserAgent:kubectl* OR @UserAgent:curl/* OR @UserAgent:Wget/* OR @UserAgent:python\\-* OR @UserAgent:Python\\-urllib/* OR @UserAgent:OpenAPI\\-Generator/* OR @UserAgent:Mozilla/* OR @UserAgent:k9s/* OR @UserAgent:Go\\-http\\-client/* OR @UserAgent:HTTPie/* OR @UserAgent:PostmanRuntime/* OR @UserAgent:helm/* OR @UserAgent:oc/*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "kasten_auditconfig_changed" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} deleted or repointed AuditConfig {{@ObjectRef.Name}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}}, from {{@network.ip.list}}:
-{{events_matched}} requests since {{first_seen}}.
+{{@User.username}} deleted or changed AuditConfigs{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} with {{events_matched}} requests since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
@@ -13,13 +13,17 @@ A person deleted an AuditConfig or changed its destination. Later events do not 
 
 This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
 
+This export finds more than the rule it is made of: a condition cannot be expressed: whether the object `requestObject` exists.
+
+This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
+
 ## Goal
 
 Detect that audit events are redirected before an attack.
 
 ## Strategy
 
-Every successful deletion, and every change that contains a spec, by an identity outside K10's namespace.
+Every successful deletion, and every change that contains a spec, by an identity outside K10's namespace. If the log has no bodies, every change except that of the status counts.
 
 ## Triage and response
 
@@ -31,6 +35,7 @@ Every successful deletion, and every change that contains a spec, by an identity
 
 ## Blind spots
 
+- A JSON patch that replaces the whole document and has another operation besides.
 - In a cluster, kube-apiserver serves these objects, so its audit log must be a source of Keepwatch.
 - The rule `kasten-location-profile-changed` covers the Profile of the AuditConfig.
 
@@ -38,12 +43,13 @@ Every successful deletion, and every change that contains a spec, by an identity
 
 - An agreed move of the archive.
 - A client that replaces objects sends the spec each time. `kubectl apply` of an unchanged manifest sends no request.
+- A change of a label or a finalizer, if the log of the cluster has no bodies (level Metadata).
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 
   query {
     name                         = "changed_k10_auditconfigs"
-    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec*) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

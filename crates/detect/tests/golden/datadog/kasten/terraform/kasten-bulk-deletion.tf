@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "kasten_bulk_deletion" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} deleted {{@ObjectRef.Resource}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} as a whole collection, {{events_matched}} times
-since {{first_seen}}, from {{@network.ip.list}}.
+{{@User.username}} deleted whole collections of K10's objects{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} with {{events_matched}} requests since {{first_seen}}, from {{@network.ip.list}}.
+The collections: .
 
 ## About
 
@@ -42,7 +42,7 @@ END
 
   query {
     name                         = "deleted_k10_collections"
-    query                        = "@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:deletecollection @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    query                        = "@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:deletecollection @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) -(@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io) @ObjectRef.Namespace:?* @User.username:\"system:serviceaccount:kube-system:namespace-controller\" @UserAgent:*namespace\\-controller -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_cancelactions_excessive_crea
   enabled            = true
   has_extended_title = true
   message = <<END
-{{events_matched}} actions in namespace {{@ObjectRef.Namespace}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were cancelled since {{first_seen}},
-last by {{@User.username}} from {{@network.ip.list}}.
+{{events_matched}} actions in namespace {{@ObjectRef.Namespace}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were cancelled by {{@User.username}} since {{first_seen}}, from {{@network.ip.list}}.
 
 ## About
 
@@ -43,7 +42,7 @@ END
 
   query {
     name                         = "created_k10_cancelactions"
-    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:cancelactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @ObjectRef.Namespace:?*"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:cancelactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @ObjectRef.Namespace:?*"
     aggregation                  = "cardinality"
     group_by_fields              = ["@ObjectRef.Namespace", "cluster-name"]
     distinct_fields              = ["@RequestObject.spec.subject.name"]

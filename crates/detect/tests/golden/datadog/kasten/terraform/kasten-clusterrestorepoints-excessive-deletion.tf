@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "kasten_clusterrestorepoints_excessi
   enabled            = true
   has_extended_title = true
   message = <<END
-{{events_matched}} cluster restore points{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were deleted by hand since {{first_seen}}, last by
-{{@User.username}} from {{@network.ip.list}}. K10 destroys the data behind each of them.
+{{events_matched}} cluster restore points{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were deleted by hand by {{@User.username}} since {{first_seen}}, from {{@network.ip.list}}. K10 destroys the data behind each of them.
+The objects: .
 
 ## About
 
@@ -43,7 +43,7 @@ END
 
   query {
     name                         = "deleted_k10_crps"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:clusterrestorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:clusterrestorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "cardinality"
     group_by_fields              = ["cluster-name"]
     distinct_fields              = ["@ObjectRef.Name"]

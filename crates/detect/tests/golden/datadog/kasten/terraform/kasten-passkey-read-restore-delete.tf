@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "kasten_passkey_read_restore_delete"
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} read passkeys{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}}, started a restore and then deleted backups, all since
-{{first_seen}}, from {{@network.ip.list}}.
+{{@User.username}} read passkeys{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}}, started a restore and then deleted backups, all since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
@@ -45,7 +45,7 @@ END
 
   query {
     name                         = "read_k10_passkeys"
-    query                        = "@ObjectRef.APIGroup:vault.kio.kasten.io @ObjectRef.Resource:passkeys @Verb:(get OR list OR watch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @User.username:?*"
+    query                        = "@ObjectRef.APIGroup:vault.kio.kasten.io @ObjectRef.Resource:passkeys @Verb:(get OR list OR watch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @User.username:?*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []
@@ -55,7 +55,7 @@ END
 
   query {
     name                         = "created_k10_restores"
-    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:(restoreactions OR restoreclusteractions OR batchrestoreactions) @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @User.username:?*"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:(restoreactions OR restoreclusteractions OR batchrestoreactions) @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*) @User.username:?*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []
@@ -65,7 +65,7 @@ END
 
   query {
     name                         = "deleted_k10_backups"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:(restorepoints OR restorepointcontents OR clusterrestorepoints) @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:(restorepoints OR restorepointcontents OR clusterrestorepoints) @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) -(@ObjectRef.Resource:restorepoints @ObjectRef.Namespace:?* @User.username:\"system:serviceaccount:kube-system:namespace-controller\" @UserAgent:*namespace\\-controller -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_refused_attempts_spread" {
   enabled            = true
   has_extended_title = true
   message = <<END
-Attempts on backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} by many identities were refused since {{first_seen}}: {{events_matched}}, last by
-{{@User.username}} from {{@network.ip.list}}.
+{{events_matched}} attempts of {{@User.username}} on backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were refused since {{first_seen}}, from {{@network.ip.list}}.
 
 ## About
 
@@ -40,7 +39,7 @@ END
 
   query {
     name                         = "refused_k10_requests"
-    query                        = "((@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:(401 OR 403)) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @Verb:(get OR list OR watch) @ResponseStatus.code:(401 OR 403))) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "((@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:(401 OR 403)) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @Verb:(get OR list OR watch) @ResponseStatus.code:(401 OR 403))) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "cardinality"
     group_by_fields              = ["cluster-name"]
     distinct_fields              = ["@User.username"]

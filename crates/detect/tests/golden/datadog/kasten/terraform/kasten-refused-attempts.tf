@@ -4,7 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_refused_attempts" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} was refused {{events_matched}} times since {{first_seen}} when it tried to change backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} or to look at passkeys, from {{@network.ip.list}}.
+{{@User.username}} was refused {{events_matched}} times since {{first_seen}} when it tried to change backups{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} or to read passkeys, from {{@network.ip.list}}.
 
 ## About
 
@@ -38,7 +38,7 @@ END
 
   query {
     name                         = "refused_k10_requests"
-    query                        = "((@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:(401 OR 403)) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @Verb:(get OR list OR watch) @ResponseStatus.code:(401 OR 403))) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)) @User.username:?*"
+    query                        = "((@ObjectRef.APIGroup:(actions.kio.kasten.io OR apps.kio.kasten.io OR repositories.kio.kasten.io OR vault.kio.kasten.io) @Verb:(create OR update OR patch OR delete OR deletecollection) @ResponseStatus.code:(401 OR 403)) OR (@ObjectRef.APIGroup:vault.kio.kasten.io @Verb:(get OR list OR watch) @ResponseStatus.code:(401 OR 403))) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)) @User.username:?*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,11 +4,9 @@ resource "datadog_security_monitoring_rule" "kasten_restorepointcontents_manuall
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}}{{^is_exact_match "@ImpersonatedUser.username" ""}} as {{@ImpersonatedUser.username}}{{/is_exact_match}}
-deleted {{events_matched}} restore point contents{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} by hand, from
-{{@network.ip.list}}, since {{first_seen}}.
+{{@User.username}}{{^is_exact_match "@ImpersonatedUser.username" ""}} as {{@ImpersonatedUser.username}}{{/is_exact_match}} deleted {{events_matched}} restore point contents{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} by hand since {{first_seen}}, from {{@network.ip.list}}, last from {{@network.ip.list}}.
 
-The data behind them is being destroyed and cannot be brought back.
+The data behind them is being destroyed and cannot be restored.
 
 ## About
 
@@ -46,7 +44,7 @@ END
 
   query {
     name                         = "deleted_k10_rpcs"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepointcontents @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepointcontents @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

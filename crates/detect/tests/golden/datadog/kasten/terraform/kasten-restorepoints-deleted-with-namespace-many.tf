@@ -4,12 +4,11 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_deleted_with_n
   enabled            = true
   has_extended_title = true
   message = <<END
-{{events_matched}} restore points in many namespaces{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} went with their namespaces since
-{{first_seen}}.
+Restore points of  namespaces{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were deleted with their namespaces since {{first_seen}}: {{events_matched}} requests. Their contents remain until K10 retires them.
 
 ## About
 
-Many namespaces with backups were deleted within a day.
+Thirty or more namespaces with restore points were deleted within a day.
 
 ## Goal
 
@@ -17,7 +16,7 @@ Detect the deletion of many applications together with their restore points.
 
 ## Strategy
 
-Counts different namespaces within a day. A few are normal.
+Counts different namespaces within a day. Preview environments and tests remove up to a few dozen in a day.
 
 ## Triage and response
 
@@ -27,17 +26,18 @@ Counts different namespaces within a day. A few are normal.
 
 ## Blind spots
 
-- Fewer than ten in a day. Each namespace raises a low signal.
+- Fewer than thirty in a day. Each namespace raises a low signal.
 
 ## False positives
 
 - An agreed removal of all applications of a cluster.
+- Preview environments in large numbers that are backed up. Suppress this rule, or exclude their namespaces from the policies.
 END
   tags = ["tactic:TA0040-impact", "technique:T1485-data-destruction", "technique:T1490-inhibit-system-recovery"]
 
   query {
     name                         = "deleted_k10_rps_with_namespace"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 @User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 @ObjectRef.Namespace:?* @User.username:\"system:serviceaccount:kube-system:namespace-controller\" @UserAgent:*namespace\\-controller -@ImpersonatedUser.username:?* @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "cardinality"
     group_by_fields              = ["cluster-name"]
     distinct_fields              = ["@ObjectRef.Namespace"]
@@ -48,7 +48,7 @@ END
   case {
     name          = ""
     status        = "high"
-    condition     = "deleted_k10_rps_with_namespace >= 10"
+    condition     = "deleted_k10_rps_with_namespace >= 30"
     notifications = []
   }
 

@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_deleted_with_n
   enabled            = true
   has_extended_title = true
   message = <<END
-Namespace {{@ObjectRef.Namespace}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} was removed, and its restore points with it: {{events_matched}}
-deletions since {{first_seen}}. Their contents are there until K10 retires them.
+Namespace {{@ObjectRef.Namespace}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} was deleted with its restore points: {{events_matched}} requests since {{first_seen}}. Their contents remain until K10 retires them.
 
 ## About
 
@@ -17,7 +16,7 @@ Distinguish deletions with a namespace from deletions by a person.
 
 ## Strategy
 
-Kubernetes' own controllers delete the content of a namespace under specific accounts of kube-system. Only these match, because all of kube-system would be too broad.
+Kubernetes' namespace controller deletes the content of a namespace under its own account and with its own user agent. All of kube-system would be too broad. A request that impersonates this account counts for the user who sends it.
 
 ## Triage and response
 
@@ -27,6 +26,7 @@ Kubernetes' own controllers delete the content of a namespace under specific acc
 ## Blind spots
 
 - The cluster's own audit log has the user who deleted the namespace.
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate this account, and sends its user agent, looks like the namespace controller. Contents and cluster restore points have no namespace, so their deletion always raises a high signal.
 
 ## False positives
 
@@ -36,7 +36,7 @@ END
 
   query {
     name                         = "deleted_k10_rps_with_namespace"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 @User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 @ObjectRef.Namespace:?* @User.username:\"system:serviceaccount:kube-system:namespace-controller\" @UserAgent:*namespace\\-controller -@ImpersonatedUser.username:?* @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
     aggregation                  = "count"
     group_by_fields              = ["@ObjectRef.Namespace", "cluster-name"]
     distinct_fields              = []

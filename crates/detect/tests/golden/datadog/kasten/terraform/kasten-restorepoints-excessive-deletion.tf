@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_restorepoints_excessive_dele
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} deleted {{events_matched}} restore points{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, last in
-namespace {{@ObjectRef.Namespace}}, from {{@network.ip.list}}.
+{{@User.username}} deleted {{events_matched}} restore points in {{@ObjectRef.Namespace}}{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, from {{@network.ip.list}}.
 
 ## About
 
@@ -40,7 +39,7 @@ END
 
   query {
     name                         = "deleted_k10_rps"
-    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) -@User.username:(\"system:serviceaccount:kube-system:namespace-controller\" OR \"system:serviceaccount:kube-system:generic-garbage-collector\") @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepoints @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) -(@ObjectRef.Namespace:?* @User.username:\"system:serviceaccount:kube-system:namespace-controller\" @UserAgent:*namespace\\-controller -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:* @User.username:?*"
     aggregation                  = "cardinality"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = ["@RequestURI"]

@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_retireaction_created_by_pers
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} tried to create {{events_matched}} RetireActions{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, from
-{{@network.ip.list}}, and was refused.
+{{@User.username}} tried to create RetireActions{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}, and was refused.
 
 ## About
 
@@ -38,7 +37,7 @@ END
 
   query {
     name                         = "refused_k10_retireactions"
-    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:retireactions @Verb:create @ResponseStatus.code:(401 OR 403) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:retireactions @Verb:create @ResponseStatus.code:(401 OR 403) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

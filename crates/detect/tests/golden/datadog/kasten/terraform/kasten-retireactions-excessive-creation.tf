@@ -4,8 +4,7 @@ resource "datadog_security_monitoring_rule" "kasten_retireactions_excessive_crea
   enabled            = true
   has_extended_title = true
   message = <<END
-{{events_matched}} RetireActions were created{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}} since {{first_seen}}, last by {{@User.username}} from
-{{@network.ip.list}}. Each of them destroys the data of a backup.
+{{events_matched}} RetireActions were created{{^is_exact_match "cluster-name" ""}} in {{cluster-name}}{{/is_exact_match}} by {{@User.username}} since {{first_seen}}, from {{@network.ip.list}}. Each of them destroys the data of a backup.
 
 ## About
 
@@ -42,7 +41,7 @@ END
 
   query {
     name                         = "created_k10_retireactions"
-    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:retireactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -(@ImpersonatedUser.username:?* -@ImpersonatedUser.username:system\\:serviceaccount\\:kasten\\-io\\:*)) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:retireactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
     aggregation                  = "count"
     group_by_fields              = ["cluster-name"]
     distinct_fields              = []

@@ -4,7 +4,7 @@ resource "datadog_security_monitoring_rule" "keepwatch_cursor_moved_back" {
   enabled            = true
   has_extended_title = true
   message = <<END
-A cursor{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} was moved back with `keepwatch cursors rewind`. Its reader gets what lies between again.
+Cursors{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were moved back {{events_matched}} times with `keepwatch cursors rewind` since {{first_seen}}. Their readers receive the events in between again.
 
 ## About
 

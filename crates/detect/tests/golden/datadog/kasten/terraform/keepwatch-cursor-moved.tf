@@ -4,8 +4,8 @@ resource "datadog_security_monitoring_rule" "keepwatch_cursor_moved" {
   enabled            = true
   has_extended_title = true
   message = <<END
-A cursor{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} was moved forward with `keepwatch cursors skip`. Its reader will not get what lies between.
-The annotation `keepwatch.io/cursor` of the event names the reader and the positions.
+Cursors{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were moved forward {{events_matched}} times with `keepwatch cursors skip` since {{first_seen}}. Their readers do not receive the events in between.
+The annotation `keepwatch.io/cursor` of each event names the reader and the positions.
 
 ## About
 

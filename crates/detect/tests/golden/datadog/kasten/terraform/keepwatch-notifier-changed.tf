@@ -4,12 +4,18 @@ resource "datadog_security_monitoring_rule" "keepwatch_notifier_changed" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} changed notifiers{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
-{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+{{@User.username}} changed or deleted notifiers{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
 A person changed or deleted a notifier. Signals may go to another place, or nowhere.
+
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
+
+This export finds more than the rule it is made of: a condition cannot be expressed: whether the object `requestObject` exists.
+
+This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
 
 ## Goal
 
@@ -17,7 +23,7 @@ Detect notifications that are cut off before an attack.
 
 ## Strategy
 
-Every change and deletion. A new notifier only adds a destination and is ignored.
+Every deletion and every change of the spec. A new notifier only adds a destination and is ignored.
 
 ## Triage and response
 
@@ -30,6 +36,7 @@ Every change and deletion. A new notifier only adds a destination and is ignored
 
 ## Blind spots
 
+- A JSON patch that replaces the whole document and has another operation besides.
 - The Secret of a notifier can be changed without changing the notifier.
 
 ## False positives
@@ -40,7 +47,7 @@ END
 
   query {
     name                         = "changed_notifiers"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:notifiers @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:notifiers @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:(delete OR deletecollection) OR @RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -4,12 +4,14 @@ resource "datadog_security_monitoring_rule" "keepwatch_rule_changed_switched_off
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} changed detection rules{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
-{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+{{@User.username}} disabled or deleted detection rules{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
 A person disabled or deleted a detection rule. It raises no more signals.
+
+This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
 
 ## Goal
 
@@ -17,7 +19,7 @@ Detect that detection is disabled before an attack.
 
 ## Strategy
 
-Deletions, and changes after which the rule is disabled.
+Deletions, and changes that disable the rule.
 
 ## Triage and response
 
@@ -30,7 +32,8 @@ Deletions, and changes after which the rule is disabled.
 
 ## Blind spots
 
-- A change of a rule that was already disabled is reported too.
+- If the log has no bodies, disabling a rule raises the signal of `keepwatch-rule-changed`.
+- A JSON patch that replaces the whole document and has another operation besides.
 - A new rule that supersedes another.
 
 ## False positives
@@ -41,7 +44,7 @@ END
 
   query {
     name                         = "ended_detectionrules"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec.enabled:false OR @ResponseObject.spec.enabled:false OR @Verb:(delete OR deletecollection)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:(delete OR deletecollection) OR @RequestObject.spec.enabled:false OR (@RequestObject.path:(\"/spec\" OR \"/spec/enabled\") @ResponseObject.spec.enabled:false) OR (@ResponseObject.spec.enabled:false @RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

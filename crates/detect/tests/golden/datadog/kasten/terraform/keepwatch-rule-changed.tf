@@ -4,12 +4,20 @@ resource "datadog_security_monitoring_rule" "keepwatch_rule_changed" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} changed detection rules{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
-{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+{{@User.username}} changed detection rules{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
-A person changed a detection rule that stays enabled.
+A person changed a detection rule and did not disable it.
+
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
+
+This export finds more than the rule it is made of: a condition cannot be expressed: whether the object `requestObject` exists.
+
+This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
+
+This export finds more than the rule it is made of: the comparison is case-sensitive: requestObject.op.
 
 ## Goal
 
@@ -17,7 +25,7 @@ Detect that detection is weakened before an attack.
 
 ## Strategy
 
-Every change. New rules only add signals and are ignored.
+Every change of the spec. New rules only add signals and are ignored.
 
 ## Triage and response
 
@@ -30,6 +38,7 @@ Every change. New rules only add signals and are ignored.
 
 ## Blind spots
 
+- A JSON patch that replaces the whole document and has another operation besides.
 - A new rule that supersedes another.
 
 ## False positives
@@ -40,7 +49,7 @@ END
 
   query {
     name                         = "changed_detectionrules"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@RequestObject.spec.enabled:false OR @ResponseObject.spec.enabled:false) -@Verb:(delete OR deletecollection) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@Verb:(delete OR deletecollection) (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -(@RequestObject.spec.enabled:false OR (@RequestObject.path:(\"/spec\" OR \"/spec/enabled\") @ResponseObject.spec.enabled:false) OR (@ResponseObject.spec.enabled:false @RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

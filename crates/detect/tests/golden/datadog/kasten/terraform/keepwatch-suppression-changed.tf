@@ -4,12 +4,18 @@ resource "datadog_security_monitoring_rule" "keepwatch_suppression_changed" {
   enabled            = true
   has_extended_title = true
   message = <<END
-{{@User.username}} changed suppressions{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, last
-{{@Verb}} {{@ObjectRef.Name}}, from {{@network.ip.list}}.
+{{@User.username}} created or changed suppressions{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} {{events_matched}} times since {{first_seen}}, from {{@network.ip.list}}.
+The objects: .
 
 ## About
 
 A person created or changed a suppression. It hides signals until it expires.
+
+This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
+
+This export finds more than the rule it is made of: a condition cannot be expressed: whether the object `requestObject` exists.
+
+This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
 
 ## Goal
 
@@ -17,7 +23,7 @@ Detect that signals are suppressed before an attack.
 
 ## Strategy
 
-Every creation and change. No suppression hides this signal. Suppressions never hide events, and they count the signals that they hide.
+Every creation and every change of the spec. No suppression hides this signal. Suppressions never hide events, and they count the signals that they hide.
 
 ## Triage and response
 
@@ -31,6 +37,7 @@ Every creation and change. No suppression hides this signal. Suppressions never 
 ## Blind spots
 
 - Whether a change broadened or narrowed it: both are reported.
+- A JSON patch that replaces the whole document and has another operation besides.
 
 ## False positives
 
@@ -40,7 +47,7 @@ END
 
   query {
     name                         = "changed_suppressions"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:create OR @RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -(@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -100,7 +100,14 @@ pub fn label<'a>(object: &'a Object, key: &str) -> &'a str {
 
 /// Sets a label that is absent. An empty value is ignored.
 pub fn fill_label(object: &mut Object, key: &str, value: &str) {
-    if value.is_empty() || !label(object, key).is_empty() {
+    if label(object, key).is_empty() {
+        set_label(object, key, value);
+    }
+}
+
+/// Sets a label. An empty value is ignored.
+pub fn set_label(object: &mut Object, key: &str, value: &str) {
+    if value.is_empty() {
         return;
     }
     let labels = member(object, "metadata").and_then(|metadata| member(metadata, "labels"));

@@ -136,7 +136,11 @@ impl Strategy for RestorePoint {
                 fields::set(point, path, known.clone());
             }
         }
-        fields::copy_labels(point, &content, &LABELS);
+        // The application is the content's: a client must not give the backup of one application the
+        // label of another, because rules compare it with the namespace.
+        for key in LABELS {
+            fields::set_label(point, key, fields::label(&content, key));
+        }
         let reference = json!({
             "name": fields::name(point),
             "namespace": fields::namespace(point),

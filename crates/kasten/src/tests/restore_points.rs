@@ -53,6 +53,22 @@ fn a_restore_point_binds_and_releases_its_content() {
     assert_eq!(registry.create("alice", "RestorePoint", "blog/rp", bind("shop-rp")), "201");
 }
 
+/// Regression: a client could give the backup of one application the label of another.
+#[test]
+fn the_labels_of_the_application_are_those_of_the_content() {
+    let mut registry = registry();
+    assert_eq!(registry.delete("RestorePoint", "shop/rp"), "200");
+    let mut stolen = object("RestorePoint", "blog/rp", bind("shop-rp"));
+    fields::set_label(&mut stolen, "k10.kasten.io/appNamespace", "blog");
+    fields::set_label(&mut stolen, "team", "a");
+    registry.try_create("alice", stolen).unwrap();
+    let labels = registry.field("RestorePoint", "blog/rp", "metadata.labels");
+    assert_eq!(
+        (&labels["k10.kasten.io/appNamespace"], &labels["team"]),
+        (&"shop".into(), &"a".into())
+    );
+}
+
 #[test]
 fn a_restore_point_needs_an_existing_content() {
     let mut registry = registry();

@@ -103,12 +103,9 @@ pub trait Enricher: Send {
     /// Called once, before the first record is read.
     async fn start(&mut self);
 
-    /// Called for each event that changed a signal, with the object of its request. A signal itself
-    /// names only the first objects.
-    fn note(&mut self, signal: &str, target: &Target);
-
-    /// Called before a signal is written.
-    async fn enrich(&mut self, signal: &mut Signal);
+    /// Called before a signal is written. `unlisted` are objects of its new events that the signal
+    /// does not list.
+    async fn enrich(&mut self, signal: &mut Signal, unlisted: &[Target]);
 }
 
 /// The published state of the detector.
@@ -321,11 +318,6 @@ impl Detector {
         let mut changes = Vec::new();
         self.engine.process(&input, &mut changes);
         if self.position > self.committed {
-            for change in &changes {
-                if let Some(target) = Target::of(&event) {
-                    self.parts.enricher.note(&change.signal.id, &target);
-                }
-            }
             self.take(changes);
         }
     }
@@ -385,7 +377,7 @@ impl Detector {
             let mut enriched = Vec::with_capacity(changes.len());
             for change in changes {
                 let mut signal = Arc::unwrap_or_clone(change.signal);
-                self.parts.enricher.enrich(&mut signal).await;
+                self.parts.enricher.enrich(&mut signal, &change.unlisted).await;
                 enriched.push((change.kind, signal));
             }
             self.commit(enriched, None).await?;

@@ -34,6 +34,7 @@ mod wording;
 
 use std::sync::Arc;
 
+use event::signal::Target;
 use event::term::RecordFields;
 use event::{EventRef, Signal, Timestamp};
 
@@ -85,6 +86,9 @@ pub struct SignalChange {
     pub rule: Option<usize>,
     /// Time of the change, in event time.
     pub at: Timestamp,
+    /// Objects since the previous change that the signal does not list, up to
+    /// [`UNLISTED_MAX`](settings::UNLISTED_MAX).
+    pub unlisted: Vec<Target>,
 }
 
 /// A suppression: matching events raise no signals.

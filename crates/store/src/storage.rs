@@ -147,6 +147,10 @@ pub trait WatchStream: Send {
     /// no change.
     async fn next(&mut self) -> Result<Vec<Change>, ReadError>;
 
+    /// The next changes that are committed already; an empty list if this watch has returned all of
+    /// them.
+    async fn next_committed(&mut self) -> Result<Vec<Change>, ReadError>;
+
     /// The revision up to which this watch has returned all changes: the revision of a bookmark.
     fn progress(&mut self) -> u64;
 }

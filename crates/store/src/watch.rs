@@ -69,17 +69,23 @@ impl WatchStream for StoreWatch {
     async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
         loop {
             self.notifications.mark_unchanged();
+            let changes = self.next_committed().await?;
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+            self.notifications.changed().await.map_err(|_closed| ReadError::Closed)?;
+        }
+    }
+
+    async fn next_committed(&mut self) -> Result<Vec<Change>, ReadError> {
+        loop {
             let changes = match self.read_cached() {
                 Some(changes) => changes,
                 None => self.read_disk().await?,
             };
-            if !changes.is_empty() {
+            if !changes.is_empty() || !self.is_behind() {
                 return Ok(changes);
             }
-            if self.is_behind() {
-                continue;
-            }
-            self.notifications.changed().await.map_err(|_closed| ReadError::Closed)?;
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use apimachinery::ApiError;
 use audit::Layer;
+use bytes::Bytes;
 use event::Timestamp;
 use store::{ListOptions, Object, ReadError};
 
@@ -16,10 +17,10 @@ use super::read::{ListQuery, SelectionPredicate};
 use super::render::ListMeta;
 use super::{ResourceRequest, answers};
 use crate::handler::budget::Held;
-use crate::handler::negotiate::Rendering;
+use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
 use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
-use crate::{Answer, AuditContext};
+use crate::{Answer, AuditContext, table};
 
 /// Maximum number of objects and approximate bytes of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
@@ -65,6 +66,14 @@ pub(super) enum NotGathered {
 }
 
 impl Listing<'_> {
+    /// What the list keeps of an object: a list of metadata keeps nothing else, so that it has room
+    /// for all objects. The deletion of a namespace lists them so, and not in pages.
+    fn part_of(&self, object: Arc<Object>) -> Arc<Object> {
+        let Form::Partial(version) = self.rendering.form else { return object };
+        let body = Bytes::from(table::partial(&object.body, version));
+        Arc::new(Object { key: Arc::clone(&object.key), revision: object.revision, body })
+    }
+
     /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
     /// if it has too many: the client would take a part for the whole.
     fn is_full(&self, bytes: usize) -> Result<bool, NotGathered> {
@@ -112,7 +121,8 @@ impl ResourceRequest<'_> {
             count = count.or(page.remaining.map(|remaining| page.items.len() + remaining));
             let before = gathered.items.len();
             let mut admitted = page.items.into_iter().filter(|object| filter.matches(&object.body));
-            gathered.items.extend(admitted.by_ref().take(limit_left));
+            let new_items = admitted.by_ref().take(limit_left);
+            gathered.items.extend(new_items.map(|object| listing.part_of(object)));
             let new = gathered.items.iter().skip(before).map(|object| object.body.len()).sum();
             if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
                 return Ok(Found::Known(Box::new(answer)));

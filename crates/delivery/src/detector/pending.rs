@@ -52,6 +52,7 @@ impl Pending {
                 (_, kind) => kind,
             };
             let before = std::mem::replace(&mut waiting.change, SignalChange { kind, ..change });
+            waiting.change.unlisted.extend(before.unlisted.iter().cloned());
             if (before.kind, kind) == (ChangeKind::Opened, ChangeKind::Closed) {
                 waiting.opening = Some(before);
             }

@@ -67,9 +67,7 @@ struct FixedEnricher;
 impl Enricher for FixedEnricher {
     async fn start(&mut self) {}
 
-    fn note(&mut self, _signal: &str, _target: &Target) {}
-
-    async fn enrich(&mut self, signal: &mut Signal) {
+    async fn enrich(&mut self, signal: &mut Signal, _unlisted: &[Target]) {
         signal.spec.remaining =
             vec![Remaining { application: "shop".to_owned(), ..Remaining::default() }];
     }

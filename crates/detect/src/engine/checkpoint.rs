@@ -132,9 +132,9 @@ impl Engine {
     fn close_all(&mut self, plan: &Plan, rule: u32, table: &mut Table) {
         let mut turn =
             Turn { plan, settings: &self.settings, changes: &mut self.orphans, matches: None };
-        for episode in std::mem::take(&mut table.episodes).into_values() {
+        for mut episode in std::mem::take(&mut table.episodes).into_values() {
             let last = episode.last;
-            turn.tell(rule, &episode, ChangeKind::Closed, last);
+            turn.tell(rule, &mut episode, ChangeKind::Closed, last);
         }
         // The index of a removed rule is invalid.
         self.orphans.iter_mut().for_each(|change| change.rule = None);

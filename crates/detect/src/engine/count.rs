@@ -229,7 +229,14 @@ impl State {
     }
 
     /// Opens a signal and reports the change.
-    fn open(&mut self, turn: &mut Turn<'_>, rule: u32, key: Digest, episode: Episode, time: i64) {
+    fn open(
+        &mut self,
+        turn: &mut Turn<'_>,
+        rule: u32,
+        key: Digest,
+        mut episode: Episode,
+        time: i64,
+    ) {
         let Some(planned) = turn.plan.rule(rule) else { return };
         let Some(table) = self.tables.get_mut(rule as usize) else { return };
         if episode.hidden_by.is_none() {
@@ -237,7 +244,7 @@ impl State {
         }
         let at = episode.due(planned).saturating_add(episode.lateness);
         self.timers.insert(Timer { at, kind: TimerKind::Close, rule, key });
-        turn.tell(rule, &episode, ChangeKind::Opened, time);
+        turn.tell(rule, &mut episode, ChangeKind::Opened, time);
         table.episodes.insert(key, Box::new(episode));
     }
 
@@ -315,7 +322,7 @@ impl State {
         }
         if let Some(mut episode) = table.episodes.remove(&at.key) {
             episode.last = episode.last.max(hit.time);
-            turn.tell(part.rule, &episode, ChangeKind::Closed, hit.time);
+            turn.tell(part.rule, &mut episode, ChangeKind::Closed, hit.time);
         }
         if at.is_forced {
             self.press(turn, &rule.id, hit);

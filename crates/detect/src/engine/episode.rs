@@ -339,6 +339,11 @@ impl Saved for Actors {
 }
 
 impl Events {
+    /// The last event that is kept.
+    pub(crate) fn newest(&self) -> Option<&str> {
+        self.events.last().map(|event| event.get())
+    }
+
     fn add(&mut self, facts: &Facts, evidence: &str) {
         if !facts.audit_id.is_empty()
             && self.audit_ids.len() < AUDIT_IDS_MAX

@@ -220,8 +220,11 @@ fn request(input: &Input<'_>) -> Digest {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {
-        for part in
-            [object.api_group, object.resource, object.subresource, object.namespace, object.name]
+        // kube-apiserver does not decode the body of a request that it forwards, so that its event of
+        // a create has no name.
+        let is_create = event.verb() == "create" && object.subresource.is_empty();
+        let name = if is_create { "" } else { object.name };
+        for part in [object.api_group, object.resource, object.subresource, object.namespace, name]
         {
             hasher.part(part.as_bytes());
         }

@@ -46,7 +46,10 @@ impl Plan {
 
 /// The newest event. If it was too long to keep, it has only the fields that are known.
 fn newest(episode: &Episode) -> Option<Event> {
-    let newest = episode.newest.as_ref()?;
+    // A signal of an older checkpoint has evidence only.
+    let Some(newest) = &episode.newest else {
+        return episode.evidence.newest().and_then(|event| v1::read(event.as_bytes()).ok());
+    };
     let (facts, event) = newest.packed.unpack()?;
     let kept = v1::read(event.as_bytes()).ok();
     Some(kept.unwrap_or_else(|| of_facts(facts, Timestamp::from_micros(newest.time))))

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
-use super::settings::{IDENTITY_MEMORY, REQUEST_TOLERANCE};
+use super::settings::REQUEST_TOLERANCE;
 
+/// How long a request is remembered: its events are evaluated in order of time. Microseconds.
+const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed();
 /// Maximum number of sources of one request; events of further ones count.
 const SOURCES_MAX: usize = 8;
 
@@ -40,7 +42,7 @@ impl Requests {
         len_max: usize,
     ) -> bool {
         while let Some(&(oldest, key)) = self.by_time.front()
-            && (oldest <= time.saturating_sub(IDENTITY_MEMORY) || self.known.len() >= len_max)
+            && (oldest <= time.saturating_sub(REQUEST_MEMORY) || self.known.len() >= len_max)
         {
             self.by_time.pop_front();
             self.known.remove(&key);

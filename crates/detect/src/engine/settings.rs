@@ -28,6 +28,8 @@ pub const EVIDENCE_LEN_MAX: usize = 64 << 10;
 pub const AUDIT_IDS_MAX: usize = 20;
 /// Maximum number of objects listed in a signal.
 pub const TARGETS_MAX: usize = 20;
+/// Maximum number of objects that one change of a signal names beside the listed ones.
+pub const UNLISTED_MAX: usize = 2_000;
 /// Maximum number of objects that a signal counts exactly; beyond it the count is an estimate
 /// (3 %).
 pub const TARGETS_COUNTED_MAX: usize = 1024;

@@ -275,9 +275,9 @@ impl State {
         let due = episode.due(rule).saturating_add(episode.lateness);
         if due > timer.at {
             self.timers.insert(Timer { at: due, ..timer });
-        } else if let Some(episode) = table.episodes.remove(&timer.key) {
+        } else if let Some(mut episode) = table.episodes.remove(&timer.key) {
             let at = episode.due(rule);
-            turn.tell(timer.rule, &episode, ChangeKind::Closed, at);
+            turn.tell(timer.rule, &mut episode, ChangeKind::Closed, at);
         }
     }
 }
@@ -287,10 +287,11 @@ impl Turn<'_> {
     pub(crate) fn tell(
         &mut self,
         rule: u32,
-        episode: &super::episode::Episode,
+        episode: &mut super::episode::Episode,
         kind: ChangeKind,
         at: i64,
     ) {
+        let unlisted = episode.targets.take_unlisted();
         let Some(planned) = self.plan.rule(rule).filter(|_| episode.hidden_by.is_none()) else {
             return;
         };
@@ -304,6 +305,7 @@ impl Turn<'_> {
             signal: Arc::new(self.plan.tell(planned, episode, state)),
             rule: self.plan.public_index(rule),
             at: Timestamp::from_micros(at),
+            unlisted,
         });
     }
 

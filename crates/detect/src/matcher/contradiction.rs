@@ -16,7 +16,7 @@ const WORK_MAX: usize = 20_000_000;
 /// Prefix of the user name of a service account.
 const ACCOUNT: &str = "system:serviceaccount:";
 /// Number of values of the stage and the code together.
-const RESPONSES: usize = 4 * 501;
+const RESPONSES: usize = 4 * 901;
 
 /// The results that a part of a condition can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +162,7 @@ const fn is_of_response(path: &Path) -> bool {
 fn may_have_a_response(node: &Node) -> bool {
     // The usual ones first: nearly all rules can match one of them.
     let codes: Vec<String> =
-        [200_u16, 403].into_iter().chain(100..600).map(|code| code.to_string()).collect();
+        [200_u16, 403].into_iter().chain(100..1000).map(|code| code.to_string()).collect();
     let without = std::iter::once(None);
     let all: Vec<Option<&str>> =
         without.chain(codes.iter().map(|code| Some(code.as_str()))).collect();

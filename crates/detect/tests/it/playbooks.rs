@@ -36,10 +36,10 @@ fn restore_points_deleted_hourly_are_excessive() {
         "
         0h 48x1h mallory delete restorepoints shop/rp-{n}
         ",
-        &expect![[r#"
+        &expect![["
             high     kasten-restorepoints-excessive-deletion mallory 71 in 2 signals
             low      kasten-restorepoints-manually-deleted mallory 48 in 2 signals
-        "#]],
+        "]],
     );
 }
 

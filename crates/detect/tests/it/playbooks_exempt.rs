@@ -47,13 +47,13 @@ fn the_account_of_the_namespace_controller_is_not_exempt_with_another_tool_or_im
         1d 5x1m namespaces delete restorepoints shop/rp-{n} as=alice
         2d 5x1m mallory delete restorepoints shop/rp-{n} as=namespaces agent=namespaces
         ",
-        &expect![[r#"
+        &expect![["
             medium   kasten-restorepoints-excessive-deletion several 9
             low      kasten-restorepoints-manually-deleted namespace-controller 10 in 2 signals
             medium   kasten-restorepoints-excessive-deletion alice 5
             low      kasten-restorepoints-manually-deleted alice 5
             medium   kasten-restorepoints-excessive-deletion namespace-controller 5
-        "#]],
+        "]],
     );
 }
 

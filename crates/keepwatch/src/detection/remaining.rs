@@ -14,7 +14,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use delivery::Enricher;
 use event::signal::{Remaining, Signal, SignalState, Target};
-use futures::FutureExt as _;
 use kasten::Installation;
 use kasten::kinds::{RESTORE_POINT, RESTORE_POINT_CONTENT};
 use kasten::names::APP_NAMESPACE;
@@ -33,8 +32,8 @@ pub(crate) const APPLICATIONS_MAX: usize = 50;
 /// Maximum number of open signals whose applications are in memory; those of others are read from
 /// the stored signal again.
 const SIGNALS_MAX: usize = 1_000;
-/// Maximum number of objects of a signal that wait for its next update.
-const NOTED_MAX: usize = 10_000;
+/// Maximum number of applications of a signal in memory.
+const AFFECTED_MAX: usize = 1_000;
 
 /// Creation time and name of an object, in this order, so that the last one of a set is the newest.
 type Entry = (Box<str>, Box<str>);
@@ -44,18 +43,8 @@ pub(crate) struct RemainingBackups {
     storage: Arc<dyn Storage>,
     points: Tracker,
     contents: Tracker,
-    /// By the id of the signal.
-    affected: BTreeMap<String, Affected>,
-}
-
-/// What an open signal affects.
-#[derive(Default)]
-struct Affected {
-    /// Objects of events since the last update of the signal.
-    noted: BTreeSet<Target>,
-    applications: BTreeSet<String>,
-    /// Whether `applications` has those that the stored signal names.
-    has_stored: bool,
+    /// The applications that an open signal affects, by the id of the signal.
+    affected: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// The objects of one kind, by application.
@@ -82,27 +71,39 @@ impl RemainingBackups {
     }
 
     /// What remains of the applications that a signal affects, as of the newest committed change.
-    async fn remaining(&mut self, signal: &Signal) -> Result<Vec<Remaining>, ReadError> {
+    async fn remaining(
+        &mut self,
+        signal: &Signal,
+        unlisted: &[Target],
+    ) -> Result<Vec<Remaining>, ReadError> {
         self.follow().await?;
-        let mut affected = self.affected.remove(&signal.id).unwrap_or_default();
-        if !affected.has_stored {
-            affected.applications.extend(stored_applications(&*self.storage, &signal.id).await?);
-            affected.has_stored = true;
+        let mut applications = match self.affected.get(&signal.id) {
+            Some(known) => known.clone(),
+            None => stored_applications(&*self.storage, &signal.id).await?,
+        };
+        for target in signal.spec.targets.items.iter().chain(unlisted) {
+            if applications.len() < AFFECTED_MAX
+                && let Some(application) = self.application_of(target)
+            {
+                applications.insert(application.to_owned());
+            }
         }
-        let noted = std::mem::take(&mut affected.noted);
-        let found = signal.spec.targets.items.iter().chain(&noted).filter_map(|target| {
-            self.points.application_of(target).or_else(|| self.contents.application_of(target))
-        });
-        affected.applications.extend(found.map(str::to_owned));
         let mut remaining: Vec<Remaining> =
-            affected.applications.iter().map(|name| self.of_application(name)).collect();
+            applications.iter().map(|name| self.of_application(name)).collect();
         remaining.sort_by_key(|one| (one.restore_point_contents, one.restore_points));
         remaining.truncate(APPLICATIONS_MAX);
         remaining.sort_by(|one, other| one.application.cmp(&other.application));
-        if signal.state != SignalState::Closed && self.affected.len() < SIGNALS_MAX {
-            self.affected.insert(signal.id.clone(), affected);
+        if self.affected.len() < SIGNALS_MAX || self.affected.contains_key(&signal.id) {
+            self.affected.insert(signal.id.clone(), applications);
         }
         Ok(remaining)
+    }
+
+    /// The application of an object, if it has or had backups: a request can name any namespace.
+    fn application_of<'a>(&'a self, target: &'a Target) -> Option<&'a str> {
+        let trackers = [&self.points, &self.contents];
+        let name = trackers.iter().find_map(|tracker| tracker.application_of(target))?;
+        trackers.iter().any(|tracker| tracker.has_or_had(name)).then_some(name)
     }
 
     async fn follow(&mut self) -> Result<(), ReadError> {
@@ -132,20 +133,19 @@ impl Enricher for RemainingBackups {
         }
     }
 
-    fn note(&mut self, signal: &str, target: &Target) {
-        if !self.affected.contains_key(signal) && self.affected.len() >= SIGNALS_MAX {
-            return;
-        }
-        let affected = self.affected.entry(signal.to_owned()).or_default();
-        if affected.noted.len() < NOTED_MAX {
-            affected.noted.insert(target.clone());
-        }
-    }
-
-    async fn enrich(&mut self, signal: &mut Signal) {
-        match self.remaining(signal).await {
+    async fn enrich(&mut self, signal: &mut Signal, unlisted: &[Target]) {
+        match self.remaining(signal, unlisted).await {
             Ok(remaining) => signal.spec.remaining = remaining,
-            Err(error) => tracing::warn!(%error, "the backups that remain cannot be counted"),
+            Err(error) => {
+                tracing::warn!(%error, "the backups that remain cannot be counted");
+                // The stored numbers are better than none.
+                if let Ok(stored) = stored_remaining(&*self.storage, &signal.id).await {
+                    signal.spec.remaining = stored;
+                }
+            }
+        }
+        if signal.state == SignalState::Closed {
+            self.affected.remove(&signal.id);
         }
     }
 }
@@ -172,12 +172,11 @@ impl Tracker {
                 self.list(storage).await?;
                 continue;
             };
-            // A watch resolves at once while it has changes to return.
-            match watch.next().now_or_never() {
-                None => return Ok(()),
-                Some(Ok(changes)) => changes.iter().for_each(|change| self.apply(change)),
-                Some(Err(ReadError::Compacted { .. })) => self.watch = None,
-                Some(Err(error)) => return Err(error),
+            match watch.next_committed().await {
+                Ok(changes) if changes.is_empty() => return Ok(()),
+                Ok(changes) => changes.iter().for_each(|change| self.apply(change)),
+                Err(ReadError::Compacted { .. }) => self.watch = None,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -249,6 +248,12 @@ impl Tracker {
         }
     }
 
+    /// Whether an application has backups of this kind, or had some.
+    fn has_or_had(&self, application: &str) -> bool {
+        self.by_application.contains_key(application)
+            || self.deleted.iter().any(|(_, deleted)| **deleted == *application)
+    }
+
     /// The application whose object a request named.
     fn application_of<'a>(&'a self, target: &'a Target) -> Option<&'a str> {
         if target.group != self.group || target.resource != self.plural {
@@ -267,13 +272,21 @@ impl Tracker {
 async fn stored_applications(
     storage: &dyn Storage,
     signal: &str,
-) -> Result<Vec<String>, ReadError> {
+) -> Result<BTreeSet<String>, ReadError> {
+    let stored = stored_remaining(storage, signal).await?;
+    Ok(stored.into_iter().map(|remaining| remaining.application).collect())
+}
+
+/// What the stored signal says; empty if there is no such signal.
+async fn stored_remaining(
+    storage: &dyn Storage,
+    signal: &str,
+) -> Result<Vec<Remaining>, ReadError> {
     let key = format!("{}/{}/{signal}", SIGNALS.group, SIGNALS.plural);
     let Some(object) = storage.get(&key).await? else { return Ok(Vec::new()) };
     let body: Value = serde_json::from_slice(&object.body).unwrap_or_default();
-    let remaining = body.pointer("/spec/remaining").and_then(Value::as_array);
-    let names = remaining.into_iter().flatten().filter_map(|one| one.get("application")?.as_str());
-    Ok(names.map(str::to_owned).collect())
+    let remaining = body.pointer("/spec/remaining").cloned().unwrap_or_default();
+    Ok(serde_json::from_value(remaining).unwrap_or_default())
 }
 
 /// The application of a stored object, and its time and name.
@@ -313,10 +326,15 @@ mod tests {
         }
     }
 
-    /// Opens a store in which the content `rpc-NAME` of each application was created and deleted.
+    /// Opens a store in which the content `rpc-NAME` of each application was created and deleted,
+    /// before a restart: the changes have to be read from disk.
     async fn store(folder: &std::path::Path, applications: &[&str]) -> store::Sqlite {
-        let (path, settings) = (folder.join("store.db"), store::Settings::default());
-        let store = store::Sqlite::open(&path, settings, crate::clock::for_store()).unwrap();
+        let path = folder.join("store.db");
+        let open = || {
+            let settings = store::Settings::default();
+            store::Sqlite::open(&path, settings, crate::clock::for_store()).unwrap()
+        };
+        let store = open();
         for application in applications {
             let (name, application) = (format!("rpc-{application}"), (*application).to_owned());
             let written = store::write(&store, move |transaction| {
@@ -329,11 +347,16 @@ mod tests {
             });
             written.await.unwrap();
         }
-        store
+        store.close().await;
+        open()
     }
 
-    async fn applications(backups: &mut RemainingBackups, signal: &mut Signal) -> Vec<String> {
-        backups.enrich(signal).await;
+    async fn applications(
+        backups: &mut RemainingBackups,
+        signal: &mut Signal,
+        unlisted: &[Target],
+    ) -> Vec<String> {
+        backups.enrich(signal, unlisted).await;
         signal.spec.remaining.iter().map(|one| one.application.clone()).collect()
     }
 
@@ -345,7 +368,7 @@ mod tests {
         backups.start().await;
         let mut signal = Signal::default();
         signal.spec.targets.items.push(target("rpc-shop"));
-        backups.enrich(&mut signal).await;
+        backups.enrich(&mut signal, &[]).await;
         let nothing = Remaining { application: "shop".to_owned(), ..Remaining::default() };
         assert_eq!(signal.spec.remaining, [nothing]);
     }
@@ -359,13 +382,13 @@ mod tests {
         backups.start().await;
         let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
         signal.spec.targets.items.push(target("rpc-aaa"));
-        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa"]);
-        backups.note("s-1", &target("rpc-zzz"));
-        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa", "zzz"]);
+        assert_eq!(applications(&mut backups, &mut signal, &[]).await, ["aaa"]);
+        let unlisted = [target("rpc-zzz")];
+        assert_eq!(applications(&mut backups, &mut signal, &unlisted).await, ["aaa", "zzz"]);
         let mut other = Signal { id: "s-2".to_owned(), ..Signal::default() };
-        assert_eq!(applications(&mut backups, &mut other).await, Vec::<String>::new());
+        assert_eq!(applications(&mut backups, &mut other, &[]).await, Vec::<String>::new());
         signal.state = SignalState::Closed;
-        assert_eq!(applications(&mut backups, &mut signal).await, ["aaa", "zzz"]);
+        assert_eq!(applications(&mut backups, &mut signal, &[]).await, ["aaa", "zzz"]);
     }
 
     /// Regression: after a restart, an update removed the applications from an open signal.
@@ -384,6 +407,6 @@ mod tests {
         backups.start().await;
         let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
         signal.spec.targets.items.push(target("rpc-shop"));
-        assert_eq!(applications(&mut backups, &mut signal).await, ["crm", "shop"]);
+        assert_eq!(applications(&mut backups, &mut signal, &[]).await, ["crm", "shop"]);
     }
 }

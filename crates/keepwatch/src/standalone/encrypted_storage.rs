@@ -180,6 +180,11 @@ impl WatchStream for DecryptingWatch {
         Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
     }
 
+    async fn next_committed(&mut self) -> Result<Vec<Change>, ReadError> {
+        let changes = self.inner.next_committed().await?;
+        Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
+    }
+
     fn progress(&mut self) -> u64 {
         self.inner.progress()
     }

@@ -7,11 +7,15 @@ use apiserver::{Resource, Scope, Verb};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::PartialObjectMeta;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::client::{follow, kind, retry};
 use super::namespaces;
+
+/// Number of objects in one page of a list.
+const PAGE_OBJECTS: u32 = 500;
 
 /// Watches the namespaces and empties those that are being deleted.
 pub(crate) struct NamespaceController {
@@ -69,28 +73,40 @@ impl NamespaceController {
         retry(|| async { self.namespaces.patch_status(name, &parameters, &terminating).await })
             .await;
         for kind in &self.contents {
-            self.empty_of(name, kind).await;
+            if self.empty_of(name, kind).await.is_none() {
+                tracing::warn!(
+                    namespace = name,
+                    resource = kind.plural,
+                    "the objects in the namespace cannot be listed; it is kept"
+                );
+                return;
+            }
         }
         let finalized =
             Patch::Merge(json!({"metadata": {"finalizers": null}, "spec": {"finalizers": []}}));
         retry(|| async { self.namespaces.patch(name, &parameters, &finalized).await }).await;
     }
 
-    /// Deletes the objects of one kind in a namespace.
-    async fn empty_of(&self, name: &str, kind: &ApiResource) {
+    /// Deletes the objects of one kind in a namespace; `None` if they cannot be listed.
+    async fn empty_of(&self, name: &str, kind: &ApiResource) -> Option<()> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), name, kind);
-        let Some(list) = retry(|| async { api.list(&ListParams::default()).await }).await else {
-            return;
-        };
-        let deletions: FuturesUnordered<_> = list
-            .items
+        let mut parameters = ListParams::default().limit(PAGE_OBJECTS);
+        loop {
+            let list = retry(|| async { api.list_metadata(&parameters).await }).await?;
+            Self::delete_all(&api, list.items).await;
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Some(()),
+            }
+        }
+    }
+
+    async fn delete_all(api: &Api<DynamicObject>, items: Vec<PartialObjectMeta<DynamicObject>>) {
+        let deletions: FuturesUnordered<_> = items
             .into_iter()
             .filter_map(|object| object.metadata.name)
-            .map(|object| {
-                let api = &api;
-                async move {
-                    retry(|| async { api.delete(&object, &DeleteParams::default()).await }).await
-                }
+            .map(|object| async move {
+                retry(|| async { api.delete(&object, &DeleteParams::default()).await }).await
             })
             .collect();
         deletions.for_each(|_| async {}).await;

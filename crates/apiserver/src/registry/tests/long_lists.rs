@@ -156,6 +156,10 @@ async fn a_page_ends_when_it_has_enough_bytes_for_its_format() {
         let got = registry.ask(&format!("GET {VAULTS}"), "", headers).await;
         assert_eq!(got.code, 413, "{accept}");
     }
+    // The deletion of a namespace lists metadata, and not in pages.
+    let metadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    let got = registry.ask(&format!("GET {VAULTS}"), "", &[("accept", metadata)]).await;
+    assert_eq!((got.code, got.json["items"].as_array().unwrap().len()), (200, OBJECTS));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The distinct objects of a signal: the first of them, their number, and where they are.
 
+use std::collections::BTreeSet;
+
 use event::signal::{Target, Targets};
 
 use super::counter::Counter;
@@ -7,12 +9,14 @@ use super::names::Names;
 use crate::engine::codec::{CheckpointError, Saved, Source};
 use crate::engine::digest::Digest;
 use crate::engine::facts::Facts;
-use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX};
+use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX, UNLISTED_MAX};
 
 /// The distinct objects and their count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     items: Vec<Target>,
+    /// Objects since the last change of the signal that are not in `items`.
+    unlisted: BTreeSet<Target>,
     counter: Counter,
     /// Resources with their subresources: `pods/exec`.
     resources: Names,
@@ -48,6 +52,11 @@ impl Tally {
             if !self.items.contains(&item) {
                 self.items.push(item);
             }
+        } else if self.items.len() == TARGETS_MAX && self.unlisted.len() < UNLISTED_MAX {
+            let item = item();
+            if !self.items.contains(&item) {
+                self.unlisted.insert(item);
+            }
         }
         self.add_place(&facts.resource, &facts.subresource, &facts.namespace);
     }
@@ -62,6 +71,11 @@ impl Tally {
 
     pub(crate) fn count(&self) -> u64 {
         self.counter.count()
+    }
+
+    /// Returns the objects since the last call that are not listed.
+    pub(crate) fn take_unlisted(&mut self) -> Vec<Target> {
+        std::mem::take(&mut self.unlisted).into_iter().collect()
     }
 
     /// The listed objects, in order of appearance.
@@ -91,6 +105,7 @@ impl Saved for Tally {
         self.counter.save(to);
         self.resources.save(to);
         self.namespaces.save(to);
+        self.unlisted.iter().cloned().collect::<Vec<_>>().save(to);
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
@@ -102,6 +117,7 @@ impl Saved for Tally {
             }
         } else {
             (tally.resources, tally.namespaces) = (Names::load(from)?, Names::load(from)?);
+            tally.unlisted = Vec::load(from)?.into_iter().collect();
         }
         Ok(tally)
     }
@@ -152,5 +168,7 @@ mod tests {
             }
         }
         assert_eq!(tally.tell().items.len(), TARGETS_MAX);
+        assert_eq!(tally.take_unlisted().len(), UNLISTED_MAX);
+        assert!(tally.take_unlisted().is_empty());
     }
 }

@@ -139,7 +139,13 @@ mod tests {
         };
         signal.spec.first_seen = Timestamp::from_micros(first);
         message.clone_into(&mut signal.spec.message);
-        SignalChange { kind, signal: Arc::new(signal), rule: None, at: Timestamp::from_micros(9) }
+        SignalChange {
+            kind,
+            signal: Arc::new(signal),
+            rule: None,
+            at: Timestamp::from_micros(9),
+            unlisted: Vec::new(),
+        }
     }
 
     #[test]

@@ -35,7 +35,6 @@ Every successful deletion, and every change that contains a spec, by an identity
 
 ## Blind spots
 
-- A JSON patch that replaces the whole document and has another operation besides.
 - In a cluster, kube-apiserver serves these objects, so its audit log must be a source of Keepwatch.
 - The rule `kasten-location-profile-changed` covers the Profile of the AuditConfig.
 
@@ -49,7 +48,7 @@ END
 
   query {
     name                         = "changed_k10_auditconfigs"
-    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR @RequestObject.op:(add OR copy OR move OR replace)) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -47,7 +47,7 @@ END
 
   query {
     name                         = "changed_suppressions"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:create OR @RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -(@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:create OR @RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR @RequestObject.op:(add OR copy OR move OR replace)) -((@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@RequestObject.op:(add OR copy OR move OR replace)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

@@ -58,7 +58,7 @@ pub enum LoadError {
     /// Fields have values that Kubernetes rejects. Contains all of them.
     #[error("{}", list(.0))]
     Invalid(Vec<FieldError>),
-    /// Unknown or duplicate fields, with [`Strictness::Strict`].
+    /// Unknown or duplicate fields, with [`Strictness::Strict`](crate::Strictness::Strict).
     #[error("{}", list(.0))]
     Strict(Vec<FieldError>),
     /// The policy has no rules.

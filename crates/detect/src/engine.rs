@@ -87,7 +87,7 @@ pub struct SignalChange {
     /// Time of the change, in event time.
     pub at: Timestamp,
     /// Objects since the previous change that the signal does not list, up to
-    /// [`UNLISTED_MAX`](settings::UNLISTED_MAX).
+    /// [`settings::UNLISTED_MAX`].
     pub unlisted: Vec<Target>,
 }
 

@@ -108,7 +108,12 @@ impl ObjectCache {
     pub fn apply_own_profile_write(&self, profile: &DynamicObject) {
         let place = NamespacedName::of_object(profile);
         self.change(|objects| {
-            if let Some(known) = objects.profiles.all.get_mut(&place) {
+            let Some(known) = objects.profiles.all.get_mut(&place) else { return };
+            // The watch may have reported a later change of a user already.
+            let known_object: Option<DynamicObject> = serde_json::from_value(known.clone()).ok();
+            if known_object.is_some_and(|known| {
+                known.metadata.uid == profile.metadata.uid && !is_older(profile, &known)
+            }) {
                 *known = serde_json::to_value(profile).unwrap_or_default();
             }
         });

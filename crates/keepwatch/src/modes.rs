@@ -65,19 +65,23 @@ fn tighten_files(folder: &Path, folder_use: FolderUse, bits: impl Fn(&str) -> u3
         // A link is followed: its target is what the server reads.
         let Ok(found) = fs::metadata(entry.path()) else { continue };
         if bits != 0 && found.is_file() {
-            tighten_file(&entry.path(), &found, bits)?;
+            tighten_file(&entry.path(), &found, bits, folder_use)?;
         }
     }
     Ok(())
 }
 
-fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32) -> Result<()> {
+fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32, folder_use: FolderUse) -> Result<()> {
     warn_of_owner(path, found);
     let mode = found.permissions().mode();
     if mode & bits == 0 {
         return Ok(());
     }
     if path.is_symlink() {
+        if folder_use == FolderUse::Volume && mode & bits & OTHERS_BITS == 0 {
+            // The files of a Secret volume are links, and its group may read them.
+            return Ok(());
+        }
         bail!(
             "others may read or write the file to which {} links (mode {:o}): run `chmod {:o}` on \
              that file",
@@ -236,6 +240,9 @@ mod tests {
         let refused = tighten(&home, FolderUse::Private).unwrap_err().to_string();
         assert!(refused.contains("links (mode 666): run `chmod 600`"), "{refused}");
         assert_eq!(mode(&key), 0o666, "the target of a link is not changed");
+        set(&key, 0o640).unwrap();
+        assert!(tighten(&home, FolderUse::Private).is_err());
+        tighten(&home, FolderUse::Volume).unwrap();
         set(&key, 0o600).unwrap();
         tighten(&home, FolderUse::Private).unwrap();
     }

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{EventRef, ParseEnumError, Timestamp};
+use crate::{ParseEnumError, Timestamp};
 
 /// The severity of a signal, lowest first. The names are Sigma's levels.
 #[derive(
@@ -278,20 +278,6 @@ pub struct Target {
     /// The name; empty if the request was for a collection.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-}
-
-impl Target {
-    /// The object of a request; `None` if it has none.
-    pub fn of(event: &EventRef<'_>) -> Option<Self> {
-        let reference = event.object_ref()?;
-        Some(Self {
-            group: reference.api_group.to_string(),
-            resource: reference.resource.to_string(),
-            subresource: reference.subresource.to_string(),
-            namespace: reference.namespace.to_string(),
-            name: reference.name.to_string(),
-        })
-    }
 }
 
 /// The restore points that remain for an application.

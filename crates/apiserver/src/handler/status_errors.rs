@@ -68,23 +68,24 @@ pub(crate) fn too_many_requests() -> ApiError {
 
 /// 413: the request body is too long.
 pub(crate) fn too_large(limit: usize) -> ApiError {
-    let message = format!("Request entity too large: limit is {limit}");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    entity_too_large(format!("Request entity too large: limit is {limit}"))
 }
 
 /// 413: a list has too many bytes for one response.
 pub(crate) fn list_too_large(limit: usize) -> ApiError {
-    let message = format!(
+    entity_too_large(format!(
         "the list has more than {limit} bytes in this format: request it in pages, with the parameters limit and continue"
-    );
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    ))
 }
 
 /// 413: the changed object is too long, or has too many values.
 pub(crate) fn object_too_large() -> ApiError {
-    let message = format!(
+    entity_too_large(format!(
         "the object would be too large: limit is {BODY_BYTES_MAX} bytes of JSON and {TREE_BYTES_MAX} bytes of memory; remove something from it first"
-    );
+    ))
+}
+
+fn entity_too_large(message: String) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
 }
 

@@ -187,7 +187,7 @@ impl State {
                 let windows = table.windows.iter();
                 self.held += windows.clone().map(|(_, window)| window.len()).sum::<usize>();
                 self.timers.extend(windows.map(|(key, window)| {
-                    let at = window.newest().saturating_add(spec.horizon);
+                    let at = table.window_end(key, window, spec);
                     Timer { at, kind: TimerKind::Forget, rule, key: *key }
                 }));
             }

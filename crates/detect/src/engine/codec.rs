@@ -37,8 +37,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The current format version. Version 1 is still read.
-pub(crate) const VERSION: u8 = 2;
+/// The current format version. Versions 1 and 2 are still read.
+pub(crate) const VERSION: u8 = 3;
 
 /// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {

@@ -147,6 +147,7 @@ impl State {
             }
         });
         let timers = &mut self.timers;
+        let spec = &table.window_spec(key, spec, hit);
         let window = table.windows.entry(key).or_insert_with(|| {
             let at = hit.time.saturating_add(spec.horizon);
             timers.insert(Timer { at, kind: TimerKind::Forget, rule: part.rule, key });
@@ -175,7 +176,7 @@ impl State {
         if matches!(rule.body, PlannedBody::Absence(..)) {
             return;
         }
-        let superseded = self.is_superseded(plan, rule, &part.group);
+        let superseded = self.is_superseded(plan, rule, hit, &part.group);
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let episodes = &table.episodes;
         let len_max = settings.limits.signals_per_rule;
@@ -249,8 +250,9 @@ impl State {
     }
 
     /// Whether a rule that supersedes this one has an open signal in the same cluster with the same
-    /// values of their common group-by fields.
-    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, group: &Group) -> bool {
+    /// values of its group-by fields. If this rule does not group by all of them, the event itself
+    /// must belong to that signal: a signal about one user hides no signal about all users.
+    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, hit: &Hit, group: &Group) -> bool {
         rule.superseded_by.iter().any(|index| {
             let table = self.tables.get(*index as usize);
             let (Some(table), Some(superseding)) = (table, plan.rule(*index)) else {
@@ -259,11 +261,15 @@ impl State {
             if superseding.group_names == rule.group_names {
                 return table.episodes.contains_key(&group.key(0));
             }
+            if !superseding.group_names.iter().all(|name| rule.group_names.contains(name)) {
+                let mut parts = hit.parts.iter().filter(|part| part.rule == *index);
+                return parts.any(|part| table.has_signal(&part.group));
+            }
             table.episodes.values().any(|episode| {
                 let other = &episode.group;
                 let agrees = |(name, value): (&String, &Arc<str>)| {
-                    let place = superseding.group_names.iter().position(|it| it == name);
-                    place.is_none_or(|place| other.values.get(place) == Some(value))
+                    let index = superseding.group_names.iter().position(|it| it == name);
+                    index.is_none_or(|index| other.values.get(index) == Some(value))
                 };
                 other.cluster == group.cluster
                     && other.salt == group.salt

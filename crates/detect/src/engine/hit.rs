@@ -14,7 +14,7 @@ use super::settings::GROUP_VALUE_LEN_MAX;
 pub(crate) struct Hit {
     /// Event time. Microseconds.
     pub(crate) time: i64,
-    /// Lateness bound of its source. Microseconds.
+    /// Lateness bound of its source, or how late the event came if that is more. Microseconds.
     pub(crate) lateness: i64,
     /// Orders events of the same time, and finds duplicates.
     pub(crate) identity: Identity,

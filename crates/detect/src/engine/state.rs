@@ -16,7 +16,7 @@ use super::hit::{Hit, Identity};
 use super::identities::Identities;
 use super::plan::{Plan, PlannedBody};
 use super::requests::Requests;
-use super::settings::{Arrival, Settings, UPDATE_DELAY};
+use super::settings::{Settings, UPDATE_DELAY};
 use super::table::Table;
 use super::{ChangeKind, Match, SignalChange};
 
@@ -116,18 +116,16 @@ pub(crate) struct Turn<'a> {
 impl State {
     /// Adds an event, whose time the clock decides.
     pub(crate) fn arrive(&mut self, turn: &mut Turn<'_>, timed: Timed) {
-        let admitted = self.clock_admit(turn.settings.arrival, timed);
-        self.admit(turn, admitted);
-    }
-
-    fn clock_admit(&mut self, mode: Arrival, timed: Timed) -> Vec<Admitted> {
-        self.clock.admit(mode, timed)
+        let before = self.clock.now();
+        let admitted = self.clock.admit(turn.settings.arrival, timed);
+        self.admit(turn, admitted, before);
     }
 
     /// Ends the input: counts all waiting events and sends all delayed updates.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
+        let before = self.clock.now();
         let admitted = self.clock.finish();
-        self.admit(turn, admitted);
+        self.admit(turn, admitted, before);
         self.act(turn, None);
         let is_update = |timer: &&Timer| timer.kind == TimerKind::Update;
         let waiting: Vec<Timer> = self.timers.iter().filter(is_update).copied().collect();
@@ -137,16 +135,17 @@ impl State {
         }
     }
 
-    fn admit(&mut self, turn: &mut Turn<'_>, admitted: Vec<Admitted>) {
+    /// Queues events. `before` is the time of the clock before they advanced it.
+    fn admit(&mut self, turn: &mut Turn<'_>, admitted: Vec<Admitted>, before: Option<i64>) {
         for Admitted { time, arrival, clamped, timed } in admitted {
             self.counters.clamped += u64::from(clamped);
             if let Some(mut skewed) = timed.skewed.filter(|_| clamped) {
                 skewed.time = time;
-                self.wait(turn, *skewed, arrival);
+                self.wait(turn, *skewed, arrival, before);
             }
             if let Some(mut hit) = timed.hit {
                 hit.time = time;
-                self.wait(turn, *hit, arrival);
+                self.wait(turn, *hit, arrival, before);
             }
         }
         // All of them first, because the last one sets the clock.
@@ -156,7 +155,7 @@ impl State {
     }
 
     /// Queues a hit, unless it is a duplicate.
-    fn wait(&mut self, turn: &mut Turn<'_>, hit: Hit, arrival: i64) {
+    fn wait(&mut self, turn: &mut Turn<'_>, mut hit: Hit, arrival: i64, before: Option<i64>) {
         let limits = &turn.settings.limits;
         if !self.identities.insert(arrival, hit.identity.digest, limits.identities) {
             self.counters.duplicates += 1;
@@ -164,9 +163,13 @@ impl State {
         }
         self.counters.hits += 1;
         // A source with lateness 0 is ordered by arrival only, not by event time.
-        let now = self.clock.now().unwrap_or(arrival);
+        let now = before.map_or(arrival, |before| before.max(arrival));
         let is_late = hit.lateness > 0 && hit.release() < now;
-        self.counters.late += u64::from(is_late);
+        if is_late {
+            // The state that it changes is kept as long as if it had come in time.
+            hit.lateness = now.saturating_sub(hit.time);
+            self.counters.late += 1;
+        }
         self.waiting.insert(hit);
         while self.waiting.hits.len() > limits.waiting_events
             || self.waiting.held > limits.waiting_bytes
@@ -249,10 +252,11 @@ impl State {
         };
         let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
         let Some(window) = table.windows.get(&timer.key) else { return };
-        let due = window.newest().saturating_add(spec.horizon);
+        let due = table.window_end(&timer.key, window, spec);
         if due > timer.at {
             self.timers.insert(Timer { at: due, ..timer });
         } else if let Some(window) = table.windows.remove(&timer.key) {
+            table.late.remove(&timer.key);
             self.held = self.held.saturating_sub(window.len());
         }
     }

@@ -9,15 +9,17 @@ use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
 use super::episode::Episode;
 use super::facts::Packed;
-use super::hit::Group;
+use super::hit::{Group, Hit};
 use super::memory::Memory;
-use super::window::Window;
+use super::window::{Spec, Window};
 
 /// The state of one rule.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// Windows by group. Iterated only in the order of its keys.
     pub(crate) windows: HashMap<Digest, Window>,
+    /// The groups whose windows have events beyond the lateness bounds.
+    pub(crate) late: BTreeMap<Digest, Late>,
     /// Open signals by group.
     pub(crate) episodes: BTreeMap<Digest, Box<Episode>>,
     pub(crate) silences: BTreeMap<Digest, Silence>,
@@ -45,6 +47,16 @@ pub(crate) struct Silence {
     pub(crate) is_told: bool,
 }
 
+/// How long a window is kept for events that came too late. Otherwise it would be removed before
+/// the next event of the same backlog, and these events would never count together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Late {
+    /// By how much the latest of its events was late. Microseconds.
+    pub(crate) lateness: i64,
+    /// Time of the clock until which the window is kept. Microseconds.
+    pub(crate) until: i64,
+}
+
 /// Totals of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RuleTally {
@@ -67,6 +79,7 @@ saved_struct!(Silence {
     hidden_by,
     is_told,
 });
+saved_struct!(Late { lateness, until });
 saved_struct!(RuleTally { matched, signals, superseded, coarse, last_fired });
 
 /// The group in which an event counts.
@@ -106,6 +119,34 @@ pub(crate) fn place(
 }
 
 impl Table {
+    /// Whether a signal of the group, or of a coarser one, is open.
+    pub(crate) fn has_signal(&self, group: &Group) -> bool {
+        (0..=group.level_max()).any(|level| self.episodes.contains_key(&group.key(level)))
+    }
+
+    /// The specification of the window of a group for an event that is counted now. While events
+    /// come too late, the window also keeps the events before them.
+    pub(crate) fn window_spec(&mut self, key: Digest, spec: &Spec, hit: &Hit) -> Spec {
+        let release = hit.release();
+        let end = release.saturating_add(spec.horizon);
+        if hit.lateness > spec.lateness() {
+            let late = self.late.entry(key).or_insert(Late { lateness: 0, until: end });
+            late.lateness = late.lateness.max(hit.lateness);
+            late.until = late.until.max(end);
+        } else if self.late.get(&key).is_some_and(|late| late.until < release) {
+            self.late.remove(&key);
+        }
+        let lateness = self.late.get(&key).map_or(0, |late| late.lateness);
+        let horizon = spec.horizon.max(spec.timespan.saturating_add(lateness));
+        Spec { horizon, ..spec.clone() }
+    }
+
+    /// Time at which a window without further events is removed. Microseconds.
+    pub(crate) fn window_end(&self, key: &Digest, window: &Window, spec: &Spec) -> i64 {
+        let end = window.newest().saturating_add(spec.horizon);
+        self.late.get(key).map_or(end, |late| late.until.max(end))
+    }
+
     pub(crate) fn fired(&mut self, time: i64) {
         self.tally.signals += 1;
         self.tally.last_fired = self.tally.last_fired.max(Some(time));
@@ -127,6 +168,7 @@ impl Saved for Table {
                 window.save(to);
             }
         }
+        self.late.save(to);
         self.episodes.save(to);
         self.silences.save(to);
         self.values.save(to);
@@ -138,6 +180,7 @@ impl Saved for Table {
     fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         Ok(Self {
             windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
+            late: if from.version < 3 { BTreeMap::new() } else { BTreeMap::load(from)? },
             episodes: BTreeMap::load(from)?,
             silences: BTreeMap::load(from)?,
             values: Memory::load(from)?,

@@ -271,6 +271,11 @@ impl Entry {
 }
 
 impl Spec {
+    /// The largest lateness bound of all sources. Microseconds.
+    pub(crate) const fn lateness(&self) -> i64 {
+        self.horizon.saturating_sub(self.timespan)
+    }
+
     fn is_met(&self, count: u64) -> bool {
         (self.at_least..=self.at_most).contains(&count)
     }

@@ -4,6 +4,7 @@
 //! patterns and parsed fields. Deliberately absent: YAML and names of selections (module `sigma`),
 //! and the choice of the rules to evaluate (module `ruleset`).
 
+mod bounded_regex;
 mod cidr;
 mod contradiction;
 mod duration;
@@ -14,11 +15,13 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+pub(crate) use bounded_regex::{BoundedRegex, REGEX_BYTES_MAX, RegexError};
 pub(crate) use cidr::Network;
 pub(crate) use contradiction::Results;
 pub(crate) use pattern::{Case, Form, Pattern, Token};
 pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
 
+use crate::budget::Budget;
 use crate::field::{Field, Path};
 use crate::fields::{Fields, Value};
 
@@ -47,7 +50,7 @@ pub(crate) enum Node {
 pub(crate) enum Test {
     /// A text, with wildcards.
     Matches(Pattern),
-    Regex(Box<regex::Regex>),
+    Regex(Box<BoundedRegex>),
     InNetwork(Network),
     /// A comparison of numbers.
     Number(Comparison, f64),
@@ -108,16 +111,26 @@ impl Expression {
     }
 
     /// The name of a field of which the condition leaves no value, if any: no event can match.
-    pub(crate) fn impossible(&self) -> Option<String> {
-        let dimension = self.requirements().impossible();
+    pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
+        let dimension = Requirements::of(&self.node, budget).impossible();
         dimension
             .map(|dimension| dimension.name().to_owned())
-            .or_else(|| contradiction::impossible(&self.node))
+            .or_else(|| contradiction::impossible(&self.node, budget))
+    }
+
+    /// Whether an event that has the field can match.
+    pub(crate) fn may_have(&self, field: &Field, budget: &Budget) -> bool {
+        contradiction::may_have(&self.node, field, budget)
+    }
+
+    /// Whether an event with this value of a field can match.
+    pub(crate) fn may_have_value(&self, field: &Field, value: &str, budget: &Budget) -> bool {
+        contradiction::may_have_value(&self.node, field, value, budget)
     }
 
     /// The requirements that every matching event meets.
     pub(crate) fn requirements(&self) -> Requirements {
-        Requirements::of(&self.node)
+        Requirements::of(&self.node, &Budget::new())
     }
 }
 
@@ -193,6 +206,15 @@ impl Test {
             Self::Exists(wanted) => *wanted,
             Self::Shorter(micros) => duration::micros(text).is_some_and(|found| found < *micros),
             Self::Null | Self::SameAs(..) | Self::Within(_) => false,
+        }
+    }
+
+    /// Work of [`Self::accepts`] for a text of this length, in steps of a budget.
+    pub(crate) fn steps(&self, len: usize) -> u64 {
+        match self {
+            Self::Matches(pattern) => pattern.steps(len),
+            Self::Regex(regex) => regex.steps(len),
+            _ => 1,
         }
     }
 

@@ -110,6 +110,14 @@ impl Expression {
         self.node.names(&|field| *field.path() == Path::Stage)
     }
 
+    /// How the condition uses the fields `writes.…`: whether a match needs one that is true, and
+    /// whether it needs one that is false.
+    pub(crate) fn uses_of_writes(&self) -> (bool, bool) {
+        let mut uses = (false, false);
+        self.node.add_uses_of_writes(false, &mut uses);
+        uses
+    }
+
     /// The name of a field of which the condition leaves no value, if any: no event can match.
     pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
         let dimension = Requirements::of(&self.node, budget).impossible();
@@ -164,6 +172,26 @@ impl Node {
             Self::Shared(node) => node.names(is),
             Self::Test(field, Test::SameAs(other, _)) => is(field) || is(other),
             Self::Test(field, _) => is(field),
+        }
+    }
+}
+
+impl Node {
+    fn add_uses_of_writes(&self, is_negated: bool, uses: &mut (bool, bool)) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                for node in nodes {
+                    node.add_uses_of_writes(is_negated, uses);
+                }
+            }
+            Self::Not(node) => node.add_uses_of_writes(!is_negated, uses),
+            Self::Shared(node) => node.add_uses_of_writes(is_negated, uses),
+            Self::Test(field, test) => {
+                if matches!(field.path(), Path::Writes(_)) {
+                    uses.0 |= test.accepts(if is_negated { "false" } else { "true" });
+                    uses.1 |= test.accepts(if is_negated { "true" } else { "false" });
+                }
+            }
         }
     }
 }

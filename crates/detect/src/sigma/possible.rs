@@ -194,7 +194,8 @@ pub(crate) fn words(path: &Path) -> Option<Vec<&'static str>> {
         Path::Level => LEVELS.to_vec(),
         Path::Status(StatusPath::Status) => STATUSES.to_vec(),
         Path::Annotation(key) if key == DECISION => DECISIONS.to_vec(),
-        Path::DryRun
+        Path::Writes(_)
+        | Path::DryRun
         | Path::Succeeded
         | Path::Refused
         | Path::User(UserPath::IsServiceAccount)

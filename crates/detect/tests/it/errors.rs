@@ -82,6 +82,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("requestObject: foo", 20, "never", "requestObject.spec"),
         ("verb: null", 11, "never", "every event"),
         ("stage|exists: false", 19, "never", "every event"),
+        ("writes.spec.paused: yes", 25, "never", "one of true, false"),
     ] {
         in_selection(item, column, message, hint);
     }

@@ -37,8 +37,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The current format version. Version 1 is still read.
-pub(crate) const VERSION: u8 = 2;
+/// The current format version. Versions 1 and 2 are still read.
+pub(crate) const VERSION: u8 = 3;
 
 /// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {
@@ -214,6 +214,18 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
 
     fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         Ok((A::load(from)?, B::load(from)?))
+    }
+}
+
+impl<A: Saved, B: Saved, C: Saved> Saved for (A, B, C) {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.0.save(to);
+        self.1.save(to);
+        self.2.save(to);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+        Ok((A::load(from)?, B::load(from)?, C::load(from)?))
     }
 }
 

@@ -258,6 +258,14 @@ fn detector() -> Vec<Row> {
         ("Time for which duplicates are detected", micros(engine::IDENTITY_MEMORY)),
         ("Events among which duplicates are detected", limits.identities.to_string()),
         (
+            "Time between the events of one request in the logs of two sources",
+            micros(engine::REQUEST_TOLERANCE.cast_signed()),
+        ),
+        (
+            "Events of the last seconds that are compared with those of other sources, by rule",
+            limits.identities.to_string(),
+        ),
+        (
             "Groups of a rule before it counts new ones by a coarser key",
             limits.groups_per_rule.to_string(),
         ),

@@ -52,7 +52,7 @@ async fn rules_created_by_users_are_loaded() {
     let (code, made) =
         server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     assert_eq!(code, 201, "{made}");
-    expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"]}"#]]
+    expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"],"titles":["Restore points are touched"]}"#]]
         .assert_eq(&made["status"].to_string());
     assert_eq!(made["spec"]["enabled"], true);
     let documents = load(&server.registry).await.unwrap();

@@ -43,7 +43,7 @@ use crate::ruleset::RuleSet;
 pub use codec::CheckpointError;
 pub use event::signal::ChangeKind;
 use plan::Plan;
-pub use plan::{CLOCK_SKEW, STATE_PRESSURE};
+pub use plan::{CLOCK_SKEW, ENGINE_RULES, STATE_PRESSURE};
 pub use settings::*;
 use state::{State, Turn};
 pub use statistics::{EngineStatistics, RuleStatistics, SuppressionStatistics};

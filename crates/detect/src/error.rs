@@ -87,6 +87,10 @@ impl Errors {
         self.found.len() >= ERRORS_MAX
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.found.len()
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

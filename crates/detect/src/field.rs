@@ -74,6 +74,7 @@ impl Path {
             Self::Annotation(key) => Some(vec!["annotations".to_owned(), key.clone()]),
             Self::RequestObject(keys) => body("requestObject", keys),
             Self::ResponseObject(keys) => body("responseObject", keys),
+            Self::Writes(keys) => body("writes", keys),
             Self::User(path) => user("user", path),
             Self::ImpersonatedUser(path) => user("impersonatedUser", path),
             Self::EffectiveUser(path) => user("effectiveUser", path),
@@ -105,7 +106,7 @@ pub(crate) fn k10_keys(keys: &[&str]) -> Vec<String> {
     let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
     match keys {
         [first, rest @ ..]
-            if matches!(*first, "annotations" | "requestObject" | "responseObject")
+            if matches!(*first, "annotations" | "requestObject" | "responseObject" | "writes")
                 || rest.first() == Some(&"extra") =>
         {
             [vec![k10_name(&[*first])], owned(rest)].concat()
@@ -158,6 +159,8 @@ pub(crate) enum Path {
     Annotation(String),
     RequestObject(Vec<String>),
     ResponseObject(Vec<String>),
+    /// Whether the request writes the field of the object.
+    Writes(Vec<String>),
     DryRun,
     Succeeded,
     Refused,

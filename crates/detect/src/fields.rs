@@ -7,6 +7,7 @@
 
 mod body;
 mod dry_run;
+mod writes;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -200,6 +201,11 @@ impl<'a> Fields<'a> {
             Path::StageTimestamp => time(event.stage_timestamp(), take),
             Path::RequestObject(keys) => body::values(event.request_object(), keys, take),
             Path::ResponseObject(keys) => body::values(event.response_object(), keys, take),
+            Path::Writes(keys) => {
+                if let Some(is_written) = writes::is_written(event, keys) {
+                    truth(is_written, take);
+                }
+            }
             Path::DryRun => truth(self.is_dry_run(), take),
             Path::Succeeded => truth(self.succeeded(), take),
             Path::Refused => truth(self.refused(), take),

@@ -6,6 +6,7 @@
 //! The crate is pure: no I/O, no clock, no task. The crate `delivery` and the binary read events
 //! and send signals.
 
+mod budget;
 pub mod builtin;
 pub mod engine;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod ruleset;
 pub mod sigma;
 pub mod template;
 
+pub use budget::EXAMINATION_STEPS_MAX;
 pub use engine::{ChangeKind, CheckpointError, Engine, Input, Settings, SignalChange, Suppression};
 pub use error::{Position, RuleError};
 pub use event_matcher::EventMatcher;

@@ -4,6 +4,7 @@
 //! patterns and parsed fields. Deliberately absent: YAML and names of selections (module `sigma`),
 //! and the choice of the rules to evaluate (module `ruleset`).
 
+mod bounded_regex;
 mod cidr;
 mod contradiction;
 mod duration;
@@ -14,11 +15,13 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+pub(crate) use bounded_regex::{BoundedRegex, REGEX_BYTES_MAX, RegexError};
 pub(crate) use cidr::Network;
 pub(crate) use contradiction::Results;
 pub(crate) use pattern::{Case, Form, Pattern, Token};
 pub(crate) use requirements::{Dimension, Requirements, WORD_LEN_MAX};
 
+use crate::budget::Budget;
 use crate::field::{Field, Path};
 use crate::fields::{Fields, Value};
 
@@ -47,7 +50,7 @@ pub(crate) enum Node {
 pub(crate) enum Test {
     /// A text, with wildcards.
     Matches(Pattern),
-    Regex(Box<regex::Regex>),
+    Regex(Box<BoundedRegex>),
     InNetwork(Network),
     /// A comparison of numbers.
     Number(Comparison, f64),
@@ -107,17 +110,35 @@ impl Expression {
         self.node.names(&|field| *field.path() == Path::Stage)
     }
 
+    /// How the condition uses the fields `writes.…`: whether a match needs one that is true, and
+    /// whether it needs one that is false.
+    pub(crate) fn uses_of_writes(&self) -> (bool, bool) {
+        let mut uses = (false, false);
+        self.node.add_uses_of_writes(false, &mut uses);
+        uses
+    }
+
     /// The name of a field of which the condition leaves no value, if any: no event can match.
-    pub(crate) fn impossible(&self) -> Option<String> {
-        let dimension = self.requirements().impossible();
+    pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
+        let dimension = Requirements::of(&self.node, budget).impossible();
         dimension
             .map(|dimension| dimension.name().to_owned())
-            .or_else(|| contradiction::impossible(&self.node))
+            .or_else(|| contradiction::impossible(&self.node, budget))
+    }
+
+    /// Whether an event that has the field can match.
+    pub(crate) fn may_have(&self, field: &Field, budget: &Budget) -> bool {
+        contradiction::may_have(&self.node, field, budget)
+    }
+
+    /// Whether an event with this value of a field can match.
+    pub(crate) fn may_have_value(&self, field: &Field, value: &str, budget: &Budget) -> bool {
+        contradiction::may_have_value(&self.node, field, value, budget)
     }
 
     /// The requirements that every matching event meets.
     pub(crate) fn requirements(&self) -> Requirements {
-        Requirements::of(&self.node)
+        Requirements::of(&self.node, &Budget::new())
     }
 }
 
@@ -151,6 +172,26 @@ impl Node {
             Self::Shared(node) => node.names(is),
             Self::Test(field, Test::SameAs(other, _)) => is(field) || is(other),
             Self::Test(field, _) => is(field),
+        }
+    }
+}
+
+impl Node {
+    fn add_uses_of_writes(&self, is_negated: bool, uses: &mut (bool, bool)) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                for node in nodes {
+                    node.add_uses_of_writes(is_negated, uses);
+                }
+            }
+            Self::Not(node) => node.add_uses_of_writes(!is_negated, uses),
+            Self::Shared(node) => node.add_uses_of_writes(is_negated, uses),
+            Self::Test(field, test) => {
+                if matches!(field.path(), Path::Writes(_)) {
+                    uses.0 |= test.accepts(if is_negated { "false" } else { "true" });
+                    uses.1 |= test.accepts(if is_negated { "true" } else { "false" });
+                }
+            }
         }
     }
 }
@@ -193,6 +234,15 @@ impl Test {
             Self::Exists(wanted) => *wanted,
             Self::Shorter(micros) => duration::micros(text).is_some_and(|found| found < *micros),
             Self::Null | Self::SameAs(..) | Self::Within(_) => false,
+        }
+    }
+
+    /// Work of [`Self::accepts`] for a text of this length, in steps of a budget.
+    pub(crate) fn steps(&self, len: usize) -> u64 {
+        match self {
+            Self::Matches(pattern) => pattern.steps(len),
+            Self::Regex(regex) => regex.steps(len),
+            _ => 1,
         }
     }
 

@@ -57,12 +57,25 @@ pub struct RuleSet {
 impl RuleSet {
     /// Reads documents and resolves their references. Reports all errors, up to a bound.
     pub fn load(documents: &[Document], options: &LoadOptions) -> Result<Self, Vec<RuleError>> {
-        let (rules, errors) = Self::load_lenient(documents, options);
+        let (rules, mut errors, unknown_superseded) = Self::read_all(documents, options);
+        errors.extend(unknown_superseded);
+        errors.truncate(ERRORS_MAX);
         if errors.is_empty() { Ok(rules) } else { Err(errors) }
     }
 
-    /// Reads documents and skips those with errors and those that refer to them.
+    /// Reads documents and skips those with errors and those that refer to them. They may be a part
+    /// of the rules: a rule may supersede one that is not among them.
     pub fn load_lenient(documents: &[Document], options: &LoadOptions) -> (Self, Vec<RuleError>) {
+        let (rules, errors, _) = Self::read_all(documents, options);
+        (rules, errors)
+    }
+
+    /// Reads documents. Returns the rules of those without errors, the errors, and the names of
+    /// superseded rules that no document has.
+    fn read_all(
+        documents: &[Document],
+        options: &LoadOptions,
+    ) -> (Self, Vec<RuleError>, Vec<RuleError>) {
         let mut errors = Vec::new();
         let mut parsed = Vec::new();
         for document in documents {
@@ -73,11 +86,11 @@ impl RuleSet {
         let resolved = resolve::resolve(parsed, &mut errors);
         errors.truncate(ERRORS_MAX);
         let index = Index::of(&resolved.rules);
-        let resolve::Resolved { rules, by_name } = resolved;
+        let resolve::Resolved { rules, by_name, unknown_superseded } = resolved;
         let is_usual = options.k10_namespace == K10_NAMESPACE;
         let k10_namespace = (!is_usual).then(|| Arc::from(options.k10_namespace.as_str()));
         let options = options.clone();
-        (Self { rules, by_name, index, options, k10_namespace }, errors)
+        (Self { rules, by_name, index, options, k10_namespace }, errors, unknown_superseded)
     }
 
     /// Reads the documents of a text without resolving references, to inspect the source of rules.

@@ -27,12 +27,21 @@ pub use ast::{
 };
 pub(crate) use compile::{expression, expression_within};
 pub use extension::{FORGET_AFTER, KEEP_ALIVE, LEARNING, MAX_DURATION};
+pub(crate) use possible::words as possible_values;
 pub(crate) use suppression::suppressions;
-pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_LEN_MAX};
+pub use yaml::{DEPTH_MAX, EXPANDED_LEN_MAX, NODES_MAX, TEXT_LEN_MAX};
 
+use crate::budget::{Budget, EXAMINATION_STEPS_MAX};
 use crate::error::{Errors, Position};
 use crate::ruleset::LoadOptions;
 use members::Members;
+
+/// What all documents of a file share.
+struct Context<'c> {
+    /// The values of placeholders.
+    options: &'c LoadOptions,
+    budget: &'c Budget,
+}
 
 /// Parses the documents of a file. Skips documents with errors and adds the errors to `errors`.
 pub(crate) fn read(
@@ -41,6 +50,7 @@ pub(crate) fn read(
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Vec<Document> {
+    let context = &Context { options, budget: &Budget::new() };
     let roots = yaml::parse(text, errors);
     let starts: Vec<usize> = roots.iter().map(|root| root.at.line).collect();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -54,7 +64,7 @@ pub(crate) fn read(
         if is_nothing(root) {
             continue;
         }
-        if errors.is_full() {
+        if errors.is_full() || context.budget.is_spent() {
             break;
         }
         let from = if place == 0 { 0 } else { root.at.line.saturating_sub(1) };
@@ -62,7 +72,7 @@ pub(crate) fn read(
         let part: String = lines.get(from..to).unwrap_or_default().concat();
         let part = part.trim_end().trim_end_matches("---").trim_end();
         let mut found = Errors::of(file);
-        let document = document(file, root, (part.into(), from + 1), options, &mut found);
+        let document = document(file, root, (part.into(), from + 1), context, &mut found);
         if found.is_empty() {
             documents.extend(document);
         } else {
@@ -76,7 +86,7 @@ fn document(
     file: &str,
     root: &yaml::Node,
     (text, first_line): (Arc<str>, usize),
-    options: &LoadOptions,
+    context: &Context<'_>,
     errors: &mut Errors,
 ) -> Option<Document> {
     let mut members = Members::of(root, "a rule", errors)?;
@@ -90,14 +100,16 @@ fn document(
     }
     let header = header::read(&mut members, errors);
     let extension = members.take_with_key("keepwatch");
-    let body = body(&mut members, options, errors);
+    let body = body(&mut members, context, errors);
     members.finish("a rule", errors);
-    let signal = extension.and_then(|(at, node)| extension::read(at, node, body.as_ref(), errors));
-    let header = Header { signal: signal.unwrap_or_default(), ..header };
+    let extension =
+        extension.and_then(|(at, node)| extension::read(at, node, body.as_ref(), errors));
+    let extension::Extension { signal, supersedes, cases_at } = extension.unwrap_or_default();
+    let header = Header { signal, supersedes, cases_at, ..header };
     Some(Document { file: file.to_owned(), at: root.at, text, first_line, header, body: body? })
 }
 
-fn body(members: &mut Members<'_>, options: &LoadOptions, errors: &mut Errors) -> Option<Body> {
+fn body(members: &mut Members<'_>, context: &Context<'_>, errors: &mut Errors) -> Option<Body> {
     let rule = members.take_with_key("detection");
     let correlation = members.take_with_key("correlation");
     let filter = members.take_with_key("filter");
@@ -116,11 +128,11 @@ fn body(members: &mut Members<'_>, options: &LoadOptions, errors: &mut Errors) -
         return None;
     }
     if let Some((_, node)) = rule {
-        detection::read(node, "detection", options, errors).map(Body::Rule)
+        detection::read(node, "detection", context, errors).map(Body::Rule)
     } else if let Some((_, node)) = correlation {
         correlation::read(node, errors).map(Body::Correlation)
     } else if let Some((_, node)) = filter {
-        filter::read(node, options, errors).map(Body::Filter)
+        filter::read(node, context, errors).map(Body::Filter)
     } else {
         errors.hint(
             members.at,
@@ -138,6 +150,7 @@ pub(crate) fn event_matcher(
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Option<Detection> {
+    let context = &Context { options, budget: &Budget::new() };
     let roots = yaml::parse(text, errors);
     let [root] = roots.as_slice() else {
         if errors.is_empty() {
@@ -149,5 +162,12 @@ pub(crate) fn event_matcher(
     let all = yaml::Node::leaf(root.at, yaml::Value::Text("all of them".to_owned()));
     let mut members = Members::of(root, "the selections", errors)?;
     let condition = members.take("condition").unwrap_or(&all);
-    detection::of_members(members, Some(condition), root.at, options, errors)
+    detection::of_members(members, Some(condition), root.at, context, errors)
+}
+
+/// Reports that examining the rules takes more than the budget.
+fn too_much_work(at: Position, errors: &mut Errors) {
+    let message = format!("examining the rules takes more than {EXAMINATION_STEPS_MAX} steps");
+    let hint = "use fewer fields, values or regular expressions, or split the file";
+    errors.hint(at, message, hint);
 }

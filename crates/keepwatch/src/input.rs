@@ -5,7 +5,8 @@
 //! one. A line that is not an event is counted, reported on stderr and skipped. An input that cannot be
 //! read is reported too, and counted by [`Inputs::failures`].
 //!
-//! Memory is bounded: one event for each open input, and the names of the inputs.
+//! Memory is bounded: one event for each open input, two lines whose parts are joined, and the names of
+//! the inputs.
 
 mod bytes;
 mod lines;
@@ -14,6 +15,7 @@ mod merge;
 mod objects;
 mod progress;
 mod record;
+mod runtime_log;
 
 use std::io;
 

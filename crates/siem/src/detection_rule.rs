@@ -15,6 +15,7 @@ use detect::{Document, LoadOptions, Rule, RuleSet};
 use event::{Level, Severity};
 use serde_json::{Map, Value, json};
 
+use crate::rule_names::{self, texts_of};
 use crate::schema::{count, object, object_with, short_text, text, texts, time, words};
 use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
@@ -112,7 +113,9 @@ fn status_schema() -> Value {
                 words(&Severity::ALL.map(Severity::as_str), "The severity of its signals."),
             ),
             ("rules", texts("IDs of its rules, as in signals and suppressions.")),
+            ("titles", texts("Titles of its rules that raise signals.")),
             ("names", texts("Names of its rules, to which correlations refer.")),
+            ("supersedes", texts("IDs of rules of other objects that its rules supersede.")),
             ("evaluated", count("Number of events on which the rule was evaluated.")),
             ("matched", count("Number of events that matched.")),
             ("signals", count("Number of signals that the rule raised.")),
@@ -149,11 +152,20 @@ fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
     fields::set(rule, "status.severity", first.severity.as_str());
     let ids: Vec<&str> = set.rules().iter().map(|rule: &Rule| rule.id.as_str()).collect();
     fields::set(rule, "status.rules", ids);
+    let raising = set.rules().iter().filter(|rule| rule.raises);
+    let titles: Vec<&str> = raising.map(|rule| rule.title.as_str()).collect();
+    fields::set(rule, "status.titles", titles);
     let names: Vec<&str> = set.rules().iter().filter_map(|rule| rule.name.as_deref()).collect();
-    if names.is_empty() {
-        fields::remove(rule, "status.names");
-    } else {
-        fields::set(rule, "status.names", names);
+    let superseded = set.rules().iter().flat_map(|rule| &rule.signal.supersedes);
+    let of_others = superseded.map(String::as_str).filter(|id| set.find(id).is_none());
+    for (field, texts) in
+        [("status.names", names), ("status.supersedes", of_others.collect::<Vec<_>>())]
+    {
+        if texts.is_empty() {
+            fields::remove(rule, field);
+        } else {
+            fields::set(rule, field, texts);
+        }
     }
 }
 
@@ -196,13 +208,11 @@ impl Strategy for Rules {
         if old.is_some_and(is_unchanged) {
             return Vec::new();
         }
-        match RuleSet::load(&[source(rule)], &self.options) {
-            Ok(set) if set.rules().is_empty() => {
-                vec![FieldError::required("spec.sigma", "there is no rule in it")]
-            }
-            Ok(_) => Vec::new(),
-            Err(errors) => errors.iter().take(ERRORS_MAX).map(mistake).collect(),
+        let (set, errors) = RuleSet::load_lenient(&[source(rule)], &self.options);
+        if errors.is_empty() && set.rules().is_empty() {
+            return vec![FieldError::required("spec.sigma", "there is no rule in it")];
         }
+        errors.iter().take(ERRORS_MAX).map(mistake).collect()
     }
 
     fn on_create(
@@ -217,7 +227,8 @@ impl Strategy for Rules {
             let detail = format!("there are already {RULES_MAX} rules: delete one first");
             return Err(forbidden(rule, &detail));
         }
-        check_unique(rule, &others)
+        check_unique(rule, &others)?;
+        check_superseded(rule, &[], &others)
     }
 
     fn on_update(
@@ -235,7 +246,10 @@ impl Strategy for Rules {
                           to false, and create a rule of your own with another id";
             return Err(forbidden(rule, detail));
         }
-        check_unique(rule, &objects.list(DETECTION_RULES, None))
+        let others = objects.list(DETECTION_RULES, None);
+        check_unique(rule, &others)?;
+        // Rules that were deleted later do not block other changes.
+        check_superseded(rule, &texts_of(old, "status.supersedes"), &others)
     }
 
     fn on_delete(
@@ -272,7 +286,6 @@ fn mistake(error: &detect::RuleError) -> FieldError {
     }
 }
 
-/// Refuses a rule whose id another object already has.
 /// Checks that no other object has a rule with the same id or name: the detector would skip it.
 fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Result<(), ApiError> {
     let name = fields::text(rule, "metadata.name");
@@ -289,15 +302,24 @@ fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Res
     Ok(())
 }
 
+/// Refuses superseded rules that no object has.
+fn check_superseded(
+    rule: &Map<String, Value>,
+    accepted: &[&str],
+    others: &[Map<String, Value>],
+) -> Result<(), ApiError> {
+    let superseded = texts_of(rule, "status.supersedes");
+    let known: Vec<&str> = others.iter().flat_map(ids_and_names).chain(accepted.to_vec()).collect();
+    let what = "there is no rule with this id to supersede";
+    let field = |_| "spec.sigma".to_owned();
+    rule_names::check((KIND, rule), &superseded, &known, (&field, what))
+}
+
 fn ids_and_names(rule: &Map<String, Value>) -> Vec<&str> {
-    let mut all = rule_ids(rule);
-    let names = fields::value(rule, "status.names").and_then(Value::as_array);
-    all.extend(names.into_iter().flatten().filter_map(Value::as_str));
-    all
+    [rule_ids(rule), texts_of(rule, "status.names")].concat()
 }
 
 /// The ids of the rules in an object.
 pub(crate) fn rule_ids(rule: &Map<String, Value>) -> Vec<&str> {
-    let ids = fields::value(rule, "status.rules").and_then(Value::as_array);
-    ids.into_iter().flatten().filter_map(Value::as_str).collect()
+    texts_of(rule, "status.rules")
 }

@@ -11,6 +11,7 @@ pub mod audit_event;
 pub mod detection_rule;
 pub mod notifier;
 mod roles;
+mod rule_names;
 mod schema;
 pub mod signal;
 pub mod suppression;

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 use apimachinery::{ApiError, FieldError, fields};
 use apiserver::{
-    Attributes, Column, Registry, Resource, ResourceId, Scope, Strategy, Subresource, WriteContext,
+    Attributes, Column, Objects, Registry, Resource, ResourceId, Scope, Strategy, Subresource,
+    WriteContext,
 };
 use event::Level;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
+use crate::detection_rule::DETECTION_RULES;
+use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, rule_names, schema, wide};
 
 pub use spec::{NotifierSpec, NotifierType, SecretKey};
 pub use status::{NotifierState, NotifierStatus, record_status};
@@ -29,6 +31,8 @@ pub const NOTIFIERS: ResourceId = ResourceId { group: GROUP, plural: "notifiers"
 const KIND: &str = "Notifier";
 /// Last segment of the URL that sends a test notification.
 const TEST: &str = "test";
+/// The field with the names of rules.
+const RULES: &str = "spec.rules";
 
 const COLUMNS: &[Column] = &[
     column("Type", "string", "spec.type", "Protocol of the destination."),
@@ -104,6 +108,23 @@ pub async fn load(registry: &Registry) -> Result<Vec<StoredNotifier>, ApiError> 
     Ok(found)
 }
 
+/// Refuses names of rules that do not exist: a misspelt name would send nothing.
+fn check_rules(
+    notifier: &Map<String, Value>,
+    accepted: &[&str],
+    objects: &mut Objects<'_>,
+) -> Result<(), ApiError> {
+    let named = rule_names::texts_of(notifier, RULES);
+    if named.iter().all(|rule| accepted.contains(rule)) {
+        return Ok(());
+    }
+    let stored = objects.list(DETECTION_RULES, None);
+    let known = [rule_names::ids(&stored), rule_names::titles(&stored), accepted.to_vec()].concat();
+    let field = |index| format!("{RULES}[{index}]");
+    let what = "there is no rule with this id or title";
+    rule_names::check((KIND, notifier), &named, &known, (&field, what))
+}
+
 struct Rules {
     tester: Arc<dyn NotifierTester>,
 }
@@ -129,6 +150,26 @@ impl Strategy for Rules {
         _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         spec::validate(notifier)
+    }
+
+    fn on_create(
+        &self,
+        notifier: &mut Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _ctx: &WriteContext,
+    ) -> Result<(), ApiError> {
+        check_rules(notifier, &[], objects)
+    }
+
+    fn on_update(
+        &self,
+        notifier: &mut Map<String, Value>,
+        old: &Map<String, Value>,
+        objects: &mut Objects<'_>,
+        _ctx: &WriteContext,
+    ) -> Result<(), ApiError> {
+        // Rules that were deleted later do not block other changes.
+        check_rules(notifier, &rule_names::texts_of(old, RULES), objects)
     }
 
     fn required_access(&self, notifier: &Map<String, Value>) -> Vec<Attributes> {

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use apimachinery::{ApiError, FieldError, fields};
 use apiserver::{Column, Objects, Registry, Resource, ResourceId, Scope, Strategy, WriteContext};
-use detect::engine::{CLOCK_SKEW, STATE_PRESSURE};
-use detect::{EventMatcher, LoadOptions, nearest};
+use detect::{EventMatcher, LoadOptions};
 use event::{Level, Timestamp};
 use serde_json::{Map, Value, json};
 
-use crate::detection_rule::{DETECTION_RULES, rule_ids};
+use crate::detection_rule::DETECTION_RULES;
+use crate::rule_names;
 use crate::schema::{anything, count, object, object_with, short_text, text, time, words};
 use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
@@ -267,32 +267,16 @@ fn check_rules(
         return Ok(());
     }
     let stored = objects.list(DETECTION_RULES, None);
-    let mut known: Vec<&str> = vec![EVERY_RULE, CLOCK_SKEW, STATE_PRESSURE];
-    known.extend(stored.iter().flat_map(rule_ids));
+    let mut known = rule_names::ids(&stored);
+    known.push(EVERY_RULE);
     known.extend(accepted);
-    let unknown = named.iter().enumerate().filter(|(_, rule)| !known.contains(rule));
-    let errors: Vec<FieldError> = unknown
-        .map(|(index, rule)| {
-            let field = format!("spec.rules[{index}]");
-            let help = match nearest(rule, known.iter().copied()) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => "status.rules of each detectionrule lists its ids".to_owned(),
-            };
-            let detail = format!("there is no rule with this id ({help})");
-            FieldError::invalid(field, &(*rule).into(), &detail)
-        })
-        .take(ERRORS_MAX)
-        .collect();
-    if errors.is_empty() {
-        return Ok(());
-    }
-    let name = fields::text(suppression, "metadata.name");
-    Err(ApiError::invalid(GROUP, KIND, name, &errors))
+    let field = |index| format!("spec.rules[{index}]");
+    let what = "there is no rule with this id";
+    rule_names::check((KIND, suppression), &named, &known, (&field, what))
 }
 
 fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {
-    let rules = fields::value(suppression, "spec.rules").and_then(Value::as_array);
-    rules.into_iter().flatten().filter_map(Value::as_str).collect()
+    rule_names::texts_of(suppression, "spec.rules")
 }
 
 /// Without line and column, because the match is an object and not YAML text.

@@ -217,6 +217,18 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
     }
 }
 
+impl<A: Saved, B: Saved, C: Saved> Saved for (A, B, C) {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.0.save(to);
+        self.1.save(to);
+        self.2.save(to);
+    }
+
+    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+        Ok((A::load(from)?, B::load(from)?, C::load(from)?))
+    }
+}
+
 /// Encodes a collection as its length and elements. A function cannot implement a trait for
 /// several types.
 macro_rules! saved_collections {

@@ -18,6 +18,11 @@ use crate::template::Template;
 pub const CLOCK_SKEW: &str = "keepwatch-clock-skew";
 /// Rule id of the signals about state that reached a bound.
 pub const STATE_PRESSURE: &str = "keepwatch-state-pressure";
+/// The rules of the engine itself: id and title.
+pub const ENGINE_RULES: [(&str, &str); 2] = [
+    (CLOCK_SKEW, "Events are stamped in the future"),
+    (STATE_PRESSURE, "A rule counts by a coarser key, because a bound of its state is reached"),
+];
 
 /// The compiled rule set.
 #[derive(Debug)]
@@ -92,18 +97,9 @@ impl Plan {
         supersede(rules, &mut planned);
         rank(&mut planned);
         let clock_skew = index(planned.len());
-        planned.push(built_in(
-            CLOCK_SKEW,
-            "Events are stamped in the future",
-            Severity::Medium,
-            "source",
-        ));
-        planned.push(built_in(
-            STATE_PRESSURE,
-            "A rule counts by a coarser key, because a bound of its state is reached",
-            Severity::High,
-            "rule",
-        ));
+        let own = [(Severity::Medium, "source"), (Severity::High, "rule")];
+        let own = ENGINE_RULES.into_iter().zip(own);
+        planned.extend(own.map(|((id, title), (level, group))| built_in(id, title, level, group)));
         let mut consumers = vec![Vec::new(); planned.len()];
         for (rule, planned) in planned.iter().enumerate() {
             for (position, counted) in planned.body.counted().iter().enumerate() {
@@ -253,7 +249,7 @@ fn supersede(rules: &[Rule], planned: &mut [PlannedRule]) {
     }
 }
 
-/// Orders the rules. A rule set rejects cycles; the loop ends in any case after one pass per rule.
+/// Orders the rules. A rule set rejects cycles of both kinds of references; the loop ends in any case after one pass per rule.
 fn rank(planned: &mut [PlannedRule]) {
     for _ in 0..planned.len() {
         let mut changed = false;

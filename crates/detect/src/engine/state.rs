@@ -188,8 +188,7 @@ impl State {
             let (plan, len_max) = (turn.plan, turn.settings.limits.identities);
             let mut is_new = |rule: u32| {
                 let fingerprint = plan.rule(rule).map(|rule| rule.fingerprint).unwrap_or_default();
-                let request = Digest::of([&hit.request.0[..], &fingerprint.0]);
-                self.requests.insert((hit.time, request, source), len_max)
+                self.requests.insert(source, (hit.time, hit.request, fingerprint), len_max)
             };
             let known: Vec<u32> = hit.matched.iter().copied().filter(|it| !is_new(*it)).collect();
             if !known.is_empty() {

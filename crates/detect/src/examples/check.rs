@@ -28,12 +28,12 @@ impl Report {
 /// and each detection must match an event. At least one example must expect no signal: without a
 /// negative case, a rule that matches everything passes.
 pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report {
-    let rules = match RuleSet::load(std::slice::from_ref(document), options) {
-        Ok(rules) => Arc::new(rules),
-        Err(errors) => {
-            return Report::unreadable(errors.iter().map(RuleError::to_string).collect());
-        }
-    };
+    // The rules of the file may supersede rules of other files.
+    let (rules, errors) = RuleSet::load_lenient(std::slice::from_ref(document), options);
+    if !errors.is_empty() {
+        return Report::unreadable(errors.iter().map(RuleError::to_string).collect());
+    }
+    let rules = Arc::new(rules);
     let examples = match read(events) {
         Ok(examples) => examples,
         Err(errors) => {

@@ -4,7 +4,7 @@
 //! Deliberately absent: the languages of targets.
 
 use super::condition::{Attribute, Case, Condition, Operator, Relation, Wild};
-use super::fidelity::Reason;
+use super::fidelity::{Reason, ReasonKind};
 use super::profile::DryRun;
 use crate::field::{Field, Path, StatusPath, UserPath};
 use crate::matcher::{self, Comparison, Form, Node, Test, Token};
@@ -43,6 +43,10 @@ impl Expander<'_> {
 
     /// The condition of a suppression, which has no implicit parts.
     pub(super) fn events(&self, events: &matcher::Expression) -> Expanded {
+        // A suppression that hides less than it says would be worse than none.
+        if events.uses_of_writes() != (false, false) {
+            return Err(Reason::refusal(ReasonKind::WrittenFields, ""));
+        }
         Ok(self.node(events.node())?.simplified())
     }
 
@@ -62,6 +66,7 @@ impl Expander<'_> {
     fn test(&self, path: &Path, test: &Test) -> Expanded {
         match path {
             Path::DryRun => Ok(truth(test, self.is_dry_run())),
+            Path::Writes(keys) => Ok(writes(keys, test)),
             Path::Succeeded => Ok(truth(test, codes(200.0, 300.0))),
             Path::Refused => {
                 Ok(truth(test, Condition::one_of("responseStatus.code", &["401", "403"])))
@@ -163,6 +168,41 @@ fn truth(test: &Test, when: Condition) -> Condition {
     }
 }
 
+/// Replaces the question whether a request writes a field. A JSON patch is a list of operations, and
+/// a query cannot tell which values belong to one of them: see [`ReasonKind::WrittenFields`].
+fn writes(keys: &[String], test: &Test) -> Condition {
+    let body = |keys: &[String]| Attribute::of([&["requestObject".to_owned()], keys].concat());
+    let path = || body(&["path".to_owned()]);
+    let mut pointer = String::new();
+    let mut pointers = Vec::with_capacity(keys.len());
+    for key in keys {
+        pointer.extend(["/", &key.replace('~', "~0").replace('/', "~1")]);
+        pointers.push(pointer.clone());
+    }
+    let start =
+        |text: &str| Condition::Test(path(), Operator::StartsWith(text.to_owned(), Case::Counts));
+    let changes = Condition::one_of("requestObject.op", &["add", "copy", "move", "replace"]);
+    let is_written = Condition::Any(vec![
+        Condition::Test(body(keys), Operator::Exists),
+        Condition::Test(path(), Operator::OneOf(pointers, Case::Counts)),
+        start(&format!("{pointer}/")),
+        // Only operations on the whole document.
+        Condition::All(vec![changes, start("/").negated()]),
+    ]);
+    match (test, test.accepts("true"), test.accepts("false")) {
+        (Test::Exists(_) | Test::Null, ..) | (_, true, true) => {
+            let is_known = Condition::exists("requestObject");
+            let asks_for_none = matches!(test, Test::Exists(false) | Test::Null);
+            if asks_for_none { is_known.negated() } else { is_known }
+        }
+        (_, true, false) => is_written,
+        (_, false, true) => {
+            Condition::All(vec![Condition::exists("requestObject"), is_written.negated()])
+        }
+        (_, false, false) => Condition::NEVER,
+    }
+}
+
 fn codes(from: f64, to: f64) -> Condition {
     let code = |relation, bound| {
         Condition::Test(Attribute::named("responseStatus.code"), Operator::Number(relation, bound))
@@ -261,6 +301,7 @@ pub(super) fn raw(field: &Field) -> Result<Attribute, Reason> {
         Path::DryRun
         | Path::Succeeded
         | Path::Refused
+        | Path::Writes(_)
         | Path::EffectiveUser(_)
         | Path::Actor(_)
         | Path::User(IsServiceAccount | ServiceAccountName | ServiceAccountNamespace)

@@ -84,6 +84,8 @@ pub enum ReasonKind {
     LetterCase,
     /// The target recognizes only some dry runs.
     DryRun,
+    /// The target recognizes only some requests that write a field.
+    WrittenFields,
     /// Events are grouped by other fields.
     Grouping,
     /// The target supports no severity cases.
@@ -155,6 +157,7 @@ impl ReasonKind {
             Self::Condition => "a condition cannot be expressed",
             Self::LetterCase => "the comparison is case-sensitive",
             Self::DryRun => "not all dry runs are recognized",
+            Self::WrittenFields => "not all changes of a field are recognized",
             Self::Grouping => "events are grouped differently",
             Self::Cases => "severity cases are not supported",
             Self::Supersedes => "it is raised in addition to a stricter rule",

@@ -143,6 +143,7 @@ impl<'r> RuleModel<'r> {
         let mut queries = Vec::with_capacity(counted.len());
         for (place, part) in counted.iter().enumerate() {
             lacking(part, profile, &mut reasons);
+            written_fields(part, &mut reasons);
             let domain = &rules.options().k10_domain;
             let condition = expander.rule(part).map_err(of_rule)?;
             let condition = route::fitted(&condition, part, profile, domain, &mut reasons);
@@ -374,6 +375,19 @@ fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
         };
         Reason::new(ReasonKind::NotFed, effect, lack.what).add_to(reasons);
     }
+}
+
+/// Reports that a query does not recognize all requests that write a field.
+fn written_fields(rule: &Rule, reasons: &mut Vec<Reason>) {
+    let Body::Detection(expression) = &rule.body else { return };
+    let effect = match expression.uses_of_writes() {
+        (false, false) => return,
+        (true, false) => Effect::Fewer,
+        (false, true) => Effect::More,
+        (true, true) => Effect::Either,
+    };
+    let detail = "a JSON patch of the whole document with another operation besides";
+    Reason::new(ReasonKind::WrittenFields, effect, detail).add_to(reasons);
 }
 
 /// Reports the rules that supersede this one.

@@ -138,10 +138,11 @@ pub(super) enum Open {
     ActorExtra,
     RequestObject,
     ResponseObject,
+    Writes,
 }
 
 /// Prefixes that free keys follow, in both spellings.
-pub(super) const OPEN: [(&[&str], Open); 14] = [
+pub(super) const OPEN: [(&[&str], Open); 16] = [
     (&["annotations"], Open::Annotation),
     (&["Annotations"], Open::Annotation),
     (&["user", "extra"], Open::UserExtra),
@@ -156,4 +157,6 @@ pub(super) const OPEN: [(&[&str], Open); 14] = [
     (&["RequestObject"], Open::RequestObject),
     (&["responseObject"], Open::ResponseObject),
     (&["ResponseObject"], Open::ResponseObject),
+    (&["writes"], Open::Writes),
+    (&["Writes"], Open::Writes),
 ];

@@ -69,6 +69,7 @@ fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
         Open::ActorExtra => user(Path::Actor),
         Open::RequestObject => Path::RequestObject(body(rest)?),
         Open::ResponseObject => Path::ResponseObject(body(rest)?),
+        Open::Writes => Path::Writes(body(rest)?),
     })
 }
 
@@ -150,7 +151,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
 }
 
 /// Field names that users often write, and a hint at the actual path.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("hostPath", "it is in the body: requestObject.spec.volumes.hostPath.path"),
     (
         "capabilities",
@@ -168,6 +169,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("user", "name one of its fields, such as user.username"),
     ("objectRef", "name one of its fields, such as objectRef.resource"),
     ("responseStatus", "name one of its fields, such as responseStatus.code"),
+    ("writes", "name a field of the object, as in writes.spec.paused"),
     ("annotations", "name one by its key: annotations[\"authorization.k8s.io/decision\"]"),
     (
         "user.extra",

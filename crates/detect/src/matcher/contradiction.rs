@@ -6,17 +6,18 @@
 //! name, and what it says of a service account.
 //!
 //! Deliberately absent: proofs over several independent fields. A rule that can match is never
-//! rejected.
+//! rejected; when the budget is spent, every condition counts as possible.
+
+use std::collections::HashSet;
 
 use super::{Case, Node, Test};
+use crate::budget::Budget;
 use crate::field::{Field, Path, StatusPath, UserPath};
 
-/// Maximum number of evaluated tests; beyond it a condition is not examined.
-const WORK_MAX: usize = 20_000_000;
 /// Prefix of the user name of a service account.
 const ACCOUNT: &str = "system:serviceaccount:";
-/// Number of values of the stage and the code together.
-const RESPONSES: usize = 4 * 901;
+/// Length of the longest value of the stage and of the code, in bytes.
+const RESPONSE_LEN_MAX: usize = "ResponseComplete".len();
 
 /// The results that a part of a condition can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,62 +62,85 @@ enum Value<'v> {
 }
 
 /// The name of a field of which no value is left, if any.
-pub(super) fn impossible(node: &Node) -> Option<String> {
-    let cost = node.cost();
-    let mut fields: Vec<&Field> = Vec::new();
-    collect(node, &mut fields);
-    if cost.saturating_mul(RESPONSES) <= WORK_MAX
-        && fields.iter().any(|field| is_of_response(field.path()))
-        && !may_have_a_response(node)
+pub(super) fn impossible(node: &Node, budget: &Budget) -> Option<String> {
+    let fields = distinct_fields(node);
+    if fields.iter().any(|field| is_of_response(field.path())) && !may_have_a_response(node, budget)
     {
         return Some("responseStatus.code".to_owned());
     }
-    fields.retain(|field| !is_of_response(field.path()));
-    for field in fields {
-        let mut texts = Vec::new();
-        literals(node, field, &mut texts);
-        texts.sort_unstable();
-        texts.dedup();
-        if cost.saturating_mul(texts.len() + 2) > WORK_MAX {
-            continue;
-        }
-        let is_left = |value| {
-            let test = |of: &Field, test: &Test| of_field(field, value, of, test);
-            evaluate(node, &test).can_hold
-        };
-        let other = if is_cased(node, field) { Value::Any } else { Value::Other };
-        let values = texts.into_iter().map(Value::Text);
-        let mut values = values.chain([Value::Absent, other]);
-        if !values.any(is_left) {
-            return Some(field.to_string());
-        }
-    }
-    None
+    let mut others = fields.into_iter().filter(|field| !is_of_response(field.path()));
+    let found = others.find(|field| {
+        let is_left = |value| may_be(node, field, value, budget);
+        !is_left(Value::Absent) && !may_have(node, field, budget)
+    });
+    found.map(ToString::to_string)
 }
 
-fn evaluate(node: &Node, test: &dyn Fn(&Field, &Test) -> Results) -> Results {
+/// Whether an event that has the field can meet the condition.
+pub(super) fn may_have(node: &Node, field: &Field, budget: &Budget) -> bool {
+    // Both walks visit all tests.
+    if is_of_response(field.path()) || !budget.spend(2 * node.cost() as u64) {
+        return true;
+    }
+    let mut texts = Vec::new();
+    literals(node, field, &mut texts);
+    texts.sort_unstable();
+    texts.dedup();
+    let other = if is_cased(node, field) { Value::Any } else { Value::Other };
+    let mut values = texts.into_iter().map(Value::Text).chain([other]);
+    values.any(|value| may_be(node, field, value, budget))
+}
+
+/// Whether an event with this value of a field can meet the condition.
+pub(super) fn may_have_value(node: &Node, field: &Field, value: &str, budget: &Budget) -> bool {
+    may_be(node, field, Value::Text(value), budget)
+}
+
+fn may_be(node: &Node, field: &Field, value: Value<'_>, budget: &Budget) -> bool {
+    let len = match value {
+        Value::Text(text) => text.len(),
+        Value::Absent | Value::Other | Value::Any => 0,
+    };
+    let test = |of: &Field, test: &Test| {
+        if of == field && !budget.spend(test.steps(len)) {
+            return Results::UNKNOWN;
+        }
+        of_field(field, value, of, test)
+    };
+    evaluate(node, &test, budget).can_hold
+}
+
+fn evaluate(node: &Node, test: &dyn Fn(&Field, &Test) -> Results, budget: &Budget) -> Results {
+    if !budget.spend(1) {
+        return Results::UNKNOWN;
+    }
+    let inner = |node: &Node| evaluate(node, test, budget);
     match node {
-        Node::All(nodes) => Results::all(nodes.iter().map(|node| evaluate(node, test))),
-        Node::Any(nodes) => Results::any(nodes.iter().map(|node| evaluate(node, test))),
-        Node::Not(node) => evaluate(node, test).inverted(),
-        Node::Shared(node) => evaluate(node, test),
+        Node::All(nodes) => Results::all(nodes.iter().map(inner)),
+        Node::Any(nodes) => Results::any(nodes.iter().map(inner)),
+        Node::Not(node) => inner(node).inverted(),
+        Node::Shared(node) => inner(node),
         Node::Test(field, own) => test(field, own),
     }
 }
 
-/// The distinct fields of a condition.
-fn collect<'n>(node: &'n Node, fields: &mut Vec<&'n Field>) {
-    match node {
-        Node::All(nodes) | Node::Any(nodes) => {
-            for node in nodes {
-                collect(node, fields);
+/// The fields of a condition, each once.
+fn distinct_fields(node: &Node) -> Vec<&Field> {
+    fn collect<'n>(node: &'n Node, known: &mut HashSet<&'n Field>, fields: &mut Vec<&'n Field>) {
+        match node {
+            Node::All(nodes) | Node::Any(nodes) => {
+                for node in nodes {
+                    collect(node, known, fields);
+                }
             }
+            Node::Not(node) => collect(node, known, fields),
+            Node::Shared(node) => collect(node, known, fields),
+            Node::Test(field, _) => fields.extend(known.insert(field).then_some(field)),
         }
-        Node::Not(node) => collect(node, fields),
-        Node::Shared(node) => collect(node, fields),
-        Node::Test(field, _) if fields.contains(&field) => {}
-        Node::Test(field, _) => fields.push(field),
     }
+    let (mut known, mut fields) = (HashSet::new(), Vec::new());
+    collect(node, &mut known, &mut fields);
+    fields
 }
 
 /// The texts with which a field is compared.
@@ -159,7 +183,7 @@ const fn is_of_response(path: &Path) -> bool {
 }
 
 /// Whether a stage and a code are left.
-fn may_have_a_response(node: &Node) -> bool {
+fn may_have_a_response(node: &Node, budget: &Budget) -> bool {
     // The usual ones first: nearly all rules can match one of them.
     let codes: Vec<String> =
         [200_u16, 403].into_iter().chain(100..1000).map(|code| code.to_string()).collect();
@@ -173,6 +197,7 @@ fn may_have_a_response(node: &Node) -> bool {
             let number: u16 = code.and_then(|code| code.parse().ok()).unwrap_or_default();
             let truth = |is: bool| Value::Text(if is { "true" } else { "false" });
             let test = |field: &Field, test: &Test| match field.path() {
+                _ if !budget.spend(test.steps(RESPONSE_LEN_MAX)) => Results::UNKNOWN,
                 Path::Stage => result(test, Value::Text(stage.as_str())),
                 Path::Succeeded => result(test, truth((200..300).contains(&number))),
                 Path::Refused => result(test, truth(matches!(number, 401 | 403))),
@@ -181,7 +206,7 @@ fn may_have_a_response(node: &Node) -> bool {
                 }
                 _ => Results::UNKNOWN,
             };
-            evaluate(node, &test).can_hold
+            evaluate(node, &test, budget).can_hold
         })
     })
 }

@@ -134,6 +134,16 @@ impl Pattern {
         self.case
     }
 
+    /// Work to match a text of this length, in steps of a [`Budget`](crate::budget::Budget).
+    pub(crate) fn steps(&self, len: usize) -> u64 {
+        let len = len as u64;
+        match &self.form {
+            Form::Equal(_) | Form::NotEmpty => 1 + len / 16,
+            Form::Contains(_) | Form::StartsWith(_) | Form::EndsWith(_) => 1 + len / 4,
+            Form::General(tokens) => 1 + len.saturating_mul(tokens.len() as u64),
+        }
+    }
+
     pub(crate) fn matches(&self, text: &str) -> bool {
         match &self.form {
             Form::Equal(wanted) => self.case.equal(text, wanted),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use event::Stage;
 
 use super::{Case, Node, Test};
+use crate::budget::Budget;
 use crate::field::{Path, RefPath};
 
 /// A field by which rules are indexed.
@@ -56,8 +57,9 @@ pub(crate) struct Requirements {
 pub(crate) const WORD_LEN_MAX: usize = 64;
 
 impl Requirements {
-    pub(crate) fn of(node: &Node) -> Self {
-        Self { words: Dimension::ALL.map(|dimension| words(node, dimension)) }
+    /// The requirements of a condition. When the budget is spent, exclusions are ignored.
+    pub(crate) fn of(node: &Node, budget: &Budget) -> Self {
+        Self { words: Dimension::ALL.map(|dimension| words(node, dimension, budget)) }
     }
 
     /// Restricts the stages to those that end a request, so that each request matches once.
@@ -81,22 +83,22 @@ impl Requirements {
     }
 }
 
-fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
+fn words(node: &Node, dimension: Dimension, budget: &Budget) -> Option<BTreeSet<String>> {
     match node {
         // These fields have one value, so intersect the sets of all parts.
         Node::All(nodes) => {
-            let sets = nodes.iter().filter_map(|node| words(node, dimension));
+            let sets = nodes.iter().filter_map(|node| words(node, dimension, budget));
             let mut left: BTreeSet<String> =
                 sets.reduce(|all, other| all.intersection(&other).cloned().collect())?;
             for node in nodes {
-                exclude(node, dimension, &mut left);
+                exclude(node, dimension, budget, &mut left);
             }
             Some(left)
         }
         Node::Any(nodes) => {
             let mut all = BTreeSet::new();
             for node in nodes {
-                all.append(&mut words(node, dimension)?);
+                all.append(&mut words(node, dimension, budget)?);
             }
             Some(all)
         }
@@ -105,33 +107,38 @@ fn words(node: &Node, dimension: Dimension) -> Option<BTreeSet<String>> {
             let is_word = word.is_ascii() && !word.is_empty() && word.len() <= WORD_LEN_MAX;
             is_word.then(|| BTreeSet::from([word.to_ascii_lowercase()]))
         }
-        Node::Shared(node) => words(node, dimension),
+        Node::Shared(node) => words(node, dimension, budget),
         Node::Test(..) | Node::Not(_) => None,
     }
 }
 
 /// Removes the words that a required part excludes.
-fn exclude(node: &Node, dimension: Dimension, words: &mut BTreeSet<String>) {
+fn exclude(node: &Node, dimension: Dimension, budget: &Budget, words: &mut BTreeSet<String>) {
     match node {
         Node::All(nodes) => {
             for node in nodes {
-                exclude(node, dimension, words);
+                exclude(node, dimension, budget, words);
             }
         }
-        Node::Shared(node) => exclude(node, dimension, words),
-        Node::Not(node) => words.retain(|word| !is_met_by(node, dimension, word)),
+        Node::Shared(node) => exclude(node, dimension, budget, words),
+        Node::Not(node) => words.retain(|word| !is_met_by(node, dimension, budget, word)),
         Node::Any(_) | Node::Test(..) => {}
     }
 }
 
 /// Whether every event with this word matches the condition.
-fn is_met_by(node: &Node, dimension: Dimension, word: &str) -> bool {
+fn is_met_by(node: &Node, dimension: Dimension, budget: &Budget, word: &str) -> bool {
+    if !budget.spend(1) {
+        return false;
+    }
+    let is_met = |node: &Node| is_met_by(node, dimension, budget, word);
     match node {
-        Node::All(nodes) => nodes.iter().all(|node| is_met_by(node, dimension, word)),
-        Node::Any(nodes) => nodes.iter().any(|node| is_met_by(node, dimension, word)),
-        Node::Shared(node) => is_met_by(node, dimension, word),
+        Node::All(nodes) => nodes.iter().all(is_met),
+        Node::Any(nodes) => nodes.iter().any(is_met),
+        Node::Shared(node) => is_met(node),
         Node::Test(field, Test::Matches(pattern)) => {
-            dimension.is_path(field.path())
+            budget.spend(pattern.steps(word.len()))
+                && dimension.is_path(field.path())
                 && pattern.case() == Case::Ignored
                 && pattern.matches(word)
         }

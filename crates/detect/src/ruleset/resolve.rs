@@ -3,38 +3,60 @@
 //! A document with a missing reference is an error and is skipped, and so are the documents that
 //! refer to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod counts;
+mod filters;
+mod references;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{FILTERS_MAX, RULES_MAX};
+use crate::budget::Budget;
 use crate::error::{ERRORS_MAX, Position, RuleError};
-use crate::field::Field;
-use crate::matcher::Node;
-use crate::nearest;
+use crate::matcher::Expression;
 use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
-use crate::sigma::{self, Body, CorrelationKind, Document, FilterRules};
-use crate::template::Template;
+use crate::sigma::{self, Body, CorrelationKind, Document};
 
 /// The rules of the valid documents.
 #[derive(Default)]
 pub(super) struct Resolved {
     pub(super) rules: Vec<Rule>,
     pub(super) by_name: BTreeMap<String, usize>,
+    /// Names of superseded rules that no document has. The documents are kept: in a server the
+    /// named rule may be disabled.
+    pub(super) unknown_superseded: Vec<RuleError>,
 }
 
 struct Resolver<'e> {
     errors: &'e mut Vec<RuleError>,
+    unknown_superseded: Vec<RuleError>,
     /// Whether each document is skipped.
     is_out: Vec<bool>,
     by_name: BTreeMap<String, usize>,
+    /// The condition of each document with a detection.
+    expressions: Vec<Option<Expression>>,
+    /// The work that remains for each file, by name.
+    budgets: RefCell<BTreeMap<String, Rc<Budget>>>,
 }
 
 pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> Resolved {
     let mut documents = documents;
     // A stable sort keeps the order of the rules.
     documents.sort_by_key(|document| matches!(document.body, Body::Filter(_)));
-    let is_out = vec![false; documents.len()];
-    let mut resolver = Resolver { errors, is_out, by_name: BTreeMap::new() };
+    let of_rule = |document: &Document| match &document.body {
+        Body::Rule(detection) => Some(sigma::expression(detection)),
+        Body::Correlation(_) | Body::Filter(_) => None,
+    };
+    let mut resolver = Resolver {
+        errors,
+        unknown_superseded: Vec::new(),
+        is_out: vec![false; documents.len()],
+        by_name: BTreeMap::new(),
+        expressions: documents.iter().map(of_rule).collect(),
+        budgets: RefCell::default(),
+    };
     resolver.name(&documents);
     resolver.check_references(&documents);
     resolver.make(&documents)
@@ -52,11 +74,21 @@ fn identity(document: &Document) -> String {
 
 impl Resolver<'_> {
     fn error(&mut self, document: &Document, at: Position, message: String, hint: Option<String>) {
-        if self.errors.len() >= ERRORS_MAX {
-            return;
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(error(document, at, message, hint));
         }
-        let Position { line, column } = at;
-        self.errors.push(RuleError { file: document.file.clone(), line, column, message, hint });
+    }
+
+    /// The work that remains for the file of a document.
+    fn budget(&self, document: &Document) -> Rc<Budget> {
+        let mut budgets = self.budgets.borrow_mut();
+        let budget = budgets.entry(document.file.clone());
+        Rc::clone(budget.or_insert_with(|| Rc::new(Budget::new())))
+    }
+
+    /// The condition of a rule on single events, by its id or name.
+    fn expression(&self, name: &str) -> Option<&Expression> {
+        self.expressions.get(self.by_name.get(name).copied()?)?.as_ref()
     }
 
     fn leave_out(&mut self, place: usize) {
@@ -107,114 +139,6 @@ impl Resolver<'_> {
         }
     }
 
-    /// Skips documents with missing references.
-    fn check_references(&mut self, documents: &[Document]) {
-        for (place, document) in documents.iter().enumerate() {
-            let references = match &document.body {
-                Body::Correlation(correlation) => &correlation.rules,
-                Body::Filter(sigma::Filter { rules: FilterRules::Named(rules), .. }) => rules,
-                Body::Rule(_) | Body::Filter(_) => continue,
-            };
-            for (name, at) in references {
-                match self.by_name.get(name).copied() {
-                    Some(target) if self.is_in(target) => {
-                        let body = documents.get(target).map(|document| &document.body);
-                        if !matches!(body, Some(Body::Rule(_))) {
-                            let message = format!("`{name}` is a correlation");
-                            let hint = "name rules on single events".to_owned();
-                            self.error(document, *at, message, Some(hint));
-                            self.leave_out(place);
-                        }
-                    }
-                    _ => {
-                        let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
-                        let is_full = self.errors.len() >= ERRORS_MAX;
-                        let known = self.by_name.keys().map(String::as_str);
-                        let known = known.filter(|_| !is_full);
-                        let hint = nearest::of(name, known)
-                            .map(|found| format!("did you mean `{found}`?"))
-                            .or_else(|| Some("a rule is named by its `id` or `name`".to_owned()));
-                        self.error(document, *at, message, hint);
-                        self.leave_out(place);
-                    }
-                }
-            }
-        }
-        for (place, document) in documents.iter().enumerate() {
-            if self.is_in(place) && !self.check_queries(document, documents) {
-                self.leave_out(place);
-            }
-            if let Body::Correlation(correlation) = &document.body
-                && self.is_in(place)
-                && !self.check_groups(document, correlation, documents)
-            {
-                self.leave_out(place);
-            }
-        }
-    }
-
-    /// Whether every query label in a template is one of the rule's.
-    fn check_queries(&mut self, document: &Document, documents: &[Document]) -> bool {
-        let signal = &document.header.signal;
-        let mut labels = vec![signal.query.as_str()];
-        if let Body::Correlation(correlation) = &document.body {
-            let places = correlation.rules.iter().filter_map(|(rule, _)| self.by_name.get(rule));
-            let counted = places.filter_map(|place| documents.get(*place));
-            labels.extend(counted.map(|document| document.header.signal.query.as_str()));
-        }
-        let templates = [&signal.title, &signal.message].into_iter().flatten();
-        let wrong = templates.flat_map(Template::queries).find(|query| !labels.contains(query));
-        let Some(wrong) = wrong else {
-            return true;
-        };
-        let message = format!("a text counts the query `{}`", sigma::yaml::shown(wrong));
-        let hint = format!("the rule has {}", labels.join(", "));
-        let at = position_of(document, &format!("events_matched_per_query.{wrong}"));
-        self.error(document, at, message, Some(hint));
-        false
-    }
-
-    /// Whether every group-by key is a field, or an alias with a field for each rule.
-    fn check_groups(
-        &mut self,
-        document: &Document,
-        correlation: &sigma::Correlation,
-        documents: &[Document],
-    ) -> bool {
-        let mut is_right = true;
-        for (name, at) in &correlation.group_by {
-            for (rule, _) in &correlation.rules {
-                if let Err((message, hint)) = self.group_field(name, rule, correlation, documents) {
-                    self.error(document, *at, message, hint);
-                    is_right = false;
-                    break;
-                }
-            }
-        }
-        is_right
-    }
-
-    fn group_field(
-        &self,
-        name: &str,
-        rule: &str,
-        correlation: &sigma::Correlation,
-        documents: &[Document],
-    ) -> Result<Field, (String, Option<String>)> {
-        let Some(alias) = correlation.aliases.iter().find(|alias| alias.name == name) else {
-            return Field::parse(name).map_err(|error| (error.message, error.hint));
-        };
-        let target = self.by_name.get(rule).copied();
-        let field = alias.fields.iter().find(|(other, _)| {
-            other == rule || (target.is_some() && self.by_name.get(other).copied() == target)
-        });
-        field.map(|(_, field)| field.clone()).ok_or_else(|| {
-            let title = target.and_then(|it| documents.get(it)).map(|it| it.header.title.as_str());
-            let message = format!("the alias `{name}` says nothing of the rule `{rule}`");
-            (message, title.map(|title| format!("name the field of “{title}”")))
-        })
-    }
-
     /// Builds the rules of the valid documents.
     fn make(mut self, documents: &[Document]) -> Resolved {
         let mut places = vec![None; documents.len()];
@@ -237,28 +161,28 @@ impl Resolver<'_> {
                 continue;
             }
             let body = match &document.body {
-                Body::Rule(detection) => rule::Body::Detection(sigma::expression(detection)),
+                Body::Rule(detection) => {
+                    let compiled = self.expressions.get(place).cloned().flatten();
+                    let expression = compiled.unwrap_or_else(|| sigma::expression(detection));
+                    rule::Body::Detection(expression)
+                }
                 Body::Correlation(correlation) => {
                     rule::Body::Correlation(self.correlation(correlation, &index_of, documents))
                 }
                 Body::Filter(_) => continue,
             };
-            rules.push(rule(document, body));
+            let superseded = self.superseded(document, documents);
+            rules.push(rule(document, body, superseded));
         }
-        let empty = self.apply_filters(documents, &index_of, &mut rules);
+        let emptied = self.apply_filters(documents, &index_of, &mut rules);
         silence(documents, &index_of, |place| self.is_in(place), &mut rules);
         let by_name = self
             .by_name
             .iter()
             .filter_map(|(name, place)| Some((name.clone(), places.get(*place).copied()??)))
             .collect();
-        for (filter, rule) in empty {
-            let Some(document) = documents.get(filter) else { continue };
-            let message = format!("no event is left for `{}`", sigma::yaml::shown(&rule));
-            let hint = "the filter excludes all that the rule looks for".to_owned();
-            self.error(document, document.at, message, Some(hint));
-        }
-        Resolved { rules, by_name }
+        self.report_emptied(documents, &emptied);
+        Resolved { rules, by_name, unknown_superseded: self.unknown_superseded }
     }
 
     fn correlation(
@@ -295,72 +219,6 @@ impl Resolver<'_> {
                 .unwrap_or(Threshold { at_least: all, at_most: u64::MAX }),
         }
     }
-
-    /// Adds the conditions of filters to rules. Returns the filters, by index, that exclude every
-    /// event of a rule, with the rule's id.
-    fn apply_filters(
-        &self,
-        documents: &[Document],
-        index_of: &dyn Fn(&str) -> Option<usize>,
-        rules: &mut [Rule],
-    ) -> Vec<(usize, String)> {
-        let mut empty = Vec::new();
-        let mut of_all = Vec::new();
-        let mut of_rule: Vec<Vec<Arc<Node>>> = vec![Vec::new(); rules.len()];
-        for (place, document) in documents.iter().enumerate() {
-            let Body::Filter(filter) = &document.body else {
-                continue;
-            };
-            if !self.is_in(place) {
-                continue;
-            }
-            let condition = sigma::expression(&filter.detection).into_shared();
-            match &filter.rules {
-                FilterRules::Any => of_all.push(condition),
-                FilterRules::Named(names) => {
-                    let indices: BTreeSet<usize> =
-                        names.iter().filter_map(|(name, _)| index_of(name)).collect();
-                    for index in indices {
-                        let rule = rules.get(index).filter(|rule| is_emptied(rule, &condition));
-                        empty.extend(rule.map(|rule| (place, rule.id.clone())));
-                        if let Some(filters) = of_rule.get_mut(index) {
-                            filters.push(Arc::clone(&condition));
-                        }
-                    }
-                }
-            }
-        }
-        // One shared node for all rules.
-        let is_any = !of_all.is_empty();
-        let of_all = Node::All(of_all.into_iter().map(Node::Shared).collect());
-        let of_all = is_any.then(|| Arc::new(of_all));
-        for (rule, mut filters) in rules.iter_mut().zip(of_rule) {
-            filters.extend(of_all.clone());
-            if let rule::Body::Detection(expression) = &mut rule.body
-                && !filters.is_empty()
-            {
-                *expression = expression.clone().and(&filters);
-            }
-        }
-        empty
-    }
-}
-
-/// Position of the first occurrence of a text in a document.
-fn position_of(document: &Document, text: &str) -> Position {
-    let Some((before, _)) = document.text.split_once(text) else {
-        return document.at;
-    };
-    let last = before.rsplit('\n').next().unwrap_or_default();
-    let line = document.first_line + before.matches('\n').count();
-    Position { line, column: last.chars().count() + 1 }
-}
-
-/// Whether no event can match both the rule and a filter.
-fn is_emptied(rule: &Rule, filter: &Arc<Node>) -> bool {
-    let rule::Body::Detection(expression) = &rule.body else { return false };
-    let both = expression.clone().and(std::slice::from_ref(filter));
-    both.impossible().is_some()
 }
 
 /// Disables signals of the rules that correlations count, unless one has `generate: true`.
@@ -395,7 +253,12 @@ fn silence(
     }
 }
 
-fn rule(document: &Document, body: rule::Body) -> Rule {
+fn error(document: &Document, at: Position, message: String, hint: Option<String>) -> RuleError {
+    let Position { line, column } = at;
+    RuleError { file: document.file.clone(), line, column, message, hint }
+}
+
+fn rule(document: &Document, body: rule::Body, supersedes: Vec<String>) -> Rule {
     let header = document.header.clone();
     Rule {
         id: identity(document),
@@ -409,7 +272,7 @@ fn rule(document: &Document, body: rule::Body) -> Rule {
         author: header.author,
         body,
         raises: true,
-        signal: header.signal,
+        signal: rule::SignalOptions { supersedes, ..header.signal },
         origin: Origin { file: document.file.clone(), line: document.at.line },
         text: Arc::clone(&document.text),
     }

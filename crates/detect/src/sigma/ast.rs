@@ -70,6 +70,10 @@ pub struct Header {
     pub logsource: Logsource,
     /// The `keepwatch` extension, with defaults.
     pub signal: SignalOptions,
+    /// References to superseded rules by id or name, with positions.
+    pub supersedes: Vec<(String, Position)>,
+    /// Position of the severity cases of the extension, if there are any.
+    pub cases_at: Option<Position>,
 }
 
 /// The log source of a rule.
@@ -250,6 +254,8 @@ pub struct Correlation {
     pub timespan: i64,
     /// The threshold; `None` in a temporal correlation means all its rules.
     pub condition: Option<crate::rule::Threshold>,
+    /// Position of the threshold, or of the correlation.
+    pub condition_at: Position,
     /// Sigma's `aliases`.
     pub aliases: Vec<Alias>,
 }
@@ -274,8 +280,10 @@ pub enum CorrelationKind {
 pub struct Alias {
     /// The name in `group-by`.
     pub name: String,
-    /// The field of each rule, by rule reference.
-    pub fields: Vec<(String, Field)>,
+    /// Position of the name.
+    pub at: Position,
+    /// The field of each rule, by rule reference with its position.
+    pub fields: Vec<(String, Position, Field)>,
 }
 
 /// A filter, whose condition is added to rules.

@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use regex::{Regex, RegexBuilder};
 
 use super::ast::{Block, Condition, Detection, Item, Modifier, Names, Quantifier, Scalar, Value};
 use super::correlation::{UNITS, parse_duration};
 use crate::field::Field;
-use crate::matcher::{Case, Comparison, Expression, Network, Node, Pattern, Test, Token};
-
-/// Maximum size of a compiled regular expression, in bytes.
-const REGEX_BYTES_MAX: usize = 1 << 18;
-/// Maximum nesting of a regular expression.
-const REGEX_DEPTH_MAX: u32 = 64;
+use crate::matcher::{
+    BoundedRegex, Case, Comparison, Expression, Network, Node, Pattern, REGEX_BYTES_MAX,
+    RegexError, Test, Token,
+};
 
 /// The error of a value, and a hint.
 pub(super) type Complaint = (String, Option<String>);
@@ -207,32 +204,22 @@ fn float(number: &str) -> f64 {
     number.parse().unwrap_or(f64::NAN)
 }
 
-fn regex(text: &str, item: &Item) -> Result<Regex, Complaint> {
+fn regex(text: &str, item: &Item) -> Result<BoundedRegex, Complaint> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let flags = [(Modifier::IgnoreCase, 'i'), (Modifier::MultiLine, 'm'), (Modifier::DotAll, 's')];
     let flags: String = flags.iter().filter(|(it, _)| has(*it)).map(|(_, flag)| *flag).collect();
     // Put the flags in the text, so that exports have them too.
     let text = if flags.is_empty() { text.to_owned() } else { format!("(?{flags}){text}") };
-    RegexBuilder::new(&text)
-        .size_limit(REGEX_BYTES_MAX)
-        .dfa_size_limit(REGEX_BYTES_MAX)
-        .nest_limit(REGEX_DEPTH_MAX)
-        .build()
-        .map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => (
-                format!("the regular expression needs more than {REGEX_BYTES_MAX} bytes"),
-                Some("make its repetitions shorter".to_owned()),
-            ),
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                let last = last.strip_prefix("error: ").unwrap_or(last);
-                (
-                    format!("the regular expression is wrong: {last}"),
-                    Some("look-around and back references are not supported".to_owned()),
-                )
-            }
-        })
+    BoundedRegex::new(&text).map_err(|error| match error {
+        RegexError::TooBig => (
+            format!("the regular expression needs more than {REGEX_BYTES_MAX} bytes"),
+            Some("make its repetitions shorter".to_owned()),
+        ),
+        RegexError::Syntax(reason) => (
+            format!("the regular expression is wrong: {reason}"),
+            Some("look-around and back references are not supported".to_owned()),
+        ),
+    })
 }
 
 /// The encoded forms of the value, as tokens.

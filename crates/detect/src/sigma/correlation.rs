@@ -42,14 +42,14 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
     let condition = members.take("condition");
     let threshold = condition.and_then(|node| threshold(node, &mut counted, errors));
     members.finish("correlation", errors);
+    let condition_at = condition.map_or(at, |node| node.at);
     let is_temporal = matches!(kind, "temporal" | "temporal_ordered");
     if condition.is_none() && !is_temporal {
         errors.hint(at, "the correlation has no condition", "add `condition: {gte: 5}`");
         return None;
     }
-    if is_temporal && threshold.is_some_and(|it| it.at_most != u64::MAX) {
-        let what = "a temporal correlation is met by all its rules, or by at least some of them";
-        errors.hint(at, what, "leave the condition away, or use gte");
+    if let Some(threshold) = threshold.filter(|_| is_temporal) {
+        check_temporal(kind, threshold, rules.len() as u64, condition_at, errors);
     }
     if counted.is_some() && kind != "value_count" {
         errors.hint(kind_at, format!("{kind} counts no values of a field"), "use value_count");
@@ -85,7 +85,30 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
         errors.hint(kind_at, message, "count another field, or group by another one");
     }
     let timespan = timespan?;
-    Some(Correlation { kind, rules, generate, group_by, timespan, condition: threshold, aliases })
+    Some(Correlation {
+        kind,
+        rules,
+        generate,
+        group_by,
+        timespan,
+        condition: threshold,
+        condition_at,
+        aliases,
+    })
+}
+
+/// Reports thresholds that a temporal correlation with this many rules cannot meet.
+fn check_temporal(kind: &str, threshold: Threshold, rules: u64, at: Position, errors: &mut Errors) {
+    let hint = "leave the condition away: all rules must match";
+    if threshold.at_most != u64::MAX {
+        let what = "a temporal correlation is met by all its rules, or by at least some of them";
+        errors.hint(at, what, "leave the condition away, or use gte");
+    } else if threshold.at_least > rules {
+        let what = format!("the correlation has only {rules} rules that could match");
+        errors.hint(at, what, hint);
+    } else if kind == "temporal_ordered" && threshold.at_least < rules {
+        errors.hint(at, "temporal_ordered is met by all its rules only", hint);
+    }
 }
 
 fn kind(members: &mut Members<'_>, errors: &mut Errors) -> Option<(&'static str, Position)> {
@@ -293,16 +316,27 @@ fn aliases(members: &mut Members<'_>, errors: &mut Errors) -> Vec<Alias> {
     else {
         return Vec::new();
     };
+    let at = inner.at;
+    let named = inner.rest();
+    if named.len() > GROUP_BY_MAX {
+        errors.add(at, format!("there are more than {GROUP_BY_MAX} aliases"));
+        return Vec::new();
+    }
     let mut aliases = Vec::new();
-    for (name, _, node) in inner.rest() {
+    for (name, at, node) in named {
         let Some(by_rule) = Members::of(node, "an alias", errors) else {
             continue;
         };
-        let fields = by_rule.rest().into_iter().filter_map(|(rule, _, node)| {
+        let by_rule = by_rule.rest();
+        if by_rule.len() > RULES_MAX {
+            errors.add(at, format!("an alias names more than {RULES_MAX} rules"));
+            continue;
+        }
+        let fields = by_rule.into_iter().filter_map(|(rule, at, node)| {
             let text = text(node, rule, errors)?;
-            Some((rule.to_owned(), field(&text, node.at, errors)?))
+            Some((rule.to_owned(), at, field(&text, node.at, errors)?))
         });
-        aliases.push(Alias { name: name.to_owned(), fields: fields.collect() });
+        aliases.push(Alias { name: name.to_owned(), at, fields: fields.collect() });
     }
     aliases
 }

@@ -6,11 +6,12 @@ use super::members::Members;
 use super::modifier;
 use super::possible;
 use super::yaml::{self, Node, shown};
+use super::{Context, too_much_work};
+use crate::budget::Budget;
 use crate::error::{Errors, Position};
 use crate::field::Field;
 use crate::matcher::Results;
 use crate::nearest;
-use crate::ruleset::LoadOptions;
 
 /// Maximum number of selections in a rule.
 const SELECTIONS_MAX: usize = 1000;
@@ -22,11 +23,13 @@ const COMPARISONS_MAX: usize = 20_000;
 const VALUES_MAX: usize = 10_000;
 /// Maximum length of a value, in bytes.
 const VALUE_LEN_MAX: usize = 4096;
+/// How often the names of a condition are looked up when a rule is loaded.
+const LOOK_UPS: u64 = 4;
 
 pub(super) fn read(
     node: &Node,
     what: &str,
-    options: &LoadOptions,
+    context: &Context<'_>,
     errors: &mut Errors,
 ) -> Option<Detection> {
     let mut members = Members::of(node, what, errors)?;
@@ -39,7 +42,7 @@ pub(super) fn read(
         );
     });
     let at = members.at;
-    of_members(members, condition, at, options, errors)
+    of_members(members, condition, at, context, errors)
 }
 
 /// Parses the remaining members as selections.
@@ -47,7 +50,7 @@ pub(super) fn of_members(
     members: Members<'_>,
     condition: Option<&Node>,
     at: Position,
-    options: &LoadOptions,
+    context: &Context<'_>,
     errors: &mut Errors,
 ) -> Option<Detection> {
     let rest = members.rest();
@@ -61,8 +64,9 @@ pub(super) fn of_members(
     }
     let selections: Vec<Selection> = rest
         .into_iter()
+        .take_while(|_| !context.budget.is_spent())
         .filter_map(|(name, at, node)| {
-            let block = block(node, name, options, errors)?;
+            let block = block(node, name, context, errors)?;
             Some(Selection { name: name.to_owned(), at, block })
         })
         .collect();
@@ -71,18 +75,45 @@ pub(super) fn of_members(
         return None;
     };
     let parsed = conditions(condition, errors)?;
+    // Each of the steps below looks up each name of the condition.
+    if !context.budget.spend(LOOK_UPS * look_up_steps(&parsed, selections.len())) {
+        too_much_work(at, errors);
+        return None;
+    }
     if errors.is_empty() {
         check_names(&parsed, &selections, condition.at, errors);
     }
     let detection = Detection { selections, condition: parsed };
     if errors.is_empty() {
-        check_whole(&detection, condition.at, errors);
+        check_whole(&detection, condition.at, context.budget, errors);
+    }
+    if context.budget.is_spent() {
+        too_much_work(at, errors);
+        return None;
     }
     Some(detection)
 }
 
+/// Work to look up each name of a condition among this many selections, in steps.
+fn look_up_steps(condition: &Condition, selections: usize) -> u64 {
+    match condition {
+        Condition::Selection(_) => selections as u64,
+        Condition::Of(_, names) => {
+            let len = match names {
+                Names::Them => 1,
+                Names::Pattern(pattern) => pattern.len() as u64,
+            };
+            len.saturating_mul(selections as u64)
+        }
+        Condition::Not(inner) => look_up_steps(inner, selections),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().map(|part| look_up_steps(part, selections)).sum()
+        }
+    }
+}
+
 /// Checks the whole detection: its cost, and whether any event can match it.
-fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
+fn check_whole(detection: &Detection, at: Position, budget: &Budget, errors: &mut Errors) {
     let Some(expression) = super::expression_within(detection, COMPARISONS_MAX) else {
         errors.hint(
             at,
@@ -91,7 +122,7 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
         );
         return;
     };
-    if let Some(field) = expression.impossible() {
+    if let Some(field) = expression.impossible(budget) {
         errors.hint(
             at,
             format!("no event meets the condition: no value of `{field}` is left"),
@@ -100,7 +131,7 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
         return;
     }
     let mut selections = detection.selections.iter();
-    if let Some(selection) = selections.find(|it| contradicts(&detection.condition, it)) {
+    if let Some(selection) = selections.find(|it| contradicts(&detection.condition, it, budget)) {
         let name = shown(&selection.name);
         errors.hint(
             at,
@@ -111,7 +142,7 @@ fn check_whole(detection: &Detection, at: Position, errors: &mut Errors) {
 }
 
 /// Whether the condition does not hold, whether or not the selection does.
-fn contradicts(condition: &Condition, selection: &Selection) -> bool {
+fn contradicts(condition: &Condition, selection: &Selection, budget: &Budget) -> bool {
     fn results(condition: &Condition, name: &str, holds: bool) -> Results {
         match condition {
             Condition::Selection(of) if of == name => Results::of(holds),
@@ -126,7 +157,10 @@ fn contradicts(condition: &Condition, selection: &Selection) -> bool {
             Condition::Any(all) => Results::any(all.iter().map(|it| results(it, name, holds))),
         }
     }
-    [true, false].into_iter().all(|holds| !results(condition, &selection.name, holds).can_hold)
+    budget.spend(2 * look_up_steps(condition, 1))
+        && [true, false]
+            .into_iter()
+            .all(|holds| !results(condition, &selection.name, holds).can_hold)
 }
 
 /// Number of values that are regular expressions.
@@ -264,7 +298,7 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     crate::matcher::Pattern::new(&tokens, crate::matcher::Case::Counts).matches(name)
 }
 
-fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) -> Option<Block> {
+fn block(node: &Node, name: &str, context: &Context<'_>, errors: &mut Errors) -> Option<Block> {
     match &node.value {
         yaml::Value::Map(members) if members.is_empty() => {
             errors.add(node.at, format!("the selection `{}` is empty", shown(name)));
@@ -276,7 +310,7 @@ fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) ->
                 if errors.is_full() {
                     return None;
                 }
-                items.extend(item(key, node, options, errors));
+                items.extend(item(key, node, context, errors));
             }
             Some(Block::All(items))
         }
@@ -285,7 +319,7 @@ fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) ->
             None
         }
         yaml::Value::List(items) => {
-            let blocks = items.iter().filter_map(|item| block(item, name, options, errors));
+            let blocks = items.iter().filter_map(|item| block(item, name, context, errors));
             Some(Block::Any(blocks.collect()))
         }
         _ => {
@@ -300,7 +334,7 @@ fn block(node: &Node, name: &str, options: &LoadOptions, errors: &mut Errors) ->
 }
 
 /// Parses `field|modifier|modifier: value` or a list of values.
-fn item(key: &yaml::Key, node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Item> {
+fn item(key: &yaml::Key, node: &Node, context: &Context<'_>, errors: &mut Errors) -> Option<Item> {
     let (name, rest) = cut(&key.text);
     let modifiers = modifier::parse(rest, key.at, errors)?;
     let field = match Field::parse(name) {
@@ -318,12 +352,13 @@ fn item(key: &yaml::Key, node: &Node, options: &LoadOptions, errors: &mut Errors
         errors.add(node.at, format!("a field needs 1 to {VALUES_MAX} values"));
         return None;
     }
+    let before = errors.len();
     let values: Vec<Value> =
-        nodes.iter().filter_map(|node| value(node, &modifiers, options, errors)).collect();
+        nodes.iter().filter_map(|node| value(node, &modifiers, context, errors)).collect();
     let item = Item { field, modifiers, values, at: key.at };
     modifier::check(&item, errors);
-    if errors.is_empty() {
-        possible::check(&item, errors);
+    if errors.len() == before {
+        possible::check(&item, context.budget, errors);
     }
     Some(item)
 }
@@ -343,7 +378,7 @@ fn cut(key: &str) -> (&str, &str) {
 fn value(
     node: &Node,
     modifiers: &[super::Modifier],
-    options: &LoadOptions,
+    context: &Context<'_>,
     errors: &mut Errors,
 ) -> Option<Value> {
     let scalar = match &node.value {
@@ -355,7 +390,7 @@ fn value(
             return None;
         }
         yaml::Value::Text(text) if modifiers.contains(&super::Modifier::Expand) => {
-            match options.expand(text) {
+            match context.options.expand(text) {
                 Ok(text) => Scalar::Text(text),
                 Err((message, hint)) => {
                     errors.hint(node.at, message, hint);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::ast::Body;
+use super::ast::{Body, CorrelationKind};
 use super::correlation::{duration, field};
 use super::header::severity;
 use super::members::{Members, text, texts_with_places};
 use super::yaml::{Node, Value};
+use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
 use crate::field::Field;
 use crate::rule::{Case, FirstSeen, Guide, SignalOptions};
@@ -46,18 +47,27 @@ impl Default for SignalOptions {
     }
 }
 
+/// The extension, and what is checked when the references between rules are resolved.
+#[derive(Default)]
+pub(super) struct Extension {
+    /// Without `supersedes`, whose names are not resolved yet.
+    pub(super) signal: SignalOptions,
+    pub(super) supersedes: Vec<(String, Position)>,
+    pub(super) cases_at: Option<Position>,
+}
+
 /// Parses the extension of a document with this body.
 pub(super) fn read(
     at: Position,
     node: &Node,
     body: Option<&Body>,
     errors: &mut Errors,
-) -> Option<SignalOptions> {
+) -> Option<Extension> {
     if matches!(body, Some(Body::Filter(_))) {
         errors.hint(at, "a filter raises no signals", "move `keepwatch` to the rule");
         return None;
     }
-    let mut signal = SignalOptions::default();
+    let Extension { mut signal, mut supersedes, mut cases_at } = Extension::default();
     let mut inner = Members::of(node, "keepwatch", errors)?;
     let at = inner.at;
     if matches!(body, Some(Body::Correlation(_))) {
@@ -71,6 +81,8 @@ pub(super) fn read(
     }
     if let Some(node) = inner.take("cases") {
         signal.cases = cases(node, errors);
+        cases_at = Some(node.at);
+        check_cases(node, &signal.cases, body, errors);
     }
     if let Some(node) = inner.take("keep-alive") {
         signal.keep_alive = span(node, "keep-alive", errors).unwrap_or(KEEP_ALIVE);
@@ -91,9 +103,11 @@ pub(super) fn read(
         strategy: inner.text("strategy", errors).unwrap_or_default(),
         response: inner.text("response", errors).unwrap_or_default(),
     };
-    signal.supersedes = inner.texts("supersedes", errors);
+    if let Some(node) = inner.take("supersedes") {
+        supersedes = texts_with_places(node, "supersedes", errors);
+    }
     inner.finish("keepwatch", errors);
-    Some(signal)
+    Some(Extension { signal, supersedes, cases_at })
 }
 
 /// Rejects the keys that only detection rules may have.
@@ -167,6 +181,25 @@ fn cases(node: &Node, errors: &mut Errors) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Reports cases that the count of a correlation never reaches.
+fn check_cases(node: &Node, cases: &[Case], body: Option<&Body>, errors: &mut Errors) {
+    let Some(Body::Correlation(correlation)) = body else { return };
+    let count_max = match correlation.kind {
+        CorrelationKind::Absence => {
+            let hint = "leave `cases` away, and set `level`";
+            errors.hint(node.at, "silence has no count, so no case could decide", hint);
+            return;
+        }
+        CorrelationKind::Temporal => correlation.rules.len() as u64,
+        CorrelationKind::EventCount | CorrelationKind::ValueCount(_) => WINDOW_EVENTS_MAX as u64,
+        CorrelationKind::TemporalOrdered => return,
+    };
+    if let Some(case) = cases.iter().find(|case| case.at_least > count_max) {
+        let message = format!("the case `{}` could never decide", case.name);
+        errors.hint(node.at, message, format!("the count is at most {count_max}"));
+    }
 }
 
 fn case(node: &Node, errors: &mut Errors) -> Option<Case> {

@@ -1,13 +1,13 @@
 //! Parses filters: conditions that are added to rules.
 
+use super::Context;
 use super::ast::{Filter, FilterRules};
 use super::detection;
 use super::members::{Members, texts_with_places};
 use super::yaml::{Node, Value};
 use crate::error::Errors;
-use crate::ruleset::LoadOptions;
 
-pub(super) fn read(node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Filter> {
+pub(super) fn read(node: &Node, context: &Context<'_>, errors: &mut Errors) -> Option<Filter> {
     let mut members = Members::of(node, "filter", errors)?;
     let at = members.at;
     let rules = match members.take("rules") {
@@ -19,6 +19,6 @@ pub(super) fn read(node: &Node, options: &LoadOptions, errors: &mut Errors) -> O
         errors.hint(at, "the filter names no rules", "add `rules:` with ids or names, or `any`");
     }
     let condition = members.take("condition");
-    let detection = detection::of_members(members, condition, at, options, errors)?;
+    let detection = detection::of_members(members, condition, at, context, errors)?;
     Some(Filter { rules, detection })
 }

@@ -51,6 +51,8 @@ pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
         modified: members.text("modified", errors),
         logsource: logsource(members, errors),
         signal: SignalOptions::default(),
+        supersedes: Vec::new(),
+        cases_at: None,
     }
 }
 

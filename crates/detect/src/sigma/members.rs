@@ -87,9 +87,22 @@ pub(super) fn text(node: &Node, what: &str, errors: &mut Errors) -> Option<Strin
 
 /// Reads one text or a list of texts.
 pub(super) fn texts(node: &Node, what: &str, errors: &mut Errors) -> Vec<String> {
-    texts_with_places(node, what, errors).into_iter().map(|(text, _)| text).collect()
+    let Value::List(items) = &node.value else {
+        return text(node, what, errors).into_iter().collect();
+    };
+    listed(node, items, what, errors).iter().filter_map(|item| text(item, what, errors)).collect()
 }
 
+/// The items of a list that is not too long.
+fn listed<'n>(node: &Node, items: &'n [Node], what: &str, errors: &mut Errors) -> &'n [Node] {
+    if items.len() > TEXTS_MAX {
+        errors.add(node.at, format!("`{what}` has more than {TEXTS_MAX} entries"));
+        return &[];
+    }
+    items
+}
+
+/// Reads one name or a list of names. An entry without a name is an error.
 pub(super) fn texts_with_places(
     node: &Node,
     what: &str,
@@ -98,9 +111,12 @@ pub(super) fn texts_with_places(
     let Value::List(items) = &node.value else {
         return text(node, what, errors).map(|text| (text, node.at)).into_iter().collect();
     };
-    if items.len() > TEXTS_MAX {
-        errors.add(node.at, format!("`{what}` has more than {TEXTS_MAX} entries"));
-        return Vec::new();
+    let mut texts = Vec::with_capacity(items.len().min(TEXTS_MAX));
+    for item in listed(node, items, what, errors) {
+        if matches!(item.value, Value::Null) {
+            errors.hint(item.at, format!("an entry of `{what}` is empty"), "remove it");
+        }
+        texts.extend(text(item, what, errors).map(|text| (text, item.at)));
     }
-    items.iter().filter_map(|item| Some((text(item, what, errors)?, item.at))).collect()
+    texts
 }

@@ -6,6 +6,7 @@ use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, Complaint};
 use super::plurals;
 use super::yaml::shown;
+use crate::budget::Budget;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
 use crate::matcher::Test;
@@ -36,17 +37,44 @@ const TRUTHS: [&str; 2] = ["true", "false"];
 const DECISIONS: [&str; 2] = ["allow", "forbid"];
 const DECISION: &str = "authorization.k8s.io/decision";
 
-/// Reports the values of an item that do not compile or cannot match.
-pub(super) fn check(item: &Item, errors: &mut Errors) {
+/// Length of a word of [`words`] or a status code with which the work of a test is estimated.
+const WORD_LEN: usize = 16;
+/// Number of HTTP status codes.
+const CODES: usize = 500;
+
+/// Reports the values of an item that do not compile or cannot match. Stops when the budget is
+/// spent.
+pub(super) fn check(item: &Item, budget: &Budget, errors: &mut Errors) {
+    let tried = match item.field.path() {
+        Path::Status(StatusPath::Code) => CODES,
+        path => words(path).unwrap_or_default().len(),
+    };
     for value in &item.values {
         let complaint = match compile::tests(item, value) {
-            Ok(tests) => complaint(item, &value.scalar, &tests),
+            Ok(tests) => {
+                if !budget.spend(steps(&tests, tried)) {
+                    return;
+                }
+                complaint(item, &value.scalar, &tests)
+            }
             Err(complaint) => Some(complaint),
         };
         if let Some((message, hint)) = complaint {
             errors.push(value.at, message, hint);
         }
     }
+}
+
+/// Work to compile tests and to try each with so many words.
+fn steps(tests: &[Test], tried: usize) -> u64 {
+    let of_test = |test: &Test| {
+        let compiling = match test {
+            Test::Regex(regex) => regex.compile_steps(),
+            _ => 1,
+        };
+        compiling + test.steps(WORD_LEN).saturating_mul(tried as u64)
+    };
+    tests.iter().map(of_test).sum()
 }
 
 fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> {
@@ -157,7 +185,7 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
 }
 
 /// All possible values of a field, if they are few.
-fn words(path: &Path) -> Option<Vec<&'static str>> {
+pub(crate) fn words(path: &Path) -> Option<Vec<&'static str>> {
     Some(match path {
         Path::Verb => {
             VERBS.into_iter().chain(InternalEvent::ALL.map(InternalEvent::verb)).collect()
@@ -166,7 +194,8 @@ fn words(path: &Path) -> Option<Vec<&'static str>> {
         Path::Level => LEVELS.to_vec(),
         Path::Status(StatusPath::Status) => STATUSES.to_vec(),
         Path::Annotation(key) if key == DECISION => DECISIONS.to_vec(),
-        Path::DryRun
+        Path::Writes(_)
+        | Path::DryRun
         | Path::Succeeded
         | Path::Refused
         | Path::User(UserPath::IsServiceAccount)

@@ -6,7 +6,8 @@ use event::Timestamp;
 
 use super::members::{Members, text, texts};
 use super::yaml::{self, Node, Value};
-use super::{detection, expression};
+use super::{Context, detection, expression};
+use crate::budget::Budget;
 use crate::error::{Errors, Position, RuleError};
 use crate::export::Suppression;
 use crate::ruleset::{Document, LoadOptions};
@@ -19,10 +20,11 @@ pub(crate) fn suppressions(
     document: &Document,
     options: &LoadOptions,
 ) -> Result<Vec<Suppression>, Vec<RuleError>> {
+    let context = &Context { options, budget: &Budget::new() };
     let mut errors = Errors::of(&document.file);
     let mut found = Vec::new();
     for root in yaml::parse(&document.text, &mut errors) {
-        read(&root, options, &mut errors, &mut found);
+        read(&root, context, &mut errors, &mut found);
     }
     if found.is_empty() && errors.is_empty() {
         let hint = "`kubectl get suppressions -o yaml` writes those that there are";
@@ -32,18 +34,18 @@ pub(crate) fn suppressions(
 }
 
 /// Parses one object, or each object of a list.
-fn read(root: &Node, options: &LoadOptions, errors: &mut Errors, found: &mut Vec<Suppression>) {
+fn read(root: &Node, context: &Context<'_>, errors: &mut Errors, found: &mut Vec<Suppression>) {
     let Some(mut members) = Members::of(root, "a Suppression", errors) else { return };
     if let Some(Node { value: Value::List(items), .. }) = members.take("items") {
         for item in items {
-            found.extend(object(item, options, errors));
+            found.extend(object(item, context, errors));
         }
         return;
     }
-    found.extend(object(root, options, errors));
+    found.extend(object(root, context, errors));
 }
 
-fn object(node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Suppression> {
+fn object(node: &Node, context: &Context<'_>, errors: &mut Errors) -> Option<Suppression> {
     let mut members = Members::of(node, "a Suppression", errors)?;
     let kind = members.text("kind", errors).unwrap_or_default();
     if kind != "Suppression" {
@@ -72,7 +74,7 @@ fn object(node: &Node, options: &LoadOptions, errors: &mut Errors) -> Option<Sup
     let all = Node::leaf(events.at, Value::Text("all of them".to_owned()));
     let mut selections = Members::of(events, "the selections", errors)?;
     let condition = selections.take("condition").unwrap_or(&all);
-    let detection = detection::of_members(selections, Some(condition), events.at, options, errors)?;
+    let detection = detection::of_members(selections, Some(condition), events.at, context, errors)?;
     let is_every = rules.iter().any(|rule| rule == EVERY_RULE);
     Some(Suppression {
         name,

@@ -16,6 +16,8 @@ pub const TEXT_LEN_MAX: usize = 1 << 20;
 pub const DEPTH_MAX: usize = 32;
 /// Maximum number of nodes of a file, including expanded aliases.
 pub const NODES_MAX: usize = 100_000;
+/// Maximum total length of the texts of a file, including expanded aliases, in bytes.
+pub const EXPANDED_LEN_MAX: usize = 8 << 20;
 
 /// A node of the document tree.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct Node {
     /// Number of nodes in this subtree, including this one.
     nodes: usize,
     height: usize,
+    /// Total length of the keys and texts in this subtree, in bytes.
+    len: usize,
 }
 
 /// The value of a node.
@@ -62,7 +66,11 @@ impl Value {
 
 impl Node {
     pub(crate) const fn leaf(at: Position, value: Value) -> Self {
-        Self { at, value, nodes: 1, height: 0 }
+        let len = match &value {
+            Value::Text(text) | Value::Number(text) => text.len(),
+            _ => 0,
+        };
+        Self { at, value, nodes: 1, height: 0, len }
     }
 }
 
@@ -125,6 +133,8 @@ struct Builder {
     stack: Vec<(Position, usize, Open)>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Total length of the texts so far, in bytes.
+    len: usize,
     root: Option<Node>,
 }
 
@@ -152,17 +162,18 @@ impl Builder {
             Open::List(items) => Value::List(items),
             Open::Map(members, _) => Value::Map(unique(members)?),
         };
-        let (mut nodes, mut height) = (1, 0);
-        let mut count = |child: &Node| {
-            nodes += child.nodes;
-            height = height.max(child.height + 1);
+        let mut node = Node { at, value: Value::Null, nodes: 1, height: 0, len: 0 };
+        let mut count = |key: &str, child: &Node| {
+            node.nodes += child.nodes;
+            node.height = node.height.max(child.height + 1);
+            node.len += key.len() + child.len;
         };
         match &value {
-            Value::List(items) => items.iter().for_each(&mut count),
-            Value::Map(members) => members.iter().for_each(|(_, child)| count(child)),
+            Value::List(items) => items.iter().for_each(|child| count("", child)),
+            Value::Map(members) => members.iter().for_each(|(key, child)| count(&key.text, child)),
             _ => {}
         }
-        self.place(Node { at, value, nodes, height }, None, anchor)
+        self.place(Node { value, ..node }, None, anchor)
     }
 
     fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Fault> {
@@ -174,7 +185,8 @@ impl Builder {
             return Err(fault(at, "nested too deeply"));
         }
         self.nodes += target.nodes;
-        if self.nodes > NODES_MAX {
+        self.len += target.len;
+        if self.nodes > NODES_MAX || self.len > EXPANDED_LEN_MAX {
             return Err(fault(at, "aliases make the file too large"));
         }
         let key = match &target.value {
@@ -190,9 +202,10 @@ impl Builder {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.nodes;
+            self.len += node.len;
             self.anchors.insert(anchor, node.clone());
         }
-        if self.nodes > NODES_MAX {
+        if self.nodes > NODES_MAX || self.len > EXPANDED_LEN_MAX {
             return Err(fault(node.at, "the file has too many values"));
         }
         match self.stack.last_mut() {

@@ -192,7 +192,8 @@ fn the_extension_is_parsed() {
         cases:\n    - {name: many, severity: high, at-least: 5}\n    - {name: one, severity: low}\n  \
         first-seen: {fields: [sourceIPs], learning: 0, forget-after: 14d}\n  blind-spots: [a, b]\n  \
         goal: g\n  strategy: s\n  response: r\n  supersedes: [other]\n\
-        detection:\n  s: {verb: delete}\n  condition: s\n";
+        detection:\n  s: {verb: delete}\n  condition: s\n---\n\
+        title: o\nid: id-o\nname: other\ndetection:\n  s: {verb: get}\n  condition: s\n";
     let rules = load(text);
     let signal = &rules.rules()[0].signal;
     assert_eq!(signal.query, "deleted_k10_rps");
@@ -205,7 +206,7 @@ fn the_extension_is_parsed() {
     assert_eq!((first_seen.learning, first_seen.forget_after), (0, 14 * 86_400_000_000));
     assert_eq!(signal.blind_spots, ["a", "b"]);
     assert_eq!((signal.guide.goal.as_str(), signal.guide.response.as_str()), ("g", "r"));
-    assert_eq!(signal.supersedes, ["other"]);
+    assert_eq!(signal.supersedes, ["id-o"], "a rule is superseded by its id or name");
     let render = |severity: &'static str| {
         signal.message.as_ref().unwrap().render(&|name| match name {
             "severity" => Some(severity.to_owned()),

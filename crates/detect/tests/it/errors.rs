@@ -63,6 +63,10 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("stageTimestamp|within: 5m", 28, "never", "bodies"),
         ("verb|utf16: get", 5, "UTF-16", "base64"),
         ("objectRef.resource: restorepoint", 25, "never", "`restorepoints`"),
+        ("objectRef.resource: [restorepoints, restorepoint]", 41, "never", "`restorepoints`"),
+        ("objectRef.resource: [RestorePoint, pods]", 26, "never", "`restorepoints`"),
+        ("objectRef.resource|neq: [pods, restorepoint]", 36, "never", "`restorepoints`"),
+        ("- objectRef.resource: [pods, restorepoint]", 34, "never", "`restorepoints`"),
         ("objectRef.resource: StorageRepository", 25, "never", "`storagerepositories`"),
         ("objectRef.resource|cased: RestorePoints", 31, "never", "no capital letters"),
         ("objectRef.apiGroup: core", 25, "never", "has no name"),
@@ -78,6 +82,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("requestObject: foo", 20, "never", "requestObject.spec"),
         ("verb: null", 11, "never", "every event"),
         ("stage|exists: false", 19, "never", "every event"),
+        ("writes.spec.paused: yes", 25, "never", "one of true, false"),
     ] {
         in_selection(item, column, message, hint);
     }

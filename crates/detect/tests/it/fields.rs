@@ -77,3 +77,59 @@ fn values_are_read_as_text() {
         assert_eq!(fields.text(&field).as_deref(), expected.first().copied(), "{path}");
     }
 }
+
+/// What `writes.PATH` says of a request with this verb and body; `None` if it is absent.
+fn writes(verb: &str, body: &serde_json::Value, path: &str) -> Option<String> {
+    let event = event(&json!({"verb": verb, "requestObject": body}));
+    let view = EventRef::from(&event);
+    let field = Field::parse(&format!("writes.{path}")).unwrap();
+    Fields::new(&view).text(&field).map(std::borrow::Cow::into_owned)
+}
+
+/// Regression: a rule could not see that a JSON patch of the whole document with a second operation
+/// writes a field.
+#[test]
+fn a_request_writes_a_field_by_any_operation_in_any_order() {
+    let label = json!({"op": "add", "path": "/metadata/labels/a", "value": "b"});
+    let whole = json!({"op": "replace", "path": "", "value": {"spec": {}}});
+    let op = |op: &str, path: &str| json!([{"op": op, "path": path, "from": "/x", "value": 1}]);
+    for (verb, body, path, expected) in [
+        ("patch", json!([whole]), "spec.at", true),
+        ("patch", json!([whole, label]), "spec.at", true),
+        ("patch", json!([label, whole]), "spec.at", true),
+        ("patch", json!([label]), "spec.at", false),
+        ("patch", json!([label]), "metadata.labels.a", true),
+        ("patch", op("add", "/spec"), "spec.at", true),
+        ("patch", op("remove", "/spec/at"), "spec.at", true),
+        ("patch", op("copy", "/spec/at"), "spec.at", true),
+        ("patch", op("replace", "/spec/at/inner"), "spec.at", true),
+        ("patch", op("replace", "/spec/atom"), "spec.at", false),
+        ("patch", op("replace", "/spec/list/0/at"), "spec.list.at", true),
+        ("patch", op("add", "/spec/list/-"), "spec.list.at", true),
+        ("patch", op("test", "/spec/at"), "spec.at", false),
+        ("patch", op("replace", "/metadata/labels/a~1b~0c"), "metadata.labels.a/b~c", true),
+        // kube-apiserver ignores what precedes the first slash.
+        ("patch", op("replace", "x/spec/at"), "spec.at", true),
+        ("patch", json!([{"op": "move", "from": "/spec/at", "path": "/y"}]), "spec.at", true),
+        ("patch", json!([{"op": "copy", "from": "/spec/at", "path": "/y"}]), "spec.at", false),
+        ("patch", json!([{"op": "add", "path": 7}, whole]), "spec.at", true),
+        ("patch", json!({"spec": {"at": null}}), "spec.at", true),
+        ("patch", json!({"spec": {"at": {"x": 1}}}), "spec.at", true),
+        ("patch", json!({"spec": null}), "spec.at", true),
+        ("patch", json!({"spec": {}}), "spec.at", false),
+        ("patch", json!({"spec": {"list": [{}]}}), "spec.list.at", true),
+        ("patch", json!({"spec": {"$patch": "replace"}}), "spec.at", true),
+        ("patch", json!({"metadata": {"labels": {"a": "b"}}}), "spec.at", false),
+        ("update", json!({"spec": {"at": 1}}), "spec.at", true),
+        ("update", json!({"spec": {"list": [{"x": 1}]}}), "spec.list.at", false),
+        ("update", json!({"spec": {}}), "spec.at", false),
+        ("create", json!({"spec": {"at": 1}}), "spec", true),
+        ("delete", json!({"spec": {"at": 1}}), "spec.at", false),
+    ] {
+        let found = writes(verb, &body, path);
+        assert_eq!(found.as_deref(), Some(expected.to_string().as_str()), "{verb} {body} {path}");
+    }
+    assert_eq!(writes("patch", &serde_json::Value::Null, "spec.at"), None, "no body is recorded");
+    let error = Field::parse("writes").unwrap_err();
+    assert!(error.hint.unwrap().contains("writes.spec"), "{}", error.message);
+}

@@ -1,14 +1,16 @@
-//! Lines of bounded length, with their numbers.
+//! Lines of bounded length, with their numbers. Lines that a container runtime split are joined.
 
 use std::io::{self, BufRead};
 
 use super::LINE_BYTES_MAX;
+use super::runtime_log::{Joined, UnfinishedLines};
 
 /// Reads lines one by one.
 pub(crate) struct Lines {
     from: Box<dyn BufRead>,
     line: Vec<u8>,
     number: u64,
+    unfinished: UnfinishedLines,
 }
 
 /// A line, trimmed.
@@ -21,10 +23,10 @@ pub(crate) enum Line<'a> {
 
 impl Lines {
     pub(super) fn new(from: Box<dyn BufRead>) -> Self {
-        Self { from, line: Vec::new(), number: 0 }
+        Self { from, line: Vec::new(), number: 0, unfinished: UnfinishedLines::default() }
     }
 
-    /// The number of the last line, from 1.
+    /// The number of the last line, from 1; of a joined line, that of its last part.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -33,15 +35,24 @@ impl Lines {
     pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             self.line.clear();
-            let is_whole = match self.read()? {
-                Read::End => return Ok(None),
-                Read::Line => true,
-                Read::TooLong => false,
-            };
-            self.number += 1;
-            if !is_whole {
-                self.line = Vec::new();
-                return Ok(Some(Line::TooLong));
+            match self.read()? {
+                Read::End => match self.unfinished.take() {
+                    Some(line) => self.line = line,
+                    None => return Ok(None),
+                },
+                Read::Line => {
+                    self.number += 1;
+                    match self.unfinished.join(&mut self.line) {
+                        Joined::Whole => {}
+                        Joined::Part => continue,
+                        Joined::TooLong => return Ok(Some(Line::TooLong)),
+                    }
+                }
+                Read::TooLong => {
+                    self.number += 1;
+                    self.line = Vec::new();
+                    return Ok(Some(Line::TooLong));
+                }
             }
             if !self.line.trim_ascii().is_empty() {
                 break;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::s3::S3Double;
 
 use crate::audit_lines::{deletions, gzip, kasten, line, objects, with_code};
@@ -116,6 +116,30 @@ fn the_same_lines_give_the_same_signals_from_every_input() {
     dir.put("folder/deeper/b.log", gzip(second));
     let folder = Path::new(&folder).parent().unwrap().to_str().unwrap().to_owned();
     assert_eq!(dir.signals(&[&folder], ""), expected);
+}
+
+/// Regression: each part of a line was reported as no audit event, and Docker's log was not read.
+#[test]
+fn lines_that_a_container_runtime_split_are_joined() {
+    let dir = WorkDir::new();
+    let lines = deletions(36_000, "mallory", 4);
+    let expected = one("mallory", 4, "");
+    let (mut cri, mut docker) = (String::new(), String::new());
+    for line in lines.lines() {
+        let parts = line.as_bytes().chunks(100).map(|part| std::str::from_utf8(part).unwrap());
+        let parts: Vec<&str> = parts.collect();
+        for (at, part) in parts.iter().enumerate() {
+            let (tag, end) = if at + 1 == parts.len() { ("F", "\n") } else { ("P", "") };
+            cri += &format!("2026-11-23T10:00:00.1Z stdout {tag} {part}\n");
+            let noise = "2026-11-23T10:00:00.1Z stderr P noise \n";
+            cri += if at == 0 { noise } else { "" };
+            let time = "2026-11-23T10:00:00.1Z";
+            let entry = json!({"log": format!("{part}{end}"), "stream": "stdout", "time": time});
+            docker += &format!("{entry}\n");
+        }
+    }
+    assert_eq!(dir.signals(&["-"], &cri), expected);
+    assert_eq!(dir.signals(&["-"], &docker), expected);
 }
 
 #[test]

@@ -54,6 +54,31 @@ async fn a_notifier_gets_its_defaults() {
     assert_eq!(made["status"], json!({"state": "pending"}));
 }
 
+/// Regression: a notifier with a misspelt rule was accepted and sent nothing.
+#[tokio::test]
+async fn a_notifier_names_rules_that_exist() {
+    let server = open();
+    let sigma = "title: Restore points are touched\nid: touched\ndetection:\n  s: {verb: delete}\n  \
+        condition: s\n";
+    let rule = json!({"metadata": {"name": "mine"}, "spec": {"sigma": sigma}}).to_string();
+    let rules = "POST /apis/siem.keepwatch.io/v1alpha1/detectionrules";
+    assert_eq!(server.send(rules, &rule).await.0, 201);
+    let with = |rules: &[&str]| {
+        let mut spec = alertmanager("https://am:9093");
+        spec["rules"] = json!(rules);
+        spec
+    };
+    let (code, refused) = create(&server, &with(&["touched", "tuched"])).await;
+    assert_eq!(code, 422, "{refused}");
+    expect![[r#"Notifier.siem.keepwatch.io "pager" is invalid: spec.rules[1]: Invalid value: "tuched": there is no rule with this id or title (did you mean "touched"?)"#]]
+        .assert_eq(refused["message"].as_str().unwrap());
+    let named = ["touched", "Restore points are touched", "keepwatch-state-pressure"];
+    assert_eq!(create(&server, &with(&named)).await.0, 201);
+    server.send("DELETE /apis/siem.keepwatch.io/v1alpha1/detectionrules/mine", "").await;
+    let patch = r#"{"metadata":{"labels":{"team":"backup"}}}"#;
+    assert_eq!(server.send(&format!("PATCH {NOTIFIERS}/pager"), patch).await.0, 200);
+}
+
 #[tokio::test]
 async fn secrets_in_the_spec_and_invalid_values_are_rejected() {
     let server = open();

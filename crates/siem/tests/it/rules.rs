@@ -52,7 +52,7 @@ async fn rules_created_by_users_are_loaded() {
     let (code, made) =
         server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
     assert_eq!(code, 201, "{made}");
-    expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"]}"#]]
+    expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"],"titles":["Restore points are touched"]}"#]]
         .assert_eq(&made["status"].to_string());
     assert_eq!(made["spec"]["enabled"], true);
     let documents = load(&server.registry).await.unwrap();
@@ -107,6 +107,23 @@ async fn a_rule_without_an_id_has_the_name_of_its_object() {
         let (code, made) = server.send(&format!("POST {RULES}"), &rule(name, &without_id)).await;
         assert_eq!((code, &made["status"]["rules"]), (201, &json!([name])));
     }
+}
+
+/// Regression: a misspelt id had no effect, and its author was not informed.
+#[tokio::test]
+async fn a_rule_supersedes_only_rules_that_exist() {
+    let server = open();
+    bring(&server, &[("first", sigma(FIRST, "delete"))]).await;
+    let superseding =
+        |id: &str| format!("{}keepwatch: {{supersedes: ['{id}']}}\n", sigma(SECOND, "delete"));
+    let wrong = FIRST.replace("0001", "0009");
+    let refused =
+        server.outcome(&format!("POST {RULES}"), &rule("mine", &superseding(&wrong))).await;
+    expect![[r#"422 DetectionRule.siem.keepwatch.io "mine" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0009": there is no rule with this id to supersede (did you mean "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"?)"#]]
+        .assert_eq(&refused);
+    let (code, made) =
+        server.send(&format!("POST {RULES}"), &rule("mine", &superseding(FIRST))).await;
+    assert_eq!((code, &made["status"]["supersedes"]), (201, &json!([FIRST])), "{made}");
 }
 
 #[tokio::test]

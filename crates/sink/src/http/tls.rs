@@ -1,10 +1,14 @@
 //! TLS to destinations: the system's root certificates and those that an operator adds.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
@@ -37,6 +41,67 @@ pub fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, 
         roots.add(certificate).map_err(|error| TlsError(error.to_string()))?;
     }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What a person is told about a failed TLS handshake: the cause and what to do, in fixed words.
+/// `None` if no handshake took place, or if the peer does not speak TLS.
+///
+/// The peer has answered, so its port is no secret any more; its own words are not repeated.
+pub fn handshake_failure(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // The error inside of an `io::Error` is not its source.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = inner.map(|inner| inner as &(dyn Error + 'static));
+        if let Some(error) = inner.unwrap_or(error).downcast_ref() {
+            return words(error);
+        }
+        next = inner.or_else(|| error.source());
+    }
+    None
+}
+
+const fn words(error: &rustls::Error) -> Option<&'static str> {
+    Some(match error {
+        rustls::Error::InvalidCertificate(error) => refusal(error),
+        rustls::Error::NoCertificatesPresented => {
+            "it has no certificate: give it one, signed by a CA that is trusted"
+        }
+        rustls::Error::AlertReceived(_) => {
+            "it broke off the TLS handshake: see its log. Client certificates are not supported"
+        }
+        rustls::Error::PeerIncompatible(_) => {
+            "it has no version or cipher suite of TLS in common: enable TLS 1.2 or 1.3 there"
+        }
+        _ => return None,
+    })
+}
+
+/// Why a certificate is refused, and what to do.
+const fn refusal(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is refused: the CA that signed it is not trusted. Add that CA to \
+             caBundle, and let the destination send its intermediate certificates"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate is refused: it has expired. Renew it at the destination"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is refused: it is not valid yet. Compare the clocks of both machines"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is refused: it is for another host. Use a name in the url that the \
+             certificate has"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is refused: it is not for servers. Issue one with the usage serverAuth"
+        }
+        CertificateError::Revoked => {
+            "its certificate is refused: it is revoked. Renew it at the destination"
+        }
+        _ => "its certificate is refused: see the log for the reason. Renew it at the destination",
+    }
 }
 
 /// Accepts any server certificate, because the profile sets `skipSSLVerify`. The signatures of the

@@ -83,6 +83,13 @@ impl Client {
         {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
+                if let Some(words) = tls::handshake_failure(&error) {
+                    let (place, why) = (self.place.as_str(), error_chain(&error));
+                    tracing::warn!(place, why, "no TLS with a notifier's destination");
+                    return Err(NotifyError::Misconfigured {
+                        reason: format!("the destination cannot be used: {words}"),
+                    });
+                }
                 // A denied name and an unknown one look the same.
                 return Err(self.no_response(error.is_connect(), &error_chain(&error)));
             }

@@ -1,5 +1,6 @@
 //! Every kind of notifier with a real receiver of HTTP requests, well-behaved and not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -7,12 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use event::Timestamp;
 use event::signal::Severity;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use sink::http::EgressPolicy;
 use sink::notifier::{
     Event, Kind, LastSent, Notification, NotifyError, OpenError, Renderer, SIGNAL_BYTES_MAX,
     Settings, notification_id, open,
 };
+use testkit::pki::{Authority, CertificateRequest, Identity, Purpose};
 use testkit::receiver::{Answer, Receiver};
 use tokio::net::TcpListener;
 
@@ -280,6 +284,63 @@ async fn each_response_has_one_reaction_and_is_not_repeated() {
         (Answer::Noise, "no answer".to_owned()),
     ] {
         check(&answer, &expected).await;
+    }
+}
+
+/// A TLS server with this certificate, which completes handshakes; its address.
+fn tls_server(identity: &Identity) -> u16 {
+    let certificate = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            // The client breaks off.
+            while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+        }
+    });
+    port
+}
+
+/// Regression: the error was "no answer", as for a closed port.
+#[tokio::test]
+async fn a_refused_certificate_is_reported_with_its_reason_and_remedy() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let with = |purpose, hosts: &'static [&'static str], last_year| {
+        ours.issue(&CertificateRequest { name: "hook", groups: &[], hosts, purpose, last_year })
+    };
+    let here: &[&str] = &["localhost", "127.0.0.1"];
+    for (identity, expected) in [
+        (other.server(), "the CA that signed it is not trusted. Add that CA to caBundle"),
+        (with(Purpose::Server, here, 2021), "it has expired. Renew it"),
+        (with(Purpose::Server, &["other.example"], 2090), "it is for another host"),
+        (with(Purpose::Client, here, 2090), "it is not for servers"),
+    ] {
+        let port = tls_server(&identity);
+        for kind in KINDS {
+            let mut settings = settings(kind, &format!("https://127.0.0.1:{port}/canary"));
+            settings.ca_pem = Some(ours.pem().into_bytes());
+            let outcome = open(&settings)
+                .unwrap()
+                .send(&Notification::sample("team", Timestamp::from_micros(NOW)))
+                .await;
+            let Err(NotifyError::Misconfigured { reason }) = &outcome else {
+                panic!("{kind:?}: {outcome:?} instead of {expected}");
+            };
+            assert!(reason.contains("its certificate is refused"), "{reason}");
+            assert!(reason.contains(expected), "{reason} has {expected}");
+            assert!(!reason.contains("canary") && !reason.contains("other.example"), "{reason}");
+        }
     }
 }
 

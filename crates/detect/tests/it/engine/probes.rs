@@ -124,6 +124,24 @@ fn an_event_that_is_delivered_five_times_counts_once() {
     assert_eq!(stream.matches(), []);
 }
 
+/// The documented bound: identities are remembered for a day, and a late event is not refused, because
+/// an attacker could delay it.
+#[test]
+fn duplicates_after_more_than_a_day_open_a_signal_of_the_same_name() {
+    let rule = "title: A delete\nid: one\ndetection:\n  s: {verb: delete}\n  condition: s\n";
+    let mut stream = Stream::new(rule);
+    let again = |after: i64| deletes(5, 0).into_iter().map(move |it| it.coming_at(after));
+    stream.send_all(&deletes(5, 0));
+    stream.advance(2 * HOUR);
+    let id = stream.changes[0].signal.id.clone();
+    assert_eq!(stream.said().last().unwrap(), "closed one 5");
+    stream.send_all(&again(DAY - HOUR).collect::<Vec<_>>());
+    assert_eq!(stream.said(), [""; 0], "within a day, duplicates are dropped");
+    stream.send_all(&again(DAY + HOUR).take(1).collect::<Vec<_>>());
+    assert_eq!(stream.opened("one"), 1);
+    assert!(stream.changes.iter().all(|change| change.signal.id == id));
+}
+
 #[test]
 fn a_reused_audit_id_does_not_hide_requests() {
     let mut stream = Stream::new(FIVE_DELETES);

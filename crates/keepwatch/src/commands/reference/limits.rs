@@ -223,6 +223,8 @@ fn rules() -> Vec<Row> {
     vec![
         ("DetectionRules", siem::detection_rule::RULES_MAX.to_string()),
         ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
+        ("Steps to examine the rules of a file", detect::EXAMINATION_STEPS_MAX.to_string()),
+        ("Texts of a rule file with its aliases", bytes(detect::sigma::EXPANDED_LEN_MAX)),
         ("Rules that are evaluated together", ruleset::RULES_MAX.to_string()),
         ("Filters", ruleset::FILTERS_MAX.to_string()),
         ("Size of a rendered template", bytes(detect::template::RENDERED_LEN_MAX)),
@@ -255,6 +257,14 @@ fn detector() -> Vec<Row> {
         ),
         ("Time for which duplicates are detected", micros(engine::IDENTITY_MEMORY)),
         ("Events among which duplicates are detected", limits.identities.to_string()),
+        (
+            "Time between the events of one request in the logs of two sources",
+            micros(engine::REQUEST_TOLERANCE.cast_signed()),
+        ),
+        (
+            "Events of the last seconds that are compared with those of other sources, by rule",
+            limits.identities.to_string(),
+        ),
         (
             "Groups of a rule before it counts new ones by a coarser key",
             limits.groups_per_rule.to_string(),

@@ -11,7 +11,7 @@ The objects: .
 
 A person disabled or deleted a detection rule. It raises no more signals.
 
-This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
+This export finds less than the rule it is made of: not all changes of a field are recognized: a JSON patch of the whole document with another operation besides.
 
 ## Goal
 
@@ -33,7 +33,6 @@ Deletions, and changes that disable the rule.
 ## Blind spots
 
 - If the log has no bodies, disabling a rule raises the signal of `keepwatch-rule-changed`.
-- A JSON patch that replaces the whole document and has another operation besides.
 - A new rule that supersedes another.
 
 ## False positives
@@ -44,7 +43,7 @@ END
 
   query {
     name                         = "ended_detectionrules"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:(delete OR deletecollection) OR @RequestObject.spec.enabled:false OR (@RequestObject.path:(\"/spec\" OR \"/spec/enabled\") @ResponseObject.spec.enabled:false) OR (@ResponseObject.spec.enabled:false @RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:detectionrules @Verb:(update OR patch OR delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:(delete OR deletecollection) OR @RequestObject.spec.enabled:false OR ((@RequestObject.spec.enabled:* OR @RequestObject.path:(\"/spec\" OR \"/spec/enabled\") OR @RequestObject.path:/spec/enabled/* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*)) @ResponseObject.spec.enabled:false)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

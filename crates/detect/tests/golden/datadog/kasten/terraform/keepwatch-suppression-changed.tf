@@ -11,11 +11,11 @@ The objects: .
 
 A person created or changed a suppression. It hides signals until it expires.
 
+This export finds less than the rule it is made of: not all changes of a field are recognized: a JSON patch of the whole document with another operation besides.
+
 This export finds less than the rule it is made of: a condition cannot be expressed: whether the object `requestObject.spec` exists.
 
 This export finds more than the rule it is made of: a condition cannot be expressed: whether the object `requestObject` exists.
-
-This export finds less than the rule it is made of: the comparison is case-sensitive: requestObject.op.
 
 ## Goal
 
@@ -37,7 +37,6 @@ Every creation and every change of the spec. No suppression hides this signal. S
 ## Blind spots
 
 - Whether a change broadened or narrowed it: both are reported.
-- A JSON patch that replaces the whole document and has another operation besides.
 
 ## False positives
 
@@ -47,7 +46,7 @@ END
 
   query {
     name                         = "changed_suppressions"
-    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:create OR @RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR @RequestObject.op:(add OR copy OR move OR replace)) -((@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@RequestObject.op:(add OR copy OR move OR replace)) -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    query                        = "@ObjectRef.APIGroup:siem.keepwatch.io @ObjectRef.Resource:suppressions @Verb:(create OR update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@Verb:create OR @RequestObject.spec:* OR @RequestObject.path:\"/spec\" OR @RequestObject.path:/spec/* OR (@RequestObject.op:(add OR copy OR move OR replace) -@RequestObject.path:/*) OR -@RequestObject:*) -(@RequestObject.spec.rules:\"*\" OR @ResponseObject.spec.rules:\"*\") -@ObjectRef.Subresource:?* -@Annotations.authorization.k8s.io/reason:\"an act of the server itself\" @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

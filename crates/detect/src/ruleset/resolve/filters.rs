@@ -1,0 +1,122 @@
+//! Adds filters to rules, and finds the filters that leave no event to a rule.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Resolver;
+use crate::budget::EXAMINATION_STEPS_MAX;
+use crate::matcher::{Expression, Node};
+use crate::rule::{self, Rule};
+use crate::sigma::{self, Body, Document, FilterRules};
+
+/// A filter, by the index of its document.
+type Filter = (usize, Arc<Node>);
+
+/// A filter after which a rule cannot match.
+pub(super) enum Emptied {
+    /// The index of the filter's document, and the id of the rule.
+    Rule(usize, String),
+    /// The index of the document of a filter that takes too much work to examine.
+    TooMuchWork(usize),
+}
+
+impl Resolver<'_> {
+    /// Adds the conditions of filters to rules. Returns the filters that leave no event to a rule.
+    pub(super) fn apply_filters(
+        &self,
+        documents: &[Document],
+        index_of: &dyn Fn(&str) -> Option<usize>,
+        rules: &mut [Rule],
+    ) -> Vec<Emptied> {
+        let mut emptied = Vec::new();
+        let mut of_all: Vec<Filter> = Vec::new();
+        let mut of_rule: Vec<Vec<Filter>> = vec![Vec::new(); rules.len()];
+        for (place, document) in documents.iter().enumerate() {
+            let Body::Filter(filter) = &document.body else {
+                continue;
+            };
+            if !self.is_in(place) {
+                continue;
+            }
+            let condition = sigma::expression(&filter.detection).into_shared();
+            match &filter.rules {
+                FilterRules::Any => of_all.push((place, condition)),
+                FilterRules::Named(names) => {
+                    let indices: BTreeSet<usize> =
+                        names.iter().filter_map(|(name, _)| index_of(name)).collect();
+                    for index in indices {
+                        if let Some(filters) = of_rule.get_mut(index) {
+                            filters.push((place, Arc::clone(&condition)));
+                        }
+                    }
+                }
+            }
+        }
+        // One shared node for all rules.
+        let shared = of_all.iter().map(|(_, node)| Node::Shared(Arc::clone(node))).collect();
+        let shared = Arc::new(Node::All(shared));
+        for (rule, named) in rules.iter_mut().zip(of_rule) {
+            let rule::Body::Detection(expression) = &mut rule.body else { continue };
+            let mut conditions: Vec<_> = named.iter().map(|(_, node)| Arc::clone(node)).collect();
+            conditions.extend((!of_all.is_empty()).then(|| Arc::clone(&shared)));
+            if conditions.is_empty() {
+                continue;
+            }
+            let filters = named.iter().chain(&of_all);
+            emptied.extend(self.emptied(expression, &rule.id, filters, documents));
+            *expression = expression.clone().and(&conditions);
+        }
+        emptied
+    }
+
+    /// The first filter with which no event is left to a rule.
+    fn emptied<'f>(
+        &self,
+        expression: &Expression,
+        id: &str,
+        filters: impl Iterator<Item = &'f Filter> + Clone,
+        documents: &[Document],
+    ) -> Option<Emptied> {
+        let is_emptied = |filters: &[Filter]| {
+            let document = documents.get(filters.last()?.0)?;
+            let budget = self.budget(document);
+            let nodes: Vec<_> = filters.iter().map(|(_, node)| Arc::clone(node)).collect();
+            let is_emptied = expression.clone().and(&nodes).impossible(&budget).is_some();
+            Some((is_emptied, budget.is_spent()))
+        };
+        let filters: Vec<Filter> = filters.cloned().collect();
+        let last = filters.last()?.0;
+        match is_emptied(&filters)? {
+            (_, true) => Some(Emptied::TooMuchWork(last)),
+            (false, _) => None,
+            (true, _) => {
+                let mut prefixes = (1..=filters.len()).filter_map(|len| filters.get(..len));
+                let first = prefixes
+                    .find(|prefix| is_emptied(prefix).is_some_and(|(is_emptied, _)| is_emptied));
+                let place = first.and_then(<[_]>::last).map_or(last, |(place, _)| *place);
+                Some(Emptied::Rule(place, id.to_owned()))
+            }
+        }
+    }
+
+    pub(super) fn report_emptied(&mut self, documents: &[Document], emptied: &[Emptied]) {
+        let mut too_long: BTreeSet<usize> = BTreeSet::new();
+        for emptied in emptied {
+            let (place, message, hint) = match emptied {
+                Emptied::Rule(place, rule) => (
+                    *place,
+                    format!("no event is left for `{}`", sigma::yaml::shown(rule)),
+                    "the filter excludes all that the rule looks for",
+                ),
+                Emptied::TooMuchWork(place) if too_long.insert(*place) => (
+                    *place,
+                    format!("examining the filter takes more than {EXAMINATION_STEPS_MAX} steps"),
+                    "use fewer fields, values or regular expressions, or name fewer rules",
+                ),
+                Emptied::TooMuchWork(_) => continue,
+            };
+            let Some(document) = documents.get(place) else { continue };
+            self.error(document, document.at, message, Some(hint.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Names of rules in other objects. A misspelt name would have no effect, so it is an error.
+
+use apimachinery::{ApiError, FieldError, fields};
+use detect::engine::ENGINE_RULES;
+use detect::nearest;
+use serde_json::{Map, Value};
+
+use crate::GROUP;
+use crate::detection_rule::rule_ids;
+
+/// Maximum number of errors that are reported for an object.
+const ERRORS_MAX: usize = 10;
+
+/// The texts in a list of an object.
+pub(crate) fn texts_of<'r>(object: &'r Map<String, Value>, field: &str) -> Vec<&'r str> {
+    let texts = fields::value(object, field).and_then(Value::as_array);
+    texts.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// The ids of the rules of these objects and of the engine itself.
+pub(crate) fn ids(rules: &[Map<String, Value>]) -> Vec<&str> {
+    let own = ENGINE_RULES.into_iter().map(|(id, _)| id);
+    own.chain(rules.iter().flat_map(rule_ids)).collect()
+}
+
+/// The titles of the rules of these objects and of the engine itself.
+pub(crate) fn titles(rules: &[Map<String, Value>]) -> Vec<&str> {
+    let own = ENGINE_RULES.into_iter().map(|(_, title)| title);
+    own.chain(rules.iter().flat_map(|rule| texts_of(rule, "status.titles"))).collect()
+}
+
+/// Refuses names that are not known. `field` is the path of a name by its index; `what` says what
+/// there is not.
+pub(crate) fn check(
+    (kind, object): (&str, &Map<String, Value>),
+    named: &[&str],
+    known: &[&str],
+    (field, what): (&dyn Fn(usize) -> String, &str),
+) -> Result<(), ApiError> {
+    let unknown = named.iter().enumerate().filter(|(_, name)| !known.contains(name));
+    let errors: Vec<FieldError> = unknown
+        .map(|(index, name)| {
+            let help = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "status.rules of each detectionrule lists its ids".to_owned(),
+            };
+            FieldError::invalid(field(index), &(*name).into(), &format!("{what} ({help})"))
+        })
+        .take(ERRORS_MAX)
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::invalid(GROUP, kind, fields::text(object, "metadata.name"), &errors))
+}

@@ -118,6 +118,14 @@ impl Expression {
         uses
     }
 
+    /// The numbers of comparisons that search a whole text, and of those among them whose time can be
+    /// the product of the lengths of pattern and text.
+    pub(crate) fn searches(&self) -> (usize, usize) {
+        let mut searches = (0, 0);
+        self.node.add_searches(&mut searches);
+        searches
+    }
+
     /// The name of a field of which the condition leaves no value, if any: no event can match.
     pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
         let dimension = Requirements::of(&self.node, budget).impossible();
@@ -177,6 +185,21 @@ impl Node {
 }
 
 impl Node {
+    fn add_searches(&self, searches: &mut (usize, usize)) {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => {
+                nodes.iter().for_each(|node| node.add_searches(searches));
+            }
+            Self::Not(node) => node.add_searches(searches),
+            Self::Shared(node) => node.add_searches(searches),
+            Self::Test(_, Test::Matches(pattern)) => {
+                searches.0 += usize::from(pattern.is_search());
+                searches.1 += usize::from(pattern.backtracks());
+            }
+            Self::Test(..) => {}
+        }
+    }
+
     fn add_uses_of_writes(&self, is_negated: bool, uses: &mut (bool, bool)) {
         match self {
             Self::All(nodes) | Self::Any(nodes) => {

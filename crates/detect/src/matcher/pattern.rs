@@ -1,9 +1,9 @@
 //! Wildcard patterns with Sigma's semantics: case-insensitive unless the rule has the modifier
 //! `cased`.
 //!
-//! Common patterns (equality, prefix, suffix, substring) do not use the general algorithm. The
-//! general algorithm backtracks to the last `*` only, so its time is at most the pattern's length
-//! times the text's length.
+//! Patterns without `?` take time in proportion to the text's length. Others backtrack to the last
+//! `*`, so their time is at most the pattern's length times the text's length; a rule may have only
+//! a few of them.
 
 /// Case sensitivity of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub(crate) enum Token {
 pub(crate) struct Pattern {
     case: Case,
     form: Form,
+    /// The texts between the `*` of a general pattern without `?`, else empty.
+    parts: Box<[Box<str>]>,
 }
 
 /// The form of a pattern.
@@ -85,12 +87,19 @@ impl Pattern {
             all => text(all).map(Form::Equal),
         };
         let form = simple.unwrap_or_else(|| Form::General(lowered(tokens, case)));
-        Self { case, form }
+        let parts = match &form {
+            Form::General(tokens) => {
+                let parts = tokens.split(|token| *token == Token::Many);
+                parts.map(text).collect::<Option<_>>().unwrap_or_default()
+            }
+            _ => Box::default(),
+        };
+        Self { case, form, parts }
     }
 
     /// A pattern that matches one text.
     pub(crate) fn equal_to(text: &str, case: Case) -> Self {
-        Self { case, form: Form::Equal(text.into()) }
+        Self { case, form: Form::Equal(text.into()), parts: Box::default() }
     }
 
     /// The literal text, if the pattern has no wildcards.
@@ -165,7 +174,27 @@ impl Pattern {
                 Some((text, part)) => self.contains(text, part),
                 None => folded_text(text).contains(&folded_text(part)),
             },
-            Form::General(tokens) => self.general(tokens, text),
+            Form::General(tokens) if self.parts.is_empty() => match self.case {
+                Case::Counts => wild(tokens, text.chars()),
+                Case::Ignored => wild(tokens, folded(text)),
+            },
+            Form::General(_) => match self.case {
+                Case::Counts => in_order(&self.parts, text),
+                Case::Ignored => in_order(&self.parts, &folded_text(text)),
+            },
+        }
+    }
+
+    /// Whether the whole text is searched.
+    pub(crate) const fn is_search(&self) -> bool {
+        matches!(self.form, Form::Contains(_) | Form::General(_))
+    }
+
+    /// Whether its time can be the product of the lengths of pattern and text.
+    pub(crate) fn backtracks(&self) -> bool {
+        match &self.form {
+            Form::General(tokens) => self.parts.is_empty() && tokens.contains(&Token::Many),
+            _ => false,
         }
     }
 
@@ -194,17 +223,23 @@ impl Pattern {
             text.get(at + 1..at + part.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest))
         })
     }
-
-    fn general(&self, tokens: &[Token], text: &str) -> bool {
-        match self.case {
-            Case::Counts => wild(tokens, text.chars()),
-            Case::Ignored => wild(tokens, folded(text)),
-        }
-    }
 }
 
 fn folded_text(text: &str) -> String {
-    folded(text).collect()
+    if text.is_ascii() { text.to_ascii_lowercase() } else { folded(text).collect() }
+}
+
+/// Whether the text starts with the first part, ends with the last one, and has the others in this
+/// order between them. The first match of each part leaves the most text for the next.
+fn in_order(parts: &[Box<str>], text: &str) -> bool {
+    let [first, middle @ .., last] = parts else { return false };
+    let between = text.strip_prefix(&**first).and_then(|rest| rest.strip_suffix(&**last));
+    let rest = middle.iter().try_fold(between.map(str::as_bytes), |rest, part| {
+        let rest = rest?;
+        let start = memchr::memmem::find(rest, part.as_bytes())?;
+        Some(rest.get(start + part.len()..))
+    });
+    rest.flatten().is_some()
 }
 
 fn lowered(tokens: &[Token], case: Case) -> Box<[Token]> {

@@ -19,6 +19,12 @@ const SELECTIONS_MAX: usize = 1000;
 const REGEXES_MAX: usize = 50;
 /// Maximum number of comparisons for one event.
 const COMPARISONS_MAX: usize = 20_000;
+/// Maximum number of comparisons for one event that search a whole text, which can be a request
+/// body: `contains`, and patterns with a `*` inside.
+const SEARCHES_MAX: usize = 1000;
+/// Maximum number of comparisons for one event with a pattern that has both `*` and `?`: they can
+/// take much longer than a search.
+const BACKTRACKING_MAX: usize = 10;
 /// Maximum number of values of one field.
 const VALUES_MAX: usize = 10_000;
 /// Maximum length of a value, in bytes.
@@ -122,6 +128,23 @@ fn check_whole(detection: &Detection, at: Position, budget: &Budget, errors: &mu
         );
         return;
     };
+    let (searches, backtracking) = expression.searches();
+    if searches > SEARCHES_MAX {
+        errors.hint(
+            at,
+            format!("an event would cost more than {SEARCHES_MAX} searches of a text"),
+            "use whole values, `startswith` or `endswith` where possible, or split the rule",
+        );
+        return;
+    }
+    if backtracking > BACKTRACKING_MAX {
+        errors.hint(
+            at,
+            format!("more than {BACKTRACKING_MAX} patterns have both `*` and `?`"),
+            "use `re`, or patterns with `*` only",
+        );
+        return;
+    }
     if let Some(field) = expression.impossible(budget) {
         errors.hint(
             at,

@@ -337,6 +337,17 @@ fn hostile_files_end_with_an_error() {
             "more than 50 regular expressions",
         ),
         (
+            in_selection(&format!("    requestObject.x|contains: [{values}'/b']\n"), "s"),
+            "more than 1000 searches of a text",
+        ),
+        (
+            in_selection(
+                &format!("    requestObject.x: [{}'a*b?c']\n", "'a?*b', ".repeat(10)),
+                "s",
+            ),
+            "more than 10 patterns have both `*` and `?`",
+        ),
+        (
             in_selection(&format!("    requestURI: [{values}'/b']\n"), &["s"; 10].join(" or ")),
             "more than 20000 comparisons",
         ),

@@ -34,12 +34,21 @@ pub struct Document {
     pub file: String,
     /// One or several YAML documents.
     pub text: String,
+    /// Whether its rules and filters affect only the rules in it.
+    pub is_confined: bool,
 }
 
 impl Document {
     /// Creates a document from its name and text.
     pub fn new(file: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { file: file.into(), text: text.into() }
+        Self { file: file.into(), text: text.into(), is_confined: false }
+    }
+
+    /// Creates a document that can add signals, but cannot take any from the rules of other
+    /// documents: `rules: any` of a filter means the rules of this document, and a rule supersedes
+    /// only these.
+    pub fn confined(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { is_confined: true, ..Self::new(name, text) }
     }
 }
 
@@ -80,7 +89,9 @@ impl RuleSet {
         let mut parsed = Vec::new();
         for document in documents {
             let mut found = Errors::of(&document.file);
-            parsed.append(&mut sigma::read(&document.file, &document.text, options, &mut found));
+            let mut read = sigma::read(&document.file, &document.text, options, &mut found);
+            read.iter_mut().for_each(|it| it.is_confined = document.is_confined);
+            parsed.append(&mut read);
             errors.append(&mut found.into_vec());
         }
         let resolved = resolve::resolve(parsed, &mut errors);

@@ -106,7 +106,8 @@ fn document(
         extension.and_then(|(at, node)| extension::read(at, node, body.as_ref(), errors));
     let extension::Extension { signal, supersedes, cases_at } = extension.unwrap_or_default();
     let header = Header { signal, supersedes, cases_at, ..header };
-    Some(Document { file: file.to_owned(), at: root.at, text, first_line, header, body: body? })
+    let (file, at, body) = (file.to_owned(), root.at, body?);
+    Some(Document { file, is_confined: false, at, text, first_line, header, body })
 }
 
 fn body(members: &mut Members<'_>, context: &Context<'_>, errors: &mut Errors) -> Option<Body> {

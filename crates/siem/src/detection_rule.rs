@@ -15,7 +15,7 @@ use detect::{Document, LoadOptions, Rule, RuleSet};
 use event::{Level, Severity};
 use serde_json::{Map, Value, json};
 
-use crate::rule_names::{self, texts_of};
+use crate::rule_names::texts_of;
 use crate::schema::{count, object, object_with, short_text, text, texts, time, words};
 use crate::{AGE, CHANGEABLE, GROUP, VERSION, column, schema, wide};
 
@@ -115,7 +115,6 @@ fn status_schema() -> Value {
             ("rules", texts("IDs of its rules, as in signals and suppressions.")),
             ("titles", texts("Titles of its rules that raise signals.")),
             ("names", texts("Names of its rules, to which correlations refer.")),
-            ("supersedes", texts("IDs of rules of other objects that its rules supersede.")),
             ("evaluated", count("Number of events on which the rule was evaluated.")),
             ("matched", count("Number of events that matched.")),
             ("signals", count("Number of signals that the rule raised.")),
@@ -156,22 +155,18 @@ fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
     let titles: Vec<&str> = raising.map(|rule| rule.title.as_str()).collect();
     fields::set(rule, "status.titles", titles);
     let names: Vec<&str> = set.rules().iter().filter_map(|rule| rule.name.as_deref()).collect();
-    let superseded = set.rules().iter().flat_map(|rule| &rule.signal.supersedes);
-    let of_others = superseded.map(String::as_str).filter(|id| set.find(id).is_none());
-    for (field, texts) in
-        [("status.names", names), ("status.supersedes", of_others.collect::<Vec<_>>())]
-    {
-        if texts.is_empty() {
-            fields::remove(rule, field);
-        } else {
-            fields::set(rule, field, texts);
-        }
+    if names.is_empty() {
+        fields::remove(rule, "status.names");
+    } else {
+        fields::set(rule, "status.names", names);
     }
 }
 
-/// The document of an object. A rule without an id and a name has the object's name as its id.
+/// The document of an object. A rule without an id and a name has the object's name as its id. The
+/// object affects only its own rules: only a suppression, which expires and is known to all, takes
+/// signals from the rules of other objects.
 fn source(rule: &Map<String, Value>) -> Document {
-    Document::new(fields::text(rule, "metadata.name"), fields::text(rule, "spec.sigma"))
+    Document::confined(fields::text(rule, "metadata.name"), fields::text(rule, "spec.sigma"))
 }
 
 struct Rules {
@@ -227,8 +222,7 @@ impl Strategy for Rules {
             let detail = format!("there are already {RULES_MAX} rules: delete one first");
             return Err(forbidden(rule, &detail));
         }
-        check_unique(rule, &others)?;
-        check_superseded(rule, &[], &others)
+        check_unique(rule, &others)
     }
 
     fn on_update(
@@ -246,10 +240,7 @@ impl Strategy for Rules {
                           to false, and create a rule of your own with another id";
             return Err(forbidden(rule, detail));
         }
-        let others = objects.list(DETECTION_RULES, None);
-        check_unique(rule, &others)?;
-        // Rules that were deleted later do not block other changes.
-        check_superseded(rule, &texts_of(old, "status.supersedes"), &others)
+        check_unique(rule, &objects.list(DETECTION_RULES, None))
     }
 
     fn on_delete(
@@ -300,19 +291,6 @@ fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Res
         }
     }
     Ok(())
-}
-
-/// Refuses superseded rules that no object has.
-fn check_superseded(
-    rule: &Map<String, Value>,
-    accepted: &[&str],
-    others: &[Map<String, Value>],
-) -> Result<(), ApiError> {
-    let superseded = texts_of(rule, "status.supersedes");
-    let known: Vec<&str> = others.iter().flat_map(ids_and_names).chain(accepted.to_vec()).collect();
-    let what = "there is no rule with this id to supersede";
-    let field = |_| "spec.sigma".to_owned();
-    rule_names::check((KIND, rule), &superseded, &known, (&field, what))
 }
 
 fn ids_and_names(rule: &Map<String, Value>) -> Vec<&str> {

@@ -16,6 +16,8 @@ use crate::rule::SignalOptions;
 pub struct Document {
     /// File name, or name of an API object.
     pub file: String,
+    /// Whether it affects only rules of the same file.
+    pub is_confined: bool,
     /// Position of its first key.
     pub at: Position,
     /// The text of the file from this document to the next.

@@ -39,16 +39,21 @@ impl Resolver<'_> {
                 continue;
             }
             let condition = sigma::expression(&filter.detection).into_shared();
-            match &filter.rules {
-                FilterRules::Any => of_all.push((place, condition)),
+            let indices: BTreeSet<usize> = match &filter.rules {
+                FilterRules::Any if document.is_confined => (0..rules.len()).collect(),
+                FilterRules::Any => {
+                    of_all.push((place, condition));
+                    continue;
+                }
                 FilterRules::Named(names) => {
-                    let indices: BTreeSet<usize> =
-                        names.iter().filter_map(|(name, _)| index_of(name)).collect();
-                    for index in indices {
-                        if let Some(filters) = of_rule.get_mut(index) {
-                            filters.push((place, Arc::clone(&condition)));
-                        }
-                    }
+                    names.iter().filter_map(|(name, _)| index_of(name)).collect()
+                }
+            };
+            for (index, filters) in of_rule.iter_mut().enumerate() {
+                let is_reached =
+                    |rule: &Rule| !document.is_confined || rule.origin.file == document.file;
+                if indices.contains(&index) && rules.get(index).is_some_and(is_reached) {
+                    filters.push((place, Arc::clone(&condition)));
                 }
             }
         }

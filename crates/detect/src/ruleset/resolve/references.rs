@@ -202,6 +202,16 @@ impl Resolver<'_> {
             return true;
         };
         for (name, at) in &document.header.supersedes {
+            let target = self.by_name.get(name).and_then(|target| documents.get(*target));
+            if document.is_confined && target.is_none_or(|it| it.file != document.file) {
+                let name = sigma::yaml::shown(name);
+                let message = format!("there is no rule `{name}` in {}", document.file);
+                let hint = "a rule supersedes only rules of the same object; to hide signals of \
+                            another rule, create a suppression";
+                self.error(document, *at, message, Some(hint.to_owned()));
+                self.leave_out(place);
+                return true;
+            }
             if !self.by_name.contains_key(name) && self.unknown_superseded.len() < ERRORS_MAX {
                 let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
                 let hint = self.nearest_rule(name);

@@ -6,7 +6,7 @@
 //!
 //! [`Engine::process`] handles an event in this order: matching (module `matching`), the clock
 //! (`clock`), deduplication (`identities`), ordering (`state`), counting (`count`, `window`), the
-//! signal (`episode`, `wording`). All bounds are in `settings`.
+//! signal (`open_signal`, `wording`). All bounds are in `settings`.
 //!
 //! Deliberately absent: the sources of events, the destinations of signals, and the rules.
 
@@ -16,12 +16,12 @@ mod clock;
 mod codec;
 mod count;
 pub(crate) mod digest;
-mod episode;
-mod facts;
+mod event_summary;
 mod hit;
 mod identities;
 mod matching;
 mod memory;
+mod open_signal;
 mod plan;
 mod render;
 mod requests;
@@ -45,7 +45,7 @@ pub use event::signal::ChangeKind;
 use plan::Plan;
 pub use plan::{CLOCK_SKEW, ENGINE_RULES, STATE_PRESSURE};
 pub use settings::*;
-use state::{State, Turn};
+use state::{State, StepContext};
 pub use statistics::{EngineStatistics, RuleStatistics, SuppressionStatistics};
 
 /// Evaluates rules over a stream of events.
@@ -163,7 +163,7 @@ impl Engine {
         self.state.counters.events += 1;
         let skewed = may_clamp.then(|| Box::new(self.skewed(input)));
         let timed = clock::Timed { arrival, stamp, hit: hit.map(Box::new), skewed };
-        self.turn(changes, |state, turn| state.arrive(turn, timed));
+        self.run(changes, |state, context| state.arrive(context, timed));
     }
 
     /// Processes the event of a record like [`Self::process`] if no rule can match it. Returns
@@ -215,7 +215,7 @@ impl Engine {
     /// Ends the input: events that wait for earlier ones are counted now. Signals stay open.
     pub fn finish(&mut self, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
-        self.turn(changes, State::finish);
+        self.run(changes, State::finish);
     }
 
     /// The current rule set.
@@ -250,20 +250,20 @@ impl Engine {
     }
 
     fn act(&mut self, now: i64, changes: &mut Vec<SignalChange>) {
-        self.turn(changes, |state, turn| state.act(turn, Some(now)));
+        self.run(changes, |state, context| state.act(context, Some(now)));
     }
 
-    fn turn(
+    fn run(
         &mut self,
         changes: &mut Vec<SignalChange>,
-        act: impl FnOnce(&mut State, &mut Turn<'_>),
+        act: impl FnOnce(&mut State, &mut StepContext<'_>),
     ) {
-        let mut turn = Turn {
+        let mut context = StepContext {
             plan: &self.plan,
             settings: &self.settings,
             changes,
             matches: self.matches.as_mut(),
         };
-        act(&mut self.state, &mut turn);
+        act(&mut self.state, &mut context);
     }
 }

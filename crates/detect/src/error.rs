@@ -78,8 +78,8 @@ impl Errors {
     }
 
     pub(crate) fn append(&mut self, other: Self) {
-        let room = ERRORS_MAX.saturating_sub(self.found.len());
-        self.found.extend(other.found.into_iter().take(room));
+        let left = ERRORS_MAX.saturating_sub(self.found.len());
+        self.found.extend(other.found.into_iter().take(left));
     }
 
     /// Whether the collector drops further errors, so that the caller can stop reading.

@@ -188,7 +188,9 @@ impl Node {
     fn add_searches(&self, searches: &mut (usize, usize)) {
         match self {
             Self::All(nodes) | Self::Any(nodes) => {
-                nodes.iter().for_each(|node| node.add_searches(searches));
+                for node in nodes {
+                    node.add_searches(searches);
+                }
             }
             Self::Not(node) => node.add_searches(searches),
             Self::Shared(node) => node.add_searches(searches),

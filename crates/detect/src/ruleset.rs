@@ -90,7 +90,9 @@ impl RuleSet {
         for document in documents {
             let mut found = Errors::of(&document.file);
             let mut read = sigma::read(&document.file, &document.text, options, &mut found);
-            read.iter_mut().for_each(|it| it.is_confined = document.is_confined);
+            for part in &mut read {
+                part.is_confined = document.is_confined;
+            }
             parsed.append(&mut read);
             errors.append(&mut found.into_vec());
         }

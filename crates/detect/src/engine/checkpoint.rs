@@ -12,13 +12,13 @@ use bytes::Bytes;
 use super::clock::Clock;
 use super::codec::{CheckpointError, Saved, Source, VERSION, saved_struct};
 use super::digest::Digest;
-use super::episode::Episode;
 use super::hit::Hit;
 use super::identities::Identities;
+use super::open_signal::OpenSignal;
 use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::requests::Requests;
 use super::settings::CHUNK_LEN_MAX;
-use super::state::{Counters, State, Timer, TimerKind, Turn};
+use super::state::{Counters, State, StepContext, Timer, TimerKind};
 use super::table::Table;
 use super::{ChangeKind, Engine};
 
@@ -130,11 +130,15 @@ impl Engine {
 
     /// Closes the signals of a removed rule.
     fn close_all(&mut self, plan: &Plan, rule: u32, table: &mut Table) {
-        let mut turn =
-            Turn { plan, settings: &self.settings, changes: &mut self.orphans, matches: None };
-        for mut episode in std::mem::take(&mut table.episodes).into_values() {
-            let last = episode.last;
-            turn.tell(rule, &mut episode, ChangeKind::Closed, last);
+        let mut context = StepContext {
+            plan,
+            settings: &self.settings,
+            changes: &mut self.orphans,
+            matches: None,
+        };
+        for mut open_signal in std::mem::take(&mut table.open_signals).into_values() {
+            let last = open_signal.last;
+            context.report(rule, &mut open_signal, ChangeKind::Closed, last);
         }
         // The index of a removed rule is invalid.
         self.orphans.iter_mut().for_each(|change| change.rule = None);
@@ -192,28 +196,28 @@ impl State {
                 }));
             }
             if let PlannedBody::Absence(timespan, _) = &planned.body {
-                let silences = table.silences.iter().filter(|(_, silence)| !silence.is_told);
+                let silences = table.silences.iter().filter(|(_, silence)| !silence.is_raised);
                 self.timers.extend(silences.map(|(key, silence)| {
                     let at =
                         silence.last.saturating_add(*timespan).saturating_add(silence.lateness);
                     Timer { at, kind: TimerKind::Silence, rule, key: *key }
                 }));
             }
-            for (key, episode) in &table.episodes {
-                self.timers.extend(episode_timers(planned, rule, *key, episode));
+            for (key, open_signal) in &table.open_signals {
+                self.timers.extend(signal_timers(planned, rule, *key, open_signal));
             }
         }
     }
 }
 
-fn episode_timers(
+fn signal_timers(
     planned: &PlannedRule,
     rule: u32,
     key: Digest,
-    episode: &Episode,
+    open_signal: &OpenSignal,
 ) -> impl Iterator<Item = Timer> {
-    let at = episode.due(planned).saturating_add(episode.lateness);
+    let at = open_signal.due(planned).saturating_add(open_signal.lateness);
     let close = Timer { at, kind: TimerKind::Close, rule, key };
-    let update = episode.flush_at.map(|at| Timer { at, kind: TimerKind::Update, rule, key });
+    let update = open_signal.flush_at.map(|at| Timer { at, kind: TimerKind::Update, rule, key });
     std::iter::once(close).chain(update)
 }

@@ -7,36 +7,36 @@ use event::Timestamp;
 use super::ChangeKind;
 use super::Match;
 use super::digest::Digest;
-use super::episode::{Episode, Marks, Witness};
-use super::facts::{Facts, Packed};
+use super::event_summary::{EventSummary, Packed};
 use super::hit::{Group, Hit, Identity, Part};
 use super::memory::Known;
+use super::open_signal::{Marks, OpenSignal, SignalEvent};
 use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::settings::MARK_MEMORY;
-use super::state::{State, Timer, TimerKind, Turn};
-use super::table::{Place, Silence, Table, place};
-use super::window::{Arrived, Spec, Verdict, Window};
+use super::state::{State, StepContext, Timer, TimerKind};
+use super::table::{GroupKey, Silence, Table, group_key};
+use super::window::{Arrived, Spec, Window, WindowResult};
 
 /// The result of counting an event for one rule.
 struct Outcome<'a> {
     part: &'a Part,
     rank: u32,
-    verdict: Verdict,
+    result: WindowResult,
     positions: Vec<u16>,
     /// Key of the window.
-    place: Place,
+    window_key: GroupKey,
     marks: Marks,
 }
 
 impl State {
     /// Counts an event for all of its rules.
-    pub(crate) fn count(&mut self, turn: &mut Turn<'_>, hit: &Hit) {
-        let plan = turn.plan;
+    pub(crate) fn count(&mut self, context: &mut StepContext<'_>, hit: &Hit) {
+        let plan = context.plan;
         let mut parts: Vec<(u32, &Part)> =
             hit.parts.iter().filter_map(|part| Some((plan.rule(part.rule)?.rank, part))).collect();
         parts.sort_by_key(|(rank, part)| (*rank, part.rule));
         let mut met = hit.matched.clone();
-        let facts = hit.packed.unpack().map(|(facts, _)| facts).unwrap_or_default();
+        let summary = hit.packed.unpack().map(|(summary, _)| summary).unwrap_or_default();
         let mut outcomes = Vec::with_capacity(parts.len());
         for (_, part) in parts {
             let Some(rule) = plan.rule(part.rule) else { continue };
@@ -54,10 +54,10 @@ impl State {
             if positions.is_empty() {
                 continue;
             }
-            let outcome = self.count_part(turn, (hit, &facts), part, positions);
-            if outcome.verdict.met {
+            let outcome = self.count_part(context, (hit, &summary), part, positions);
+            if outcome.result.met {
                 met.push(part.rule);
-                if let Some(matches) = &mut turn.matches {
+                if let Some(matches) = &mut context.matches {
                     matches.push(Match {
                         rule: part.rule as usize,
                         audit_id: hit.identity.audit_id.to_string(),
@@ -71,48 +71,48 @@ impl State {
         outcomes.sort_by_key(|outcome| outcome.rank);
         for outcome in outcomes {
             if plan.rule(outcome.part.rule).is_some_and(|rule| rule.raises) {
-                self.raise(turn, hit, &outcome);
+                self.raise(context, hit, &outcome);
             }
         }
     }
 
     fn count_part<'a>(
         &mut self,
-        turn: &mut Turn<'_>,
-        (hit, facts): (&Hit, &Facts),
+        context: &mut StepContext<'_>,
+        (hit, summary): (&Hit, &EventSummary),
         part: &'a Part,
         positions: Vec<u16>,
     ) -> Outcome<'a> {
-        let place = Place { key: part.group.key(0), coarse: 0, is_forced: false };
+        let window_key = GroupKey { key: part.group.key(0), coarse: 0, is_forced: false };
         let mut outcome = Outcome {
             part,
             rank: 0,
-            verdict: Verdict::default(),
+            result: WindowResult::default(),
             positions,
-            place,
+            window_key,
             marks: Marks::default(),
         };
-        let Some(rule) = turn.plan.rule(part.rule) else { return outcome };
+        let Some(rule) = context.plan.rule(part.rule) else { return outcome };
         outcome.rank = rule.raise_rank;
-        let values_max = turn.settings.limits.values_per_rule;
+        let values_max = context.settings.limits.values_per_rule;
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return outcome };
         table.tally.matched += 1;
-        if rule.raises && turn.plan.public_index(part.rule).is_some() {
-            outcome.marks = marks(table, hit, facts, values_max);
+        if rule.raises && context.plan.public_index(part.rule).is_some() {
+            outcome.marks = marks(table, hit, summary, values_max);
         }
         match &rule.body {
             PlannedBody::Detection => {
                 let (met, is_full) = is_new(table, rule, hit, part, values_max);
-                outcome.verdict = Verdict { met, level: 0 };
+                outcome.result = WindowResult { met, level: 0 };
                 if is_full {
-                    self.press(turn, &rule.id, hit);
+                    self.report_pressure(context, &rule.id, hit);
                 }
             }
             PlannedBody::Window(spec, _) => {
-                self.count_in_window(turn, hit, rule, spec, &mut outcome);
+                self.count_in_window(context, hit, rule, spec, &mut outcome);
             }
             PlannedBody::Absence(timespan, _) => {
-                self.hear(turn, hit, part, *timespan, &outcome);
+                self.restart_absence_timer(context, hit, part, *timespan, &outcome);
             }
         }
         outcome
@@ -120,26 +120,26 @@ impl State {
 
     fn count_in_window(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut StepContext<'_>,
         hit: &Hit,
         rule: &PlannedRule,
         spec: &Spec,
         outcome: &mut Outcome<'_>,
     ) {
-        let limits = &turn.settings.limits;
+        let limits = &context.settings.limits;
         let part = outcome.part;
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let len_max = if self.held < limits.state_bytes { limits.groups_per_rule } else { 0 };
         let windows = &table.windows;
-        outcome.place =
-            place(&part.group, 0, |key| windows.contains_key(key), windows.len(), len_max);
-        table.tally.coarse += u64::from(outcome.place.is_forced);
-        let key = outcome.place.key;
-        let is_told = rule.raises && table.episodes.contains_key(&key);
+        outcome.window_key =
+            group_key(&part.group, 0, |key| windows.contains_key(key), windows.len(), len_max);
+        table.tally.coarse += u64::from(outcome.window_key.is_forced);
+        let key = outcome.window_key.key;
+        let is_in_signal = rule.raises && table.open_signals.contains_key(&key);
         // A signal that opens later may need an event of an open signal, but half of the memory is
         // reserved for events that no signal contains yet.
-        let evidence_bytes = limits.evidence_bytes / if is_told { 2 } else { 1 };
-        let facts = rule.raises.then(|| {
+        let evidence_bytes = limits.evidence_bytes / if is_in_signal { 2 } else { 1 };
+        let summary = rule.raises.then(|| {
             if self.held < evidence_bytes {
                 hit.packed.clone()
             } else {
@@ -160,37 +160,37 @@ impl State {
             positions: &outcome.positions,
             value: part.value,
             marks: outcome.marks,
-            is_told,
+            is_in_signal,
         };
-        outcome.verdict = window.insert(spec, &arrived, facts);
+        outcome.result = window.insert(spec, &arrived, summary);
         self.held = (self.held + window.len()).saturating_sub(before);
-        if outcome.place.is_forced {
-            self.press(turn, &rule.id, hit);
+        if outcome.window_key.is_forced {
+            self.report_pressure(context, &rule.id, hit);
         }
     }
 
     /// Adds an event to the signal of its group, and opens a signal if the condition is met.
-    fn raise(&mut self, turn: &mut Turn<'_>, hit: &Hit, outcome: &Outcome<'_>) {
-        let (plan, settings, part) = (turn.plan, turn.settings, outcome.part);
+    fn raise(&mut self, context: &mut StepContext<'_>, hit: &Hit, outcome: &Outcome<'_>) {
+        let (plan, settings, part) = (context.plan, context.settings, outcome.part);
         let Some(rule) = plan.rule(part.rule) else { return };
         if matches!(rule.body, PlannedBody::Absence(..)) {
             return;
         }
         let superseded = self.is_superseded(plan, rule, hit, &part.group);
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
-        let episodes = &table.episodes;
+        let open_signals = &table.open_signals;
         let len_max = settings.limits.signals_per_rule;
-        let at = place(
+        let at = group_key(
             &part.group,
-            outcome.place.coarse,
-            |key| episodes.contains_key(key),
-            episodes.len(),
+            outcome.window_key.coarse,
+            |key| open_signals.contains_key(key),
+            open_signals.len(),
             len_max,
         );
-        let is_open = table.episodes.contains_key(&at.key);
+        let is_open = table.open_signals.contains_key(&at.key);
         // A known value does not meet the condition of a first-seen rule.
         let is_old = rule.first_seen.is_some() || !is_open || at.is_forced;
-        if !outcome.verdict.met && is_old {
+        if !outcome.result.met && is_old {
             return;
         }
         if !is_open && superseded {
@@ -203,50 +203,57 @@ impl State {
             *events += 1;
         }
         let is_short = self.held >= settings.limits.evidence_bytes / 2;
-        let context = (outcome, &*plan.k10_namespace, is_short);
+        let counted = (outcome, &*plan.k10_namespace, is_short);
         let freed;
-        let window = table.windows.get_mut(&outcome.place.key);
-        if let Some(episode) = table.episodes.get_mut(&at.key) {
-            episode.lateness = episode.lateness.max(hit.lateness);
+        let window = table.windows.get_mut(&outcome.window_key.key);
+        if let Some(open_signal) = table.open_signals.get_mut(&at.key) {
+            open_signal.lateness = open_signal.lateness.max(hit.lateness);
             // The signal of the window's own group already has the events of the window.
-            let window = window.filter(|_| at.key != outcome.place.key);
-            freed = add_witnesses(window, rule, (episode, false), hit, context);
-            let rises = episode.grade(rule, level(outcome, episode));
+            let window = window.filter(|_| at.key != outcome.window_key.key);
+            freed = add_window_events(window, rule, (open_signal, false), hit, counted);
+            let rises = open_signal.grade(rule, level(outcome, open_signal));
             let now = hit.release();
-            Self::tell_soon(turn, &mut self.timers, (part.rule, at.key), episode, (now, rises));
+            Self::report_soon(
+                context,
+                &mut self.timers,
+                (part.rule, at.key),
+                open_signal,
+                (now, rises),
+            );
         } else {
             let opener = (hit.time, hit.lateness, hit.identity.digest);
-            let mut episode = Episode::open(rule, opener, Arc::clone(&part.group), at.coarse);
-            episode.hidden_by.clone_from(&part.hidden_by);
-            freed = add_witnesses(window, rule, (&mut episode, true), hit, context);
-            episode.grade(rule, level(outcome, &episode));
-            episode.told = episode.count;
-            self.open(turn, part.rule, at.key, episode, hit.time);
+            let mut open_signal =
+                OpenSignal::open(rule, opener, Arc::clone(&part.group), at.coarse);
+            open_signal.hidden_by.clone_from(&part.hidden_by);
+            freed = add_window_events(window, rule, (&mut open_signal, true), hit, counted);
+            open_signal.grade(rule, level(outcome, &open_signal));
+            open_signal.reported = open_signal.count;
+            self.open(context, part.rule, at.key, open_signal, hit.time);
         }
         self.held = self.held.saturating_sub(freed);
         if at.is_forced {
-            self.press(turn, &rule.id, hit);
+            self.report_pressure(context, &rule.id, hit);
         }
     }
 
     /// Opens a signal and reports the change.
     fn open(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut StepContext<'_>,
         rule: u32,
         key: Digest,
-        mut episode: Episode,
+        mut open_signal: OpenSignal,
         time: i64,
     ) {
-        let Some(planned) = turn.plan.rule(rule) else { return };
+        let Some(planned) = context.plan.rule(rule) else { return };
         let Some(table) = self.tables.get_mut(rule as usize) else { return };
-        if episode.hidden_by.is_none() {
+        if open_signal.hidden_by.is_none() {
             table.fired(time);
         }
-        let at = episode.due(planned).saturating_add(episode.lateness);
+        let at = open_signal.due(planned).saturating_add(open_signal.lateness);
         self.timers.insert(Timer { at, kind: TimerKind::Close, rule, key });
-        turn.tell(rule, &mut episode, ChangeKind::Opened, time);
-        table.episodes.insert(key, Box::new(episode));
+        context.report(rule, &mut open_signal, ChangeKind::Opened, time);
+        table.open_signals.insert(key, Box::new(open_signal));
     }
 
     /// Whether a rule that supersedes this one has an open signal in the same cluster with the same
@@ -259,14 +266,14 @@ impl State {
                 return false;
             };
             if superseding.group_names == rule.group_names {
-                return table.episodes.contains_key(&group.key(0));
+                return table.open_signals.contains_key(&group.key(0));
             }
             if !superseding.group_names.iter().all(|name| rule.group_names.contains(name)) {
                 let mut parts = hit.parts.iter().filter(|part| part.rule == *index);
-                return parts.any(|part| table.has_signal(&part.group));
+                return parts.any(|part| table.has_open_signal(&part.group));
             }
-            table.episodes.values().any(|episode| {
-                let other = &episode.group;
+            table.open_signals.values().any(|open_signal| {
+                let other = &open_signal.group;
                 let agrees = |(name, value): (&String, &Arc<str>)| {
                     let index = superseding.group_names.iter().position(|it| it == name);
                     index.is_none_or(|index| other.values.get(index) == Some(value))
@@ -279,19 +286,19 @@ impl State {
     }
 
     /// Restarts the absence timer of a group after an event.
-    fn hear(
+    fn restart_absence_timer(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut StepContext<'_>,
         hit: &Hit,
         part: &Part,
         timespan: i64,
         outcome: &Outcome<'_>,
     ) {
-        let limits = &turn.settings.limits;
-        let Some(rule) = turn.plan.rule(part.rule) else { return };
+        let limits = &context.settings.limits;
+        let Some(rule) = context.plan.rule(part.rule) else { return };
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let silences = &table.silences;
-        let at = place(
+        let at = group_key(
             &part.group,
             0,
             |key| silences.contains_key(key),
@@ -302,7 +309,7 @@ impl State {
         if known.is_some_and(|known| known.last > hit.time) {
             return;
         }
-        let is_set = known.is_some_and(|known| !known.is_told);
+        let is_set = known.is_some_and(|known| !known.is_raised);
         table.silences.insert(
             at.key,
             Silence {
@@ -314,7 +321,7 @@ impl State {
                 packed: hit.packed.without_evidence(),
                 position: outcome.positions.first().copied().unwrap_or_default(),
                 hidden_by: part.hidden_by.clone(),
-                is_told: false,
+                is_raised: false,
             },
         );
         if !is_set {
@@ -326,21 +333,21 @@ impl State {
                 key: at.key,
             });
         }
-        if let Some(mut episode) = table.episodes.remove(&at.key) {
-            episode.last = episode.last.max(hit.time);
-            turn.tell(part.rule, &mut episode, ChangeKind::Closed, hit.time);
+        if let Some(mut open_signal) = table.open_signals.remove(&at.key) {
+            open_signal.last = open_signal.last.max(hit.time);
+            context.report(part.rule, &mut open_signal, ChangeKind::Closed, hit.time);
         }
         if at.is_forced {
-            self.press(turn, &rule.id, hit);
+            self.report_pressure(context, &rule.id, hit);
         }
     }
 
     /// Raises the signal of a group without an event for the time span.
-    pub(crate) fn fall_silent(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Some(rule) = turn.plan.rule(timer.rule) else { return };
+    pub(crate) fn raise_absence(&mut self, context: &mut StepContext<'_>, timer: Timer) {
+        let Some(rule) = context.plan.rule(timer.rule) else { return };
         let PlannedBody::Absence(timespan, _) = &rule.body else { return };
         let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
-        let Some(silence) = table.silences.get_mut(&timer.key).filter(|it| !it.is_told) else {
+        let Some(silence) = table.silences.get_mut(&timer.key).filter(|it| !it.is_raised) else {
             return;
         };
         let due = silence.last.saturating_add(*timespan);
@@ -348,31 +355,37 @@ impl State {
             self.timers.insert(Timer { at: due.saturating_add(silence.lateness), ..timer });
             return;
         }
-        silence.is_told = true;
+        silence.is_raised = true;
         let opener = (due, silence.lateness, silence.identity);
-        let mut episode = Episode::open(rule, opener, Arc::clone(&silence.group), silence.coarse);
-        episode.hidden_by.clone_from(&silence.hidden_by);
-        episode.add(&Witness {
+        let mut open_signal =
+            OpenSignal::open(rule, opener, Arc::clone(&silence.group), silence.coarse);
+        open_signal.hidden_by.clone_from(&silence.hidden_by);
+        open_signal.add(&SignalEvent {
             time: silence.last,
             packed: &silence.packed,
             marks: Marks::default(),
             positions: &[silence.position],
-            k10_namespace: &turn.plan.k10_namespace,
+            k10_namespace: &context.plan.k10_namespace,
         });
-        episode.grade(rule, 0);
-        episode.told = episode.count;
+        open_signal.grade(rule, 0);
+        open_signal.reported = open_signal.count;
         if let Some(hidden) = &silence.hidden_by {
             self.hidden.entry(Arc::clone(hidden)).or_default().0 += 1;
         }
         if rule.raises {
-            self.open(turn, timer.rule, timer.key, episode, due);
+            self.open(context, timer.rule, timer.key, open_signal, due);
         }
     }
 
     /// Raises the state-pressure signal: a bound of the state was reached.
-    pub(crate) fn press(&mut self, turn: &mut Turn<'_>, about: &str, hit: &Hit) {
-        let rule = turn.plan.state_pressure;
-        if hit.parts.iter().any(|part| turn.plan.public_index(part.rule).is_none()) {
+    pub(crate) fn report_pressure(
+        &mut self,
+        context: &mut StepContext<'_>,
+        about: &str,
+        hit: &Hit,
+    ) {
+        let rule = context.plan.state_pressure;
+        if hit.parts.iter().any(|part| context.plan.public_index(part.rule).is_none()) {
             // The built-in rules have bounds too, which raise no further signal.
             return;
         }
@@ -389,40 +402,40 @@ impl State {
             audit_id: Arc::clone(&hit.identity.audit_id),
             digest: Digest::of([&hit.identity.digest.0[..], about.as_bytes()]),
         };
-        let pressing = Hit { identity, parts: vec![part], matched: Vec::new(), ..hit.clone() };
-        self.count(turn, &pressing);
+        let reported = Hit { identity, parts: vec![part], matched: Vec::new(), ..hit.clone() };
+        self.count(context, &reported);
     }
 }
 
 /// The count that severity cases compare: that of the window, or of the signal.
-fn level(outcome: &Outcome<'_>, episode: &Episode) -> u64 {
-    if outcome.verdict.level == 0 { episode.count } else { outcome.verdict.level }
+fn level(outcome: &Outcome<'_>, open_signal: &OpenSignal) -> u64 {
+    if outcome.result.level == 0 { open_signal.count } else { outcome.result.level }
 }
 
 /// Adds the events of a window to a new signal, or those that no signal contains yet to an open
 /// one; without a window, the event itself. Returns the number of bytes that the window released.
-fn add_witnesses(
+fn add_window_events(
     window: Option<&mut Window>,
     rule: &PlannedRule,
-    (episode, is_new): (&mut Episode, bool),
+    (open_signal, is_new): (&mut OpenSignal, bool),
     hit: &Hit,
     (outcome, k10_namespace, is_short): (&Outcome<'_>, &str, bool),
 ) -> usize {
     let (PlannedBody::Window(spec, _), Some(window)) = (&rule.body, window) else {
         let (packed, marks) = (&hit.packed, outcome.marks);
         let positions = &outcome.positions;
-        episode.add(&Witness { time: hit.time, packed, marks, positions, k10_namespace });
+        open_signal.add(&SignalEvent { time: hit.time, packed, marks, positions, k10_namespace });
         return 0;
     };
     let before = window.len();
     let nothing = Packed::nothing();
-    for told in window.witnesses(spec, hit.time, (is_new, is_short)) {
-        let packed = told.packed.as_ref().unwrap_or(&nothing);
-        let (marks, positions) = (told.marks, &[told.position]);
-        episode.add(&Witness { time: told.time, packed, marks, positions, k10_namespace });
+    for event in window.take_signal_events(spec, hit.time, (is_new, is_short)) {
+        let packed = event.packed.as_ref().unwrap_or(&nothing);
+        let (marks, positions) = (event.marks, &[event.position]);
+        open_signal.add(&SignalEvent { time: event.time, packed, marks, positions, k10_namespace });
     }
     // The window may have no room for the details of the event that met the condition.
-    episode.see(hit.time, &hit.packed);
+    open_signal.see(hit.time, &hit.packed);
     before.saturating_sub(window.len())
 }
 
@@ -453,20 +466,20 @@ fn is_new(
 }
 
 /// The parts of an event (user, user agent, addresses) that are new to this rule.
-fn marks(table: &mut Table, hit: &Hit, facts: &Facts, values_max: usize) -> Marks {
+fn marks(table: &mut Table, hit: &Hit, summary: &EventSummary, values_max: usize) -> Marks {
     // An absent value is not new.
     let mut see = |kind: &str, value: &str| {
         if value.is_empty() {
             return false;
         }
-        let parts = [&*hit.cluster, kind, &facts.username, value].map(str::as_bytes);
+        let parts = [&*hit.cluster, kind, &summary.username, value].map(str::as_bytes);
         table.marks.see(hit.time, Digest::of(parts), MARK_MEMORY, values_max) == Known::New
     };
     let mut marks = Marks::default();
     let mut mark = |bit: u8, is_new: bool| marks.0 |= if is_new { bit } else { 0 };
-    mark(Marks::USER, see("user", &facts.username));
-    mark(Marks::USER_AGENT, see("userAgent", &facts.user_agent));
-    for (place, ip) in facts.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
+    mark(Marks::USER, see("user", &summary.username));
+    mark(Marks::USER_AGENT, see("userAgent", &summary.user_agent));
+    for (place, ip) in summary.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
         mark(Marks::SOURCE_IP << place, see("sourceIP", ip));
     }
     marks

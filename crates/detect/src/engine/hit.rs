@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::codec::saved_struct;
 use super::digest::{Digest, Hasher};
-use super::facts::Packed;
+use super::event_summary::Packed;
 use super::settings::GROUP_VALUE_LEN_MAX;
 
 /// An event that matched a rule.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use event::fields::ObjectRefFields;
 
 use super::digest::{Digest, Hasher};
-use super::facts::Packed;
+use super::event_summary::Packed;
 use super::hit::{Group, Hit, Identity, Part, group_value};
 use super::plan::PlannedBody;
 use super::settings::GROUP_VALUES_MAX;

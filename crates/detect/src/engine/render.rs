@@ -2,8 +2,8 @@
 
 use event::{Event, EventRef, ObjectReference, SignalSpec, Stage, Status, Timestamp, UserInfo, v1};
 
-use super::episode::{Episode, Names, with_others};
-use super::facts::Facts;
+use super::event_summary::EventSummary;
+use super::open_signal::{Names, OpenSignal, with_others};
 use super::plan::{Plan, PlannedRule};
 use super::wording::one_line;
 use crate::field::{Field, Path, RefPath, UserPath};
@@ -19,11 +19,11 @@ impl Plan {
         &self,
         template: &Template,
         rule: &PlannedRule,
-        episode: &Episode,
+        open_signal: &OpenSignal,
         spec: &SignalSpec,
         len_max: usize,
     ) -> String {
-        let event = newest(episode);
+        let event = newest(open_signal);
         let value = |name: &str| match name.strip_prefix('@') {
             Some(path) => event.as_ref().and_then(|event| {
                 let field = Field::parse(path).ok()?;
@@ -34,9 +34,13 @@ impl Plan {
                 let mut values = Vec::new();
                 fields.for_each_value(&field, |value| values.push(one_line(value, VALUE_LEN_MAX)));
                 let value = (!values.is_empty()).then(|| values.join(", "))?;
-                Some(if episode.coarse == 0 { value } else { shared(&field, value, rule, episode) })
+                Some(if open_signal.coarse == 0 {
+                    value
+                } else {
+                    shared(&field, value, rule, open_signal)
+                })
             }),
-            None => variable(name, rule, episode, spec),
+            None => variable(name, rule, open_signal, spec),
         };
         let mut text = template.render(&value);
         text.truncate(text.floor_char_boundary(len_max));
@@ -45,60 +49,60 @@ impl Plan {
 }
 
 /// The newest event. If it was too long to keep, it has only the fields that are known.
-fn newest(episode: &Episode) -> Option<Event> {
+fn newest(open_signal: &OpenSignal) -> Option<Event> {
     // A signal of an older checkpoint has evidence only.
-    let Some(newest) = &episode.newest else {
-        return episode.evidence.newest().and_then(|event| v1::read(event.as_bytes()).ok());
+    let Some(newest) = &open_signal.newest else {
+        return open_signal.evidence.newest().and_then(|event| v1::read(event.as_bytes()).ok());
     };
-    let (facts, event) = newest.packed.unpack()?;
+    let (summary, event) = newest.packed.unpack()?;
     let kept = v1::read(event.as_bytes()).ok();
-    Some(kept.unwrap_or_else(|| of_facts(facts, Timestamp::from_micros(newest.time))))
+    Some(kept.unwrap_or_else(|| of_facts(summary, Timestamp::from_micros(newest.time))))
 }
 
-fn of_facts(facts: Facts, time: Timestamp) -> Event {
+fn of_facts(summary: EventSummary, time: Timestamp) -> Event {
     let effective = UserInfo {
-        username: facts.username,
-        uid: facts.uid,
-        groups: facts.groups,
+        username: summary.username,
+        uid: summary.uid,
+        groups: summary.groups,
         ..UserInfo::default()
     };
-    let (user, impersonated_user) = match facts.impersonated_by {
+    let (user, impersonated_user) = match summary.impersonated_by {
         empty if empty.is_empty() => (effective, None),
         username => (UserInfo { username, ..UserInfo::default() }, Some(effective)),
     };
-    let object_ref = (!facts.resource.is_empty()).then(|| ObjectReference {
-        api_group: facts.api_group,
-        resource: facts.resource,
-        subresource: facts.subresource,
-        namespace: facts.namespace,
-        name: facts.name,
+    let object_ref = (!summary.resource.is_empty()).then(|| ObjectReference {
+        api_group: summary.api_group,
+        resource: summary.resource,
+        subresource: summary.subresource,
+        namespace: summary.namespace,
+        name: summary.name,
         ..ObjectReference::default()
     });
     Event {
-        audit_id: facts.audit_id,
+        audit_id: summary.audit_id,
         user,
         impersonated_user,
-        source_ips: facts.source_ips,
-        user_agent: facts.user_agent,
+        source_ips: summary.source_ips,
+        user_agent: summary.user_agent,
         object_ref,
-        response_status: Some(Status { code: facts.code, ..Status::default() }),
-        ..Event::internal(Stage::ResponseComplete, &facts.verb, time)
+        response_status: Some(Status { code: summary.code, ..Status::default() }),
+        ..Event::internal(Stage::ResponseComplete, &summary.verb, time)
     }
 }
 
 /// The value of a field in a text about a coarser group. Its events can have different values, so a
 /// single one must not stand for all.
-fn shared(field: &Field, value: String, rule: &PlannedRule, episode: &Episode) -> String {
+fn shared(field: &Field, value: String, rule: &PlannedRule, open_signal: &OpenSignal) -> String {
     let short = |names: &Names| if names.count() > 1 { names.short() } else { value.clone() };
-    let is_impersonated = episode.actor.impersonators.count() > 0;
+    let is_impersonated = open_signal.actor.impersonators.count() > 0;
     match field.path() {
-        Path::Actor(UserPath::Username) => short(&episode.actor.responsible),
-        Path::EffectiveUser(UserPath::Username) => short(&episode.actor.users),
-        Path::User(UserPath::Username) if !is_impersonated => short(&episode.actor.users),
-        Path::ObjectRef(RefPath::Namespace) => short(episode.targets.namespaces()),
-        Path::SourceIps => episode.actor.source_ips.long(),
+        Path::Actor(UserPath::Username) => short(&open_signal.actor.responsible),
+        Path::EffectiveUser(UserPath::Username) => short(&open_signal.actor.users),
+        Path::User(UserPath::Username) if !is_impersonated => short(&open_signal.actor.users),
+        Path::ObjectRef(RefPath::Namespace) => short(open_signal.targets.namespaces()),
+        Path::SourceIps => open_signal.actor.source_ips.long(),
         path => {
-            let kept = episode.group.values.len().saturating_sub(episode.coarse);
+            let kept = open_signal.group.values.len().saturating_sub(open_signal.coarse);
             let mut ignored = rule.group_names.iter().skip(kept);
             let is_ignored =
                 ignored.any(|name| Field::parse(name).is_ok_and(|ignored| ignored.path() == path));
@@ -110,7 +114,7 @@ fn shared(field: &Field, value: String, rule: &PlannedRule, episode: &Episode) -
 fn variable(
     name: &str,
     rule: &PlannedRule,
-    episode: &Episode,
+    open_signal: &OpenSignal,
     spec: &SignalSpec,
 ) -> Option<String> {
     const MICROS: i64 = 1_000_000;
@@ -124,17 +128,17 @@ fn variable(
         "rule_id" => rule.id.clone(),
         "case_name" => spec.case.clone(),
         "timestamp" | "last_seen" => spec.last_seen.to_string(),
-        "timestamp_epoch" | "last_seen_epoch" => (episode.last.div_euclid(MICROS)).to_string(),
+        "timestamp_epoch" | "last_seen_epoch" => (open_signal.last.div_euclid(MICROS)).to_string(),
         "first_seen" => spec.first_seen.to_string(),
-        "first_seen_epoch" => (episode.first.div_euclid(MICROS)).to_string(),
+        "first_seen_epoch" => (open_signal.first.div_euclid(MICROS)).to_string(),
         "events_matched" => spec.count.to_string(),
         "cluster" | "cluster-name" => spec.cluster.clone(),
-        "duration" => duration(episode.last.saturating_sub(episode.first)),
-        "users" => episode.actor.responsible.short(),
-        "users_count" => episode.actor.responsible.count().to_string(),
-        "namespaces" => episode.targets.namespaces().short(),
-        "namespaces_count" => episode.targets.namespaces().count().to_string(),
-        "source_ips" => episode.actor.source_ips.long(),
+        "duration" => duration(open_signal.last.saturating_sub(open_signal.first)),
+        "users" => open_signal.actor.responsible.short(),
+        "users_count" => open_signal.actor.responsible.count().to_string(),
+        "namespaces" => open_signal.targets.namespaces().short(),
+        "namespaces_count" => open_signal.targets.namespaces().count().to_string(),
+        "source_ips" => open_signal.actor.source_ips.long(),
         "targets" => {
             let targets = spec.targets.items.iter().map(|target| match target.namespace.as_str() {
                 "" => format!("{} {}", target.resource, target.name),
@@ -145,7 +149,7 @@ fn variable(
             with_others(targets.collect::<Vec<_>>().join(", "), others)
         }
         "targets_count" => spec.targets.count.to_string(),
-        "signal_id" => episode.id.clone(),
+        "signal_id" => open_signal.id.clone(),
         _ => return None,
     })
 }

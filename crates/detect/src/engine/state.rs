@@ -105,7 +105,7 @@ pub(crate) enum TimerKind {
 }
 
 /// The context of an action: everything but the state.
-pub(crate) struct Turn<'a> {
+pub(crate) struct StepContext<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) settings: &'a Settings,
     pub(crate) changes: &'a mut Vec<SignalChange>,
@@ -115,48 +115,59 @@ pub(crate) struct Turn<'a> {
 
 impl State {
     /// Adds an event, whose time the clock decides.
-    pub(crate) fn arrive(&mut self, turn: &mut Turn<'_>, timed: Timed) {
+    pub(crate) fn arrive(&mut self, context: &mut StepContext<'_>, timed: Timed) {
         let before = self.clock.now();
-        let admitted = self.clock.admit(turn.settings.arrival, timed);
-        self.admit(turn, admitted, before);
+        let admitted = self.clock.admit(context.settings.arrival, timed);
+        self.admit(context, admitted, before);
     }
 
     /// Ends the input: counts all waiting events and sends all delayed updates.
-    pub(crate) fn finish(&mut self, turn: &mut Turn<'_>) {
+    pub(crate) fn finish(&mut self, context: &mut StepContext<'_>) {
         let before = self.clock.now();
         let admitted = self.clock.finish();
-        self.admit(turn, admitted, before);
-        self.act(turn, None);
+        self.admit(context, admitted, before);
+        self.act(context, None);
         let is_update = |timer: &&Timer| timer.kind == TimerKind::Update;
         let waiting: Vec<Timer> = self.timers.iter().filter(is_update).copied().collect();
         for timer in waiting {
             self.timers.remove(&timer);
-            self.update(turn, timer);
+            self.update(context, timer);
         }
     }
 
     /// Queues events. `before` is the time of the clock before they advanced it.
-    fn admit(&mut self, turn: &mut Turn<'_>, admitted: Vec<Admitted>, before: Option<i64>) {
+    fn admit(
+        &mut self,
+        context: &mut StepContext<'_>,
+        admitted: Vec<Admitted>,
+        before: Option<i64>,
+    ) {
         for Admitted { time, arrival, clamped, timed } in admitted {
             self.counters.clamped += u64::from(clamped);
             if let Some(mut skewed) = timed.skewed.filter(|_| clamped) {
                 skewed.time = time;
-                self.wait(turn, *skewed, arrival, before);
+                self.wait(context, *skewed, arrival, before);
             }
             if let Some(mut hit) = timed.hit {
                 hit.time = time;
-                self.wait(turn, *hit, arrival, before);
+                self.wait(context, *hit, arrival, before);
             }
         }
         // All of them first, because the last one sets the clock.
         if let Some(now) = self.clock.now() {
-            self.act(turn, Some(now));
+            self.act(context, Some(now));
         }
     }
 
     /// Queues a hit, unless it is a duplicate.
-    fn wait(&mut self, turn: &mut Turn<'_>, mut hit: Hit, arrival: i64, before: Option<i64>) {
-        let limits = &turn.settings.limits;
+    fn wait(
+        &mut self,
+        context: &mut StepContext<'_>,
+        mut hit: Hit,
+        arrival: i64,
+        before: Option<i64>,
+    ) {
+        let limits = &context.settings.limits;
         if !self.identities.insert(arrival, hit.identity.digest, limits.identities) {
             self.counters.duplicates += 1;
             return;
@@ -176,16 +187,16 @@ impl State {
         {
             let Some(hit) = self.waiting.pop() else { return };
             self.counters.released_early += 1;
-            self.press(turn, "(events that wait for their turn)", &hit);
-            self.release(turn, hit);
+            self.report_pressure(context, "(events that wait for their turn)", &hit);
+            self.release(context, hit);
         }
     }
 
     /// Counts a hit, except for rules for which another source reported the request.
-    fn release(&mut self, turn: &mut Turn<'_>, mut hit: Hit) {
+    fn release(&mut self, context: &mut StepContext<'_>, mut hit: Hit) {
         if hit.request != Digest::default() {
             let source = Digest::of([hit.source.as_bytes()]);
-            let (plan, len_max) = (turn.plan, turn.settings.limits.identities);
+            let (plan, len_max) = (context.plan, context.settings.limits.identities);
             let mut is_new = |rule: u32| {
                 let fingerprint = plan.rule(rule).map(|rule| rule.fingerprint).unwrap_or_default();
                 self.requests.insert(source, (hit.time, hit.request, fingerprint), len_max)
@@ -200,7 +211,7 @@ impl State {
                 }
             }
         }
-        self.count(turn, &hit);
+        self.count(context, &hit);
     }
 
     /// Whether a timer or a waiting event is due by `now`.
@@ -210,7 +221,7 @@ impl State {
     }
 
     /// Processes all timers and hits that are due by `now`; with `None`, all hits.
-    pub(crate) fn act(&mut self, turn: &mut Turn<'_>, now: Option<i64>) {
+    pub(crate) fn act(&mut self, context: &mut StepContext<'_>, now: Option<i64>) {
         let until =
             now.map_or(i64::MAX, |now| self.clock.now().map_or(now, |clock| clock.max(now)));
         loop {
@@ -223,10 +234,10 @@ impl State {
             });
             if let Some(timer) = timer {
                 self.timers.remove(&timer);
-                self.fire(turn, timer);
+                self.fire(context, timer);
             } else if hit.is_some() {
                 if let Some(hit) = self.waiting.pop() {
-                    self.release(turn, hit);
+                    self.release(context, hit);
                 }
             } else {
                 return;
@@ -234,12 +245,12 @@ impl State {
         }
     }
 
-    fn fire(&mut self, turn: &mut Turn<'_>, timer: Timer) {
+    fn fire(&mut self, context: &mut StepContext<'_>, timer: Timer) {
         match timer.kind {
-            TimerKind::Forget => self.forget(turn.plan, timer),
-            TimerKind::Silence => self.fall_silent(turn, timer),
-            TimerKind::Update => self.update(turn, timer),
-            TimerKind::Close => self.close(turn, timer),
+            TimerKind::Forget => self.forget(context.plan, timer),
+            TimerKind::Silence => self.raise_absence(context, timer),
+            TimerKind::Update => self.update(context, timer),
+            TimerKind::Close => self.close(context, timer),
         }
     }
 
@@ -261,41 +272,44 @@ impl State {
     }
 
     /// Sends a delayed update.
-    fn update(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let episodes = self.tables.get_mut(timer.rule as usize).map(|table| &mut table.episodes);
-        let Some(episode) = episodes.and_then(|episodes| episodes.get_mut(&timer.key)) else {
+    fn update(&mut self, context: &mut StepContext<'_>, timer: Timer) {
+        let open_signals =
+            self.tables.get_mut(timer.rule as usize).map(|table| &mut table.open_signals);
+        let Some(open_signal) =
+            open_signals.and_then(|open_signals| open_signals.get_mut(&timer.key))
+        else {
             return;
         };
-        if episode.flush_at == Some(timer.at) {
-            turn.tell_update(timer.rule, episode, timer.at);
+        if open_signal.flush_at == Some(timer.at) {
+            context.report_update(timer.rule, open_signal, timer.at);
         }
     }
 
-    fn close(&mut self, turn: &mut Turn<'_>, timer: Timer) {
-        let Some(rule) = turn.plan.rule(timer.rule) else { return };
+    fn close(&mut self, context: &mut StepContext<'_>, timer: Timer) {
+        let Some(rule) = context.plan.rule(timer.rule) else { return };
         let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
-        let Some(episode) = table.episodes.get(&timer.key) else { return };
-        let due = episode.due(rule).saturating_add(episode.lateness);
+        let Some(open_signal) = table.open_signals.get(&timer.key) else { return };
+        let due = open_signal.due(rule).saturating_add(open_signal.lateness);
         if due > timer.at {
             self.timers.insert(Timer { at: due, ..timer });
-        } else if let Some(mut episode) = table.episodes.remove(&timer.key) {
-            let at = episode.due(rule);
-            turn.tell(timer.rule, &mut episode, ChangeKind::Closed, at);
+        } else if let Some(mut open_signal) = table.open_signals.remove(&timer.key) {
+            let at = open_signal.due(rule);
+            context.report(timer.rule, &mut open_signal, ChangeKind::Closed, at);
         }
     }
 }
 
-impl Turn<'_> {
+impl StepContext<'_> {
     /// Reports a change of a signal, unless the signal is suppressed.
-    pub(crate) fn tell(
+    pub(crate) fn report(
         &mut self,
         rule: u32,
-        episode: &mut super::episode::Episode,
+        open_signal: &mut super::open_signal::OpenSignal,
         kind: ChangeKind,
         at: i64,
     ) {
-        let unlisted = episode.targets.take_unlisted();
-        let Some(planned) = self.plan.rule(rule).filter(|_| episode.hidden_by.is_none()) else {
+        let unlisted = open_signal.targets.take_unlisted();
+        let Some(planned) = self.plan.rule(rule).filter(|_| open_signal.hidden_by.is_none()) else {
             return;
         };
         let state = match kind {
@@ -305,7 +319,7 @@ impl Turn<'_> {
         };
         self.changes.push(SignalChange {
             kind,
-            signal: Arc::new(self.plan.tell(planned, episode, state)),
+            signal: Arc::new(self.plan.to_signal(planned, open_signal, state)),
             rule: self.plan.public_index(rule),
             at: Timestamp::from_micros(at),
             unlisted,
@@ -313,33 +327,33 @@ impl Turn<'_> {
     }
 
     /// Sends an update now.
-    pub(crate) fn tell_update(
+    pub(crate) fn report_update(
         &mut self,
         rule: u32,
-        episode: &mut super::episode::Episode,
+        open_signal: &mut super::open_signal::OpenSignal,
         at: i64,
     ) {
-        episode.is_updated = true;
-        episode.told = episode.count;
-        episode.flush_at = None;
-        self.tell(rule, episode, ChangeKind::Updated, at);
+        open_signal.is_updated = true;
+        open_signal.reported = open_signal.count;
+        open_signal.flush_at = None;
+        self.report(rule, open_signal, ChangeKind::Updated, at);
     }
 }
 
 impl State {
     /// Sends an update now, or delays it.
-    pub(crate) fn tell_soon(
-        turn: &mut Turn<'_>,
+    pub(crate) fn report_soon(
+        context: &mut StepContext<'_>,
         timers: &mut BTreeSet<Timer>,
         (rule, key): (u32, Digest),
-        episode: &mut super::episode::Episode,
+        open_signal: &mut super::open_signal::OpenSignal,
         (now, rises): (i64, bool),
     ) {
-        if rises || episode.is_news() {
-            turn.tell_update(rule, episode, now);
-        } else if episode.flush_at.is_none() {
+        if rises || open_signal.is_news() {
+            context.report_update(rule, open_signal, now);
+        } else if open_signal.flush_at.is_none() {
             let at = now.saturating_add(UPDATE_DELAY);
-            episode.flush_at = Some(at);
+            open_signal.flush_at = Some(at);
             timers.insert(Timer { at, kind: TimerKind::Update, rule, key });
         }
     }

@@ -79,7 +79,7 @@ impl Engine {
                 coarse: table.tally.coarse,
                 last_fired: table.last_fired(),
                 groups: table.windows.len() + table.silences.len(),
-                open: table.episodes.len(),
+                open: table.open_signals.len(),
             })
             .collect()
     }

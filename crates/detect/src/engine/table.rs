@@ -7,10 +7,10 @@ use event::Timestamp;
 
 use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
-use super::episode::Episode;
-use super::facts::Packed;
+use super::event_summary::Packed;
 use super::hit::{Group, Hit};
 use super::memory::Memory;
+use super::open_signal::OpenSignal;
 use super::window::{Spec, Window};
 
 /// The state of one rule.
@@ -21,7 +21,7 @@ pub(crate) struct Table {
     /// The groups whose windows have events beyond the lateness bounds.
     pub(crate) late: BTreeMap<Digest, Late>,
     /// Open signals by group.
-    pub(crate) episodes: BTreeMap<Digest, Box<Episode>>,
+    pub(crate) open_signals: BTreeMap<Digest, Box<OpenSignal>>,
     pub(crate) silences: BTreeMap<Digest, Silence>,
     /// Remembered values of a first-seen rule.
     pub(crate) values: Memory,
@@ -44,7 +44,7 @@ pub(crate) struct Silence {
     pub(crate) position: u16,
     pub(crate) hidden_by: Option<Arc<str>>,
     /// Whether the absence signal was raised: the next event restarts the timer.
-    pub(crate) is_told: bool,
+    pub(crate) is_raised: bool,
 }
 
 /// How long a window is kept for events that came too late. Otherwise it would be removed before
@@ -77,14 +77,14 @@ saved_struct!(Silence {
     packed,
     position,
     hidden_by,
-    is_told,
+    is_raised,
 });
 saved_struct!(Late { lateness, until });
 saved_struct!(RuleTally { matched, signals, superseded, coarse, last_fired });
 
 /// The group in which an event counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct GroupKey {
     pub(crate) key: Digest,
     /// Number of group-by values that it ignores.
     pub(crate) coarse: usize,
@@ -95,33 +95,33 @@ pub(crate) struct Place {
 /// Finds the key for a group among `len` others: its own if it exists or the limit allows it, else
 /// the least coarse one. An existing group is never evicted, so that a flood of others does not
 /// reset it. The limit of coarse groups is an eighth higher; the single coarsest has none.
-pub(crate) fn place(
+pub(crate) fn group_key(
     group: &Group,
     coarse: usize,
     is_known: impl Fn(&Digest) -> bool,
     len: usize,
     len_max: usize,
-) -> Place {
+) -> GroupKey {
     let key = group.key(coarse);
     if len < len_max || is_known(&key) {
-        return Place { key, coarse, is_forced: false };
+        return GroupKey { key, coarse, is_forced: false };
     }
-    let has_room = len < len_max.saturating_add(len_max / 8);
-    let mut place = Place { key, coarse, is_forced: true };
-    while place.coarse < group.level_max() {
-        place.coarse += 1;
-        place.key = group.key(place.coarse);
-        if has_room || is_known(&place.key) {
+    let has_capacity = len < len_max.saturating_add(len_max / 8);
+    let mut found = GroupKey { key, coarse, is_forced: true };
+    while found.coarse < group.level_max() {
+        found.coarse += 1;
+        found.key = group.key(found.coarse);
+        if has_capacity || is_known(&found.key) {
             break;
         }
     }
-    place
+    found
 }
 
 impl Table {
     /// Whether a signal of the group, or of a coarser one, is open.
-    pub(crate) fn has_signal(&self, group: &Group) -> bool {
-        (0..=group.level_max()).any(|level| self.episodes.contains_key(&group.key(level)))
+    pub(crate) fn has_open_signal(&self, group: &Group) -> bool {
+        (0..=group.level_max()).any(|level| self.open_signals.contains_key(&group.key(level)))
     }
 
     /// The specification of the window of a group for an event that is counted now. While events
@@ -169,7 +169,7 @@ impl Saved for Table {
             }
         }
         self.late.save(to);
-        self.episodes.save(to);
+        self.open_signals.save(to);
         self.silences.save(to);
         self.values.save(to);
         self.learning.save(to);
@@ -181,7 +181,7 @@ impl Saved for Table {
         Ok(Self {
             windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
             late: if from.version < 3 { BTreeMap::new() } else { BTreeMap::load(from)? },
-            episodes: BTreeMap::load(from)?,
+            open_signals: BTreeMap::load(from)?,
             silences: BTreeMap::load(from)?,
             values: Memory::load(from)?,
             learning: BTreeMap::load(from)?,

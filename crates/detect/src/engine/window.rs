@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 
 use super::codec::{CheckpointError, Saved, Source};
 use super::digest::Digest;
-use super::episode::Marks;
-use super::facts::Packed;
+use super::event_summary::Packed;
+use super::open_signal::Marks;
 use super::settings::WINDOW_DETAILS_MAX;
 use distinct::Distinct;
 use order::Order;
@@ -48,7 +48,7 @@ pub(crate) enum Kind {
 
 /// The result of an insertion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct WindowResult {
     /// Whether a window with the event meets the rule's condition.
     pub(crate) met: bool,
     /// The largest count of the windows with the event.
@@ -64,7 +64,7 @@ pub(crate) struct Arrived<'a> {
     pub(crate) value: Digest,
     pub(crate) marks: Marks,
     /// Whether an open signal of the group contains it.
-    pub(crate) is_told: bool,
+    pub(crate) is_in_signal: bool,
 }
 
 /// The events of one group.
@@ -85,10 +85,10 @@ struct Entry {
     marks: Marks,
     /// Its first index in the correlation's list of rules.
     position: u16,
-    /// The facts for a signal, if they are kept.
-    facts: Option<Packed>,
+    /// The summary for a signal, if they are kept.
+    summary: Option<Packed>,
     /// Whether a signal contains the event.
-    is_told: bool,
+    is_in_signal: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ enum Pattern {
     Order(Box<Order>),
 }
 
-/// Approximate size of an entry without its facts, in bytes.
+/// Approximate size of an entry without its summary, in bytes.
 const ENTRY_LEN: usize = size_of::<Entry>() + 16;
 /// Approximate size of a window without its entries, in bytes: table entry and timer.
 pub(crate) const WINDOW_LEN: usize = 160;
@@ -126,14 +126,14 @@ impl Window {
         &mut self,
         spec: &Spec,
         arrived: &Arrived<'_>,
-        facts: Option<Packed>,
-    ) -> Verdict {
+        summary: Option<Packed>,
+    ) -> WindowResult {
         let time = arrived.time;
         let place = self.entries.partition_point(|entry| entry.time <= time);
-        let facts = facts.filter(|_| self.has_room());
+        let summary = summary.filter(|_| self.has_capacity());
         let position = arrived.positions.first().copied().unwrap_or_default();
-        let (marks, is_told) = (arrived.marks, arrived.is_told);
-        let entry = Entry { time, marks, position, facts, is_told };
+        let (marks, is_in_signal) = (arrived.marks, arrived.is_in_signal);
+        let entry = Entry { time, marks, position, summary, is_in_signal };
         self.held += entry.len();
         self.details += usize::from(entry.has_details());
         self.entries.insert(place, entry);
@@ -143,7 +143,7 @@ impl Window {
             Pattern::Distinct(distinct) if spec.kind == Kind::Rules => {
                 let positions = arrived.positions.iter();
                 let values = positions.map(|position| Digest::of([&position.to_le_bytes()[..]]));
-                values.fold(Verdict::default(), |_, value| distinct.insert(spec, time, value))
+                values.fold(WindowResult::default(), |_, value| distinct.insert(spec, time, value))
             }
             Pattern::Distinct(distinct) => distinct.insert(spec, time, arrived.value),
             Pattern::Order(order) => order.insert(spec, time, arrived.positions),
@@ -152,7 +152,7 @@ impl Window {
 
     /// Whether the details of another event fit, possibly after those of an event that a signal
     /// contains are removed.
-    fn has_room(&mut self) -> bool {
+    fn has_capacity(&mut self) -> bool {
         if self.details < WINDOW_DETAILS_MAX {
             return true;
         }
@@ -161,10 +161,10 @@ impl Window {
         let first = last.min(WINDOW_DETAILS_MAX);
         let places = (0..first).chain(last..self.entries.len());
         for place in places {
-            if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.is_told)
-                && let Some(facts) = entry.facts.take()
+            if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.is_in_signal)
+                && let Some(summary) = entry.summary.take()
             {
-                self.held -= facts.len();
+                self.held -= summary.len();
                 self.details -= 1;
                 return true;
             }
@@ -189,22 +189,22 @@ impl Window {
         }
     }
 
-    /// The verdict of the fullest window that contains an event of that time.
-    fn count(&self, spec: &Spec, time: i64) -> Verdict {
+    /// The result of the fullest window that contains an event of that time.
+    fn count(&self, spec: &Spec, time: i64) -> WindowResult {
         let entries = &self.entries;
-        let mut verdict = Verdict::default();
+        let mut result = WindowResult::default();
         let mut end = entries.partition_point(|entry| entry.time <= time);
         let mut start = entries.partition_point(|entry| entry.time <= time - spec.timespan);
         // For events in order there is no later event.
         loop {
             let count = end.saturating_sub(start) as u64;
-            verdict.level = verdict.level.max(count);
-            verdict.met |= spec.is_met(count);
+            result.level = result.level.max(count);
+            result.met |= spec.is_met(count);
             let Some(next) = entries.get(end).map(|entry| entry.time) else {
-                return verdict;
+                return result;
             };
             if next - time >= spec.timespan {
-                return verdict;
+                return result;
             }
             while entries.get(end).is_some_and(|entry| entry.time <= next) {
                 end += 1;
@@ -216,29 +216,29 @@ impl Window {
     }
 
     /// The events around `time`, oldest first, for a new signal; for an open one, those that no
-    /// signal contains yet. If memory is short (`is_short`), the window keeps only their facts.
-    pub(crate) fn witnesses(
+    /// signal contains yet. If memory is short (`is_short`), the window keeps only their summaries.
+    pub(crate) fn take_signal_events(
         &mut self,
         spec: &Spec,
         time: i64,
         (is_new, is_short): (bool, bool),
-    ) -> Vec<Told> {
+    ) -> Vec<WindowEvent> {
         let over = time.saturating_sub(spec.timespan);
         let start = self.entries.partition_point(|entry| entry.time <= over);
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for entry in self.entries.range_mut(start..) {
-            if is_new || !entry.is_told {
-                entry.is_told = true;
+            if is_new || !entry.is_in_signal {
+                entry.is_in_signal = true;
                 let Entry { time, marks, position, .. } = *entry;
-                told.push(Told { time, marks, position, packed: entry.facts.clone() });
-                if is_short && let Some(facts) = &mut entry.facts {
-                    self.held -= facts.len();
-                    *facts = facts.without_evidence();
-                    self.held += facts.len();
+                events.push(WindowEvent { time, marks, position, packed: entry.summary.clone() });
+                if is_short && let Some(summary) = &mut entry.summary {
+                    self.held -= summary.len();
+                    *summary = summary.without_evidence();
+                    self.held += summary.len();
                 }
             }
         }
-        told
+        events
     }
 
     /// Approximate size in memory, in bytes.
@@ -253,7 +253,7 @@ impl Window {
 }
 
 /// An event that a window adds to a signal.
-pub(crate) struct Told {
+pub(crate) struct WindowEvent {
     pub(crate) time: i64,
     pub(crate) marks: Marks,
     pub(crate) position: u16,
@@ -262,11 +262,11 @@ pub(crate) struct Told {
 
 impl Entry {
     fn has_details(&self) -> bool {
-        self.facts.is_some()
+        self.summary.is_some()
     }
 
     fn len(&self) -> usize {
-        ENTRY_LEN + self.facts.as_ref().map_or(0, Packed::len)
+        ENTRY_LEN + self.summary.as_ref().map_or(0, Packed::len)
     }
 }
 
@@ -286,17 +286,17 @@ impl Saved for Entry {
         self.time.save(to);
         self.marks.save(to);
         self.position.save(to);
-        self.facts.save(to);
-        self.is_told.save(to);
+        self.summary.save(to);
+        self.is_in_signal.save(to);
     }
 
     fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
         let (time, marks) = (i64::load(from)?, Marks::load(from)?);
-        let (position, facts) = (u16::load(from)?, Option::<Packed>::load(from)?);
-        // Version 1 removed the facts when a signal contained the event, and kept empty facts for
+        let (position, summary) = (u16::load(from)?, Option::<Packed>::load(from)?);
+        // Version 1 removed the summary when a signal contained the event, and kept an empty summary for
         // an event without details.
-        let is_told = if from.version < 2 { facts.is_none() } else { bool::load(from)? };
-        Ok(Self { time, marks, position, facts: facts.filter(|it| it.len() > 0), is_told })
+        let is_in_signal = if from.version < 2 { summary.is_none() } else { bool::load(from)? };
+        Ok(Self { time, marks, position, summary: summary.filter(|it| it.len() > 0), is_in_signal })
     }
 }
 

@@ -3,7 +3,7 @@
 use event::signal::{GroupValue, SignalRule};
 use event::{Signal, SignalSpec, SignalState, Timestamp};
 
-use super::episode::Episode;
+use super::open_signal::OpenSignal;
 use super::plan::{CLOCK_SKEW, Plan, PlannedBody, PlannedRule, STATE_PRESSURE};
 
 /// Shown for a group-by value that a coarser group ignores.
@@ -15,18 +15,26 @@ const MESSAGE_LEN_MAX: usize = 16 << 10;
 
 impl Plan {
     /// Builds the signal.
-    pub(crate) fn tell(&self, rule: &PlannedRule, episode: &Episode, state: SignalState) -> Signal {
-        let cluster =
-            if episode.coarse < episode.group.level_max() { &*episode.group.cluster } else { "" };
-        let kept = episode.group.values.len().saturating_sub(episode.coarse);
-        let group_by = rule.group_names.iter().zip(&episode.group.values).enumerate();
+    pub(crate) fn to_signal(
+        &self,
+        rule: &PlannedRule,
+        open_signal: &OpenSignal,
+        state: SignalState,
+    ) -> Signal {
+        let cluster = if open_signal.coarse < open_signal.group.level_max() {
+            &*open_signal.group.cluster
+        } else {
+            ""
+        };
+        let kept = open_signal.group.values.len().saturating_sub(open_signal.coarse);
+        let group_by = rule.group_names.iter().zip(&open_signal.group.values).enumerate();
         let mut spec = SignalSpec {
             rule: SignalRule { id: rule.id.clone(), title: rule.title.clone() },
-            severity: episode.severity,
-            case: episode.case.clone(),
+            severity: open_signal.severity,
+            case: open_signal.case.clone(),
             title: String::new(),
             message: String::new(),
-            actor: episode.actor.tell(),
+            actor: open_signal.actor.to_actor(),
             cluster: cluster.to_owned(),
             group_by: group_by
                 .map(|(place, (field, value))| GroupValue {
@@ -34,36 +42,36 @@ impl Plan {
                     value: if place < kept { value.to_string() } else { ANY.to_owned() },
                 })
                 .collect(),
-            targets: episode.targets.tell(),
+            targets: open_signal.targets.to_targets(),
             remaining: Vec::new(),
-            count: episode.count,
+            count: open_signal.count,
             counts: std::collections::BTreeMap::new(),
-            first_seen: Timestamp::from_micros(episode.first),
-            last_seen: Timestamp::from_micros(episode.last),
-            evidence: episode.evidence.tell(),
+            first_seen: Timestamp::from_micros(open_signal.first),
+            last_seen: Timestamp::from_micros(open_signal.last),
+            evidence: open_signal.evidence.to_evidence(),
             attack: rule.attack.clone(),
             references: rule.references.clone(),
             blind_spots: rule.blind_spots.clone(),
         };
         for (label, count) in
-            rule.labels.iter().zip(&episode.counts).filter(|(label, _)| !label.is_empty())
+            rule.labels.iter().zip(&open_signal.counts).filter(|(label, _)| !label.is_empty())
         {
             *spec.counts.entry(label.clone()).or_default() += count;
         }
-        spec.title = title(rule, episode, &spec);
+        spec.title = title(rule, open_signal, &spec);
         if let Some(template) = &rule.title_template {
-            let title = self.render(template, rule, episode, &spec, TITLE_LEN_MAX);
+            let title = self.render(template, rule, open_signal, &spec, TITLE_LEN_MAX);
             spec.title = one_line(&title, TITLE_LEN_MAX);
         }
         if let Some(template) = &rule.message_template {
-            spec.message = self.render(template, rule, episode, &spec, MESSAGE_LEN_MAX);
+            spec.message = self.render(template, rule, open_signal, &spec, MESSAGE_LEN_MAX);
         }
-        Signal { id: episode.id.clone(), spec, state }
+        Signal { id: open_signal.id.clone(), spec, state }
     }
 }
 
 /// The generated title, one line: actor, verb, number and kind of objects, and place.
-fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
+fn title(rule: &PlannedRule, open_signal: &OpenSignal, spec: &SignalSpec) -> String {
     let mut title = match rule.id.as_str() {
         CLOCK_SKEW => {
             let source = spec.group_by.first().map_or("", |group| group.value.as_str());
@@ -77,7 +85,7 @@ fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
             let values: Vec<_> = spec.group_by.iter().map(|group| group.value.as_str()).collect();
             format!("{}: nothing {} since {}", rule.title, values.join(", "), spec.first_seen)
         }
-        _ => action(episode, spec),
+        _ => action(open_signal, spec),
     };
     if !spec.cluster.is_empty() {
         let preposition = if title.contains(" in namespace ") { "of" } else { "in" };
@@ -88,29 +96,29 @@ fn title(rule: &PlannedRule, episode: &Episode, spec: &SignalSpec) -> String {
     one_line(&title, TITLE_LEN_MAX)
 }
 
-fn action(episode: &Episode, spec: &SignalSpec) -> String {
-    let who = match episode.actor.users.short() {
+fn action(open_signal: &OpenSignal, spec: &SignalSpec) -> String {
+    let who = match open_signal.actor.users.short() {
         none if none.is_empty() => "an unknown user".to_owned(),
         users => users,
     };
-    let who = match episode.actor.impersonators.short() {
+    let who = match open_signal.actor.impersonators.short() {
         none if none.is_empty() => who,
         impersonators => format!("{who} (impersonated by {impersonators})"),
     };
-    let did = match episode.verbs.as_slice() {
+    let did = match open_signal.verbs.as_slice() {
         [verb] => past(verb),
         _ => "acted on".to_owned(),
     };
-    let did = match episode.refused {
+    let did = match open_signal.refused {
         0 => did,
-        refused if refused == episode.count => {
-            format!("was refused {} times: {did}", episode.count)
+        refused if refused == open_signal.count => {
+            format!("was refused {} times: {did}", open_signal.count)
         }
         refused => format!("{did} ({refused} refused)"),
     };
-    let items = episode.targets.items();
-    let resources = episode.targets.resources();
-    let namespaces = episode.targets.namespaces();
+    let items = open_signal.targets.items();
+    let resources = open_signal.targets.resources();
+    let namespaces = open_signal.targets.namespaces();
     let what = match (resources.listed(), items) {
         ([], _) => number(spec.count, "request"),
         ([resource], [target]) if !target.name.is_empty() => format!("{resource} {}", target.name),

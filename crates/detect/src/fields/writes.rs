@@ -57,8 +57,8 @@ impl<'de> DeserializeSeed<'de> for Content<'_> {
 
 /// A scalar in place of an object replaces all of its fields.
 macro_rules! replaces {
-    ($($visit:ident $type:ty),*) => {$(
-        fn $visit<E>(self, _: $type) -> Result<(), E> {
+    ($($method:ident $type:ty),*) => {$(
+        fn $method<E>(self, _: $type) -> Result<(), E> {
             *self.is_written = true;
             Ok(())
         }

@@ -42,13 +42,14 @@ const WORDS: [(&str, &str); 31] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "apimachinery",
     "apiserver",
     "assets",
     "audit",
     "controller",
     "delivery",
+    "detect",
     "e2e",
     "event",
     "kasten",

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Spec, Verdict};
+use super::{Spec, WindowResult};
 use crate::engine::codec::{CheckpointError, Saved, Source};
 use crate::engine::digest::Digest;
 
@@ -27,13 +27,13 @@ pub(super) struct Distinct {
 }
 
 impl Distinct {
-    pub(super) fn insert(&mut self, spec: &Spec, time: i64, value: Digest) -> Verdict {
+    pub(super) fn insert(&mut self, spec: &Spec, time: i64, value: Digest) -> WindowResult {
         self.advance(spec, time);
         self.extend(spec, time, value);
         self.forget(spec);
         if time >= self.newest {
             let level = (self.runs.len() - self.over) as u64;
-            return Verdict { met: spec.is_met(level), level };
+            return WindowResult { met: spec.is_met(level), level };
         }
         self.search(spec, time)
     }
@@ -102,7 +102,7 @@ impl Distinct {
     }
 
     /// The fullest window that ends in `[time, time + timespan)`; it ends where a run begins.
-    fn search(&self, spec: &Spec, time: i64) -> Verdict {
+    fn search(&self, spec: &Spec, time: i64) -> WindowResult {
         let until = time + spec.timespan;
         let mut changes = Vec::new();
         let mut count: u64 = 0;
@@ -120,17 +120,17 @@ impl Distinct {
         }
         // At equal times, ends sort before starts: a window excludes its start.
         changes.sort_unstable();
-        let mut verdict = Verdict { met: spec.is_met(count), level: count };
+        let mut result = WindowResult { met: spec.is_met(count), level: count };
         for (_, begins) in changes.into_iter().take_while(|(at, _)| *at < until) {
             if begins {
                 count += 1;
-                verdict.level = verdict.level.max(count);
-                verdict.met |= spec.is_met(count);
+                result.level = result.level.max(count);
+                result.met |= spec.is_met(count);
             } else {
                 count -= 1;
             }
         }
-        verdict
+        result
     }
 }
 

@@ -4,7 +4,7 @@
 //! an event updates it in one step. A late event, or one with the same time as another, recomputes
 //! the chains from the kept times, which are few.
 
-use super::{Spec, Verdict};
+use super::{Spec, WindowResult};
 use crate::engine::codec::saved_struct;
 
 /// Maximum number of kept times. A run of events of one rule is kept as its first and last.
@@ -44,7 +44,7 @@ impl Order {
         size_of::<Self>() + self.starts.capacity() * 16 + self.times.capacity() * size_of::<Step>()
     }
 
-    pub(super) fn insert(&mut self, spec: &Spec, time: i64, positions: &[u16]) -> Verdict {
+    pub(super) fn insert(&mut self, spec: &Spec, time: i64, positions: &[u16]) -> WindowResult {
         let newest = self.times.last().map_or(i64::MIN, |last| last.time);
         self.events += 1;
         let lead = positions.iter().copied().min().unwrap_or_default();
@@ -70,7 +70,7 @@ impl Order {
         } else {
             self.search(spec, time)
         };
-        Verdict { met, level: u64::from(met) }
+        WindowResult { met, level: u64::from(met) }
     }
 
     /// Removes the middle of three neighbours with the same position.

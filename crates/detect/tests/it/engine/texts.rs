@@ -112,7 +112,7 @@ fn variables_of_fields_have_the_values_of_the_newest_event_although_it_arrives_f
 }
 
 #[test]
-fn the_newest_event_is_shown_although_its_window_has_no_room_for_details() {
+fn the_newest_event_is_shown_although_its_window_keeps_no_more_details() {
     let rule = rule("cluster", "last {{@objectRef.name}}").replace("gte: 3", "gte: 100");
     let events: Vec<Coming> =
         (0..100).map(|at| delete("mallory", &format!("rp-{at}"), at)).collect();

@@ -8,7 +8,7 @@ use super::counter::Counter;
 use super::names::Names;
 use crate::engine::codec::{CheckpointError, Saved, Source};
 use crate::engine::digest::Digest;
-use crate::engine::facts::Facts;
+use crate::engine::event_summary::EventSummary;
 use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX, UNLISTED_MAX};
 
 /// The distinct objects and their count.
@@ -25,15 +25,20 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Counts the object of an event.
-    pub(crate) fn add(&mut self, facts: &Facts) {
-        if facts.resource.is_empty() {
+    pub(crate) fn add(&mut self, summary: &EventSummary) {
+        if summary.resource.is_empty() {
             return;
         }
-        let parts =
-            [&facts.api_group, &facts.resource, &facts.subresource, &facts.namespace, &facts.name];
+        let parts = [
+            &summary.api_group,
+            &summary.resource,
+            &summary.subresource,
+            &summary.namespace,
+            &summary.name,
+        ];
         // The URL of a create has no object name, but each request creates another object.
-        let request = if facts.verb == "create" && facts.name.is_empty() {
-            facts.audit_id.as_str()
+        let request = if summary.verb == "create" && summary.name.is_empty() {
+            summary.audit_id.as_str()
         } else {
             ""
         };
@@ -41,11 +46,11 @@ impl Tally {
         let named = (!request.is_empty()).then_some(request.as_bytes());
         let is_new = self.counter.add(Digest::of(parts.chain(named)), TARGETS_COUNTED_MAX);
         let item = || Target {
-            group: facts.api_group.clone(),
-            resource: facts.resource.clone(),
-            subresource: facts.subresource.clone(),
-            namespace: facts.namespace.clone(),
-            name: facts.name.clone(),
+            group: summary.api_group.clone(),
+            resource: summary.resource.clone(),
+            subresource: summary.subresource.clone(),
+            namespace: summary.namespace.clone(),
+            name: summary.name.clone(),
         };
         if is_new && self.items.len() < TARGETS_MAX {
             let item = item();
@@ -58,7 +63,7 @@ impl Tally {
                 self.unlisted.insert(item);
             }
         }
-        self.add_place(&facts.resource, &facts.subresource, &facts.namespace);
+        self.add_place(&summary.resource, &summary.subresource, &summary.namespace);
     }
 
     fn add_place(&mut self, resource: &str, subresource: &str, namespace: &str) {
@@ -94,7 +99,7 @@ impl Tally {
     }
 
     /// The targets section of the signal.
-    pub(crate) fn tell(&self) -> Targets {
+    pub(crate) fn to_targets(&self) -> Targets {
         Targets { count: self.count(), items: self.items.clone() }
     }
 }
@@ -150,13 +155,13 @@ mod tests {
         let mut tally = Tally::default();
         let mut last = 0;
         for number in 0..50_000_u64 {
-            let facts = Facts {
+            let summary = EventSummary {
                 resource: "restorepoints".into(),
                 name: format!("rp-{number}"),
-                ..Facts::default()
+                ..EventSummary::default()
             };
-            tally.add(&facts);
-            tally.add(&facts);
+            tally.add(&summary);
+            tally.add(&summary);
             let count = tally.count();
             assert!(count >= last);
             last = count;
@@ -167,7 +172,7 @@ mod tests {
                 assert!(count.abs_diff(expected) * 10 <= expected, "{count} for {expected}");
             }
         }
-        assert_eq!(tally.tell().items.len(), TARGETS_MAX);
+        assert_eq!(tally.to_targets().items.len(), TARGETS_MAX);
         assert_eq!(tally.take_unlisted().len(), UNLISTED_MAX);
         assert!(tally.take_unlisted().is_empty());
     }

@@ -1,7 +1,7 @@
 //! An open signal: the aggregate of its events.
 //!
 //! Every list has a cap; counts continue beyond it. An event is added once and cannot be removed.
-//! Deliberately absent: when a signal opens and closes (module `life`), and its texts (`wording`).
+//! Deliberately absent: when a signal opens and closes (modules `count` and `state`), and its texts (`wording`).
 
 mod counter;
 mod names;
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
-use super::facts::{Facts, Packed};
+use super::event_summary::{EventSummary, Packed};
 use super::hit::Group;
 use super::plan::PlannedRule;
 use super::settings::{
@@ -27,7 +27,7 @@ pub(crate) use targets::Tally;
 
 /// The state of an open signal.
 #[derive(Clone, Debug)]
-pub(crate) struct Episode {
+pub(crate) struct OpenSignal {
     pub(crate) id: String,
     pub(crate) group: Arc<Group>,
     /// Number of group-by values that the group ignores because of a bound.
@@ -55,12 +55,12 @@ pub(crate) struct Episode {
     /// Whether an update was sent since it opened.
     pub(crate) is_updated: bool,
     /// The count in the last update.
-    pub(crate) told: u64,
+    pub(crate) reported: u64,
     /// Time at which a delayed update is due. Microseconds.
     pub(crate) flush_at: Option<i64>,
 }
 
-saved_struct!(Episode {
+saved_struct!(OpenSignal {
     id,
     group,
     coarse,
@@ -79,7 +79,7 @@ saved_struct!(Episode {
     targets,
     evidence,
     is_updated,
-    told,
+    reported,
     flush_at,
 } since 2 { newest });
 
@@ -116,7 +116,7 @@ pub(crate) struct Events {
 }
 
 /// An event that is added to a signal.
-pub(crate) struct Witness<'a> {
+pub(crate) struct SignalEvent<'a> {
     pub(crate) time: i64,
     pub(crate) packed: &'a Packed,
     /// The parts of the event that are new to the rule.
@@ -140,7 +140,7 @@ impl Marks {
     pub(crate) const SOURCE_IPS_MAX: usize = 6;
 }
 
-impl Episode {
+impl OpenSignal {
     /// Creates a signal without events; `opener` is the identity of the event that opens it.
     pub(crate) fn open(
         rule: &PlannedRule,
@@ -171,30 +171,30 @@ impl Episode {
             evidence: Events::default(),
             newest: None,
             is_updated: false,
-            told: 0,
+            reported: 0,
             flush_at: None,
         }
     }
 
     /// Adds an event.
-    pub(crate) fn add(&mut self, witness: &Witness<'_>) {
+    pub(crate) fn add(&mut self, event: &SignalEvent<'_>) {
         self.count += 1;
-        self.first = self.first.min(witness.time);
-        self.last = self.last.max(witness.time);
-        for position in witness.positions {
+        self.first = self.first.min(event.time);
+        self.last = self.last.max(event.time);
+        for position in event.positions {
             if let Some(count) = self.counts.get_mut(usize::from(*position)) {
                 *count += 1;
             }
         }
-        let Some((facts, evidence)) = witness.packed.unpack() else {
+        let Some((summary, evidence)) = event.packed.unpack() else {
             return;
         };
-        self.refused += u64::from(matches!(facts.code, 401 | 403));
-        push_new(&mut self.verbs, &facts.verb);
-        self.actor.add(&facts, witness.marks, witness.k10_namespace);
-        self.targets.add(&facts);
-        self.evidence.add(&facts, evidence);
-        self.see(witness.time, witness.packed);
+        self.refused += u64::from(matches!(summary.code, 401 | 403));
+        push_new(&mut self.verbs, &summary.verb);
+        self.actor.add(&summary, event.marks, event.k10_namespace);
+        self.targets.add(&summary);
+        self.evidence.add(&summary, evidence);
+        self.see(event.time, event.packed);
     }
 
     /// Keeps an event for the texts if none is newer.
@@ -234,30 +234,30 @@ impl Episode {
 
     /// Whether it has grown enough since the last update for an immediate one.
     pub(crate) fn is_news(&self) -> bool {
-        self.count <= UPDATES_AT_ONCE || self.count - self.told >= self.told.div_ceil(10)
+        self.count <= UPDATES_AT_ONCE || self.count - self.reported >= self.reported.div_ceil(10)
     }
 }
 
 impl Actors {
-    fn add(&mut self, facts: &Facts, marks: Marks, k10_namespace: &str) {
+    fn add(&mut self, summary: &EventSummary, marks: Marks, k10_namespace: &str) {
         if self.users.count() == 0 {
-            self.uid.clone_from(&facts.uid);
-            self.groups.clone_from(&facts.groups);
+            self.uid.clone_from(&summary.uid);
+            self.groups.clone_from(&summary.groups);
         }
-        push_new(&mut self.credentials, &facts.credential_id);
-        self.users.add(&facts.username);
-        self.responsible.add(facts.responsible(k10_namespace));
-        self.impersonators.add(&facts.impersonated_by);
-        push_new(&mut self.user_agents, &facts.user_agent);
+        push_new(&mut self.credentials, &summary.credential_id);
+        self.users.add(&summary.username);
+        self.responsible.add(summary.responsible(k10_namespace));
+        self.impersonators.add(&summary.impersonated_by);
+        push_new(&mut self.user_agents, &summary.user_agent);
         let mut mark =
             |what: &str, value: &str| push_new(&mut self.marks, &format!("{what} {value}"));
         if marks.0 & Marks::USER != 0 {
-            mark("user", &facts.username);
+            mark("user", &summary.username);
         }
         if marks.0 & Marks::USER_AGENT != 0 {
-            mark("userAgent", &facts.user_agent);
+            mark("userAgent", &summary.user_agent);
         }
-        for (place, ip) in facts.source_ips.iter().enumerate() {
+        for (place, ip) in summary.source_ips.iter().enumerate() {
             if place < Marks::SOURCE_IPS_MAX && marks.0 & (Marks::SOURCE_IP << place) != 0 {
                 mark("sourceIP", ip);
             }
@@ -266,7 +266,7 @@ impl Actors {
     }
 
     /// The actor section of the signal.
-    pub(crate) fn tell(&self) -> Actor {
+    pub(crate) fn to_actor(&self) -> Actor {
         let mut actor = Actor {
             source_ips: self.source_ips.listed().to_vec(),
             user_agents: self.user_agents.clone(),
@@ -288,8 +288,9 @@ impl Actors {
                 actor.groups.clone_from(&self.groups);
                 let credential = self.credentials.first();
                 actor.credential_id = credential.cloned().unwrap_or_default();
-                let facts = Facts { username: username.clone(), ..Facts::default() };
-                actor.service_account = facts.service_account().map(|(namespace, name)| {
+                let summary =
+                    EventSummary { username: username.clone(), ..EventSummary::default() };
+                actor.service_account = summary.service_account().map(|(namespace, name)| {
                     ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() }
                 });
             }
@@ -344,12 +345,12 @@ impl Events {
         self.events.last().map(|event| event.get())
     }
 
-    fn add(&mut self, facts: &Facts, evidence: &str) {
-        if !facts.audit_id.is_empty()
+    fn add(&mut self, summary: &EventSummary, evidence: &str) {
+        if !summary.audit_id.is_empty()
             && self.audit_ids.len() < AUDIT_IDS_MAX
-            && !self.audit_ids.contains(&facts.audit_id)
+            && !self.audit_ids.contains(&summary.audit_id)
         {
-            self.audit_ids.push(facts.audit_id.clone());
+            self.audit_ids.push(summary.audit_id.clone());
         }
         let len: usize = self.events.iter().map(|event| event.get().len()).sum();
         let fits =
@@ -363,7 +364,7 @@ impl Events {
     }
 
     /// The evidence section of the signal.
-    pub(crate) fn tell(&self) -> Evidence {
+    pub(crate) fn to_evidence(&self) -> Evidence {
         Evidence { audit_ids: self.audit_ids.clone(), events: self.events.clone() }
     }
 }

@@ -21,9 +21,9 @@ const SOURCE_IPS_MAX: usize = 8;
 /// Key of the credential ID in the user's extra and in annotations.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// The facts of an event that signals contain.
+/// The summary of an event that signals contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Facts {
+pub(crate) struct EventSummary {
     pub(crate) audit_id: String,
     pub(crate) verb: String,
     pub(crate) code: u16,
@@ -41,7 +41,7 @@ pub(crate) struct Facts {
     pub(crate) name: String,
 }
 
-saved_struct!(Facts {
+saved_struct!(EventSummary {
     audit_id,
     verb,
     code,
@@ -59,11 +59,11 @@ saved_struct!(Facts {
     name,
 });
 
-impl Facts {
+impl EventSummary {
     pub(crate) fn of(event: &EventRef<'_>) -> Self {
         let user = event.user();
         let effective = event.impersonated_user().unwrap_or_else(|| event.user());
-        let mut facts = Self {
+        let mut summary = Self {
             audit_id: cut(event.audit_id()),
             verb: cut(event.verb()),
             code: event.response_status().map_or(0, |status| status.code()),
@@ -72,26 +72,26 @@ impl Facts {
             user_agent: cut(event.user_agent()),
             ..Self::default()
         };
-        effective.for_each_group(|group| push(&mut facts.groups, group, GROUPS_MAX));
+        effective.for_each_group(|group| push(&mut summary.groups, group, GROUPS_MAX));
         if event.impersonated_user().is_some() {
-            facts.impersonated_by = cut(user.username());
+            summary.impersonated_by = cut(user.username());
         }
         user.for_each_extra(CREDENTIAL_ID, |value| {
-            facts.credential_id = cut(value);
+            summary.credential_id = cut(value);
             ControlFlow::Break(())
         });
-        if facts.credential_id.is_empty() {
-            facts.credential_id = event.annotation(CREDENTIAL_ID).map(cut).unwrap_or_default();
+        if summary.credential_id.is_empty() {
+            summary.credential_id = event.annotation(CREDENTIAL_ID).map(cut).unwrap_or_default();
         }
-        event.for_each_source_ip(|ip| push(&mut facts.source_ips, ip, SOURCE_IPS_MAX));
+        event.for_each_source_ip(|ip| push(&mut summary.source_ips, ip, SOURCE_IPS_MAX));
         if let Some(reference) = event.object_ref() {
-            facts.api_group = cut(reference.api_group);
-            facts.resource = cut(reference.resource);
-            facts.subresource = cut(reference.subresource);
-            facts.namespace = cut(reference.namespace);
-            facts.name = cut(reference.name);
+            summary.api_group = cut(reference.api_group);
+            summary.resource = cut(reference.resource);
+            summary.subresource = cut(reference.subresource);
+            summary.namespace = cut(reference.namespace);
+            summary.name = cut(reference.name);
         }
-        facts
+        summary
     }
 
     /// Namespace and name of the service account; `None` for other users.
@@ -127,24 +127,24 @@ fn cut(text: &str) -> String {
     text.get(..text.floor_char_boundary(TEXT_LEN_MAX)).unwrap_or_default().to_owned()
 }
 
-/// [`Facts`] and the event as evidence, in one allocation.
+/// [`EventSummary`] and the event as evidence, in one allocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed(Arc<[u8]>);
 
 impl Packed {
     /// Packs an event.
     pub(crate) fn of(event: &EventRef<'_>) -> Self {
-        Self::pack(&Facts::of(event), &evidence(event))
+        Self::pack(&EventSummary::of(event), &evidence(event))
     }
 
-    pub(crate) fn pack(facts: &Facts, evidence: &[u8]) -> Self {
+    pub(crate) fn pack(summary: &EventSummary, evidence: &[u8]) -> Self {
         let mut packed = Vec::with_capacity(256 + evidence.len());
-        facts.save(&mut packed);
+        summary.save(&mut packed);
         packed.extend_from_slice(evidence);
         Self(Arc::from(packed))
     }
 
-    /// An event without facts.
+    /// An event without a summary.
     pub(crate) fn nothing() -> Self {
         Self(Arc::from([]))
     }
@@ -153,19 +153,19 @@ impl Packed {
         self.0.len()
     }
 
-    /// The facts and the event in JSON, which is empty if it was not kept. `None` for an event
-    /// without facts.
-    pub(crate) fn unpack(&self) -> Option<(Facts, &str)> {
-        // The facts have the same encoding in all versions of checkpoints.
+    /// The summary and the event in JSON, which is empty if it was not kept. `None` for an event
+    /// without a summary.
+    pub(crate) fn unpack(&self) -> Option<(EventSummary, &str)> {
+        // The summary has the same encoding in all versions of checkpoints.
         let mut from = Source::current(&self.0);
-        let facts = Facts::load(&mut from).ok()?;
-        Some((facts, std::str::from_utf8(from.rest).unwrap_or_default()))
+        let summary = EventSummary::load(&mut from).ok()?;
+        Some((summary, std::str::from_utf8(from.rest).unwrap_or_default()))
     }
 
     /// A copy without the event.
     pub(crate) fn without_evidence(&self) -> Self {
         match self.unpack() {
-            Some((facts, evidence)) if !evidence.is_empty() => Self::pack(&facts, &[]),
+            Some((summary, evidence)) if !evidence.is_empty() => Self::pack(&summary, &[]),
             _ => self.clone(),
         }
     }
@@ -206,7 +206,7 @@ fn evidence(event: &EventRef<'_>) -> Vec<u8> {
             return line;
         }
     }
-    // Only if nearly all characters need an escape sequence. The facts remain.
+    // Only if nearly all characters need an escape sequence. The summary remains.
     line.clear();
     line
 }

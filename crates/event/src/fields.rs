@@ -134,8 +134,28 @@ impl<'a> UserFields<'_, 'a> {
 
     /// The namespace and name of the service account, if the user is one.
     pub fn service_account(&self) -> Option<(&'a str, &'a str)> {
-        self.username().strip_prefix("system:serviceaccount:")?.split_once(':')
+        service_account(self.username())
     }
+}
+
+/// The namespace and name of the service account that a user name stands for, if it does: as in
+/// `SplitUsername` of k8s.io/apiserver/pkg/authentication/serviceaccount, both must be valid names.
+pub fn service_account(username: &str) -> Option<(&str, &str)> {
+    const NAMESPACE_LEN_MAX: usize = 63;
+    const NAME_LEN_MAX: usize = 253;
+    let is_label = |text: &str| {
+        let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !text.is_empty()
+            && text.chars().all(is_inner)
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+    };
+    let (namespace, name) = username.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let is_valid = namespace.len() <= NAMESPACE_LEN_MAX
+        && is_label(namespace)
+        && name.len() <= NAME_LEN_MAX
+        && name.split('.').all(is_label);
+    is_valid.then_some((namespace, name))
 }
 
 /// The object of a request. Missing fields are empty.

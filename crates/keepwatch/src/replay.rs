@@ -37,6 +37,11 @@ impl Replay {
         self.changes.drain(..)
     }
 
+    /// Number of matching events that came later than the lateness bound after newer ones.
+    pub(crate) fn late(&self) -> u64 {
+        self.engine.engine_statistics().late
+    }
+
     /// Ends the input.
     pub(crate) fn finish(&mut self) -> impl Iterator<Item = SignalChange> {
         self.engine.finish(&mut self.changes);

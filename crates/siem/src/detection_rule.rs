@@ -119,7 +119,7 @@ fn status_schema() -> Value {
             ("matched", count("Number of events that matched.")),
             ("signals", count("Number of signals that the rule raised.")),
             ("lastFired", time("Time at which it last raised a signal.")),
-            ("cost", count("Average CPU time per event, in nanoseconds.")),
+            ("cost", count("Average CPU time of an evaluation of its rules, in nanoseconds.")),
             ("error", text("Why the rule is not evaluated although it is enabled.")),
         ],
     )

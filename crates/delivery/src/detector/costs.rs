@@ -3,6 +3,7 @@
 //! The aggregation of matches is not measured: nearly all time is spent on events that do not match.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use detect::RuleSet;
 use event::EventRef;
@@ -10,21 +11,31 @@ use tokio::time::Instant;
 
 /// One of this many events is measured.
 pub const SAMPLE_PERIOD: u64 = 256;
+/// An event is also measured if no other was for this long, because rare events use other rules
+/// than frequent ones.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Nanoseconds by rule.
 #[derive(Default)]
 pub(super) struct Costs {
     events: u64,
-    samples: u64,
-    nanoseconds: Vec<u64>,
+    sampled: Option<Instant>,
+    /// By the index of the rule.
+    rules: Vec<Cost>,
+}
+
+/// The measurements of one rule.
+#[derive(Clone, Default)]
+struct Cost {
+    evaluations: u64,
+    nanoseconds: u64,
 }
 
 impl Costs {
     /// Counts an event. Returns whether it has to be measured.
     pub(super) fn count(&mut self) -> bool {
         self.events += 1;
-        // The first event is measured, so that there is a figure soon.
-        self.events % SAMPLE_PERIOD == 1
+        self.events.is_multiple_of(SAMPLE_PERIOD)
+            || self.sampled.is_none_or(|sampled| sampled.elapsed() >= SAMPLE_INTERVAL)
     }
 
     /// Measures an event.
@@ -34,22 +45,22 @@ impl Costs {
         event: &'a EventRef<'a>,
         cluster: &'a str,
     ) {
-        self.samples += 1;
-        self.nanoseconds.resize(rules.rules().len(), 0);
+        self.rules.resize(rules.rules().len(), Cost::default());
         let start = Instant::now();
+        self.sampled = Some(start);
         let stopwatch = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         rules.measure(&rules.fields(event, cluster), stopwatch, |rule, took| {
-            if let Some(sum) = self.nanoseconds.get_mut(rule) {
-                *sum = sum.saturating_add(took);
+            if let Some(cost) = self.rules.get_mut(rule) {
+                cost.evaluations += 1;
+                cost.nanoseconds = cost.nanoseconds.saturating_add(took);
             }
         });
     }
 
-    /// Average nanoseconds per event, by the id of the rule.
+    /// Average nanoseconds per evaluation, by the id of the rule.
     pub(super) fn by_rule(&self, rules: &RuleSet) -> BTreeMap<String, u64> {
-        let costs = rules.rules().iter().zip(&self.nanoseconds);
-        costs
-            .filter_map(|(rule, sum)| Some((rule.id.clone(), sum.checked_div(self.samples)?)))
-            .collect()
+        let costs = rules.rules().iter().zip(&self.rules);
+        let average = |cost: &Cost| cost.nanoseconds.checked_div(cost.evaluations);
+        costs.filter_map(|(rule, cost)| Some((rule.id.clone(), average(cost)?))).collect()
     }
 }

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use event::annotations::TRUNCATED;
+use event::fields::service_account;
 use event::{Event, EventRef, Level, ObjectReference, limit, v1};
 
 use super::codec::{CheckpointError, Saved, Source, save_bytes, saved_struct};
@@ -112,10 +113,6 @@ impl EventSummary {
             impersonator
         }
     }
-}
-
-fn service_account(username: &str) -> Option<(&str, &str)> {
-    username.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
 fn push(list: &mut Vec<String>, text: &str, len_max: usize) -> ControlFlow<()> {

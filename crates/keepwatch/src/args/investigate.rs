@@ -68,12 +68,14 @@ pub(crate) enum Since {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    if let Ok(period) = duration(text) {
+    const DAY: Duration = Duration::from_hours(24);
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    if let Some(period) = days.and_then(|days| DAY.checked_mul(days)).or(duration(text).ok()) {
         return Ok(Since::Before(period));
     }
     time(text).map(Since::At).map_err(|_| {
         format!(
-            "{text:?} is neither a duration such as 24h nor a time such as 2026-11-23T09:30:00Z"
+            "{text:?} is neither a duration such as 24h or 7d nor a time such as 2026-11-23T09:30:00Z"
         )
     })
 }
@@ -90,9 +92,12 @@ mod tests {
     #[test]
     fn a_timeline_starts_at_a_time_or_a_duration_before_its_end() {
         assert_eq!(since("90m"), Ok(Since::Before(Duration::from_mins(90))));
+        assert_eq!(since("7d"), Ok(Since::Before(Duration::from_hours(168))));
         let at = Timestamp::from_micros(1_763_890_200_000_000);
         assert_eq!(since("2025-11-23T09:30:00Z"), Ok(Since::At(at)));
-        for text in ["", "yesterday", "2025-13-01T00:00:00Z", "24"] {
+        for text in
+            ["", "yesterday", "2025-13-01T00:00:00Z", "24", "d", "-1d", "1.5d", "9999999999d"]
+        {
             assert!(since(text).is_err(), "{text}");
         }
     }

@@ -28,6 +28,9 @@ pub(crate) enum RulesCommand {
     ///
     /// The events file of NAME.yaml is NAME.events.ndjson in the same folder.
     #[command(after_help = EXIT_CODES)]
+    #[command(mut_arg("paths", |paths| {
+        paths.required(true).help("Files and folders with rules (*.yaml, *.yml) and their events files")
+    }))]
     Test(RuleFilesArgs),
     /// Export rules to the language of another SIEM
     ///

@@ -42,6 +42,13 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     replay.finish().try_for_each(|change| signals.take(change))?;
     progress.finish();
     summarize(&inputs)?;
+    if replay.late() > 0 {
+        eprint_line(&format!(
+            "{} events came too late after newer ones, so windows that contain both can lack them: \
+             sort the input by time, give each log as an input of its own, or raise --lateness",
+            replay.late()
+        ));
+    }
 
     let mut out = BufWriter::new(io::stdout().lock());
     let count = signals.len();

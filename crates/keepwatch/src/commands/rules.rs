@@ -3,7 +3,7 @@
 mod export;
 mod template;
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -159,11 +159,7 @@ fn show(id: &str, args: &RuleFilesArgs) -> Result<ExitCode> {
 
 fn test(args: &RuleFilesArgs) -> Result<ExitCode> {
     let options = options(args)?;
-    let documents = if args.paths.is_empty() {
-        bail!("name files or folders with rules; the built-in ones are tested with the program");
-    } else {
-        rule_files::read_all(&args.paths)?
-    };
+    let documents = rule_files::read_all(&args.paths)?;
     let mut out = io::stdout().lock();
     let mut failed = 0_usize;
     for document in &documents {
@@ -217,6 +213,8 @@ fn new(name: &str, folder: &Path) -> Result<ExitCode> {
     if events.exists() {
         bail!("{} exists already: choose another name", events.display());
     }
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create the folder {}", folder.display()))?;
     create(&rule, &template::rule(name))?;
     create(&events, template::EVENTS)?;
     let mut out = io::stdout().lock();

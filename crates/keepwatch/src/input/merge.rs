@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::Result;
+use event::line::{self, Encoding};
 use event::{Event, Timestamp};
 
 use super::bytes::Meter;
@@ -84,8 +85,11 @@ impl Inputs {
         while self.open_next() {}
         let Reverse((_, slot)) = self.heads.pop()?;
         let reader = self.open.get_mut(slot)?.as_mut()?;
-        let (event, cluster) = reader.head.take()?;
-        let source = Arc::clone(&reader.name);
+        let Found { event, encoding, cluster } = reader.head.take()?;
+        let source = Arc::clone(match encoding {
+            Encoding::V1 => &reader.name,
+            Encoding::Kasten => &reader.kasten_name,
+        });
         match reader.advance(&mut self.tally) {
             Some(time) => self.heads.push(Reverse((time, slot))),
             None => self.close(slot),
@@ -165,19 +169,30 @@ fn first_time(stream: &Stream) -> Timestamp {
 /// One stream, with its next event.
 struct Reader {
     name: Arc<str>,
+    /// The name of the events in K10's encoding: in a collected log they come from another server
+    /// than those in kube-apiserver's, and can be about the same requests.
+    kasten_name: Arc<str>,
     parts: VecDeque<Part>,
     lines: Option<(String, Lines)>,
     /// The rest of a batch.
     batch: VecDeque<Event>,
-    head: Option<(Event, Option<Arc<str>>)>,
+    head: Option<Found>,
     last: Option<Timestamp>,
     cluster: Option<Arc<str>>,
     is_silent: bool,
 }
 
+/// An event of a stream.
+struct Found {
+    event: Event,
+    encoding: Encoding,
+    cluster: Option<Arc<str>>,
+}
+
 impl Reader {
     fn new(stream: Stream) -> Self {
         Self {
+            kasten_name: format!("{} (K10)", stream.name).into(),
             name: stream.name.into(),
             parts: stream.parts,
             lines: None,
@@ -192,7 +207,7 @@ impl Reader {
     /// Reads the next event. Returns its time in the merge.
     fn advance(&mut self, tally: &mut Tally) -> Option<Timestamp> {
         let found = self.read(tally)?;
-        let stamp = time_of(&found.0);
+        let stamp = time_of(&found.event);
         let is_jump = self
             .last
             .is_some_and(|last| stamp.as_micros().saturating_sub(last.as_micros()) > JUMP_MAX);
@@ -202,10 +217,10 @@ impl Reader {
         Some(time)
     }
 
-    fn read(&mut self, tally: &mut Tally) -> Option<(Event, Option<Arc<str>>)> {
+    fn read(&mut self, tally: &mut Tally) -> Option<Found> {
         loop {
             if let Some(event) = self.batch.pop_front() {
-                return Some((event, None));
+                return Some(Found { event, encoding: Encoding::V1, cluster: None });
             }
             let Some((part, lines)) = &mut self.lines else {
                 self.open_part(tally)?;
@@ -230,9 +245,10 @@ impl Reader {
                 }
             };
             match line {
-                Record::Event(event, cluster) => {
+                Record::Event(line) => {
+                    let line::Line { event, encoding, cluster } = *line;
                     let cluster = cluster.map(|name| known(&mut self.cluster, &name));
-                    return Some((*event, cluster));
+                    return Some(Found { event, encoding, cluster });
                 }
                 Record::List(events, others) => {
                     self.batch.extend(events);

@@ -11,8 +11,7 @@ const REASON_BYTES_MAX: usize = 160;
 
 /// A parsed line.
 pub(super) enum Record {
-    /// An event, and the name of its cluster if the line has one.
-    Event(Box<Event>, Option<String>),
+    Event(Box<line::Line>),
     /// Several events, as webhooks receive them and the API lists them, and why other items are not
     /// events.
     List(Vec<Event>, Vec<String>),
@@ -25,7 +24,7 @@ pub(super) enum Record {
 /// Reads one line.
 pub(super) fn read(line: &[u8]) -> Record {
     match line::read(line) {
-        Ok(line) => Record::Event(Box::new(line.event), line.cluster),
+        Ok(line) => Record::Event(Box::new(line)),
         Err(error) => other(line, &format!("{:#}", anyhow::Error::new(error))),
     }
 }
@@ -110,7 +109,8 @@ mod tests {
 
     fn check(line: &str, expected: &str) {
         let found = match read(line.as_bytes()) {
-            Record::Event(event, cluster) => {
+            Record::Event(line) => {
+                let line::Line { event, cluster, .. } = *line;
                 format!("{} {} {cluster:?}", event.user.username, event.verb)
             }
             Record::List(events, others) => format!("{} events {others:?}", events.len()),

@@ -130,12 +130,12 @@ fn lines_that_a_container_runtime_split_are_joined() {
         let parts: Vec<&str> = parts.collect();
         for (at, part) in parts.iter().enumerate() {
             let (tag, end) = if at + 1 == parts.len() { ("F", "\n") } else { ("P", "") };
-            cri += &format!("2026-11-23T10:00:00.1Z stdout {tag} {part}\n");
+            cri.extend(["2026-11-23T10:00:00.1Z stdout ", tag, " ", part, "\n"]);
             let noise = "2026-11-23T10:00:00.1Z stderr P noise \n";
             cri += if at == 0 { noise } else { "" };
             let time = "2026-11-23T10:00:00.1Z";
             let entry = json!({"log": format!("{part}{end}"), "stream": "stdout", "time": time});
-            docker += &format!("{entry}\n");
+            docker.extend([entry.to_string().as_str(), "\n"]);
         }
     }
     assert_eq!(dir.signals(&["-"], &cri), expected);

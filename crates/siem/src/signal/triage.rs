@@ -60,9 +60,17 @@ impl Strategy for Triage {
     ) {
         let mut triage = match fields::value(signal, "status.triage") {
             Some(Value::Object(triage)) => triage.clone(),
-            _ => Map::new(),
+            None | Some(Value::Null) => Map::new(),
+            // The schema refuses it.
+            Some(wrong) => {
+                let wrong = wrong.clone();
+                fields::restore(signal, old, &["status", "metadata.labels"]);
+                fields::set(signal, "status.triage", wrong);
+                return;
+            }
         };
-        if fields::text(&triage, "state").is_empty() {
+        let is_unset = |value: &Value| value.is_null() || value == "";
+        if triage.get("state").is_none_or(is_unset) {
             triage.insert("state".to_owned(), OPEN.into());
         }
         // A patch that only opens the signal again leaves its old reason in the object.
@@ -73,7 +81,8 @@ impl Strategy for Triage {
             triage.shift_remove("reason");
         }
         let is_same = ["state", "reason", "note"].iter().all(|key| {
-            fields::text(&triage, key) == fields::text(old, &format!("status.triage.{key}"))
+            triage.get(*key).is_none_or(Value::is_string)
+                && fields::text(&triage, key) == fields::text(old, &format!("status.triage.{key}"))
         });
         fields::restore(signal, old, &["status", "metadata.labels"]);
         if !is_same {

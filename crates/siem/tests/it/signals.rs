@@ -116,6 +116,11 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
         .assert_eq(&check(json!({"state": "archived"})).await);
     expect![[r#"422 Signal.siem.keepwatch.io "s1" is invalid: status.triage.state: Unsupported value: "done": supported values: "open", "under_review", "archived""#]]
         .assert_eq(&check(json!({"state": "done"})).await);
+    // Regression: values of a wrong type had no effect, or opened the signal again.
+    for wrong in [json!({"state": 5}), json!({"note": ["x"]}), json!(["x"]), json!("x")] {
+        let outcome = check(wrong.clone()).await;
+        assert!(outcome.starts_with("422 ") && outcome.contains("must be of type"), "{outcome}");
+    }
     assert_eq!(check(json!({"state": "archived", "reason": "other"})).await, "200");
     assert_eq!(check(json!({"state": "open"})).await, "200");
     let (_, signal) = server.send(&format!("GET {SIGNALS}/s1/triage"), "").await;

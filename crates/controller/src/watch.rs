@@ -77,7 +77,7 @@ struct Watch<K> {
     /// The objects of a list that is not complete yet.
     listing: Vec<K>,
     /// When the current attempt began.
-    began: Instant,
+    start: Instant,
     backoff: Backoff,
     /// When the next attempt may begin, after a failure.
     retry_at: Option<Instant>,
@@ -93,7 +93,7 @@ impl<K: Watchable> Watch<K> {
             config,
             events,
             listing: Vec::new(),
-            began: Instant::now(),
+            start: Instant::now(),
             backoff: Backoff::default(),
             retry_at: None,
             is_forbidden: false,
@@ -104,7 +104,7 @@ impl<K: Watchable> Watch<K> {
         loop {
             if let Some(retry_at) = self.retry_at {
                 tokio::time::sleep_until(retry_at).await;
-                (self.retry_at, self.began) = (None, Instant::now());
+                (self.retry_at, self.start) = (None, Instant::now());
             }
             match self.events.next().await {
                 Some(Ok(Event::Init)) => self.listing.clear(),
@@ -116,8 +116,8 @@ impl<K: Watchable> Watch<K> {
                 Some(Ok(Event::Apply(object))) => return Update::Applied(object),
                 Some(Ok(Event::Delete(object))) => return Update::Deleted(object),
                 Some(Err(error)) => {
-                    if let Some(why) = self.after_failure(&error) {
-                        return Update::Unavailable(why.to_owned());
+                    if let Some(reason) = self.after_failure(&error) {
+                        return Update::Unavailable(reason.to_owned());
                     }
                 }
                 None => self.list_again(),
@@ -131,11 +131,11 @@ impl<K: Watchable> Watch<K> {
 
     /// Schedules the next attempt. Returns why the objects cannot be read, if that is known.
     fn after_failure(&mut self, error: &Error) -> Option<&'static str> {
-        if self.began.elapsed() >= WATCH_TIME_MIN {
+        if self.start.elapsed() >= WATCH_TIME_MIN {
             self.backoff.succeeded();
         }
-        let wait = self.backoff.failed();
-        self.retry_at = Some(Instant::now() + wait);
+        let delay = self.backoff.failed();
+        self.retry_at = Some(Instant::now() + delay);
         let code = match error {
             Error::InitialListFailed(kube::Error::Api(status)) => status.code,
             Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchError(status) => {
@@ -158,7 +158,7 @@ impl<K: Watchable> Watch<K> {
             // The definitions may be installed later.
             404 => Some("its definition is not installed"),
             _ => {
-                tracing::debug!(kind, %error, ?wait, "a watch failed");
+                tracing::debug!(kind, %error, ?delay, "a watch failed");
                 None
             }
         }
@@ -174,20 +174,20 @@ struct PacedWatches {
 #[derive(Default)]
 struct LastWatch {
     /// When it began; `None` if it was refused, which the caller sees.
-    began: Option<Instant>,
+    start: Option<Instant>,
     backoff: Backoff,
 }
 
 impl LastWatch {
     async fn pace(&mut self) {
-        let Some(began) = self.began else { return };
-        if began.elapsed() >= WATCH_TIME_MIN {
+        let Some(start) = self.start else { return };
+        if start.elapsed() >= WATCH_TIME_MIN {
             self.backoff.succeeded();
             return;
         }
-        let wait = self.backoff.failed();
-        tracing::debug!(?wait, "a watch ended early");
-        tokio::time::sleep(wait).await;
+        let delay = self.backoff.failed();
+        tracing::debug!(?delay, "a watch ended early");
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -211,7 +211,7 @@ impl Service<Request<Body>> for PacedWatches {
             let mut last = last.lock().await;
             last.pace().await;
             let response = client.send(request).await?;
-            last.began = response.status().is_success().then(Instant::now);
+            last.start = response.status().is_success().then(Instant::now);
             Ok(response)
         };
         send.boxed()

@@ -2,7 +2,7 @@
 //!
 //! A missing response is not reported before the time of the longest attempt has passed. A closed port
 //! is detected at once and a filtered one after a minute; the author of a profile must not be able to
-//! tell them apart by timing.
+//! distinguish them by timing.
 
 use event::Timestamp;
 use sink::DeliveryHealth;
@@ -27,11 +27,11 @@ pub struct SinkHealth {
 /// The published state of a reader.
 pub(crate) struct SinkStatus {
     sink: String,
-    now: watch::Sender<Now>,
+    state: watch::Sender<ReaderState>,
 }
 
 #[derive(Clone)]
-struct Now {
+struct ReaderState {
     seq: u64,
     condition: DeliveryHealth,
     no_response: Option<NoResponse>,
@@ -49,40 +49,41 @@ struct NoResponse {
 impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
         let condition = DeliveryHealth::Delivering;
-        let now = Now { seq: 0, condition, no_response: None, last_success: None };
-        Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
+        let state = ReaderState { seq: 0, condition, no_response: None, last_success: None };
+        Self { sink: sink.to_owned(), state: watch::Sender::new(state) }
     }
 
     pub(crate) fn set_seq(&self, seq: u64) {
-        self.now.send_modify(|now| now.seq = seq);
+        self.state.send_modify(|state| state.seq = seq);
     }
 
     pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
-        self.now.send_modify(|now| {
-            now.condition = condition;
-            now.no_response = None;
+        self.state.send_modify(|state| {
+            state.condition = condition;
+            state.no_response = None;
         });
     }
 
     /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
     pub(crate) fn no_response(&self, reason: String, until: Instant) {
-        self.now.send_modify(|now| {
-            now.no_response.get_or_insert(NoResponse { reason, until });
+        self.state.send_modify(|state| {
+            state.no_response.get_or_insert(NoResponse { reason, until });
         });
     }
 
     pub(crate) fn succeeded(&self, time: Timestamp) {
-        self.now.send_modify(|now| now.last_success = Some(time));
+        self.state.send_modify(|state| state.last_success = Some(time));
     }
 
     pub(crate) fn seq(&self) -> u64 {
-        self.now.borrow().seq
+        self.state.borrow().seq
     }
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
-        let Now { seq, mut condition, no_response, last_success } = self.now.borrow().clone();
+        let ReaderState { seq, mut condition, no_response, last_success } =
+            self.state.borrow().clone();
         if let Some(NoResponse { reason, .. }) =
-            no_response.filter(|now| now.until <= Instant::now())
+            no_response.filter(|state| state.until <= Instant::now())
         {
             condition = DeliveryHealth::NoResponse { reason };
         }
@@ -92,10 +93,12 @@ impl SinkStatus {
 
     /// Waits until the reader is past the record `seq`, or closed.
     pub(crate) async fn passed(&self, seq: u64) {
-        let mut changes = self.now.subscribe();
+        let mut changes = self.state.subscribe();
         // The sender is in `self`, so this does not fail.
         drop(
-            changes.wait_for(|now| now.seq >= seq || now.condition == DeliveryHealth::Closed).await,
+            changes
+                .wait_for(|state| state.seq >= seq || state.condition == DeliveryHealth::Closed)
+                .await,
         );
     }
 }

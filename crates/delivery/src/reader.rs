@@ -83,7 +83,7 @@ impl JournalReader {
         cursor: Cursor,
     ) -> Self {
         status.set_seq(cursor.seq);
-        metrics.begin(name);
+        metrics.init(name);
         Self {
             journal,
             decoder: Decoder { name: name.into(), metrics },
@@ -179,7 +179,7 @@ impl JournalReader {
             self.is_replaced = true;
             return;
         }
-        self.moved(seq, state);
+        self.set_cursor(seq, state);
     }
 
     /// Advances the cursor and waits until it is durable.
@@ -192,7 +192,7 @@ impl JournalReader {
                 Err(error) => self.back_off(&mut backoff, &error, None).await,
             }
         }
-        self.moved(seq, state);
+        self.set_cursor(seq, state);
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl JournalReader {
         self.persist(seq, &state).await
     }
 
-    fn moved(&mut self, seq: u64, state: &str) {
+    fn set_cursor(&mut self, seq: u64, state: &str) {
         self.cursor = Cursor { seq, state: state.to_owned() };
         self.status.set_seq(seq);
     }
@@ -215,23 +215,23 @@ impl JournalReader {
         error: &(dyn Error + Sync),
         after: Option<Duration>,
     ) {
-        let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
-        let reason = self.failed(wait, backoff, error);
-        let attempts = backoff.answered();
+        let delay = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
+        let reason = self.failed(delay, backoff, error);
+        let attempts = backoff.failures_with_response();
         self.status.set_condition(DeliveryHealth::Failing { reason, attempts });
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(delay).await;
     }
 
     /// Counts and logs a failure. Returns its reason.
     pub(crate) fn failed(
         &self,
-        wait: Duration,
+        delay: Duration,
         backoff: &Backoff,
         error: &(dyn Error + Sync),
     ) -> String {
         let (sink, attempts, reason) = (self.name(), backoff.attempts(), error_chain(error));
         self.metrics().failed(sink);
-        tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
+        tracing::warn!(sink, attempts, wait_ms = delay.as_millis(), reason, "delivery failed");
         reason
     }
 
@@ -249,7 +249,7 @@ impl JournalReader {
 }
 
 /// Resolves when the time for the last delivery after `stop` is over.
-pub(crate) async fn drained(stop: &CancellationToken) {
+pub(crate) async fn drain_deadline(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN_MAX).await;
 }
@@ -267,7 +267,7 @@ impl Entry {
     }
 
     /// Cuts off what is after `last`. Returns whether anything remains.
-    pub(crate) fn end_at(&mut self, last: u64) -> bool {
+    pub(crate) fn truncate_after(&mut self, last: u64) -> bool {
         if self.first <= last {
             self.seq = self.seq.min(last);
         }

@@ -38,9 +38,9 @@ impl Costs {
         self.nanoseconds.resize(rules.rules().len(), 0);
         let start = Instant::now();
         let stopwatch = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        rules.measure(&rules.fields(event, cluster), stopwatch, |rule, took| {
+        rules.measure(&rules.fields(event, cluster), stopwatch, |rule, elapsed| {
             if let Some(sum) = self.nanoseconds.get_mut(rule) {
-                *sum = sum.saturating_add(took);
+                *sum = sum.saturating_add(elapsed);
             }
         });
     }

@@ -62,28 +62,28 @@ const CRATES: [&str; 16] = [
 ];
 
 /// The violations in the names of a file and in its file name.
-pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
+pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     let Ok(below) = path.strip_prefix("crates") else { return Vec::new() };
     let is_checked = CRATES.iter().any(|name| below.starts_with(name));
     if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
         return Vec::new();
     }
-    let place = path.display();
-    let mut faults = Vec::new();
+    let file = path.display();
+    let mut violations = Vec::new();
     for part in below.iter().map(|part| part.to_string_lossy()) {
         if let Some((word, term)) = find(part.trim_end_matches(".rs")) {
-            faults.push(format!("{place}: the word {word} in a file name; use {term}"));
+            violations.push(format!("{file}: the word {word} in a file name; use {term}"));
         }
     }
     for (line, code) in code(text).lines().enumerate() {
         for name in code.split(|c: char| !c.is_alphanumeric() && c != '_') {
             if let Some((word, term)) = find(name) {
                 let line = line + 1;
-                faults.push(format!("{place}:{line}: the word {word} in {name}; use {term}"));
+                violations.push(format!("{file}:{line}: the word {word} in {name}; use {term}"));
             }
         }
     }
-    faults
+    violations
 }
 
 /// The first forbidden word in a name, with the term to use.
@@ -92,9 +92,11 @@ fn find(name: &str) -> Option<(&'static str, &'static str)> {
     if name.starts_with("visit_") || name == "ApiMisuse" {
         return None;
     }
-    let given = name.split('_').flat_map(words).collect::<Vec<_>>();
+    let name_words = name.split('_').flat_map(words).collect::<Vec<_>>();
     WORDS.into_iter().find(|(word, _)| {
-        given.iter().any(|given| given == word || given.strip_suffix('s') == Some(word))
+        name_words
+            .iter()
+            .any(|name_words| name_words == word || name_words.strip_suffix('s') == Some(word))
     })
 }
 
@@ -118,13 +120,13 @@ fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (skipped, kept) = match end_of_text(rest) {
+        let (skipped, copied) = match end_of_text(rest) {
             Some(end) => (rest.get(..end).unwrap_or(rest), ""),
             None => ("", rest.get(..first.len_utf8()).unwrap_or(rest)),
         };
         code.extend(skipped.chars().map(|c| if c == '\n' { c } else { ' ' }));
-        code.push_str(kept);
-        rest = rest.get(skipped.len() + kept.len()..).unwrap_or_default();
+        code.push_str(copied);
+        rest = rest.get(skipped.len() + copied.len()..).unwrap_or_default();
     }
     code
 }
@@ -143,12 +145,12 @@ fn end_of_text(text: &str) -> Option<usize> {
     }
     let quote = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
     let mut is_escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
+    for (index, c) in text.char_indices().skip(1) {
         if c == quote && !is_escaped {
-            return Some(at + 1);
+            return Some(index + 1);
         }
         // A lifetime has no closing quote.
-        if quote == '\'' && at > 1 && !text.starts_with("'\\") {
+        if quote == '\'' && index > 1 && !text.starts_with("'\\") {
             return None;
         }
         is_escaped = c == '\\' && !is_escaped;
@@ -168,7 +170,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, text: &str, expected: &[&str]) {
-        assert_eq!(faults(Path::new(path), text), expected);
+        assert_eq!(violations(Path::new(path), text), expected);
     }
 
     #[test]

@@ -224,6 +224,10 @@ fn report_health(observed: Observed<'_>, actions: &mut Vec<Action>) {
         Some(DeliveryHealth::NoResponse { reason }) => {
             report(observed, Validation::Failed, vec![reason.clone()], actions);
         }
+        Some(DeliveryHealth::CursorLost { reason }) => {
+            let error = format!("{reason}; restart the server");
+            report(observed, Validation::Failed, vec![error], actions);
+        }
         // The first failures may be transient, so the status remains.
         Some(DeliveryHealth::Failing { .. })
             if observed.config.status.validation.as_deref()

@@ -34,7 +34,9 @@ use crate::Delivery;
 use crate::backoff::Backoff;
 use crate::health::SinkStatus;
 use crate::notification::Clock;
-use crate::reader::{BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drain_deadline};
+use crate::reader::{
+    BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drain_deadline, is_lost_cursor,
+};
 use costs::Costs;
 pub use costs::SAMPLE_PERIOD;
 use pending::Pending;
@@ -450,7 +452,11 @@ impl Detector {
             }));
             match commit.await {
                 Ok(_committed) => break,
-                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) if is_lost_cursor(&error) => {
+                    self.reader.report_lost_cursor(&error);
+                    return Err(Stopped);
+                }
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }

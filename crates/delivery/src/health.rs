@@ -46,6 +46,12 @@ struct NoResponse {
     until: Instant,
 }
 
+impl ReaderState {
+    fn has_stopped(&self) -> bool {
+        matches!(self.condition, DeliveryHealth::Closed | DeliveryHealth::CursorLost { .. })
+    }
+}
+
 impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
         let condition = DeliveryHealth::Delivering;
@@ -57,10 +63,13 @@ impl SinkStatus {
         self.state.send_modify(|state| state.seq = seq);
     }
 
+    /// Publishes a condition. A task that has lost its cursor has stopped, and keeps that condition.
     pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
         self.state.send_modify(|state| {
-            state.condition = condition;
-            state.no_response = None;
+            if !matches!(state.condition, DeliveryHealth::CursorLost { .. }) {
+                state.condition = condition;
+                state.no_response = None;
+            }
         });
     }
 
@@ -91,14 +100,10 @@ impl SinkStatus {
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
     }
 
-    /// Waits until the reader is past the record `seq`, or closed.
+    /// Waits until the reader is past the record `seq`, or has stopped for good.
     pub(crate) async fn passed(&self, seq: u64) {
         let mut changes = self.state.subscribe();
         // The sender is in `self`, so this does not fail.
-        drop(
-            changes
-                .wait_for(|state| state.seq >= seq || state.condition == DeliveryHealth::Closed)
-                .await,
-        );
+        drop(changes.wait_for(|state| state.seq >= seq || state.has_stopped()).await);
     }
 }

@@ -124,7 +124,8 @@ impl Delivery {
         (health.condition != store::Condition::Healthy).then_some(health.reason)
     }
 
-    /// Waits until every destination that is not closed has received what the journal holds now.
+    /// Waits until every destination that has not stopped for good has received what the journal holds
+    /// now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
         for status in self.statuses() {
@@ -132,8 +133,8 @@ impl Delivery {
         }
     }
 
-    /// Waits until every sink that the server was started with, and that is not closed, has received what
-    /// the journal holds now.
+    /// Waits until every sink that the server was started with, and that has not stopped for good, has
+    /// received what the journal holds now.
     pub async fn sinks_delivered(&self) {
         let last = self.journal.last_seq();
         for sink in &self.sinks {

@@ -36,8 +36,8 @@ pub(crate) struct JournalReader {
     decoder: Decoder,
     status: Arc<SinkStatus>,
     cursor: Cursor,
-    /// Another task has taken over the cursor.
-    is_replaced: bool,
+    /// The cursor belongs to another task, or was removed.
+    has_lost_cursor: bool,
 }
 
 /// The reader has stopped; this is not an error.
@@ -89,7 +89,7 @@ impl JournalReader {
             decoder: Decoder { name: name.into(), metrics },
             status,
             cursor,
-            is_replaced: false,
+            has_lost_cursor: false,
         }
     }
 
@@ -144,7 +144,7 @@ impl JournalReader {
 
     /// The records after `after`; none if there are none at present.
     pub(crate) async fn next(&self, after: u64) -> Result<Vec<Entry>, Stopped> {
-        if self.is_replaced {
+        if self.has_lost_cursor {
             return Err(Stopped);
         }
         let mut backoff = Backoff::default();
@@ -166,7 +166,7 @@ impl JournalReader {
 
     /// Waits until there is a record after `after`.
     pub(crate) async fn wait_past(&self, after: u64) -> Result<(), Stopped> {
-        if self.is_replaced {
+        if self.has_lost_cursor {
             return Err(Stopped);
         }
         self.journal.wait_past(after).await.map(drop).map_err(|_closed| Stopped)
@@ -175,8 +175,8 @@ impl JournalReader {
     /// Advances the cursor. It becomes durable with a later commit.
     pub(crate) fn advance(&mut self, seq: u64, state: &str) {
         if let Err(error) = self.journal.advance(self.name(), seq, state) {
-            tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
-            self.is_replaced = true;
+            self.has_lost_cursor = true;
+            self.report_lost_cursor(&error);
             return;
         }
         self.set_cursor(seq, state);
@@ -188,7 +188,11 @@ impl JournalReader {
         loop {
             match self.journal.advance_durably(self.name(), seq, state).await {
                 Ok(()) => break,
-                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) if is_lost_cursor(&error) => {
+                    self.report_lost_cursor(&error);
+                    return Err(Stopped);
+                }
                 Err(error) => self.back_off(&mut backoff, &error, None).await,
             }
         }
@@ -200,6 +204,12 @@ impl JournalReader {
     pub(crate) async fn flush(&mut self) -> Result<(), Stopped> {
         let Cursor { seq, state } = self.cursor.clone();
         self.persist(seq, &state).await
+    }
+
+    /// Publishes and logs why the reader stops although the server goes on.
+    pub(crate) fn report_lost_cursor(&self, error: &StoreError) {
+        tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
+        self.status.set_condition(DeliveryHealth::CursorLost { reason: error.to_string() });
     }
 
     fn set_cursor(&mut self, seq: u64, state: &str) {
@@ -246,6 +256,11 @@ impl JournalReader {
             );
         }
     }
+}
+
+/// Whether the reader may not move its cursor, now or later.
+pub(crate) fn is_lost_cursor(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotOwner { .. } | StoreError::Unregistered { .. })
 }
 
 /// Resolves when the time for the last delivery after `stop` is over.

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use objectstore::Bucket;
-use store::StoreError;
+use store::{Cursor, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -38,14 +38,22 @@ pub struct DetachOutcome {
 impl Delivery {
     /// Starts delivery to a bucket under the name of a reader. The reader's cursor is durable when this
     /// returns. An existing reader continues at its cursor; a new one starts after the record `after`. If
-    /// it is attached already, this is [`retarget`](Self::retarget).
+    /// it is attached already, this is [`retarget`](Self::retarget); an uploader that has stopped is
+    /// replaced.
     pub async fn attach(&self, name: &str, bucket: Bucket, after: u64) -> Result<(), StoreError> {
         let cursor = self.journal.register(name, after).await?;
         let mut handles = self.lock_uploaders();
-        if let Some(handle) = handles.get(name) {
+        // After `close`, no uploader is started.
+        let is_current = |handle: &&UploaderHandle| handle.is_running() || self.stop.is_cancelled();
+        if let Some(handle) = handles.get(name).filter(is_current) {
             handle.set_target(bucket);
             return Ok(());
         }
+        handles.insert(name.to_owned(), self.start_uploader(name, bucket, cursor));
+        Ok(())
+    }
+
+    fn start_uploader(&self, name: &str, bucket: Bucket, cursor: Cursor) -> UploaderHandle {
         let status = Arc::new(SinkStatus::new(name));
         let bucket = Arc::new(bucket);
         let target = UploadTarget { bucket, version: 0, set_at: Instant::now(), end_seq: None };
@@ -62,15 +70,14 @@ impl Delivery {
             run.await;
             drop(stopped_guard);
         });
-        handles.insert(name.to_owned(), UploaderHandle { status, target, abort, stopped });
-        Ok(())
+        UploaderHandle { status, target, abort, stopped }
     }
 
     /// Continues with another bucket, or other credentials for the same one, without loss or repetition.
-    /// Returns whether the reader is attached.
+    /// Returns whether the reader is attached and has not stopped.
     pub fn retarget(&self, name: &str, bucket: Bucket) -> bool {
         let handles = self.lock_uploaders();
-        let handle = handles.get(name);
+        let handle = handles.get(name).filter(|handle| handle.is_running());
         if let Some(handle) = handle {
             handle.set_target(bucket);
         }
@@ -129,6 +136,10 @@ impl Delivery {
 }
 
 impl UploaderHandle {
+    fn is_running(&self) -> bool {
+        !self.stopped.is_cancelled()
+    }
+
     fn set_target(&self, bucket: Bucket) {
         self.target.send_modify(|target| {
             target.bucket = Arc::new(bucket);

@@ -327,6 +327,19 @@ fn without_a_hash_in_the_status_nothing_is_written_twice() {
 }
 
 #[test]
+fn a_reader_that_lost_its_cursor_appears_in_the_status() {
+    let reason = "reader `a` was taken over by another task".to_owned();
+    delivering()
+        .then("cursor lost", |cluster| {
+            cluster.health = Some(DeliveryHealth::CursorLost { reason });
+        })
+        .check(expect![[r#"
+            cursor lost
+              Failed reader `a` was taken over by another task; restart the server
+        "#]]);
+}
+
+#[test]
 fn a_note_of_a_check_appears_only_with_success() {
     let cluster = new().then("created", |cluster| {
         cluster.resolution = ready("a", 1);

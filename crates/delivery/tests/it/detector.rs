@@ -90,7 +90,7 @@ fn open_with(folder: &Path, step: i64) -> Sqlite {
     Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock).unwrap()
 }
 
-fn rules(texts: &[&str]) -> DetectorRules {
+pub(super) fn rules(texts: &[&str]) -> DetectorRules {
     let documents: Vec<Document> =
         texts.iter().map(|text| Document::new("rule.yaml", *text)).collect();
     let rules = RuleSet::load(&documents, &LoadOptions::default()).unwrap();
@@ -110,7 +110,7 @@ async fn detector_at(
     detector_of(&mut Delivery::new(store.journal(), &mut Registry::default()), rules, now).await
 }
 
-async fn detector_of(
+pub(super) async fn detector_of(
     delivery: &mut Delivery,
     rules: watch::Receiver<DetectorRules>,
     now: &Arc<AtomicI64>,

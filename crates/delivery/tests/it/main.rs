@@ -7,6 +7,7 @@ mod event_index;
 mod event_index_kill;
 mod faults;
 mod fixture;
+mod lost_cursor;
 mod no_response;
 mod notifications;
 mod signals;

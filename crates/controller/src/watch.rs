@@ -8,6 +8,7 @@
 //! - Objects that cannot be read are an update, because status must say so.
 //! - A watch that is refused is replaced by a list. The watcher would ask for the same version forever.
 //! - A watch that ends at once is repeated after a delay. The watcher would repeat it without any.
+//! - After an event that cannot be decoded, the objects are listed again. The watcher would skip the event.
 //!
 //! Deliberately absent: a store of the objects; see [`object_cache`](crate::object_cache).
 
@@ -81,8 +82,15 @@ struct Watch<K> {
     backoff: Backoff,
     /// When the next attempt may begin, after a failure.
     retry_at: Option<Instant>,
-    /// The failure that was logged last.
-    is_forbidden: bool,
+    warned: Warned,
+}
+
+/// The status codes of the failures that were logged as warnings last, for requests that have not worked
+/// since then. 0 is a failure without a response.
+#[derive(Default)]
+struct Warned {
+    list: Option<u16>,
+    watch: Option<u16>,
 }
 
 impl<K: Watchable> Watch<K> {
@@ -96,7 +104,7 @@ impl<K: Watchable> Watch<K> {
             start: Instant::now(),
             backoff: Backoff::default(),
             retry_at: None,
-            is_forbidden: false,
+            warned: Warned::default(),
         }
     }
 
@@ -110,11 +118,17 @@ impl<K: Watchable> Watch<K> {
                 Some(Ok(Event::Init)) => self.listing.clear(),
                 Some(Ok(Event::InitApply(object))) => self.listing.push(object),
                 Some(Ok(Event::InitDone)) => {
-                    self.is_forbidden = false;
+                    self.warned.list = None;
                     return Update::Listed(std::mem::take(&mut self.listing));
                 }
-                Some(Ok(Event::Apply(object))) => return Update::Applied(object),
-                Some(Ok(Event::Delete(object))) => return Update::Deleted(object),
+                Some(Ok(Event::Apply(object))) => {
+                    self.warned.watch = None;
+                    return Update::Applied(object);
+                }
+                Some(Ok(Event::Delete(object))) => {
+                    self.warned.watch = None;
+                    return Update::Deleted(object);
+                }
                 Some(Err(error)) => {
                     if let Some(reason) = self.after_failure(&error) {
                         return Update::Unavailable(reason.to_owned());
@@ -142,25 +156,40 @@ impl<K: Watchable> Watch<K> {
                 self.list_again();
                 status.code
             }
+            // An event that cannot be decoded. kube takes some of them for a status without fields.
+            Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => {
+                self.list_again();
+                0
+            }
             _ => 0,
         };
-        let kind = self.api.resource_url();
+        self.log_failure(error, code, delay);
         match code {
-            403 => {
-                if !std::mem::replace(&mut self.is_forbidden, true) {
-                    tracing::warn!(
-                        kind,
-                        "objects cannot be watched; grant this account list and watch"
-                    );
-                }
-                Some("this server has no right to")
-            }
-            // The definitions may be installed later.
+            403 => Some("this server has no right to"),
             404 => Some("its definition is not installed"),
-            _ => {
-                tracing::debug!(kind, %error, ?delay, "a watch failed");
-                None
-            }
+            _ => None,
+        }
+    }
+
+    /// Logs a failure: as a warning if an administrator may have to act and the same failure was not the
+    /// last warning.
+    fn log_failure(&mut self, error: &Error, code: u16, delay: Duration) {
+        let kind = self.api.resource_url();
+        let is_list = matches!(error, Error::InitialListFailed(_));
+        let is_warning = match code {
+            403 => true,
+            // The definitions may be installed later.
+            404 => false,
+            // A watch that fails is resumed.
+            _ => is_list,
+        };
+        let warned = if is_list { &mut self.warned.list } else { &mut self.warned.watch };
+        if !is_warning || warned.replace(code) == Some(code) {
+            tracing::debug!(kind, %error, ?delay, "a list or a watch failed");
+        } else if code == 403 {
+            tracing::warn!(kind, "objects cannot be watched; grant this account list and watch");
+        } else {
+            tracing::warn!(kind, %error, ?delay, "objects cannot be listed; trying again");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A test double of kube-apiserver that has `AuditConfigs` and counts requests.
 //!
-//! Deliberately absent: watch events. A watch ends without any.
+//! Deliberately absent: events of changes. A watch ends without any.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,6 +35,10 @@ pub(crate) enum Fault {
     NoStatus,
     /// Objects of namespace `shop` may not be read.
     NoShop,
+    /// Lists fail.
+    FailingLists,
+    /// Each watch sends an event that cannot be decoded, and ends.
+    UndecodableEvents,
 }
 
 #[derive(Default)]
@@ -107,6 +111,9 @@ impl State {
         *self.requests.entry(format!("{method_name} {resource}")).or_default() += 1;
         match (method_name, segments.as_slice()) {
             ("WATCH", _) if self.fault == Fault::NoWatches => (403, error_status(403)),
+            ("WATCH", _) if self.fault == Fault::UndecodableEvents => {
+                (200, json!({"type": "MODIFIED", "object": {"metadata": {"name": 1}}}))
+            }
             ("WATCH", _) => (200, Value::Null),
             ("GET", [""]) if self.fault == Fault::NoDiscovery => (404, error_status(404)),
             ("GET", [""]) => (
@@ -117,6 +124,9 @@ impl State {
             ),
             ("GET", ["namespaces", "shop", _]) if self.fault == Fault::NoShop => {
                 (403, error_status(403))
+            }
+            ("GET", ["namespaces", ..]) if self.fault == Fault::FailingLists => {
+                (500, error_status(500))
             }
             ("GET", ["namespaces", namespace, plural]) => {
                 let items: Vec<&Value> = match (*namespace, *plural) {
@@ -180,7 +190,8 @@ impl Service<Request<Body>> for KubeApiserver {
                 let mut state = state.lock().unwrap();
                 state.respond(&context.method, context.uri.path(), is_watch, &body)
             };
-            let is_short = state.lock().unwrap().fault == Fault::ShortWatches;
+            let fault = state.lock().unwrap().fault;
+            let is_short = [Fault::ShortWatches, Fault::UndecodableEvents].contains(&fault);
             if is_watch && code == 200 && !is_short {
                 tokio::time::sleep(Duration::from_secs(290)).await;
             }

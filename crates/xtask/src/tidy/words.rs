@@ -3,6 +3,9 @@
 //!
 //! Only whole words match: `_` and upper-case letters separate the words of a name, and plurals
 //! match too. Comments and strings are not checked, nor are crates that are not in [`CRATES`].
+//!
+//! A few words may be a part of a name but not all of it, because alone they do not say what a value
+//! is ([`NAMES`]).
 
 use std::path::Path;
 
@@ -61,6 +64,36 @@ const CRATES: [&str; 16] = [
     "xtask",
 ];
 
+/// Words that may not be the whole name, each with examples of names.
+const NAMES: [(&str, &str); 22] = [
+    ("asked", "request"),
+    ("bad", "invalid"),
+    ("began", "start"),
+    ("found", "entry, matches or actual"),
+    ("given", "value or configured"),
+    ("good", "valid"),
+    ("held", "guard or responses"),
+    ("it", "the noun"),
+    ("kept", "retained or stored"),
+    ("made", "created"),
+    ("news", "changes"),
+    ("one", "item or the noun"),
+    ("place", "key, location or destination"),
+    ("said", "output, response or message"),
+    ("seen", "visited or received"),
+    ("shown", "output"),
+    ("taken", "accepted"),
+    ("told", "message or expected"),
+    ("took", "elapsed"),
+    ("wanted", "expected or destination"),
+    ("whole", "full or complete"),
+    ("wrong", "invalid"),
+];
+
+/// The crates that have none of these names.
+const NAME_CRATES: [&str; 8] =
+    ["controller", "delivery", "e2e", "kasten", "objectstore", "sink", "testkit", "xtask"];
+
 /// The violations in the names of a file and in its file name.
 pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     let Ok(below) = path.strip_prefix("crates") else { return Vec::new() };
@@ -68,6 +101,7 @@ pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
         return Vec::new();
     }
+    let is_name_checked = NAME_CRATES.iter().any(|name| below.starts_with(name));
     let file = path.display();
     let mut violations = Vec::new();
     for part in below.iter().map(|part| part.to_string_lossy()) {
@@ -80,6 +114,13 @@ pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
             if let Some((word, term)) = find(name) {
                 let line = line + 1;
                 violations.push(format!("{file}:{line}: the word {word} in {name}; use {term}"));
+            }
+            if let Some((_, examples)) =
+                NAMES.iter().find(|(word, _)| is_name_checked && *word == name)
+            {
+                let line = line + 1;
+                violations
+                    .push(format!("{file}:{line}: {name} does not say what it is; use {examples}"));
             }
         }
     }
@@ -200,6 +241,14 @@ mod tests {
     fn parts_of_words_comments_and_strings_do_not_count() {
         let text = "// a house\nfn open() -> &'static str { \"the \\\" door\"; r#\"a \"room\" b\"#; '\"' }\nstruct Warehouse<'a>(&'a u8);\n";
         check("crates/kasten/src/a.rs", text, &[]);
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_found_only_if_it_is_the_whole_name() {
+        let expected =
+            "crates/sink/src/a.rs:1: told does not say what it is; use message or expected";
+        check("crates/sink/src/a.rs", "let told = 1;\nlet is_told = 2;\n// told\n", &[expected]);
+        check("crates/detect/src/a.rs", "let told = 1;\n", &[]);
     }
 
     #[test]

@@ -191,7 +191,8 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
     }
 }
 
-/// Sends the response of a fault. `success_response` is the response without the fault. Returns whether the connection stays open.
+/// Sends the response of a fault. `success_response` is the response without the fault. Returns
+/// whether the connection stays open.
 async fn inject(
     stream: &mut TcpStream,
     fault: Fault,

@@ -48,8 +48,8 @@ const API_SERVICES: [&str; 6] = [
     "APIService/v1alpha1.siem.keepwatch.io",
 ];
 
-/// A set of values, the objects that it renders in addition to [`COMMON_OBJECTS`], and some of the expected
-/// arguments.
+/// A set of values, the objects that it renders in addition to [`COMMON_OBJECTS`], and some of the
+/// expected arguments.
 struct ValuesCase {
     name: &'static str,
     values: &'static [&'static str],

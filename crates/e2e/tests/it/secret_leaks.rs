@@ -150,7 +150,8 @@ async fn create_destinations(
     13
 }
 
-/// Waits until the validation of an `AuditConfig` of [`create_destinations`] has its expected result.
+/// Waits until the validation of an `AuditConfig` of [`create_destinations`] has its expected
+/// result.
 async fn wait_for_validation(server: &Standalone, name: &str) {
     // Some servers accept a session token that was never issued.
     let expected: &[&str] = match name {

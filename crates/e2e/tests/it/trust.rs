@@ -17,13 +17,13 @@ fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &st
 fn user_headers_are_ignored_without_the_front_proxys_certificate() {
     let (plane, keepwatch) = shared();
     let other_authority = Authority::new("front-proxy-ca");
-    let other_authority = other_authority.client("front-proxy-client", &[]);
+    let other_identity = other_authority.client("front-proxy-client", &[]);
     let alice = alice(&plane);
     // Each with the expected code and recorded user. Without a certificate the user is anonymous;
     // alice's certificate makes her alice, who may list.
     let cases = [
         ("no-certificate", None, 403, "system:anonymous"),
-        ("foreign-authority", Some(&other_authority), 401, ""),
+        ("foreign-authority", Some(&other_identity), 401, ""),
         ("users-certificate", Some(&alice.identity), 200, "alice"),
         ("front-proxy", Some(plane.front_proxy()), 200, "root"),
     ];
@@ -57,8 +57,8 @@ fn the_front_proxys_ca_is_replaced_when_kube_apiserver_restarts_with_another() {
     });
 }
 
-/// `change` makes the cluster use certificates of `new_authority`. The running server must follow, and must
-/// no longer trust the old CA once it is removed from the ConfigMap.
+/// `change` makes the cluster use certificates of `new_authority`. The running server must follow,
+/// and must no longer trust the old CA once it is removed from the ConfigMap.
 fn check_rotation(
     plane: &mut ControlPlane,
     keepwatch: &Keepwatch,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use event::Timestamp;
-use objectstore::{CheckError, Checked, Destination, OpenError};
+use objectstore::{Capabilities, CheckError, Destination, OpenError};
 use sink::{BoxError, DeliveryHealth};
 
 /// The position from which a new reader reads the journal.
@@ -74,7 +74,7 @@ pub trait DeliveryControl: Send + Sync {
     /// Makes the journal keep its events for a reader, durably. A reader that exists keeps its position.
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), DeliveryError>;
     /// Writes to a destination and reads back.
-    async fn check(&self, destination: &Destination) -> Result<Checked, DestinationError>;
+    async fn check(&self, destination: &Destination) -> Result<Capabilities, DestinationError>;
     /// Delivers to a destination from now on, from the reader's position.
     async fn start(&self, reader: &str, destination: &Destination) -> Result<(), DeliveryError>;
     /// Stops delivery. The journal keeps its events, and the reader its position.

@@ -21,12 +21,12 @@ const CACHE_TIME: Duration = Duration::from_mins(1);
 #[derive(Clone)]
 pub(crate) struct Discovery {
     client: kube::Client,
-    last: Arc<Mutex<Last>>,
+    last: Arc<Mutex<LastDiscovery>>,
 }
 
 /// The last request and its outcome.
 #[derive(Default)]
-struct Last {
+struct LastDiscovery {
     outcome: Option<Outcome>,
     /// When the next request may be made.
     next_at: Option<Instant>,
@@ -50,7 +50,7 @@ impl Discovery {
         // Locked during the request, so that concurrent callers share the answer.
         let mut last = self.last.lock().await;
         if last.next_at.is_none_or(|next| Instant::now() >= next) {
-            last.ask(&self.client).await;
+            last.request_resources(&self.client).await;
         }
         match &last.outcome {
             Some(Outcome::Served(resources)) => {
@@ -70,21 +70,21 @@ impl Discovery {
     }
 }
 
-impl Last {
-    async fn ask(&mut self, client: &kube::Client) {
+impl LastDiscovery {
+    async fn request_resources(&mut self, client: &kube::Client) {
         let version = format!("{CONFIG}/{VERSION}");
-        let (outcome, wait) = match with_timeout(client.list_api_group_resources(&version)).await {
+        let (outcome, delay) = match with_timeout(client.list_api_group_resources(&version)).await {
             Ok(list) => {
                 self.backoff.succeeded();
                 let names = list.resources.into_iter().map(|resource| resource.name).collect();
                 (Outcome::Served(names), CACHE_TIME)
             }
             Err(error) => {
-                let wait = self.backoff.failed();
-                tracing::debug!(version, %error, ?wait, "discovery failed");
-                (Outcome::Failed(format!("discovery of {version} fails: {error}")), wait)
+                let delay = self.backoff.failed();
+                tracing::debug!(version, %error, ?delay, "discovery failed");
+                (Outcome::Failed(format!("discovery of {version} fails: {error}")), delay)
             }
         };
-        (self.outcome, self.next_at) = (Some(outcome), Some(Instant::now() + wait));
+        (self.outcome, self.next_at) = (Some(outcome), Some(Instant::now() + delay));
     }
 }

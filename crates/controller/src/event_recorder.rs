@@ -31,7 +31,7 @@ pub(crate) struct ObjectReference<'a> {
     /// Its kind.
     pub(crate) names: ResourceNames,
     /// Its namespace and name.
-    pub(crate) place: &'a NamespacedName,
+    pub(crate) key: &'a NamespacedName,
     /// Its UID.
     pub(crate) uid: &'a str,
 }
@@ -61,7 +61,7 @@ impl EventRecorder {
     ) {
         let EventNote { is_warning, reason, message } = note;
         let message: String = message.chars().take(MESSAGE_MAX).collect();
-        let (namespace, name) = (&object.place.namespace, &object.place.name);
+        let (namespace, name) = (&object.key.namespace, &object.key.name);
         let (kind, text) = (object.names.kind, message.as_str());
         if *is_warning {
             tracing::warn!(kind, namespace, name, reason, text, "Kubernetes Event recorded");

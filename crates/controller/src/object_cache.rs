@@ -85,43 +85,43 @@ impl ObjectCache {
     /// defined; the empty one means all.
     pub fn scopes(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let configs = &self.lock().configs;
-        let unread =
+        let unavailable =
             configs.unavailable.keys().filter(|namespace| !configs.listed.contains(*namespace));
-        (configs.listed.clone(), unread.cloned().collect())
+        (configs.listed.clone(), unavailable.cloned().collect())
     }
 
     /// Applies the result of the controller's own write, so that it does not write again before the watch
     /// reports it.
     pub fn apply_own_write(&self, config: DynamicObject) {
         self.change(|objects| {
-            let place = NamespacedName::of_object(&config);
-            let known = objects.configs.all.get_mut(&place);
-            if let Some(known) = known.filter(|known| known.metadata.uid == config.metadata.uid)
-                && !is_older(&config, known)
+            let key = NamespacedName::of_object(&config);
+            let cached = objects.configs.all.get_mut(&key);
+            if let Some(cached) = cached.filter(|cached| cached.metadata.uid == config.metadata.uid)
+                && !is_older(&config, cached)
             {
-                *known = config;
+                *cached = config;
             }
         });
     }
 
     /// Does the same for a profile.
     pub fn apply_own_profile_write(&self, profile: &DynamicObject) {
-        let place = NamespacedName::of_object(profile);
+        let key = NamespacedName::of_object(profile);
         self.change(|objects| {
-            let Some(known) = objects.profiles.all.get_mut(&place) else { return };
+            let Some(cached) = objects.profiles.all.get_mut(&key) else { return };
             // The watch may have reported a later change of a user already.
-            let known_object: Option<DynamicObject> = serde_json::from_value(known.clone()).ok();
-            if known_object.is_some_and(|known| {
-                known.metadata.uid == profile.metadata.uid && !is_older(profile, &known)
+            let known_object: Option<DynamicObject> = serde_json::from_value(cached.clone()).ok();
+            if known_object.is_some_and(|cached| {
+                cached.metadata.uid == profile.metadata.uid && !is_older(profile, &cached)
             }) {
-                *known = serde_json::to_value(profile).unwrap_or_default();
+                *cached = serde_json::to_value(profile).unwrap_or_default();
             }
         });
     }
 
     /// One `AuditConfig`.
-    pub fn config(&self, place: &NamespacedName) -> Option<DynamicObject> {
-        self.lock().configs.all.get(place).cloned()
+    pub fn config(&self, key: &NamespacedName) -> Option<DynamicObject> {
+        self.lock().configs.all.get(key).cloned()
     }
 
     /// Names of all profiles.
@@ -130,27 +130,27 @@ impl ObjectCache {
     }
 
     /// A profile as JSON.
-    pub fn profile(&self, place: &NamespacedName) -> Option<Value> {
-        self.lock().profiles.all.get(place).cloned()
+    pub fn profile(&self, key: &NamespacedName) -> Option<Value> {
+        self.lock().profiles.all.get(key).cloned()
     }
 
     /// The spec of a profile.
-    pub fn profile_spec(&self, place: &NamespacedName) -> Lookup<Value> {
+    pub fn profile_spec(&self, key: &NamespacedName) -> Lookup<Value> {
         let objects = self.lock();
-        if let Some(profile) = objects.profiles.all.get(place) {
+        if let Some(profile) = objects.profiles.all.get(key) {
             return Lookup::Found(profile.get("spec").cloned().unwrap_or_default());
         }
         let KindCache { listed, unavailable, .. } = &objects.profiles;
-        match unavailable.get("").or_else(|| unavailable.get(&place.namespace)) {
-            Some(why) => Lookup::Forbidden(why.clone()),
-            None if listed.contains("") || listed.contains(&place.namespace) => Lookup::NotFound,
+        match unavailable.get("").or_else(|| unavailable.get(&key.namespace)) {
+            Some(reason) => Lookup::Forbidden(reason.clone()),
+            None if listed.contains("") || listed.contains(&key.namespace) => Lookup::NotFound,
             None => Lookup::NotSynced,
         }
     }
 
     /// The content of a Secret.
-    pub fn secret(&self, place: &NamespacedName) -> Lookup<SecretData> {
-        self.lock().secrets.get(place).cloned().unwrap_or_default()
+    pub fn secret(&self, key: &NamespacedName) -> Lookup<SecretData> {
+        self.lock().secrets.get(key).cloned().unwrap_or_default()
     }
 
     /// Watches `AuditConfig`s and profiles in a namespace, or in all if it is empty. Never returns.
@@ -190,19 +190,19 @@ impl ObjectCache {
         let mut tasks = JoinSet::new();
         let mut watched: BTreeMap<NamespacedName, AbortHandle> = BTreeMap::new();
         loop {
-            let wanted: BTreeSet<NamespacedName> =
-                self.wanted().into_iter().filter(&allows).collect();
-            for place in &wanted {
-                if !watched.contains_key(place) {
-                    let task = self.clone().watch_secret(client.clone(), place.clone());
-                    watched.insert(place.clone(), tasks.spawn(task));
+            let referenced_secrets: BTreeSet<NamespacedName> =
+                self.referenced_secrets().into_iter().filter(&allows).collect();
+            for key in &referenced_secrets {
+                if !watched.contains_key(key) {
+                    let task = self.clone().watch_secret(client.clone(), key.clone());
+                    watched.insert(key.clone(), tasks.spawn(task));
                 }
             }
-            watched.retain(|place, task| {
-                let is_wanted = wanted.contains(place);
+            watched.retain(|key, task| {
+                let is_wanted = referenced_secrets.contains(key);
                 if !is_wanted {
                     task.abort();
-                    self.lock().secrets.remove(place);
+                    self.lock().secrets.remove(key);
                 }
                 is_wanted
             });
@@ -211,19 +211,19 @@ impl ObjectCache {
         }
     }
 
-    fn wanted(&self) -> BTreeSet<NamespacedName> {
+    fn referenced_secrets(&self) -> BTreeSet<NamespacedName> {
         let objects = self.lock();
-        let secret = |(place, profile): (&NamespacedName, &Value)| {
+        let secret = |(key, profile): (&NamespacedName, &Value)| {
             let spec = Lookup::Found(profile.get("spec").cloned().unwrap_or_default());
-            resolve::secret_of(place, &spec)
+            resolve::referenced_secret(key, &spec)
         };
         objects.profiles.all.iter().filter_map(secret).collect()
     }
 
-    async fn watch_secret(self, client: kube::Client, place: NamespacedName) {
-        watch_secret(client, place.clone(), |lookup| {
+    async fn watch_secret(self, client: kube::Client, key: NamespacedName) {
+        watch_secret(client, key.clone(), |lookup| {
             self.change(|objects| {
-                objects.secrets.insert(place.clone(), lookup);
+                objects.secrets.insert(key.clone(), lookup);
             });
         })
         .await;
@@ -242,25 +242,25 @@ impl ObjectCache {
 /// Watches one Secret and passes each state of it to `on_change`. Never returns.
 pub async fn watch_secret(
     client: kube::Client,
-    place: NamespacedName,
+    key: NamespacedName,
     mut on_change: impl FnMut(Lookup<SecretData>) + Send,
 ) {
     let kind = core_kind("Secret", "secrets");
-    let named = Config::default().fields(&format!("metadata.name={}", place.name));
+    let named = Config::default().fields(&format!("metadata.name={}", key.name));
     let mut updates = watch(&client, named, |client| -> Api<DynamicObject> {
-        Api::namespaced_with(client, &place.namespace, &kind)
+        Api::namespaced_with(client, &key.namespace, &kind)
     });
     while let Some(update) = updates.next().await {
         on_change(match update {
             Update::Listed(list) => {
-                match list.iter().find(|object| NamespacedName::of_object(object) == place) {
+                match list.iter().find(|object| NamespacedName::of_object(object) == key) {
                     Some(object) => Lookup::Found(SecretData::from_object(object)),
                     None => Lookup::NotFound,
                 }
             }
             Update::Applied(object) => Lookup::Found(SecretData::from_object(&object)),
             Update::Deleted(_) => Lookup::NotFound,
-            Update::Unavailable(why) => Lookup::Forbidden(why),
+            Update::Unavailable(reason) => Lookup::Forbidden(reason),
         });
     }
 }
@@ -269,8 +269,8 @@ impl Objects {
     /// Applies an update of the watch, which may be behind this controller's own writes.
     fn apply_config(&mut self, update: Update<DynamicObject>, namespace: &str) {
         if let Update::Applied(object) = &update
-            && let Some(known) = self.configs.all.get(&NamespacedName::of_object(object))
-            && is_older(object, known)
+            && let Some(cached) = self.configs.all.get(&NamespacedName::of_object(object))
+            && is_older(object, cached)
         {
             return;
         }
@@ -287,7 +287,7 @@ impl<T> KindCache<T> {
     ) {
         match update {
             Update::Listed(list) => {
-                self.all.retain(|place, _| !namespace.is_empty() && place.namespace != namespace);
+                self.all.retain(|key, _| !namespace.is_empty() && key.namespace != namespace);
                 self.all.extend(
                     list.into_iter()
                         .map(|object| (NamespacedName::of_object(&object), convert(object))),
@@ -301,8 +301,8 @@ impl<T> KindCache<T> {
             Update::Deleted(object) => {
                 self.all.remove(&NamespacedName::of_object(&object));
             }
-            Update::Unavailable(why) => {
-                self.unavailable.insert(namespace.to_owned(), why);
+            Update::Unavailable(reason) => {
+                self.unavailable.insert(namespace.to_owned(), reason);
             }
         }
     }
@@ -314,6 +314,6 @@ fn is_older(left: &DynamicObject, right: &DynamicObject) -> bool {
     let version = |object: &DynamicObject| -> Option<u64> {
         object.metadata.resource_version.as_ref()?.parse().ok()
     };
-    let is_same = left.metadata.uid == right.metadata.uid;
-    is_same && version(left).zip(version(right)).is_some_and(|(left, right)| left < right)
+    let is_same_object = left.metadata.uid == right.metadata.uid;
+    is_same_object && version(left).zip(version(right)).is_some_and(|(left, right)| left < right)
 }

@@ -44,7 +44,7 @@ impl NamespacedName {
 #[derive(Clone, Debug)]
 pub struct AuditConfigView {
     /// Its namespace and name.
-    pub place: NamespacedName,
+    pub key: NamespacedName,
     /// Its UID.
     pub uid: String,
     /// When it was created.
@@ -73,7 +73,7 @@ impl AuditConfigView {
         let created = object.metadata.creation_timestamp.as_ref();
         let status = object.data.get("status").cloned().unwrap_or_default();
         Self {
-            place: NamespacedName::of_object(object),
+            key: NamespacedName::of_object(object),
             uid: object.metadata.uid.clone().unwrap_or_default(),
             created: created
                 .map_or(Timestamp::UNSET, |time| Timestamp::from_micros(time.0.as_microsecond())),
@@ -88,7 +88,7 @@ impl AuditConfigView {
 
     /// Name of the journal reader that delivers for it.
     pub fn reader(&self) -> String {
-        format!("{READERS}{}/{}/{}", self.place.namespace, self.place.name, self.uid)
+        format!("{READERS}{}/{}/{}", self.key.namespace, self.key.name, self.uid)
     }
 
     /// Whether it has the finalizer of this controller.
@@ -97,10 +97,10 @@ impl AuditConfigView {
     }
 
     /// The profile it names.
-    pub fn profile_place(&self) -> Option<NamespacedName> {
+    pub fn profile_key(&self) -> Option<NamespacedName> {
         let reference = self.profile.as_ref().ok()?;
         let namespace = reference.namespace.as_deref().unwrap_or_default();
-        let own = if namespace.is_empty() { &self.place.namespace } else { namespace };
+        let own = if namespace.is_empty() { &self.key.namespace } else { namespace };
         Some(NamespacedName { namespace: own.to_owned(), name: reference.name.clone() })
     }
 }

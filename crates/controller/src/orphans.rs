@@ -16,7 +16,7 @@ use crate::{Context, DeliveryError, ParkReason, Start};
 #[derive(Default)]
 pub(crate) struct Orphans {
     listed: BTreeSet<String>,
-    unread: BTreeSet<String>,
+    unavailable: BTreeSet<String>,
 }
 
 impl Orphans {
@@ -28,14 +28,15 @@ impl Orphans {
     pub(crate) async fn reconcile(
         &mut self,
         context: &Context,
-        (listed, unread): (BTreeSet<String>, BTreeSet<String>),
+        (listed, unavailable): (BTreeSet<String>, BTreeSet<String>),
         configs: &[AuditConfigView],
     ) -> Result<(), DeliveryError> {
-        let is_new = |scopes: &BTreeSet<String>, before: &BTreeSet<String>, namespace: &str| {
-            let mut scopes = scopes.iter().filter(|scope| !before.contains(*scope));
-            scopes.any(|scope| scope.is_empty() || scope == namespace)
-        };
-        if listed.is_subset(&self.listed) && unread.is_subset(&self.unread) {
+        let is_newly_in =
+            |scopes: &BTreeSet<String>, handled: &BTreeSet<String>, namespace: &str| {
+                let mut scopes = scopes.iter().filter(|scope| !handled.contains(*scope));
+                scopes.any(|scope| scope.is_empty() || scope == namespace)
+            };
+        if listed.is_subset(&self.listed) && unavailable.is_subset(&self.unavailable) {
             return Ok(());
         }
         for reader in context.delivery.readers() {
@@ -43,10 +44,10 @@ impl Orphans {
             let is_known = || configs.iter().any(|config| config.reader() == reader);
             let outcome = if !context.settings.allows(namespace) {
                 park(context, &reader, ParkReason::Off).await
-            } else if is_new(&listed, &self.listed, namespace) && !is_known() {
+            } else if is_newly_in(&listed, &self.listed, namespace) && !is_known() {
                 tracing::warn!(reader, "its AuditConfig does not exist; the reader is forgotten");
                 context.delivery.drain(&reader, Duration::ZERO).await.map(drop)
-            } else if is_new(&unread, &self.unread, namespace) {
+            } else if is_newly_in(&unavailable, &self.unavailable, namespace) {
                 let is_off = context.settings.switched_off.is_some();
                 let reason = if is_off { ParkReason::Off } else { ParkReason::NoDestination };
                 park(context, &reader, reason).await
@@ -58,7 +59,7 @@ impl Orphans {
                 return Err(error);
             }
         }
-        (self.listed, self.unread) = (listed, unread);
+        (self.listed, self.unavailable) = (listed, unavailable);
         Ok(())
     }
 }

@@ -6,7 +6,7 @@
 
 use event::Timestamp;
 use kasten::config::audit_config::Validation;
-use objectstore::Checked;
+use objectstore::Capabilities;
 use sink::DeliveryHealth;
 
 use crate::objects::AuditConfigView;
@@ -42,9 +42,9 @@ pub struct LastCheck {
     /// Fingerprint of the destination.
     pub fingerprint: [u8; 32],
     /// What the destination supports, or why it does not work.
-    pub outcome: Result<Checked, DestinationError>,
+    pub outcome: Result<Capabilities, DestinationError>,
     /// The time of the check.
-    pub at: Timestamp,
+    pub checked_at: Timestamp,
 }
 
 /// The outcome of the last delivery of a deleted `AuditConfig`.
@@ -87,7 +87,7 @@ pub struct Report {
     /// What is wrong.
     pub errors: Vec<String>,
     /// The destination in words, if there is one.
-    pub place: String,
+    pub destination: String,
     /// A remark about the destination; often empty.
     pub remark: String,
     /// Hash of the desired state.
@@ -130,8 +130,8 @@ pub fn plan(observed: Observed<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     // An AuditConfig outside the allowed namespaces must not pin journal records, and its deletion must
     // not wait for this server.
-    let counts = observed.settings.allows(&observed.config.place.namespace);
-    let is_on = counts && observed.settings.switched_off.is_none();
+    let is_allowed = observed.settings.allows(&observed.config.key.namespace);
+    let is_on = is_allowed && observed.settings.switched_off.is_none();
     if is_on != observed.config.has_finalizer() {
         actions.push(if is_on { Action::AddFinalizer } else { Action::RemoveFinalizer });
     }
@@ -142,9 +142,9 @@ pub fn plan(observed: Observed<'_>) -> Vec<Action> {
     }
     match observed.resolution {
         Resolution::Unknown => {}
-        Resolution::Pending(what) => {
+        Resolution::Pending(message) => {
             park(observed, ParkReason::NoDestination, &mut actions);
-            report(observed, Validation::Pending, vec![what.clone()], &mut actions);
+            report(observed, Validation::Pending, vec![message.clone()], &mut actions);
         }
         // Only a change of the objects can correct it, and that may never happen.
         Resolution::Invalid(errors) => {
@@ -160,16 +160,16 @@ pub fn plan(observed: Observed<'_>) -> Vec<Action> {
 }
 
 fn reserve(observed: Observed<'_>, actions: &mut Vec<Action>) {
-    let counts = observed.settings.allows(&observed.config.place.namespace);
-    if counts && !observed.state.is_reserved {
+    let is_allowed = observed.settings.allows(&observed.config.key.namespace);
+    if is_allowed && !observed.state.is_reserved {
         actions.push(Action::ReserveCursor);
     }
 }
 
 /// Without a destination the journal keeps nothing: there may never be one.
 fn park(observed: Observed<'_>, reason: ParkReason, actions: &mut Vec<Action>) {
-    let counts = observed.settings.allows(&observed.config.place.namespace);
-    if counts && observed.state.parked != Some(reason) {
+    let is_allowed = observed.settings.allows(&observed.config.key.namespace);
+    if is_allowed && observed.state.parked != Some(reason) {
         actions.push(Action::Park(reason));
     }
 }
@@ -195,7 +195,7 @@ fn plan_delivery(
         Err(error) => {
             pause(observed, actions);
             report(observed, Validation::Failed, vec![error.to_string()], actions);
-            if observed.now.as_micros() - checked.at.as_micros() >= RECHECK_MICROS {
+            if observed.now.as_micros() - checked.checked_at.as_micros() >= RECHECK_MICROS {
                 actions.push(Action::CheckDestination(Box::new(resolved.clone())));
             }
         }
@@ -205,12 +205,12 @@ fn plan_delivery(
 /// Reports that a new desired state is being checked. A restart of the controller makes nothing new.
 fn plan_pending(observed: Observed<'_>, actions: &mut Vec<Action>) {
     let status = &observed.config.status;
-    let before = status.validation.as_deref().unwrap_or_default();
-    let is_other =
+    let last_validation = status.validation.as_deref().unwrap_or_default();
+    let is_new_state =
         observed.state.checked.is_some() || status.hash.is_some_and(|hash| hash != observed.hash);
-    if before.is_empty() || before == Validation::Pending.as_str() {
+    if last_validation.is_empty() || last_validation == Validation::Pending.as_str() {
         report(observed, Validation::Pending, Vec::new(), actions);
-    } else if is_other {
+    } else if is_new_state {
         report(observed, Validation::UpdateRequested, Vec::new(), actions);
     }
 }
@@ -223,6 +223,10 @@ fn report_health(observed: Observed<'_>, actions: &mut Vec<Action>) {
         // Reported after few attempts too: an attempt without a response takes long.
         Some(DeliveryHealth::NoResponse { reason }) => {
             report(observed, Validation::Failed, vec![reason.clone()], actions);
+        }
+        Some(DeliveryHealth::CursorLost { reason }) => {
+            let error = format!("{reason}; restart the server");
+            report(observed, Validation::Failed, vec![error], actions);
         }
         // The first failures may be transient, so the status remains.
         Some(DeliveryHealth::Failing { .. })
@@ -285,17 +289,17 @@ fn report(
     if is_same {
         return;
     }
-    let place = match observed.resolution {
-        Resolution::Ready(resolved) => resolved.place(),
+    let destination = match observed.resolution {
+        Resolution::Ready(resolved) => resolved.description(),
         _ => String::new(),
     };
     let checked = observed.state.checked.as_ref().filter(|_| validation == Validation::Success);
     let remark = checked.and_then(|checked| checked.outcome.as_ref().ok());
-    let remark = remark.map(Checked::remark).unwrap_or_default();
+    let remark = remark.map(Capabilities::remark).unwrap_or_default();
     actions.push(Action::WriteStatus(Report {
         validation,
         errors,
-        place,
+        destination,
         remark,
         hash: observed.hash,
     }));

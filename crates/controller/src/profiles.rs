@@ -40,12 +40,13 @@ pub fn plan_profile(
 ) -> Option<ProfileAction> {
     let errors = match resolution {
         Resolution::Unknown => return None,
-        Resolution::Pending(what) => vec![what.clone()],
+        Resolution::Pending(reason) => vec![reason.clone()],
         Resolution::Invalid(errors) => errors.clone(),
         Resolution::Ready(resolved) => {
             let last = checked.filter(|checked| checked.fingerprint == resolved.fingerprint);
             let is_due = last.is_none_or(|last| {
-                last.outcome.is_err() && now.as_micros() - last.at.as_micros() >= RECHECK_MICROS
+                last.outcome.is_err()
+                    && now.as_micros() - last.checked_at.as_micros() >= RECHECK_MICROS
             });
             if is_due {
                 return Some(ProfileAction::Check(resolved.clone()));
@@ -69,11 +70,11 @@ pub(crate) async fn run(context: Arc<Context>) {
     let mut changes = context.cache.changes();
     let (mut checked, mut backoff) = (BTreeMap::new(), Backoff::default());
     loop {
-        let places = context.cache.profiles();
-        checked.retain(|place, _| places.contains(place));
+        let keys = context.cache.profiles();
+        checked.retain(|key, _| keys.contains(key));
         let mut all_written = true;
-        for place in places {
-            all_written &= reconcile_profile(&context, &place, &mut checked).await;
+        for key in keys {
+            all_written &= reconcile_profile(&context, &key, &mut checked).await;
         }
         if !all_written {
             tokio::time::sleep(backoff.failed()).await;
@@ -88,29 +89,29 @@ pub(crate) async fn run(context: Arc<Context>) {
 /// Applies the actions of one profile. Returns whether its status is current.
 async fn reconcile_profile(
     context: &Context,
-    place: &NamespacedName,
+    key: &NamespacedName,
     checked: &mut BTreeMap<NamespacedName, LastCheck>,
 ) -> bool {
     // Two steps suffice: a check, then the status.
     for _ in 0..2 {
-        let Some(profile) = context.cache.profile(place) else { return true };
-        let spec = context.cache.profile_spec(place);
-        let secret = resolve::secret_of(place, &spec);
+        let Some(profile) = context.cache.profile(key) else { return true };
+        let spec = context.cache.profile_spec(key);
+        let secret = resolve::referenced_secret(key, &spec);
         let secret = secret.map(|secret| context.cache.secret(&secret)).unwrap_or_default();
-        let resolution = resolve::of_profile(place, &spec, &secret, None, &context.settings);
+        let resolution = resolve::resolve_profile(key, &spec, &secret, None, &context.settings);
         let status = profile.get("status").cloned().unwrap_or_default();
         let status = serde_json::from_value(status).unwrap_or_default();
-        match plan_profile(&status, &resolution, checked.get(place), (context.clock)()) {
+        match plan_profile(&status, &resolution, checked.get(key), (context.clock)()) {
             None => return true,
             Some(ProfileAction::Check(resolved)) => {
                 let outcome = context.delivery.check(&resolved.destination).await;
-                let at = (context.clock)();
-                let latest = LastCheck { fingerprint: resolved.fingerprint, outcome, at };
-                checked.insert(place.clone(), latest);
+                let checked_at = (context.clock)();
+                let latest = LastCheck { fingerprint: resolved.fingerprint, outcome, checked_at };
+                checked.insert(key.clone(), latest);
             }
             Some(ProfileAction::WriteStatus(errors)) => {
                 let uid = profile["metadata"]["uid"].as_str().unwrap_or_default();
-                return write_status(context, place, uid, &errors).await;
+                return write_status(context, key, uid, &errors).await;
             }
         }
     }
@@ -120,13 +121,13 @@ async fn reconcile_profile(
 /// Writes the status, and an Event if that succeeds. Returns whether the status was written.
 async fn write_status(
     context: &Context,
-    place: &NamespacedName,
+    key: &NamespacedName,
     uid: &str,
     errors: &[String],
 ) -> bool {
     let listed = (!errors.is_empty()).then_some(errors);
     let status = json!({"validation": validation(errors), "error": listed});
-    match context.status_writer.status(PROFILE, place, status).await {
+    match context.status_writer.status(PROFILE, key, status).await {
         Ok(written) => context.cache.apply_own_profile_write(&written),
         Err(error) => {
             tracing::debug!(%error, "cannot write the status of a profile");
@@ -139,7 +140,7 @@ async fn write_status(
     } else {
         EventNote { is_warning: true, reason: "Failed", message: errors.join("; ") }
     };
-    let object = ObjectReference { names: PROFILE, place, uid };
+    let object = ObjectReference { names: PROFILE, key, uid };
     context.recorder.record(&object, &note, (context.clock)()).await;
     true
 }
@@ -150,10 +151,10 @@ mod tests {
 
     #[test]
     fn the_status_of_a_profile_is_written_once() {
-        let wrong = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
+        let invalid = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
         let now = Timestamp::from_micros(1);
         let Some(ProfileAction::WriteStatus(errors)) =
-            plan_profile(&ProfileStatus::default(), &wrong, None, now)
+            plan_profile(&ProfileStatus::default(), &invalid, None, now)
         else {
             panic!("nothing is reported");
         };
@@ -163,7 +164,7 @@ mod tests {
             hash: None,
         };
         assert_eq!(status.validation.as_deref(), Some("Failed"));
-        assert!(plan_profile(&status, &wrong, None, now).is_none());
+        assert!(plan_profile(&status, &invalid, None, now).is_none());
         assert!(plan_profile(&status, &Resolution::Unknown, None, now).is_none());
     }
 }

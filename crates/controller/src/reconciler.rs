@@ -24,7 +24,7 @@ const RESYNC_PERIOD: Duration = Duration::from_secs(1);
 /// Reconciles one `AuditConfig`.
 pub(crate) struct Reconciler {
     context: Arc<Context>,
-    place: NamespacedName,
+    key: NamespacedName,
     uid: String,
     state: State,
     changes: watch::Receiver<u64>,
@@ -36,8 +36,8 @@ struct Requeue;
 impl Reconciler {
     pub(crate) fn new(context: Arc<Context>, config: &AuditConfigView) -> Self {
         let changes = context.cache.changes();
-        let (place, uid) = (config.place.clone(), config.uid.clone());
-        Self { context, place, uid, state: State::default(), changes }
+        let (key, uid) = (config.key.clone(), config.uid.clone());
+        Self { context, key, uid, state: State::default(), changes }
     }
 
     /// Runs until the object is deleted.
@@ -68,18 +68,18 @@ impl Reconciler {
 
     /// The object; `None` if it was deleted, or replaced by another of its name.
     fn config(&self) -> Option<AuditConfigView> {
-        let config = AuditConfigView::from_object(&self.context.cache.config(&self.place)?);
+        let config = AuditConfigView::from_object(&self.context.cache.config(&self.key)?);
         (config.uid == self.uid).then_some(config)
     }
 
     fn resolution(&self, config: &AuditConfigView) -> (Resolution, i32) {
         let (cache, settings) = (&self.context.cache, &self.context.settings);
-        let place = config.profile_place().unwrap_or_default();
-        let profile = cache.profile_spec(&place);
-        let secret = resolve::secret_of(&place, &profile);
+        let key = config.profile_key().unwrap_or_default();
+        let profile = cache.profile_spec(&key);
+        let secret = resolve::referenced_secret(&key, &profile);
         let secret = secret.map(|secret| cache.secret(&secret)).unwrap_or_default();
         let hash = desired_hash(config, &profile);
-        (resolve::of_config(config, &profile, &secret, settings), hash)
+        (resolve::resolve_config(config, &profile, &secret, settings), hash)
     }
 
     async fn reconcile(&mut self, config: &AuditConfigView) -> Result<(), Requeue> {
@@ -94,13 +94,13 @@ impl Reconciler {
             settings: &self.context.settings,
             now: (self.context.clock)(),
         });
-        let is_more = actions.iter().any(|action| {
+        let needs_replan = actions.iter().any(|action| {
             matches!(action, Action::CheckDestination(_) | Action::Deliver(_) | Action::Drain)
         });
         for action in actions {
             self.apply(config, action).await?;
         }
-        if is_more {
+        if needs_replan {
             // The result needs the next decision at once.
             self.changes.mark_changed();
         }
@@ -157,17 +157,18 @@ impl Reconciler {
 
     async fn park(&mut self, config: &AuditConfigView, reason: ParkReason) -> Result<(), Requeue> {
         let delivery = Arc::clone(&self.context.delivery);
-        let waiting = or_requeue(delivery.park(&config.reader(), start_of(config), reason).await)?;
+        let undelivered =
+            or_requeue(delivery.park(&config.reader(), start_of(config), reason).await)?;
         (self.state.is_reserved, self.state.in_use) = (false, None);
         self.state.parked = Some(reason);
-        let Some(waiting) = waiting else { return Ok(()) };
+        let Some(undelivered) = undelivered else { return Ok(()) };
         let message = match reason {
             ParkReason::Off => format!(
-                "delivery is switched off; {waiting} recorded events were not delivered, and the \
+                "delivery is switched off; {undelivered} recorded events were not delivered, and the \
                  journal no longer keeps events for it"
             ),
             ParkReason::NoDestination => format!(
-                "there is no destination; {waiting} recorded events are not delivered yet; they and \
+                "there is no destination; {undelivered} recorded events are not delivered yet; they and \
                  later ones are kept only for the journal's retention"
             ),
         };
@@ -179,24 +180,25 @@ impl Reconciler {
     async fn check(&mut self, resolved: &ResolvedDestination) {
         let context = Arc::clone(&self.context);
         let mut changes = self.changes.clone();
-        let superseded = async {
+        let destination_changed = async {
             loop {
-                let same = self.config().is_some_and(|config| {
+                let is_unchanged = self.config().is_some_and(|config| {
                     !config.is_deleting
                         && matches!(self.resolution(&config).0, Resolution::Ready(now)
                             if now.fingerprint == resolved.fingerprint)
                 });
-                if !same || changes.changed().await.is_err() {
+                if !is_unchanged || changes.changed().await.is_err() {
                     return;
                 }
             }
         };
         let outcome = tokio::select! {
             outcome = context.delivery.check(&resolved.destination) => outcome,
-            () = superseded => return,
+            () = destination_changed => return,
         };
-        let at = (context.clock)();
-        self.state.checked = Some(LastCheck { fingerprint: resolved.fingerprint, outcome, at });
+        let checked_at = (context.clock)();
+        self.state.checked =
+            Some(LastCheck { fingerprint: resolved.fingerprint, outcome, checked_at });
     }
 
     async fn write_status(&self, config: &AuditConfigView, report: &Report) -> Result<(), Requeue> {
@@ -206,7 +208,7 @@ impl Reconciler {
             "error": errors,
             "hash": report.hash,
         });
-        let written = self.context.status_writer.status(AUDIT_CONFIG, &config.place, status).await;
+        let written = self.context.status_writer.status(AUDIT_CONFIG, &config.key, status).await;
         self.context.cache.apply_own_write(or_requeue(written)?);
         self.record(config, note_of(report)).await;
         Ok(())
@@ -224,8 +226,7 @@ impl Reconciler {
     }
 
     async fn record(&self, config: &AuditConfigView, note: EventNote) {
-        let object =
-            ObjectReference { names: AUDIT_CONFIG, place: &config.place, uid: &config.uid };
+        let object = ObjectReference { names: AUDIT_CONFIG, key: &config.key, uid: &config.uid };
         self.context.recorder.record(&object, &note, (self.context.clock)()).await;
     }
 }
@@ -240,11 +241,11 @@ fn note_of(report: &Report) -> EventNote {
     let errors = report.errors.join("; ");
     let (is_warning, reason, message) = match report.validation {
         Validation::Pending if errors.is_empty() => {
-            (false, "Pending", format!("checking {}", report.place))
+            (false, "Pending", format!("checking {}", report.destination))
         }
         Validation::Pending => (false, "Pending", format!("waiting: {errors}")),
         Validation::UpdateRequested => {
-            (false, "UpdateRequested", format!("changed; checking {}", report.place))
+            (false, "UpdateRequested", format!("changed; checking {}", report.destination))
         }
         Validation::DeleteRequested => (
             false,
@@ -252,10 +253,10 @@ fn note_of(report: &Report) -> EventNote {
             "delivers the events recorded before the deletion, then ends".to_owned(),
         ),
         Validation::Success if report.remark.is_empty() => {
-            (false, "Delivering", format!("events go to {}", report.place))
+            (false, "Delivering", format!("events go to {}", report.destination))
         }
         Validation::Success => {
-            (false, "Delivering", format!("events go to {}; {}", report.place, report.remark))
+            (false, "Delivering", format!("events go to {}; {}", report.destination, report.remark))
         }
         Validation::Failed => (true, "Failed", errors),
     };
@@ -278,7 +279,7 @@ fn desired_hash(config: &AuditConfigView, profile: &Lookup<Value>) -> i32 {
         Lookup::NotSynced | Lookup::NotFound | Lookup::Forbidden(_) => &Value::Null,
     };
     let mut desired = json!({
-        "profileRef": config.profile_place().map(|place| place.to_string()),
+        "profileRef": config.profile_key().map(|key| key.to_string()),
         "retention": config.retention,
         "profile": profile,
     });
@@ -294,7 +295,7 @@ mod tests {
 
     fn hash(retention: Option<&str>, profile: &str) -> i32 {
         let config = AuditConfigView {
-            place: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+            key: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
             uid: String::new(),
             created: event::Timestamp::UNSET,
             is_deleting: false,
@@ -310,16 +311,16 @@ mod tests {
     /// The hash was made of `Debug` text, so that an upgrade could change it.
     #[test]
     fn the_hash_depends_on_the_spec_and_not_on_its_formatting() {
-        let known = hash(None, r#"{"type":"Location","locationSpec":{"type":"FileStore"}}"#);
+        let spec_hash = hash(None, r#"{"type":"Location","locationSpec":{"type":"FileStore"}}"#);
         assert_eq!(
-            known,
+            spec_hash,
             hash(None, r#"{"locationSpec": {"type": "FileStore"}, "type": "Location"}"#)
         );
-        assert_eq!(known, 1_427_705_256, "written by earlier versions");
+        assert_eq!(spec_hash, 1_427_705_256, "written by earlier versions");
         assert_ne!(
-            known,
+            spec_hash,
             hash(Some("governance"), r#"{"type":"Location","locationSpec":{"type":"FileStore"}}"#)
         );
-        assert_ne!(known, hash(None, r#"{"type":"Location"}"#));
+        assert_ne!(spec_hash, hash(None, r#"{"type":"Location"}"#));
     }
 }

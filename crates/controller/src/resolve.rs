@@ -42,86 +42,86 @@ pub struct ResolvedDestination {
 }
 
 /// The destination that an `AuditConfig` asks for.
-pub fn of_config(
+pub fn resolve_config(
     config: &AuditConfigView,
     profile: &Lookup<Value>,
     secret: &Lookup<SecretData>,
     settings: &Settings,
 ) -> Resolution {
-    if let Some(error) = out_of_bounds("AuditConfig", &config.place, settings) {
+    if let Some(error) = namespace_error("AuditConfig", &config.key, settings) {
         return Resolution::Invalid(vec![error]);
     }
-    let place = match (&config.profile, config.profile_place()) {
+    let name = match (&config.profile, config.profile_key()) {
         (Err(error), _) => return Resolution::Invalid(vec![error.clone()]),
-        (Ok(_), place) => place.unwrap_or_default(),
+        (Ok(_), name) => name.unwrap_or_default(),
     };
-    of_profile(&place, profile, secret, config.retention.as_deref(), settings)
+    resolve_profile(&name, profile, secret, config.retention.as_deref(), settings)
 }
 
 /// The destination that a profile describes. `retention` is the annotation of the `AuditConfig`.
-pub fn of_profile(
-    place: &NamespacedName,
+pub fn resolve_profile(
+    name: &NamespacedName,
     profile: &Lookup<Value>,
     secret: &Lookup<SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Resolution {
-    if let Some(error) = out_of_bounds("Profile", place, settings) {
+    if let Some(error) = namespace_error("Profile", name, settings) {
         return Resolution::Invalid(vec![error]);
     }
     let spec = match profile {
         Lookup::NotSynced => return Resolution::Unknown,
-        Lookup::NotFound => return Resolution::Pending(format!("Profile {place} does not exist")),
+        Lookup::NotFound => return Resolution::Pending(format!("Profile {name} does not exist")),
         Lookup::Forbidden(why) => {
-            return Resolution::Invalid(vec![format!("Profile {place} cannot be read: {why}")]);
+            return Resolution::Invalid(vec![format!("Profile {name} cannot be read: {why}")]);
         }
         Lookup::Found(spec) => spec,
     };
     let location = match location(spec) {
         Ok(location) => location,
-        Err(error) => return Resolution::Invalid(vec![format!("Profile {place}: {error}")]),
+        Err(error) => return Resolution::Invalid(vec![format!("Profile {name}: {error}")]),
     };
-    let named = secret_place(place, &location);
-    let keys = match (&named, secret) {
+    let secret_name = location_secret(name, &location);
+    let secret_data = match (&secret_name, secret) {
         (None, _) => None,
         (Some(secret), _) if !settings.allows(&secret.namespace) => {
-            let error = out_of_bounds("Secret", secret, settings).unwrap_or_default();
+            let error = namespace_error("Secret", secret, settings).unwrap_or_default();
             return Resolution::Invalid(vec![error]);
         }
         (Some(_), Lookup::NotSynced) => return Resolution::Unknown,
         (Some(secret), Lookup::NotFound) => {
             return Resolution::Pending(format!(
-                "Secret {secret}, which Profile {place} names, does not exist"
+                "Secret {secret}, which Profile {name} names, does not exist"
             ));
         }
         (Some(secret), Lookup::Forbidden(why)) => {
             return Resolution::Invalid(vec![format!("Secret {secret} cannot be read: {why}")]);
         }
-        (Some(_), Lookup::Found(keys)) => Some(keys),
+        (Some(_), Lookup::Found(secret_data)) => Some(secret_data),
     };
-    match destination(&location, keys, retention, settings) {
+    match destination(&location, secret_data, retention, settings) {
         Ok(destination) => {
             let fingerprint = destination.fingerprint();
             Resolution::Ready(Box::new(ResolvedDestination { destination, fingerprint }))
         }
         Err(errors) => {
-            let about = |error: String| match &named {
+            let with_object = |error: String| match &secret_name {
                 Some(secret) if error.starts_with("key ") => format!("Secret {secret}: {error}"),
-                _ => format!("Profile {place}: {error}"),
+                _ => format!("Profile {name}: {error}"),
             };
-            Resolution::Invalid(errors.into_iter().map(about).collect())
+            Resolution::Invalid(errors.into_iter().map(with_object).collect())
         }
     }
 }
 
 /// The Secret that a profile needs, if it needs one.
-pub fn secret_of(place: &NamespacedName, profile: &Lookup<Value>) -> Option<NamespacedName> {
+pub fn referenced_secret(name: &NamespacedName, profile: &Lookup<Value>) -> Option<NamespacedName> {
     let Lookup::Found(spec) = profile else { return None };
-    secret_place(place, &location(spec).ok()?)
+    location_secret(name, &location(spec).ok()?)
 }
 
-fn secret_place(profile: &NamespacedName, location: &LocationSpec) -> Option<NamespacedName> {
-    if is(location.kind.as_deref(), "FileStore") {
+fn location_secret(profile: &NamespacedName, location: &LocationSpec) -> Option<NamespacedName> {
+    if equals_ignore_case(location.kind.as_deref(), "FileStore") {
         return None;
     }
     let secret = location.credential.as_ref()?.secret.as_ref()?;
@@ -130,11 +130,11 @@ fn secret_place(profile: &NamespacedName, location: &LocationSpec) -> Option<Nam
     Some(NamespacedName { namespace: namespace.unwrap_or_else(|| profile.namespace.clone()), name })
 }
 
-fn out_of_bounds(kind: &str, place: &NamespacedName, settings: &Settings) -> Option<String> {
+fn namespace_error(kind: &str, name: &NamespacedName, settings: &Settings) -> Option<String> {
     let namespaces = settings.namespaces.join(", ");
-    (!settings.allows(&place.namespace)).then(|| {
+    (!settings.allows(&name.namespace)).then(|| {
         format!(
-            "{kind} {place} is not in a namespace that may be used for delivery ({namespaces}); \
+            "{kind} {name} is not in a namespace that may be used for delivery ({namespaces}); \
              --audit-config-namespaces names them"
         )
     })
@@ -147,8 +147,8 @@ fn location(spec: &Value) -> Result<LocationSpec, String> {
         if let Some(kind) = location.shift_remove("locationType") {
             location.entry("type").or_insert(kind);
         }
-        if let Some(Value::Object(older)) = location.shift_remove("location") {
-            for (key, value) in older {
+        if let Some(Value::Object(older_form)) = location.shift_remove("location") {
+            for (key, value) in older_form {
                 let key = if key == "locationType" { "type".to_owned() } else { key };
                 location.entry(key).or_insert(value);
             }
@@ -156,35 +156,35 @@ fn location(spec: &Value) -> Result<LocationSpec, String> {
     }
     let spec: ProfileSpec = serde_json::from_value(spec).map_err(|error| {
         // What serde found instead may be a secret in the wrong field, so it is not shown.
-        let at = error.to_string();
-        let at = at.split(", expected ").nth(1).unwrap_or("what the schema says");
-        format!("a field of its spec is not {at}")
+        let expected = error.to_string();
+        let expected = expected.split(", expected ").nth(1).unwrap_or("what the schema says");
+        format!("a field of its spec is not {expected}")
     })?;
-    if !is(Some(&spec.kind), "Location") {
+    if !equals_ignore_case(Some(&spec.kind), "Location") {
         let kind = spec.kind;
         return Err(format!("spec.type is {kind:?}; events can go to a Location only"));
     }
     spec.location_spec.ok_or_else(|| "spec.locationSpec is missing".to_owned())
 }
 
-fn is(word: Option<&str>, known: &str) -> bool {
-    word.is_some_and(|word| word.eq_ignore_ascii_case(known))
+fn equals_ignore_case(value: Option<&str>, expected: &str) -> bool {
+    value.is_some_and(|value| value.eq_ignore_ascii_case(expected))
 }
 
 fn destination(
     location: &LocationSpec,
-    keys: Option<&SecretData>,
+    secret_data: Option<&SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Result<Destination, Vec<String>> {
     match location.kind.as_deref().unwrap_or_default() {
-        kind if is(Some(kind), "FileStore") => {
-            file(location, settings).map_err(|error| vec![error])
+        kind if equals_ignore_case(Some(kind), "FileStore") => {
+            file_destination(location, settings).map_err(|error| vec![error])
         }
-        kind if is(Some(kind), "ObjectStore") => {
+        kind if equals_ignore_case(Some(kind), "ObjectStore") => {
             let none = "spec.locationSpec.objectStore is missing";
             let store = location.object_store.as_ref().ok_or_else(|| vec![none.to_owned()])?;
-            bucket(location, store, keys, retention, settings)
+            bucket(location, store, secret_data, retention, settings)
         }
         "" => Err(vec!["spec.locationSpec.type is missing".to_owned()]),
         kind => Err(vec![format!(
@@ -197,7 +197,7 @@ fn destination(
 fn bucket(
     location: &LocationSpec,
     store: &ObjectStore,
-    keys: Option<&SecretData>,
+    secret_data: Option<&SecretData>,
     retention: Option<&str>,
     settings: &Settings,
 ) -> Result<Destination, Vec<String>> {
@@ -209,15 +209,15 @@ fn bucket(
         ));
     }
     let mut endpoint = store.endpoint.clone().filter(|endpoint| !endpoint.is_empty());
-    if let Some(given) = &endpoint {
-        match endpoint::normalize(given, settings) {
+    if let Some(configured) = &endpoint {
+        match endpoint::normalize(configured, settings) {
             Ok(normalized) => endpoint = Some(normalized),
             Err(error) => errors.push(format!("spec.locationSpec.objectStore.endpoint {error}")),
         }
     }
     let region = store.region.clone().unwrap_or_default();
     let kind = store.object_store_type.as_deref().unwrap_or_default();
-    let Some(found) = providers::find(kind) else {
+    let Some(provider_row) = providers::find(kind) else {
         errors.push(format!(
             "spec.locationSpec.objectStore.objectStoreType is {kind:?}, which cannot take events; \
              {} can",
@@ -225,16 +225,16 @@ fn bucket(
         ));
         return Err(errors);
     };
-    let provider = (found.provider)(StoreSpec { endpoint, region, secret: keys });
+    let provider = (provider_row.provider)(StoreSpec { endpoint, region, secret: secret_data });
     let secret_type =
         location.credential.as_ref().and_then(|credential| credential.secret_type.as_deref());
-    let credentials = credentials::read(found, secret_type, keys, settings);
-    let retention = retention_of(retention, store.protection_period.as_deref());
+    let credentials = credentials::read(provider_row, secret_type, secret_data, settings);
+    let retention = parse_retention(retention, store.protection_period.as_deref());
     let skip_tls_verify = store.skip_ssl_verify.unwrap_or(false);
     if let Ok(credentials) = &credentials {
         let endpoint = provider.endpoint();
         errors.extend(own_credentials::denial(
-            found,
+            provider_row,
             endpoint,
             credentials,
             skip_tls_verify,
@@ -262,18 +262,18 @@ fn bucket(
 
 /// Whether S3, Google or Azure may accept a name; the intersection of what they refuse is refused.
 fn is_bucket_name(name: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_allowed_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (3..=222).contains(&name.len())
-        && name.chars().all(is_plain)
+        && name.chars().all(is_allowed_char)
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && !name.contains("..")
 }
 
-fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Retention>, String> {
+fn parse_retention(mode: Option<&str>, period: Option<&str>) -> Result<Option<Retention>, String> {
     let mode = match mode {
         None | Some("" | "none") => return Ok(None),
-        Some(word) if is(Some(word), "governance") => RetentionMode::Governance,
-        Some(word) if is(Some(word), "compliance") => RetentionMode::Compliance,
+        Some(word) if equals_ignore_case(Some(word), "governance") => RetentionMode::Governance,
+        Some(word) if equals_ignore_case(Some(word), "compliance") => RetentionMode::Compliance,
         Some(word) => {
             let name = event::annotations::RETENTION;
             return Err(format!(
@@ -292,7 +292,7 @@ fn retention_of(mode: Option<&str>, period: Option<&str>) -> Result<Option<Reten
 }
 
 /// A folder in a mounted volume.
-fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, String> {
+fn file_destination(location: &LocationSpec, settings: &Settings) -> Result<Destination, String> {
     let store = location.file_store.clone().unwrap_or_default();
     let claim = store.claim_name.unwrap_or_default();
     let Some(volumes) = &settings.volumes else {
@@ -326,7 +326,7 @@ fn file(location: &LocationSpec, settings: &Settings) -> Result<Destination, Str
 
 impl ResolvedDestination {
     /// The destination and the prefix of its keys, in words.
-    pub fn place(&self) -> String {
+    pub fn description(&self) -> String {
         format!("{}, below {}", self.destination, self.destination.prefix)
     }
 }

@@ -39,21 +39,21 @@ impl StatusWriter {
     pub(crate) async fn status(
         &self,
         names: ResourceNames,
-        place: &NamespacedName,
+        key: &NamespacedName,
         status: Value,
     ) -> kube::Result<DynamicObject> {
-        let wanted = status["validation"].clone();
+        let expected = status["validation"].clone();
         let patch = Patch::Merge(json!({"status": status}));
-        let (api, parameters) = (self.api(names, place), PatchParams::default());
+        let (api, parameters) = (self.api(names, key), PatchParams::default());
         let written = if self.discovery.has_status(names).await? {
-            with_timeout(api.patch_status(&place.name, &parameters, &patch)).await
+            with_timeout(api.patch_status(&key.name, &parameters, &patch)).await
         } else {
-            with_timeout(api.patch(&place.name, &parameters, &patch)).await
+            with_timeout(api.patch(&key.name, &parameters, &patch)).await
         };
         // If the definition has changed since it was asked for, the path may not exist, or the server may
         // drop the status.
         match written {
-            Ok(object) if object.data["status"]["validation"] == wanted => Ok(object),
+            Ok(object) if object.data["status"]["validation"] == expected => Ok(object),
             Ok(_) => {
                 self.discovery.forget().await;
                 Err(kube::Error::Service("the definition drops the status".into()))
@@ -81,12 +81,12 @@ impl StatusWriter {
             "uid": config.uid,
             "finalizers": finalizers,
         }}));
-        let api = self.api(AUDIT_CONFIG, &config.place);
-        with_timeout(api.patch(&config.place.name, &PatchParams::default(), &patch)).await
+        let api = self.api(AUDIT_CONFIG, &config.key);
+        with_timeout(api.patch(&config.key.name, &PatchParams::default(), &patch)).await
     }
 
-    fn api(&self, names: ResourceNames, place: &NamespacedName) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &place.namespace, &kind_of(names))
+    fn api(&self, names: ResourceNames, key: &NamespacedName) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &key.namespace, &kind_of(names))
     }
 }
 
@@ -94,6 +94,6 @@ impl StatusWriter {
 pub(crate) async fn with_timeout<T>(
     call: impl Future<Output = kube::Result<T>>,
 ) -> kube::Result<T> {
-    let late = |_| kube::Error::Service("no response in time".into());
-    tokio::time::timeout(REQUEST_TIME_MAX, call).await.map_err(late)?
+    let on_timeout = |_| kube::Error::Service("no response in time".into());
+    tokio::time::timeout(REQUEST_TIME_MAX, call).await.map_err(on_timeout)?
 }

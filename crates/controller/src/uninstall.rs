@@ -26,15 +26,15 @@ pub async fn release_configs(client: &kube::Client, namespaces: &[String]) -> ku
         }
         let status = json!({"validation": Validation::Failed.as_str(), "error": [MESSAGE]});
         // A failure is only logged: the finalizer matters.
-        if let Err(error) = writer.status(AUDIT_CONFIG, &config.place, status).await {
-            tracing::warn!(config = %config.place, %error, "cannot write the status");
+        if let Err(error) = writer.status(AUDIT_CONFIG, &config.key, status).await {
+            tracing::warn!(config = %config.key, %error, "cannot write the status");
         }
         match writer.finalizer(&config, false).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.code == 404 => continue,
             Err(error) => return Err(error),
         }
-        tracing::info!(config = %config.place, "removed the finalizer");
+        tracing::info!(config = %config.key, "removed the finalizer");
         released += 1;
     }
     Ok(released)

@@ -8,6 +8,7 @@
 //! - Objects that cannot be read are an update, because status must say so.
 //! - A watch that is refused is replaced by a list. The watcher would ask for the same version forever.
 //! - A watch that ends at once is repeated after a delay. The watcher would repeat it without any.
+//! - After an event that cannot be decoded, the objects are listed again. The watcher would skip the event.
 //!
 //! Deliberately absent: a store of the objects; see [`object_cache`](crate::object_cache).
 
@@ -77,12 +78,19 @@ struct Watch<K> {
     /// The objects of a list that is not complete yet.
     listing: Vec<K>,
     /// When the current attempt began.
-    began: Instant,
+    start: Instant,
     backoff: Backoff,
     /// When the next attempt may begin, after a failure.
     retry_at: Option<Instant>,
-    /// The failure that was logged last.
-    is_forbidden: bool,
+    warned: Warned,
+}
+
+/// The status codes of the failures that were logged as warnings last, for requests that have not worked
+/// since then. 0 is a failure without a response.
+#[derive(Default)]
+struct Warned {
+    list: Option<u16>,
+    watch: Option<u16>,
 }
 
 impl<K: Watchable> Watch<K> {
@@ -93,10 +101,10 @@ impl<K: Watchable> Watch<K> {
             config,
             events,
             listing: Vec::new(),
-            began: Instant::now(),
+            start: Instant::now(),
             backoff: Backoff::default(),
             retry_at: None,
-            is_forbidden: false,
+            warned: Warned::default(),
         }
     }
 
@@ -104,20 +112,26 @@ impl<K: Watchable> Watch<K> {
         loop {
             if let Some(retry_at) = self.retry_at {
                 tokio::time::sleep_until(retry_at).await;
-                (self.retry_at, self.began) = (None, Instant::now());
+                (self.retry_at, self.start) = (None, Instant::now());
             }
             match self.events.next().await {
                 Some(Ok(Event::Init)) => self.listing.clear(),
                 Some(Ok(Event::InitApply(object))) => self.listing.push(object),
                 Some(Ok(Event::InitDone)) => {
-                    self.is_forbidden = false;
+                    self.warned.list = None;
                     return Update::Listed(std::mem::take(&mut self.listing));
                 }
-                Some(Ok(Event::Apply(object))) => return Update::Applied(object),
-                Some(Ok(Event::Delete(object))) => return Update::Deleted(object),
+                Some(Ok(Event::Apply(object))) => {
+                    self.warned.watch = None;
+                    return Update::Applied(object);
+                }
+                Some(Ok(Event::Delete(object))) => {
+                    self.warned.watch = None;
+                    return Update::Deleted(object);
+                }
                 Some(Err(error)) => {
-                    if let Some(why) = self.after_failure(&error) {
-                        return Update::Unavailable(why.to_owned());
+                    if let Some(reason) = self.after_failure(&error) {
+                        return Update::Unavailable(reason.to_owned());
                     }
                 }
                 None => self.list_again(),
@@ -131,36 +145,51 @@ impl<K: Watchable> Watch<K> {
 
     /// Schedules the next attempt. Returns why the objects cannot be read, if that is known.
     fn after_failure(&mut self, error: &Error) -> Option<&'static str> {
-        if self.began.elapsed() >= WATCH_TIME_MIN {
+        if self.start.elapsed() >= WATCH_TIME_MIN {
             self.backoff.succeeded();
         }
-        let wait = self.backoff.failed();
-        self.retry_at = Some(Instant::now() + wait);
+        let delay = self.backoff.failed();
+        self.retry_at = Some(Instant::now() + delay);
         let code = match error {
             Error::InitialListFailed(kube::Error::Api(status)) => status.code,
             Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchError(status) => {
                 self.list_again();
                 status.code
             }
+            // An event that cannot be decoded. kube takes some of them for a status without fields.
+            Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => {
+                self.list_again();
+                0
+            }
             _ => 0,
         };
-        let kind = self.api.resource_url();
+        self.log_failure(error, code, delay);
         match code {
-            403 => {
-                if !std::mem::replace(&mut self.is_forbidden, true) {
-                    tracing::warn!(
-                        kind,
-                        "objects cannot be watched; grant this account list and watch"
-                    );
-                }
-                Some("this server has no right to")
-            }
-            // The definitions may be installed later.
+            403 => Some("this server has no right to"),
             404 => Some("its definition is not installed"),
-            _ => {
-                tracing::debug!(kind, %error, ?wait, "a watch failed");
-                None
-            }
+            _ => None,
+        }
+    }
+
+    /// Logs a failure: as a warning if an administrator may have to act and the same failure was not the
+    /// last warning.
+    fn log_failure(&mut self, error: &Error, code: u16, delay: Duration) {
+        let kind = self.api.resource_url();
+        let is_list = matches!(error, Error::InitialListFailed(_));
+        let is_warning = match code {
+            403 => true,
+            // The definitions may be installed later.
+            404 => false,
+            // A watch that fails is resumed.
+            _ => is_list,
+        };
+        let warned = if is_list { &mut self.warned.list } else { &mut self.warned.watch };
+        if !is_warning || warned.replace(code) == Some(code) {
+            tracing::debug!(kind, %error, ?delay, "a list or a watch failed");
+        } else if code == 403 {
+            tracing::warn!(kind, "objects cannot be watched; grant this account list and watch");
+        } else {
+            tracing::warn!(kind, %error, ?delay, "objects cannot be listed; trying again");
         }
     }
 }
@@ -174,20 +203,20 @@ struct PacedWatches {
 #[derive(Default)]
 struct LastWatch {
     /// When it began; `None` if it was refused, which the caller sees.
-    began: Option<Instant>,
+    start: Option<Instant>,
     backoff: Backoff,
 }
 
 impl LastWatch {
     async fn pace(&mut self) {
-        let Some(began) = self.began else { return };
-        if began.elapsed() >= WATCH_TIME_MIN {
+        let Some(start) = self.start else { return };
+        if start.elapsed() >= WATCH_TIME_MIN {
             self.backoff.succeeded();
             return;
         }
-        let wait = self.backoff.failed();
-        tracing::debug!(?wait, "a watch ended early");
-        tokio::time::sleep(wait).await;
+        let delay = self.backoff.failed();
+        tracing::debug!(?delay, "a watch ended early");
+        tokio::time::sleep(delay).await;
     }
 }
 
@@ -211,7 +240,7 @@ impl Service<Request<Body>> for PacedWatches {
             let mut last = last.lock().await;
             last.pace().await;
             let response = client.send(request).await?;
-            last.began = response.status().is_success().then(Instant::now);
+            last.start = response.status().is_success().then(Instant::now);
             Ok(response)
         };
         send.boxed()

@@ -15,7 +15,7 @@ pub(crate) const WAIT_MAX_UNREACHED: Duration = Duration::from_secs(2);
 pub(crate) struct Backoff {
     attempts: u32,
     /// Those of them without a response.
-    unanswered: u32,
+    without_response: u32,
 }
 
 impl Backoff {
@@ -34,7 +34,7 @@ impl Backoff {
 
     /// Does the same for an attempt without a response.
     pub(crate) fn no_response(&mut self, max: Duration) -> Duration {
-        self.unanswered = self.unanswered.saturating_add(1);
+        self.without_response = self.without_response.saturating_add(1);
         self.failed_within(max)
     }
 
@@ -44,8 +44,8 @@ impl Backoff {
 
     /// Number of failures with a response. The number of those without one depends on the cause, which
     /// must not be shown.
-    pub(crate) fn answered(&self) -> u32 {
-        self.attempts.saturating_sub(self.unanswered)
+    pub(crate) fn failures_with_response(&self) -> u32 {
+        self.attempts.saturating_sub(self.without_response)
     }
 }
 
@@ -63,6 +63,6 @@ mod tests {
             assert!(wait <= doubled && wait >= doubled / 3, "{wait:?}");
             assert!(backoff.no_response(WAIT_MAX_UNREACHED) <= WAIT_MAX_UNREACHED);
         }
-        assert_eq!((backoff.attempts(), backoff.answered()), (80, 40));
+        assert_eq!((backoff.attempts(), backoff.failures_with_response()), (80, 40));
     }
 }

@@ -34,7 +34,9 @@ use crate::Delivery;
 use crate::backoff::Backoff;
 use crate::health::SinkStatus;
 use crate::notification::Clock;
-use crate::reader::{BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained};
+use crate::reader::{
+    BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drain_deadline, is_lost_cursor,
+};
 use costs::Costs;
 pub use costs::SAMPLE_PERIOD;
 use pending::Pending;
@@ -42,11 +44,11 @@ use sink::DeliveryHealth;
 
 /// Name of the detector's cursor in the journal.
 pub const DETECTOR: &str = "detector";
-/// Number of records after which the engine's state is saved …
+/// Number of records after which the engine's state is saved.
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
-/// … or the time, if there are new records.
+/// Time after which the engine's state is saved if there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
-/// The time in a journal that is half full.
+/// The same time while the store is at least half full, so that the journal can be trimmed sooner.
 pub const CHECKPOINT_PERIOD_MIN: Duration = Duration::from_secs(1);
 /// The longest delay of published statistics.
 pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
@@ -58,8 +60,8 @@ pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
 /// While nothing is recorded, the detector advances the engine's clock this often: signals end, and
 /// missing events are detected, without a new event.
 pub const TIMER_PERIOD: Duration = Duration::from_secs(5);
-/// Microseconds that the engine's clock then stays behind the current time: an event gets its stage
-/// timestamp shortly before the store is asked to commit it.
+/// Microseconds by which the engine's clock then stays behind the current time, because an event gets
+/// its stage timestamp shortly before the store is asked to commit it.
 const COMMIT_DELAY_MAX: i64 = 2_000_000;
 /// The source of events that this server created.
 pub const LOCAL_SOURCE: &str = "local";
@@ -164,7 +166,7 @@ pub struct Detector {
     /// Changes for records up to this one were committed before the start.
     committed: u64,
     /// Sequence number of the last record in the saved state of the engine.
-    checkpoint: u64,
+    checkpoint_seq: u64,
     checkpoint_at: Instant,
     published_at: Instant,
     /// Whether records were read since the statistics were published.
@@ -206,7 +208,7 @@ impl Detector {
             engine,
             position,
             committed: reader.state().parse().unwrap_or(position),
-            checkpoint: position,
+            checkpoint_seq: position,
             checkpoint_at: Instant::now(),
             published_at: Instant::now(),
             has_changed: false,
@@ -225,7 +227,7 @@ impl Detector {
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.detect(&stop) => {}
-            () = drained(&stop) => {}
+            () = drain_deadline(&stop) => {}
         }
     }
 
@@ -286,8 +288,8 @@ impl Detector {
         self.reader.status().set_seq(self.position);
         self.status.send_modify(|status| status.seq = self.position);
         self.has_changed = true;
-        let left = self.reader.journal().last_seq().saturating_sub(self.position);
-        Ok(left >= BATCH_ROWS_MAX as u64)
+        let unread = self.reader.journal().last_seq().saturating_sub(self.position);
+        Ok(unread >= BATCH_ROWS_MAX as u64)
     }
 
     fn process(&mut self, entry: &Entry) {
@@ -318,7 +320,7 @@ impl Detector {
         let mut changes = Vec::new();
         self.engine.process(&input, &mut changes);
         if self.position > self.committed {
-            self.take(changes);
+            self.add_changes(changes);
         }
     }
 
@@ -330,7 +332,7 @@ impl Detector {
         let mut changes = Vec::new();
         let is_processed = self.engine.process_unmatched(&fields, self.time, &mut changes);
         if self.position > self.committed {
-            self.take(changes);
+            self.add_changes(changes);
         }
         is_processed
     }
@@ -357,11 +359,11 @@ impl Detector {
         self.time = time;
         let mut changes = Vec::new();
         self.engine.advance(time, &mut changes);
-        self.take(changes);
+        self.add_changes(changes);
         Ok(true)
     }
 
-    fn take(&mut self, changes: Vec<SignalChange>) {
+    fn add_changes(&mut self, changes: Vec<SignalChange>) {
         let now = Instant::now();
         for change in changes {
             self.pending.add(change, self.position, now);
@@ -385,14 +387,15 @@ impl Detector {
     }
 
     fn checkpoint_is_due(&self) -> bool {
-        let read = self.position.saturating_sub(self.checkpoint);
-        if read == 0 {
+        let unsaved = self.position.saturating_sub(self.checkpoint_seq);
+        if unsaved == 0 {
             return false;
         }
-        // The journal keeps what is read again after a crash: as little as possible if it is nearly full.
+        // The journal retains the records after the checkpoint, so checkpoints are frequent if it is
+        // nearly full.
         let has_space = self.reader.journal().health().condition == store::Condition::Healthy;
         let period = if has_space { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
-        read >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
+        unsaved >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
     }
 
     fn publish(&mut self) {
@@ -425,14 +428,14 @@ impl Detector {
         changes: Vec<(ChangeKind, Signal)>,
         checkpoint: Option<Vec<Bytes>>,
     ) -> Result<(), Stopped> {
-        let settled = self.pending.written_up_to(self.position).max(self.committed);
-        let kept_after = if checkpoint.is_some() { self.position } else { self.checkpoint };
+        let written_seq = self.pending.written_up_to(self.position).max(self.committed);
+        let cursor_seq = if checkpoint.is_some() { self.position } else { self.checkpoint_seq };
         let changes = Arc::new(changes);
         let mut backoff = Backoff::default();
         loop {
             let (writer, changes) = (Arc::clone(&self.parts.writer), Arc::clone(&changes));
             let (chunks, time) = (checkpoint.clone(), self.time);
-            let written = self.reader.journal().submit(Box::new(move |transaction| {
+            let commit = self.reader.journal().submit(Box::new(move |transaction| {
                 for (kind, signal) in &*changes {
                     let Some(written) = writer.write(transaction, signal, time) else { continue };
                     // After a crash the engine may open a signal again that is written already.
@@ -443,19 +446,23 @@ impl Detector {
                     transaction.append(write_signal(kind, time, signal));
                 }
                 match chunks {
-                    Some(chunks) => transaction.save_checkpoint(DETECTOR, kept_after, chunks),
-                    None => transaction.advance(DETECTOR, kept_after, &settled.to_string()),
+                    Some(chunks) => transaction.save_checkpoint(DETECTOR, cursor_seq, chunks),
+                    None => transaction.advance(DETECTOR, cursor_seq, &written_seq.to_string()),
                 }
             }));
-            match written.await {
+            match commit.await {
                 Ok(_committed) => break,
-                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) if is_lost_cursor(&error) => {
+                    self.reader.report_lost_cursor(&error);
+                    return Err(Stopped);
+                }
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }
         self.reader.status().set_condition(DeliveryHealth::Delivering);
         if checkpoint.is_some() {
-            (self.checkpoint, self.checkpoint_at) = (kept_after, Instant::now());
+            (self.checkpoint_seq, self.checkpoint_at) = (cursor_seq, Instant::now());
         }
         Ok(())
     }

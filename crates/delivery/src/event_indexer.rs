@@ -67,28 +67,29 @@ impl EventIndexer {
             let first = self.first_seq();
             let segment = self.index.next_missing(first);
             if self.build(segment).await? {
-                self.forget_trimmed().await?;
+                self.remove_trimmed().await?;
             }
         }
     }
 
     /// Accepts the segments in the file that belong to this journal, and deletes the others.
     async fn check_stored(&mut self) -> Result<(), Stopped> {
-        let stored = self.attempt(EventIndex::stored).await?;
+        let stored = self.retry_until_done(EventIndex::stored).await?;
         for segment in stored {
             let last = segment.last_seq();
-            let is_kept = (self.first_seq()..=self.reader.journal().last_seq()).contains(&last);
-            if is_kept && self.is_of_journal(&segment).await? {
+            let is_in_journal =
+                (self.first_seq()..=self.reader.journal().last_seq()).contains(&last);
+            if is_in_journal && self.belongs_to_journal(&segment).await? {
                 self.index.accept(&segment);
                 self.reader.status().set_seq(last);
             } else {
-                self.attempt(move |index| index.reject(&segment)).await?;
+                self.retry_until_done(move |index| index.reject(&segment)).await?;
             }
         }
         Ok(())
     }
 
-    async fn is_of_journal(&self, segment: &StoredSegment) -> Result<bool, Stopped> {
+    async fn belongs_to_journal(&self, segment: &StoredSegment) -> Result<bool, Stopped> {
         let mut backoff = Backoff::default();
         loop {
             match self.reader.journal().read(segment.last_seq() - 1, 1, 1).await {
@@ -117,10 +118,10 @@ impl EventIndexer {
             if entries.is_empty() {
                 self.reader.status().set_condition(DeliveryHealth::Delivering);
                 self.reader.wait_past(after).await?;
-                self.gather(after).await;
+                self.wait_for_more(after).await;
             }
             for mut entry in entries {
-                if !entry.end_at(last) {
+                if !entry.truncate_after(last) {
                     // The rest of the segment was trimmed before it was read.
                     return Ok(false);
                 }
@@ -136,10 +137,10 @@ impl EventIndexer {
     }
 
     /// Waits for more records after `after`, and adjusts the delay.
-    async fn gather(&mut self, after: u64) {
+    async fn wait_for_more(&mut self, after: u64) {
         tokio::time::sleep(self.gather_time).await;
-        let gathered = self.reader.journal().last_seq().saturating_sub(after);
-        self.gather_time = match gathered {
+        let new_records = self.reader.journal().last_seq().saturating_sub(after);
+        self.gather_time = match new_records {
             0..GATHERED_MIN => (self.gather_time * 2).min(INDEX_GATHER_TIME),
             GATHERED_MIN..=GATHERED_MAX => self.gather_time,
             _ => (self.gather_time / 2).max(GATHER_TIME_MIN),
@@ -155,24 +156,24 @@ impl EventIndexer {
 
     async fn put(&self, builder: SegmentBuilder, last: Option<&Record>) -> Result<(), Stopped> {
         let segment = Arc::new(builder.finish(last));
-        self.attempt(move |index| index.put(&segment)).await
+        self.retry_until_done(move |index| index.put(&segment)).await
     }
 
-    async fn forget_trimmed(&self) -> Result<(), Stopped> {
+    async fn remove_trimmed(&self) -> Result<(), Stopped> {
         let first = self.first_seq();
-        self.attempt(move |index| index.forget_before(first)).await
+        self.retry_until_done(move |index| index.forget_before(first)).await
     }
 
     /// Runs work on the index's file and retries it until it succeeds.
-    async fn attempt<T: Send + 'static>(
+    async fn retry_until_done<T: Send + 'static>(
         &self,
-        work: impl Fn(&EventIndex) -> Result<T, IndexError> + Clone + Send + 'static,
+        operation: impl Fn(&EventIndex) -> Result<T, IndexError> + Clone + Send + 'static,
     ) -> Result<T, Stopped> {
         let mut backoff = Backoff::default();
         loop {
-            let (index, work) = (Arc::clone(&self.index), work.clone());
-            match task::spawn_blocking(move || work(&index)).await.map_err(|_gone| Stopped)? {
-                Ok(done) => return Ok(done),
+            let (index, operation) = (Arc::clone(&self.index), operation.clone());
+            match task::spawn_blocking(move || operation(&index)).await.map_err(|_gone| Stopped)? {
+                Ok(result) => return Ok(result),
                 Err(error) => self.reader.back_off(&mut backoff, &error, None).await,
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! A missing response is not reported before the time of the longest attempt has passed. A closed port
 //! is detected at once and a filtered one after a minute; the author of a profile must not be able to
-//! tell them apart by timing.
+//! distinguish them by timing.
 
 use event::Timestamp;
 use sink::DeliveryHealth;
@@ -27,11 +27,11 @@ pub struct SinkHealth {
 /// The published state of a reader.
 pub(crate) struct SinkStatus {
     sink: String,
-    now: watch::Sender<Now>,
+    state: watch::Sender<ReaderState>,
 }
 
 #[derive(Clone)]
-struct Now {
+struct ReaderState {
     seq: u64,
     condition: DeliveryHealth,
     no_response: Option<NoResponse>,
@@ -46,43 +46,53 @@ struct NoResponse {
     until: Instant,
 }
 
+impl ReaderState {
+    fn has_stopped(&self) -> bool {
+        matches!(self.condition, DeliveryHealth::Closed | DeliveryHealth::CursorLost { .. })
+    }
+}
+
 impl SinkStatus {
     pub(crate) fn new(sink: &str) -> Self {
         let condition = DeliveryHealth::Delivering;
-        let now = Now { seq: 0, condition, no_response: None, last_success: None };
-        Self { sink: sink.to_owned(), now: watch::Sender::new(now) }
+        let state = ReaderState { seq: 0, condition, no_response: None, last_success: None };
+        Self { sink: sink.to_owned(), state: watch::Sender::new(state) }
     }
 
     pub(crate) fn set_seq(&self, seq: u64) {
-        self.now.send_modify(|now| now.seq = seq);
+        self.state.send_modify(|state| state.seq = seq);
     }
 
+    /// Publishes a condition. A task that has lost its cursor has stopped, and keeps that condition.
     pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
-        self.now.send_modify(|now| {
-            now.condition = condition;
-            now.no_response = None;
+        self.state.send_modify(|state| {
+            if !matches!(state.condition, DeliveryHealth::CursorLost { .. }) {
+                state.condition = condition;
+                state.no_response = None;
+            }
         });
     }
 
     /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
     pub(crate) fn no_response(&self, reason: String, until: Instant) {
-        self.now.send_modify(|now| {
-            now.no_response.get_or_insert(NoResponse { reason, until });
+        self.state.send_modify(|state| {
+            state.no_response.get_or_insert(NoResponse { reason, until });
         });
     }
 
     pub(crate) fn succeeded(&self, time: Timestamp) {
-        self.now.send_modify(|now| now.last_success = Some(time));
+        self.state.send_modify(|state| state.last_success = Some(time));
     }
 
     pub(crate) fn seq(&self) -> u64 {
-        self.now.borrow().seq
+        self.state.borrow().seq
     }
 
     pub(crate) fn health(&self, last: u64) -> SinkHealth {
-        let Now { seq, mut condition, no_response, last_success } = self.now.borrow().clone();
+        let ReaderState { seq, mut condition, no_response, last_success } =
+            self.state.borrow().clone();
         if let Some(NoResponse { reason, .. }) =
-            no_response.filter(|now| now.until <= Instant::now())
+            no_response.filter(|state| state.until <= Instant::now())
         {
             condition = DeliveryHealth::NoResponse { reason };
         }
@@ -90,12 +100,10 @@ impl SinkStatus {
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
     }
 
-    /// Waits until the reader is past the record `seq`, or closed.
+    /// Waits until the reader is past the record `seq`, or has stopped for good.
     pub(crate) async fn passed(&self, seq: u64) {
-        let mut changes = self.now.subscribe();
+        let mut changes = self.state.subscribe();
         // The sender is in `self`, so this does not fail.
-        drop(
-            changes.wait_for(|now| now.seq >= seq || now.condition == DeliveryHealth::Closed).await,
-        );
+        drop(changes.wait_for(|state| state.seq >= seq || state.has_stopped()).await);
     }
 }

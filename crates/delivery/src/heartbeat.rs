@@ -43,12 +43,12 @@ impl Delivery {
 
     fn heartbeat(&self, time: Timestamp) -> Event {
         let last = self.journal.last_seq();
-        let of_sink = |sink: crate::SinkHealth| {
+        let annotation = |sink: crate::SinkHealth| {
             let text = format!("delivered={} backlog={}", sink.seq, sink.lag);
             (format!("{HEARTBEAT_SINK}{}", sink.sink), text)
         };
         let mut annotations: std::collections::BTreeMap<_, _> =
-            self.health().into_iter().map(of_sink).collect();
+            self.health().into_iter().map(annotation).collect();
         annotations.insert(HEARTBEAT.to_owned(), last.to_string());
         Event {
             audit_id: format!("keepwatch-heartbeat-{}", time.as_micros()),

@@ -62,8 +62,8 @@ pub struct Delivery {
     line_bytes: usize,
     detector: Option<Arc<SinkStatus>>,
     event_index: Option<Arc<SinkStatus>>,
-    attached: Mutex<BTreeMap<String, UploaderHandle>>,
-    uploaders: TaskTracker,
+    uploaders: Mutex<BTreeMap<String, UploaderHandle>>,
+    uploader_tasks: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -75,7 +75,7 @@ struct SinkHandle {
 }
 
 impl Delivery {
-    /// Without destinations. Metrics are registered in `registry`.
+    /// Delivery without destinations. Metrics are registered in `registry`.
     pub fn new(journal: Arc<dyn Journal>, registry: &mut Registry) -> Self {
         let metrics = Metrics::register(registry, Arc::clone(&journal));
         Self {
@@ -85,8 +85,8 @@ impl Delivery {
             line_bytes: LINE_BYTES_MAX,
             detector: None,
             event_index: None,
-            attached: Mutex::default(),
-            uploaders: TaskTracker::new(),
+            uploaders: Mutex::default(),
+            uploader_tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
     }
@@ -118,13 +118,14 @@ impl Delivery {
         statuses.map(|status| status.health(last)).collect()
     }
 
-    /// A warning if the journal approaches its limit, before requests are refused.
+    /// A warning if the journal approaches its limit. Requests are refused when it reaches the limit.
     pub fn journal_notice(&self) -> Option<String> {
         let health = self.journal.health();
         (health.condition != store::Condition::Healthy).then_some(health.reason)
     }
 
-    /// Waits until every destination that is not closed has received what the journal holds now.
+    /// Waits until every destination that has not stopped for good has received what the journal holds
+    /// now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
         for status in self.statuses() {
@@ -132,8 +133,8 @@ impl Delivery {
         }
     }
 
-    /// Waits until every sink that the server was started with, and that is not closed, has received what
-    /// the journal holds now.
+    /// Waits until every sink that the server was started with, and that has not stopped for good, has
+    /// received what the journal holds now.
     pub async fn sinks_delivered(&self) {
         let last = self.journal.last_seq();
         for sink in &self.sinks {
@@ -151,7 +152,8 @@ impl Delivery {
     fn statuses(&self) -> Vec<Arc<SinkStatus>> {
         let mut statuses: Vec<_> = self.sinks.iter().map(|sink| Arc::clone(&sink.status)).collect();
         statuses.extend(self.detector.clone());
-        statuses.extend(self.attached().values().map(|attached| Arc::clone(&attached.status)));
+        statuses
+            .extend(self.lock_uploaders().values().map(|uploader| Arc::clone(&uploader.status)));
         statuses
     }
 }

@@ -30,27 +30,27 @@ pub(crate) struct Metrics {
     unreadable: Family<Labels, Counter>,
     objects: Family<Labels, Counter>,
     object_bytes: Family<Labels, Counter>,
-    index: Arc<OnceLock<Indexing>>,
-    detector: Followed,
+    index: Arc<OnceLock<IndexerState>>,
+    detector: DetectorStatusCell,
 }
 
 /// The status of the detector, if there is one.
-type Followed = Arc<OnceLock<watch::Receiver<DetectorStatus>>>;
+type DetectorStatusCell = Arc<OnceLock<watch::Receiver<DetectorStatus>>>;
 
 /// The indexer and its index, if there is one.
-type Indexing = (Arc<SinkStatus>, Arc<EventIndex>);
+type IndexerState = (Arc<SinkStatus>, Arc<EventIndex>);
 
 impl Metrics {
     pub(crate) fn register(registry: &mut Registry, journal: Arc<dyn Journal>) -> Self {
         let metrics = Self::default();
         let (index, detector) = (Arc::clone(&metrics.index), Arc::clone(&metrics.detector));
-        metrics.register_with(registry, Box::new(Lag { journal, index, detector }));
+        metrics.register_with(registry, Box::new(JournalCollector { journal, index, detector }));
         metrics
     }
 
     /// Registers everything, with `journal` for the metrics of the journal.
     fn register_with(&self, registry: &mut Registry, journal: Box<dyn Collector>) {
-        let signals = Signals { status: Arc::clone(&self.detector) };
+        let signals = SignalCollector { status: Arc::clone(&self.detector) };
         registry
             .sub_registry_with_prefix("keepwatch_detector")
             .register_collector(Box::new(signals));
@@ -82,7 +82,7 @@ impl Metrics {
     }
 
     /// Exports a zero for the failures of a reader, so that the first one is visible as an increase.
-    pub(crate) fn begin(&self, reader: &str) {
+    pub(crate) fn init(&self, reader: &str) {
         for family in [&self.errors, &self.unreadable] {
             drop(family.get_or_create(&labels(reader)));
         }
@@ -98,7 +98,7 @@ impl Metrics {
     }
 
     /// Removes the metrics of a reader.
-    pub(crate) fn forget(&self, sink: &str) {
+    pub(crate) fn remove_reader(&self, sink: &str) {
         let labels = labels(sink);
         for family in
             [&self.delivered, &self.errors, &self.unreadable, &self.objects, &self.object_bytes]
@@ -121,19 +121,19 @@ fn labels(sink: &str) -> Labels {
 }
 
 /// Reads the journal at each scrape, so that the value is right even for a reader that has stopped.
-struct Lag {
+struct JournalCollector {
     journal: Arc<dyn Journal>,
-    index: Arc<OnceLock<Indexing>>,
-    detector: Followed,
+    index: Arc<OnceLock<IndexerState>>,
+    detector: DetectorStatusCell,
 }
 
-impl std::fmt::Debug for Lag {
+impl std::fmt::Debug for JournalCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Lag")
     }
 }
 
-impl Collector for Lag {
+impl Collector for JournalCollector {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let last = self.journal.last_seq();
         let readers = self.journal.readers().into_iter().map(|reader| (reader.name, reader.lag));
@@ -153,7 +153,7 @@ impl Collector for Lag {
     }
 }
 
-/// What one scrape shows of the journal.
+/// The values of the journal's metrics at one scrape.
 #[derive(Debug)]
 struct JournalValues {
     /// Events that each reader has not processed yet.
@@ -191,11 +191,11 @@ impl Collector for JournalValues {
 
 /// Reads the status of the detector at each scrape.
 #[derive(Debug)]
-struct Signals {
-    status: Followed,
+struct SignalCollector {
+    status: DetectorStatusCell,
 }
 
-impl Collector for Signals {
+impl Collector for SignalCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let Some(status) = self.status.get() else { return Ok(()) };
         let status = status.borrow().clone();

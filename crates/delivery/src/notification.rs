@@ -36,7 +36,7 @@ pub use decide::UPDATE_INTERVAL;
 pub use health::NotifierHealth;
 pub use records::STATE_PREFIX;
 
-use health::{Metrics, Monitor};
+use health::{HealthMonitor, Metrics};
 use task::Task;
 
 /// Prefix of the keys of signals in the store.
@@ -72,15 +72,15 @@ pub struct Notifications {
     storage: Arc<dyn Storage>,
     clock: Clock,
     metrics: Metrics,
-    running: Mutex<BTreeMap<String, Running>>,
+    running: Mutex<BTreeMap<String, RunningNotifier>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-struct Running {
+struct RunningNotifier {
     uid: String,
     target: watch::Sender<Target>,
-    monitor: Arc<Monitor>,
+    monitor: Arc<HealthMonitor>,
     /// Cancelled when the notifier is removed.
     removed: CancellationToken,
 }
@@ -102,21 +102,21 @@ impl Notifications {
     /// same name. Returns false if there are too many.
     pub fn apply(&self, name: &str, uid: &str, target: Target) -> bool {
         let mut running = self.running();
-        if let Some(known) = running.get(name) {
-            if known.uid == uid {
-                known.target.send_replace(target);
+        if let Some(existing) = running.get(name) {
+            if existing.uid == uid {
+                existing.target.send_replace(target);
                 return true;
             }
-            known.removed.cancel();
+            existing.removed.cancel();
         } else if running.len() >= NOTIFIERS_MAX {
             tracing::warn!(notifier = name, limit = NOTIFIERS_MAX, "too many notifiers");
             return false;
         }
         let (sender, receiver) = watch::channel(target);
-        let monitor = Arc::new(Monitor::new(name));
+        let monitor = Arc::new(HealthMonitor::new(name));
         let removed = CancellationToken::new();
-        self.metrics.begin(name);
-        let task = Task::new(task::Parts {
+        self.metrics.init(name);
+        let task = Task::new(task::Context {
             name: name.to_owned(),
             uid: uid.to_owned(),
             storage: Arc::clone(&self.storage),
@@ -127,31 +127,31 @@ impl Notifications {
         });
         self.tasks.spawn(task.run(self.stop.clone(), removed.clone()));
         let uid = uid.to_owned();
-        running.insert(name.to_owned(), Running { uid, target: sender, monitor, removed });
+        running.insert(name.to_owned(), RunningNotifier { uid, target: sender, monitor, removed });
         true
     }
 
     /// Stops a notifier and deletes its records.
     pub fn remove(&self, name: &str) {
-        if let Some(known) = self.running().remove(name) {
-            known.removed.cancel();
-            self.metrics.forget(name);
+        if let Some(existing) = self.running().remove(name) {
+            existing.removed.cancel();
+            self.metrics.remove(name);
         }
     }
 
     /// Stops all notifiers but those named (name and uid), and deletes the records of the others, including
     /// those from before the start of the server.
     pub async fn retain(&self, notifiers: &BTreeMap<String, String>) {
-        let gone: Vec<String> = {
+        let removed_names: Vec<String> = {
             let running = self.running();
-            let gone = running.keys().filter(|name| !notifiers.contains_key(*name));
-            gone.cloned().collect()
+            let removed_names = running.keys().filter(|name| !notifiers.contains_key(*name));
+            removed_names.cloned().collect()
         };
-        for name in gone {
+        for name in removed_names {
             self.remove(&name);
         }
         let uids = notifiers.values().cloned().collect();
-        records::forget_others(&*self.storage, &uids).await;
+        records::delete_others(&*self.storage, &uids).await;
     }
 
     /// Health of each notifier, by name.
@@ -166,7 +166,7 @@ impl Notifications {
         self.tasks.wait().await;
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, RunningNotifier>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -174,15 +174,15 @@ impl Notifications {
 /// Sends a sample signal once. Returns the result in words. A missing response is reported when enough
 /// time has passed to hide its cause.
 pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result<String, String> {
-    let began = Instant::now();
-    let place = notifier.place();
+    let start = Instant::now();
+    let origin = notifier.origin();
     match notifier.send(&Notification::sample(name, now)).await {
-        Ok(()) => Ok(format!("{place} took a sample signal")),
+        Ok(()) => Ok(format!("{origin} took a sample signal")),
         Err(error) => {
             if matches!(error, NotifyError::NoResponse { .. }) {
-                tokio::time::sleep_until(began + notifier.no_response_delay()).await;
+                tokio::time::sleep_until(start + notifier.no_response_delay()).await;
             }
-            Err(format!("{place}: {error}"))
+            Err(format!("{origin}: {error}"))
         }
     }
 }

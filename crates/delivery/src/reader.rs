@@ -36,8 +36,8 @@ pub(crate) struct JournalReader {
     decoder: Decoder,
     status: Arc<SinkStatus>,
     cursor: Cursor,
-    /// Another task has taken over the cursor.
-    is_replaced: bool,
+    /// The cursor belongs to another task, or was removed.
+    has_lost_cursor: bool,
 }
 
 /// The reader has stopped; this is not an error.
@@ -83,13 +83,13 @@ impl JournalReader {
         cursor: Cursor,
     ) -> Self {
         status.set_seq(cursor.seq);
-        metrics.begin(name);
+        metrics.init(name);
         Self {
             journal,
             decoder: Decoder { name: name.into(), metrics },
             status,
             cursor,
-            is_replaced: false,
+            has_lost_cursor: false,
         }
     }
 
@@ -144,7 +144,7 @@ impl JournalReader {
 
     /// The records after `after`; none if there are none at present.
     pub(crate) async fn next(&self, after: u64) -> Result<Vec<Entry>, Stopped> {
-        if self.is_replaced {
+        if self.has_lost_cursor {
             return Err(Stopped);
         }
         let mut backoff = Backoff::default();
@@ -166,7 +166,7 @@ impl JournalReader {
 
     /// Waits until there is a record after `after`.
     pub(crate) async fn wait_past(&self, after: u64) -> Result<(), Stopped> {
-        if self.is_replaced {
+        if self.has_lost_cursor {
             return Err(Stopped);
         }
         self.journal.wait_past(after).await.map(drop).map_err(|_closed| Stopped)
@@ -175,11 +175,11 @@ impl JournalReader {
     /// Advances the cursor. It becomes durable with a later commit.
     pub(crate) fn advance(&mut self, seq: u64, state: &str) {
         if let Err(error) = self.journal.advance(self.name(), seq, state) {
-            tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
-            self.is_replaced = true;
+            self.has_lost_cursor = true;
+            self.report_lost_cursor(&error);
             return;
         }
-        self.moved(seq, state);
+        self.set_cursor(seq, state);
     }
 
     /// Advances the cursor and waits until it is durable.
@@ -188,11 +188,15 @@ impl JournalReader {
         loop {
             match self.journal.advance_durably(self.name(), seq, state).await {
                 Ok(()) => break,
-                Err(StoreError::Closed | StoreError::NotOwner { .. }) => return Err(Stopped),
+                Err(StoreError::Closed) => return Err(Stopped),
+                Err(error) if is_lost_cursor(&error) => {
+                    self.report_lost_cursor(&error);
+                    return Err(Stopped);
+                }
                 Err(error) => self.back_off(&mut backoff, &error, None).await,
             }
         }
-        self.moved(seq, state);
+        self.set_cursor(seq, state);
         Ok(())
     }
 
@@ -202,7 +206,13 @@ impl JournalReader {
         self.persist(seq, &state).await
     }
 
-    fn moved(&mut self, seq: u64, state: &str) {
+    /// Publishes and logs why the reader stops although the server goes on.
+    pub(crate) fn report_lost_cursor(&self, error: &StoreError) {
+        tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
+        self.status.set_condition(DeliveryHealth::CursorLost { reason: error.to_string() });
+    }
+
+    fn set_cursor(&mut self, seq: u64, state: &str) {
         self.cursor = Cursor { seq, state: state.to_owned() };
         self.status.set_seq(seq);
     }
@@ -215,23 +225,23 @@ impl JournalReader {
         error: &(dyn Error + Sync),
         after: Option<Duration>,
     ) {
-        let wait = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
-        let reason = self.failed(wait, backoff, error);
-        let attempts = backoff.answered();
+        let delay = backoff.failed().max(after.unwrap_or_default().min(WAIT_MAX));
+        let reason = self.failed(delay, backoff, error);
+        let attempts = backoff.failures_with_response();
         self.status.set_condition(DeliveryHealth::Failing { reason, attempts });
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(delay).await;
     }
 
     /// Counts and logs a failure. Returns its reason.
     pub(crate) fn failed(
         &self,
-        wait: Duration,
+        delay: Duration,
         backoff: &Backoff,
         error: &(dyn Error + Sync),
     ) -> String {
         let (sink, attempts, reason) = (self.name(), backoff.attempts(), error_chain(error));
         self.metrics().failed(sink);
-        tracing::warn!(sink, attempts, wait_ms = wait.as_millis(), reason, "delivery failed");
+        tracing::warn!(sink, attempts, wait_ms = delay.as_millis(), reason, "delivery failed");
         reason
     }
 
@@ -248,8 +258,13 @@ impl JournalReader {
     }
 }
 
+/// Whether the reader may not move its cursor, now or later.
+pub(crate) fn is_lost_cursor(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotOwner { .. } | StoreError::Unregistered { .. })
+}
+
 /// Resolves when the time for the last delivery after `stop` is over.
-pub(crate) async fn drained(stop: &CancellationToken) {
+pub(crate) async fn drain_deadline(stop: &CancellationToken) {
     stop.cancelled().await;
     tokio::time::sleep(DRAIN_MAX).await;
 }
@@ -267,7 +282,7 @@ impl Entry {
     }
 
     /// Cuts off what is after `last`. Returns whether anything remains.
-    pub(crate) fn end_at(&mut self, last: u64) -> bool {
+    pub(crate) fn truncate_after(&mut self, last: u64) -> bool {
         if self.first <= last {
             self.seq = self.seq.min(last);
         }

@@ -15,7 +15,7 @@ use crate::backoff::{Backoff, WAIT_MAX};
 use crate::health::SinkStatus;
 use crate::metrics::Metrics;
 use crate::reader::{
-    BATCH_BYTES_MAX, BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drained,
+    BATCH_BYTES_MAX, BATCH_ROWS_MAX, Content, Entry, JournalReader, Stopped, drain_deadline,
 };
 use sink::DeliveryHealth;
 
@@ -36,7 +36,7 @@ pub struct SinkTask {
     /// Commit time of the last record, which a gap event gets.
     time: Timestamp,
     /// Records that were read and did not fit in the batch.
-    ahead: VecDeque<Entry>,
+    read_ahead: VecDeque<Entry>,
 }
 
 impl SinkTask {
@@ -51,14 +51,21 @@ impl SinkTask {
         let cursor = Cursor { seq: 0, state: String::new() };
         let reader = JournalReader::new(sink.name(), journal, metrics, status, cursor);
         let limiter = LineLimiter::by_bytes(sink.encoding().clone(), line_bytes);
-        Self { reader, sink, limiter, wake, time: Timestamp::default(), ahead: VecDeque::new() }
+        Self {
+            reader,
+            sink,
+            limiter,
+            wake,
+            time: Timestamp::default(),
+            read_ahead: VecDeque::new(),
+        }
     }
 
     /// Delivers until `stop`, and then what the journal holds at that moment, within [`DRAIN_MAX`](crate::DRAIN_MAX).
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.run_loop(&stop) => {}
-            () = drained(&stop) => {}
+            () = drain_deadline(&stop) => {}
         }
         self.reader.report_lag();
     }
@@ -80,7 +87,7 @@ impl SinkTask {
             while !batch.is_empty() {
                 self.deliver(&mut batch).await?;
             }
-            if self.ahead.is_empty() && self.reader.lag() < BATCH_ROWS_MAX as u64 {
+            if self.read_ahead.is_empty() && self.reader.lag() < BATCH_ROWS_MAX as u64 {
                 tokio::select! {
                     () = tokio::time::sleep(GATHER_TIME) => {}
                     () = stop.cancelled() => {}
@@ -94,7 +101,7 @@ impl SinkTask {
         self.reader.register(0).await?;
         let mut backoff = Backoff::default();
         while let Err(error) = self.sink.resume(self.reader.state()).await {
-            self.after_failure(error, &mut backoff).await?;
+            self.handle_failure(error, &mut backoff).await?;
         }
         self.reader.status().set_condition(DeliveryHealth::Delivering);
         Ok(())
@@ -102,12 +109,12 @@ impl SinkTask {
 
     /// The next lines; an empty batch if there is nothing to deliver.
     async fn next_batch(&mut self) -> Result<Batch, Stopped> {
-        if self.ahead.is_empty() {
-            self.ahead = self.reader.next(self.reader.seq()).await?.into();
+        if self.read_ahead.is_empty() {
+            self.read_ahead = self.reader.next(self.reader.seq()).await?.into();
         }
         let mut builder = BatchBuilder::default();
         while builder.bytes() < BATCH_BYTES_MAX
-            && let Some(entry) = self.ahead.pop_front()
+            && let Some(entry) = self.read_ahead.pop_front()
         {
             self.push(&mut builder, &entry);
         }
@@ -131,7 +138,7 @@ impl SinkTask {
         let delivered = loop {
             match self.sink.deliver(batch).await {
                 Ok(delivered) => break delivered,
-                Err(error) => self.after_failure(error, &mut backoff).await?,
+                Err(error) => self.handle_failure(error, &mut backoff).await?,
             }
         };
         if backoff.attempts() > 0 {
@@ -149,7 +156,7 @@ impl SinkTask {
         }
     }
 
-    async fn after_failure(
+    async fn handle_failure(
         &self,
         error: DeliverError,
         backoff: &mut Backoff,

@@ -26,10 +26,10 @@ impl UploadIntent {
     /// Reads the state of an uploader's cursor, as [`fmt::Display`] writes it. `None` if no upload is in
     /// progress.
     pub fn parse(state: &str) -> Option<Self> {
-        let mut words = state.strip_prefix("fixed ")?.splitn(4, ' ');
-        let mut number = || words.next()?.parse().ok();
+        let mut fields = state.strip_prefix("fixed ")?.splitn(4, ' ');
+        let mut number = || fields.next()?.parse().ok();
         let (epoch, first, last) = (number()?, number()?, number()?);
-        Some(Self { epoch, first, last, key: words.next()?.to_owned() })
+        Some(Self { epoch, first, last, key: fields.next()?.to_owned() })
     }
 }
 

@@ -18,15 +18,15 @@ pub(crate) struct UploadTarget {
     /// Increases with each new bucket.
     pub(crate) version: u64,
     /// The time at which the bucket was set.
-    pub(crate) since: Instant,
+    pub(crate) set_at: Instant,
     /// The last record to deliver; `None` if delivery has no end.
-    pub(crate) until: Option<u64>,
+    pub(crate) end_seq: Option<u64>,
 }
 
 /// Resolves when the bucket differs from that of `version`.
 pub(crate) async fn target_changed(target: &watch::Receiver<UploadTarget>, version: u64) {
     let mut target = target.clone();
-    if target.wait_for(|now| now.version != version).await.is_err() {
+    if target.wait_for(|current| current.version != version).await.is_err() {
         // The sender was dropped: the target does not change any more.
         std::future::pending::<()>().await;
     }
@@ -38,18 +38,22 @@ pub(crate) async fn target_changed_after_grace(
     version: u64,
 ) {
     target_changed(target, version).await;
-    let since = target.borrow().since;
-    tokio::time::sleep_until(since + GRACE).await;
+    let set_at = target.borrow().set_at;
+    tokio::time::sleep_until(set_at + GRACE).await;
 }
 
-/// Resolves when the bucket differs from that of `version`, or the last record from `until`.
+/// Resolves when the bucket differs from that of `version`, or the last record from `end_seq`.
 pub(crate) async fn target_or_end_changed(
     target: &watch::Receiver<UploadTarget>,
     version: u64,
-    until: Option<u64>,
+    end_seq: Option<u64>,
 ) {
     let mut target = target.clone();
-    if target.wait_for(|now| now.version != version || now.until != until).await.is_err() {
+    if target
+        .wait_for(|current| current.version != version || current.end_seq != end_seq)
+        .await
+        .is_err()
+    {
         std::future::pending::<()>().await;
     }
 }

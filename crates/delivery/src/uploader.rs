@@ -15,21 +15,24 @@
 //! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and reads of Kubernetes' own controllers wait longer
 //! than other events ([`IDLE_AGE`]), so that an idle cluster creates few objects.
 
+mod seal_deadline;
+
 use std::time::Duration;
 
 use event::{EventRef, InternalEvent, Severity, Timestamp};
-use objectstore::{Bucket, Object, ObjectBuilder, Put};
+use objectstore::{Bucket, Object, ObjectBuilder, PutOutcome};
 use sink::DeliverError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
-use crate::reader::{Content, Decoder, Entry, JournalReader, Stopped, drained};
+use crate::reader::{Content, Decoder, Entry, JournalReader, Stopped, drain_deadline};
 use crate::upload_intent::UploadIntent;
 use crate::upload_target::{
     UploadTarget, target_changed, target_changed_after_grace, target_or_end_changed,
 };
+use seal_deadline::{Deadlines, FirstTimes, Urgency};
 use sink::DeliveryHealth;
 
 /// The longest delay that a destination may ask for (`Retry-After`).
@@ -37,7 +40,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// Time between two reads of the journal while an object waits for more events.
 const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// The lowest severity of a signal that seals the current object.
-const URGENT: Severity = Severity::High;
+const URGENT_SEVERITY: Severity = Severity::High;
 /// Minimum time between two objects that are sealed for urgent signals. Without it, a signal that is
 /// updated with each event could create an object per event.
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
@@ -58,7 +61,7 @@ pub(crate) struct Uploader {
 }
 
 /// The result of building an object.
-enum Gathered {
+enum BuildOutcome {
     Object(Object),
     /// No object: the records up to this one have no line for this destination.
     Skipped(u64),
@@ -67,84 +70,19 @@ enum Gathered {
 }
 
 /// The result of an upload.
-enum Uploaded {
+enum UploadOutcome {
     /// The object is in the bucket.
     Done,
     /// The bucket has changed.
     TargetChanged,
 }
 
-/// How urgent the delivery of a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Urgency {
-    /// A heartbeat, or a routine read by Kubernetes' own components.
-    Idle,
-    /// Any other event.
-    Usual,
-    /// A deletion.
-    Deletion,
-    /// A signal of high severity.
-    Signal,
-}
-
 /// The result of adding records to an object.
 #[derive(Default)]
-struct Filled {
+struct AppendOutcome {
     is_full: bool,
-    /// The times of the object's first records, by urgency.
-    since: Since,
-}
-
-/// Commit times of the first records of an object, by urgency.
-#[derive(Clone, Copy, Default)]
-struct Since {
-    usual: Option<Timestamp>,
-    deletion: Option<Timestamp>,
-    /// Whether the object has a signal of high severity.
-    is_urgent: bool,
-}
-
-impl Since {
-    fn take(&mut self, urgency: Urgency, time: Timestamp) {
-        if urgency >= Urgency::Usual {
-            self.usual.get_or_insert(time);
-        }
-        if urgency == Urgency::Deletion {
-            self.deletion.get_or_insert(time);
-        }
-        self.is_urgent |= urgency == Urgency::Signal;
-    }
-}
-
-/// The latest times to seal an object, by urgency. They are computed once and are on the monotonic
-/// clock, so that a later change of the wall clock does not move them.
-#[derive(Default)]
-struct Deadlines {
-    idle: Option<Instant>,
-    usual: Option<Instant>,
-    deletion: Option<Instant>,
-}
-
-impl Deadlines {
-    /// The earliest deadline. `oldest` is the commit time of the first record.
-    fn next(
-        &mut self,
-        seal_age: Duration,
-        since: &Since,
-        oldest: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Instant {
-        let at = |age, since| Instant::now() + left(age, since, now);
-        let idle = *self.idle.get_or_insert_with(|| at(seal_age.max(IDLE_AGE), oldest));
-        if since.usual.is_some() {
-            self.usual.get_or_insert_with(|| at(seal_age, since.usual));
-        }
-        if since.deletion.is_some() {
-            let age = seal_age.min(DELETION_AGE);
-            self.deletion.get_or_insert_with(|| at(age, since.deletion));
-        }
-        [self.usual, self.deletion].into_iter().flatten().fold(idle, Instant::min)
-    }
+    /// The commit times of the first records of the object, by urgency.
+    first_times: FirstTimes,
 }
 
 impl Uploader {
@@ -161,7 +99,7 @@ impl Uploader {
     pub(crate) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         tokio::select! {
             Err(Stopped) = self.run_loop(&stop) => {}
-            () = drained(&stop) => {}
+            () = drain_deadline(&stop) => {}
             () = abort.cancelled() => {}
         }
         if stop.is_cancelled() {
@@ -176,47 +114,49 @@ impl Uploader {
         loop {
             let target = self.target.borrow_and_update().clone();
             let object = match self.intent.clone() {
-                Some(intent) => match self.restore(&target, &intent).await? {
+                Some(intent) => match self.rebuild_object(&target, &intent).await? {
                     Some(object) => object,
                     None => continue,
                 },
-                None => match self.gather(&target, stop).await? {
-                    Gathered::Object(object) => object,
-                    Gathered::Skipped(seq) => {
+                None => match self.build_object(&target, stop).await? {
+                    BuildOutcome::Object(object) => object,
+                    BuildOutcome::Skipped(seq) => {
                         self.advance(seq);
                         continue;
                     }
-                    Gathered::TargetChanged => continue,
+                    BuildOutcome::TargetChanged => continue,
                 },
             };
             match self.upload(&target, &object).await? {
-                Uploaded::Done => self.confirm(&target.bucket, &object),
-                Uploaded::TargetChanged => {}
+                UploadOutcome::Done => self.confirm(&target.bucket, &object),
+                UploadOutcome::TargetChanged => {}
             }
         }
     }
 
     /// Builds the next object, and seals it when it is full, old enough or urgent, or when no more
     /// records are to be delivered.
-    async fn gather(
+    async fn build_object(
         &mut self,
         target: &UploadTarget,
         stop: &CancellationToken,
-    ) -> Result<Gathered, Stopped> {
+    ) -> Result<BuildOutcome, Stopped> {
         let mut builder = target.bucket.object_builder(self.reader.name());
-        let (mut since, mut deadlines) = (Since::default(), Deadlines::default());
+        let (mut first_times, mut deadlines) = (FirstTimes::default(), Deadlines::default());
         loop {
-            let at = builder.last().unwrap_or(self.reader.seq());
+            let position = builder.last().unwrap_or(self.reader.seq());
             // At shutdown, deliver up to the journal's current end.
-            let now = stop.is_cancelled().then(|| self.reader.journal().last_seq());
-            let goal = now.into_iter().chain(target.until).min();
-            let is_last = goal.is_some_and(|goal| at >= goal);
-            let entries = if is_last { Vec::new() } else { self.reader.next(at).await? };
+            let journal_end = stop.is_cancelled().then(|| self.reader.journal().last_seq());
+            let end_seq = journal_end.into_iter().chain(target.end_seq).min();
+            let is_last = end_seq.is_some_and(|end_seq| position >= end_seq);
+            let entries = if is_last { Vec::new() } else { self.reader.next(position).await? };
             if !entries.is_empty() {
-                let (filled, outcome) = self.fill(builder, since, up_to(entries, goal)).await?;
-                (builder, since) = (filled, outcome.since);
-                if outcome.is_full || since.is_urgent && Instant::now() >= self.next_urgent {
-                    return Ok(self.seal(builder, since.is_urgent));
+                let (appended, outcome) = self
+                    .append_entries(builder, first_times, entries_up_to(entries, end_seq))
+                    .await?;
+                (builder, first_times) = (appended, outcome.first_times);
+                if outcome.is_full || first_times.is_urgent && Instant::now() >= self.next_urgent {
+                    return Ok(self.seal(builder, first_times.is_urgent));
                 }
                 continue;
             }
@@ -225,32 +165,37 @@ impl Uploader {
                     return Err(Stopped);
                 }
                 if self.await_records(target, stop).await? {
-                    return Ok(Gathered::TargetChanged);
+                    return Ok(BuildOutcome::TargetChanged);
                 }
                 continue;
             }
             let age = target.bucket.limits().seal_age;
-            let old_at = deadlines.next(age, &since, builder.since(), target.bucket.now());
-            let deadline = if since.is_urgent { old_at.min(self.next_urgent) } else { old_at };
+            let age_deadline =
+                deadlines.next(age, &first_times, builder.first_time(), target.bucket.now());
+            let deadline = if first_times.is_urgent {
+                age_deadline.min(self.next_urgent)
+            } else {
+                age_deadline
+            };
             if is_last || Instant::now() >= deadline {
-                return Ok(self.seal(builder, since.is_urgent));
+                return Ok(self.seal(builder, first_times.is_urgent));
             }
             let next_poll = Instant::now() + POLL_PERIOD;
             tokio::select! {
                 () = tokio::time::sleep_until(deadline.min(next_poll)) => {}
-                () = self.target_or_end_changed(target) => return Ok(Gathered::TargetChanged),
+                () = self.target_or_end_changed(target) => return Ok(BuildOutcome::TargetChanged),
                 () = stop.cancelled() => {}
             }
         }
     }
 
-    fn seal(&mut self, builder: ObjectBuilder, is_urgent: bool) -> Gathered {
+    fn seal(&mut self, builder: ObjectBuilder, is_urgent: bool) -> BuildOutcome {
         if is_urgent {
             self.next_urgent = Instant::now() + URGENT_PERIOD;
         }
         let last = builder.last().unwrap_or(self.reader.seq());
         let object = builder.seal(self.reader.journal().epoch());
-        object.map_or(Gathered::Skipped(last), Gathered::Object)
+        object.map_or(BuildOutcome::Skipped(last), BuildOutcome::Object)
     }
 
     /// Waits for new records, shutdown, or a change of the target. Returns whether the target changed.
@@ -264,30 +209,34 @@ impl Uploader {
             () = self.target_or_end_changed(target) => {}
             () = stop.cancelled() => {}
         }
-        let now = self.target.borrow();
-        Ok(target.version != now.version || target.until != now.until)
+        let current = self.target.borrow();
+        Ok(target.version != current.version || target.end_seq != current.end_seq)
     }
 
     async fn target_or_end_changed(&self, target: &UploadTarget) {
-        target_or_end_changed(&self.target, target.version, target.until).await;
+        target_or_end_changed(&self.target, target.version, target.end_seq).await;
     }
 
     /// Builds the object of a persisted range again. `None` if the bucket has it already, if the range
     /// has no line for this destination, or if the target has changed.
-    async fn restore(
+    async fn rebuild_object(
         &mut self,
         target: &UploadTarget,
         intent: &UploadIntent,
     ) -> Result<Option<Object>, Stopped> {
         let mut builder = target.bucket.range_builder(self.reader.name());
         loop {
-            let at = builder.last().unwrap_or(self.reader.seq());
-            let records = if at >= intent.last { Vec::new() } else { self.reader.next(at).await? };
+            let position = builder.last().unwrap_or(self.reader.seq());
+            let records = if position >= intent.last {
+                Vec::new()
+            } else {
+                self.reader.next(position).await?
+            };
             if records.is_empty() {
                 break;
             }
-            let records = up_to(records, Some(intent.last));
-            builder = self.fill(builder, Since::default(), records).await?.0;
+            let records = entries_up_to(records, Some(intent.last));
+            builder = self.append_entries(builder, FirstTimes::default(), records).await?.0;
         }
         let last = builder.last().unwrap_or(intent.last);
         let object = builder.seal(intent.epoch);
@@ -296,7 +245,7 @@ impl Uploader {
         }
         let mut backoff = Backoff::default();
         loop {
-            let began = Instant::now();
+            let start = Instant::now();
             match target.bucket.exists(&intent.key).await {
                 Ok(true) => {
                     self.advance(last);
@@ -304,7 +253,7 @@ impl Uploader {
                 }
                 Ok(false) => break,
                 Err(error) => {
-                    if self.pause(target, &mut backoff, began, &error).await {
+                    if self.wait_to_retry(target, &mut backoff, start, &error).await {
                         return Ok(None);
                     }
                 }
@@ -324,20 +273,20 @@ impl Uploader {
         &mut self,
         target: &UploadTarget,
         object: &Object,
-    ) -> Result<Uploaded, Stopped> {
+    ) -> Result<UploadOutcome, Stopped> {
         if self.intent.as_ref().is_none_or(|intent| intent.key != object.key) {
             self.persist_intent(UploadIntent::new(object, self.reader.journal().epoch())).await?;
         }
         let mut backoff = Backoff::default();
         loop {
-            let began = Instant::now();
+            let start = Instant::now();
             let put = tokio::select! {
                 put = target.bucket.put(object) => put,
-                () = target_changed_after_grace(&self.target, target.version) => return Ok(Uploaded::TargetChanged),
+                () = target_changed_after_grace(&self.target, target.version) => return Ok(UploadOutcome::TargetChanged),
             };
             match put {
                 Ok(put) => {
-                    if put == Put::AlreadyExists {
+                    if put == PutOutcome::AlreadyExists {
                         tracing::info!(
                             sink = self.reader.name(),
                             key = object.key,
@@ -347,12 +296,12 @@ impl Uploader {
                     if backoff.attempts() > 0 {
                         tracing::info!(sink = self.reader.name(), "sink accepts events again");
                     }
-                    return Ok(Uploaded::Done);
+                    return Ok(UploadOutcome::Done);
                 }
                 Err(DeliverError::Closed) => return Err(Stopped),
                 Err(error) => {
-                    if self.pause(target, &mut backoff, began, &error).await {
-                        return Ok(Uploaded::TargetChanged);
+                    if self.wait_to_retry(target, &mut backoff, start, &error).await {
+                        return Ok(UploadOutcome::TargetChanged);
                     }
                 }
             }
@@ -383,33 +332,33 @@ impl Uploader {
     }
 
     /// Adds records to an object on a blocking thread, because encoding and compression need much CPU.
-    async fn fill(
+    async fn append_entries(
         &self,
         mut builder: ObjectBuilder,
-        since: Since,
+        first_times: FirstTimes,
         entries: Vec<Entry>,
-    ) -> Result<(ObjectBuilder, Filled), Stopped> {
+    ) -> Result<(ObjectBuilder, AppendOutcome), Stopped> {
         let decoder = self.reader.decoder().clone();
-        let filled = tokio::task::spawn_blocking(move || {
-            let mut filled = Filled { is_full: false, since };
+        let appended = tokio::task::spawn_blocking(move || {
+            let mut appended = AppendOutcome { is_full: false, first_times };
             for entry in entries {
-                let Some((urgency, time)) = take(&mut builder, &entry, &decoder) else {
-                    filled.is_full = true;
+                let Some((urgency, time)) = append_entry(&mut builder, &entry, &decoder) else {
+                    appended.is_full = true;
                     break;
                 };
-                filled.since.take(urgency, time);
+                appended.first_times.add(urgency, time);
             }
-            (builder, filled)
+            (builder, appended)
         });
-        filled.await.map_err(|_gone| Stopped)
+        appended.await.map_err(|_gone| Stopped)
     }
 
     /// Reports a failed attempt and waits before the next one. Returns whether the bucket has changed.
-    async fn pause(
+    async fn wait_to_retry(
         &self,
         target: &UploadTarget,
         backoff: &mut Backoff,
-        began: Instant,
+        start: Instant,
         error: &DeliverError,
     ) -> bool {
         let wait = match error {
@@ -424,11 +373,11 @@ impl Uploader {
         };
         let reason = self.reader.failed(wait, backoff, error);
         let is_no_response = matches!(error, DeliverError::NoResponse { .. });
-        self.publish(target, || {
+        self.publish_if_current(target, || {
             if is_no_response {
-                self.reader.status().no_response(reason, began + target.bucket.no_response_delay());
+                self.reader.status().no_response(reason, start + target.bucket.no_response_delay());
             } else {
-                let attempts = backoff.answered();
+                let attempts = backoff.failures_with_response();
                 self.reader.status().set_condition(DeliveryHealth::Failing { reason, attempts });
             }
         });
@@ -440,48 +389,42 @@ impl Uploader {
     }
 
     /// Publishes the result of an attempt, unless the bucket has changed.
-    fn publish(&self, target: &UploadTarget, publish: impl FnOnce()) {
+    fn publish_if_current(&self, target: &UploadTarget, publish: impl FnOnce()) {
         // The borrow is a read lock: the target cannot change between the check and `publish`.
-        let now = self.target.borrow();
-        if now.version == target.version {
+        let current = self.target.borrow();
+        if current.version == target.version {
             publish();
         }
     }
 }
 
-/// How much of `age` remains for something that began at `since`; all of it if that is unknown.
-fn left(age: Duration, since: Option<Timestamp>, now: Timestamp) -> Duration {
-    let since = since.map_or(0, |since| now.as_micros().saturating_sub(since.as_micros()));
-    age.saturating_sub(Duration::from_micros(u64::try_from(since).unwrap_or(0)))
-}
-
 /// The entries up to `last`, or all of them.
-fn up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
+fn entries_up_to(mut entries: Vec<Entry>, last: Option<u64>) -> Vec<Entry> {
     if let Some(last) = last {
-        entries.retain_mut(|entry| entry.end_at(last));
+        entries.retain_mut(|entry| entry.truncate_after(last));
     }
     entries
 }
 
 /// Adds a record. Returns its urgency and commit time, or `None` if the object is full.
-fn take(
+fn append_entry(
     builder: &mut ObjectBuilder,
     entry: &Entry,
     decoder: &Decoder,
 ) -> Option<(Urgency, Timestamp)> {
-    let time = entry.time().or_else(|| builder.since()).unwrap_or_default();
+    let time = entry.time().or_else(|| builder.first_time()).unwrap_or_default();
     let (fits, urgency) = match decoder.decode(entry, time) {
         Content::Event(event) => {
             let urgency = urgency(&event);
             (builder.push(entry.seq, time, event), urgency)
         }
         Content::Signal(signal) => {
-            let is_urgent = signal.severity >= URGENT;
-            let urgency = if is_urgent { Urgency::Signal } else { Urgency::Usual };
+            let is_urgent = signal.severity >= URGENT_SEVERITY;
+            let urgency = if is_urgent { Urgency::Signal } else { Urgency::Normal };
             (builder.push_signal(entry.seq, time, signal), urgency)
         }
         Content::Gap(event) => {
-            (builder.push(entry.seq, time, EventRef::from(&*event)), Urgency::Usual)
+            (builder.push(entry.seq, time, EventRef::from(&*event)), Urgency::Normal)
         }
     };
     fits.then_some((urgency, time))
@@ -493,6 +436,6 @@ fn urgency(event: &EventRef<'_>) -> Urgency {
     } else if event.internal() == Some(InternalEvent::Heartbeat) || event.is_routine_read() {
         Urgency::Idle
     } else {
-        Urgency::Usual
+        Urgency::Normal
     }
 }

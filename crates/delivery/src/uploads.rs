@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use objectstore::Bucket;
-use store::StoreError;
+use store::{Cursor, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub(crate) struct UploaderHandle {
     /// Stops the uploader at once.
     abort: CancellationToken,
     /// Cancelled when the uploader has stopped.
-    ended: CancellationToken,
+    stopped: CancellationToken,
 }
 
 /// The result of detaching a bucket.
@@ -38,54 +38,61 @@ pub struct DetachOutcome {
 impl Delivery {
     /// Starts delivery to a bucket under the name of a reader. The reader's cursor is durable when this
     /// returns. An existing reader continues at its cursor; a new one starts after the record `after`. If
-    /// it is attached already, this is [`retarget`](Self::retarget).
+    /// it is attached already, this is [`retarget`](Self::retarget); an uploader that has stopped is
+    /// replaced.
     pub async fn attach(&self, name: &str, bucket: Bucket, after: u64) -> Result<(), StoreError> {
         let cursor = self.journal.register(name, after).await?;
-        let mut all = self.attached();
-        if let Some(attached) = all.get(name) {
-            attached.set_target(bucket);
+        let mut handles = self.lock_uploaders();
+        // After `close`, no uploader is started.
+        let is_current = |handle: &&UploaderHandle| handle.is_running() || self.stop.is_cancelled();
+        if let Some(handle) = handles.get(name).filter(is_current) {
+            handle.set_target(bucket);
             return Ok(());
         }
+        handles.insert(name.to_owned(), self.start_uploader(name, bucket, cursor));
+        Ok(())
+    }
+
+    fn start_uploader(&self, name: &str, bucket: Bucket, cursor: Cursor) -> UploaderHandle {
         let status = Arc::new(SinkStatus::new(name));
         let bucket = Arc::new(bucket);
-        let target = UploadTarget { bucket, version: 0, since: Instant::now(), until: None };
-        let (target, received) = watch::channel(target);
-        let (abort, ended) = (CancellationToken::new(), CancellationToken::new());
+        let target = UploadTarget { bucket, version: 0, set_at: Instant::now(), end_seq: None };
+        let (target, target_receiver) = watch::channel(target);
+        let (abort, stopped) = (CancellationToken::new(), CancellationToken::new());
         let journal = Arc::clone(&self.journal);
         let intent = UploadIntent::parse(&cursor.state).filter(|intent| intent.last > cursor.seq);
         let reader =
             JournalReader::new(name, journal, self.metrics.clone(), Arc::clone(&status), cursor);
-        let uploader = Uploader::new(reader, received, intent);
+        let uploader = Uploader::new(reader, target_receiver, intent);
         let run = uploader.run(self.stop.clone(), abort.clone());
-        let end = ended.clone().drop_guard();
-        self.uploaders.spawn(async move {
+        let stopped_guard = stopped.clone().drop_guard();
+        self.uploader_tasks.spawn(async move {
             run.await;
-            drop(end);
+            drop(stopped_guard);
         });
-        all.insert(name.to_owned(), UploaderHandle { status, target, abort, ended });
-        Ok(())
+        UploaderHandle { status, target, abort, stopped }
     }
 
     /// Continues with another bucket, or other credentials for the same one, without loss or repetition.
-    /// Returns whether the reader is attached.
+    /// Returns whether the reader is attached and has not stopped.
     pub fn retarget(&self, name: &str, bucket: Bucket) -> bool {
-        let all = self.attached();
-        let attached = all.get(name);
-        if let Some(attached) = attached {
-            attached.set_target(bucket);
+        let handles = self.lock_uploaders();
+        let handle = handles.get(name).filter(|handle| handle.is_running());
+        if let Some(handle) = handle {
+            handle.set_target(bucket);
         }
-        attached.is_some()
+        handle.is_some()
     }
 
     /// Stops delivery at once and keeps the cursor, at which [`attach`](Self::attach) continues. Returns
     /// whether the reader was attached.
     pub async fn pause(&self, name: &str) -> bool {
-        let attached = self.attached().remove(name);
-        if let Some(attached) = &attached {
-            attached.abort.cancel();
-            attached.ended.cancelled().await;
+        let handle = self.lock_uploaders().remove(name);
+        if let Some(handle) = &handle {
+            handle.abort.cancel();
+            handle.stopped.cancelled().await;
         }
-        attached.is_some()
+        handle.is_some()
     }
 
     /// Delivers what the journal holds now, within `deadline`, and removes the reader.
@@ -94,46 +101,50 @@ impl Delivery {
         name: &str,
         deadline: Duration,
     ) -> Result<DetachOutcome, StoreError> {
-        let Some(attached) = self.attached().remove(name) else {
+        let Some(handle) = self.lock_uploaders().remove(name) else {
             // There is no uploader, but there may be a cursor from before the start.
             self.journal.remove(name).await?;
             return Ok(DetachOutcome { undelivered: 0 });
         };
         let last = self.journal.last_seq();
-        attached.target.send_modify(|target| target.until = Some(last));
-        if tokio::time::timeout(deadline, attached.ended.cancelled()).await.is_err() {
-            attached.abort.cancel();
-            attached.ended.cancelled().await;
+        handle.target.send_modify(|target| target.end_seq = Some(last));
+        if tokio::time::timeout(deadline, handle.stopped.cancelled()).await.is_err() {
+            handle.abort.cancel();
+            handle.stopped.cancelled().await;
         }
         self.journal.remove(name).await?;
-        self.metrics.forget(name);
-        Ok(DetachOutcome { undelivered: last.saturating_sub(attached.status.seq()) })
+        self.metrics.remove_reader(name);
+        Ok(DetachOutcome { undelivered: last.saturating_sub(handle.status.seq()) })
     }
 
     /// Names of the attached readers.
     pub fn attached_names(&self) -> Vec<String> {
-        self.attached().keys().cloned().collect()
+        self.lock_uploaders().keys().cloned().collect()
     }
 
     /// Delivers what the journal holds now to every bucket, in bounded time, and stops. No bucket can be
     /// attached after that.
     pub async fn close(&self) {
         self.stop.cancel();
-        self.uploaders.close();
-        self.uploaders.wait().await;
+        self.uploader_tasks.close();
+        self.uploader_tasks.wait().await;
     }
 
-    pub(crate) fn attached(&self) -> MutexGuard<'_, BTreeMap<String, UploaderHandle>> {
-        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock_uploaders(&self) -> MutexGuard<'_, BTreeMap<String, UploaderHandle>> {
+        self.uploaders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl UploaderHandle {
+    fn is_running(&self) -> bool {
+        !self.stopped.is_cancelled()
+    }
+
     fn set_target(&self, bucket: Bucket) {
         self.target.send_modify(|target| {
             target.bucket = Arc::new(bucket);
             target.version += 1;
-            target.since = Instant::now();
+            target.set_at = Instant::now();
         });
         // The health of the old bucket no longer matters.
         self.status.set_condition(DeliveryHealth::Delivering);

@@ -62,9 +62,9 @@ const BARE_TURNS: usize = 3;
 
 /// What the API server is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beside {
+pub enum Baseline {
     /// Go's sample-apiserver.
-    Peer,
+    SampleApiserver,
     /// Keepwatch without the detector.
     NoDetection,
     /// A minimal durable server, see the module `bare`.
@@ -74,29 +74,29 @@ pub enum Beside {
 }
 
 /// Runs all cases and prints the results with their ratios.
-pub fn apiserver(seconds: u32, beside: Beside) -> anyhow::Result<()> {
+pub fn apiserver(seconds: u32, baseline: Baseline) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
     let mut plane = ControlPlane::start(folder.path())?;
     let mut rows = Vec::new();
     let duration = Duration::from_secs(u64::from(seconds));
-    if beside == Beside::NoDetection {
+    if baseline == Baseline::NoDetection {
         return detection(&runtime, &plane, duration);
     }
-    if beside == Beside::Bare {
+    if baseline == Baseline::Bare {
         // Nothing watches the bare server, so nothing must watch ours.
         plane.stop_controller_manager()?;
         return bare(&runtime, &plane, duration);
     }
-    if beside == Beside::Peer {
+    if baseline == Baseline::SampleApiserver {
         let peer = SampleApiserver::start(&plane, POLICY)?;
-        let theirs = of_the_peer(&plane, &peer)?;
-        runtime.block_on(measure("sample-apiserver", &theirs, duration, &mut rows))?;
+        let subject = sample_apiserver_subject(&plane, &peer)?;
+        runtime.block_on(measure("sample-apiserver", &subject, duration, &mut rows))?;
     }
     let server = Keepwatch::start(&plane, POLICY)?;
-    let ours = of_ours(&plane, &server)?;
-    runtime.block_on(measure("keepwatch", &ours, duration, &mut rows))?;
-    if beside == Beside::Peer {
+    let subject = keepwatch_subject(&plane, &server)?;
+    runtime.block_on(measure("keepwatch", &subject, duration, &mut rows))?;
+    if baseline == Baseline::SampleApiserver {
         print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
     }
     Ok(())
@@ -108,19 +108,24 @@ fn bare(
     plane: &ControlPlane,
     duration: Duration,
 ) -> anyhow::Result<()> {
-    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    let (mut bare_rows, mut keepwatch_rows) = (Vec::new(), Vec::new());
     for _ in 0..BARE_TURNS {
         let folder = tempfile::tempdir_in(plane.folder())?;
         let (process, subject) = start_bare(plane, folder.path())?;
-        runtime.block_on(measure("bare", &subject, duration, &mut floor))?;
+        runtime.block_on(measure("bare", &subject, duration, &mut bare_rows))?;
         drop(process);
         let server = Keepwatch::start(plane, POLICY)?;
-        runtime.block_on(measure("keepwatch", &of_ours(plane, &server)?, duration, &mut ours))?;
+        runtime.block_on(measure(
+            "keepwatch",
+            &keepwatch_subject(plane, &server)?,
+            duration,
+            &mut keepwatch_rows,
+        ))?;
         let data = server.data();
         drop(server);
         std::fs::remove_dir_all(data)?;
     }
-    print!("{}", report::multiples(&floor, &ours));
+    print!("{}", report::multiples(&bare_rows, &keepwatch_rows));
     Ok(())
 }
 
@@ -165,10 +170,10 @@ fn detection(
         for (name, flag, rows) in pair {
             let extra = ExtraArgs { arguments: vec![flag.to_owned()], ..ExtraArgs::default() };
             let server = Keepwatch::start_with(plane, POLICY, extra)?;
-            runtime.block_on(machine::cpu_at_rest(&[server.process.id()]))?;
+            runtime.block_on(machine::cpu_when_idle(&[server.process.id()]))?;
             let idle = proc_status::vm_rss(server.process.id())?;
             eprintln!("{name}: {} KiB idle", idle / 1024);
-            runtime.block_on(measure(name, &of_ours(plane, &server)?, duration, rows))?;
+            runtime.block_on(measure(name, &keepwatch_subject(plane, &server)?, duration, rows))?;
             let data = server.data();
             drop(server);
             std::fs::remove_dir_all(data)?;
@@ -178,7 +183,7 @@ fn detection(
     Ok(())
 }
 
-fn of_ours(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> {
+fn keepwatch_subject(plane: &ControlPlane, server: &Keepwatch) -> anyhow::Result<Subject> {
     let endpoint = front_proxy(plane, &server.extension, server.address())?;
     Ok(backup_actions(endpoint, server.process.id()))
 }
@@ -196,7 +201,10 @@ fn backup_actions(endpoint: Endpoint, pid: u32) -> Subject {
     }
 }
 
-fn of_the_peer(plane: &ControlPlane, peer: &SampleApiserver) -> anyhow::Result<Subject> {
+fn sample_apiserver_subject(
+    plane: &ControlPlane,
+    peer: &SampleApiserver,
+) -> anyhow::Result<Subject> {
     Ok(Subject {
         endpoint: front_proxy(plane, &peer.extension, peer.address)?,
         collection: "/apis/wardle.example.com/v1alpha1/namespaces",
@@ -261,10 +269,12 @@ async fn measure(
     duration: Duration,
     rows: &mut Vec<Row>,
 ) -> anyhow::Result<()> {
-    fill(subject).await.with_context(|| format!("cannot fill {name}"))?;
-    for act in ["GET", "LIST", "CREATE"] {
+    create_objects(subject)
+        .await
+        .with_context(|| format!("cannot create the objects of {name}"))?;
+    for operation in ["GET", "LIST", "CREATE"] {
         for protocol in [Protocol::Http1, Protocol::Http2] {
-            let case = Case { act, protocol };
+            let case = Case { operation, protocol };
             // The first second is not measured, so that caches fill and connections open.
             run(subject, case, Duration::from_secs(1)).await?;
             let figures = run(subject, case, duration).await?;
@@ -282,7 +292,7 @@ const ADMIN_HEADERS: [(&str, &str); 3] = [
 ];
 
 /// Creates the objects to get and list.
-async fn fill(subject: &Subject) -> anyhow::Result<()> {
+async fn create_objects(subject: &Subject) -> anyhow::Result<()> {
     let mut connection = subject.endpoint.connections(Protocol::Http1, 1).await?.remove(0);
     for number in 0..LISTED {
         let body = subject.object(LIST_NAMESPACE, &format!("object-{number}"));
@@ -315,8 +325,8 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
             let mut latencies = Vec::new();
             let mut count = 0_u64;
             while start.elapsed() < duration {
-                let begin = machine::now();
-                let (method, path, body, code) = match case.act {
+                let request_start = machine::now();
+                let (method, path, body, code) = match case.operation {
                     "GET" => ("GET", format!("{listed}/object-{}", count % 100), Bytes::new(), 200),
                     "LIST" => ("GET", listed.clone(), Bytes::new(), 200),
                     _ => {
@@ -328,20 +338,20 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
                     .send(endpoint, method, &path, &ADMIN_HEADERS, body)
                     .await?
                     .expect(code)?;
-                latencies.push(begin.elapsed());
+                latencies.push(request_start.elapsed());
                 count += 1;
             }
             anyhow::Ok(latencies)
         });
     }
     let mut latencies = Vec::new();
-    while let Some(done) = tasks.join_next().await {
-        latencies.extend(done??);
+    while let Some(result) = tasks.join_next().await {
+        latencies.extend(result??);
     }
-    let took = start.elapsed();
+    let elapsed = start.elapsed();
     // Work that is left for these requests, for example writing their lines, is counted.
-    let cpu = machine::cpu_at_rest(&subject.pids).await?.saturating_sub(before);
+    let cpu = machine::cpu_when_idle(&subject.pids).await?.saturating_sub(before);
     let rss = subject.pids.iter().map(|pid| proc_status::vm_rss(*pid));
     let rss = rss.collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(Figures::of(latencies, took, cpu, &rss))
+    Ok(Figures::new(latencies, elapsed, cpu, &rss))
 }

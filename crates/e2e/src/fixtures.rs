@@ -28,5 +28,5 @@ pub use keepwatch::{Keepwatch, binary};
 pub use pod::Pod;
 pub use process::{Process, free_port};
 pub use sample_apiserver::SampleApiserver;
-pub use user::{Answer, User};
+pub use user::{KubectlOutput, User};
 pub use wait::{WAIT_MAX, until};

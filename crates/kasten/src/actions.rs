@@ -38,7 +38,7 @@ use state::{Lifecycle, State};
 /// What differs between kinds of action. The defaults add nothing.
 pub(crate) trait ActionStrategy: Send + Sync {
     /// Whether only K10's own service accounts may create one.
-    fn made_by_k10_only(&self) -> bool {
+    fn created_by_k10_only(&self) -> bool {
         false
     }
 
@@ -104,8 +104,9 @@ fn resource(
 
 impl Strategy for Action {
     fn prepare_create(&self, action: &mut Map<String, Value>, ctx: &WriteContext) {
-        let first = self.lifecycle.first().as_str();
-        let status = json!({"state": first, "startTime": ctx.now, "endTime": null, "progress": 0});
+        let initial_state = self.lifecycle.initial_state().as_str();
+        let status =
+            json!({"state": initial_state, "startTime": ctx.now, "endTime": null, "progress": 0});
         fields::set(action, "status", status);
         self.rules.prepare(action);
     }
@@ -116,7 +117,7 @@ impl Strategy for Action {
         old: &Map<String, Value>,
         ctx: &WriteContext,
     ) {
-        keep_times(action, old, ctx);
+        set_times(action, old, ctx);
     }
 
     fn validate(
@@ -143,8 +144,8 @@ impl Strategy for Action {
         objects: &mut Objects<'_>,
         ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        if self.rules.made_by_k10_only() {
-            rules::made_by_k10(&self.installation, self.names, action, &ctx.user)?;
+        if self.rules.created_by_k10_only() {
+            rules::require_k10_account(&self.installation, self.names, action, &ctx.user)?;
         }
         self.rules.admit(action, objects, &self.installation)
     }
@@ -159,17 +160,17 @@ impl Strategy for Action {
 }
 
 /// Keeps the start time; sets the end time when the action finishes, unless the executor reported one.
-fn keep_times(action: &mut Map<String, Value>, old: &Map<String, Value>, ctx: &WriteContext) {
-    let started = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
-    fields::set(action, "status.startTime", started);
+fn set_times(action: &mut Map<String, Value>, old: &Map<String, Value>, ctx: &WriteContext) {
+    let start_time = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
+    fields::set(action, "status.startTime", start_time);
     let state = State::parse(fields::text(action, "status.state"));
     if fields::value(action, "status.endTime").is_none() {
-        let ended = match fields::value(old, "status.endTime") {
-            Some(ended) => ended.clone(),
+        let end_time = match fields::value(old, "status.endTime") {
+            Some(end_time) => end_time.clone(),
             None if state.is_some_and(State::is_finished) => ctx.now.clone().into(),
             None => Value::Null,
         };
-        fields::set(action, "status.endTime", ended);
+        fields::set(action, "status.endTime", end_time);
     }
     if state == Some(State::Complete) {
         fields::set(action, "status.progress", 100);
@@ -184,15 +185,15 @@ pub(crate) fn pending(
     now: &str,
 ) -> Map<String, Value> {
     let mut action = installation.object(names, "", name);
-    let first = Lifecycle::Full.first().as_str();
-    let status = json!({"state": first, "startTime": now, "endTime": null, "progress": 0});
+    let initial_state = Lifecycle::Full.initial_state().as_str();
+    let status = json!({"state": initial_state, "startTime": now, "endTime": null, "progress": 0});
     fields::set(&mut action, "spec", json!({}));
     fields::set(&mut action, "status", status);
     action
 }
 
 /// Checks that the restore point an action works on exists.
-fn restore_point_is_there(
+fn require_restore_point(
     installation: &Installation,
     names: ResourceNames,
     action: &Map<String, Value>,

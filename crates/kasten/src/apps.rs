@@ -54,15 +54,15 @@ pub struct RestorePointDetails {
 
 /// The details of a restore point or content: those the executor wrote, or else those that follow from
 /// its labels.
-fn details(labelled: &Map<String, Value>, noted: Option<&Value>) -> Value {
-    if let Some(noted) = noted {
-        return noted.clone();
+fn details(object: &Map<String, Value>, reported: Option<&Value>) -> Value {
+    if let Some(reported) = reported {
+        return reported.clone();
     }
-    let policy = fields::label(labelled, names::POLICY_NAME);
+    let policy = fields::label(object, names::POLICY_NAME);
     let policies = if policy.is_empty() {
         json!([])
     } else {
-        let namespace = fields::label(labelled, names::POLICY_NAMESPACE);
+        let namespace = fields::label(object, names::POLICY_NAMESPACE);
         json!([{"name": policy, "namespace": namespace}])
     };
     json!({"artifacts": [], "originatingPolicies": policies})

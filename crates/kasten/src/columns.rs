@@ -29,7 +29,7 @@ pub(crate) const STATE: Column = Column {
     kind: "string",
     path: "status.state",
     priority: 0,
-    description: "The state.",
+    description: "State of the object.",
 };
 /// State, with `-o wide`.
 pub(crate) const STATE_WIDE: Column = Column { priority: 1, ..STATE };

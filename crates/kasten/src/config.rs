@@ -36,9 +36,9 @@ const COLUMNS: &[Column] = &[
 /// are kept.
 fn resource(names: ResourceNames, schema: Value) -> Resource {
     let mut schema = schema;
-    for part in ["spec", "status"] {
-        if let Some(part) = schema["properties"].get_mut(part) {
-            keep_unknown(part);
+    for property in ["spec", "status"] {
+        if let Some(property) = schema["properties"].get_mut(property) {
+            preserve_unknown_fields(property);
         }
     }
     let kind = Kind { group: CONFIG, names };
@@ -46,19 +46,19 @@ fn resource(names: ResourceNames, schema: Value) -> Resource {
 }
 
 /// Marks every object in a schema as open for unknown fields.
-fn keep_unknown(schema: &mut Value) {
+fn preserve_unknown_fields(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
     if map.get("type").is_some_and(|kind| kind == "object")
         && !map.contains_key("additionalProperties")
     {
         map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }
-    below(map).for_each(keep_unknown);
+    subschemas(map).for_each(preserve_unknown_fields);
 }
 
 /// The schemas nested directly in a schema.
-fn below(schema: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
-    schema.iter_mut().flat_map(|(word, value)| match (word.as_str(), value) {
+fn subschemas(schema: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value> {
+    schema.iter_mut().flat_map(|(keyword, value)| match (keyword.as_str(), value) {
         ("properties", Value::Object(fields)) => fields.values_mut().collect(),
         ("items", value) => vec![value],
         _ => Vec::new(),

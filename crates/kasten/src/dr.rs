@@ -34,15 +34,15 @@ pub struct SourceClusterInfo {
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecoveryStatus {
-    /// The state.
+    /// State of the review or restore.
     pub state: Option<RecoveryState>,
     /// Start time.
     pub start_time: Option<Time>,
     /// End time; null while it runs.
     pub end_time: Option<Time>,
-    /// Text for users.
+    /// Human-readable message.
     pub message: Option<String>,
-    /// Findings.
+    /// Result of the validation.
     pub validation: Option<Value>,
 }
 

@@ -73,7 +73,7 @@ impl Installation {
             domain: domain.to_owned().leak(),
             namespace: namespace.to_owned().leak(),
             accounts: format!("system:serviceaccounts:{namespace}").leak(),
-            groups: Group::AGGREGATED.map(|group| &*format!("{}.{domain}", group.word()).leak()),
+            groups: Group::AGGREGATED.map(|group| &*format!("{}.{domain}", group.label()).leak()),
         })
     }
 
@@ -204,27 +204,28 @@ mod tests {
         let label = "a".repeat(LABEL_LEN_MAX);
         let longest = format!("{label}.{label}.{label}.{}", "a".repeat(DOMAIN_LEN_MAX - 3 * 64));
         assert_eq!(longest.len(), DOMAIN_LEN_MAX);
-        for good in ["kio.kasten.io", "k10", "kio.team-1.0", &longest] {
-            let installation = Installation::new(good, "kasten-io").unwrap();
+        for valid in ["kio.kasten.io", "k10", "kio.team-1.0", &longest] {
+            let installation = Installation::new(valid, "kasten-io").unwrap();
             for group in installation.groups() {
                 assert!(format!("{VERSION}.{group}").len() <= NAME_LEN_MAX, "{group}");
             }
         }
         let (longer, label) = (format!("{longest}a"), format!("{label}a.io"));
-        for bad in ["", ".", "kio.", ".kio", "kio..io", "Kio.io", "-k.io", "k-.io", "k_o", "k/o"]
-            .into_iter()
-            .chain([longer.as_str(), label.as_str(), "kio.kästen.io", "kio kasten"])
+        for invalid in
+            ["", ".", "kio.", ".kio", "kio..io", "Kio.io", "-k.io", "k-.io", "k_o", "k/o"]
+                .into_iter()
+                .chain([longer.as_str(), label.as_str(), "kio.kästen.io", "kio kasten"])
         {
-            let error = Installation::new(bad, "kasten-io");
-            assert_eq!(error, Err(InstallationError::Domain), "{bad}");
+            let error = Installation::new(invalid, "kasten-io");
+            assert_eq!(error, Err(InstallationError::Domain), "{invalid}");
         }
     }
 
     #[test]
     fn a_namespace_is_a_dns_label() {
-        for bad in ["", "kasten.io", "Kasten", "-a", "a-", "a/b"] {
-            let error = Installation::new(DOMAIN, bad);
-            assert_eq!(error, Err(InstallationError::Namespace), "{bad}");
+        for invalid in ["", "kasten.io", "Kasten", "-a", "a-", "a/b"] {
+            let error = Installation::new(DOMAIN, invalid);
+            assert_eq!(error, Err(InstallationError::Namespace), "{invalid}");
         }
     }
 }

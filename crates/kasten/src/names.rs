@@ -53,7 +53,7 @@ impl Group {
     pub const AGGREGATED: [Self; 5] = [Actions, Apps, Repositories, Vault, Dr];
 
     /// The first label of the group's name, before the domain.
-    pub const fn word(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Actions => "actions",
             Apps => "apps",

@@ -8,11 +8,11 @@ use crate::{Installation, kinds, names, resources};
 
 /// The page, as Markdown.
 pub fn reference() -> String {
-    let mut page = String::from(HEAD);
+    let mut page = String::from(INTRODUCTION);
     let installation = Installation::DEFAULT;
     let kinds = resources(&installation);
     overview(&mut page, &kinds);
-    page.push_str(CUSTOM);
+    page.push_str(CUSTOM_RESOURCES);
     let custom = kinds::config_resources();
     overview(&mut page, &custom);
     page.push_str(
@@ -32,7 +32,7 @@ pub fn reference() -> String {
     page
 }
 
-const HEAD: &str = "\
+const INTRODUCTION: &str = "\
 # Kinds
 
 Generated from the code: `cargo xtask codegen` writes this page.
@@ -55,7 +55,7 @@ a K10 that is installed with `useNamespacedAPI`. `--k10-namespace` sets K10's na
 
 ";
 
-const CUSTOM: &str = "
+const CUSTOM_RESOURCES: &str = "
 Custom resources, served by kube-apiserver in a cluster and by `keepwatch up` itself:
 
 ";

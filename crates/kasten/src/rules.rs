@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::Installation;
 use crate::names::{self, ResourceNames};
 
-/// Forbids creation by anyone but K10's own service accounts, administrators included: these objects
+/// Allows creation only to K10's own service accounts, not even to administrators: these objects
 /// represent data that only K10 can have written.
-pub(crate) fn made_by_k10(
+pub(crate) fn require_k10_account(
     installation: &Installation,
     names: ResourceNames,
     object: &Map<String, Value>,
@@ -48,12 +48,12 @@ pub(crate) fn not_found(
     names: ResourceNames,
     object: &Map<String, Value>,
     field: &str,
-    missing: &str,
+    name: &str,
 ) -> ApiError {
     let error = FieldError {
         reason: "FieldValueNotFound",
         field: field.to_owned(),
-        message: format!("Not found: {missing:?}"),
+        message: format!("Not found: {name:?}"),
     };
     let group = installation.group(names.group);
     ApiError::invalid(group, names.kind, fields::name(object), &[error])
@@ -61,14 +61,14 @@ pub(crate) fn not_found(
 
 /// Checks that the values at these paths, where there are any, are RFC 3339 times.
 pub(crate) fn times(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldError> {
-    let wrong = |path: &&&str| {
+    let is_invalid = |path: &&&str| {
         let time = fields::text(object, path);
         !time.is_empty() && time.parse::<jiff::Timestamp>().is_err()
     };
     let detail = "must be an RFC 3339 time, such as 2026-11-23T09:30:00Z";
     paths
         .iter()
-        .filter(wrong)
+        .filter(is_invalid)
         .map(|path| FieldError::invalid(*path, &json!(fields::text(object, path)), detail))
         .collect()
 }
@@ -93,10 +93,10 @@ pub(crate) fn in_k10_namespace(
     object: &Map<String, Value>,
 ) -> Vec<FieldError> {
     let k10 = installation.namespace();
-    let own = fields::namespace(object);
-    if own == k10 {
+    let namespace = fields::namespace(object);
+    if namespace == k10 {
         return Vec::new();
     }
     let detail = format!("must be K10's namespace, {k10:?}");
-    vec![FieldError::invalid("metadata.namespace", &json!(own), &detail)]
+    vec![FieldError::invalid("metadata.namespace", &json!(namespace), &detail)]
 }

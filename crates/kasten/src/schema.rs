@@ -46,40 +46,40 @@ fn structural<T: JsonSchema>() -> Value {
     });
     let schema = settings.into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
-    lower(&mut value);
+    make_structural(&mut value);
     value
 }
 
 /// Makes a schema structural, with everything nested in it.
-fn lower(schema: &mut Value) {
+fn make_structural(schema: &mut Value) {
     if let Value::Bool(_) = schema {
         *schema = json!({"x-kubernetes-preserve-unknown-fields": true});
         return;
     }
     let Value::Object(map) = schema else { return };
-    for word in ["$schema", "$defs", "title", "default"] {
-        map.shift_remove(word);
+    for keyword in ["$schema", "$defs", "title", "default"] {
+        map.shift_remove(keyword);
     }
-    lower_choice(map);
-    lower_type(map);
-    lower_const(map);
-    lower_format(map);
+    convert_choice(map);
+    convert_type(map);
+    convert_const(map);
+    remove_unknown_format(map);
     if let Some(Value::String(text)) = map.get_mut("description") {
         *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     if let Some(Value::Object(properties)) = map.get_mut("properties") {
-        properties.values_mut().for_each(lower);
+        properties.values_mut().for_each(make_structural);
     }
-    for word in ["items", "additionalProperties"] {
-        if let Some(below) = map.get_mut(word) {
-            lower(below);
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(subschema) = map.get_mut(keyword) {
+            make_structural(subschema);
         }
     }
-    open_if_untyped(map);
+    preserve_if_untyped(map);
 }
 
 /// `anyOf [T, null]` becomes a nullable `T`; a choice between constants becomes an enum.
-fn lower_choice(map: &mut Map<String, Value>) {
+fn convert_choice(map: &mut Map<String, Value>) {
     let Some(Value::Array(branches)) =
         map.shift_remove("anyOf").or_else(|| map.shift_remove("oneOf"))
     else {
@@ -91,66 +91,67 @@ fn lower_choice(map: &mut Map<String, Value>) {
         map.insert("nullable".to_owned(), true.into());
     }
     if branches.len() == 1 {
-        if let Some(Value::Object(only)) = branches.pop() {
-            merge(map, only);
+        if let Some(Value::Object(branch)) = branches.pop() {
+            merge(map, branch);
         }
-        lower_choice(map);
+        convert_choice(map);
         return;
     }
-    let words: Vec<Value> = branches.iter().flat_map(constants).collect();
+    let values: Vec<Value> = branches.iter().flat_map(constants).collect();
     map.insert("type".to_owned(), "string".into());
-    map.insert("enum".to_owned(), Value::Array(words));
+    map.insert("enum".to_owned(), Value::Array(values));
 }
 
 /// Adds the keywords of `inner` that `map` does not have; the outer description wins.
 fn merge(map: &mut Map<String, Value>, inner: Map<String, Value>) {
-    for (word, value) in inner {
-        map.entry(word).or_insert(value);
+    for (keyword, value) in inner {
+        map.entry(keyword).or_insert(value);
     }
 }
 
 /// The constants a branch of a choice allows.
 fn constants(branch: &Value) -> Vec<Value> {
     match (branch.get("const"), branch.get("enum")) {
-        (Some(word), _) => vec![word.clone()],
-        (None, Some(Value::Array(words))) => words.clone(),
+        (Some(value), _) => vec![value.clone()],
+        (None, Some(Value::Array(values))) => values.clone(),
         _ => Vec::new(),
     }
 }
 
 /// `type: [T, null]` becomes `type: T, nullable: true`.
-fn lower_type(map: &mut Map<String, Value>) {
+fn convert_type(map: &mut Map<String, Value>) {
     let Some(Value::Array(types)) = map.get("type") else { return };
-    let named = types.iter().find(|word| *word != "null").cloned();
-    let nullable = types.iter().any(|word| word == "null");
-    if let Some(named) = named {
-        map.insert("type".to_owned(), named);
+    let type_name = types.iter().find(|name| *name != "null").cloned();
+    let nullable = types.iter().any(|name| name == "null");
+    if let Some(type_name) = type_name {
+        map.insert("type".to_owned(), type_name);
     }
     if nullable {
         map.insert("nullable".to_owned(), true.into());
     }
-    if let Some(Value::Array(words)) = map.get_mut("enum") {
-        words.retain(|word| !word.is_null());
+    if let Some(Value::Array(values)) = map.get_mut("enum") {
+        values.retain(|value| !value.is_null());
     }
 }
 
 /// Replaces `const`, which `OpenAPI` v3.0 does not have, by an enum of one value.
-fn lower_const(map: &mut Map<String, Value>) {
-    if let Some(word) = map.shift_remove("const") {
-        map.insert("enum".to_owned(), json!([word]));
+fn convert_const(map: &mut Map<String, Value>) {
+    if let Some(value) = map.shift_remove("const") {
+        map.insert("enum".to_owned(), json!([value]));
     }
 }
 
 /// Removes formats that `OpenAPI` does not define; their bounds remain.
-fn lower_format(map: &mut Map<String, Value>) {
-    let known = ["int32", "int64", "float", "double", "date-time"];
-    if map.get("format").and_then(Value::as_str).is_some_and(|format| !known.contains(&format)) {
+fn remove_unknown_format(map: &mut Map<String, Value>) {
+    let supported = ["int32", "int64", "float", "double", "date-time"];
+    if map.get("format").and_then(Value::as_str).is_some_and(|format| !supported.contains(&format))
+    {
         map.shift_remove("format");
     }
 }
 
 /// Marks a schema without a type as open, which a structural schema must say explicitly.
-fn open_if_untyped(map: &mut Map<String, Value>) {
+fn preserve_if_untyped(map: &mut Map<String, Value>) {
     if !map.contains_key("type") {
         map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }

@@ -311,6 +311,9 @@ fn advisories(delivery: Arc<Delivery>) -> Advisories {
                 }
                 DeliveryHealth::NoResponse { reason } => Some(reason),
                 DeliveryHealth::Closed => Some("its other end was closed".to_owned()),
+                DeliveryHealth::CursorLost { reason } => {
+                    Some(format!("{reason}; restart the server"))
+                }
             };
             let extent = format!("{} records wait", sink.lag);
             let degradation = reason.map(|reason| Degradation { extent, reason });

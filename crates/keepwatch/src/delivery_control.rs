@@ -16,7 +16,7 @@ use controller::{
 use delivery::Delivery;
 use event::InternalEvent;
 use event::k10::LineContext;
-use objectstore::{Bucket, BucketConfig, Checked, Destination, Provider, WorkloadIdentity};
+use objectstore::{Bucket, BucketConfig, Capabilities, Destination, Provider, WorkloadIdentity};
 use sink::DeliveryHealth;
 use sink::http::EgressPolicy;
 use store::{Cursor, Journal, ReadError, Sqlite, StoreError};
@@ -130,7 +130,7 @@ impl DeliveryControl for LocalDelivery {
         Ok(Some(waiting))
     }
 
-    async fn check(&self, destination: &Destination) -> Result<Checked, DestinationError> {
+    async fn check(&self, destination: &Destination) -> Result<Capabilities, DestinationError> {
         Ok(self.open(destination)?.check().await?)
     }
 

@@ -44,10 +44,8 @@ fn apply(names: &mut BTreeSet<String>, update: Update<Namespace>) -> bool {
         Update::Deleted(namespace) => {
             namespace.metadata.name.is_some_and(|name| names.remove(&name))
         }
-        Update::Unavailable(why) => {
-            tracing::warn!(why, "cannot watch the namespaces");
-            false
-        }
+        // The watch logs the reason, once.
+        Update::Unavailable(_) => false,
     }
 }
 

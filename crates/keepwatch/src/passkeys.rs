@@ -58,7 +58,7 @@ pub(crate) async fn run(
             is_wanted
         });
         let known = cache.lock().clone();
-        if passkeys.iter().any(|passkey| passkey::status_due(passkey, &known).is_some()) {
+        if passkeys.iter().any(|passkey| passkey::status_update(passkey, &known).is_some()) {
             report(&registry, installation, known).await;
         }
         _ = tokio::time::timeout(LOOK_PERIOD, cache.changed.notified()).await;

@@ -9,18 +9,18 @@
 /// prefix.
 pub(crate) struct Advice {
     codes: &'static [&'static str],
-    /// With placeholders `{bucket}`, `{region}`, `{there}`, `{key}`, `{account}`, `{identity}`,
-    /// `{place}` and `{code}`.
+    /// With placeholders `{bucket}`, `{region}`, `{actual_region}`, `{key}`, `{account}`, `{identity}`,
+    /// `{destination}` and `{code}`.
     pub(crate) message: &'static str,
 }
 
 impl Advice {
     fn matches(&self, code: &str) -> bool {
-        self.codes.iter().any(|known| match known.strip_suffix('*') {
+        self.codes.iter().any(|expected_code| match expected_code.strip_suffix('*') {
             Some(start) => {
-                code.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start))
+                code.get(..start.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(start))
             }
-            None => code.eq_ignore_ascii_case(known),
+            None => code.eq_ignore_ascii_case(expected_code),
         })
     }
 }
@@ -40,7 +40,7 @@ pub(crate) const fn advice(codes: &'static [&'static str], message: &'static str
 }
 
 /// A code to append to a text, if there is one.
-pub(crate) fn in_brackets(code: &str) -> String {
+pub(crate) fn code_suffix(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
@@ -48,16 +48,16 @@ pub(crate) fn in_brackets(code: &str) -> String {
 static COMMON: &[Advice] = &[
     advice(
         &["RequestTimeTooSkewed", "RequestExpired", "RequestTimestampTooSkewed"],
-        "the clocks of this server and of the store at {place} differ by more than 15 minutes \
+        "the clocks of this server and of the store at {destination} differ by more than 15 minutes \
          ({code}): set this server's clock (NTP)",
     ),
     advice(
         &["KMS*", "KeyVault*", "InvalidEncryptionKey", "CloudKms*"],
-        "the key that encrypts {place} cannot be used ({code}): enable it, and let {identity} \
+        "the key that encrypts {destination} cannot be used ({code}): enable it, and let {identity} \
          encrypt and decrypt with it (AWS: kms:GenerateDataKey and kms:Decrypt)",
     ),
     advice(
         &["ServiceUnavailable", "SlowDown", "ServerBusy"],
-        "the store at {place} is overloaded ({code}): it is asked again later",
+        "the store at {destination} is overloaded ({code}): it is asked again later",
     ),
 ];

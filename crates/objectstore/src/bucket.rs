@@ -36,7 +36,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// The destination cannot be used as it is described, whatever its store would answer.
+    /// The destination is invalid. No request is sent.
     pub fn open(destination: &Destination, config: BucketConfig) -> Result<Self, OpenError> {
         let Client { store, signer } = destination.provider.get().open(destination, &config)?;
         let mode = DetectedMode::default();
@@ -59,7 +59,7 @@ impl Bucket {
     }
 
     /// Delay before a missing response is reported. Longer than any request, so that a closed port and
-    /// a filtered one cannot be told apart by timing.
+    /// a filtered one cannot be distinguished by timing.
     pub fn no_response_delay(&self) -> Duration {
         self.config.egress.no_response_delay()
     }

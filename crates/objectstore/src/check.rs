@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::diagnose::Operation;
-use crate::http::{NO_RESPONSE, ResponseInfo, ResponseSlot, extensions, info_of};
+use crate::http::{NO_RESPONSE, ResponseInfo, ResponseSlot, extensions, response_info};
 use crate::key::{Stream, folder};
 use crate::put::path;
 use crate::upload_mode::Checksum;
@@ -31,7 +31,7 @@ pub struct CheckError(String);
 
 /// What a destination that works supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct Capabilities {
     /// The store supports `If-None-Match`: it does not overwrite an object.
     pub supports_conditional_put: bool,
     /// The checksum that it accepts with an upload.
@@ -47,7 +47,7 @@ const MD5: &str = "this store refuses x-amz-checksum-sha256, so uploads carry Co
 const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-MD5, so uploads carry \
     no checksum but that of their signature";
 
-impl Checked {
+impl Capabilities {
     /// What its owner should know about the destination, in words; empty if it supports everything.
     pub fn remark(&self) -> String {
         let condition = (!self.supports_conditional_put).then_some(NO_CONDITION);
@@ -80,25 +80,25 @@ impl Bucket {
     ///
     /// The text says what is wrong and what to change. It contains no secret, and nothing of a response
     /// but status and code.
-    pub async fn check(&self) -> Result<Checked, CheckError> {
+    pub async fn check(&self) -> Result<Capabilities, CheckError> {
         let end = Instant::now() + CHECK_TIME_MAX.min(self.config.egress.response_timeout);
-        let late = |_| {
-            let (place, limit) = (self.destination.to_string(), CHECK_TIME_MAX.as_secs());
-            tracing::warn!(place, "no response from a destination within {limit} s");
+        let on_timeout = |_| {
+            let (destination, limit) = (self.destination.to_string(), CHECK_TIME_MAX.as_secs());
+            tracing::warn!(destination, "no response from a destination within {limit} s");
             let failure = NO_RESPONSE.to_owned();
             Err(self
                 .failure(&ResponseInfo { failure, ..ResponseInfo::default() }, Operation::Write))
         };
         let checked =
-            tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(late);
+            tokio::time::timeout_at(end, self.write_and_read()).await.unwrap_or_else(on_timeout);
         match checked {
-            Ok(()) => Ok(Checked {
+            Ok(()) => Ok(Capabilities {
                 supports_conditional_put: !self.lacks_conditional_put(),
                 checksum: self.mode.get().checksum,
             }),
             Err(Failure { error, is_no_response }) => {
                 if is_no_response {
-                    // A closed port and a filtered one must not be told apart by timing.
+                    // A closed port and a filtered one must not be distinguished by timing.
                     tokio::time::sleep_until(end).await;
                 }
                 Err(error)
@@ -118,17 +118,18 @@ impl Bucket {
         written.map_err(|response| self.failure(&response, Operation::Write))?;
         let slot = ResponseSlot::default();
         let options = GetOptions::default().with_extensions(extensions(&slot));
-        let unreadable =
-            |error: &object_store::Error| self.failure(&info_of(&slot, error), Operation::Read);
+        let read_failure = |error: &object_store::Error| {
+            self.failure(&response_info(&slot, error), Operation::Read)
+        };
         let path = path(&key).map_err(|error| Failure::new(error.to_string()))?;
-        let found =
-            self.store.get_opts(&path, options).await.map_err(|error| unreadable(&error))?;
-        let found = found.bytes().await.map_err(|error| unreadable(&error))?;
-        if found == CONTENT {
+        let content =
+            self.store.get_opts(&path, options).await.map_err(|error| read_failure(&error))?;
+        let content = content.bytes().await.map_err(|error| read_failure(&error))?;
+        if content == CONTENT {
             return Ok(());
         }
-        let place = &self.destination;
-        Err(Failure::new(format!("{place} does not give back what was written to it")))
+        let destination = &self.destination;
+        Err(Failure::new(format!("{destination} does not give back what was written to it")))
     }
 
     fn failure(&self, response: &ResponseInfo, operation: Operation) -> Failure {

@@ -67,18 +67,18 @@ pub struct ContainerCredentials {
 #[non_exhaustive]
 pub enum OpenError {
     /// The endpoint must not be dialed.
-    #[error("endpoint {endpoint:?} {what}")]
+    #[error("endpoint {endpoint:?} {reason}")]
     Endpoint {
         /// As given.
         endpoint: String,
         /// What is wrong with it.
-        what: String,
+        reason: String,
     },
     /// A value is missing or malformed.
-    #[error("{what}")]
+    #[error("{reason}")]
     Value {
         /// Which one, and how.
-        what: String,
+        reason: String,
     },
     /// These credentials do not fit the provider.
     #[error("these credentials cannot be used with {provider}")]
@@ -87,15 +87,15 @@ pub enum OpenError {
         provider: &'static str,
     },
     /// The certificates to trust cannot be read.
-    #[error("the CA certificates cannot be read: {what}")]
+    #[error("the CA certificates cannot be read: {reason}")]
     Ca {
         /// What is wrong.
-        what: String,
+        reason: String,
     },
 }
 
 impl From<TlsError> for OpenError {
     fn from(error: TlsError) -> Self {
-        Self::Ca { what: error.to_string() }
+        Self::Ca { reason: error.to_string() }
     }
 }

@@ -4,7 +4,7 @@
 
 use ::http::StatusCode;
 
-use crate::advice::{self, in_brackets};
+use crate::advice::{self, code_suffix};
 use crate::bucket::Bucket;
 use crate::http::ResponseInfo;
 
@@ -16,7 +16,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    fn done(self) -> &'static str {
+    fn participle(self) -> &'static str {
         match self {
             Self::Write => "written",
             Self::Read => "read back",
@@ -49,7 +49,7 @@ impl Bucket {
     /// Replaces the placeholders of a message.
     fn fill(&self, message: &str, response: &ResponseInfo) -> String {
         let credentials = &self.destination.credentials;
-        let there = match response.region.as_str() {
+        let actual_region = match response.region.as_str() {
             "" => "another region".to_owned(),
             region => format!("region `{region}`"),
         };
@@ -60,17 +60,17 @@ impl Bucket {
             .replace("{key}", &credentials.key_text())
             .replace("{account}", credentials.account())
             .replace("{identity}", credentials.origin())
-            .replace("{there}", &there)
-            .replace("{place}", &self.destination.to_string())
+            .replace("{actual_region}", &actual_region)
+            .replace("{destination}", &self.destination.to_string())
             .replace("{code}", code)
     }
 
     fn diagnose_denied(&self, response: &ResponseInfo, operation: Operation) -> String {
         format!(
             "an object could not be {} in {}: access denied{}; allow {} below `{}`",
-            operation.done(),
+            operation.participle(),
             self.destination,
-            in_brackets(&response.code),
+            code_suffix(&response.code),
             self.destination.provider.get().permission(operation),
             self.destination.prefix
         )
@@ -92,8 +92,9 @@ impl Bucket {
     }
 
     fn diagnose_other(&self, response: &ResponseInfo, operation: Operation) -> String {
-        let (place, refused, done) = (&self.destination, response.refused(), operation.done());
-        format!("an object could not be {done} in {place}: {refused}")
+        let (destination, error, participle) =
+            (&self.destination, response.to_error(), operation.participle());
+        format!("an object could not be {participle} in {destination}: {error}")
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     /// A status quoted a secret that was under the wrong key of the Secret.
     #[test]
     fn no_message_shows_a_value_of_a_secret() {
-        let refused = |status: StatusCode, code: &str| ResponseInfo {
+        let response = |status: StatusCode, code: &str| ResponseInfo {
             status: Some(status),
             code: code.to_owned(),
             ..ResponseInfo::default()
@@ -156,12 +157,12 @@ mod tests {
         };
         for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Other"] {
             for status in [StatusCode::FORBIDDEN, StatusCode::BAD_REQUEST] {
-                let text = s3(CANARY).diagnose(&refused(status, code), Operation::Write);
+                let text = s3(CANARY).diagnose(&response(status, code), Operation::Write);
                 assert!(!text.contains("wJalr"), "{text}");
             }
         }
         let text = s3("AKIAEXAMPLE")
-            .diagnose(&refused(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), Operation::Write);
+            .diagnose(&response(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), Operation::Write);
         assert_eq!(text, "access key `AKIAEXAMPLE` does not exist: check the profile's Secret");
         let key = || "a2V5".to_owned().into();
         for account in [CANARY, &"0123456789abcdef".repeat(4), "127.0.0.1:22200/x?", ""] {
@@ -177,12 +178,12 @@ mod tests {
         assert!(!error.contains("wJalr"), "{error}");
     }
 
-    fn refused(status: u16, code: &str) -> ResponseInfo {
+    fn response(status: u16, code: &str) -> ResponseInfo {
         let status = StatusCode::from_u16(status).ok();
         ResponseInfo { status, code: code.to_owned(), ..ResponseInfo::default() }
     }
 
-    fn places() -> [Bucket; 4] {
+    fn buckets() -> [Bucket; 4] {
         let s3 = |endpoint: Option<&str>| {
             let endpoint = endpoint.map(str::to_owned);
             Provider::S3(S3 { endpoint, region: "eu-west-1".to_owned(), path_style: true })
@@ -208,8 +209,8 @@ mod tests {
     /// A wrong clock was reported as a missing permission.
     #[test]
     fn each_code_of_a_store_has_its_own_message() {
-        let [s3, role, gcs, azure] = places();
-        for (place, status, code, expected) in [
+        let [s3, role, gcs, azure] = buckets();
+        for (bucket, status, code, expected) in [
             (
                 &s3,
                 403,
@@ -270,16 +271,16 @@ mod tests {
             (&azure, 404, "ResourceNotFound", "storage account `shop` does not exist"),
             (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
         ] {
-            let text = place.diagnose(&refused(status, code), Operation::Write);
+            let text = bucket.diagnose(&response(status, code), Operation::Write);
             assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
         }
     }
 
     #[test]
     fn every_placeholder_of_a_message_is_replaced() {
-        for place in places() {
-            for advice in place.destination.provider.get().advice() {
-                let text = place.fill(advice.message, &refused(403, "Code"));
+        for bucket in buckets() {
+            for advice in bucket.destination.provider.get().advice() {
+                let text = bucket.fill(advice.message, &response(403, "Code"));
                 assert!(!text.contains(['{', '}']), "{text}");
             }
         }

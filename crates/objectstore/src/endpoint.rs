@@ -17,7 +17,7 @@ pub(crate) fn bucket_name(destination: &Destination) -> Result<&str, OpenError> 
     let bucket = destination.bucket.as_str();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if bucket.is_empty() || bucket.starts_with('.') || !bucket.bytes().all(is_plain) {
-        return Err(OpenError::Value { what: format!("{bucket:?} is not the name of a bucket") });
+        return Err(OpenError::Value { reason: format!("{bucket:?} is not the name of a bucket") });
     }
     Ok(bucket)
 }
@@ -32,31 +32,33 @@ pub(crate) fn parse_endpoint(
     endpoint: &str,
     egress: &EgressPolicy,
 ) -> Result<(String, String), OpenError> {
-    let refused =
-        |what: &str| OpenError::Endpoint { endpoint: endpoint.to_owned(), what: what.to_owned() };
-    let full =
+    let invalid = |reason: &str| OpenError::Endpoint {
+        endpoint: endpoint.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let url =
         if endpoint.contains("://") { endpoint.to_owned() } else { format!("https://{endpoint}") };
     let uri: Uri =
-        full.parse().map_err(|_| refused("is not an address such as https://s3.example.com"))?;
+        url.parse().map_err(|_| invalid("is not an address such as https://s3.example.com"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
-    egress.check_scheme(&uri).map_err(refused)?;
+    egress.check_scheme(&uri).map_err(invalid)?;
     let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if is_metadata_host(host) {
-        return Err(refused("is a metadata service, which destinations may not be"));
+        return Err(invalid("is a metadata service, which destinations may not be"));
     }
     if host.is_empty() || authority.contains('@') {
-        return Err(refused("has to name a host, and nothing before it"));
+        return Err(invalid("has to name a host, and nothing before it"));
     }
     if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
-        return Err(refused(
+        return Err(invalid(
             "has something behind its host: bucket and path have their own fields",
         ));
     }
     if let Ok(address) = host.trim_matches(['[', ']']).parse()
         && let Some(why) = egress.denial(address)
     {
-        return Err(refused(&format!("{why}, which destinations may not be")));
+        return Err(invalid(&format!("{why}, which destinations may not be")));
     }
     Ok((scheme.to_owned(), authority.to_owned()))
 }

@@ -4,4 +4,6 @@ mod client;
 mod response;
 
 pub(crate) use client::{Transport, UploadChecksum};
-pub(crate) use response::{NO_RESPONSE, Refused, ResponseInfo, ResponseSlot, extensions, info_of};
+pub(crate) use response::{
+    NO_RESPONSE, RequestError, ResponseInfo, ResponseSlot, extensions, response_info,
+};

@@ -19,7 +19,7 @@ pub const PREFIX_BYTES_MAX: usize = 200;
 /// The prefix that K10 uses.
 pub const PREFIX_DEFAULT: &str = "k10audit/";
 /// Bytes of a cluster's or source's name in a key.
-const WORD_BYTES_MAX: usize = 100;
+const NAME_BYTES_MAX: usize = 100;
 
 /// The beginning of every key: empty, or names with a slash after each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,10 +27,10 @@ pub struct Prefix(String);
 
 /// The text cannot be a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("prefix {prefix:?} {what}")]
+#[error("prefix {prefix:?} {reason}")]
 pub struct PrefixError {
     prefix: String,
-    what: String,
+    reason: String,
 }
 
 impl Default for Prefix {
@@ -49,14 +49,15 @@ impl Prefix {
     /// Parses a prefix of letters, digits, `.`, `_`, `-` and single slashes. A missing slash at the end
     /// is added.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
-        let refused = |what: String| Err(PrefixError { prefix: text.to_owned(), what });
+        let invalid_prefix = |reason: String| Err(PrefixError { prefix: text.to_owned(), reason });
         if text.len() > PREFIX_BYTES_MAX {
-            return refused(format!("is longer than {PREFIX_BYTES_MAX} bytes"));
+            return invalid_prefix(format!("is longer than {PREFIX_BYTES_MAX} bytes"));
         }
-        if let Some(odd) = text.chars().find(|character| !is_plain(*character) && *character != '/')
+        if let Some(invalid) =
+            text.chars().find(|character| !is_plain(*character) && *character != '/')
         {
-            return refused(format!(
-                "contains {odd:?}; letters, digits, '.', '_', '-', '/' are allowed"
+            return invalid_prefix(format!(
+                "contains {invalid:?}; letters, digits, '.', '_', '-', '/' are allowed"
             ));
         }
         let names = text.strip_suffix('/').unwrap_or(text);
@@ -64,14 +65,14 @@ impl Prefix {
             return if text.is_empty() {
                 Ok(Self(String::new()))
             } else {
-                refused("is only a slash".to_owned())
+                invalid_prefix("is only a slash".to_owned())
             };
         }
         if names.split('/').any(|name| name.is_empty() || name == "." || name == "..") {
-            return refused("has an empty name, '.' or '..' between its slashes".to_owned());
+            return invalid_prefix("has an empty name, '.' or '..' between its slashes".to_owned());
         }
-        if let Some(word) = misleading(names) {
-            return refused(format!(
+        if let Some(word) = parser_keyword(names) {
+            return invalid_prefix(format!(
                 "contains {word:?}, which the Datadog Forwarder takes for other logs"
             ));
         }
@@ -133,14 +134,14 @@ pub(crate) fn folder(prefix: &Prefix, stream: &Stream) -> String {
 
 fn sanitize(text: &str) -> String {
     let plain = text.chars().map(|character| if is_plain(character) { character } else { '_' });
-    let mut word: String = plain.take(WORD_BYTES_MAX).collect();
-    if word.chars().all(|character| character == '.') {
-        "_".clone_into(&mut word);
+    let mut name: String = plain.take(NAME_BYTES_MAX).collect();
+    if name.chars().all(|character| character == '.') {
+        "_".clone_into(&mut name);
     }
-    while let Some(found) = misleading(&word) {
-        word = word.to_ascii_lowercase().replace(found, "_");
+    while let Some(keyword) = parser_keyword(&name) {
+        name = name.to_ascii_lowercase().replace(keyword, "_");
     }
-    word
+    name
 }
 
 fn is_plain(character: char) -> bool {
@@ -148,8 +149,8 @@ fn is_plain(character: char) -> bool {
 }
 
 /// A word in the text by which the Datadog Forwarder would choose another parser.
-fn misleading(text: &str) -> Option<&'static str> {
-    const WORDS: [&str; 6] = [
+fn parser_keyword(text: &str) -> Option<&'static str> {
+    const KEYWORDS: [&str; 6] = [
         "aws-waf-logs",
         "waflogs",
         "amazon_kinesis",
@@ -158,7 +159,7 @@ fn misleading(text: &str) -> Option<&'static str> {
         "vpcdnsquerylogs",
     ];
     let text = text.to_ascii_lowercase();
-    WORDS.into_iter().find(|word| text.contains(word))
+    KEYWORDS.into_iter().find(|word| text.contains(word))
 }
 
 #[cfg(test)]
@@ -166,11 +167,13 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<&str, &str>) {
-        let found = Prefix::parse(text).map(|prefix| prefix.to_string());
-        match (found, expected) {
-            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
-            (Err(found), Err(part)) => assert!(found.to_string().contains(part), "{text}: {found}"),
-            (found, _) => panic!("{text}: {found:?}"),
+        let result = Prefix::parse(text).map(|prefix| prefix.to_string());
+        match (result, expected) {
+            (Ok(result), Ok(expected)) => assert_eq!(result, expected, "{text}"),
+            (Err(result), Err(part)) => {
+                assert!(result.to_string().contains(part), "{text}: {result}");
+            }
+            (result, _) => panic!("{text}: {result:?}"),
         }
     }
 
@@ -179,11 +182,11 @@ mod tests {
         check("k10audit/", Ok("k10audit/"));
         check("a.b/c_d-e", Ok("a.b/c_d-e/"));
         check("", Ok(""));
-        for odd in ["/a", "a//b", "a/../b", "./a", "..", "a/..", "/", "//"] {
-            check(odd, Err(if odd == "/" { "slash" } else { "between" }));
+        for invalid in ["/a", "a//b", "a/../b", "./a", "..", "a/..", "/", "//"] {
+            check(invalid, Err(if invalid == "/" { "slash" } else { "between" }));
         }
-        for odd in ["a b", "a%2f", "a+b", "a\\b", "ä", "a\nb", "a?b", "a#b"] {
-            check(odd, Err("contains"));
+        for invalid in ["a b", "a%2f", "a+b", "a\\b", "ä", "a\nb", "a?b", "a#b"] {
+            check(invalid, Err("contains"));
         }
         check(&"a".repeat(201), Err("longer"));
         check("x/VpcFlowLogs/", Err("Forwarder"));
@@ -218,13 +221,14 @@ mod tests {
             "ä",
             "aws-waf-logs",
         ] {
-            let found = folder(&Prefix::default(), &Stream::new(name, name));
+            let folder_name = folder(&Prefix::default(), &Stream::new(name, name));
             assert!(
-                found.starts_with("k10audit/cluster=") && found.matches('/').count() == 3,
-                "{found}"
+                folder_name.starts_with("k10audit/cluster=")
+                    && folder_name.matches('/').count() == 3,
+                "{folder_name}"
             );
-            assert!(misleading(&found).is_none(), "{found}");
-            assert!(!found.contains("=..") || found.contains("=.._"), "{found}");
+            assert!(parser_keyword(&folder_name).is_none(), "{folder_name}");
+            assert!(!folder_name.contains("=..") || folder_name.contains("=.._"), "{folder_name}");
         }
     }
 }

@@ -35,7 +35,7 @@ mod signing;
 mod upload_mode;
 
 pub use bucket::Bucket;
-pub use check::{CheckError, Checked};
+pub use check::{Capabilities, CheckError};
 pub use config::{
     BucketConfig, Clock, ContainerCredentials, OpenError, WebIdentity, WorkloadIdentity,
 };
@@ -46,6 +46,6 @@ pub use destination::{
 pub use key::{ObjectRange, PREFIX_BYTES_MAX, PREFIX_DEFAULT, Prefix, PrefixError, Stream};
 pub use object::{CHUNK_BYTES, Object, ObjectBuilder};
 pub use provider::{Azure, FileStore, Gcs, Provider, S3};
-pub use put::Put;
-pub use read::{KEYS_MAX, Listed, ReadError};
+pub use put::PutOutcome;
+pub use read::{KEYS_MAX, ObjectEntry, ReadError};
 pub use upload_mode::Checksum;

@@ -4,7 +4,7 @@
 //! symbolic link is followed: a program that can write into the volume must not choose what is written
 //! outside of it. An object is complete and on disk before it has its name.
 //!
-//! Deliberately absent: lists, copies and deletions, which nothing needs of a folder.
+//! Deliberately absent: lists, copies and deletions, because no caller needs them for a folder.
 
 mod provider;
 
@@ -36,16 +36,16 @@ const TEMPORARY_FILES_MAX: u32 = 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     volume: PathBuf,
-    below: PathBuf,
+    path: PathBuf,
 }
 
 impl Folder {
-    pub(crate) fn new(volume: &Path, below: &Path) -> Self {
-        Self { volume: volume.to_owned(), below: below.to_owned() }
+    pub(crate) fn new(volume: &Path, path: &Path) -> Self {
+        Self { volume: volume.to_owned(), path: path.to_owned() }
     }
 
     /// Creates the folder. Its volume has to exist.
-    pub(crate) fn make(&self) -> io::Result<()> {
+    pub(crate) fn create(&self) -> io::Result<()> {
         self.open(Path::new(""), true).map(drop)
     }
 
@@ -64,15 +64,15 @@ impl Folder {
     }
 
     /// Opens the folder `parent` below this one.
-    fn open(&self, parent: &Path, creates: bool) -> io::Result<OwnedFd> {
+    fn open(&self, parent: &Path, create_missing: bool) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut folder = rustix::fs::open(&self.volume, flags, Mode::empty())?;
-        for part in self.below.components().chain(parent.components()) {
+        for part in self.path.components().chain(parent.components()) {
             let Component::Normal(name) = part else {
-                let text = format!("{} leaves the volume", self.below.display());
+                let text = format!("{} leaves the volume", self.path.display());
                 return Err(io::Error::new(ErrorKind::InvalidInput, text));
             };
-            if creates {
+            if create_missing {
                 match rustix::fs::mkdirat(&folder, name, Mode::from_raw_mode(0o777)) {
                     Ok(()) => rustix::fs::fsync(&folder)?,
                     Err(rustix::io::Errno::EXIST) => {}
@@ -90,7 +90,7 @@ impl Folder {
         let folder = self.open(parent, true)?;
         let (temporary, mut file) = create_temporary(&folder, name)?;
         let written = payload.iter().try_for_each(|piece| file.write_all(piece));
-        let named = written.and_then(|()| file.sync_all()).and_then(|()| {
+        let renamed = written.and_then(|()| file.sync_all()).and_then(|()| {
             match mode {
                 // Unlike a rename, a link does not replace an existing file.
                 PutMode::Create => {
@@ -101,11 +101,11 @@ impl Folder {
             }
             Ok(())
         });
-        if named.is_err() {
+        if renamed.is_err() {
             // The first error is the one to report.
             _ = rustix::fs::unlinkat(&folder, &temporary, AtFlags::empty());
         }
-        named?;
+        renamed?;
         Ok(rustix::fs::fsync(&folder)?)
     }
 
@@ -116,9 +116,9 @@ impl Folder {
         work: impl FnOnce(&Self, &str) -> io::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (folder, path) = (self.clone(), key.as_ref().to_owned());
-        let done = tokio::task::spawn_blocking(move || work(&folder, &path)).await;
+        let result = tokio::task::spawn_blocking(move || work(&folder, &path)).await;
         let path = key.to_string();
-        done.map_err(|source| Error::JoinError { source })?.map_err(|error| match error.kind() {
+        result.map_err(|source| Error::JoinError { source })?.map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::NotFound { path, source: error.into() },
             ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: error.into() },
             ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: error.into() },
@@ -153,9 +153,9 @@ fn split(key: &str) -> io::Result<(&Path, &str)> {
 
 /// The error of opening `name`, with a message of its own if that is a symbolic link.
 fn open_error(folder: &OwnedFd, name: &str, error: rustix::io::Errno) -> io::Error {
-    let found = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
-    let is_link = found.is_ok_and(|found| {
-        rustix::fs::FileType::from_raw_mode(found.st_mode) == rustix::fs::FileType::Symlink
+    let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    let is_link = stat.is_ok_and(|stat| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink
     });
     if is_link {
         let text = format!("{name} is a symbolic link, and none is followed in a volume");
@@ -170,7 +170,7 @@ fn unsupported(operation: &str) -> Error {
 
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.volume.join(&self.below);
+        let path = self.volume.join(&self.path);
         // Joined with an empty path, a path gets a slash at its end; `components` drops it.
         write!(f, "folder {}", path.components().collect::<PathBuf>().display())
     }
@@ -194,7 +194,7 @@ impl ObjectStore for Folder {
         _location: &Key,
         _options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(unsupported("an upload in config"))
+        Err(unsupported("a multipart upload"))
     }
 
     async fn get_opts(&self, location: &Key, options: GetOptions) -> Result<GetResult> {
@@ -203,7 +203,7 @@ impl ObjectStore for Folder {
             .metadata()
             .map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
         let size = metadata.len();
-        let whole: Range<u64> = 0..size;
+        let range: Range<u64> = 0..size;
         let meta = ObjectMeta {
             location: location.clone(),
             last_modified: std::time::UNIX_EPOCH.into(),
@@ -214,7 +214,7 @@ impl ObjectStore for Folder {
         options.check_preconditions(&meta)?;
         let payload = GetResultPayload::File(file, PathBuf::from(location.as_ref()));
         let (attributes, extensions) = (Attributes::default(), http::Extensions::new());
-        Ok(GetResult { payload, meta, range: whole, attributes, extensions })
+        Ok(GetResult { payload, meta, range, attributes, extensions })
     }
 
     fn delete_stream(
@@ -246,8 +246,8 @@ mod tests {
     /// A pod that could write into a claim chose where events were written.
     #[tokio::test]
     async fn reads_and_writes_in_a_volume_follow_no_links() {
-        let place = tempfile::tempdir().unwrap();
-        let (volume, outside) = (place.path().join("claim"), place.path().join("outside"));
+        let temp_dir = tempfile::tempdir().unwrap();
+        let (volume, outside) = (temp_dir.path().join("claim"), temp_dir.path().join("outside"));
         std::fs::create_dir_all(volume.join("inner")).unwrap();
         std::fs::create_dir_all(&outside).unwrap();
         std::fs::write(outside.join("secret"), "canary").unwrap();
@@ -255,7 +255,7 @@ mod tests {
         symlink(&outside, volume.join("inner/k10audit")).unwrap();
         symlink(outside.join("secret"), volume.join("inner/object")).unwrap();
         symlink("inner", volume.join("within")).unwrap();
-        for (below, key) in [
+        for (path, key) in [
             ("link", "x"),
             ("link/out", "x"),
             ("within", "x"),
@@ -265,36 +265,36 @@ mod tests {
             ("inner/../..", "x"),
             ("/", "x"),
         ] {
-            let folder = Folder::new(&volume, Path::new(below));
+            let folder = Folder::new(&volume, Path::new(path));
             let put = folder.put_opts(&Key::from(key), "x".into(), PutOptions::default()).await;
-            assert!(put.is_err(), "{below} {key}");
-            assert!(folder.file(key).is_err(), "{below} {key}");
+            assert!(put.is_err(), "{path} {key}");
+            assert!(folder.file(key).is_err(), "{path} {key}");
         }
         let folder = Folder::new(&volume, Path::new("inner"));
         assert!(folder.file("object").unwrap_err().to_string().contains("symbolic link"));
         // A link where the object goes is replaced, not written through.
         folder.put_opts(&Key::from("object"), "new".into(), PutOptions::default()).await.unwrap();
         assert_eq!(std::fs::read_to_string(volume.join("inner/object")).unwrap(), "new");
-        let left: Vec<_> = std::fs::read_dir(&outside).unwrap().collect();
-        assert_eq!(left.len(), 1);
+        let entries: Vec<_> = std::fs::read_dir(&outside).unwrap().collect();
+        assert_eq!(entries.len(), 1);
         assert_eq!(std::fs::read_to_string(outside.join("secret")).unwrap(), "canary");
     }
 
     #[tokio::test]
     async fn an_object_is_written_once_and_can_be_read() {
-        let place = tempfile::tempdir().unwrap();
-        let folder = Folder::new(place.path(), Path::new("a/b"));
-        folder.make().unwrap();
+        let temp_dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(temp_dir.path(), Path::new("a/b"));
+        folder.create().unwrap();
         let key = Key::from("c/d");
         let create = || PutOptions::from(PutMode::Create);
         folder.put_opts(&key, "one".into(), create()).await.unwrap();
-        let again = folder.put_opts(&key, "two".into(), create()).await;
-        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+        let second_put = folder.put_opts(&key, "two".into(), create()).await;
+        assert!(matches!(second_put, Err(Error::AlreadyExists { .. })), "{second_put:?}");
         let read = folder.get_opts(&key, GetOptions::default()).await.unwrap();
         assert_eq!(read.bytes().await.unwrap(), "one");
-        let gone = folder.get_opts(&Key::from("c/e"), GetOptions::default()).await;
-        assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
-        let names: Vec<_> = std::fs::read_dir(place.path().join("a/b/c")).unwrap().collect();
+        let missing = folder.get_opts(&Key::from("c/e"), GetOptions::default()).await;
+        assert!(matches!(missing, Err(Error::NotFound { .. })), "{missing:?}");
+        let names: Vec<_> = std::fs::read_dir(temp_dir.path().join("a/b/c")).unwrap().collect();
         assert_eq!(names.len(), 1, "no temporary file is left");
     }
 }

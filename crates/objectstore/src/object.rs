@@ -89,47 +89,47 @@ impl ObjectBuilder {
 
     /// Adds an event. Returns false, and adds nothing, if the object is full or of another hour: then it
     /// has to be sealed.
-    pub fn push(&mut self, seq: u64, committed: Timestamp, event: EventRef<'_>) -> bool {
+    pub fn push(&mut self, seq: u64, commit_time: Timestamp, event: EventRef<'_>) -> bool {
         let event = event.with_seq(seq);
-        self.push_line(seq, committed, |limiter, chunk| limiter.write(&event, chunk))
+        self.push_line(seq, commit_time, |limiter, chunk| limiter.write(&event, chunk))
     }
 
     /// Adds a change of a signal, under the same conditions as [`push`](Self::push).
-    pub fn push_signal(&mut self, seq: u64, committed: Timestamp, signal: SignalRecord) -> bool {
+    pub fn push_signal(&mut self, seq: u64, commit_time: Timestamp, signal: SignalRecord) -> bool {
         let signal = signal.with_seq(seq);
-        self.push_line(seq, committed, |limiter, chunk| limiter.write_signal(&signal, chunk))
+        self.push_line(seq, commit_time, |limiter, chunk| limiter.write_signal(&signal, chunk))
     }
 
     fn push_line(
         &mut self,
         seq: u64,
-        committed: Timestamp,
+        commit_time: Timestamp,
         write: impl FnOnce(&LineLimiter, &mut Vec<u8>),
     ) -> bool {
         let start = self.chunk.len();
         write(&self.limiter, &mut self.chunk);
         self.chunk.push(b'\n');
         let line_bytes = self.chunk.len() - start;
-        if !self.fits(line_bytes, committed) {
+        if !self.fits(line_bytes, commit_time) {
             self.chunk.truncate(start);
             return false;
         }
         if self.lines == 0 {
             // The first line decides on the hour, not a record that was skipped before it.
-            self.first = Some((self.first.map_or(seq, |(first, _)| first), committed));
+            self.first = Some((self.first.map_or(seq, |(first, _)| first), commit_time));
         }
         self.raw_bytes += line_bytes;
         self.lines += 1;
         if self.chunk.len() >= CHUNK_BYTES {
             self.compress();
         }
-        self.extend_range(seq, committed);
+        self.extend_range(seq, commit_time);
         true
     }
 
     /// Extends the range of the object by a record that makes no line.
-    pub fn skip(&mut self, seq: u64, committed: Timestamp) {
-        self.extend_range(seq, committed);
+    pub fn skip(&mut self, seq: u64, commit_time: Timestamp) {
+        self.extend_range(seq, commit_time);
     }
 
     /// Sequence number of the last record; `None` if there is none yet.
@@ -138,7 +138,7 @@ impl ObjectBuilder {
     }
 
     /// When the first record was committed.
-    pub fn since(&self) -> Option<Timestamp> {
+    pub fn first_time(&self) -> Option<Timestamp> {
         self.first.map(|(_, time)| time)
     }
 
@@ -164,15 +164,15 @@ impl ObjectBuilder {
         })
     }
 
-    fn fits(&self, line_bytes: usize, committed: Timestamp) -> bool {
+    fn fits(&self, line_bytes: usize, commit_time: Timestamp) -> bool {
         let Some((_, first)) = self.first.filter(|_| self.lines > 0) else { return true };
         let hour = |time: Timestamp| time.as_micros().div_euclid(HOUR_MICROS);
-        hour(first) == hour(committed)
+        hour(first) == hour(commit_time)
             && self.raw_bytes.saturating_add(line_bytes) <= self.seal_bytes
     }
 
-    fn extend_range(&mut self, seq: u64, committed: Timestamp) {
-        self.first.get_or_insert((seq, committed));
+    fn extend_range(&mut self, seq: u64, commit_time: Timestamp) {
+        self.first.get_or_insert((seq, commit_time));
         self.last = seq;
     }
 

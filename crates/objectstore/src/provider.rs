@@ -55,10 +55,11 @@ pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
     /// Provider and bucket, for messages.
     fn describe(&self, bucket: &str) -> String;
 
-    /// The given URL of the server.
+    /// The configured URL of the server.
     fn endpoint(&self) -> Option<&str>;
 
-    /// The endpoint without a given one, such as `of AWS`; `None` if requests use no network.
+    /// The description of the endpoint if none is configured, such as `of AWS`; `None` if requests use no
+    /// network.
     fn default_endpoint(&self) -> Option<&'static str>;
 
     /// What the owner of the bucket can do about each error code.

@@ -18,15 +18,17 @@ use sink::{DeliverError, drop_page_cache, error_chain};
 
 use crate::bucket::Bucket;
 use crate::diagnose::Operation;
-use crate::http::{Refused, ResponseInfo, ResponseSlot, UploadChecksum, extensions, info_of};
+use crate::http::{
+    RequestError, ResponseInfo, ResponseSlot, UploadChecksum, extensions, response_info,
+};
 use crate::local::Folder;
 use crate::object::Object;
 use crate::provider::Provider;
-use crate::upload_mode::{Checksum, UploadMode, may_be_about_headers};
+use crate::upload_mode::{Checksum, UploadMode, may_reject_header};
 
 /// How an upload succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
+pub enum PutOutcome {
     /// This upload created the object.
     Created,
     /// An earlier one did.
@@ -39,9 +41,9 @@ impl Bucket {
     /// # Errors
     ///
     /// The object may or may not have been created; calling again is safe.
-    pub async fn put(&self, object: &Object) -> Result<Put, DeliverError> {
+    pub async fn put(&self, object: &Object) -> Result<PutOutcome, DeliverError> {
         if self.lacks_conditional_put() && self.exists(&object.key).await? {
-            return Ok(Put::AlreadyExists);
+            return Ok(PutOutcome::AlreadyExists);
         }
         let mut is_refreshed = false;
         loop {
@@ -74,13 +76,13 @@ impl Bucket {
     /// tells that from a missing permission.
     pub async fn exists(&self, key: &str) -> Result<bool, DeliverError> {
         let path = path(key)?;
-        let mut found = self.head(&path).await;
-        if let Err(response) = &found
+        let mut exists = self.head(&path).await;
+        if let Err(response) = &exists
             && self.can_refresh(response).await
         {
-            found = self.head(&path).await;
+            exists = self.head(&path).await;
         }
-        match found {
+        match exists {
             Err(response)
                 if response.status == Some(StatusCode::FORBIDDEN) && self.check().await.is_ok() =>
             {
@@ -97,7 +99,7 @@ impl Bucket {
         match self.store.get_opts(path, options).await {
             Ok(_) => Ok(true),
             Err(Error::NotFound { .. }) if slot.info().code != "NoSuchBucket" => Ok(false),
-            Err(error) => Err(info_of(&slot, &error)),
+            Err(error) => Err(response_info(&slot, &error)),
         }
     }
 
@@ -106,43 +108,43 @@ impl Bucket {
         &self,
         key: &str,
         payload: PutPayload,
-    ) -> Result<Put, ResponseInfo> {
+    ) -> Result<PutOutcome, ResponseInfo> {
         let current = self.mode.get();
-        let refused = match self.upload(key, payload.clone(), current).await {
+        let rejection = match self.upload(key, payload.clone(), current).await {
             Err(response)
                 if self.destination.provider.get().negotiates_headers()
-                    && may_be_about_headers(&response) =>
+                    && may_reject_header(&response) =>
             {
                 response
             }
             other => return other,
         };
-        let others = self.mode.others();
+        let alternatives = self.mode.alternatives();
         // The failure may have been transient: repeat the upload before another mode is tried.
-        if !others.is_empty()
+        if !alternatives.is_empty()
             && let Ok(put) = self.upload(key, payload.clone(), current).await
         {
             return Ok(put);
         }
-        for mode in others {
+        for mode in alternatives {
             match self.upload(key, payload.clone(), mode).await {
                 Ok(put) => {
                     self.mode.set(mode);
                     tracing::warn!(
-                        place = %self.destination,
+                        destination = %self.destination,
                         checksum = ?mode.checksum,
                         if_none_match = !mode.lacks_conditional_put,
-                        code = refused.code,
+                        code = rejection.code,
                         "the store refuses a header of uploads; it is left out from now on"
                     );
                     return Ok(put);
                 }
-                Err(response) if may_be_about_headers(&response) => {}
+                Err(response) if may_reject_header(&response) => {}
                 Err(response) => return Err(response),
             }
         }
         self.mode.set_exhausted(true);
-        Err(refused)
+        Err(rejection)
     }
 
     /// Whether the store was found not to support `If-None-Match`.
@@ -155,7 +157,7 @@ impl Bucket {
         key: &str,
         payload: PutPayload,
         mode: UploadMode,
-    ) -> Result<Put, ResponseInfo> {
+    ) -> Result<PutOutcome, ResponseInfo> {
         let slot = ResponseSlot::default();
         let path = path(key).map_err(|error| ResponseInfo {
             failure: error_chain(&error),
@@ -167,9 +169,9 @@ impl Bucket {
         }
         let options = PutOptions { mode: mode.put_mode(), extensions, ..Default::default() };
         match self.store.put_opts(&path, payload, options).await {
-            Ok(_) => Ok(Put::Created),
+            Ok(_) => Ok(PutOutcome::Created),
             Err(error) => {
-                let response = info_of(&slot, &error);
+                let response = response_info(&slot, &error);
                 let exists = match (response.status, &error) {
                     (Some(StatusCode::PRECONDITION_FAILED), _) => true,
                     // Azure's code for it. Of other stores, 409 reports a concurrent upload.
@@ -179,7 +181,7 @@ impl Bucket {
                     }
                     _ => false,
                 };
-                if exists { Ok(Put::AlreadyExists) } else { Err(response) }
+                if exists { Ok(PutOutcome::AlreadyExists) } else { Err(response) }
             }
         }
     }
@@ -224,11 +226,12 @@ impl Bucket {
     /// The error that tells the caller when to try again.
     fn error(&self, response: &ResponseInfo) -> DeliverError {
         if response.is_no_response() {
-            let source = Box::new(Refused::NoResponse(self.diagnose(response, Operation::Write)));
+            let source =
+                Box::new(RequestError::NoResponse(self.diagnose(response, Operation::Write)));
             let is_connect_error = response.is_connect_error;
             return DeliverError::NoResponse { is_connect_error, source };
         }
-        let source = Box::new(response.refused());
+        let source = Box::new(response.to_error());
         match response.status.map(|status| status.as_u16()) {
             // Permissions, bucket or region: the owner has to change something.
             Some(301 | 307 | 308 | 400 | 401 | 403 | 404 | 405 | 501) => {

@@ -62,12 +62,12 @@ impl DetectedMode {
     }
 
     pub(crate) fn set(&self, mode: UploadMode) {
-        let index = ALL.iter().position(|known| *known == mode).unwrap_or_default();
+        let index = ALL.iter().position(|candidate| *candidate == mode).unwrap_or_default();
         self.index.store(u8::try_from(index).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// The modes to try after the current one was refused.
-    pub(crate) fn others(&self) -> Vec<UploadMode> {
+    pub(crate) fn alternatives(&self) -> Vec<UploadMode> {
         if self.is_exhausted.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -82,7 +82,7 @@ impl DetectedMode {
 }
 
 /// Whether the store may have refused a header of the upload: its code names no other cause.
-pub(crate) fn may_be_about_headers(response: &ResponseInfo) -> bool {
+pub(crate) fn may_reject_header(response: &ResponseInfo) -> bool {
     match response.status {
         Some(StatusCode::NOT_IMPLEMENTED) => true,
         Some(StatusCode::BAD_REQUEST) => {

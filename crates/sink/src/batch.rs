@@ -8,14 +8,14 @@ use bytes::{Buf as _, Bytes};
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     lines: Bytes,
-    marks: Vec<LineEnd>,
+    line_ends: Vec<LineEnd>,
 }
 
 /// Builds a [`Batch`]. Each line is written once, into the buffer of the batch.
 #[derive(Debug, Default)]
 pub struct BatchBuilder {
     lines: Vec<u8>,
-    marks: Vec<LineEnd>,
+    line_ends: Vec<LineEnd>,
 }
 
 /// The end of a line, and the sequence number of its record.
@@ -30,7 +30,7 @@ impl BatchBuilder {
     pub fn push(&mut self, seq: u64, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.lines);
         self.lines.push(b'\n');
-        self.marks.push(LineEnd { seq, end: self.lines.len() });
+        self.line_ends.push(LineEnd { seq, end: self.lines.len() });
     }
 
     /// Length of all lines in bytes.
@@ -40,24 +40,27 @@ impl BatchBuilder {
 
     /// The finished batch.
     pub fn finish(self) -> Batch {
-        Batch { lines: Bytes::from(self.lines), marks: self.marks }
+        Batch { lines: Bytes::from(self.lines), line_ends: self.line_ends }
     }
 }
 
 impl Batch {
     /// Number of records.
     pub fn len(&self) -> usize {
-        self.marks.len()
+        self.line_ends.len()
     }
 
     /// Whether it has no record.
     pub fn is_empty(&self) -> bool {
-        self.marks.is_empty()
+        self.line_ends.is_empty()
     }
 
     /// Sequence number of record number `records`, counted from 1; `None` for 0 or more than there are.
     pub fn seq_after(&self, records: usize) -> Option<u64> {
-        records.checked_sub(1).and_then(|last| self.marks.get(last)).map(|mark| mark.seq)
+        records
+            .checked_sub(1)
+            .and_then(|last| self.line_ends.get(last))
+            .map(|line_end| line_end.seq)
     }
 
     /// The lines, each with its newline.
@@ -68,9 +71,9 @@ impl Batch {
     /// The range of each line with its newline in the bytes of the batch.
     pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
-        self.marks.iter().map(move |mark| {
-            let range = start..mark.end;
-            start = mark.end;
+        self.line_ends.iter().map(move |line_end| {
+            let range = start..line_end.end;
+            start = line_end.end;
             range
         })
     }
@@ -82,14 +85,15 @@ impl Batch {
 
     /// Removes the first `records` records, which are delivered.
     pub fn advance(&mut self, records: usize) {
-        let Some(mark) = records.checked_sub(1).and_then(|last| self.marks.get(last)).copied()
+        let Some(line_end) =
+            records.checked_sub(1).and_then(|last| self.line_ends.get(last)).copied()
         else {
             return;
         };
-        self.lines.advance(mark.end);
-        self.marks.drain(..records);
-        for rest in &mut self.marks {
-            rest.end -= mark.end;
+        self.lines.advance(line_end.end);
+        self.line_ends.drain(..records);
+        for rest in &mut self.line_ends {
+            rest.end -= line_end.end;
         }
     }
 

@@ -19,4 +19,10 @@ pub enum DeliveryHealth {
     },
     /// The reader of the destination is gone; it is not tried again before a restart.
     Closed,
+    /// The task may no longer move its cursor, because another task has taken it over or it was
+    /// removed. The task has stopped.
+    CursorLost {
+        /// The error of the store.
+        reason: String,
+    },
 }

@@ -57,15 +57,15 @@ pub struct Reopen(Arc<AtomicBool>);
 
 impl Reopen {
     /// Requests it. It takes effect with the next batch, which may be empty.
-    pub fn ask(&self) {
+    pub fn request_reopen(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_asked(&self) -> bool {
+    fn is_requested(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 
-    fn done(&self) {
+    fn clear(&self) {
         self.0.store(false, Ordering::Release);
     }
 }
@@ -149,13 +149,18 @@ struct Open {
     position: FilePosition,
     trimmer: PageCacheTrimmer,
     /// A write failed: bytes beyond the position have to be removed.
-    is_torn: bool,
+    has_partial_write: bool,
 }
 
 impl Open {
     /// A file whose end is `position`.
     fn new(file: File, position: FilePosition) -> Self {
-        Self { file, position, trimmer: PageCacheTrimmer::new(position.offset), is_torn: false }
+        Self {
+            file,
+            position,
+            trimmer: PageCacheTrimmer::new(position.offset),
+            has_partial_write: false,
+        }
     }
 }
 
@@ -175,7 +180,7 @@ impl FileWriter {
                 position.offset = self.replayed.read(&mut file, 0)?;
                 file.set_len(position.offset)?;
             }
-            None => position.offset = position::end_line(&mut file)?,
+            None => position.offset = position::complete_last_line(&mut file)?,
         }
         self.open = Some(Open::new(file, position));
         // Without a recorded position, the lines in the file are those of another program.
@@ -191,37 +196,37 @@ impl FileWriter {
         if self.must_open_next()? {
             return self.open_next(false);
         }
-        let before = (self.replayed.clone(), self.offset());
+        let (replayed, offset) = (self.replayed.clone(), self.offset());
         self.append(batch).inspect_err(|_| {
-            self.replayed = before.0;
-            self.undo_write(before.1);
+            self.replayed = replayed;
+            self.undo_write(offset);
         })
     }
 
     fn append(&mut self, batch: &Batch) -> io::Result<Delivered> {
         let mut records = 0;
         // The lines to write next, as one range.
-        let mut piece = 0..0;
+        let mut range_to_write = 0..0;
         for range in batch.ranges() {
             if self.replayed.is_next(batch.slice(range.clone())) {
                 records += 1;
-                piece = range.end..range.end;
+                range_to_write = range.end..range.end;
                 continue;
             }
-            let ahead = self.offset() + piece.len() as u64;
-            if ahead > 0 && ahead + range.len() as u64 > self.settings.size_max {
+            let next_offset = self.offset() + range_to_write.len() as u64;
+            if next_offset > 0 && next_offset + range.len() as u64 > self.settings.size_max {
                 if records == 0 {
                     return self.open_next(true);
                 }
-                self.write(batch.slice(piece))?;
+                self.write(batch.slice(range_to_write))?;
                 self.sync()?;
                 return Ok(self.sync_cursor(records));
             }
-            piece.end = range.end;
+            range_to_write.end = range.end;
             records += 1;
         }
         if records > 0 {
-            self.write(batch.slice(piece))?;
+            self.write(batch.slice(range_to_write))?;
             self.sync()?;
         }
         Ok(Delivered { records, state: self.state(), sync_cursor: false })
@@ -231,12 +236,12 @@ impl FileWriter {
     /// length of a file that another program has truncated or extended.
     fn must_open_next(&mut self) -> io::Result<bool> {
         let Some(open) = &mut self.open else { return Ok(true) };
-        if open.is_torn {
+        if open.has_partial_write {
             open.file.set_len(open.position.offset)?;
-            open.is_torn = false;
+            open.has_partial_write = false;
         }
         open.position.offset = open.file.metadata()?.len();
-        Ok(self.reopen.is_asked() || !position::is_at(&self.settings.path, open.position)?)
+        Ok(self.reopen.is_requested() || !position::is_at(&self.settings.path, open.position)?)
     }
 
     /// Opens the next file. All lines of the old one count as delivered. Lines of other programs in the
@@ -250,8 +255,8 @@ impl FileWriter {
             rotation::rotate(&self.settings)?;
         }
         let (mut file, mut position) = position::open(&self.settings.path)?;
-        position.offset = position::end_line(&mut file)?;
-        self.reopen.done();
+        position.offset = position::complete_last_line(&mut file)?;
+        self.reopen.clear();
         self.open = Some(Open::new(file, position));
         Ok(self.sync_cursor(0))
     }
@@ -265,12 +270,12 @@ impl FileWriter {
         self.open.as_ref().map_or(0, |open| open.position.offset)
     }
 
-    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Err(ErrorKind::NotFound.into()) };
-        open.is_torn = true;
-        open.file.write_all(piece)?;
-        open.position.offset += piece.len() as u64;
-        open.is_torn = false;
+        open.has_partial_write = true;
+        open.file.write_all(lines)?;
+        open.position.offset += lines.len() as u64;
+        open.has_partial_write = false;
         Ok(())
     }
 
@@ -279,7 +284,7 @@ impl FileWriter {
         if let Some(open) = &mut self.open {
             open.position.offset = offset;
             // If this fails, the next batch repeats it.
-            open.is_torn = open.file.set_len(offset).is_err();
+            open.has_partial_write = open.file.set_len(offset).is_err();
         }
     }
 

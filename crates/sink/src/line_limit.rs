@@ -21,14 +21,15 @@ use crate::hex;
 const ENVELOPE_BYTES: usize = 1024;
 /// The maximum growth of a byte by the Forwarder's encoding, in halves of a byte.
 const ENCODED_HALVES_MAX: usize = 7;
-/// What remains of long fields in the first step that cuts them.
-const CUT: Cut = Cut { chars: 1024, entries: 64 };
-/// What remains if that is not enough.
-const CUT_HARD: Cut = Cut { chars: 128, entries: 8 };
-/// The first steps, which truncate bodies.
+/// The limit of the step `longFields`, the first one that truncates fields.
+const LONG_FIELDS: FieldLimit = FieldLimit { chars: 1024, entries: 64 };
+/// The limit of the step `fields`.
+const FIELDS: FieldLimit = FieldLimit { chars: 128, entries: 8 };
+/// Number of the first steps, which truncate bodies.
 const BODY_STEPS: usize = 2;
-/// What fits in every line, whatever has to be escaped.
-const CUT_LEAST: Cut = Cut { chars: 32, entries: 4 };
+/// The limit of the step `shortFields`: short enough for every line, even if every character is
+/// escaped.
+const SHORT_FIELDS: FieldLimit = FieldLimit { chars: 32, entries: 4 };
 
 /// Writes events and signals as lines of a bounded length.
 #[derive(Clone, Debug)]
@@ -47,15 +48,15 @@ enum Measure {
     Bytes,
 }
 
-/// What remains of a field: characters of a text, entries of a list.
+/// The maximum length of a field: characters of a text, entries of a list.
 #[derive(Clone, Copy)]
-struct Cut {
+struct FieldLimit {
     chars: usize,
     entries: usize,
 }
 
 /// The name of a step, and the function that truncates an event.
-type Step = (&'static str, fn(&mut Event));
+type EventStep = (&'static str, fn(&mut Event));
 
 /// The name of a step, and the function that truncates a signal.
 type SignalStep = (&'static str, fn(&mut SignalSpec));
@@ -69,17 +70,17 @@ const SIGNAL_STEPS: [SignalStep; 3] = [
     }),
     ("fields", |spec| {
         let Actor { username, .. } = std::mem::take(&mut spec.actor);
-        spec.actor = Actor { username: short(username, CUT_HARD), ..Actor::default() };
+        spec.actor = Actor { username: truncated(username, FIELDS), ..Actor::default() };
         for group in &mut spec.group_by {
-            text(&mut group.value, CUT_HARD);
+            truncate_text(&mut group.value, FIELDS);
         }
-        spec.group_by.truncate(CUT_HARD.entries);
-        spec.evidence.audit_ids.truncate(CUT_HARD.entries);
+        spec.group_by.truncate(FIELDS.entries);
+        spec.evidence.audit_ids.truncate(FIELDS.entries);
         spec.counts.clear();
         spec.references.clear();
         spec.blind_spots.clear();
-        text(&mut spec.title, CUT_HARD);
-        text(&mut spec.rule.title, CUT_HARD);
+        truncate_text(&mut spec.title, FIELDS);
+        truncate_text(&mut spec.rule.title, FIELDS);
     }),
 ];
 
@@ -103,36 +104,36 @@ impl LineLimiter {
             return;
         }
         let full_bytes = lines.len() - start;
-        let mut short = event::limit::with_cut_response(event);
+        let mut shortened = event::limit::with_cut_response(event);
         let mut truncated = Vec::new();
-        let steps: [Step; 5] = [
-            // A long response has not been copied into `short` at all.
+        let steps: [EventStep; 5] = [
+            // A long response has not been copied into `shortened` at all.
             ("responseObject", |_| {}),
-            ("requestObject", |event| cut_body(&mut event.request_object)),
-            ("longFields", |event| cut(event, CUT)),
+            ("requestObject", |event| truncate_body(&mut event.request_object)),
+            ("longFields", |event| truncate_event(event, LONG_FIELDS)),
             ("fields", |event| {
                 event.annotations.clear();
                 event.user.extra.clear();
                 event.impersonated_user.iter_mut().for_each(|user| user.extra.clear());
                 event.authentication_metadata = None;
-                cut(event, CUT_HARD);
+                truncate_event(event, FIELDS);
             }),
-            ("shortFields", |event| cut(event, CUT_LEAST)),
+            ("shortFields", |event| truncate_event(event, SHORT_FIELDS)),
         ];
         let mut full_sha256 = None;
-        for (at, (name, step)) in steps.into_iter().enumerate() {
-            step(&mut short);
+        for (index, (name, step)) in steps.into_iter().enumerate() {
+            step(&mut shortened);
             truncated.push(name);
-            short.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
-            short.annotations.insert(FULL_BYTES.to_owned(), full_bytes.to_string());
+            shortened.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
+            shortened.annotations.insert(FULL_BYTES.to_owned(), full_bytes.to_string());
             // A truncated body carries its own digest, and a digest of every long line costs as much
             // as all else that is done for it.
-            if self.measure == Measure::Forwarder || at >= BODY_STEPS {
+            if self.measure == Measure::Forwarder || index >= BODY_STEPS {
                 let hash = full_sha256.get_or_insert_with(|| self.full_sha256(event));
-                short.annotations.insert(FULL_SHA256.to_owned(), hash.clone());
+                shortened.annotations.insert(FULL_SHA256.to_owned(), hash.clone());
             }
             lines.truncate(start);
-            self.encoding.write(&event.copy_seq_to(EventRef::from(&short)), lines);
+            self.encoding.write(&event.copy_seq_to(EventRef::from(&shortened)), lines);
             if !self.is_too_long(&lines[start..]) {
                 return;
             }
@@ -146,12 +147,12 @@ impl LineLimiter {
         if !self.is_too_long(&lines[start..]) {
             return;
         }
-        let Ok(mut short) = signal.signal() else { return };
+        let Ok(mut shortened) = signal.signal() else { return };
         let mut truncated = Vec::new();
         for (name, step) in SIGNAL_STEPS {
-            step(&mut short.spec);
+            step(&mut shortened.spec);
             truncated.push(name);
-            let record = write_signal(signal.change, signal.time, &short);
+            let record = write_signal(signal.change, signal.time, &shortened);
             // It has just been written.
             let Some(Ok(record)) = signal_of(&record) else { return };
             let record = SignalRecord { seq: signal.seq, ..record };
@@ -183,12 +184,12 @@ impl LineLimiter {
 /// An upper bound of the length in bytes of a line that the Datadog Forwarder sends.
 pub(super) fn datadog_bytes(line: &[u8]) -> usize {
     let mut count = ENVELOPE_BYTES;
-    let mut is_text = false;
+    let mut is_in_string = false;
     let mut bytes = line.iter().copied();
     while let Some(byte) = bytes.next() {
         count += match byte {
             b'"' => {
-                is_text = !is_text;
+                is_in_string = !is_in_string;
                 2
             }
             b'\\' => match bytes.next() {
@@ -197,7 +198,7 @@ pub(super) fn datadog_bytes(line: &[u8]) -> usize {
                 _ => 3,
             },
             // Python writes a space behind them.
-            b',' | b':' if !is_text => 2,
+            b',' | b':' if !is_in_string => 2,
             0x00..0x80 => 1,
             // The first byte of a character counts for all: `\\u00e9`, or two of them.
             0xf0.. => 14,
@@ -209,68 +210,68 @@ pub(super) fn datadog_bytes(line: &[u8]) -> usize {
 }
 
 /// Replaces a body by its length and digest.
-fn cut_body(body: &mut Option<event::Json>) {
+fn truncate_body(body: &mut Option<event::Json>) {
     if let Some(body) = body {
         *body = event::limit::cut_body(body.as_bytes());
     }
 }
 
-fn cut(event: &mut Event, to: Cut) {
+fn truncate_event(event: &mut Event, limit: FieldLimit) {
     let texts =
         [&mut event.audit_id, &mut event.request_uri, &mut event.verb, &mut event.user_agent];
     for value in texts {
-        text(value, to);
+        truncate_text(value, limit);
     }
-    cut_user(&mut event.user, to);
+    truncate_user(&mut event.user, limit);
     if let Some(user) = &mut event.impersonated_user {
-        cut_user(user, to);
+        truncate_user(user, limit);
     }
-    texts_of(&mut event.source_ips, to);
-    if let Some(about) = &mut event.object_ref {
-        for value in about.texts_mut() {
-            text(value, to);
+    truncate_list(&mut event.source_ips, limit);
+    if let Some(object_ref) = &mut event.object_ref {
+        for value in object_ref.texts_mut() {
+            truncate_text(value, limit);
         }
     }
     if let Some(status) = &mut event.response_status {
         status.details = None;
         for value in [&mut status.status, &mut status.message, &mut status.reason] {
-            text(value, to);
+            truncate_text(value, limit);
         }
     }
     let annotations = std::mem::take(&mut event.annotations);
     event.annotations = annotations
         .into_iter()
-        .take(to.entries)
-        .map(|(key, value)| (short(key, to), short(value, to)))
+        .take(limit.entries)
+        .map(|(key, value)| (truncated(key, limit), truncated(value, limit)))
         .collect();
 }
 
-fn cut_user(user: &mut UserInfo, to: Cut) {
-    text(&mut user.username, to);
-    text(&mut user.uid, to);
-    texts_of(&mut user.groups, to);
+fn truncate_user(user: &mut UserInfo, limit: FieldLimit) {
+    truncate_text(&mut user.username, limit);
+    truncate_text(&mut user.uid, limit);
+    truncate_list(&mut user.groups, limit);
     let extra = std::mem::take(&mut user.extra);
-    let extra = extra.into_iter().take(to.entries).map(|(key, mut values)| {
-        texts_of(&mut values, Cut { entries: 4, ..to });
-        (short(key, to), values)
+    let extra = extra.into_iter().take(limit.entries).map(|(key, mut values)| {
+        truncate_list(&mut values, FieldLimit { entries: 4, ..limit });
+        (truncated(key, limit), values)
     });
     user.extra = extra.collect();
 }
 
-fn texts_of(list: &mut Vec<String>, to: Cut) {
-    list.truncate(to.entries);
+fn truncate_list(list: &mut Vec<String>, limit: FieldLimit) {
+    list.truncate(limit.entries);
     for value in list {
-        text(value, to);
+        truncate_text(value, limit);
     }
 }
 
-fn short(mut from: String, to: Cut) -> String {
-    text(&mut from, to);
-    from
+fn truncated(mut text: String, limit: FieldLimit) -> String {
+    truncate_text(&mut text, limit);
+    text
 }
 
-fn text(text: &mut String, to: Cut) {
-    if let Some((end, _)) = text.char_indices().nth(to.chars) {
+fn truncate_text(text: &mut String, limit: FieldLimit) {
+    if let Some((end, _)) = text.char_indices().nth(limit.chars) {
         text.truncate(end);
         text.push('…');
     }
@@ -315,15 +316,16 @@ mod tests {
         LineLimiter::for_datadog(Encoding::V1, 20_000).write(&EventRef::from(event), &mut line);
         assert!(datadog_bytes(&line) <= 20_000, "{}", datadog_bytes(&line));
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
-        let note = |name: &str| line["annotations"].get(name).and_then(|found| found.as_str());
-        assert_eq!(note(TRUNCATED), truncated);
+        let annotation =
+            |name: &str| line["annotations"].get(name).and_then(|annotation| annotation.as_str());
+        assert_eq!(annotation(TRUNCATED), truncated);
         assert_eq!(line["auditID"], "id-1");
         if truncated.is_some() {
             let mut full = Vec::new();
             Encoding::V1.write(&EventRef::from(event), &mut full);
-            assert_eq!(note(FULL_BYTES).unwrap(), full.len().to_string());
+            assert_eq!(annotation(FULL_BYTES).unwrap(), full.len().to_string());
             let hash = hex(digest(&SHA256, &full).as_ref());
-            assert_eq!(note(FULL_SHA256).unwrap(), hash);
+            assert_eq!(annotation(FULL_SHA256).unwrap(), hash);
         }
     }
 
@@ -396,13 +398,13 @@ mod tests {
             event.user.username = "alice".to_owned();
             for encoding in [Encoding::V1, Encoding::Kasten(event::k10::LineContext::default())] {
                 let mut line = Vec::new();
-                let shaper = LineLimiter::by_bytes(encoding, 32_000);
-                shaper.write(&EventRef::from(&event).with_seq(77), &mut line);
+                let limiter = LineLimiter::by_bytes(encoding, 32_000);
+                limiter.write(&EventRef::from(&event).with_seq(77), &mut line);
                 assert!(line.len() < 32_000, "{}", line.len());
                 let text = String::from_utf8(line).unwrap();
                 let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
-                let notes = parsed.get("annotations").or(parsed.get("Annotations")).unwrap();
-                assert_eq!(notes["keepwatch.io/journal-seq"], "77");
+                let annotations = parsed.get("annotations").or(parsed.get("Annotations")).unwrap();
+                assert_eq!(annotations["keepwatch.io/journal-seq"], "77");
                 assert!(text.find("alice").unwrap() < 12_000);
                 assert!(text.contains(r#""keepwatch.io/cut":{"bytes":3000002,"sha256":""#));
             }
@@ -420,8 +422,8 @@ mod tests {
             (r#"{"a":"\""}"#, 17),
             (r#"{"a":"\n"}"#, 16),
         ] {
-            let found = datadog_bytes(line.as_bytes()) - ENVELOPE_BYTES;
-            assert!(found == expected, "{line}: {found}, {expected}");
+            let actual = datadog_bytes(line.as_bytes()) - ENVELOPE_BYTES;
+            assert!(actual == expected, "{line}: {actual}, {expected}");
         }
     }
 }

@@ -42,7 +42,7 @@ pub trait Notifier: Send + Sync {
     async fn send(&self, notification: &Notification) -> Result<(), NotifyError>;
 
     /// Scheme, host and port of the URL. The rest may be secret.
-    fn place(&self) -> &str;
+    fn origin(&self) -> &str;
 
     /// The interval at which an unchanged open signal is sent again; `None` for never.
     fn resend_interval(&self) -> Option<Duration> {
@@ -50,7 +50,7 @@ pub trait Notifier: Send + Sync {
     }
 
     /// Delay before a missing response is reported. Longer than any request, so that a closed port and a
-    /// filtered one cannot be told apart by timing.
+    /// filtered one cannot be distinguished by timing.
     fn no_response_delay(&self) -> Duration;
 }
 
@@ -112,22 +112,22 @@ impl std::fmt::Debug for Renderer {
 #[non_exhaustive]
 pub enum OpenError {
     /// The URL cannot be used.
-    #[error("the url {what}")]
+    #[error("the url {reason}")]
     Url {
         /// What is wrong with it.
-        what: String,
+        reason: String,
     },
     /// The key or the authorization cannot be used.
-    #[error("the secret {what}")]
+    #[error("the secret {reason}")]
     Secret {
         /// What is wrong with it.
-        what: &'static str,
+        reason: &'static str,
     },
     /// The certificates to trust cannot be read.
-    #[error("caBundle cannot be used: {what}")]
+    #[error("caBundle cannot be used: {reason}")]
     Ca {
         /// What is wrong.
-        what: String,
+        reason: String,
     },
 }
 

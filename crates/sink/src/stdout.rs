@@ -17,22 +17,22 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 
 /// Batches in the queue of the writing thread.
-const WAITING_MAX: usize = 1;
+const QUEUED_BATCHES_MAX: usize = 1;
 
 /// Writes lines to a file descriptor, which may block for any time.
 #[derive(Debug)]
 pub struct StdoutSink {
     encoding: Encoding,
-    work: mpsc::Sender<Work>,
+    requests: mpsc::Sender<WriteRequest>,
     /// The write whose outcome the caller has not received yet, with its number of records.
     pending: Option<(usize, oneshot::Receiver<Outcome>)>,
     /// The rest of a batch after a failed write. It may begin in the middle of a line.
     rest: Bytes,
 }
 
-struct Work {
+struct WriteRequest {
     lines: Bytes,
-    done: oneshot::Sender<Outcome>,
+    result_sender: oneshot::Sender<Outcome>,
 }
 
 /// The error, and the bytes that were not written.
@@ -41,26 +41,26 @@ type Outcome = Result<(), (io::Error, Bytes)>;
 impl StdoutSink {
     /// A sink for the standard output of this process.
     pub fn open(encoding: Encoding) -> io::Result<Self> {
-        Self::on(io::stdout().as_fd().try_clone_to_owned()?, encoding)
+        Self::from_fd(io::stdout().as_fd().try_clone_to_owned()?, encoding)
     }
 
     /// A sink for any file descriptor.
-    pub fn on(fd: OwnedFd, encoding: Encoding) -> io::Result<Self> {
-        let (work, mut inbox) = mpsc::channel::<Work>(WAITING_MAX);
+    pub fn from_fd(fd: OwnedFd, encoding: Encoding) -> io::Result<Self> {
+        let (requests, mut receiver) = mpsc::channel::<WriteRequest>(QUEUED_BATCHES_MAX);
         thread::Builder::new().name("stdout".to_owned()).spawn(move || {
             let mut out = File::from(fd);
-            while let Some(Work { lines, done }) = inbox.blocking_recv() {
+            while let Some(WriteRequest { lines, result_sender }) = receiver.blocking_recv() {
                 // The receiver is dropped when the server stops.
-                drop(done.send(write_all(&mut out, lines)));
+                drop(result_sender.send(write_all(&mut out, lines)));
             }
         })?;
-        Ok(Self { encoding, work, pending: None, rest: Bytes::new() })
+        Ok(Self { encoding, requests, pending: None, rest: Bytes::new() })
     }
 
     /// Waits for the running write. Dropping the future does not lose the outcome.
     async fn outcome(&mut self) -> Result<usize, DeliverError> {
-        let Some((records, done)) = &mut self.pending else { return Ok(0) };
-        let (records, written) = (*records, done.await);
+        let Some((records, result_sender)) = &mut self.pending else { return Ok(0) };
+        let (records, written) = (*records, result_sender.await);
         self.pending = None;
         match written {
             Ok(Ok(())) => Ok(records),
@@ -92,11 +92,11 @@ impl Sink for StdoutSink {
 
     async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError> {
         if self.pending.is_none() && !batch.is_empty() {
-            let (done, outcome) = oneshot::channel();
+            let (result_sender, outcome) = oneshot::channel();
             let rest = std::mem::take(&mut self.rest);
             let lines = if rest.is_empty() { batch.to_bytes() } else { rest };
-            let work = Work { lines, done };
-            self.work.send(work).await.map_err(|_| DeliverError::Closed)?;
+            let requests = WriteRequest { lines, result_sender };
+            self.requests.send(requests).await.map_err(|_| DeliverError::Closed)?;
             self.pending = Some((batch.len(), outcome));
         }
         let records = self.outcome().await?;
@@ -108,7 +108,7 @@ impl Sink for StdoutSink {
 /// non-blocking mode.
 fn write_all(out: &mut File, mut lines: Bytes) -> Outcome {
     while !lines.is_empty() {
-        let wrote = match out.write(&lines) {
+        let result = match out.write(&lines) {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
             Ok(written) => {
                 lines.advance(written);
@@ -120,7 +120,7 @@ fn write_all(out: &mut File, mut lines: Bytes) -> Outcome {
             }
             Err(error) => Err(error),
         };
-        wrote.map_err(|error| (error, lines.clone()))?;
+        result.map_err(|error| (error, lines.clone()))?;
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn lines_are_written_and_a_closed_pipe_closes_the_sink() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
+        let mut sink = StdoutSink::from_fd(writer.into(), Encoding::V1).unwrap();
         let delivered = runtime().block_on(sink.deliver(&batch("one"))).unwrap();
         assert_eq!(delivered.records, 1);
         let mut read = [0; 4];
@@ -158,14 +158,15 @@ mod tests {
     #[test]
     fn a_reader_that_does_not_read_blocks_only_the_sink() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut sink = StdoutSink::on(writer.into(), Encoding::V1).unwrap();
+        let mut sink = StdoutSink::from_fd(writer.into(), Encoding::V1).unwrap();
         let long = "x".repeat(1 << 20);
         let batch = batch(&long);
         let runtime = runtime();
         runtime.block_on(async {
             // The pipe holds less than the line: the delivery cannot end, yet this task goes on.
-            let stuck = tokio::time::timeout(std::time::Duration::ZERO, sink.deliver(&batch));
-            assert!(stuck.await.is_err());
+            let blocked_delivery =
+                tokio::time::timeout(std::time::Duration::ZERO, sink.deliver(&batch));
+            assert!(blocked_delivery.await.is_err());
         });
         let all = thread::spawn(move || {
             let mut read = vec![0; (1 << 20) + 1];

@@ -43,6 +43,15 @@ struct Entry {
     dirty: bool,
     /// The handle that may move the cursor; every handle may if there is none.
     owner: Option<Owner>,
+    /// The owner has not waited yet for the commit that registers the reader or follows the last
+    /// transaction of its previous owner.
+    is_claim_pending: bool,
+}
+
+impl Entry {
+    fn new(cursor: Option<Cursor>, durable: u64, dirty: bool) -> Self {
+        Self { cursor, durable, dirty, owner: None, is_claim_pending: false }
+    }
 }
 
 /// A journal handle.
@@ -65,8 +74,7 @@ impl Cursors {
     /// Add a cursor of the file.
     pub(crate) fn load(&mut self, reader: String, cursor: Cursor) {
         let durable = cursor.seq;
-        self.readers
-            .insert(reader, Entry { cursor: Some(cursor), durable, dirty: false, owner: None });
+        self.readers.insert(reader, Entry::new(Some(cursor), durable, false));
     }
 
     /// The cursor of a reader; `None` if it is not registered.
@@ -104,7 +112,7 @@ impl Cursors {
     pub(crate) fn set(&mut self, reader: &str, cursor: Cursor) {
         let durable = cursor.seq;
         let entry = self.readers.entry(reader.to_owned());
-        let entry = entry.or_insert(Entry { cursor: None, durable, dirty: true, owner: None });
+        let entry = entry.or_insert(Entry::new(None, durable, true));
         if entry.cursor.as_ref() != Some(&cursor) {
             entry.durable = entry.durable.min(cursor.seq);
             entry.cursor = Some(cursor);
@@ -126,12 +134,22 @@ impl Cursors {
         }
     }
 
-    /// Make a handle the owner of a reader's cursor. Returns whether it had another owner, which can
-    /// no longer move it.
-    pub(crate) fn claim(&mut self, reader: &str, owner: Owner) -> bool {
-        let entry = self.readers.get_mut(reader);
-        let previous = entry.and_then(|entry| entry.owner.replace(owner));
-        previous.is_some_and(|previous| previous != owner)
+    /// Make a handle the owner of a reader's cursor. Another owner can no longer move it. Returns
+    /// whether the new owner must wait for a commit and call [`Self::confirm_claim`] before it reads:
+    /// the reader is new, or a transaction of another owner may be about to commit.
+    pub(crate) fn claim(&mut self, reader: &str, owner: Owner, is_new: bool) -> bool {
+        let Some(entry) = self.readers.get_mut(reader) else { return false };
+        let previous = entry.owner.replace(owner);
+        entry.is_claim_pending |= is_new || previous.is_some_and(|previous| previous != owner);
+        entry.is_claim_pending
+    }
+
+    /// Record that the commit after a claim succeeded, unless another handle has claimed the cursor.
+    pub(crate) fn confirm_claim(&mut self, reader: &str, owner: Owner) {
+        if let Some(entry) = self.readers.get_mut(reader).filter(|entry| entry.owner == Some(owner))
+        {
+            entry.is_claim_pending = false;
+        }
     }
 
     /// Check that a reader is registered, and that a handle may move its cursor. A transaction of
@@ -197,5 +215,30 @@ impl Cursors {
         let retaining = self.readers.iter().filter(|(name, _)| !name.starts_with(PARKED));
         let slowest = retaining.min_by_key(|(_, entry)| entry.durable);
         slowest.map(|(name, entry)| (name.as_str(), entry.durable))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READER: &str = "reader";
+
+    /// Regression: after a failed commit, the second attempt to register a reader did not wait for
+    /// the last transaction of the previous owner.
+    #[test]
+    fn a_claim_waits_for_a_commit_until_one_succeeds() {
+        let (first, second) = (Owner(1), Owner(2));
+        let mut cursors = Cursors::default();
+        cursors.set(READER, Cursor::default());
+        assert!(cursors.claim(READER, first, true));
+        assert!(cursors.claim(READER, first, false), "the commit failed");
+        cursors.confirm_claim(READER, first);
+        assert!(!cursors.claim(READER, first, false));
+        assert!(cursors.claim(READER, second, false));
+        cursors.confirm_claim(READER, first);
+        assert!(cursors.claim(READER, second, false), "only the owner confirms its claim");
+        cursors.confirm_claim(READER, second);
+        assert!(!cursors.claim(READER, second, false));
     }
 }

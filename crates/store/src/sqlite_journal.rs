@@ -135,15 +135,16 @@ impl Journal for SqliteJournal {
                 let removed = self.handle.shared.first_seq().saturating_sub(1);
                 cursors.set(reader, Cursor { seq: after.max(removed), state: String::new() });
             }
-            let is_taken_over = cursors.claim(reader, self.owner);
-            if let Some(cursor) = known.filter(|_| !is_taken_over) {
+            let must_wait = cursors.claim(reader, self.owner, known.is_none());
+            if let Some(cursor) = known.filter(|_| !must_wait) {
                 return Ok(cursor);
             }
         }
         // Wait for a transaction of the previous owner that may be about to commit.
         self.flush_cursors().await?;
-        let cursor = self.handle.shared.cursors().get(reader);
-        cursor.ok_or_else(|| StoreError::Unregistered { reader: reader.to_owned() })
+        let mut cursors = self.handle.shared.cursors();
+        cursors.confirm_claim(reader, self.owner);
+        cursors.get(reader).ok_or_else(|| StoreError::Unregistered { reader: reader.to_owned() })
     }
 
     fn advance(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError> {

@@ -69,7 +69,7 @@ impl Authority {
     }
 
     /// Loads an authority from its name, certificate and key, both in PEM.
-    pub fn existing(name: &str, certificate: &str, key: &str) -> Self {
+    pub fn from_pem(name: &str, certificate: &str, key: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names to refuse");
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -156,7 +156,7 @@ pub fn write_signing_key(folder: &Path, stem: &str) {
 /// Replaces a file atomically by a rename, so that a server that reloads it sees the old or the
 /// new content.
 pub fn replace(path: &Path, content: &str) {
-    let beside = path.with_extension("new");
-    fs::write(&beside, content).expect("the folder can be written");
-    fs::rename(&beside, path).expect("the folder can be written");
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, content).expect("the folder can be written");
+    fs::rename(&temporary, path).expect("the folder can be written");
 }

@@ -18,20 +18,20 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// The response to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum CannedResponse {
     /// A response with this status, these headers and this body.
     Status(u16, Vec<(&'static str, String)>, &'static str),
     /// Closes the connection after reading the request, which is recorded.
-    HangUp,
+    CloseAfterBody,
     /// Closes the connection before reading the body; the request is not recorded.
-    HangUpBeforeBody,
+    CloseBeforeBody,
     /// Keeps the connection open without a response.
-    Hang,
+    NoResponse,
     /// Sends bytes that are not HTTP.
-    Noise,
+    InvalidHttp,
 }
 
-impl Answer {
+impl CannedResponse {
     /// A status without headers and body.
     pub const fn status(code: u16) -> Self {
         Self::Status(code, Vec::new(), "")
@@ -50,7 +50,7 @@ impl Answer {
 
 /// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct RecordedRequest {
     /// HTTP method, such as `POST`.
     pub method: String,
     /// Path with the query.
@@ -60,14 +60,14 @@ pub struct Received {
     /// The body.
     pub body: Vec<u8>,
     /// Status of the response; 0 without a response.
-    pub answered: u16,
+    pub response_status: u16,
 }
 
-impl Received {
+impl RecordedRequest {
     /// The value of a header; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(found, _)| found == name);
-        found.map_or("", |(_, value)| value)
+        let header = self.headers.iter().find(|(key, _)| key == name);
+        header.map_or("", |(_, value)| value)
     }
 
     /// The body as text.
@@ -84,10 +84,10 @@ pub struct Receiver {
 }
 
 struct State {
-    /// The next responses; when empty, [`Self::always`] is used.
-    next: Mutex<VecDeque<Answer>>,
-    always: Mutex<Answer>,
-    received: watch::Sender<Vec<Received>>,
+    /// The next responses; when empty, [`Self::default_response`] is used.
+    queued: Mutex<VecDeque<CannedResponse>>,
+    default_response: Mutex<CannedResponse>,
+    received: watch::Sender<Vec<RecordedRequest>>,
 }
 
 impl Receiver {
@@ -96,8 +96,8 @@ impl Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let state = Arc::new(State {
-            next: Mutex::default(),
-            always: Mutex::new(Answer::status(200)),
+            queued: Mutex::default(),
+            default_response: Mutex::new(CannedResponse::status(200)),
             received: watch::Sender::default(),
         });
         let shared = Arc::clone(&state);
@@ -121,17 +121,17 @@ impl Receiver {
     }
 
     /// Queues a response for the next request.
-    pub fn answer_next(&self, answer: Answer) {
-        lock(&self.state.next).push_back(answer);
+    pub fn respond_next(&self, response: CannedResponse) {
+        lock(&self.state.queued).push_back(response);
     }
 
     /// Sets the default response, which is used while none is queued.
-    pub fn answer_always(&self, answer: Answer) {
-        *lock(&self.state.always) = answer;
+    pub fn respond_always(&self, response: CannedResponse) {
+        *lock(&self.state.default_response) = response;
     }
 
     /// All received requests.
-    pub fn received(&self) -> Vec<Received> {
+    pub fn received(&self) -> Vec<RecordedRequest> {
         self.state.received.borrow().clone()
     }
 
@@ -141,10 +141,10 @@ impl Receiver {
     }
 
     /// Waits until this many requests are received.
-    pub async fn wait_for(&self, count: usize) -> Vec<Received> {
-        let mut news = self.state.received.subscribe();
+    pub async fn wait_for(&self, count: usize) -> Vec<RecordedRequest> {
+        let mut changes = self.state.received.subscribe();
         // Cannot fail: `self` holds the sender.
-        news.wait_for(|received| received.len() >= count).await.ok();
+        changes.wait_for(|received| received.len() >= count).await.ok();
         self.received()
     }
 }
@@ -156,12 +156,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Handles one request. Returns whether the connection stays open.
 async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     let Some((head, mut body)) = read_head(stream).await? else { return Ok(false) };
-    let next = lock(&state.next).pop_front();
-    let answer = next.unwrap_or_else(|| lock(&state.always).clone());
-    if answer == Answer::HangUpBeforeBody {
+    let queued = lock(&state.queued).pop_front();
+    let response = queued.unwrap_or_else(|| lock(&state.default_response).clone());
+    if response == CannedResponse::CloseBeforeBody {
         return Ok(false);
     }
-    let mut received = parsed(&head);
+    let mut received = parse_head(&head);
     let length = received.header("content-length").parse().unwrap_or(0);
     while body.len() < length {
         if stream.read_buf(&mut body).await? == 0 {
@@ -169,12 +169,12 @@ async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
         }
     }
     received.body = body;
-    if let Answer::Status(code, ..) = answer {
-        received.answered = code;
+    if let CannedResponse::Status(code, ..) = response {
+        received.response_status = code;
     }
-    state.received.send_modify(|all| all.push(received));
-    match answer {
-        Answer::Status(code, headers, body) => {
+    state.received.send_modify(|requests| requests.push(received));
+    match response {
+        CannedResponse::Status(code, headers, body) => {
             let mut text = format!("HTTP/1.1 {code} Answer\r\nContent-Length: {}\r\n", body.len());
             for (name, value) in headers {
                 // Writing to a string does not fail.
@@ -183,15 +183,15 @@ async fn serve(stream: &mut TcpStream, state: &State) -> std::io::Result<bool> {
             stream.write_all(format!("{text}\r\n{body}").as_bytes()).await?;
             Ok(true)
         }
-        Answer::Hang => {
+        CannedResponse::NoResponse => {
             while stream.read_buf(&mut Vec::with_capacity(64)).await? > 0 {}
             Ok(false)
         }
-        Answer::Noise => {
+        CannedResponse::InvalidHttp => {
             stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await?;
             Ok(false)
         }
-        Answer::HangUp | Answer::HangUpBeforeBody => Ok(false),
+        CannedResponse::CloseAfterBody | CannedResponse::CloseBeforeBody => Ok(false),
     }
 }
 
@@ -210,17 +210,17 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Ve
     }
 }
 
-fn parsed(head: &str) -> Received {
+fn parse_head(head: &str) -> RecordedRequest {
     let mut lines = head.lines();
-    let mut words = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned);
+    let mut parts = lines.next().unwrap_or_default().split_whitespace().map(str::to_owned);
     let headers = lines.filter_map(|line| line.split_once(':'));
-    Received {
-        method: words.next().unwrap_or_default(),
-        path: words.next().unwrap_or_default(),
+    RecordedRequest {
+        method: parts.next().unwrap_or_default(),
+        path: parts.next().unwrap_or_default(),
         headers: headers
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect(),
         body: Vec::new(),
-        answered: 0,
+        response_status: 0,
     }
 }

@@ -5,6 +5,8 @@
 //! checksum is correct; an existing key is rejected with 412 if the request has `If-None-Match`.
 //! Signatures must be present but are not verified: the suite's real servers verify them.
 
+mod fault;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,130 +19,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Pause between two parts of a slow response.
-const PAUSE: Duration = Duration::from_millis(5);
-/// Maximum number of keys in one page of a listing.
-const LISTED_MAX: usize = 2;
-/// The `ETag` of different content.
-const WRONG_TAG: &str = "00000000000000000000000000000000";
-/// The checksum of different content.
-const WRONG_SUM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+pub use fault::{Fault, FaultPlan, REDIRECT_TARGET};
 
-/// A fault of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// An error with this status; nothing is stored.
-    Refuse(u16, &'static str),
-    /// An error with this status; the object is stored.
-    KeepAndRefuse(u16, &'static str),
-    /// A redirect with this status; nothing is stored.
-    Redirect(u16, &'static str),
-    /// Closes the connection before reading the body.
-    HangUpBeforeBody,
-    /// Closes the connection within the body.
-    HangUpInBody,
-    /// Resets the connection within the body.
-    ResetInBody,
-    /// Closes the connection after the body; the object is stored.
-    KeepAndHangUp,
-    /// Resets the connection after the body; the object is stored.
-    KeepAndReset,
-    /// No response until the client gives up; nothing is stored.
-    Silence,
-    /// No response until the client gives up; the object is stored.
-    KeepAndSilence,
-    /// A slow success response in parts; the object is stored.
-    KeepAndDawdle,
-    /// Half of the head of a success response; the object is stored.
-    KeepAndHalfHead,
-    /// A success response with a wrong `ETag`; the object is stored.
-    KeepAndWrongTag,
-    /// A success response with a wrong checksum; nothing is stored.
-    WrongSum,
-    /// A success status with an error in the body; nothing is stored.
-    GoodHeadBadBody,
-    /// An error with a truncated body.
-    HalfRefusal,
-    /// An error with truncated XML in a complete body.
-    HalfXml,
-    /// Bytes that are not HTTP.
-    Noise,
-}
+/// Pause between two parts of a slow response.
+const PART_DELAY: Duration = Duration::from_millis(5);
+/// Maximum number of keys in one page of a listing.
+const PAGE_KEYS_MAX: usize = 2;
+/// The `ETag` of different content.
+const WRONG_ETAG: &str = "00000000000000000000000000000000";
+/// The checksum of different content.
+const WRONG_CHECKSUM: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// The checksum header of an upload.
 const SHA256: &str = "x-amz-checksum-sha256";
-/// A path on the same server where no upload may ever arrive.
-pub const ELSEWHERE: &str = "/elsewhere/object";
-
-impl Fault {
-    /// Every fault.
-    pub const ALL: [Self; 34] = [
-        Self::Refuse(500, "InternalError"),
-        Self::Refuse(502, "BadGateway"),
-        Self::Refuse(503, "SlowDown"),
-        Self::Refuse(504, "GatewayTimeout"),
-        Self::Refuse(429, "TooManyRequests"),
-        Self::Refuse(401, "Unauthorized"),
-        Self::Refuse(403, "AccessDenied"),
-        Self::Refuse(400, "ExpiredToken"),
-        Self::Refuse(400, "RequestTimeout"),
-        Self::Refuse(400, "BadDigest"),
-        Self::Refuse(403, "RequestTimeTooSkewed"),
-        Self::Refuse(409, "ConditionalRequestConflict"),
-        Self::Refuse(404, "NoSuchBucket"),
-        Self::KeepAndRefuse(409, "OperationAborted"),
-        Self::KeepAndRefuse(412, "PreconditionFailed"),
-        Self::KeepAndRefuse(500, "InternalError"),
-        Self::KeepAndRefuse(503, "SlowDown"),
-        Self::Redirect(301, ELSEWHERE),
-        Self::Redirect(307, ELSEWHERE),
-        Self::HangUpBeforeBody,
-        Self::HangUpInBody,
-        Self::ResetInBody,
-        Self::KeepAndHangUp,
-        Self::KeepAndReset,
-        Self::Silence,
-        Self::KeepAndSilence,
-        Self::KeepAndDawdle,
-        Self::KeepAndHalfHead,
-        Self::KeepAndWrongTag,
-        Self::WrongSum,
-        Self::GoodHeadBadBody,
-        Self::HalfRefusal,
-        Self::HalfXml,
-        Self::Noise,
-    ];
-
-    fn keeps(self) -> bool {
-        matches!(
-            self,
-            Self::KeepAndRefuse(..)
-                | Self::KeepAndHangUp
-                | Self::KeepAndReset
-                | Self::KeepAndSilence
-                | Self::KeepAndDawdle
-                | Self::KeepAndHalfHead
-                | Self::KeepAndWrongTag
-        )
-    }
-
-    /// Number of bytes of the body that are read.
-    fn body_share(self, length: usize) -> usize {
-        match self {
-            Self::HangUpBeforeBody => 0,
-            Self::HangUpInBody | Self::ResetInBody => length / 2,
-            _ => length,
-        }
-    }
-
-    fn resets(self) -> bool {
-        matches!(self, Self::ResetInBody | Self::KeepAndReset)
-    }
-}
-
-/// Selects the fault of the request with this number.
-pub type FaultPlan = Box<dyn FnMut(u64) -> Option<Fault> + Send>;
-
 /// A running server. Dropping it stops the server.
 pub struct S3Double {
     address: SocketAddr,
@@ -153,7 +44,7 @@ struct State {
     fault_plan: Option<FaultPlan>,
     objects: BTreeMap<String, Vec<u8>>,
     /// Heads of the requests that stored something.
-    heads: Vec<String>,
+    upload_heads: Vec<String>,
     /// The valid key and session token; `None` accepts any.
     key: Option<(String, String)>,
     requests: u64,
@@ -161,7 +52,7 @@ struct State {
     faults: BTreeMap<String, u64>,
     connections: u64,
     /// Number of overwritten objects.
-    replaced: u64,
+    overwritten: u64,
     hides_missing: bool,
     /// Headers that uploads must not have, with the status and code of the error.
     refused_headers: Vec<(&'static str, u16, &'static str)>,
@@ -207,8 +98,8 @@ impl S3Double {
     }
 
     /// Heads of the requests that stored something, in lower case.
-    pub fn heads(&self) -> Vec<String> {
-        lock(&self.state).heads.clone()
+    pub fn upload_heads(&self) -> Vec<String> {
+        lock(&self.state).upload_heads.clone()
     }
 
     /// Number of requests, and of faults.
@@ -228,18 +119,18 @@ impl S3Double {
     }
 
     /// Number of uploads that overwrote an object.
-    pub fn replaced(&self) -> u64 {
-        lock(&self.state).replaced
+    pub fn overwritten(&self) -> u64 {
+        lock(&self.state).overwritten
     }
 
     /// Rejects `If-None-Match` from now on, like a server that does not support it.
-    pub fn forget_conditions(&self) {
-        self.refuse_header("if-none-match", 501, "NotImplemented");
+    pub fn reject_conditional_puts(&self) {
+        self.reject_header("if-none-match", 501, "NotImplemented");
     }
 
     /// Rejects uploads with this header from now on.
-    pub fn refuse_header(&self, name: &'static str, code: u16, word: &'static str) {
-        lock(&self.state).refused_headers.push((name, code, word));
+    pub fn reject_header(&self, name: &'static str, code: u16, code_name: &'static str) {
+        lock(&self.state).refused_headers.push((name, code, code_name));
     }
 
     /// Accepts only this key with this session token from now on.
@@ -249,7 +140,7 @@ impl S3Double {
 
     /// Responds 403 instead of 404 for a missing object from now on, like S3 to clients without
     /// permission to list.
-    pub fn hide_missing(&self) {
+    pub fn answer_403_for_missing(&self) {
         lock(&self.state).hides_missing = true;
     }
 
@@ -278,48 +169,53 @@ async fn serve(stream: &mut TcpStream, state: &Mutex<State>) -> std::io::Result<
     };
     let length: usize =
         header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let wanted = fault.map_or(length, |fault| fault.body_share(length));
-    while body.len() < wanted {
+    let body_bytes = fault.map_or(length, |fault| fault.body_bytes_read(length));
+    while body.len() < body_bytes {
         if stream.read_buf(&mut body).await? == 0 {
             return Ok(false);
         }
     }
-    if wanted < length {
-        return end(stream, fault);
+    if body_bytes < length {
+        return close(stream, fault);
     }
-    let answer = match fault {
-        Some(fault) if !fault.keeps() => None,
-        _ => Some(act(&head, &body, &mut lock(state))),
+    let response = match fault {
+        Some(fault) if !fault.stores_object() => None,
+        _ => Some(handle(&head, &body, &mut lock(state))),
     };
     match fault {
         None => {
-            stream.write_all(&answer.unwrap_or_default()).await?;
+            stream.write_all(&response.unwrap_or_default()).await?;
             Ok(true)
         }
-        Some(fault) => misbehave(stream, fault, &answer.unwrap_or_default()).await,
+        Some(fault) => inject(stream, fault, &response.unwrap_or_default()).await,
     }
 }
 
-/// Injects a fault in place of the response `good`; returns whether the connection stays open.
-async fn misbehave(stream: &mut TcpStream, fault: Fault, good: &[u8]) -> std::io::Result<bool> {
+/// Sends the response of a fault. `success_response` is the response without the fault. Returns
+/// whether the connection stays open.
+async fn inject(
+    stream: &mut TcpStream,
+    fault: Fault,
+    success_response: &[u8],
+) -> std::io::Result<bool> {
     match fault {
-        Fault::Refuse(code, word) | Fault::KeepAndRefuse(code, word) => {
-            stream.write_all(&refusal(code, word)).await?;
+        Fault::Error(code, code_name) | Fault::StoreThenError(code, code_name) => {
+            stream.write_all(&error_response(code, code_name)).await?;
         }
         Fault::Redirect(code, to) => {
             let text =
                 format!("HTTP/1.1 {code} Moved\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
             stream.write_all(text.as_bytes()).await?;
         }
-        Fault::KeepAndDawdle => {
-            for piece in good.chunks(20) {
+        Fault::StoreThenSlowResponse => {
+            for piece in success_response.chunks(20) {
                 stream.write_all(piece).await?;
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(PART_DELAY).await;
             }
         }
-        Fault::KeepAndWrongTag => stream.write_all(&stored(WRONG_TAG, None)).await?,
-        Fault::WrongSum => stream.write_all(&stored("00", Some(WRONG_SUM))).await?,
-        Fault::GoodHeadBadBody => {
+        Fault::StoreThenWrongEtag => stream.write_all(&success(WRONG_ETAG, None)).await?,
+        Fault::WrongChecksum => stream.write_all(&success("00", Some(WRONG_CHECKSUM))).await?,
+        Fault::ErrorInSuccessBody => {
             let body = "<?xml version=\"1.0\"?>\n<Error><Code>InternalError</Code></Error>";
             let length = body.len();
             let text = format!(
@@ -327,38 +223,38 @@ async fn misbehave(stream: &mut TcpStream, fault: Fault, good: &[u8]) -> std::io
             );
             stream.write_all(text.as_bytes()).await?;
         }
-        Fault::HalfXml => {
+        Fault::TruncatedXml => {
             let text = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 18\r\n\r\n<Error><Code>SlowD";
             stream.write_all(text).await?;
         }
-        Fault::KeepAndHalfHead => {
+        Fault::StoreThenPartialHead => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nETag: \"").await?;
             return Ok(false);
         }
-        Fault::HalfRefusal => {
+        Fault::PartialError => {
             let text = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 300\r\n\r\n<Error><Code>Inte";
             stream.write_all(text).await?;
             return Ok(false);
         }
-        Fault::Noise => {
+        Fault::InvalidHttp => {
             stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n").await?;
             return Ok(false);
         }
-        Fault::Silence | Fault::KeepAndSilence => {
+        Fault::NoResponse | Fault::StoreThenNoResponse => {
             while stream.read_buf(&mut Vec::with_capacity(64)).await? > 0 {}
             return Ok(false);
         }
-        Fault::HangUpBeforeBody
-        | Fault::HangUpInBody
+        Fault::CloseBeforeBody
+        | Fault::CloseInBody
         | Fault::ResetInBody
-        | Fault::KeepAndHangUp
-        | Fault::KeepAndReset => return end(stream, Some(fault)),
+        | Fault::StoreThenClose
+        | Fault::StoreThenReset => return close(stream, Some(fault)),
     }
     Ok(true)
 }
 
 /// Closes or resets the connection.
-fn end(stream: &TcpStream, fault: Option<Fault>) -> std::io::Result<bool> {
+fn close(stream: &TcpStream, fault: Option<Fault>) -> std::io::Result<bool> {
     if fault.is_some_and(Fault::resets) {
         stream.set_zero_linger()?;
     }
@@ -381,72 +277,76 @@ async fn read_head(stream: &mut TcpStream) -> std::io::Result<Option<(String, Ve
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
     let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 /// Handles a request without a fault.
-fn act(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
+fn handle(head: &str, body: &[u8], state: &mut State) -> Vec<u8> {
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = path.replace("%3D", "=");
     if header(head, "authorization").is_none() {
-        return refusal(403, "AccessDenied");
+        return error_response(403, "AccessDenied");
     }
     if let Some((id, token)) = &state.key {
         let named = header(head, "authorization").is_some_and(|text| text.contains(id));
         if !named || header(head, "x-amz-security-token") != Some(token) {
-            return refusal(403, "InvalidAccessKeyId");
+            return error_response(403, "InvalidAccessKeyId");
         }
     }
     if method == "GET"
         && let Some((bucket, query)) = path.split_once('?')
     {
-        return listing(bucket, query, state);
+        return list_response(bucket, query, state);
     }
     match method {
         "PUT" => {
             let mut refused = state.refused_headers.iter();
-            if let Some((_, code, word)) = refused.find(|it| header(head, it.0).is_some()) {
-                return refusal(*code, word);
+            if let Some((_, code, code_name)) =
+                refused.find(|(name, ..)| header(head, name).is_some())
+            {
+                return error_response(*code, code_name);
             }
-            let sum = BASE64.encode(Sha256::digest(body));
-            let is_optional = state.refused_headers.iter().any(|it| it.0 == SHA256);
-            if header(head, SHA256).map_or(!is_optional, |sent| sent != sum) {
-                return refusal(400, "BadDigest");
+            let checksum = BASE64.encode(Sha256::digest(body));
+            let is_checksum_optional =
+                state.refused_headers.iter().any(|(name, ..)| *name == SHA256);
+            if header(head, SHA256).map_or(!is_checksum_optional, |sent| sent != checksum) {
+                return error_response(400, "BadDigest");
             }
             let condition = header(head, "if-none-match");
             if state.objects.contains_key(&path) && condition == Some("*") {
-                return refusal(412, "PreconditionFailed");
+                return error_response(412, "PreconditionFailed");
             }
             if state.objects.insert(path, body.to_vec()).is_some() {
-                state.replaced += 1;
+                state.overwritten += 1;
             }
-            state.heads.push(head.to_ascii_lowercase());
-            stored("00", Some(&sum))
+            state.upload_heads.push(head.to_ascii_lowercase());
+            success("00", Some(&checksum))
         }
         "GET" | "HEAD" => {
-            let Some(found) = state.objects.get(&path) else {
+            let Some(object) = state.objects.get(&path) else {
                 let code = if state.hides_missing { 403 } else { 404 };
-                return refusal_without_body(code, method == "HEAD");
+                return missing_response(code, method == "HEAD");
             };
-            let mut answer = format!(
+            let mut response = format!(
                 "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nLast-Modified: Wed, 25 Nov 2026 00:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
-                found.len()
+                object.len()
             )
             .into_bytes();
             if method == "GET" {
-                answer.extend_from_slice(found);
+                response.extend_from_slice(object);
             }
-            answer
+            response
         }
-        _ => refusal(405, "MethodNotAllowed"),
+        _ => error_response(405, "MethodNotAllowed"),
     }
 }
 
 /// Lists the keys of a bucket, two per page, so that clients have to page.
-fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
+fn list_response(bucket: &str, query: &str, state: &State) -> Vec<u8> {
     let value = |name: &str| {
-        let pair = query.split('&').find_map(|pair| pair.split_once('=').filter(|it| it.0 == name));
+        let pair =
+            query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
         pair.map(|(_, value)| value.replace("%2F", "/").replace("%3D", "=")).unwrap_or_default()
     };
     let (prefix, after) = (value("prefix"), value("continuation-token"));
@@ -458,7 +358,7 @@ fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
         .filter(|(key, _)| key.starts_with(&prefix) && *key > after.as_str());
     let mut body = String::from("<ListBucketResult>");
     let mut last = "";
-    for (key, size) in keys.by_ref().take(LISTED_MAX) {
+    for (key, size) in keys.by_ref().take(PAGE_KEYS_MAX) {
         last = key;
         let entry = format!(
             "<Contents><Key>{key}</Key><LastModified>2026-11-25T00:00:00.000Z</LastModified>\
@@ -475,21 +375,24 @@ fn listing(bucket: &str, query: &str, state: &State) -> Vec<u8> {
 }
 
 /// The response to a stored object.
-fn stored(tag: &str, sum: Option<&str>) -> Vec<u8> {
-    let sum = sum.map_or(String::new(), |sum| format!("x-amz-checksum-sha256: {sum}\r\n"));
-    format!("HTTP/1.1 200 OK\r\nETag: \"{tag}\"\r\n{sum}Content-Length: 0\r\n\r\n").into_bytes()
+fn success(etag: &str, checksum: Option<&str>) -> Vec<u8> {
+    let checksum =
+        checksum.map_or(String::new(), |checksum| format!("x-amz-checksum-sha256: {checksum}\r\n"));
+    format!("HTTP/1.1 200 OK\r\nETag: \"{etag}\"\r\n{checksum}Content-Length: 0\r\n\r\n")
+        .into_bytes()
 }
 
-fn refusal_without_body(code: u16, is_head: bool) -> Vec<u8> {
+fn missing_response(code: u16, is_head: bool) -> Vec<u8> {
     if !is_head {
-        return refusal(code, "NoSuchKey");
+        return error_response(code, "NoSuchKey");
     }
     format!("HTTP/1.1 {code} Refused\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
-fn refusal(code: u16, word: &str) -> Vec<u8> {
-    let body =
-        format!("<Error><Code>{word}</Code><Message>secret words of a store</Message></Error>");
+fn error_response(code: u16, code_name: &str) -> Vec<u8> {
+    let body = format!(
+        "<Error><Code>{code_name}</Code><Message>secret words of a store</Message></Error>"
+    );
     let date = "Date: Wed, 25 Nov 2026 00:00:00 GMT\r\nRetry-After: 0\r\n";
     format!("HTTP/1.1 {code} Refused\r\n{date}Content-Length: {}\r\n\r\n{body}", body.len())
         .into_bytes()

@@ -75,22 +75,24 @@ async fn serve(
             return Ok(());
         }
     };
-    let field = |name: &str| form.split('&').find_map(|field| field.strip_prefix(name)).map(plain);
+    let field = |name: &str| {
+        form.split('&').find_map(|field| field.strip_prefix(name)).map(decode_form_field)
+    };
     let token = field("WebIdentityToken=").unwrap_or_default();
     let (status, body) = match credential_source(&token) {
-        Some(issued) => ("200 OK", credentials(&issued)),
+        Some(issued) => ("200 OK", credentials_xml(&issued)),
         None => (
             "400 Bad Request",
             "<ErrorResponse><Error><Code>InvalidIdentityToken</Code></Error></ErrorResponse>"
                 .to_owned(),
         ),
     };
-    let answer = format!(
+    let response = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/xml\r\nConnection: close\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(answer.as_bytes()).await
+    stream.write_all(response.as_bytes()).await
 }
 
 fn content_length(head: &str) -> usize {
@@ -100,7 +102,7 @@ fn content_length(head: &str) -> usize {
 }
 
 /// Decodes a form field.
-fn plain(field: &str) -> String {
+fn decode_form_field(field: &str) -> String {
     let mut parts = field.split('%');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -111,7 +113,7 @@ fn plain(field: &str) -> String {
     text
 }
 
-fn credentials(issued: &IssuedKeys) -> String {
+fn credentials_xml(issued: &IssuedKeys) -> String {
     let IssuedKeys { id, secret, session_token, expires } = issued;
     format!(
         "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\

@@ -32,33 +32,33 @@ const ROLES: [&str; 3] = ["k10-admin.yaml", "k10-basic.yaml", "k10-config-view.y
 /// The source of the chart's settings.
 const SCHEMA: &str = "charts/keepwatch/values.schema.json";
 
-/// Writes the files; with `check`, only compares them. Builds a server unless `built` names one.
-pub(crate) fn run(check: bool, built: Option<&Path>) -> anyhow::Result<()> {
-    let keepwatch = if let Some(built) = built {
-        built.to_owned()
+/// Writes the files; with `check`, only compares them. Builds a server unless `server` names one.
+pub(crate) fn run(check: bool, server: Option<&Path>) -> anyhow::Result<()> {
+    let keepwatch = if let Some(server) = server {
+        server.to_owned()
     } else {
         cargo(&["build", "--workspace", "--bin", "keepwatch"])?;
         target()?.join("debug/keepwatch")
     };
     for (page, name) in PAGES {
-        keep(page, &print(&keepwatch, name)?, check)?;
+        write_or_check(page, &print(&keepwatch, name)?, check)?;
     }
     for role in ROLES {
         let source = root().join("crates/kasten/src/roles").join(role);
         let text = fs::read_to_string(source).with_context(|| format!("cannot read {role}"))?;
-        keep(&format!("charts/keepwatch/files/roles/{role}"), &text, check)?;
+        write_or_check(&format!("charts/keepwatch/files/roles/{role}"), &text, check)?;
     }
     let schema = fs::read_to_string(root().join(SCHEMA)).context("cannot read the schema")?;
-    keep("charts/keepwatch/files/defaults.yaml", &values::defaults(&schema)?, check)?;
-    keep("charts/keepwatch/values.yaml", &values::file(&schema)?, check)?;
-    keep("docs/reference/values.md", &values::page(&schema)?, check)
+    write_or_check("charts/keepwatch/files/defaults.yaml", &values::defaults(&schema)?, check)?;
+    write_or_check("charts/keepwatch/values.yaml", &values::file(&schema)?, check)?;
+    write_or_check("docs/reference/values.md", &values::page(&schema)?, check)
 }
 
 /// Writes one file if it differs; with `check`, that is an error.
-fn keep(page: &str, fresh: &str, check: bool) -> anyhow::Result<()> {
+fn write_or_check(page: &str, generated: &str, check: bool) -> anyhow::Result<()> {
     let path = root().join(page);
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    if kept == fresh {
+    let current = fs::read_to_string(&path).unwrap_or_default();
+    if current == generated {
         return Ok(());
     }
     if check {
@@ -67,7 +67,7 @@ fn keep(page: &str, fresh: &str, check: bool) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(&path, fresh).with_context(|| format!("cannot write {page}"))?;
+    fs::write(&path, generated).with_context(|| format!("cannot write {page}"))?;
     println!("wrote {page}");
     Ok(())
 }

@@ -98,13 +98,13 @@ pub(crate) fn outage(
     turns: u32,
     seconds: u32,
     rate: u32,
-    place: Option<&Path>,
+    data_dir: Option<&Path>,
 ) -> anyhow::Result<()> {
     let [turns, seconds, rate] = [turns, seconds, rate].map(|number| number.to_string());
-    let place = place.map(|place| place.display().to_string());
+    let data_dir = data_dir.map(|data_dir| data_dir.display().to_string());
     let mut args = vec!["outage", "--turns", &turns, "--seconds", &seconds, "--rate", &rate];
-    if let Some(place) = &place {
-        args.extend(["--place", place]);
+    if let Some(data_dir) = &data_dir {
+        args.extend(["--data-dir", data_dir]);
     }
     run(&server()?, &args)
 }
@@ -115,8 +115,8 @@ pub(crate) fn rotate(rounds: u32) -> anyhow::Result<()> {
 }
 
 /// Runs a benchmark on a release build.
-pub(crate) fn bench(what: &Bench) -> anyhow::Result<()> {
-    match what {
+pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
+    match benchmark {
         Bench::Detect => cargo(&["run", "--release", "--locked", "--manifest-path", DIFFERENTIAL]),
         Bench::Apiserver { seconds, alone, detection, bare } => {
             let seconds = seconds.to_string();
@@ -147,8 +147,8 @@ pub(crate) fn server() -> anyhow::Result<PathBuf> {
 
 /// Builds the server and the e2e binary with a profile, and returns the server's path.
 pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
-    let what = ["--workspace", "--bin", SERVER, "--bin", E2E];
-    cargo(&[&["build", "--profile", profile], &what[..]].concat())?;
+    let build_flags = ["--workspace", "--bin", SERVER, "--bin", E2E];
+    cargo(&[&["build", "--profile", profile], &build_flags[..]].concat())?;
     Ok(target()?.join(profile).join(SERVER))
 }
 

@@ -1,7 +1,7 @@
 //! Validates exported rules and dashboards with the parsers and schemas of their targets.
 //!
 //! It reads the golden files, which a test of the crate `detect` compares with the exports.
-//! [`READERS`] lists the validators. A validator that is a library is called by a script in the
+//! [`VALIDATORS`] lists the validators. A validator that is a library is called by a script in the
 //! folder `exports`.
 
 use std::fs;
@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use crate::root;
 
 /// The validator of a folder.
-enum Reader {
+enum Validator {
     /// A Python script.
     Python(&'static str),
     /// A Node script, and the function that installs its packages and returns their folder.
@@ -23,15 +23,15 @@ enum Reader {
 }
 
 /// The folders below [`GOLDEN`], and their validators.
-const READERS: [(&str, Reader); 8] = [
-    ("datadog", Reader::Python("read_datadog.py")),
-    ("sentinel", Reader::Node("read_sentinel.js", assets::packages::kusto)),
-    ("sigma", Reader::Python("read_sigma.py")),
-    ("falco", Reader::Python("read_falco.py")),
-    ("loki", Reader::Node("read_grafana.js", assets::packages::grammars)),
-    ("dashboards/datadog", Reader::Python("read_datadog_dashboards.py")),
-    ("dashboards/grafana", Reader::Node("read_grafana.js", assets::packages::grammars)),
-    ("dashboards/grafana", Reader::Dashboards),
+const VALIDATORS: [(&str, Validator); 8] = [
+    ("datadog", Validator::Python("read_datadog.py")),
+    ("sentinel", Validator::Node("read_sentinel.js", assets::packages::kusto)),
+    ("sigma", Validator::Python("read_sigma.py")),
+    ("falco", Validator::Python("read_falco.py")),
+    ("loki", Validator::Node("read_grafana.js", assets::packages::grammars)),
+    ("dashboards/datadog", Validator::Python("read_datadog_dashboards.py")),
+    ("dashboards/grafana", Validator::Node("read_grafana.js", assets::packages::grammars)),
+    ("dashboards/grafana", Validator::Dashboards),
 ];
 /// The folder of the golden files.
 const GOLDEN: &str = "crates/detect/tests/golden";
@@ -39,16 +39,16 @@ const GOLDEN: &str = "crates/detect/tests/golden";
 const SCRIPTS: &str = "crates/xtask/src/exports";
 
 /// Validates every folder. A missing Python, Node or Go is an error.
-pub(crate) fn read_all() -> anyhow::Result<()> {
-    for (name, reader) in READERS {
-        let mut command = reader.command(&root().join(GOLDEN).join(name))?;
+pub(crate) fn validate_all() -> anyhow::Result<()> {
+    for (name, validator) in VALIDATORS {
+        let mut command = validator.command(&root().join(GOLDEN).join(name))?;
         let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
-        ensure!(status.success(), "{name}: {status}; see the messages of its reader above");
+        ensure!(status.success(), "{name}: {status}; see the messages of its validator above");
     }
     Ok(())
 }
 
-impl Reader {
+impl Validator {
     /// The command that validates the folder.
     fn command(&self, folder: &Path) -> anyhow::Result<Command> {
         let script = |name| root().join(SCRIPTS).join(name);
@@ -69,9 +69,9 @@ impl Reader {
                 node
             }
             Self::Dashboards => {
-                let mut reader = Command::new(assets::dashboard_reader()?);
-                reader.args(files_in(folder)?);
-                reader
+                let mut validator = Command::new(assets::dashboard_reader()?);
+                validator.args(files_in(folder)?);
+                validator
             }
         })
     }

@@ -70,13 +70,13 @@ fn host() -> anyhow::Result<String> {
 /// Fuzzes a target. New inputs are written to `target/fuzz/corpus`; the seeds in `fuzz/corpus` do
 /// not change.
 fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Result<()> {
-    let (found, artifacts) =
+    let (corpus, artifacts) =
         (folder.join("corpus").join(name), folder.join("artifacts").join(name));
-    std::fs::create_dir_all(&found)?;
+    std::fs::create_dir_all(&corpus)?;
     std::fs::create_dir_all(&artifacts)?;
     let seeds = root().join("fuzz/corpus").join(name);
     let output = Command::new(binary)
-        .arg(&found)
+        .arg(&corpus)
         .arg(&seeds)
         .arg(format!("-dict={}", root().join("fuzz/dictionaries").join(name).display()))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
@@ -87,18 +87,18 @@ fn fuzz(binary: &Path, name: &str, folder: &Path, seconds: u32) -> anyhow::Resul
         .args(["-print_final_stats=1", "-verbosity=1", "-print_pcs=0"])
         .output()
         .with_context(|| format!("cannot start {}", binary.display()))?;
-    let told = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        let end: Vec<&str> = told.lines().rev().take(60).collect();
-        for line in end.iter().rev() {
+        let last_lines: Vec<&str> = stderr.lines().rev().take(60).collect();
+        for line in last_lines.iter().rev() {
             eprintln!("{line}");
         }
         bail!("fuzz target {name} found something, see {}", artifacts.display());
     }
     let executions =
-        told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
+        stderr.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
     let coverage =
-        told.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next());
+        stderr.lines().rev().find_map(|line| line.split("cov: ").nth(1)?.split(' ').next());
     println!(
         "fuzz {name}: {} executions in {seconds} s, {} edges, nothing found",
         executions.context("no statistics")?.trim(),

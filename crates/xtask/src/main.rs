@@ -75,7 +75,7 @@ enum Task {
         rate: u32,
         /// Folder for the server's data, for example in memory.
         #[arg(long)]
-        place: Option<PathBuf>,
+        data_dir: Option<PathBuf>,
     },
     /// Rotate keys, CA and role token of buckets under load, and check the archives.
     Rotate {
@@ -96,7 +96,7 @@ enum Task {
     /// Run a benchmark, where possible in comparison with another program.
     Bench {
         #[command(subcommand)]
-        what: e2e::Bench,
+        benchmark: e2e::Bench,
     },
     /// Generate the reference pages in `docs/reference` and files of the chart.
     Codegen {
@@ -113,13 +113,13 @@ fn main() -> anyhow::Result<()> {
         Task::Assets => assets::all(),
         Task::Kill { rounds, seed } => e2e::kill(rounds, seed),
         Task::KillUploads { rounds, seed } => e2e::kill_uploads(rounds, seed),
-        Task::Outage { turns, seconds, rate, place } => {
-            e2e::outage(turns, seconds, rate, place.as_deref())
+        Task::Outage { turns, seconds, rate, data_dir } => {
+            e2e::outage(turns, seconds, rate, data_dir.as_deref())
         }
         Task::Rotate { rounds } => e2e::rotate(rounds),
-        Task::Exports => exports::read_all(),
+        Task::Exports => exports::validate_all(),
         Task::Fuzz { seconds, target } => fuzz::run(seconds, target.as_deref()),
-        Task::Bench { what } => e2e::bench(&what),
+        Task::Bench { benchmark } => e2e::bench(&benchmark),
         Task::Codegen { check } => codegen::run(check, None),
     }
 }

@@ -42,22 +42,22 @@ pub(crate) fn run(fast: bool) -> anyhow::Result<()> {
         cargo(&["fmt", "--manifest-path", "differential/Cargo.toml", "--check"])
     })?;
     step("tidy", || tidy::run(&root()))?;
-    if fast { at_the_desk() } else { everything() }
+    if fast { run_fast() } else { run_all() }
 }
 
-fn at_the_desk() -> anyhow::Result<()> {
+fn run_fast() -> anyhow::Result<()> {
     step("lints", || cargo(&LINTS))?;
     step("docs", || cargo(&DOCS))?;
     step("generated references", || codegen::run(true, None))?;
     step("tests", || cargo(&["test", "--workspace", "--exclude", "e2e"]))
 }
 
-fn everything() -> anyhow::Result<()> {
+fn run_all() -> anyhow::Result<()> {
     // These take minutes and do not use all processors.
-    let programs = thread::spawn(|| {
+    let third_party_build = thread::spawn(|| {
         rustix::process::nice(NICENESS)?;
         // Report the failure now: the result is read much later.
-        assets::all().inspect_err(|error| eprintln!("== programs of others: FAILED: {error:#}"))
+        assets::all().inspect_err(|error| eprintln!("== third-party programs: FAILED: {error:#}"))
     });
     step("lints", || cargo_for_tests(&LINTS, &[]))?;
     step("docs", || cargo_for_tests(&DOCS, &[]))?;
@@ -74,20 +74,20 @@ fn everything() -> anyhow::Result<()> {
     step("alerts of another engine", || {
         cargo(&["test", "--quiet", "--locked", "--manifest-path", e2e::DIFFERENTIAL])
     })?;
-    step("programs of others", || {
-        programs.join().map_err(|_panic| anyhow!("their builder panicked"))?
+    step("third-party programs", || {
+        third_party_build.join().map_err(|_panic| anyhow!("their build panicked"))?
     })?;
-    step("exported rules", exports::read_all)?;
+    step("exported rules", exports::validate_all)?;
     step("e2e suite", || cargo_for_tests(&["test", "--workspace", "--test", "suite"], &variables))
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     println!("== {name}");
-    let (result, took) = timed(work);
+    let (result, elapsed) = timed(work);
     println!(
         "== {name}: {} after {} s",
         if result.is_ok() { "ok" } else { "FAILED" },
-        took.as_secs()
+        elapsed.as_secs()
     );
     result
 }

@@ -38,9 +38,9 @@ pub(crate) fn server() -> anyhow::Result<PathBuf> {
     let folder = built.with_file_name("server");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     for name in [SERVER, E2E] {
-        let kept = folder.join(name);
-        fs::copy(built.with_file_name(name), &kept)
-            .with_context(|| format!("cannot write {}", kept.display()))?;
+        let copy = folder.join(name);
+        fs::copy(built.with_file_name(name), &copy)
+            .with_context(|| format!("cannot write {}", copy.display()))?;
     }
     Ok(folder.join(SERVER))
 }

@@ -13,20 +13,20 @@ use anyhow::{Context, bail};
 
 /// Runs all checks, prints every violation, and fails if there is any.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for path in tracked(root)? {
         let text = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
-        faults.extend(lines::faults(&path, &text));
-        faults.extend(words::faults(&path, &text));
+        violations.extend(lines::violations(&path, &text));
+        violations.extend(words::violations(&path, &text));
     }
-    faults.extend(crates::faults(root)?);
-    if faults.is_empty() {
+    violations.extend(crates::violations(root)?);
+    if violations.is_empty() {
         return Ok(());
     }
-    for fault in &faults {
-        eprintln!("tidy: {fault}");
+    for violation in &violations {
+        eprintln!("tidy: {violation}");
     }
-    bail!("{} faults", faults.len());
+    bail!("{} faults", violations.len());
 }
 
 /// The files that git tracks or would add.

@@ -7,7 +7,8 @@ use event::Timestamp;
 use expect_test::Expect;
 use kasten::config::audit_config::{AuditConfigStatus, FINALIZER, ProfileReference};
 use objectstore::{
-    Checked, Checksum, Credentials, Destination, FileStore, Limits, OpenError, Prefix, Provider,
+    Capabilities, Checksum, Credentials, Destination, FileStore, Limits, OpenError, Prefix,
+    Provider,
 };
 
 use super::*;
@@ -23,7 +24,7 @@ pub(super) struct TestCluster {
     pub(super) settings: Settings,
     pub(super) now: Timestamp,
     /// The outcome of a check.
-    pub(super) check: Result<Checked, DestinationError>,
+    pub(super) check: Result<Capabilities, DestinationError>,
     pub(super) undelivered: u64,
     pub(super) trace: String,
 }
@@ -31,7 +32,7 @@ pub(super) struct TestCluster {
 pub(super) fn new() -> TestCluster {
     TestCluster {
         config: AuditConfigView {
-            place: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+            key: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
             uid: "u1".to_owned(),
             created: Timestamp::UNSET,
             is_deleting: false,
@@ -54,15 +55,15 @@ pub(super) fn new() -> TestCluster {
 }
 
 /// The check of a destination that supports everything.
-pub(super) const WORKS: Checked =
-    Checked { supports_conditional_put: true, checksum: Checksum::Sha256 };
+pub(super) const WORKS: Capabilities =
+    Capabilities { supports_conditional_put: true, checksum: Checksum::Sha256 };
 
 /// Why a destination does not work.
-pub(super) fn failure(what: &str) -> DestinationError {
-    OpenError::Value { what: what.to_owned() }.into()
+pub(super) fn failure(description: &str) -> DestinationError {
+    OpenError::Value { reason: description.to_owned() }.into()
 }
 
-/// A destination in a folder of this name, opened by a key of this number.
+/// A destination in a folder with this name. `key` stands for the key that opens it.
 pub(super) fn ready(name: &str, key: u8) -> Resolution {
     let destination = Destination {
         provider: Provider::File(FileStore { root: PathBuf::from(name), path: PathBuf::new() }),
@@ -75,22 +76,22 @@ pub(super) fn ready(name: &str, key: u8) -> Resolution {
         limits: Limits::default(),
     };
     let mut fingerprint = [key; 32];
-    for (place, byte) in fingerprint.iter_mut().zip(name.bytes()) {
-        *place = byte;
+    for (element, byte) in fingerprint.iter_mut().zip(name.bytes()) {
+        *element = byte;
     }
     Resolution::Ready(Box::new(ResolvedDestination { destination, fingerprint }))
 }
 
 impl TestCluster {
-    /// Changes something, lets everything settle, and says what was done.
-    pub(super) fn then(mut self, what: &str, change: impl FnOnce(&mut Self)) -> Self {
-        writeln!(self.trace, "{what}").unwrap();
+    /// Makes a change, carries out the actions that follow, and adds all of that to the trace.
+    pub(super) fn then(mut self, description: &str, change: impl FnOnce(&mut Self)) -> Self {
+        writeln!(self.trace, "{description}").unwrap();
         change(&mut self);
-        self.settle();
+        self.reconcile();
         self
     }
 
-    /// The controller starts anew; object and journal stay.
+    /// Restarts the controller. The object and the journal remain.
     pub(super) fn restart(self) -> Self {
         self.then("restart", |cluster| {
             cluster.state = State::default();
@@ -98,7 +99,7 @@ impl TestCluster {
         })
     }
 
-    fn settle(&mut self) {
+    fn reconcile(&mut self) {
         for _ in 0..20 {
             let actions = plan(Observed {
                 config: &self.config,
@@ -116,34 +117,37 @@ impl TestCluster {
                 self.apply(action);
             }
         }
-        panic!("no end in sight:\n{}", self.trace);
+        panic!("the actions do not end:\n{}", self.trace);
     }
 
     fn apply(&mut self, action: Action) {
         let line = match action {
             Action::AddFinalizer => {
                 self.config.finalizers.push(FINALIZER.to_owned());
-                "finalizer on".to_owned()
+                "add finalizer".to_owned()
             }
             Action::RemoveFinalizer => {
                 self.config.finalizers.clear();
-                "finalizer off".to_owned()
+                "remove finalizer".to_owned()
             }
             Action::ReserveCursor => {
                 self.state.is_reserved = true;
                 self.state.parked = None;
-                "keep events".to_owned()
+                "reserve cursor".to_owned()
             }
             Action::CheckDestination(resolved) => {
                 let outcome = self.check.clone();
-                let said = if outcome.is_ok() { "works" } else { "does not work" };
-                self.state.checked =
-                    Some(LastCheck { fingerprint: resolved.fingerprint, outcome, at: self.now });
-                format!("check {}: {said}", resolved.place())
+                let outcome_text = if outcome.is_ok() { "works" } else { "does not work" };
+                self.state.checked = Some(LastCheck {
+                    fingerprint: resolved.fingerprint,
+                    outcome,
+                    checked_at: self.now,
+                });
+                format!("check {}: {outcome_text}", resolved.description())
             }
             Action::Deliver(resolved) => {
                 self.state.in_use = Some(resolved.fingerprint);
-                let line = format!("deliver to {}", resolved.place());
+                let line = format!("deliver to {}", resolved.description());
                 self.state.last = Some(*resolved);
                 line
             }
@@ -154,12 +158,12 @@ impl TestCluster {
             Action::Park(reason) => {
                 (self.state.is_reserved, self.state.in_use) = (false, None);
                 self.state.parked = Some(reason);
-                format!("keep nothing, {reason:?}")
+                format!("park, {reason:?}")
             }
             Action::Drain => {
                 self.state.in_use = None;
                 self.state.drained = Some(DrainOutcome { undelivered: self.undelivered });
-                "deliver the rest and forget".to_owned()
+                "drain".to_owned()
             }
             Action::WriteStatus(report) => {
                 self.config.status = AuditConfigStatus {
@@ -167,10 +171,12 @@ impl TestCluster {
                     error: (!report.errors.is_empty()).then(|| report.errors.clone()),
                     hash: Some(report.hash),
                 };
-                let said = format!("{}{}", report.errors.join("; "), report.remark);
-                format!("{} {said}", report.validation.as_str())
+                let outcome_text = format!("{}{}", report.errors.join("; "), report.remark);
+                format!("{} {outcome_text}", report.validation.as_str())
             }
-            Action::RecordDrained(left) => format!("drained, {} undelivered", left.undelivered),
+            Action::RecordDrained(outcome) => {
+                format!("drained, {} undelivered", outcome.undelivered)
+            }
         };
         writeln!(self.trace, "  {}", line.trim_end()).unwrap();
     }

@@ -1,4 +1,5 @@
-//! Lives of an `AuditConfig`, as tables: what is done, action by action, until nothing is left to do.
+//! The reconciliation of an `AuditConfig`, as traces: each change of the cluster, and the actions that
+//! follow until there is none left.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
@@ -9,13 +10,13 @@ use objectstore::Checksum;
 use super::*;
 use crate::plan::test_cluster::{TestCluster, WORKS, failure, new, ready};
 
-/// Its events go to folder `a`: where most stories begin.
+/// An `AuditConfig` whose events are delivered to folder `a`.
 fn delivering() -> TestCluster {
-    let mut cluster = new().then("made", |cluster| cluster.resolution = ready("a", 1));
+    let mut cluster = new().then("created", |cluster| cluster.resolution = ready("a", 1));
     expect![[r#"
-        made
-          finalizer on
-          keep events
+        created
+          add finalizer
+          reserve cursor
           Pending
           check folder a, below k10audit/: works
           deliver to folder a, below k10audit/
@@ -29,22 +30,22 @@ fn delivering() -> TestCluster {
 #[test]
 fn an_auditconfig_created_before_its_profile_waits_then_delivers() {
     new()
-        .then("made", |_| {})
-        .then("profile comes", |cluster| cluster.resolution = ready("a", 1))
+        .then("created", |_| {})
+        .then("profile is created", |cluster| cluster.resolution = ready("a", 1))
         .restart()
         .check(expect![[r#"
-            made
-              finalizer on
-              keep nothing, NoDestination
+            created
+              add finalizer
+              park, NoDestination
               Pending Profile kasten-io/p does not exist
-            profile comes
-              keep events
+            profile is created
+              reserve cursor
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
             restart
-              keep events
+              reserve cursor
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
         "#]]);
@@ -53,25 +54,25 @@ fn an_auditconfig_created_before_its_profile_waits_then_delivers() {
 #[test]
 fn another_profile_is_used_only_when_it_works() {
     delivering()
-        .then("switched to one that does not work", |cluster| {
+        .then("another profile, which does not work", |cluster| {
             (cluster.resolution, cluster.hash) = (ready("b", 1), 2);
             cluster.check = Err(failure("bucket `b` does not exist in region `y`"));
         })
-        .then("a moment later", |cluster| {
+        .then("shortly after", |cluster| {
             cluster.now = Timestamp::from_micros(cluster.now.as_micros() + 1_000_000);
         })
-        .then("a while later it works", |cluster| {
+        .then("later it works", |cluster| {
             cluster.check = Ok(WORKS);
             cluster.now = Timestamp::from_micros(cluster.now.as_micros() + RECHECK_MICROS);
         })
         .check(expect![[r#"
-            switched to one that does not work
+            another profile, which does not work
               UpdateRequested
               check folder b, below k10audit/: does not work
               pause
               Failed bucket `b` does not exist in region `y`
-            a moment later
-            a while later it works
+            shortly after
+            later it works
               check folder b, below k10audit/: works
               deliver to folder b, below k10audit/
               Success
@@ -82,22 +83,22 @@ fn another_profile_is_used_only_when_it_works() {
 fn another_key_is_used_and_a_missing_one_pauses_delivery() {
     delivering()
         .then("key changes", |cluster| cluster.resolution = ready("a", 2))
-        .then("key goes", |cluster| {
+        .then("key is deleted", |cluster| {
             cluster.resolution =
                 Resolution::Pending("Secret kasten-io/s does not exist".to_owned());
         })
-        .then("key comes back", |cluster| cluster.resolution = ready("a", 2))
+        .then("key is created again", |cluster| cluster.resolution = ready("a", 2))
         .check(expect![[r#"
             key changes
               UpdateRequested
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
-            key goes
-              keep nothing, NoDestination
+            key is deleted
+              park, NoDestination
               Pending Secret kasten-io/s does not exist
-            key comes back
-              keep events
+            key is created again
+              reserve cursor
               deliver to folder a, below k10audit/
               Success
         "#]]);
@@ -111,19 +112,20 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
     delivering()
         .then("one failure", |cluster| cluster.health = failing(1))
         .then("many failures", |cluster| cluster.health = failing(9))
-        .then("a new row of failures", |cluster| cluster.health = failing(1))
-        .then("all is well", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
+        .then("a new series of failures", |cluster| cluster.health = failing(1))
+        .then("delivery works", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
         .check(expect![[r#"
             one failure
             many failures
               Failed bucket `a` does not exist
-            a new row of failures
-            all is well
+            a new series of failures
+            delivery works
               Success
         "#]]);
 }
 
-/// The number of attempts is not asked: a closed port has met dozens by then, a silent one a single one.
+/// The number of attempts does not matter: by then there were dozens at a closed port, and one at a
+/// filtered one.
 #[test]
 fn a_missing_response_appears_in_the_status_after_its_delay() {
     let silent = Some(DeliveryHealth::NoResponse { reason: "no answer".to_owned() });
@@ -131,16 +133,16 @@ fn a_missing_response_appears_in_the_status_after_its_delay() {
     delivering()
         .then("no response", |cluster| cluster.health = silent.clone())
         .then("still no response", |_| {})
-        .then("something is taken", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
-        .then("it refuses", |cluster| cluster.health = refused)
+        .then("an upload succeeds", |cluster| cluster.health = Some(DeliveryHealth::Delivering))
+        .then("the destination refuses", |cluster| cluster.health = refused)
         .then("no response again", |cluster| cluster.health = silent)
         .check(expect![[r#"
             no response
               Failed no answer
             still no response
-            something is taken
+            an upload succeeds
               Success
-            it refuses
+            the destination refuses
               Failed denied
             no response again
               Failed no answer
@@ -152,8 +154,8 @@ fn deletion_delivers_the_remaining_events_first() {
     delivering().then("deleted", |cluster| cluster.config.is_deleting = true).check(expect![[r#"
             deleted
               DeleteRequested
-              deliver the rest and forget
-              finalizer off
+              drain
+              remove finalizer
               drained, 0 undelivered
         "#]]);
 }
@@ -162,20 +164,20 @@ fn deletion_delivers_the_remaining_events_first() {
 fn deletion_delivers_the_remaining_events_after_a_restart_or_without_the_profile() {
     delivering()
         .restart()
-        .then("all deleted at once", |cluster| {
+        .then("profile and AuditConfig are deleted", |cluster| {
             cluster.config.is_deleting = true;
             cluster.resolution =
                 Resolution::Pending("Profile kasten-io/p does not exist".to_owned());
         })
         .check(expect![[r#"
             restart
-              keep events
+              reserve cursor
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
-            all deleted at once
+            profile and AuditConfig are deleted
               DeleteRequested
-              deliver the rest and forget
-              finalizer off
+              drain
+              remove finalizer
               drained, 0 undelivered
         "#]]);
     delivering()
@@ -188,8 +190,8 @@ fn deletion_delivers_the_remaining_events_after_a_restart_or_without_the_profile
             deleted while the controller is down
               DeleteRequested
               deliver to folder a, below k10audit/
-              deliver the rest and forget
-              finalizer off
+              drain
+              remove finalizer
               drained, 3 undelivered
         "#]]);
 }
@@ -197,26 +199,27 @@ fn deletion_delivers_the_remaining_events_after_a_restart_or_without_the_profile
 #[test]
 fn deletion_without_a_working_destination_ends_at_once() {
     new()
-        .then("made", |cluster| {
+        .then("created", |cluster| {
             cluster.resolution = Resolution::Invalid(vec!["no bucket".to_owned()]);
         })
         .then("deleted", |cluster| cluster.config.is_deleting = true)
-        .then("others hold it", |_| {})
+        .then("other finalizers remain", |_| {})
         .check(expect![[r#"
-            made
-              finalizer on
-              keep nothing, NoDestination
+            created
+              add finalizer
+              park, NoDestination
               Failed no bucket
             deleted
               DeleteRequested
-              deliver the rest and forget
-              finalizer off
+              drain
+              remove finalizer
               drained, 0 undelivered
-            others hold it
+            other finalizers remain
         "#]]);
 }
 
-/// An `AuditConfig` that can never be delivered held the journal until the API refused requests.
+/// Regression: an `AuditConfig` that can never be delivered retained records until the API refused
+/// requests.
 #[test]
 fn an_unusable_profile_retains_no_records() {
     delivering()
@@ -224,15 +227,15 @@ fn an_unusable_profile_retains_no_records() {
             cluster.resolution = Resolution::Invalid(vec!["VBR cannot take events".to_owned()]);
         })
         .restart()
-        .then("put right", |cluster| cluster.resolution = ready("a", 1))
+        .then("profile is corrected", |cluster| cluster.resolution = ready("a", 1))
         .check(expect![[r#"
             profile becomes invalid
-              keep nothing, NoDestination
+              park, NoDestination
               Failed VBR cannot take events
             restart
-              keep nothing, NoDestination
-            put right
-              keep events
+              park, NoDestination
+            profile is corrected
+              reserve cursor
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
@@ -242,22 +245,22 @@ fn an_unusable_profile_retains_no_records() {
 #[test]
 fn deletion_does_not_wait_for_a_failed_destination() {
     new()
-        .then("made", |cluster| {
+        .then("created", |cluster| {
             cluster.resolution = ready("a", 1);
             cluster.check = Err(failure("no bucket"));
         })
         .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
-            made
-              finalizer on
-              keep events
+            created
+              add finalizer
+              reserve cursor
               Pending
               check folder a, below k10audit/: does not work
               Failed no bucket
             deleted
               DeleteRequested
-              deliver the rest and forget
-              finalizer off
+              drain
+              remove finalizer
               drained, 0 undelivered
         "#]]);
 }
@@ -265,13 +268,13 @@ fn deletion_does_not_wait_for_a_failed_destination() {
 #[test]
 fn an_auditconfig_in_another_namespace_retains_no_records() {
     new()
-        .then("made elsewhere", |cluster| {
-            "shop".clone_into(&mut cluster.config.place.namespace);
+        .then("created in another namespace", |cluster| {
+            "shop".clone_into(&mut cluster.config.key.namespace);
             cluster.resolution = Resolution::Invalid(vec!["not here".to_owned()]);
         })
         .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
-            made elsewhere
+            created in another namespace
               Failed not here
             deleted
         "#]]);
@@ -283,30 +286,30 @@ fn with_uploads_disabled_nothing_is_uploaded_and_the_status_says_why() {
         cluster.settings.switched_off = Some("uploads are switched off".to_owned());
     };
     new()
-        .then("made while off", |cluster| {
+        .then("created while uploads are off", |cluster| {
             cluster.resolution = ready("a", 1);
             off(cluster);
         })
-        .then("on", |cluster| cluster.settings.switched_off = None)
-        .then("off", off)
+        .then("uploads are switched on", |cluster| cluster.settings.switched_off = None)
+        .then("uploads are switched off", off)
         .then("deleted", |cluster| cluster.config.is_deleting = true)
         .check(expect![[r#"
-            made while off
-              keep nothing, Off
+            created while uploads are off
+              park, Off
               Failed uploads are switched off
-            on
-              finalizer on
-              keep events
+            uploads are switched on
+              add finalizer
+              reserve cursor
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success
-            off
-              finalizer off
-              keep nothing, Off
+            uploads are switched off
+              remove finalizer
+              park, Off
               Failed uploads are switched off
             deleted
               DeleteRequested
-              deliver the rest and forget
+              drain
         "#]]);
 }
 
@@ -317,32 +320,45 @@ fn without_a_hash_in_the_status_nothing_is_written_twice() {
     cluster.restart().check(expect![[r#"
         the hash is pruned
         restart
-          keep events
+          reserve cursor
           check folder a, below k10audit/: works
           deliver to folder a, below k10audit/
     "#]]);
 }
 
 #[test]
+fn a_reader_that_lost_its_cursor_appears_in_the_status() {
+    let reason = "reader `a` was taken over by another task".to_owned();
+    delivering()
+        .then("cursor lost", |cluster| {
+            cluster.health = Some(DeliveryHealth::CursorLost { reason });
+        })
+        .check(expect![[r#"
+            cursor lost
+              Failed reader `a` was taken over by another task; restart the server
+        "#]]);
+}
+
+#[test]
 fn a_note_of_a_check_appears_only_with_success() {
-    let cluster = new().then("made", |cluster| {
+    let cluster = new().then("created", |cluster| {
         cluster.resolution = ready("a", 1);
-        cluster.check = Ok(Checked { checksum: Checksum::Md5, ..WORKS });
+        cluster.check = Ok(Capabilities { checksum: Checksum::Md5, ..WORKS });
     });
     cluster
-        .then("it fails", |cluster| {
+        .then("delivery fails", |cluster| {
             let reason = "denied".to_owned();
             cluster.health = Some(DeliveryHealth::Failing { reason, attempts: 9 });
         })
         .check(expect![[r#"
-            made
-              finalizer on
-              keep events
+            created
+              add finalizer
+              reserve cursor
               Pending
               check folder a, below k10audit/: works
               deliver to folder a, below k10audit/
               Success this store refuses x-amz-checksum-sha256, so uploads carry Content-MD5
-            it fails
+            delivery fails
               Failed denied
         "#]]);
 }

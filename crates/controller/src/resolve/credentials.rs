@@ -19,9 +19,11 @@ pub(super) fn read(
     settings: &Settings,
 ) -> Result<Credentials, Vec<String>> {
     let expected = provider.secret_type;
-    if let Some(given) = secret_type.filter(|given| !given.is_empty() && *given != expected) {
+    if let Some(configured) =
+        secret_type.filter(|configured| !configured.is_empty() && *configured != expected)
+    {
         return Err(vec![format!(
-            "spec.locationSpec.credential.secretType is {given:?}, and this kind of store takes \
+            "spec.locationSpec.credential.secretType is {configured:?}, and this kind of store takes \
              {expected}"
         )]);
     }

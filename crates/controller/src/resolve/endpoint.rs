@@ -10,10 +10,10 @@ use crate::settings::Settings;
 /// The normalized endpoint. The error completes a sentence that begins with "endpoint".
 pub(super) fn normalize(text: &str, settings: &Settings) -> Result<String, String> {
     // The text may contain a password, so the part before the host is not shown.
-    let shown = text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("…@{host}"));
-    let refused = |what: &str| Err(format!("{shown:?} {what}"));
+    let redacted = text.rsplit_once('@').map_or(text.to_owned(), |(_, host)| format!("…@{host}"));
+    let invalid = |what: &str| Err(format!("{redacted:?} {what}"));
     if text.len() > 300 || text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
-        return refused("is not an address");
+        return invalid("is not an address");
     }
     let lower = text.to_ascii_lowercase();
     let (scheme, rest) = match lower.split_once("://") {
@@ -24,39 +24,39 @@ pub(super) fn normalize(text: &str, settings: &Settings) -> Result<String, Strin
     match scheme {
         "https" => {}
         "http" if settings.plain_http => {}
-        "http" => return refused("uses no TLS; --audit-plain-http allows that"),
-        _ => return refused("is not an https:// address"),
+        "http" => return invalid("uses no TLS; --audit-plain-http allows that"),
+        _ => return invalid("is not an https:// address"),
     }
     let host = rest.trim_end_matches('/');
     if host.contains(['/', '?', '#']) {
-        return refused("has a path or a query; only a host and a port are allowed");
+        return invalid("has a path or a query; only a host and a port are allowed");
     }
     if host.contains('@') {
-        return refused("has a user in it");
+        return invalid("has a user in it");
     }
-    let (name, port) = split(host);
+    let (name, port) = split_host_port(host);
     let Some(name) = name.filter(|name| is_host(name)) else {
-        return refused("names no host, or one in an unusual form");
+        return invalid("names no host, or one in an unusual form");
     };
     let is_port = |port: &str| {
         port.bytes().all(|byte| byte.is_ascii_digit())
             && port.parse().is_ok_and(|port: u16| port > 0)
     };
     if port.is_some_and(|port| !is_port(port)) {
-        return refused("has no usable port");
+        return invalid("has no usable port");
     }
     let is_listed = |listed: &String| {
         let listed = listed.to_ascii_lowercase();
         listed == host || listed == name
     };
     if !settings.endpoints.is_empty() && !settings.endpoints.iter().any(is_listed) {
-        return refused("is not one of the endpoints that --audit-endpoints allows");
+        return invalid("is not one of the endpoints that --audit-endpoints allows");
     }
     Ok(format!("{scheme}://{host}"))
 }
 
 /// Host and port. An IPv6 address loses its brackets.
-pub(super) fn split(host: &str) -> (Option<&str>, Option<&str>) {
+pub(super) fn split_host_port(host: &str) -> (Option<&str>, Option<&str>) {
     if host.starts_with('[') {
         let Some((address, rest)) = host.split_once(']') else { return (None, None) };
         let inner = address.strip_prefix('[');

@@ -3,7 +3,7 @@
 
 use objectstore::Credentials;
 
-use super::endpoint::split;
+use super::endpoint::split_host_port;
 use super::providers::ProfileProvider;
 use crate::settings::Settings;
 
@@ -27,7 +27,7 @@ pub(super) fn denial(
         );
     }
     let authority = endpoint?.split_once("://")?.1;
-    let (name, port) = split(authority);
+    let (name, port) = split_host_port(authority);
     let name = name.unwrap_or_default();
     let is_listed = settings.own_credentials_endpoints.iter().any(|listed| {
         let listed = listed.to_ascii_lowercase();
@@ -51,17 +51,17 @@ mod tests {
     use super::super::providers;
     use super::*;
 
-    fn may(
+    fn is_allowed(
         (provider, endpoint): (&str, &str),
         credentials: &Credentials,
-        skip: bool,
+        skip_tls_verify: bool,
         listed: &[&str],
     ) -> bool {
         let own_credentials_endpoints = listed.iter().map(|host| (*host).to_owned()).collect();
         let settings = Settings { own_credentials_endpoints, ..Settings::default() };
         let endpoint = Some(endpoint).filter(|endpoint| !endpoint.is_empty());
         let provider = providers::find(provider).unwrap();
-        denial(provider, endpoint, credentials, skip, &settings).is_none()
+        denial(provider, endpoint, credentials, skip_tls_verify, &settings).is_none()
     }
 
     /// The token of the pod's identity went to any host that a profile named.
@@ -79,7 +79,7 @@ mod tests {
             "https://s3.cn-north-1.amazonaws.com.cn",
             "https://bucket.vpce-1a2b-3c4d.s3.us-east-1.vpce.amazonaws.com",
         ] {
-            assert!(may(("S3", endpoint), &aws, false, &[]), "{endpoint}");
+            assert!(is_allowed(("S3", endpoint), &aws, false, &[]), "{endpoint}");
         }
         for endpoint in [
             "https://attacker.example.com",
@@ -96,28 +96,43 @@ mod tests {
             "https://storage.googleapis.com",
             "https://192.0.2.1",
         ] {
-            assert!(!may(("S3", endpoint), &aws, false, &[]), "{endpoint}");
+            assert!(!is_allowed(("S3", endpoint), &aws, false, &[]), "{endpoint}");
         }
-        assert!(may(("GCS", "https://storage.googleapis.com"), &google, false, &[]));
-        assert!(may(
+        assert!(is_allowed(("GCS", "https://storage.googleapis.com"), &google, false, &[]));
+        assert!(is_allowed(
             ("GCS", "https://storage.europe-west3.rep.googleapis.com"),
             &google,
             false,
             &[]
         ));
-        assert!(!may(("GCS", "https://x.storage.googleapis.com"), &google, false, &[]));
-        assert!(!may(("GCS", "https://storage.evil.com"), &google, false, &[]));
-        assert!(may(("Azure", "https://acc1.blob.core.windows.net"), &microsoft, false, &[]));
-        assert!(!may(("Azure", "https://a.b.blob.core.windows.net"), &microsoft, false, &[]));
-        assert!(!may(("Azure", "https://blob.core.windows.net.evil.com"), &microsoft, false, &[]));
+        assert!(!is_allowed(("GCS", "https://x.storage.googleapis.com"), &google, false, &[]));
+        assert!(!is_allowed(("GCS", "https://storage.evil.com"), &google, false, &[]));
+        assert!(is_allowed(
+            ("Azure", "https://acc1.blob.core.windows.net"),
+            &microsoft,
+            false,
+            &[]
+        ));
+        assert!(!is_allowed(
+            ("Azure", "https://a.b.blob.core.windows.net"),
+            &microsoft,
+            false,
+            &[]
+        ));
+        assert!(!is_allowed(
+            ("Azure", "https://blob.core.windows.net.evil.com"),
+            &microsoft,
+            false,
+            &[]
+        ));
 
         let minio = ("S3", "https://minio.corp:9000");
-        assert!(!may(minio, &aws, false, &[]));
-        assert!(may(minio, &aws, false, &["minio.corp"]));
-        assert!(may(minio, &aws, false, &["MINIO.corp:9000"]));
-        assert!(!may(minio, &aws, false, &["minio.corp:9001", "corp", "o.corp:9000"]));
-        assert!(!may(minio, &aws, true, &["minio.corp"]), "any server that answers would");
-        assert!(!may(("S3", ""), &aws, true, &[]));
-        assert!(may(minio, &Credentials::None, true, &[]));
+        assert!(!is_allowed(minio, &aws, false, &[]));
+        assert!(is_allowed(minio, &aws, false, &["minio.corp"]));
+        assert!(is_allowed(minio, &aws, false, &["MINIO.corp:9000"]));
+        assert!(!is_allowed(minio, &aws, false, &["minio.corp:9001", "corp", "o.corp:9000"]));
+        assert!(!is_allowed(minio, &aws, true, &["minio.corp"]), "any server that answers would");
+        assert!(!is_allowed(("S3", ""), &aws, true, &[]));
+        assert!(is_allowed(minio, &Credentials::None, true, &[]));
     }
 }

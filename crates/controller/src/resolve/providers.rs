@@ -7,7 +7,7 @@ mod s3;
 use objectstore::{Credentials, Provider};
 
 use super::credentials::SecretReader;
-use super::is;
+use super::equals_ignore_case;
 use crate::objects::SecretData;
 use crate::settings::Settings;
 
@@ -40,7 +40,8 @@ static ALL: [&ProfileProvider; 3] = [&s3::S3, &gcp::GCS, &azure::AZURE];
 
 /// The provider of an `objectStoreType`.
 pub(super) fn find(object_store_type: &str) -> Option<&'static ProfileProvider> {
-    ALL.into_iter().find(|provider| is(Some(object_store_type), provider.object_store_type))
+    ALL.into_iter()
+        .find(|provider| equals_ignore_case(Some(object_store_type), provider.object_store_type))
 }
 
 /// The values of `objectStoreType` in words.

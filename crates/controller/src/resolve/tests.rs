@@ -16,7 +16,7 @@ const CANARY: &str = "CANARY-do-not-show";
 
 fn config() -> AuditConfigView {
     AuditConfigView {
-        place: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
+        key: NamespacedName { namespace: "kasten-io".to_owned(), name: "siem".to_owned() },
         uid: String::new(),
         created: Timestamp::UNSET,
         is_deleting: false,
@@ -42,22 +42,24 @@ fn s3(store: Value) -> Value {
     }})
 }
 
-fn keys(values: &[(&str, &str)]) -> Lookup<SecretData> {
+fn secret(values: &[(&str, &str)]) -> Lookup<SecretData> {
     let value = |value: &str| Some(SecretString::from(value.trim()));
     let values = values.iter().map(|(key, text)| ((*key).to_owned(), value(text))).collect();
     Lookup::Found(SecretData { kind: "secrets.kanister.io/aws".to_owned(), values })
 }
 
 fn aws() -> Lookup<SecretData> {
-    keys(&[("aws_access_key_id", "AKIA\n"), ("aws_secret_access_key", CANARY)])
+    secret(&[("aws_access_key_id", "AKIA\n"), ("aws_secret_access_key", CANARY)])
 }
 
-fn said(resolution: &Resolution) -> String {
+fn text_of(resolution: &Resolution) -> String {
     let text = match resolution {
         Resolution::Unknown => "unknown".to_owned(),
         Resolution::Pending(what) => format!("waits: {what}"),
         Resolution::Invalid(errors) => errors.join("\n"),
-        Resolution::Ready(resolved) => format!("{}\n{:?}", resolved.place(), resolved.destination),
+        Resolution::Ready(resolved) => {
+            format!("{}\n{:?}", resolved.description(), resolved.destination)
+        }
     };
     assert!(!text.contains(CANARY), "{text}");
     text + "\n"
@@ -66,8 +68,8 @@ fn said(resolution: &Resolution) -> String {
 #[expect(clippy::needless_pass_by_value, reason = "as expect! and json! make them")]
 fn check(profile: Value, secret: Lookup<SecretData>, expected: Expect) {
     let settings = Settings { volumes: Some(PathBuf::from("/volumes")), ..Settings::default() };
-    let resolution = of_config(&config(), &Lookup::Found(profile), &secret, &settings);
-    expected.assert_eq(&said(&resolution));
+    let resolution = resolve_config(&config(), &Lookup::Found(profile), &secret, &settings);
+    expected.assert_eq(&text_of(&resolution));
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn missing_and_invalid_values_are_named() {
     );
     check(
         s3(json!({})),
-        keys(&[("aws_access_key_id", "A"), ("rolle", CANARY)]),
+        secret(&[("aws_access_key_id", "A"), ("rolle", CANARY)]),
         expect![[r#"
         Secret kasten-io/s: key "rolle" is not known; aws_access_key_id, aws_secret_access_key, aws_session_token, role are
         Secret kasten-io/s: key aws_secret_access_key is missing
@@ -165,7 +167,7 @@ fn missing_and_invalid_values_are_named() {
 fn roles_and_the_servers_own_identity_are_used() {
     check(
         s3(json!({})),
-        keys(&[("role", "arn:aws:iam::1:role/audit\n")]),
+        secret(&[("role", "arn:aws:iam::1:role/audit\n")]),
         expect![[r#"
             s3 bucket `my-bucket` in region `eu-west-1`, below k10audit/
             Destination { provider: S3(S3 { endpoint: None, region: "eu-west-1", path_style: false }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: AwsDefaultChain { role: Some(Role { arn: "arn:aws:iam::1:role/audit", external_id: None, sts_endpoint: None }) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
@@ -173,7 +175,7 @@ fn roles_and_the_servers_own_identity_are_used() {
     );
     check(
         s3(json!({})),
-        keys(&[("role", CANARY)]),
+        secret(&[("role", CANARY)]),
         expect![[r#"
         Secret kasten-io/s: key role is not the ARN of a role
     "#]],
@@ -187,7 +189,7 @@ fn google_azure_and_volumes_are_supported() {
         profile["locationSpec"]["credential"]["secretType"] = secret_type.into();
         profile
     };
-    let google = keys(&[("project-id", "p"), ("service-account.json", CANARY)]);
+    let google = secret(&[("project-id", "p"), ("service-account.json", CANARY)]);
     check(
         store("GCS", "GcpServiceAccountKey"),
         google,
@@ -196,7 +198,7 @@ fn google_azure_and_volumes_are_supported() {
             Destination { provider: Gcs(Gcs { endpoint: None }), bucket: "my-bucket", prefix: Prefix("k10audit/"), skip_tls_verify: false, ca_pem: None, credentials: GcpServiceAccount { json: SecretBox<str>([REDACTED]) }, retention: None, limits: Limits { seal_bytes: 16777216, seal_age: 60s, line_bytes: 512000 } }
         "#]],
     );
-    let azure = keys(&[
+    let azure = secret(&[
         ("azure_storage_account_id", "acc"),
         ("azure_storage_key", CANARY),
         ("azure_storage_environment", "AzureChinaCloud"),
@@ -249,15 +251,15 @@ fn google_azure_and_volumes_are_supported() {
 fn only_allowed_namespaces_are_used() {
     let settings = Settings::default();
     let resolve = |config: &AuditConfigView, profile: Value| {
-        said(&of_config(config, &Lookup::Found(profile), &aws(), &settings))
+        text_of(&resolve_config(config, &Lookup::Found(profile), &aws(), &settings))
     };
-    let elsewhere = AuditConfigView {
-        place: NamespacedName { namespace: "shop".to_owned(), name: "siem".to_owned() },
+    let other_namespace = AuditConfigView {
+        key: NamespacedName { namespace: "shop".to_owned(), name: "siem".to_owned() },
         ..config()
     };
     let mut foreign_secret = s3(json!({}));
     foreign_secret["locationSpec"]["credential"]["secret"]["namespace"] = "bank".into();
-    let both = resolve(&elsewhere, s3(json!({}))) + &resolve(&config(), foreign_secret);
+    let both = resolve(&other_namespace, s3(json!({}))) + &resolve(&config(), foreign_secret);
     expect![[r#"
         AuditConfig shop/siem is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them
         Secret bank/s is not in a namespace that may be used for delivery (kasten-io); --audit-config-namespaces names them
@@ -269,9 +271,9 @@ fn retention_is_requested_by_annotation_and_needs_a_period() {
     let with = |mode: &str, period: Value| {
         let config = AuditConfigView { retention: Some(mode.to_owned()), ..config() };
         let profile = Lookup::Found(s3(json!({"protectionPeriod": period})));
-        match of_config(&config, &profile, &aws(), &Settings::default()) {
+        match resolve_config(&config, &profile, &aws(), &Settings::default()) {
             Resolution::Ready(resolved) => format!("{:?}\n", resolved.destination.retention),
-            other => said(&other),
+            other => text_of(&other),
         }
     };
     let all = with("governance", json!("240h"))
@@ -287,8 +289,13 @@ fn retention_is_requested_by_annotation_and_needs_a_period() {
 #[test]
 fn a_changed_key_changes_the_fingerprint() {
     let fingerprint = |key: &str| {
-        let secret = keys(&[("aws_access_key_id", "A"), ("aws_secret_access_key", key)]);
-        match of_config(&config(), &Lookup::Found(s3(json!({}))), &secret, &Settings::default()) {
+        let secret = secret(&[("aws_access_key_id", "A"), ("aws_secret_access_key", key)]);
+        match resolve_config(
+            &config(),
+            &Lookup::Found(s3(json!({}))),
+            &secret,
+            &Settings::default(),
+        ) {
             Resolution::Ready(resolved) => resolved.fingerprint,
             other => panic!("{other:?}"),
         }
@@ -300,17 +307,17 @@ fn a_changed_key_changes_the_fingerprint() {
 #[test]
 fn endpoints_that_hide_a_host_are_rejected() {
     let settings = Settings::default();
-    for good in [
+    for valid in [
         "s3.example.com",
         "https://S3.example.com/",
         "https://minio.minio.svc:9000",
         "https://10.0.0.7:9000",
         "[2001:db8::1]:9000",
     ] {
-        let normal = endpoint::normalize(good, &settings).unwrap();
+        let normal = endpoint::normalize(valid, &settings).unwrap();
         assert!(normal.starts_with("https://") && !normal.ends_with('/'), "{normal}");
     }
-    for bad in [
+    for invalid in [
         "http://s3.example.com",
         "ftp://s3.example.com",
         "file:///etc/passwd",
@@ -337,7 +344,7 @@ fn endpoints_that_hide_a_host_are_rejected() {
         "https://-a.example.com",
         "https://ex\u{430}mple.com",
     ] {
-        assert!(endpoint::normalize(bad, &settings).is_err(), "{bad}");
+        assert!(endpoint::normalize(invalid, &settings).is_err(), "{invalid}");
     }
     let plain = Settings { plain_http: true, ..Settings::default() };
     assert_eq!(endpoint::normalize("HTTP://a:9000", &plain).unwrap(), "http://a:9000");

@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An endpoint and the expected result.
 #[derive(Clone, Debug)]
-pub(super) struct Form {
+pub(super) struct EndpointForm {
     pub(super) text: String,
-    pub(super) may: bool,
+    pub(super) is_allowed: bool,
 }
 
 /// Loopback addresses that the operator allows, and private ones that the operator denies.
-pub(super) const OPENED: &str = "127.77.0.0/16";
-pub(super) const CLOSED: [&str; 2] = ["10.96.0.0/12", "fd00:10:96::/112"];
+pub(super) const ALLOWED_NETWORK: &str = "127.77.0.0/16";
+pub(super) const DENIED_NETWORKS: [&str; 2] = ["10.96.0.0/12", "fd00:10:96::/112"];
 
 const V4: [(&str, bool); 18] = [
     ("127.0.0.1", false),
@@ -74,27 +74,27 @@ pub(super) const NAMES: [(&str, &[&str], bool); 17] = [
 ];
 
 /// All combinations.
-pub(super) fn all(port: u16) -> Vec<Form> {
+pub(super) fn all(port: u16) -> Vec<EndpointForm> {
     let mut forms = Vec::new();
-    let mut add = |texts: Vec<String>, may: bool| {
-        forms.extend(texts.into_iter().map(|text| Form { text, may }));
+    let mut add = |texts: Vec<String>, is_allowed: bool| {
+        forms.extend(texts.into_iter().map(|text| EndpointForm { text, is_allowed }));
     };
-    for (text, is_open) in V4 {
+    for (text, is_allowed) in V4 {
         let address: Ipv4Addr = text.parse().unwrap();
-        add(usual_v4(address), is_open);
-        add(embedded(address), is_open);
-        add(odd_v4(address), false);
-        add(around(text), false);
+        add(valid_v4(address), is_allowed);
+        add(embedded(address), is_allowed);
+        add(invalid_v4(address), false);
+        add(hidden_hosts(text), false);
     }
-    for (text, is_open) in V6 {
+    for (text, is_allowed) in V6 {
         let address: Ipv6Addr = text.parse().unwrap();
-        add(usual_v6(address), is_open);
-        add(odd_v6(address), false);
-        add(around(&format!("[{address}]")), false);
+        add(valid_v6(address), is_allowed);
+        add(invalid_v6(address), false);
+        add(hidden_hosts(&format!("[{address}]")), false);
     }
-    for (name, _, is_open) in NAMES {
-        add(usual_names(name), is_open);
-        add(around(name), false);
+    for (name, _, is_allowed) in NAMES {
+        add(valid_names(name), is_allowed);
+        add(hidden_hosts(name), false);
     }
     add(look_alikes(), false);
     // A port with a listening server.
@@ -103,7 +103,7 @@ pub(super) fn all(port: u16) -> Vec<Form> {
     forms
 }
 
-fn usual_v4(address: Ipv4Addr) -> Vec<String> {
+fn valid_v4(address: Ipv4Addr) -> Vec<String> {
     ["", "https://", "HTTPS://"]
         .iter()
         .flat_map(|scheme| ["", ":443", ":8443/", "/"].map(|end| format!("{scheme}{address}{end}")))
@@ -135,7 +135,7 @@ fn embedded(address: Ipv4Addr) -> Vec<String> {
 }
 
 /// Spellings that only some programs parse as an IPv4 address.
-fn odd_v4(address: Ipv4Addr) -> Vec<String> {
+fn invalid_v4(address: Ipv4Addr) -> Vec<String> {
     let [a, b, c, d] = address.octets();
     let number = u32::from(address);
     let wide: String = address.to_string().chars().map(full_width).collect();
@@ -169,7 +169,7 @@ fn full_width(c: char) -> char {
     c.to_digit(10).and_then(|digit| char::from_u32(0xff10 + digit)).unwrap_or(c)
 }
 
-fn usual_v6(address: Ipv6Addr) -> Vec<String> {
+fn valid_v6(address: Ipv6Addr) -> Vec<String> {
     let full: Vec<String> = address.segments().iter().map(|part| format!("{part:04x}")).collect();
     let full = full.join(":");
     vec![
@@ -181,7 +181,7 @@ fn usual_v6(address: Ipv6Addr) -> Vec<String> {
     ]
 }
 
-fn odd_v6(address: Ipv6Addr) -> Vec<String> {
+fn invalid_v6(address: Ipv6Addr) -> Vec<String> {
     vec![
         format!("{address}"),
         format!("https://{address}"),
@@ -196,7 +196,7 @@ fn odd_v6(address: Ipv6Addr) -> Vec<String> {
     ]
 }
 
-fn usual_names(name: &str) -> Vec<String> {
+fn valid_names(name: &str) -> Vec<String> {
     let upper = name.to_uppercase();
     vec![
         name.to_owned(),
@@ -208,26 +208,26 @@ fn usual_names(name: &str) -> Vec<String> {
 }
 
 /// Spellings in which a host is hidden before or after another one, or in a scheme.
-fn around(host: &str) -> Vec<String> {
-    let good = "s3.example.com";
+fn hidden_hosts(host: &str) -> Vec<String> {
+    let valid_host = "s3.example.com";
     let mut texts: Vec<String> =
         ["http", "ftp", "file", "gopher", "dict", "ldap", "unix", "javascript", "h2c"]
             .iter()
             .map(|scheme| format!("{scheme}://{host}"))
             .collect();
     texts.extend([
-        format!("https://{good}@{host}"),
-        format!("https://{host}@{good}"),
+        format!("https://{valid_host}@{host}"),
+        format!("https://{host}@{valid_host}"),
         format!("https://key:secret@{host}"),
-        format!("https://{good}%40{host}"),
-        format!("https://{good}\\@{host}"),
-        format!("https://{good}#@{host}"),
-        format!("https://{host}#.{good}"),
-        format!("https://{host}?.{good}"),
-        format!("https://{host}/.{good}"),
+        format!("https://{valid_host}%40{host}"),
+        format!("https://{valid_host}\\@{host}"),
+        format!("https://{valid_host}#@{host}"),
+        format!("https://{host}#.{valid_host}"),
+        format!("https://{host}?.{valid_host}"),
+        format!("https://{host}/.{valid_host}"),
         format!("https://{host}/latest/meta-data"),
-        format!("https://{host}\r\nHost: {good}"),
-        format!("https://{good} {host}"),
+        format!("https://{host}\r\nHost: {valid_host}"),
+        format!("https://{valid_host} {host}"),
         format!(" https://{host}"),
         format!("https://\t{host}"),
         format!("https:{host}"),
@@ -242,7 +242,7 @@ fn around(host: &str) -> Vec<String> {
         format!("{host}:443:443"),
         format!("{host}:"),
         format!("{host}:https"),
-        format!("{host}\0.{good}"),
+        format!("{host}\0.{valid_host}"),
     ]);
     texts
 }
@@ -268,7 +268,7 @@ fn look_alikes() -> Vec<String> {
 /// The addresses of a name.
 pub(super) fn lookup(name: &str) -> std::io::Result<Vec<IpAddr>> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let known = NAMES.iter().find(|(known, ..)| *known == name);
-    let known = known.ok_or_else(|| std::io::Error::other("no such name"))?;
-    Ok(known.1.iter().map(|address| address.parse().unwrap()).collect())
+    let entry = NAMES.iter().find(|(entry, ..)| *entry == name);
+    let entry = entry.ok_or_else(|| std::io::Error::other("no such name"))?;
+    Ok(entry.1.iter().map(|address| address.parse().unwrap()).collect())
 }

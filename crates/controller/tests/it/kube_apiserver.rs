@@ -1,6 +1,6 @@
 //! A test double of kube-apiserver that has `AuditConfigs` and counts requests.
 //!
-//! Deliberately absent: watch events. A watch ends without any.
+//! Deliberately absent: events of changes. A watch ends without any.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,6 +35,10 @@ pub(crate) enum Fault {
     NoStatus,
     /// Objects of namespace `shop` may not be read.
     NoShop,
+    /// Lists fail.
+    FailingLists,
+    /// Each watch sends an event that cannot be decoded, and ends.
+    UndecodableEvents,
 }
 
 #[derive(Default)]
@@ -75,8 +79,8 @@ impl KubeApiserver {
     }
 
     /// Number of requests of this kind, such as `PATCH auditconfigs`.
-    pub(crate) fn requests(&self, what: &str) -> usize {
-        self.0.lock().unwrap().requests.get(what).copied().unwrap_or_default()
+    pub(crate) fn requests(&self, resource: &str) -> usize {
+        self.0.lock().unwrap().requests.get(resource).copied().unwrap_or_default()
     }
 
     /// The status of each `AuditConfig` that has one.
@@ -89,20 +93,29 @@ impl KubeApiserver {
 }
 
 impl State {
-    fn answer(&mut self, method: &Method, path: &str, is_watch: bool, sent: &[u8]) -> (u16, Value) {
-        let below = path.strip_prefix(GROUP).unwrap_or(path);
-        let words: Vec<&str> = below.trim_start_matches('/').split('/').collect();
-        let what = match words.as_slice() {
+    fn respond(
+        &mut self,
+        method: &Method,
+        path: &str,
+        is_watch: bool,
+        body: &[u8],
+    ) -> (u16, Value) {
+        let path_in_group = path.strip_prefix(GROUP).unwrap_or(path);
+        let segments: Vec<&str> = path_in_group.trim_start_matches('/').split('/').collect();
+        let resource = match segments.as_slice() {
             [""] => "discovery",
             ["namespaces", _, plural, ..] => *plural,
             _ => "events",
         };
-        let word = if is_watch { "WATCH" } else { method.as_str() };
-        *self.requests.entry(format!("{word} {what}")).or_default() += 1;
-        match (word, words.as_slice()) {
-            ("WATCH", _) if self.fault == Fault::NoWatches => (403, refusal(403)),
+        let method_name = if is_watch { "WATCH" } else { method.as_str() };
+        *self.requests.entry(format!("{method_name} {resource}")).or_default() += 1;
+        match (method_name, segments.as_slice()) {
+            ("WATCH", _) if self.fault == Fault::NoWatches => (403, error_status(403)),
+            ("WATCH", _) if self.fault == Fault::UndecodableEvents => {
+                (200, json!({"type": "MODIFIED", "object": {"metadata": {"name": 1}}}))
+            }
             ("WATCH", _) => (200, Value::Null),
-            ("GET", [""]) if self.fault == Fault::NoDiscovery => (404, refusal(404)),
+            ("GET", [""]) if self.fault == Fault::NoDiscovery => (404, error_status(404)),
             ("GET", [""]) => (
                 200,
                 json!({"kind": "APIResourceList", "groupVersion": "config.kio.kasten.io/v1alpha1",
@@ -110,7 +123,10 @@ impl State {
                                "kind": "AuditConfig", "verbs": ["patch"]}]}),
             ),
             ("GET", ["namespaces", "shop", _]) if self.fault == Fault::NoShop => {
-                (403, refusal(403))
+                (403, error_status(403))
+            }
+            ("GET", ["namespaces", ..]) if self.fault == Fault::FailingLists => {
+                (500, error_status(500))
             }
             ("GET", ["namespaces", namespace, plural]) => {
                 let items: Vec<&Value> = match (*namespace, *plural) {
@@ -119,9 +135,9 @@ impl State {
                 };
                 (200, json!({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
             }
-            ("PATCH", _) if self.fault == Fault::NoWrites => (403, refusal(403)),
+            ("PATCH", _) if self.fault == Fault::NoWrites => (403, error_status(403)),
             ("PATCH", ["namespaces", _, "auditconfigs", name]) => {
-                let mut changes: Value = serde_json::from_slice(sent).unwrap();
+                let mut changes: Value = serde_json::from_slice(body).unwrap();
                 if self.fault == Fault::NoStatus {
                     changes.as_object_mut().unwrap().remove("status");
                 }
@@ -129,7 +145,7 @@ impl State {
                 merge(config, &changes);
                 (200, config.clone())
             }
-            ("POST", _) => (201, serde_json::from_slice(sent).unwrap()),
+            ("POST", _) => (201, serde_json::from_slice(body).unwrap()),
             other => panic!("{other:?}"),
         }
     }
@@ -150,7 +166,7 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-fn refusal(code: u16) -> Value {
+fn error_status(code: u16) -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Refused",
            "message": "refused", "code": code})
 }
@@ -170,15 +186,16 @@ impl Service<Request<Body>> for KubeApiserver {
             let (context, body) = request.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let is_watch = context.uri.query().is_some_and(|query| query.contains("watch=true"));
-            let (code, answer) = {
+            let (code, response) = {
                 let mut state = state.lock().unwrap();
-                state.answer(&context.method, context.uri.path(), is_watch, &body)
+                state.respond(&context.method, context.uri.path(), is_watch, &body)
             };
-            let is_short = state.lock().unwrap().fault == Fault::ShortWatches;
+            let fault = state.lock().unwrap().fault;
+            let is_short = [Fault::ShortWatches, Fault::UndecodableEvents].contains(&fault);
             if is_watch && code == 200 && !is_short {
                 tokio::time::sleep(Duration::from_secs(290)).await;
             }
-            let body = if answer.is_null() { Bytes::new() } else { answer.to_string().into() };
+            let body = if response.is_null() { Bytes::new() } else { response.to_string().into() };
             let response =
                 Response::builder().status(code).header("content-type", "application/json");
             Ok(response.body(Full::new(body)).unwrap())

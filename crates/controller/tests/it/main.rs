@@ -5,3 +5,4 @@ mod endpoints;
 mod forms;
 mod kube_apiserver;
 mod outages;
+mod watch;

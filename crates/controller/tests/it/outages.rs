@@ -10,7 +10,7 @@ use controller::{
     Settings, Start,
 };
 use event::Timestamp;
-use objectstore::{Checked, Destination};
+use objectstore::{Capabilities, Destination};
 use sink::DeliveryHealth;
 
 use super::kube_apiserver::{Fault, KubeApiserver};
@@ -46,7 +46,7 @@ impl DeliveryControl for NoDelivery {
         panic!("{reader} has no destination")
     }
 
-    async fn check(&self, destination: &Destination) -> Result<Checked, DestinationError> {
+    async fn check(&self, destination: &Destination) -> Result<Capabilities, DestinationError> {
         panic!("{destination:?}")
     }
 
@@ -67,8 +67,8 @@ impl DeliveryControl for NoDelivery {
     }
 
     async fn drain(&self, reader: &str, _: Duration) -> Result<u64, DeliveryError> {
-        let fail = |left: usize| left.checked_sub(1);
-        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fail).is_ok() {
+        let take_failure = |remaining: usize| remaining.checked_sub(1);
+        if self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take_failure).is_ok() {
             return Err(DeliveryError::Journal("the disk is full".into()));
         }
         self.released.lock().unwrap().push(format!("{reader} forgotten"));
@@ -133,11 +133,11 @@ async fn a_faulty_kube_apiserver_gets_few_requests_however_many_objects_exist() 
     ];
     for (fault, limits) in cases {
         let check = |server: &KubeApiserver| {
-            for &(what, most) in limits {
-                let requests = server.requests(what);
+            for &(resource, max) in limits {
+                let requests = server.requests(resource);
                 assert!(
-                    (1..=most).contains(&requests),
-                    "{fault:?}: {requests} × {what}, more than {most}"
+                    (1..=max).contains(&requests),
+                    "{fault:?}: {requests} × {resource}, more than {max}"
                 );
             }
         };

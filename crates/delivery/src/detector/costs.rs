@@ -49,10 +49,10 @@ impl Costs {
         let start = Instant::now();
         self.sampled = Some(start);
         let stopwatch = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        rules.measure(&rules.fields(event, cluster), stopwatch, |rule, took| {
+        rules.measure(&rules.fields(event, cluster), stopwatch, |rule, elapsed| {
             if let Some(cost) = self.rules.get_mut(rule) {
                 cost.evaluations += 1;
-                cost.nanoseconds = cost.nanoseconds.saturating_add(took);
+                cost.nanoseconds = cost.nanoseconds.saturating_add(elapsed);
             }
         });
     }

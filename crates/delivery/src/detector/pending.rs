@@ -16,18 +16,18 @@ use super::UPDATE_PERIOD;
 /// The changes to write, by signal.
 #[derive(Default)]
 pub(super) struct Pending {
-    waiting: BTreeMap<String, Waiting>,
+    by_signal: BTreeMap<String, PendingChange>,
     /// The last write of each open signal: its time and severity.
     written: HashMap<String, (Instant, Severity)>,
 }
 
 /// The merged changes of one signal.
-struct Waiting {
+struct PendingChange {
     /// The opening, if the signal has been closed since.
     opening: Option<SignalChange>,
     change: SignalChange,
     /// Sequence number of the record that caused the first of them.
-    since: u64,
+    first_seq: u64,
     due: Instant,
 }
 
@@ -36,58 +36,59 @@ impl Pending {
     pub(super) fn add(&mut self, change: SignalChange, seq: u64, now: Instant) {
         let id = &change.signal.id;
         let due = match self.written.get(id) {
-            Some((at, severity))
+            Some((written_at, severity))
                 if change.kind == ChangeKind::Updated
                     && change.signal.spec.severity <= *severity =>
             {
-                *at + UPDATE_PERIOD
+                *written_at + UPDATE_PERIOD
             }
             _ => now,
         };
-        if let Some(waiting) = self.waiting.get_mut(id) {
-            waiting.due = waiting.due.min(due);
+        if let Some(pending) = self.by_signal.get_mut(id) {
+            pending.due = pending.due.min(due);
             // An opening that was not written yet remains one.
-            let kind = match (waiting.change.kind, change.kind) {
+            let kind = match (pending.change.kind, change.kind) {
                 (ChangeKind::Opened, ChangeKind::Updated) => ChangeKind::Opened,
                 (_, kind) => kind,
             };
-            let before = std::mem::replace(&mut waiting.change, SignalChange { kind, ..change });
-            waiting.change.unlisted.extend(before.unlisted.iter().cloned());
-            if (before.kind, kind) == (ChangeKind::Opened, ChangeKind::Closed) {
-                waiting.opening = Some(before);
+            let previous = std::mem::replace(&mut pending.change, SignalChange { kind, ..change });
+            pending.change.unlisted.extend(previous.unlisted.iter().cloned());
+            if (previous.kind, kind) == (ChangeKind::Opened, ChangeKind::Closed) {
+                pending.opening = Some(previous);
             }
         } else {
             let opening = None;
-            self.waiting.insert(id.clone(), Waiting { opening, change, since: seq, due });
+            self.by_signal
+                .insert(id.clone(), PendingChange { opening, change, first_seq: seq, due });
         }
     }
 
     /// The last record whose changes are all written, if records up to `position` were processed.
     pub(super) fn written_up_to(&self, position: u64) -> u64 {
-        let first = self.waiting.values().map(|waiting| waiting.since).min();
+        let first = self.by_signal.values().map(|pending| pending.first_seq).min();
         first.map_or(position, |first| position.min(first.saturating_sub(1)))
     }
 
     /// The time at which the next change is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.values().map(|waiting| waiting.due).min()
+        self.by_signal.values().map(|pending| pending.due).min()
     }
 
-    /// Removes and returns the changes of up to `most` signals that are due at `now`, or of any if `all`.
-    pub(super) fn take_due(&mut self, now: Instant, all: bool, most: usize) -> Vec<SignalChange> {
-        let due = self.waiting.iter().filter(|(_, waiting)| all || waiting.due <= now);
-        let ids: Vec<String> = due.map(|(id, _)| id.clone()).take(most).collect();
-        let mut taken = Vec::with_capacity(ids.len());
+    /// Removes and returns the changes of up to `limit` signals that are due at `now`, or of any if `all`.
+    pub(super) fn take_due(&mut self, now: Instant, all: bool, limit: usize) -> Vec<SignalChange> {
+        let due = self.by_signal.iter().filter(|(_, pending)| all || pending.due <= now);
+        let ids: Vec<String> = due.map(|(id, _)| id.clone()).take(limit).collect();
+        let mut due_changes = Vec::with_capacity(ids.len());
         for id in &ids {
-            let Some(waiting) = self.waiting.remove(id) else { continue };
-            self.note_written(&waiting.change.signal, waiting.change.kind, now);
-            taken.extend(waiting.opening);
-            taken.push(waiting.change);
+            let Some(pending) = self.by_signal.remove(id) else { continue };
+            self.record_write(&pending.change.signal, pending.change.kind, now);
+            due_changes.extend(pending.opening);
+            due_changes.push(pending.change);
         }
-        taken
+        due_changes
     }
 
-    fn note_written(&mut self, signal: &Arc<Signal>, kind: ChangeKind, now: Instant) {
+    fn record_write(&mut self, signal: &Arc<Signal>, kind: ChangeKind, now: Instant) {
         if kind == ChangeKind::Closed {
             self.written.remove(&signal.id);
         } else {

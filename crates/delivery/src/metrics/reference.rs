@@ -27,7 +27,7 @@ pub fn register_each(registry: &mut Registry) {
         ..DetectorStatus::default()
     });
     metrics.follow_detector(status);
-    metrics.begin("");
+    metrics.init("");
     metrics.delivered("", 0);
     metrics.uploaded("", 0);
     notification::register_each(registry);

@@ -6,59 +6,59 @@ use event::Timestamp;
 use sink::notifier::{Event, Summary};
 
 use super::Target;
-use super::records::Record;
+use super::records::NotificationRecord;
 
 /// The shortest time between two updates of an open signal, unless its severity rises.
 pub const UPDATE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// What to do about a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Action {
     /// Send nothing until it changes.
     Idle,
     /// Examine it again at this time.
     Wait(Timestamp),
     /// Send a notification.
     Send(Event),
-    /// Only remember that it is closed: closings are not sent.
+    /// Record that it is closed, and send nothing.
     MarkClosed,
 }
 
-/// Decides what to do about a signal. `record` says what was sent before. `resend` is the interval at
-/// which the destination needs an open signal again.
+/// Decides what to do about a signal. `record` is what was sent before. `resend` is the interval at
+/// which an open signal is sent again, if the destination needs that.
 pub(super) fn decide(
     summary: &Summary,
-    record: Option<&Record>,
+    record: Option<&NotificationRecord>,
     target: &Target,
     resend: Option<Duration>,
     now: Timestamp,
-) -> Step {
+) -> Action {
     let Some(record) = record else {
-        return if is_wanted(summary, target) { Step::Send(Event::Opened) } else { Step::Idle };
+        return if is_wanted(summary, target) { Action::Send(Event::Opened) } else { Action::Idle };
     };
     if record.is_closed {
-        return Step::Idle;
+        return Action::Idle;
     }
     if summary.is_closed {
-        let is_sent = target.sends_closed || resend.is_some();
-        return if is_sent { Step::Send(Event::Closed) } else { Step::MarkClosed };
+        let sends_closing = target.sends_closed || resend.is_some();
+        return if sends_closing { Action::Send(Event::Closed) } else { Action::MarkClosed };
     }
     if summary.severity > record.severity {
-        return Step::Send(Event::Updated);
+        return Action::Send(Event::Updated);
     }
-    let has_grown = summary.count > record.count;
-    let update = (target.sends_updates && has_grown).then_some(UPDATE_INTERVAL);
+    let has_more_events = summary.count > record.count;
+    let update = (target.sends_updates && has_more_events).then_some(UPDATE_INTERVAL);
     match [resend, update].into_iter().flatten().min() {
-        None => Step::Idle,
+        None => Action::Idle,
         Some(interval) => {
             let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
             let due = record.sent_at.as_micros().saturating_add(interval);
             // If the clock was set back, the delay is not longer than the interval.
-            let is_set_back = record.sent_at > now;
-            if due <= now.as_micros() || is_set_back {
-                Step::Send(Event::Updated)
+            let is_clock_set_back = record.sent_at > now;
+            if due <= now.as_micros() || is_clock_set_back {
+                Action::Send(Event::Updated)
             } else {
-                Step::Wait(Timestamp::from_micros(due))
+                Action::Wait(Timestamp::from_micros(due))
             }
         }
     }
@@ -94,13 +94,13 @@ mod tests {
         }
     }
 
-    fn record(minutes_ago: i64) -> Record {
-        Record {
+    fn record(minutes_ago: i64) -> NotificationRecord {
+        NotificationRecord {
             revision: 7,
             severity: Severity::Medium,
             count: 5,
             sent_at: Timestamp::from_micros(NOW - minutes_ago * MINUTE),
-            ..Record::default()
+            ..NotificationRecord::default()
         }
     }
 
@@ -116,58 +116,58 @@ mod tests {
 
     fn check(
         summary: &Summary,
-        record: Option<&Record>,
+        record: Option<&NotificationRecord>,
         target: &Target,
         resend: bool,
-        step: &str,
+        action: &str,
     ) {
         let resend = resend.then_some(Duration::from_mins(1));
-        let found = match decide(summary, record, target, resend, Timestamp::from_micros(NOW)) {
-            Step::Idle => "rest".to_owned(),
-            Step::Wait(until) => format!("wait {}", (until.as_micros() - NOW) / MINUTE),
-            Step::Send(event) => event.as_str().to_owned(),
-            Step::MarkClosed => "end".to_owned(),
+        let actual = match decide(summary, record, target, resend, Timestamp::from_micros(NOW)) {
+            Action::Idle => "idle".to_owned(),
+            Action::Wait(until) => format!("wait {}", (until.as_micros() - NOW) / MINUTE),
+            Action::Send(event) => event.as_str().to_owned(),
+            Action::MarkClosed => "mark closed".to_owned(),
         };
-        assert_eq!(found, step, "{summary:?} {record:?} {resend:?}");
+        assert_eq!(actual, action, "{summary:?} {record:?} {resend:?}");
     }
 
     #[test]
     fn a_new_signal_is_sent_if_it_matches() {
         use Severity::{High, Low, Medium};
-        for (severity, min, rules, step) in [
+        for (severity, min, rules, action) in [
             (Medium, Medium, vec![], "opened"),
-            (Low, Medium, vec![], "rest"),
+            (Low, Medium, vec![], "idle"),
             (High, Medium, vec!["restorepoints-deleted"], "opened"),
             (High, Medium, vec!["RestorePoints deleted"], "opened"),
-            (High, Medium, vec!["other"], "rest"),
+            (High, Medium, vec!["other"], "idle"),
         ] {
             let target = target(min, &rules, "");
-            check(&summary(severity, 1, false), None, &target, false, step);
-            check(&summary(severity, 1, true), None, &target, false, step);
+            check(&summary(severity, 1, false), None, &target, false, action);
+            check(&summary(severity, 1, true), None, &target, false, action);
         }
     }
 
     #[test]
     fn updates_and_closings_are_sent_as_configured() {
         use Severity::{High, Medium};
-        for (signal, minutes, options, resend, step) in [
-            (summary(Medium, 5, false), 9, "updates", false, "rest"),
+        for (signal, minutes, options, resend, action) in [
+            (summary(Medium, 5, false), 9, "updates", false, "idle"),
             (summary(Medium, 6, false), 9, "updates", false, "updated"),
             (summary(Medium, 6, false), 2, "updates", false, "wait 3"),
-            (summary(Medium, 6, false), 9, "", false, "rest"),
+            (summary(Medium, 6, false), 9, "", false, "idle"),
             (summary(High, 6, false), 0, "", false, "updated"),
             (summary(Medium, 5, false), 0, "", true, "wait 1"),
             (summary(Medium, 5, false), 1, "", true, "updated"),
             (summary(Medium, 5, false), -9, "", true, "updated"),
             (summary(Medium, 5, true), 0, "closed", false, "closed"),
-            (summary(Medium, 5, true), 0, "", false, "end"),
+            (summary(Medium, 5, true), 0, "", false, "mark closed"),
             (summary(Medium, 5, true), 0, "", true, "closed"),
         ] {
-            // The closing of a signal that was sent is sent too, whatever the target says now.
+            // If a signal was sent, its closing is sent too, even if it no longer matches the target.
             let target = target(Severity::Critical, &["other"], options);
-            check(&signal, Some(&record(minutes)), &target, resend, step);
-            let ended = Record { is_closed: true, ..record(minutes) };
-            check(&signal, Some(&ended), &target, resend, "rest");
+            check(&signal, Some(&record(minutes)), &target, resend, action);
+            let closed_record = NotificationRecord { is_closed: true, ..record(minutes) };
+            check(&signal, Some(&closed_record), &target, resend, "idle");
         }
     }
 }

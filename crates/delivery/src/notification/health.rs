@@ -34,75 +34,75 @@ pub struct NotifierHealth {
 }
 
 /// The published state of a notifier.
-pub(super) struct Monitor {
-    now: watch::Sender<Now>,
+pub(super) struct HealthMonitor {
+    state: watch::Sender<MonitorState>,
 }
 
 #[derive(Clone)]
-struct Now {
+struct MonitorState {
     health: NotifierHealth,
     /// A missing response is reported from this time on.
     no_response_until: Option<Instant>,
 }
 
-impl Monitor {
+impl HealthMonitor {
     pub(super) fn new(name: &str) -> Self {
         let health = NotifierHealth { name: name.to_owned(), ..NotifierHealth::default() };
-        Self { now: watch::Sender::new(Now { health, no_response_until: None }) }
+        Self { state: watch::Sender::new(MonitorState { health, no_response_until: None }) }
     }
 
     /// Resets the health for a new target.
-    pub(super) fn begin(&self) {
-        self.now.send_modify(|now| {
-            now.no_response_until = None;
-            now.health.error = None;
-            now.health.is_misconfigured = false;
+    pub(super) fn reset(&self) {
+        self.state.send_modify(|state| {
+            state.no_response_until = None;
+            state.health.error = None;
+            state.health.is_misconfigured = false;
         });
     }
 
-    pub(super) fn waits(&self, pending: usize, refused: usize) {
-        self.now.send_if_modified(|now| {
-            let is_new = (now.health.pending, now.health.refused) != (pending, refused);
-            now.health.pending = pending;
-            now.health.refused = refused;
+    pub(super) fn set_pending(&self, pending: usize, refused: usize) {
+        self.state.send_if_modified(|state| {
+            let is_new = (state.health.pending, state.health.refused) != (pending, refused);
+            state.health.pending = pending;
+            state.health.refused = refused;
             is_new
         });
     }
 
-    pub(super) fn moved(&self, cursor: u64) {
-        self.now.send_if_modified(|now| now.health.cursor.replace(cursor) != Some(cursor));
+    pub(super) fn set_cursor(&self, cursor: u64) {
+        self.state.send_if_modified(|state| state.health.cursor.replace(cursor) != Some(cursor));
     }
 
     /// Records an accepted notification. `refusal` is why others are still refused.
     pub(super) fn succeeded(&self, sent_at: Option<Timestamp>, refusal: Option<String>) {
-        self.now.send_modify(|now| {
-            now.no_response_until = None;
-            now.health.error = refusal;
-            now.health.is_misconfigured = false;
-            now.health.sent += 1;
-            now.health.last_sent = sent_at.or(now.health.last_sent);
+        self.state.send_modify(|state| {
+            state.no_response_until = None;
+            state.health.error = refusal;
+            state.health.is_misconfigured = false;
+            state.health.sent += 1;
+            state.health.last_sent = sent_at.or(state.health.last_sent);
         });
     }
 
     pub(super) fn failed(&self, error: String, is_misconfigured: bool) {
-        self.now.send_modify(|now| {
-            now.no_response_until = None;
-            now.health.error = Some(error);
-            now.health.is_misconfigured = is_misconfigured;
-            now.health.failures += 1;
+        self.state.send_modify(|state| {
+            state.no_response_until = None;
+            state.health.error = Some(error);
+            state.health.is_misconfigured = is_misconfigured;
+            state.health.failures += 1;
         });
     }
 
     /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
     pub(super) fn no_response(&self, until: Instant) {
-        self.now.send_modify(|now| {
-            now.no_response_until.get_or_insert(until);
-            now.health.failures += 1;
+        self.state.send_modify(|state| {
+            state.no_response_until.get_or_insert(until);
+            state.health.failures += 1;
         });
     }
 
     pub(super) fn health(&self) -> NotifierHealth {
-        let Now { mut health, no_response_until } = self.now.borrow().clone();
+        let MonitorState { mut health, no_response_until } = self.state.borrow().clone();
         if no_response_until.is_some_and(|until| until <= Instant::now()) {
             health.error = Some("no answer".to_owned());
             health.is_misconfigured = false;
@@ -154,16 +154,16 @@ impl Metrics {
     /// Registers everything with one time series each, for the reference page of the metrics.
     pub(super) fn register_each(registry: &mut Registry) {
         let metrics = Self::register(registry);
-        metrics.begin("");
+        metrics.init("");
         drop(metrics.last_success.get_or_create(&labels("")));
     }
 
     /// Exports zeros for a notifier, so that its first failure is visible as an increase.
-    pub(super) fn begin(&self, notifier: &str) {
+    pub(super) fn init(&self, notifier: &str) {
         for family in [&self.sent, &self.errors] {
             drop(family.get_or_create(&labels(notifier)));
         }
-        self.waits(notifier, 0);
+        self.set_pending(notifier, 0);
     }
 
     pub(super) fn sent(&self, notifier: &str, now: Timestamp) {
@@ -175,13 +175,13 @@ impl Metrics {
         self.errors.get_or_create(&labels(notifier)).inc();
     }
 
-    pub(super) fn waits(&self, notifier: &str, pending: usize) {
+    pub(super) fn set_pending(&self, notifier: &str, pending: usize) {
         let pending = i64::try_from(pending).unwrap_or(i64::MAX);
         self.pending.get_or_create(&labels(notifier)).set(pending);
     }
 
     /// Removes the metrics of a notifier.
-    pub(super) fn forget(&self, notifier: &str) {
+    pub(super) fn remove(&self, notifier: &str) {
         let labels = labels(notifier);
         self.sent.remove(&labels);
         self.errors.remove(&labels);

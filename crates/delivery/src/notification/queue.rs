@@ -5,37 +5,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::records::Record;
+use super::records::NotificationRecord;
 use crate::backoff::Backoff;
 
 /// One signal in the queue.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct QueuedSignal {
     /// Its newest revision.
     pub(super) revision: u64,
     /// The record of what was sent.
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<NotificationRecord>,
     /// Consecutive refusals of its notification.
     pub(super) refusals: Backoff,
-    waiting: Waiting,
+    schedule: Schedule,
 }
 
-/// What a signal waits for.
+/// When a signal is handled next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Waiting {
-    /// A change.
+enum Schedule {
+    /// Not before it changes.
     #[default]
     Idle,
-    /// Its examination, at this time in microseconds; and the revision to handle.
+    /// It is examined at this time in microseconds since the Unix epoch. The second number is the
+    /// revision to handle.
     Due(i64, u64),
-    /// Its delivery; and the revision to handle.
+    /// It can be sent. The number is the revision to handle.
     Ready(u64),
 }
 
 /// All signals that a notifier knows.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, QueuedSignal>,
     due: BTreeSet<(i64, u64, String)>,
     ready: BTreeSet<(u64, String)>,
     /// Names of the signals whose notification was refused.
@@ -44,16 +45,18 @@ pub(super) struct Queue {
 
 impl Queue {
     /// The signals that have records.
-    pub(super) fn from_records(records: BTreeMap<String, Record>) -> Self {
-        let entry = |(name, record)| (name, Entry { record: Some(record), ..Entry::default() });
+    pub(super) fn from_records(records: BTreeMap<String, NotificationRecord>) -> Self {
+        let entry = |(name, record)| {
+            (name, QueuedSignal { record: Some(record), ..QueuedSignal::default() })
+        };
         Self { entries: records.into_iter().map(entry).collect(), ..Self::default() }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+    pub(super) fn get(&self, name: &str) -> Option<&QueuedSignal> {
         self.entries.get(name)
     }
 
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Entry> {
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut QueuedSignal> {
         self.entries.get_mut(name)
     }
 
@@ -64,50 +67,50 @@ impl Queue {
 
     /// Registers a new revision of a signal, which is examined at `now` unless it is ready to be sent or
     /// waits after a refusal.
-    pub(super) fn changed(&mut self, name: &str, revision: u64, now: i64) {
+    pub(super) fn update(&mut self, name: &str, revision: u64, now: i64) {
         let is_refused = self.refused.contains(name);
         let entry = self.entries.entry(name.to_owned()).or_default();
         entry.revision = entry.revision.max(revision);
-        if !matches!(entry.waiting, Waiting::Ready(_)) && !is_refused {
+        if !matches!(entry.schedule, Schedule::Ready(_)) && !is_refused {
             self.examine_at(name, now);
         }
     }
 
     /// Schedules the examination of a signal.
     pub(super) fn examine_at(&mut self, name: &str, time: i64) {
-        self.idle(name);
+        self.set_idle(name);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.waiting = Waiting::Due(time, entry.revision);
+            entry.schedule = Schedule::Due(time, entry.revision);
             self.due.insert((time, entry.revision, name.to_owned()));
         }
     }
 
     /// Makes a signal ready to be sent.
     pub(super) fn make_ready(&mut self, name: &str) {
-        self.idle(name);
+        self.set_idle(name);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.waiting = Waiting::Ready(entry.revision);
+            entry.schedule = Schedule::Ready(entry.revision);
             self.ready.insert((entry.revision, name.to_owned()));
         }
     }
 
     /// Makes a signal wait for a change.
-    pub(super) fn idle(&mut self, name: &str) {
+    pub(super) fn set_idle(&mut self, name: &str) {
         let Some(entry) = self.entries.get_mut(name) else { return };
-        match std::mem::take(&mut entry.waiting) {
-            Waiting::Idle => {}
-            Waiting::Due(time, revision) => {
+        match std::mem::take(&mut entry.schedule) {
+            Schedule::Idle => {}
+            Schedule::Due(time, revision) => {
                 self.due.remove(&(time, revision, name.to_owned()));
             }
-            Waiting::Ready(revision) => {
+            Schedule::Ready(revision) => {
                 self.ready.remove(&(revision, name.to_owned()));
             }
         }
     }
 
-    /// Removes a signal that was deleted or is not sent.
-    pub(super) fn remove(&mut self, name: &str) -> Option<Entry> {
-        self.idle(name);
+    /// Removes a signal that was deleted or must not be sent.
+    pub(super) fn remove(&mut self, name: &str) -> Option<QueuedSignal> {
+        self.set_idle(name);
         self.refused.remove(name);
         self.entries.remove(name)
     }
@@ -139,7 +142,7 @@ impl Queue {
             return None;
         }
         let name = name.clone();
-        self.idle(&name);
+        self.set_idle(&name);
         Some(name)
     }
 
@@ -154,21 +157,24 @@ impl Queue {
     }
 
     /// The number of signals to send, and how many of them were refused.
-    pub(super) fn waiting(&self) -> (usize, usize) {
-        let is_apart = |name: &&String| {
+    pub(super) fn pending_counts(&self) -> (usize, usize) {
+        let is_delayed = |name: &&String| {
             let entry = self.entries.get(*name);
-            entry.is_some_and(|entry| !matches!(entry.waiting, Waiting::Ready(_)))
+            entry.is_some_and(|entry| !matches!(entry.schedule, Schedule::Ready(_)))
         };
-        let apart = self.refused.iter().filter(is_apart).count();
-        (self.ready.len() + apart, self.refused.len())
+        let delayed = self.refused.iter().filter(is_delayed).count();
+        (self.ready.len() + delayed, self.refused.len())
     }
 
-    /// The revision up to which every signal was handled. `seen` is the revision up to which signals are in
-    /// the queue.
-    pub(super) fn cursor(&self, seen: u64) -> u64 {
-        let is_untold = |entry: &&Entry| entry.record.is_none() && entry.waiting != Waiting::Idle;
-        let untold = self.entries.values().filter(is_untold).map(|entry| entry.revision).min();
-        untold.map_or(seen, |revision| seen.min(revision.saturating_sub(1)))
+    /// The revision up to which every signal was handled. `queued_revision` is the revision up to which
+    /// signals are in the queue.
+    pub(super) fn cursor(&self, queued_revision: u64) -> u64 {
+        let is_unhandled =
+            |entry: &&QueuedSignal| entry.record.is_none() && entry.schedule != Schedule::Idle;
+        let unhandled =
+            self.entries.values().filter(is_unhandled).map(|entry| entry.revision).min();
+        unhandled
+            .map_or(queued_revision, |revision| queued_revision.min(revision.saturating_sub(1)))
     }
 }
 
@@ -180,7 +186,7 @@ mod tests {
     fn signals_are_sent_in_order_and_rejected_ones_wait_alone() {
         let mut queue = Queue::default();
         for (name, revision) in [("c", 5), ("a", 9), ("b", 7)] {
-            queue.changed(name, revision, 100);
+            queue.update(name, revision, 100);
         }
         assert_eq!((queue.pop_due(99), queue.next_due()), (None, Some(100)));
         while let Some(name) = queue.pop_due(100) {
@@ -189,15 +195,15 @@ mod tests {
         assert_eq!((queue.next_ready().as_deref(), queue.cursor(20)), (Some("c"), 4));
         queue.set_refused("c", true);
         queue.examine_at("c", 500);
-        assert_eq!((queue.next_ready().as_deref(), queue.waiting()), (Some("b"), (3, 1)));
+        assert_eq!((queue.next_ready().as_deref(), queue.pending_counts()), (Some("b"), (3, 1)));
         // A change does not send it earlier.
-        queue.changed("c", 11, 200);
+        queue.update("c", 11, 200);
         assert_eq!((queue.pop_due(400), queue.cursor(20)), (None, 6));
         queue.remove("b");
         queue.remove("a");
-        assert_eq!((queue.pop_due(500).as_deref(), queue.waiting()), (Some("c"), (1, 1)));
+        assert_eq!((queue.pop_due(500).as_deref(), queue.pending_counts()), (Some("c"), (1, 1)));
         queue.set_refused("c", false);
-        queue.idle("c");
-        assert_eq!((queue.waiting(), queue.cursor(20)), ((0, 0), 20));
+        queue.set_idle("c");
+        assert_eq!((queue.pending_counts(), queue.cursor(20)), ((0, 0), 20));
     }
 }

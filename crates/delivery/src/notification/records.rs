@@ -24,7 +24,7 @@ const PAGE_ROWS: usize = 500;
 /// What was sent about one signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct Record {
+pub(super) struct NotificationRecord {
     /// Revision of the signal in the last notification.
     pub(super) revision: u64,
     /// Its severity then.
@@ -43,16 +43,19 @@ pub(super) struct Record {
 
 /// All records of one notifier.
 #[derive(Debug, Default)]
-pub(super) struct Records {
+pub(super) struct NotificationRecords {
     /// By the name of the signal.
-    pub(super) signals: BTreeMap<String, Record>,
+    pub(super) signals: BTreeMap<String, NotificationRecord>,
     /// The revision up to which every signal was handled; `None` for a new notifier.
     pub(super) cursor: Option<u64>,
 }
 
 /// Reads the records of a notifier.
-pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, ReadError> {
-    let mut records = Records::default();
+pub(super) async fn read(
+    storage: &dyn Storage,
+    uid: &str,
+) -> Result<NotificationRecords, ReadError> {
+    let mut records = NotificationRecords::default();
     let prefix = format!("{STATE_PREFIX}{uid}{SIGNALS}");
     let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
     loop {
@@ -85,7 +88,7 @@ pub(super) async fn read(storage: &dyn Storage, uid: &str) -> Result<Records, Re
 pub(super) async fn write(
     storage: &dyn Storage,
     uid: &str,
-    records: Vec<(String, Option<Record>)>,
+    records: Vec<(String, Option<NotificationRecord>)>,
     cursor: u64,
 ) -> Result<(), StoreError> {
     let mut bodies = Vec::with_capacity(records.len());
@@ -93,7 +96,7 @@ pub(super) async fn write(
         let body = record.and_then(|record| serde_json::to_vec(&record).ok());
         bodies.push((format!("{STATE_PREFIX}{uid}{SIGNALS}{signal}"), body.map(Bytes::from)));
     }
-    let place = format!("{STATE_PREFIX}{uid}{CURSOR}");
+    let cursor_key = format!("{STATE_PREFIX}{uid}{CURSOR}");
     store::write(storage, move |transaction| {
         for (key, body) in bodies {
             match body {
@@ -109,29 +112,29 @@ pub(super) async fn write(
             }
         }
         let cursor = cursor.to_string();
-        if transaction.get(&place).is_none_or(|held| *held.body != *cursor.as_bytes()) {
+        if transaction.get(&cursor_key).is_none_or(|stored| *stored.body != *cursor.as_bytes()) {
             let revision = transaction.next_revision();
-            transaction.put(&place, revision, Bytes::from(cursor));
+            transaction.put(&cursor_key, revision, Bytes::from(cursor));
         }
     })
     .await
 }
 
 /// Deletes the records of one notifier. If that fails, it is done at the next start.
-pub(super) async fn forget(storage: &dyn Storage, uid: &str) {
-    forget_where(storage, &format!("{STATE_PREFIX}{uid}/"), |_| true).await;
+pub(super) async fn delete(storage: &dyn Storage, uid: &str) {
+    delete_where(storage, &format!("{STATE_PREFIX}{uid}/"), |_| true).await;
 }
 
 /// Deletes the records of all notifiers but these.
-pub(super) async fn forget_others(storage: &dyn Storage, uids: &BTreeSet<String>) {
-    forget_where(storage, STATE_PREFIX, |key| {
+pub(super) async fn delete_others(storage: &dyn Storage, uids: &BTreeSet<String>) {
+    delete_where(storage, STATE_PREFIX, |key| {
         let uid = key.strip_prefix(STATE_PREFIX).and_then(|rest| rest.split('/').next());
         uid.is_none_or(|uid| !uids.contains(uid))
     })
     .await;
 }
 
-async fn forget_where(storage: &dyn Storage, prefix: &str, is_removed: impl Fn(&str) -> bool) {
+async fn delete_where(storage: &dyn Storage, prefix: &str, is_removed: impl Fn(&str) -> bool) {
     // Earlier writes are committed before this one.
     if let Err(error) = store::write(storage, |_| ()).await {
         tracing::warn!(%error, "records of removed notifiers may remain until the next start");

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::decide::{self, Step};
-use super::health::{Metrics, Monitor};
+use super::decide::{self, Action};
+use super::health::{HealthMonitor, Metrics};
 use super::queue::Queue;
-use super::records::{self, Record};
+use super::records::{self, NotificationRecord};
 use super::{Clock, RETRY_AFTER_MAX, SIGNALS_PREFIX, Target};
 use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
 
@@ -29,20 +29,20 @@ const CONSECUTIVE_REFUSALS_MAX: u32 = 3;
 /// Delay before records that could not be written are written again.
 const SAVE_WAIT: Duration = Duration::from_secs(5);
 
-/// The parts of a task.
-pub(super) struct Parts {
+/// What a task needs: its configuration, the store and its outputs.
+pub(super) struct Context {
     pub(super) name: String,
     pub(super) uid: String,
     pub(super) storage: Arc<dyn Storage>,
     pub(super) clock: Clock,
     pub(super) target: watch::Receiver<Target>,
-    pub(super) monitor: Arc<Monitor>,
+    pub(super) monitor: Arc<HealthMonitor>,
     pub(super) metrics: Metrics,
 }
 
 /// Runs one notifier.
 pub(super) struct Task {
-    parts: Parts,
+    context: Context,
     queue: Queue,
     /// Signals whose records are not written yet.
     unsaved: BTreeSet<String>,
@@ -50,9 +50,9 @@ pub(super) struct Task {
     save_at: Option<Instant>,
     /// The revision up to which every signal was handled before the current list; `None` for a new
     /// notifier.
-    handled: Option<u64>,
+    handled_revision: Option<u64>,
     /// The revision up to which signals are in the queue.
-    seen: u64,
+    queued_revision: u64,
     /// Consecutive failures of the destination.
     backoff: Backoff,
     paused_until: Instant,
@@ -62,14 +62,14 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(super) fn new(context: Context) -> Self {
         Self {
-            parts,
+            context,
             queue: Queue::default(),
             unsaved: BTreeSet::new(),
             save_at: None,
-            handled: None,
-            seen: 0,
+            handled_revision: None,
+            queued_revision: 0,
             backoff: Backoff::default(),
             paused_until: Instant::now(),
             consecutive_refusals: 0,
@@ -85,7 +85,7 @@ impl Task {
             () = removed.cancelled() => {}
         }
         if removed.is_cancelled() {
-            records::forget(&*self.parts.storage, &self.parts.uid).await;
+            records::delete(&*self.context.storage, &self.context.uid).await;
         }
     }
 
@@ -107,7 +107,7 @@ impl Task {
                 // The list is read again.
                 Err(ReadError::Compacted { .. }) => {}
                 Err(error) => {
-                    let notifier = self.parts.name.as_str();
+                    let notifier = self.context.name.as_str();
                     tracing::warn!(notifier, %error, "cannot read signals");
                     tokio::time::sleep(backoff.failed()).await;
                 }
@@ -116,58 +116,58 @@ impl Task {
     }
 
     async fn restore(&mut self) -> Result<(), ReadError> {
-        let records = records::read(&*self.parts.storage, &self.parts.uid).await?;
-        self.handled = records.cursor;
+        let records = records::read(&*self.context.storage, &self.context.uid).await?;
+        self.handled_revision = records.cursor;
         self.queue = Queue::from_records(records.signals);
         Ok(())
     }
 
     /// Lists and watches the signals until the target changes.
     async fn list_and_watch(&mut self) -> Result<(), ReadError> {
-        if self.seen > 0 {
-            self.handled = Some(self.queue.cursor(self.seen));
+        if self.queued_revision > 0 {
+            self.handled_revision = Some(self.queue.cursor(self.queued_revision));
         }
         self.retarget();
         let revision = self.list().await?;
-        let mut watch = self.parts.storage.watch(SIGNALS_PREFIX, revision).await?;
-        self.seen = revision;
+        let mut watch = self.context.storage.watch(SIGNALS_PREFIX, revision).await?;
+        self.queued_revision = revision;
         self.save().await;
         loop {
             self.examine_due().await?;
-            let (pending, refused) = self.queue.waiting();
-            self.parts.monitor.waits(pending, refused);
-            self.parts.metrics.waits(&self.parts.name, pending);
-            let next = self.next_time();
+            let (pending, refused) = self.queue.pending_counts();
+            self.context.monitor.set_pending(pending, refused);
+            self.context.metrics.set_pending(&self.context.name, pending);
+            let next = self.next_wakeup();
             tokio::select! {
                 biased;
                 // The sender is dropped when the server stops.
-                changed = self.parts.target.changed() => {
+                changed = self.context.target.changed() => {
                     return changed.map_err(|_gone| ReadError::Closed);
                 }
-                found = watch.next() => {
-                    let found = found?;
+                changes = watch.next() => {
+                    let changes = changes?;
                     let now = self.now().as_micros();
-                    for change in &found {
-                        self.take(change, now);
+                    for change in &changes {
+                        self.apply_change(change, now);
                     }
-                    self.seen = watch.progress();
+                    self.queued_revision = watch.progress();
                 }
                 () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)),
-                    if next.is_some() => self.act().await?,
+                    if next.is_some() => self.run_due().await?,
             }
         }
     }
 
     /// Resets failures: the target may be another destination, so everything is tried at once.
     fn retarget(&mut self) {
-        self.parts.monitor.begin();
+        self.context.monitor.reset();
         self.backoff = Backoff::default();
         self.consecutive_refusals = 0;
         self.refusal = None;
         self.queue.retry_refused();
         self.paused_until = Instant::now();
-        if let Err(reason) = &self.parts.target.borrow_and_update().notifier {
-            self.parts.monitor.failed(reason.clone(), true);
+        if let Err(reason) = &self.context.target.borrow_and_update().notifier {
+            self.context.monitor.failed(reason.clone(), true);
         }
     }
 
@@ -176,14 +176,14 @@ impl Task {
         let mut options = ListOptions { limit: PAGE_ROWS, ..ListOptions::default() };
         let mut deleted: BTreeSet<String> = self.queue.names().cloned().collect();
         loop {
-            let page = self.parts.storage.list(SIGNALS_PREFIX, options.clone()).await?;
-            let handled = *self.handled.get_or_insert(page.revision);
+            let page = self.context.storage.list(SIGNALS_PREFIX, options.clone()).await?;
+            let handled_revision = *self.handled_revision.get_or_insert(page.revision);
             for object in &page.items {
-                let name = name_of(object);
+                let name = signal_name(object);
                 deleted.remove(name);
                 let is_known = self.queue.get(name).is_some_and(|entry| entry.record.is_some());
-                if is_known || !is_past(object, handled) {
-                    self.queue.changed(name, object.revision, 0);
+                if is_known || !needs_no_notification(object, handled_revision) {
+                    self.queue.update(name, object.revision, 0);
                 }
             }
             options.at = Some(page.revision);
@@ -197,8 +197,8 @@ impl Task {
         }
     }
 
-    fn take(&mut self, change: &Change, now: i64) {
-        let name = name_of(&change.object);
+    fn apply_change(&mut self, change: &Change, now: i64) {
+        let name = signal_name(&change.object);
         if change.kind == ChangeKind::Deleted {
             self.forget(name);
             return;
@@ -210,7 +210,7 @@ impl Task {
         if is_unknown && change.previous.as_deref().is_some_and(is_closed) {
             return;
         }
-        self.queue.changed(name, change.revision, now);
+        self.queue.update(name, change.revision, now);
     }
 
     /// Removes a deleted signal.
@@ -226,47 +226,47 @@ impl Task {
     async fn examine_due(&mut self) -> Result<(), ReadError> {
         for _ in 0..EXAMINED_MAX {
             let Some(name) = self.queue.pop_due(self.now().as_micros()) else { return Ok(()) };
-            let Some((_, step)) = self.examine(&name).await? else { continue };
-            self.apply(&name, step);
+            let Some((_, action)) = self.examine(&name).await? else { continue };
+            self.apply(&name, action);
         }
         Ok(())
     }
 
     /// The current object of a signal, and what to do. `None` if it was deleted or cannot be read.
-    async fn examine(&mut self, name: &str) -> Result<Option<(Arc<Object>, Step)>, ReadError> {
-        let found = self.parts.storage.get(&format!("{SIGNALS_PREFIX}{name}")).await?;
-        let Some(object) = found else {
+    async fn examine(&mut self, name: &str) -> Result<Option<(Arc<Object>, Action)>, ReadError> {
+        let stored = self.context.storage.get(&format!("{SIGNALS_PREFIX}{name}")).await?;
+        let Some(object) = stored else {
             self.forget(name);
             return Ok(None);
         };
         let summary = match Summary::parse(&object.body) {
             Ok(summary) => summary,
             Err(error) => {
-                let notifier = self.parts.name.as_str();
+                let notifier = self.context.name.as_str();
                 tracing::warn!(notifier, signal = name, %error, "cannot read a signal; it is not sent");
                 self.queue.remove(name);
                 return Ok(None);
             }
         };
         let record = self.queue.get(name).and_then(|entry| entry.record.as_ref());
-        let target = self.parts.target.borrow();
+        let target = self.context.target.borrow();
         let resend = target.notifier.as_ref().ok().and_then(|notifier| notifier.resend_interval());
-        let step = decide::decide(&summary, record, &target, resend, self.now());
-        Ok(Some((object, step)))
+        let action = decide::decide(&summary, record, &target, resend, self.now());
+        Ok(Some((object, action)))
     }
 
-    fn apply(&mut self, name: &str, step: Step) {
-        match step {
-            Step::Send(_) => self.queue.make_ready(name),
-            Step::Wait(until) => self.queue.examine_at(name, until.as_micros()),
-            Step::Idle => {
-                self.queue.idle(name);
+    fn apply(&mut self, name: &str, action: Action) {
+        match action {
+            Action::Send(_) => self.queue.make_ready(name),
+            Action::Wait(until) => self.queue.examine_at(name, until.as_micros()),
+            Action::Idle => {
+                self.queue.set_idle(name);
                 if self.queue.get(name).is_some_and(|entry| entry.record.is_none()) {
                     self.queue.remove(name);
                 }
             }
-            Step::MarkClosed => {
-                self.queue.idle(name);
+            Action::MarkClosed => {
+                self.queue.set_idle(name);
                 if let Some(record) =
                     self.queue.get_mut(name).and_then(|entry| entry.record.as_mut())
                 {
@@ -279,35 +279,35 @@ impl Task {
     }
 
     /// The time at which something has to be done.
-    fn next_time(&self) -> Option<Instant> {
+    fn next_wakeup(&self) -> Option<Instant> {
         let due = self.queue.next_due().map(|due| {
-            let wait = u64::try_from(due.saturating_sub(self.now().as_micros())).unwrap_or(0);
-            Instant::now() + Duration::from_micros(wait)
+            let delay = u64::try_from(due.saturating_sub(self.now().as_micros())).unwrap_or(0);
+            Instant::now() + Duration::from_micros(delay)
         });
-        let can_send = self.parts.target.borrow().notifier.is_ok();
+        let can_send = self.context.target.borrow().notifier.is_ok();
         let ready = self.queue.next_ready().filter(|_| can_send).map(|_| self.paused_until);
         [due, ready, self.save_at].into_iter().flatten().min()
     }
 
     /// Writes records that are due, and sends one notification if one is ready.
-    async fn act(&mut self) -> Result<(), ReadError> {
+    async fn run_due(&mut self) -> Result<(), ReadError> {
         let now = Instant::now();
-        if self.save_at.is_some_and(|at| at <= now) {
+        if self.save_at.is_some_and(|save_at| save_at <= now) {
             self.save().await;
         }
-        let notifier = self.parts.target.borrow().notifier.clone();
+        let notifier = self.context.target.borrow().notifier.clone();
         let (Ok(notifier), Some(name)) = (notifier, self.queue.next_ready()) else { return Ok(()) };
         if self.paused_until > now {
             return Ok(());
         }
-        let Some((object, step)) = self.examine(&name).await? else { return Ok(()) };
-        let Step::Send(event) = step else {
-            self.apply(&name, step);
+        let Some((object, action)) = self.examine(&name).await? else { return Ok(()) };
+        let Action::Send(event) = action else {
+            self.apply(&name, action);
             return Ok(());
         };
         let Some(notification) = self.notification(&name, &object, event) else { return Ok(()) };
-        let mut target = self.parts.target.clone();
-        let began = Instant::now();
+        let mut target = self.context.target.clone();
+        let start = Instant::now();
         let sent = tokio::select! {
             sent = notifier.send(&notification) => sent,
             // The notification is sent to the new target; the loop handles the change.
@@ -315,7 +315,7 @@ impl Task {
         };
         match sent {
             Ok(()) => self.succeeded(&name, object.revision, &notification).await,
-            Err(error) => self.failed(&name, &error, began + notifier.no_response_delay()),
+            Err(error) => self.failed(&name, &error, start + notifier.no_response_delay()),
         }
         Ok(())
     }
@@ -327,11 +327,11 @@ impl Task {
             user: record.user.clone(),
             opened_at: record.opened_at,
         });
-        let id = notification_id(&self.parts.uid, name, event, object.revision);
+        let id = notification_id(&self.context.uid, name, event, object.revision);
         match Notification::new(id, event, &object.body, last_sent, self.now()) {
             Ok(notification) => Some(notification),
             Err(error) => {
-                let notifier = self.parts.name.as_str();
+                let notifier = self.context.name.as_str();
                 tracing::warn!(notifier, signal = name, %error, "cannot read a signal; it is not sent");
                 self.queue.remove(name);
                 None
@@ -340,14 +340,14 @@ impl Task {
     }
 
     async fn succeeded(&mut self, name: &str, revision: u64, sent: &Notification) {
-        let notifier = self.parts.name.as_str();
+        let notifier = self.context.name.as_str();
         if self.backoff.attempts() > 0 {
             tracing::info!(notifier, "notifier accepts signals again");
         }
         self.backoff = Backoff::default();
         self.consecutive_refusals = 0;
         self.queue.set_refused(name, false);
-        if self.queue.waiting().1 == 0 {
+        if self.queue.pending_counts().1 == 0 {
             self.refusal = None;
         }
         let spec = &sent.signal.spec;
@@ -357,9 +357,9 @@ impl Task {
             opened_at: sent.sent_at,
         });
         let Some(entry) = self.queue.get_mut(name) else { return };
-        let known = entry.record.as_ref().map_or(0, |record| record.revision);
-        let is_new = sent.event != Event::Updated || revision > known;
-        entry.record = Some(Record {
+        let recorded_revision = entry.record.as_ref().map_or(0, |record| record.revision);
+        let is_new = sent.event != Event::Updated || revision > recorded_revision;
+        entry.record = Some(NotificationRecord {
             revision,
             severity: spec.severity.max(last_sent.severity),
             count: spec.count,
@@ -369,15 +369,15 @@ impl Task {
             is_closed: sent.event == Event::Closed,
         });
         self.queue.examine_at(name, sent.sent_at.as_micros());
-        self.parts.metrics.sent(&self.parts.name, sent.sent_at);
-        self.parts.monitor.succeeded(is_new.then_some(sent.sent_at), self.refusal.clone());
+        self.context.metrics.sent(&self.context.name, sent.sent_at);
+        self.context.monitor.succeeded(is_new.then_some(sent.sent_at), self.refusal.clone());
         self.unsaved.insert(name.to_owned());
         self.save().await;
     }
 
     fn failed(&mut self, name: &str, error: &NotifyError, report_at: Instant) {
-        self.parts.metrics.failed(&self.parts.name);
-        let wait = match error {
+        self.context.metrics.failed(&self.context.name);
+        let delay = match error {
             NotifyError::NoResponse { is_connect_error: true } => {
                 self.backoff.failed_within(WAIT_MAX_UNREACHED)
             }
@@ -387,14 +387,14 @@ impl Task {
             NotifyError::Refused { .. } => self.refused(name),
             _ => self.backoff.failed_within(WAIT_MAX),
         };
-        self.paused_until = Instant::now() + wait;
-        let (notifier, wait_ms) = (self.parts.name.as_str(), wait.as_millis());
+        self.paused_until = Instant::now() + delay;
+        let (notifier, wait_ms) = (self.context.name.as_str(), delay.as_millis());
         tracing::warn!(notifier, signal = name, wait_ms, reason = %error, "notification failed");
         match error {
-            NotifyError::NoResponse { .. } => self.parts.monitor.no_response(report_at),
+            NotifyError::NoResponse { .. } => self.context.monitor.no_response(report_at),
             error => {
                 let is_misconfigured = matches!(error, NotifyError::Misconfigured { .. });
-                self.parts.monitor.failed(error.to_string(), is_misconfigured);
+                self.context.monitor.failed(error.to_string(), is_misconfigured);
                 if matches!(error, NotifyError::Refused { .. }) {
                     self.refusal = Some(error.to_string());
                 }
@@ -406,10 +406,10 @@ impl Task {
     fn refused(&mut self, name: &str) -> Duration {
         let now = self.now().as_micros();
         if let Some(entry) = self.queue.get_mut(name) {
-            let wait = entry.refusals.failed_within(REFUSED_WAIT_MAX);
-            let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+            let delay = entry.refusals.failed_within(REFUSED_WAIT_MAX);
+            let delay = i64::try_from(delay.as_micros()).unwrap_or(i64::MAX);
             self.queue.set_refused(name, true);
-            self.queue.examine_at(name, now.saturating_add(wait));
+            self.queue.examine_at(name, now.saturating_add(delay));
         }
         self.consecutive_refusals = self.consecutive_refusals.saturating_add(1);
         if self.consecutive_refusals < CONSECUTIVE_REFUSALS_MAX {
@@ -424,16 +424,17 @@ impl Task {
         let names = self.unsaved.iter();
         let record = |name: &String| self.queue.get(name).and_then(|entry| entry.record.clone());
         let changes = names.map(|name| (name.clone(), record(name))).collect();
-        let cursor = self.queue.cursor(self.seen);
-        let written = records::write(&*self.parts.storage, &self.parts.uid, changes, cursor).await;
+        let cursor = self.queue.cursor(self.queued_revision);
+        let written =
+            records::write(&*self.context.storage, &self.context.uid, changes, cursor).await;
         match written {
             Ok(()) => {
                 self.unsaved.clear();
                 self.save_at = None;
-                self.parts.monitor.moved(cursor);
+                self.context.monitor.set_cursor(cursor);
             }
             Err(error) => {
-                let notifier = self.parts.name.as_str();
+                let notifier = self.context.name.as_str();
                 tracing::warn!(notifier, %error, "cannot write the records of a notifier; trying again");
                 self.save_at = Some(Instant::now() + SAVE_WAIT);
             }
@@ -441,18 +442,18 @@ impl Task {
     }
 
     fn now(&self) -> Timestamp {
-        (self.parts.clock)()
+        (self.context.clock)()
     }
 }
 
-fn name_of(object: &Object) -> &str {
+fn signal_name(object: &Object) -> &str {
     object.key.strip_prefix(SIGNALS_PREFIX).unwrap_or_default()
 }
 
 /// Whether a signal that was not sent need not be: it was closed before this notifier existed, or it is
 /// closed and triaged.
-fn is_past(object: &Object, handled: u64) -> bool {
+fn needs_no_notification(object: &Object, handled_revision: u64) -> bool {
     Summary::parse(&object.body).is_ok_and(|summary| {
-        summary.is_closed && (object.revision <= handled || summary.is_triaged)
+        summary.is_closed && (object.revision <= handled_revision || summary.is_triaged)
     })
 }

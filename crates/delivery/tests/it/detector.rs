@@ -48,11 +48,12 @@ impl SignalWriter for Writer {
         let key = format!("{PREFIX}{}", signal.id);
         let stored = transaction.get(&key).map(|stored| read(&stored.body));
         let written = if stored.is_some() { Written::Updated } else { Written::Created };
-        let ends = signal.state == SignalState::Closed;
-        let says_as_much = |stored: Signal| {
-            stored.spec.count >= signal.spec.count && (stored.state == SignalState::Closed || !ends)
+        let is_closed = signal.state == SignalState::Closed;
+        let is_as_recent = |stored: Signal| {
+            stored.spec.count >= signal.spec.count
+                && (stored.state == SignalState::Closed || !is_closed)
         };
-        if stored.is_some_and(says_as_much) {
+        if stored.is_some_and(is_as_recent) {
             return None;
         }
         let revision = transaction.next_revision();
@@ -89,7 +90,7 @@ fn open_with(folder: &Path, step: i64) -> Sqlite {
     Sqlite::open(&folder.join("store.db"), store::Settings::default(), clock).unwrap()
 }
 
-fn rules(texts: &[&str]) -> DetectorRules {
+pub(super) fn rules(texts: &[&str]) -> DetectorRules {
     let documents: Vec<Document> =
         texts.iter().map(|text| Document::new("rule.yaml", *text)).collect();
     let rules = RuleSet::load(&documents, &LoadOptions::default()).unwrap();
@@ -109,7 +110,7 @@ async fn detector_at(
     detector_of(&mut Delivery::new(store.journal(), &mut Registry::default()), rules, now).await
 }
 
-async fn detector_of(
+pub(super) async fn detector_of(
     delivery: &mut Delivery,
     rules: watch::Receiver<DetectorRules>,
     now: &Arc<AtomicI64>,
@@ -151,11 +152,11 @@ async fn run(store: &Sqlite) {
 }
 
 /// The stored signals by ID, and how often the journal contains their opening.
-async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
+async fn stored_signals(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
     // The journal first, because an object exists no later than its record.
     let records = store.journal().read(0, 10_000, 64 << 20).await.unwrap();
     let page = store.list(PREFIX, ListOptions::default()).await.unwrap();
-    let mut found: BTreeMap<String, (Signal, usize)> = page
+    let mut stored_signals: BTreeMap<String, (Signal, usize)> = page
         .items
         .iter()
         .map(|object| read(&object.body))
@@ -165,9 +166,9 @@ async fn found(store: &Sqlite) -> BTreeMap<String, (Signal, usize)> {
         let Some(record) = signal_of(&record.bytes) else { continue };
         let record = record.unwrap();
         let opened = usize::from(record.change == ChangeKind::Opened);
-        found.get_mut(&record.signal().unwrap().id).unwrap().1 += opened;
+        stored_signals.get_mut(&record.signal().unwrap().id).unwrap().1 += opened;
     }
-    found
+    stored_signals
 }
 
 #[tokio::test]
@@ -178,9 +179,9 @@ async fn a_signal_its_record_and_the_position_are_committed_together() {
         delete(&store, number).await;
     }
     run(&store).await;
-    let found = found(&store).await;
-    assert_eq!(found.len(), 3);
-    for (signal, opened) in found.values() {
+    let stored_signals = stored_signals(&store).await;
+    assert_eq!(stored_signals.len(), 3);
+    for (signal, opened) in stored_signals.values() {
         assert_eq!((signal.spec.count, *opened), (2, 1), "{signal:?}");
         assert_eq!(signal.spec.cluster, "prod");
         assert_eq!(signal.spec.remaining[0].application, "shop");
@@ -194,16 +195,16 @@ async fn a_signal_its_record_and_the_position_are_committed_together() {
 
 #[tokio::test]
 async fn a_killed_detector_raises_the_same_signals() {
-    let whole = {
+    let expected = {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         for number in 0..30 {
             delete(&store, number).await;
         }
         run(&store).await;
-        found(&store).await
+        stored_signals(&store).await
     };
-    assert_eq!(whole.len(), 3);
+    assert_eq!(expected.len(), 3);
     for killed_after in [1, 7, 29] {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
@@ -222,11 +223,11 @@ async fn a_killed_detector_raises_the_same_signals() {
             delete(&store, number).await;
         }
         run(&store).await;
-        let found = found(&store).await;
-        let counts = |found: &BTreeMap<String, (Signal, usize)>| -> Vec<_> {
-            found.values().map(|(signal, opened)| (signal.spec.count, *opened)).collect()
+        let stored_signals = stored_signals(&store).await;
+        let counts = |stored_signals: &BTreeMap<String, (Signal, usize)>| -> Vec<_> {
+            stored_signals.values().map(|(signal, opened)| (signal.spec.count, *opened)).collect()
         };
-        assert_eq!(counts(&found), counts(&whole), "killed after {killed_after}");
+        assert_eq!(counts(&stored_signals), counts(&expected), "killed after {killed_after}");
         store.close().await;
     }
 }
@@ -243,8 +244,8 @@ async fn a_signal_that_closes_before_it_is_written_is_recorded_as_opened_and_clo
     let stop = CancellationToken::new();
     stop.cancel();
     detector(&store, rules).await.run(stop).await;
-    let found = found(&store).await;
-    let opened: Vec<usize> = found.values().map(|(_, opened)| *opened).collect();
+    let stored_signals = stored_signals(&store).await;
+    let opened: Vec<usize> = stored_signals.values().map(|(_, opened)| *opened).collect();
     assert_eq!(opened, [1, 1]);
     store.close().await;
 }
@@ -261,7 +262,7 @@ async fn a_signal_closes_by_the_system_clock_when_nothing_is_recorded() {
         let now = Arc::new(AtomicI64::new(START + hours * 3_600_000_000));
         detector_at(&store, rules, &now).await.run(stop).await;
         let states: Vec<_> =
-            found(&store).await.into_values().map(|(signal, _)| signal.state).collect();
+            stored_signals(&store).await.into_values().map(|(signal, _)| signal.state).collect();
         assert_eq!(states, [state], "after {hours} hours");
     }
     store.close().await;
@@ -280,7 +281,7 @@ async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written
     let detector = detector_at(&store, receiver, &now).await;
     let stop = CancellationToken::new();
     let scenario = async {
-        while found(&store).await.is_empty() {
+        while stored_signals(&store).await.is_empty() {
             tokio::task::yield_now().await;
         }
         let (disk_is_slow, disk_is_done) = std::sync::mpsc::channel::<()>();
@@ -300,8 +301,8 @@ async fn a_signal_does_not_close_while_an_event_that_extends_it_is_being_written
         stop.cancel();
     };
     tokio::join!(detector.run(stop.clone()), scenario);
-    let found = found(&store).await;
-    let counts: Vec<_> = found.values().map(|(signal, _)| signal.spec.count).collect();
+    let stored_signals = stored_signals(&store).await;
+    let counts: Vec<_> = stored_signals.values().map(|(signal, _)| signal.spec.count).collect();
     assert_eq!(counts, [2]);
     store.close().await;
 }
@@ -351,8 +352,8 @@ async fn a_changed_rule_is_live_for_the_next_event() {
         stop.cancel();
     };
     tokio::join!(detector.run(stop.clone()), scenario);
-    let found = found(&store).await;
-    let signals: Vec<_> = found.values().map(|(signal, _)| signal.spec.count).collect();
+    let stored_signals = stored_signals(&store).await;
+    let signals: Vec<_> = stored_signals.values().map(|(signal, _)| signal.spec.count).collect();
     assert_eq!(signals, [1], "the event before the rule does not count");
     store.close().await;
 }

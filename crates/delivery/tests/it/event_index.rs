@@ -15,14 +15,14 @@ use tokio::task::JoinSet;
 
 use super::fixture::{NOW, delivery, event, open_store};
 
-/// An index that is filled until it is dropped.
-pub(super) struct Filled {
+/// An index with the task that fills it, which ends when this is dropped.
+pub(super) struct IndexFixture {
     index: Arc<EventIndex>,
     delivery: delivery::Delivery,
     _tasks: JoinSet<()>,
 }
 
-impl Filled {
+impl IndexFixture {
     /// Waits until the index has all records.
     pub(super) async fn open(store: &Sqlite) -> Self {
         let mut delivery = delivery(store);
@@ -48,7 +48,7 @@ impl Filled {
     }
 
     /// The number of records up to `up_to` that a search for an audit ID examines.
-    fn looked_at(&self, audit_id: &str, up_to: u64) -> u64 {
+    fn examined_records(&self, audit_id: &str, up_to: u64) -> u64 {
         let ranges = self.ranges(audit_id, up_to);
         ranges.into_iter().map(|range| range.end() - range.start() + 1).sum()
     }
@@ -63,9 +63,9 @@ impl Filled {
         };
         let (mut all, mut rest) = (Vec::new(), Some(1..=up_to));
         while let Some(within) = rest {
-            let found = self.index.select(&query, within);
-            all.extend(found.ranges);
-            rest = found.rest;
+            let selection = self.index.select(&query, within);
+            all.extend(selection.ranges);
+            rest = selection.rest;
         }
         all
     }
@@ -75,8 +75,8 @@ impl Filled {
 pub(super) async fn record(store: &Sqlite, prefix: &str, last: u64) {
     let numbers: Vec<u64> = (store.journal().last_seq() + 1..=last).collect();
     // Fewer than the store's queue can hold.
-    for some in numbers.chunks(1_000) {
-        let records = some.iter().map(|number| {
+    for chunk in numbers.chunks(1_000) {
+        let records = chunk.iter().map(|number| {
             store::append(store, event::record::write(&event(&format!("{prefix}{number}"))))
         });
         for record in records.collect::<Vec<_>>() {
@@ -109,48 +109,48 @@ async fn indexed(folder: &Path) -> Sqlite {
 async fn the_index_follows_the_journal_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = indexed(folder.path()).await;
-    let filled = Filled::open(&store).await;
-    assert_eq!(filled.index.next_missing(1), 1);
-    assert!((1..100).contains(&filled.looked_at("77", SEGMENT_RECORDS)));
-    assert!(filled.looked_at("none", SEGMENT_RECORDS) < 1_000);
-    assert!(filled.delivery.health().iter().all(|health| health.lag == 0));
-    assert!(store.journal().readers().is_empty(), "the journal keeps nothing for it");
-    drop(filled);
+    let fixture = IndexFixture::open(&store).await;
+    assert_eq!(fixture.index.next_missing(1), 1);
+    assert!((1..100).contains(&fixture.examined_records("77", SEGMENT_RECORDS)));
+    assert!(fixture.examined_records("none", SEGMENT_RECORDS) < 1_000);
+    assert!(fixture.delivery.health().iter().all(|health| health.lag == 0));
+    assert!(store.journal().readers().is_empty(), "the journal retains no records for the index");
+    drop(fixture);
     store.close().await;
 
     let store = open_store(folder.path());
     let index = store.event_index();
-    assert_eq!(index.next_missing(1), 0, "nothing is used before it is checked");
+    assert_eq!(index.next_missing(1), 0, "a stored segment is not used before it is checked");
     let [stored] = <[_; 1]>::try_from(index.stored().unwrap()).unwrap();
     let last = store.journal().read(SEGMENT_RECORDS - 1, 1, 1).await.unwrap();
     assert!(stored.belongs_to(last.first()));
     drop(index);
-    let filled = Filled::open(&store).await;
-    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+    let fixture = IndexFixture::open(&store).await;
+    assert!(fixture.examined_records("77", SEGMENT_RECORDS) < 1_000);
 }
 
 #[tokio::test]
 async fn a_damaged_index_is_rebuilt() {
     let folder = tempfile::tempdir().unwrap();
     let store = indexed(folder.path()).await;
-    drop(Filled::open(&store).await);
+    drop(IndexFixture::open(&store).await);
     let path = index_file(folder.path());
     for (offset, bytes) in [(0, &b"no database"[..]), (60, &[9; 16]), (4_096, &vec![0xa5; 60_000])]
     {
         let mut file = OpenOptions::new().write(true).open(&path).unwrap();
         file.seek(SeekFrom::Start(offset)).unwrap();
         file.write_all(bytes).unwrap();
-        let filled = Filled::open(&store).await;
-        assert!(filled.looked_at("77", SEGMENT_RECORDS) >= 1, "{offset}");
-        drop(filled);
-        let filled = Filled::open(&store).await;
-        let looked_at = filled.looked_at("77", SEGMENT_RECORDS);
-        assert!((1..1_000).contains(&looked_at), "{offset}: {looked_at}");
-        drop(filled);
+        let fixture = IndexFixture::open(&store).await;
+        assert!(fixture.examined_records("77", SEGMENT_RECORDS) >= 1, "{offset}");
+        drop(fixture);
+        let fixture = IndexFixture::open(&store).await;
+        let examined_records = fixture.examined_records("77", SEGMENT_RECORDS);
+        assert!((1..1_000).contains(&examined_records), "{offset}: {examined_records}");
+        drop(fixture);
     }
     std::fs::remove_file(&path).unwrap();
-    let filled = Filled::open(&store).await;
-    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+    let fixture = IndexFixture::open(&store).await;
+    assert!(fixture.examined_records("77", SEGMENT_RECORDS) < 1_000);
 }
 
 #[tokio::test]
@@ -164,19 +164,19 @@ async fn the_index_of_another_copy_of_the_store_is_not_used() {
     copy_files(folder.path(), copy.path(), &["", "-wal"]);
     let store = open_store(folder.path());
     record(&store, "", SEGMENT_RECORDS + 10).await;
-    drop(Filled::open(&store).await);
+    drop(IndexFixture::open(&store).await);
     store.close().await;
     drop(store);
 
     copy_files(folder.path(), copy.path(), &["-events"]);
     let store = open_store(copy.path());
-    let restored = Filled::open(&store).await;
+    let restored = IndexFixture::open(&store).await;
     assert_eq!(restored.index.next_missing(1), 0, "the copy has no such segment");
     drop(restored);
     record(&store, "other-", SEGMENT_RECORDS).await;
-    let filled = Filled::open(&store).await;
-    assert!(filled.looked_at("other-77", SEGMENT_RECORDS) >= 1);
-    assert!(filled.looked_at("77", SEGMENT_RECORDS) < 1_000);
+    let fixture = IndexFixture::open(&store).await;
+    assert!(fixture.examined_records("other-77", SEGMENT_RECORDS) >= 1);
+    assert!(fixture.examined_records("77", SEGMENT_RECORDS) < 1_000);
     assert!(store.health().is_writable());
 }
 
@@ -186,14 +186,14 @@ async fn trimmed_records_are_removed_from_the_index() {
     let clock = Arc::new(AtomicI64::new(NOW));
     let now = Arc::clone(&clock);
     let settings = store::Settings::default();
-    let kept = i64::try_from(settings.journal_retention_age.as_micros()).unwrap();
+    let retention_age = i64::try_from(settings.journal_retention_age.as_micros()).unwrap();
     let path = folder.path().join("store.db");
-    let clocked = Arc::new(move || now.load(Ordering::Relaxed));
-    let store = Sqlite::open(&path, settings, clocked).unwrap();
+    let clock_fn = Arc::new(move || now.load(Ordering::Relaxed));
+    let store = Sqlite::open(&path, settings, clock_fn).unwrap();
     record(&store, "", 2 * SEGMENT_RECORDS + 10).await;
-    let filled = Filled::open(&store).await;
-    let all = filled.index.bytes();
-    clock.fetch_add(2 * kept, Ordering::Relaxed);
+    let fixture = IndexFixture::open(&store).await;
+    let all = fixture.index.bytes();
+    clock.fetch_add(2 * retention_age, Ordering::Relaxed);
     let mut last = 2 * SEGMENT_RECORDS + 10;
     // Each commit removes some records.
     while store.journal().first_seq() <= SEGMENT_RECORDS + 100 {
@@ -201,9 +201,9 @@ async fn trimmed_records_are_removed_from_the_index() {
         record(&store, "", last).await;
     }
     record(&store, "", last.next_multiple_of(SEGMENT_RECORDS) + 10).await;
-    filled.delivery.indexed().await;
+    fixture.delivery.indexed().await;
     let first = store.journal().first_seq();
-    let stored: Vec<u64> = filled
+    let stored: Vec<u64> = fixture
         .index
         .stored()
         .unwrap()
@@ -211,8 +211,8 @@ async fn trimmed_records_are_removed_from_the_index() {
         .map(|segment| segment.last_seq() / SEGMENT_RECORDS)
         .collect();
     assert!(!stored.contains(&1) && stored.contains(&3), "{stored:?}");
-    assert!(filled.index.bytes() <= all * 2, "the room of what is gone is used again");
-    let wanted = last.max(first);
-    let ranges = filled.ranges(&wanted.to_string(), store.journal().last_seq());
-    assert!(ranges.iter().any(|range| range.contains(&wanted)), "{ranges:?}");
+    assert!(fixture.index.bytes() <= all * 2, "the space of deleted segments is used again");
+    let seq = last.max(first);
+    let ranges = fixture.ranges(&seq.to_string(), store.journal().last_seq());
+    assert!(ranges.iter().any(|range| range.contains(&seq)), "{ranges:?}");
 }

@@ -10,7 +10,8 @@ use store::Sqlite;
 use testkit::s3::{Fault, FaultPlan, S3Double};
 
 use super::fixture::{
-    arrived, delivery, destination, events, lines, open_store, parts, record, recorded, s3, small,
+    bucket_config, delivery, destination, events, journal_lines, lines, open_store, record, s3,
+    small_objects, wait_until_delivered,
 };
 
 /// Readers at the same time, each with its own stream of objects.
@@ -31,24 +32,24 @@ async fn deliver(
 ) {
     record(store, 1..EVENTS + 1).await;
     for reader in 0..READERS {
-        let mut parts = parts("test");
-        parts.egress.response_timeout = response_timeout;
-        let destination = destination(s3(&double.endpoint()), small(1));
-        let bucket = Bucket::open(&destination, parts).unwrap();
+        let mut bucket_config = bucket_config("test");
+        bucket_config.egress.response_timeout = response_timeout;
+        let destination = destination(s3(&double.endpoint()), small_objects(1));
+        let bucket = Bucket::open(&destination, bucket_config).unwrap();
         delivery.attach(&name(reader), bucket, 0).await.unwrap();
     }
     for reader in 0..READERS {
-        arrived(delivery, &store.journal(), &name(reader)).await;
+        wait_until_delivered(delivery, &store.journal(), &name(reader)).await;
     }
     let objects = double.objects();
     assert_eq!(objects.len() as u64, READERS as u64 * EVENTS);
-    let recorded = recorded(&store.journal()).await;
+    let journal_lines = journal_lines(&store.journal()).await;
     for reader in 0..READERS {
-        let found = events(&objects, &name(reader));
-        assert_eq!(found, (1..=EVENTS).collect::<Vec<_>>(), "{}", name(reader));
-        assert_eq!(lines(&objects, &name(reader)), recorded, "{}", name(reader));
+        let delivered = events(&objects, &name(reader));
+        assert_eq!(delivered, (1..=EVENTS).collect::<Vec<_>>(), "{}", name(reader));
+        assert_eq!(lines(&objects, &name(reader)), journal_lines, "{}", name(reader));
     }
-    assert_eq!(double.replaced(), 0);
+    assert_eq!(double.overwritten(), 0);
     delivery.close().await;
 }
 
@@ -60,9 +61,9 @@ fn every(nth: u64) -> FaultPlan {
 
 #[tokio::test]
 async fn each_object_is_stored_once_despite_faults_of_every_other_request() {
-    let home = tempfile::tempdir().unwrap();
+    let store_dir = tempfile::tempdir().unwrap();
     let double = S3Double::start(every(2)).await.unwrap();
-    let store = open_store(home.path());
+    let store = open_store(store_dir.path());
     let delivery = delivery(&store);
     deliver(&store, &delivery, &double, Duration::from_millis(500)).await;
     let (requests, faults) = double.counts();
@@ -74,9 +75,9 @@ async fn each_object_is_stored_once_despite_faults_of_every_other_request() {
 
 #[tokio::test]
 async fn with_one_fault_in_twenty_requests_few_are_repeated() {
-    let home = tempfile::tempdir().unwrap();
+    let store_dir = tempfile::tempdir().unwrap();
     let double = S3Double::start(every(20)).await.unwrap();
-    let store = open_store(home.path());
+    let store = open_store(store_dir.path());
     let delivery = delivery(&store);
     deliver(&store, &delivery, &double, Duration::from_secs(3)).await;
     let (requests, faults) = double.counts();

@@ -79,7 +79,7 @@ pub(super) fn s3(endpoint: &str) -> Provider {
     Provider::S3(S3 { endpoint, region: String::new(), path_style: true })
 }
 
-pub(super) fn parts(cluster: &str) -> BucketConfig {
+pub(super) fn bucket_config(cluster: &str) -> BucketConfig {
     BucketConfig {
         cluster: cluster.to_owned(),
         encoding: Encoding::V1,
@@ -95,16 +95,20 @@ pub(super) fn parts(cluster: &str) -> BucketConfig {
 }
 
 pub(super) fn bucket(provider: Provider, limits: Limits) -> Bucket {
-    Bucket::open(&destination(provider, limits), parts("test")).unwrap()
+    Bucket::open(&destination(provider, limits), bucket_config("test")).unwrap()
 }
 
 /// Limits for objects of about this many events, sealed at once.
-pub(super) fn small(events: usize) -> Limits {
+pub(super) fn small_objects(events: usize) -> Limits {
     Limits { seal_bytes: 450 * events, seal_age: Duration::ZERO, ..Limits::default() }
 }
 
-/// Waits until `name` has everything the journal holds, then until the cursor says so.
-pub(super) async fn arrived(delivery: &Delivery, journal: &Arc<dyn Journal>, name: &str) {
+/// Waits until `name` has delivered the whole journal, and checks its cursor.
+pub(super) async fn wait_until_delivered(
+    delivery: &Delivery,
+    journal: &Arc<dyn Journal>,
+    name: &str,
+) {
     delivery.delivered().await;
     assert_eq!(journal.cursor(name).unwrap().seq, journal.last_seq());
 }
@@ -118,8 +122,8 @@ pub(super) fn events(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<u
         objects.iter().filter(|(key, _)| key.contains(&format!("/source={source}/")))
     {
         let name = key.rsplit('/').next().unwrap();
-        let numbers: Vec<u64> = name.split('-').take(3).map(|word| word.parse().unwrap()).collect();
-        assert!(next.is_none_or(|next| next == numbers[1]), "{key} does not go on from {next:?}");
+        let numbers: Vec<u64> = name.split('-').take(3).map(|part| part.parse().unwrap()).collect();
+        assert!(next.is_none_or(|next| next == numbers[1]), "{key} does not continue at {next:?}");
         next = Some(numbers[2] + 1);
         let lines = unpack(bytes);
         assert_eq!(lines.len() as u64, numbers[2] + 1 - numbers[1], "{key}");
@@ -136,7 +140,7 @@ pub(super) fn lines(objects: &BTreeMap<String, Vec<u8>>, source: &str) -> Vec<St
 }
 
 /// The lines that must be delivered for the journal.
-pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
+pub(super) async fn journal_lines(journal: &Arc<dyn Journal>) -> Vec<String> {
     let records = journal.read(0, 1 << 20, 1 << 30).await.unwrap();
     assert_eq!(records.len() as u64, journal.last_seq());
     let line = |record: store::Record| {
@@ -152,25 +156,25 @@ pub(super) async fn recorded(journal: &Arc<dyn Journal>) -> Vec<String> {
     records.into_iter().map(line).collect()
 }
 
-pub(super) fn folder(root: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn read_objects(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let read = |path: PathBuf| (path.to_str().unwrap().to_owned(), std::fs::read(&path).unwrap());
     files(root).into_iter().map(read).collect()
 }
 
 /// Every file below a folder.
 pub(super) fn files(root: &Path) -> Vec<PathBuf> {
-    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
+    let (mut paths, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.push(path);
+                paths.push(path);
             }
         }
     }
-    found
+    paths
 }
 
 /// The lines of all gzip members of an object.

@@ -7,9 +7,10 @@ mod event_index;
 mod event_index_kill;
 mod faults;
 mod fixture;
+mod lost_cursor;
+mod no_response;
 mod notifications;
 mod signals;
-mod silence;
 
 use std::sync::{Arc, Mutex};
 
@@ -27,9 +28,9 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Default)]
 struct FakeDestination {
     lines: Arc<Mutex<Vec<String>>>,
-    trouble: Arc<Mutex<Vec<DeliverError>>>,
+    failures: Arc<Mutex<Vec<DeliverError>>>,
     /// Number of records that it accepts of each batch.
-    at_once: usize,
+    batch_max: usize,
 }
 
 struct FakeSink(&'static str, Encoding, FakeDestination);
@@ -49,10 +50,10 @@ impl Sink for FakeSink {
     }
 
     async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError> {
-        if let Some(error) = self.2.trouble.lock().unwrap().pop() {
+        if let Some(error) = self.2.failures.lock().unwrap().pop() {
             return Err(error);
         }
-        let lines = batch.lines().take(self.2.at_once);
+        let lines = batch.lines().take(self.2.batch_max);
         let lines: Vec<_> = lines.map(|line| String::from_utf8(line.to_vec()).unwrap()).collect();
         let records = lines.len();
         self.2.lines.lock().unwrap().extend(lines);
@@ -86,19 +87,19 @@ impl TestStore {
     }
 }
 
-fn far() -> FakeDestination {
-    FakeDestination { at_once: usize::MAX, ..FakeDestination::default() }
+fn accepting() -> FakeDestination {
+    FakeDestination { batch_max: usize::MAX, ..FakeDestination::default() }
 }
 
-fn sink(name: &'static str, far: &FakeDestination) -> Box<dyn Sink> {
-    Box::new(FakeSink(name, Encoding::V1, far.clone()))
+fn sink(name: &'static str, fake: &FakeDestination) -> Box<dyn Sink> {
+    Box::new(FakeSink(name, Encoding::V1, fake.clone()))
 }
 
 /// Delivers all records to one sink, and stops.
-async fn run(store: &TestStore, far: &FakeDestination) {
+async fn run(store: &TestStore, fake: &FakeDestination) {
     let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
     let stop = CancellationToken::new();
-    let task = delivery.sink_task(sink("far", far)).run(stop.clone());
+    let task = delivery.sink_task(sink("fake", fake)).run(stop.clone());
     let delivered = async {
         delivery.delivered().await;
         stop.cancel();
@@ -106,8 +107,8 @@ async fn run(store: &TestStore, far: &FakeDestination) {
     tokio::join!(task, delivered);
 }
 
-fn check(far: &FakeDestination, expected: &[&str]) {
-    let lines = far.lines.lock().unwrap();
+fn check(fake: &FakeDestination, expected: &[&str]) {
+    let lines = fake.lines.lock().unwrap();
     assert_eq!(lines.len(), expected.len(), "{lines:?}");
     for (line, name) in lines.iter().zip(expected) {
         assert!(line.contains(&format!(r#""auditID":"{name}""#)) && line.ends_with('\n'), "{line}");
@@ -116,38 +117,38 @@ fn check(far: &FakeDestination, expected: &[&str]) {
 
 #[tokio::test]
 async fn every_record_arrives_once_in_order_and_the_cursor_is_kept() {
-    let (store, mut far) = (TestStore::open(), far());
+    let (store, mut fake) = (TestStore::open(), accepting());
     for name in ["a", "b", "c"] {
         store.append(name).await;
     }
-    far.at_once = 2;
-    run(&store, &far).await;
-    check(&far, &["a", "b", "c"]);
-    assert_eq!(store.journal().cursor("far").unwrap().seq, 3);
-    assert_eq!(store.journal().cursor("far").unwrap().state, "1 at once");
+    fake.batch_max = 2;
+    run(&store, &fake).await;
+    check(&fake, &["a", "b", "c"]);
+    assert_eq!(store.journal().cursor("fake").unwrap().seq, 3);
+    assert_eq!(store.journal().cursor("fake").unwrap().state, "1 at once");
     store.append("d").await;
-    run(&store, &far).await;
-    check(&far, &["a", "b", "c", "d"]);
+    run(&store, &fake).await;
+    check(&fake, &["a", "b", "c", "d"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_sink_is_retried_until_it_accepts_the_batch() {
-    let (store, far) = (TestStore::open(), far());
+    let (store, fake) = (TestStore::open(), accepting());
     store.append("a").await;
     for _ in 0..20 {
         let retry = DeliverError::Retry { after: None, source: "not now".into() };
-        far.trouble.lock().unwrap().push(retry);
+        fake.failures.lock().unwrap().push(retry);
     }
-    far.trouble.lock().unwrap().push(DeliverError::Misconfigured { source: "no".into() });
-    run(&store, &far).await;
-    check(&far, &["a"]);
+    fake.failures.lock().unwrap().push(DeliverError::Misconfigured { source: "no".into() });
+    run(&store, &fake).await;
+    check(&fake, &["a"]);
 }
 
 #[tokio::test]
 async fn a_closed_sink_stops_alone_and_keeps_its_cursor() {
-    let (store, open, closed) = (TestStore::open(), far(), far());
+    let (store, open, closed) = (TestStore::open(), accepting(), accepting());
     store.append("a").await;
-    closed.trouble.lock().unwrap().push(DeliverError::Closed);
+    closed.failures.lock().unwrap().push(DeliverError::Closed);
     let mut registry = Registry::default();
     let mut delivery = Delivery::new(store.journal(), &mut registry);
     let stop = CancellationToken::new();
@@ -171,11 +172,11 @@ async fn a_closed_sink_stops_alone_and_keeps_its_cursor() {
 
 #[tokio::test]
 async fn an_unreadable_record_is_delivered_as_a_gap_event() {
-    let (store, far) = (TestStore::open(), far());
+    let (store, fake) = (TestStore::open(), accepting());
     store::append(&store.store, Bytes::from_static(b"\xff nonsense")).await.unwrap();
     store.append("b").await;
-    run(&store, &far).await;
-    let lines = far.lines.lock().unwrap();
+    run(&store, &fake).await;
+    let lines = fake.lines.lock().unwrap();
     assert_eq!(lines.len(), 2);
     assert!(
         lines[0].contains("keepwatch.io/gap") && lines[0].contains(r#""keepwatch.io/seq":"1""#)
@@ -185,7 +186,7 @@ async fn an_unreadable_record_is_delivered_as_a_gap_event() {
 
 #[tokio::test]
 async fn a_signal_is_a_separate_line_and_a_damaged_one_a_gap_event() {
-    let (store, far) = (TestStore::open(), far());
+    let (store, fake) = (TestStore::open(), accepting());
     let spec = event::SignalSpec { title: "7 backups are gone".to_owned(), ..Default::default() };
     let state = event::SignalState::Closed;
     let signal = event::Signal { id: "signal-1".to_owned(), spec, state };
@@ -196,8 +197,8 @@ async fn a_signal_is_a_separate_line_and_a_damaged_one_a_gap_event() {
         store::append(&store.store, record).await.unwrap();
     }
     store.append("c").await;
-    run(&store, &far).await;
-    let lines = far.lines.lock().unwrap();
+    run(&store, &fake).await;
+    let lines = fake.lines.lock().unwrap();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].contains(r#""message":"Keepwatch signal closed""#), "{}", lines[0]);
     assert!(lines[1].contains(r#""keepwatch.io/seq":"2""#), "{}", lines[1]);
@@ -206,16 +207,16 @@ async fn a_signal_is_a_separate_line_and_a_damaged_one_a_gap_event() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_accepts_nothing_does_not_block_shutdown() {
-    let (store, far) = (TestStore::open(), far());
+    let (store, fake) = (TestStore::open(), accepting());
     store.append("a").await;
     for _ in 0..1000 {
         let retry = DeliverError::Retry { after: None, source: "not now".into() };
-        far.trouble.lock().unwrap().push(retry);
+        fake.failures.lock().unwrap().push(retry);
     }
     let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
     let stop = CancellationToken::new();
     stop.cancel();
-    let run = delivery.sink_task(sink("far", &far)).run(stop);
+    let run = delivery.sink_task(sink("fake", &fake)).run(stop);
     tokio::time::timeout(2 * delivery::DRAIN_MAX, run).await.unwrap();
     assert_eq!(delivery.health()[0].lag, 1);
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use sink::http::EgressPolicy;
 use sink::notifier::{Kind, Notification, Notifier, NotifyError, Settings, open};
 use store::{ListOptions, Sqlite, Storage as _};
-use testkit::receiver::{Answer, Receiver};
+use testkit::receiver::{CannedResponse, Receiver};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -47,8 +47,8 @@ impl FakeNotifier {
     }
 
     async fn wait_for(&self, count: usize) -> Vec<String> {
-        let mut news = self.attempts.subscribe();
-        news.wait_for(|attempts| attempts.len() >= count).await.unwrap();
+        let mut changes = self.attempts.subscribe();
+        changes.wait_for(|attempts| attempts.len() >= count).await.unwrap();
         self.lines()
     }
 }
@@ -57,14 +57,14 @@ impl FakeNotifier {
 impl Notifier for FakeNotifier {
     async fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
         let (event, signal) = (notification.event.as_str(), &notification.signal);
-        let asked = format!("{event} {}", signal.id);
-        let line = format!("{asked} {} {}", signal.spec.severity, signal.spec.count);
+        let request = format!("{event} {}", signal.id);
+        let line = format!("{request} {} {}", signal.spec.severity, signal.spec.count);
         let attempt = (line, notification.id.clone(), Instant::now());
         self.attempts.send_modify(|all| all.push(attempt));
-        (self.faults.lock().unwrap())(&asked)
+        (self.faults.lock().unwrap())(&request)
     }
 
-    fn place(&self) -> &'static str {
+    fn origin(&self) -> &'static str {
         "https://double.example"
     }
 
@@ -94,10 +94,10 @@ fn target_of(notifier: Arc<dyn Notifier>) -> Target {
 
 /// Notifiers whose clock starts at [`NOW`] and follows the clock of tokio.
 fn notifications(store: &Sqlite) -> Notifications {
-    let began = Instant::now();
+    let start = Instant::now();
     let clock = move || {
-        let passed = i64::try_from(began.elapsed().as_micros()).unwrap();
-        Timestamp::from_micros(NOW + passed)
+        let elapsed = i64::try_from(start.elapsed().as_micros()).unwrap();
+        Timestamp::from_micros(NOW + elapsed)
     };
     Notifications::new(Arc::new(store.clone()), &mut Registry::default(), Arc::new(clock))
 }
@@ -142,37 +142,37 @@ async fn state(store: &Sqlite) -> Vec<String> {
 }
 
 /// Advances the clock by 100 ms.
-async fn tick() {
+async fn advance_100_ms() {
     tokio::time::advance(Duration::from_millis(100)).await;
 }
 
 /// Advances the clock by an hour and runs everything that is due.
-async fn hour() {
+async fn advance_one_hour() {
     tokio::time::sleep(Duration::from_hours(1)).await;
 }
 
 async fn health(
     notifications: &Notifications,
-    is: impl Fn(&NotifierHealth) -> bool,
+    matches: impl Fn(&NotifierHealth) -> bool,
 ) -> NotifierHealth {
     loop {
         let [health] = <[_; 1]>::try_from(notifications.health()).unwrap();
-        if is(&health) {
+        if matches(&health) {
             return health;
         }
-        tick().await;
+        advance_100_ms().await;
     }
 }
 
-fn folder() -> (tempfile::TempDir, Sqlite) {
-    let home = tempfile::tempdir().unwrap();
-    let store = open_store(home.path());
-    (home, store)
+fn temporary_store() -> (tempfile::TempDir, Sqlite) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_store(dir.path());
+    (dir, store)
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_signal_is_opened_updated_at_intervals_and_closed() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     let notifications = notifications(&store);
     let double = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
@@ -186,27 +186,27 @@ async fn each_signal_is_opened_updated_at_intervals_and_closed() {
     put(&store, "a high 3 updated").await;
     double.wait_for(3).await;
     put(&store, "a high 3 closed").await;
-    let told = ["opened a low 1", "updated a low 2", "updated a high 3", "closed a high 3"];
-    assert_eq!(double.wait_for(4).await, told);
+    let expected = ["opened a low 1", "updated a low 2", "updated a high 3", "closed a high 3"];
+    assert_eq!(double.wait_for(4).await, expected);
     // A signal that is new and already closed is sent as opened and closed. One below the minimum
     // severity is not sent.
     put(&store, "b informational 1 open").await;
     put(&store, "c medium 1 closed").await;
     put(&store, "d medium 1 open").await;
-    let more = ["opened c medium 1", "closed c medium 1", "opened d medium 1"];
+    let expected = ["opened c medium 1", "closed c medium 1", "opened d medium 1"];
     let lines = double.wait_for(7).await;
-    assert_eq!((lines.len(), &lines[4..]), (7, &more.map(str::to_owned)[..]));
+    assert_eq!((lines.len(), &lines[4..]), (7, &expected.map(str::to_owned)[..]));
     notifications.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_open_alert_is_sent_again_until_it_is_closed() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     let notifications = notifications(&store);
     let mut double = FakeNotifier::new(|_| Ok(()));
     Arc::get_mut(&mut double).unwrap().resend = Some(Duration::from_mins(1));
-    let quiet = Target { sends_updates: false, sends_closed: false, ..target(&double) };
-    notifications.apply("alertmanager", "u-1", quiet);
+    let open_only = Target { sends_updates: false, sends_closed: false, ..target(&double) };
+    notifications.apply("alertmanager", "u-1", open_only);
     put(&store, "a low 1 open").await;
     double.wait_for(1).await;
     let opened = Instant::now();
@@ -217,22 +217,22 @@ async fn an_open_alert_is_sent_again_until_it_is_closed() {
     assert_eq!(notifications.health()[0].last_sent, last_sent);
     put(&store, "a low 1 closed").await;
     while double.lines().last().unwrap() != "closed a low 1" {
-        tick().await;
+        advance_100_ms().await;
     }
     let count = double.lines().len();
-    hour().await;
+    advance_one_hour().await;
     assert_eq!(double.lines().len(), count);
     notifications.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     let notifications = notifications(&store);
-    let is_taken = Arc::new(AtomicBool::new(false));
-    let taken = Arc::clone(&is_taken);
-    let double = FakeNotifier::new(move |asked| {
-        let is_poison = asked.ends_with(" a") && !taken.load(Ordering::Relaxed);
+    let is_fixed = Arc::new(AtomicBool::new(false));
+    let is_fixed_in_fake = Arc::clone(&is_fixed);
+    let double = FakeNotifier::new(move |request| {
+        let is_poison = request.ends_with(" a") && !is_fixed_in_fake.load(Ordering::Relaxed);
         let reason = "the destination answers 400 Bad Request".to_owned();
         if is_poison { Err(NotifyError::Refused { reason }) } else { Ok(()) }
     });
@@ -242,11 +242,11 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     notifications.apply("team", "u-1", target(&double));
     let others = ["opened b high 1", "opened c high 1"].map(str::to_owned);
     while !others.iter().all(|line| double.lines().contains(line)) {
-        tick().await;
+        advance_100_ms().await;
     }
-    let found = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
-    assert_eq!(found.refused, 1);
-    assert_eq!(found.error.as_deref(), Some("the destination answers 400 Bad Request"));
+    let current = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
+    assert_eq!(current.refused, 1);
+    assert_eq!(current.error.as_deref(), Some("the destination answers 400 Bad Request"));
     // If the signal is closed in the meantime, `opened` is still sent before `closed`.
     put(&store, "a high 2 closed").await;
     // Retries continue indefinitely, at growing intervals.
@@ -255,13 +255,13 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
         double.attempts.borrow().iter().filter(of_a).map(|(_, _, time)| *time).collect()
     };
     while times().len() < 20 {
-        tick().await;
+        advance_100_ms().await;
     }
     let [.., before, last] = times()[..] else { return };
     assert!(last - before >= Duration::from_mins(5), "{:?}", last - before);
-    is_taken.store(true, Ordering::Relaxed);
-    let found = health(&notifications, |health| health.sent == 4 && health.pending == 0).await;
-    assert_eq!((found.refused, found.error), (0, None));
+    is_fixed.store(true, Ordering::Relaxed);
+    let current = health(&notifications, |health| health.sent == 4 && health.pending == 0).await;
+    assert_eq!((current.refused, current.error), (0, None));
     let lines = double.lines();
     assert_eq!(lines[lines.len() - 2..], ["opened a high 2", "closed a high 2"]);
     let attempts = double.attempts.borrow().clone();
@@ -272,43 +272,43 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_destination_is_not_contacted_before_its_retry_after() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     let notifications = notifications(&store);
-    let mut answers = vec![
+    let mut results = vec![
         Err(NotifyError::Retry { after: Some(Duration::from_secs(40)), reason: "429".to_owned() }),
         Err(NotifyError::NoResponse { is_connect_error: true }),
         Err(NotifyError::Misconfigured { reason: "404".to_owned() }),
     ];
-    answers.reverse();
-    let double = FakeNotifier::new(move |_| answers.pop().unwrap_or(Ok(())));
+    results.reverse();
+    let double = FakeNotifier::new(move |_| results.pop().unwrap_or(Ok(())));
     put(&store, "a high 1 open").await;
     put(&store, "b high 1 open").await;
     notifications.apply("team", "u-1", target(&double));
     double.wait_for(1).await;
-    let began = Instant::now();
-    let found = health(&notifications, |health| health.error.is_some()).await;
-    assert_eq!((found.error.as_deref(), found.pending), (Some("429"), 2));
+    let start = Instant::now();
+    let current = health(&notifications, |health| health.error.is_some()).await;
+    assert_eq!((current.error.as_deref(), current.pending), (Some("429"), 2));
     double.wait_for(2).await;
-    assert!(began.elapsed() >= Duration::from_secs(39), "{:?}", began.elapsed());
+    assert!(start.elapsed() >= Duration::from_secs(39), "{:?}", start.elapsed());
     let lines = double.wait_for(5).await;
-    let again = "opened a high 1";
-    assert_eq!(lines, [again, again, again, again, "opened b high 1"]);
-    let found = health(&notifications, |health| health.pending == 0).await;
-    assert_eq!((found.error, found.sent, found.failures), (None, 2, 3));
+    let open_line = "opened a high 1";
+    assert_eq!(lines, [open_line, open_line, open_line, open_line, "opened b high 1"]);
+    let current = health(&notifications, |health| health.pending == 0).await;
+    assert_eq!((current.error, current.sent, current.failures), (None, 2, 3));
     notifications.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_target_is_used_at_once_and_an_unusable_one_waits() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     let notifications = notifications(&store);
     let missing = "Secret keepwatch/team does not exist".to_owned();
-    let nowhere =
+    let misconfigured =
         Target { notifier: Err(missing.clone()), ..target(&FakeNotifier::new(|_| Ok(()))) };
-    notifications.apply("team", "u-1", nowhere);
+    notifications.apply("team", "u-1", misconfigured);
     put(&store, "a high 1 open").await;
-    let found = health(&notifications, |health| health.pending == 1).await;
-    assert_eq!((found.error, found.is_misconfigured), (Some(missing), true));
+    let current = health(&notifications, |health| health.pending == 1).await;
+    assert_eq!((current.error, current.is_misconfigured), (Some(missing), true));
     let double = FakeNotifier::new(|_| Ok(()));
     notifications.apply("team", "u-1", target(&double));
     assert_eq!(double.wait_for(1).await, ["opened a high 1"]);
@@ -327,7 +327,7 @@ async fn a_new_target_is_used_at_once_and_an_unusable_one_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
-    let (_home, store) = folder();
+    let (_dir, store) = temporary_store();
     for signal in ["a high 1 closed", "b high 1 open"] {
         put(&store, signal).await;
     }
@@ -341,11 +341,11 @@ async fn a_new_notifier_gets_open_signals_and_a_removed_one_leaves_no_state() {
     assert_eq!(double.wait_for(2).await, ["opened b high 1", "opened c high 1"]);
     delete(&store, "b").await;
     while state(&store).await != ["u-1/cursor", "u-1/signals/c"] {
-        tick().await;
+        advance_100_ms().await;
     }
     notifications.remove("team");
     while !state(&store).await.is_empty() {
-        tick().await;
+        advance_100_ms().await;
     }
     // A new notifier with the same name does not inherit the records: they belong to a UID. After a
     // restart, records of unknown UIDs are deleted.
@@ -376,8 +376,8 @@ fn webhook(receiver: &Receiver) -> Arc<dyn Notifier> {
 }
 
 /// Sends a signal and stops the notifier as soon as the receiver has `requests` requests.
-async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
-    let store = open_store(home);
+async fn send_and_stop(dir: &Path, name: &str, receiver: &Receiver, requests: usize) {
+    let store = open_store(dir);
     let notifications = notifications(&store);
     put(&store, name).await;
     notifications.apply("team", "u-1", target_of(webhook(receiver)));
@@ -389,28 +389,32 @@ async fn killed(home: &Path, name: &str, receiver: &Receiver, requests: usize) {
 
 #[tokio::test]
 async fn after_each_kill_every_notification_keeps_its_id() {
-    let home = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::start().await.unwrap();
-    let faults = [Answer::HangUp, Answer::status(503), Answer::HangUpBeforeBody];
+    let faults = [
+        CannedResponse::CloseAfterBody,
+        CannedResponse::status(503),
+        CannedResponse::CloseBeforeBody,
+    ];
     for round in 0..12_usize {
         let before = receiver.received().len();
         if let Some(fault) = faults.get(round % 4) {
-            receiver.answer_next(fault.clone());
+            receiver.respond_next(fault.clone());
         }
-        killed(home.path(), &format!("s-{round} high 1 open"), &receiver, before + 1).await;
+        send_and_stop(dir.path(), &format!("s-{round} high 1 open"), &receiver, before + 1).await;
     }
-    let store = open_store(home.path());
+    let store = open_store(dir.path());
     let notifications = notifications(&store);
     notifications.apply("team", "u-1", target_of(webhook(&receiver)));
     let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let is_all_taken = |taken: &BTreeMap<String, Vec<String>>| taken.len() == 12;
-    while !is_all_taken(&ids) {
+    let are_all_sent = |ids: &BTreeMap<String, Vec<String>>| ids.len() == 12;
+    while !are_all_sent(&ids) {
         ids.clear();
         for request in receiver.received() {
             let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
             assert_eq!(body["id"], request.header("webhook-id"));
             let name = body["signal"]["metadata"]["name"].as_str().unwrap().to_owned();
-            if request.answered == 200 {
+            if request.response_status == 200 {
                 ids.entry(name).or_default().push(request.header("webhook-id").to_owned());
             }
         }
@@ -428,9 +432,10 @@ async fn a_test_reports_its_result_and_a_missing_response_after_a_delay() {
     let now = Timestamp::from_micros(NOW);
     let outcome = test(&*FakeNotifier::new(|_| Ok(())), "team", now).await;
     assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));
-    let began = Instant::now();
-    let silent = FakeNotifier::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));
-    let outcome = test(&*silent, "team", now).await;
+    let start = Instant::now();
+    let no_response =
+        FakeNotifier::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));
+    let outcome = test(&*no_response, "team", now).await;
     assert_eq!(outcome, Err("https://double.example: no answer".to_owned()));
-    assert_eq!(began.elapsed(), Duration::from_secs(20));
+    assert_eq!(start.elapsed(), Duration::from_secs(20));
 }

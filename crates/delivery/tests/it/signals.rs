@@ -10,7 +10,8 @@ use store::{Sqlite, Storage};
 use testkit::s3::S3Double;
 
 use super::fixture::{
-    arrived, delivery, destination, lines, open_store, parts, record, recorded, s3, signal,
+    bucket_config, delivery, destination, journal_lines, lines, open_store, record, s3, signal,
+    wait_until_delivered,
 };
 
 const NAME: &str = "reader";
@@ -18,13 +19,13 @@ const NAME: &str = "reader";
 const EVIDENCE_TIME: Duration = Duration::from_secs(5);
 
 /// Limits under which objects wait for events longer than any test lasts.
-fn patient() -> Limits {
+fn long_seal_age() -> Limits {
     Limits { seal_age: Duration::from_hours(1), ..Limits::default() }
 }
 
 async fn attach(delivery: &Delivery, double: &S3Double) {
-    let destination = destination(s3(&double.endpoint()), patient());
-    let bucket = Bucket::open(&destination, parts("test")).unwrap();
+    let destination = destination(s3(&double.endpoint()), long_seal_age());
+    let bucket = Bucket::open(&destination, bucket_config("test")).unwrap();
     delivery.attach(NAME, bucket, 0).await.unwrap();
 }
 
@@ -34,9 +35,9 @@ async fn record_signal(store: &Sqlite, severity: Severity, change: ChangeKind) {
 
 #[tokio::test]
 async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
-    let home = tempfile::tempdir().unwrap();
+    let store_dir = tempfile::tempdir().unwrap();
     let double = S3Double::start(Box::new(|_| None)).await.unwrap();
-    let store = open_store(home.path());
+    let store = open_store(store_dir.path());
     let delivery = delivery(&store);
     attach(&delivery, &double).await;
     record(&store, 1..4).await;
@@ -44,32 +45,34 @@ async fn a_high_signal_seals_the_object_with_earlier_events_at_once() {
     record(&store, 5..6).await;
     record_signal(&store, Severity::High, ChangeKind::Opened).await;
     let journal = store.journal();
-    let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
-    left.await.unwrap();
+    let delivered =
+        tokio::time::timeout(EVIDENCE_TIME, wait_until_delivered(&delivery, &journal, NAME));
+    delivered.await.unwrap();
     // The medium signal waited for the high one, in the same object.
     let objects = double.objects();
     assert_eq!(objects.len(), 1, "{:?}", objects.keys());
     let lines = lines(&objects, NAME);
-    assert_eq!(lines, recorded(&journal).await);
+    assert_eq!(lines, journal_lines(&journal).await);
     assert!(lines[3].contains(r#""kind":"Signal""#), "{}", lines[3]);
     // A following update is uploaded soon, too.
     record_signal(&store, Severity::Critical, ChangeKind::Updated).await;
-    let left = tokio::time::timeout(EVIDENCE_TIME, arrived(&delivery, &journal, NAME));
-    left.await.unwrap();
+    let delivered =
+        tokio::time::timeout(EVIDENCE_TIME, wait_until_delivered(&delivery, &journal, NAME));
+    delivered.await.unwrap();
     delivery.close().await;
 }
 
 /// Regression: lines in buckets had no identity except values that clients choose.
 #[tokio::test]
 async fn each_line_in_a_bucket_has_its_sequence_number() {
-    let home = tempfile::tempdir().unwrap();
+    let store_dir = tempfile::tempdir().unwrap();
     let double = S3Double::start(Box::new(|_| None)).await.unwrap();
-    let store = open_store(home.path());
+    let store = open_store(store_dir.path());
     let delivery = delivery(&store);
     attach(&delivery, &double).await;
     record(&store, 1..4).await;
     record_signal(&store, Severity::Critical, ChangeKind::Opened).await;
-    arrived(&delivery, &store.journal(), NAME).await;
+    wait_until_delivered(&delivery, &store.journal(), NAME).await;
     let lines = lines(&double.objects(), NAME);
     let number = |line: &String| -> u64 {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -83,19 +86,19 @@ async fn each_line_in_a_bucket_has_its_sequence_number() {
 
 #[tokio::test]
 async fn updates_of_a_signal_share_objects() {
-    let home = tempfile::tempdir().unwrap();
+    let store_dir = tempfile::tempdir().unwrap();
     let double = S3Double::start(Box::new(|_| None)).await.unwrap();
-    let store = open_store(home.path());
+    let store = open_store(store_dir.path());
     let delivery = delivery(&store);
     attach(&delivery, &double).await;
     record_signal(&store, Severity::High, ChangeKind::Opened).await;
-    arrived(&delivery, &store.journal(), NAME).await;
+    wait_until_delivered(&delivery, &store.journal(), NAME).await;
     for _ in 0..200 {
         record_signal(&store, Severity::High, ChangeKind::Updated).await;
     }
-    arrived(&delivery, &store.journal(), NAME).await;
+    wait_until_delivered(&delivery, &store.journal(), NAME).await;
     let objects = double.objects();
     assert!(objects.len() <= 4, "{:?}", objects.keys());
-    assert_eq!(lines(&objects, NAME), recorded(&store.journal()).await);
+    assert_eq!(lines(&objects, NAME), journal_lines(&store.journal()).await);
     delivery.close().await;
 }

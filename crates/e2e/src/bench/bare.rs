@@ -41,7 +41,7 @@ const SCHEMA: &str =
 struct Commit {
     event: Vec<u8>,
     object: Option<(String, Bytes)>,
-    done: oneshot::Sender<()>,
+    committed: oneshot::Sender<()>,
 }
 
 struct Server {
@@ -107,7 +107,7 @@ async fn accept(
             stream.set_nodelay(true).ok();
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice());
-            let service = service_fn(|request| answer(Arc::clone(&server), request));
+            let service = service_fn(|request| respond(Arc::clone(&server), request));
             let io = TokioIo::new(stream);
             if is_http2 {
                 http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await.ok();
@@ -118,16 +118,16 @@ async fn accept(
     }
 }
 
-async fn answer(
+async fn respond(
     server: Arc<Server>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let outcome = match (&head.method, path.rsplit_once('/')) {
-        (&Method::POST, _) => create(body).await.map(|(name, sent, object)| {
+        (&Method::POST, _) => create(body).await.map(|(name, request_body, object)| {
             server.objects().insert(format!("{path}/{name}"), object.clone());
-            (StatusCode::CREATED, Some((name, sent)), object)
+            (StatusCode::CREATED, Some((name, request_body)), object)
         }),
         (_, Some((_, last))) if last.starts_with("object-") => {
             let object = server.objects().get(path).cloned();
@@ -146,8 +146,8 @@ async fn answer(
         code.as_u16()
     )
     .into_bytes();
-    let sent = created.as_ref().map(|(_, sent)| sent);
-    for (field, part) in [("requestObject", sent), ("responseObject", Some(&body))] {
+    let request_body = created.as_ref().map(|(_, request_body)| request_body);
+    for (field, part) in [("requestObject", request_body), ("responseObject", Some(&body))] {
         if let Some(part) = part {
             event.extend_from_slice(format!(r#","{field}":"#).as_bytes());
             event.extend_from_slice(part);
@@ -155,9 +155,9 @@ async fn answer(
     }
     event.push(b'}');
     let object = created.map(|(name, _)| (name, body.clone()));
-    let (done, durable) = oneshot::channel();
-    let sent = server.writer.send(Commit { event, object, done }).await.is_ok();
-    let is_durable = sent && durable.await.is_ok();
+    let (committed, durable) = oneshot::channel();
+    let is_sent = server.writer.send(Commit { event, object, committed }).await.is_ok();
+    let is_durable = is_sent && durable.await.is_ok();
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = if is_durable { code } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(response)
@@ -165,11 +165,11 @@ async fn answer(
 
 /// Returns the name, the sent body, and the object that is stored and returned.
 async fn create(body: Incoming) -> Option<(String, Bytes, Bytes)> {
-    let sent = body.collect().await.ok()?.to_bytes();
-    let name = serde_json::from_slice::<Object<'_>>(&sent).ok()?.metadata.name.to_owned();
-    let mut object = sent.strip_suffix(b"}")?.to_vec();
+    let request_body = body.collect().await.ok()?.to_bytes();
+    let name = serde_json::from_slice::<Object<'_>>(&request_body).ok()?.metadata.name.to_owned();
+    let mut object = request_body.strip_suffix(b"}")?.to_vec();
     object.extend_from_slice(br#","status":{"state":"Pending"}}"#);
-    Some((name, sent, object.into()))
+    Some((name, request_body, object.into()))
 }
 
 impl Server {
@@ -208,7 +208,7 @@ fn write(mut database: Connection, mut commits: mpsc::Receiver<Commit>) {
             return;
         }
         for commit in group {
-            commit.done.send(()).ok();
+            commit.committed.send(()).ok();
         }
     }
 }

@@ -52,23 +52,23 @@ impl ConstantRate {
         {
             let (endpoint, shared) = (endpoint.clone(), Arc::clone(&shared));
             tasks.spawn(async move {
-                make(&mut connection, &endpoint, headers, number).await?;
+                create_object(&mut connection, &endpoint, headers, number).await?;
                 let mut due = start + period * number / CONNECTIONS;
                 // Skip the requests that were due while the connections were opened.
                 while due < now() {
                     due += period;
                 }
                 for count in 0.. {
-                    let mut begin = due;
+                    let mut start = due;
                     if now() < due {
                         tokio::time::sleep_until(due.into()).await;
-                        begin = now();
+                        start = now();
                     }
                     if shared.stopped.load(Ordering::Relaxed) {
                         break;
                     }
-                    act(&mut connection, &endpoint, headers, number, count).await?;
-                    lock(&shared.latencies).push(begin.elapsed());
+                    send_request(&mut connection, &endpoint, headers, number, count).await?;
+                    lock(&shared.latencies).push(start.elapsed());
                     due += period;
                 }
                 anyhow::Ok(())
@@ -78,7 +78,7 @@ impl ConstantRate {
     }
 
     /// Takes the latencies since the last call.
-    pub(crate) fn take(&self) -> Vec<Duration> {
+    pub(crate) fn take_latencies(&self) -> Vec<Duration> {
         std::mem::take(&mut *lock(&self.shared.latencies))
     }
 
@@ -86,15 +86,15 @@ impl ConstantRate {
     pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         match self.tasks.try_join_next() {
             None => Ok(()),
-            Some(ended) => ended?.and_then(|()| anyhow::bail!("a connection ended")),
+            Some(result) => result?.and_then(|()| anyhow::bail!("a connection ended")),
         }
     }
 
     /// Stops the load.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.shared.stopped.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.tasks.join_next().await {
-            ended??;
+        while let Some(result) = self.tasks.join_next().await {
+            result??;
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ fn lock(latencies: &Mutex<Vec<Duration>>) -> std::sync::MutexGuard<'_, Vec<Durat
 }
 
 /// Creates the object of a connection.
-async fn make(
+async fn create_object(
     connection: &mut Connection,
     endpoint: &Endpoint,
     headers: &[(&str, &str)],
@@ -120,10 +120,10 @@ async fn make(
     let headers = [headers, &[("content-type", "application/json")]].concat();
     let reply =
         connection.send(endpoint, "POST", COLLECTION, &headers, body.to_string().into()).await?;
-    reply.expect(201).context("cannot make an object to work with").map(drop)
+    reply.expect(201).context("cannot create an object").map(drop)
 }
 
-async fn act(
+async fn send_request(
     connection: &mut Connection,
     endpoint: &Endpoint,
     headers: &[(&str, &str)],

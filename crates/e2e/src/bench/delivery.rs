@@ -22,7 +22,7 @@ use sink::Encoding;
 use store::Sqlite;
 
 use super::{machine, traffic};
-use crate::chaos::kill::uploads::{destination, parts};
+use crate::chaos::kill::uploads::{bucket_config, destination};
 use crate::fixtures::{archive, proc_status};
 
 /// Maximum number of appends that are not committed yet.
@@ -35,14 +35,14 @@ const GOALS: (f64, f64) = (0.70, 50_000.0);
 
 /// Delivers this many events and prints the comparison.
 pub fn delivery(events: u64) -> anyhow::Result<()> {
-    machine::stay_on_one_core()?;
+    machine::pin_to_one_core()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let (ours, bare, rss) = runtime.block_on(upload(folder.path(), events))?;
+    let (ours, compressor, rss) = runtime.block_on(upload(folder.path(), events))?;
     println!("| | events/s per core | MB/s per core | ratio |");
     println!("|---|---|---|---|");
-    for (name, figures) in [("delivery", &ours), ("bare compressor", &bare)] {
+    for (name, figures) in [("delivery", &ours), ("bare compressor", &compressor)] {
         println!(
             "| {name} | {:.0} | {:.0} | {:.1} |",
             figures.per_core(),
@@ -55,7 +55,7 @@ pub fn delivery(events: u64) -> anyhow::Result<()> {
         "\n{events} events of {} bytes; share of the bare compressor: {:.0} % (goal {:.0} %); \
          goal {:.0} events per core-second; memory before {:.1} MiB, at most {:.1} MiB",
         ours.raw / events,
-        100.0 * ours.per_core() / bare.per_core(),
+        100.0 * ours.per_core() / compressor.per_core(),
         100.0 * GOALS.0,
         GOALS.1,
         mib(rss.0),
@@ -103,35 +103,37 @@ async fn upload(
             pending.pop_front().context("nothing pends")?.await?;
         }
     }
-    for one in pending {
-        one.await?;
+    for append in pending {
+        append.await?;
     }
-    let place = folder.join("place");
-    std::fs::create_dir(&place)?;
+    let destination_dir = folder.join("destination");
+    std::fs::create_dir(&destination_dir)?;
     let delivery = Delivery::new(store.journal(), &mut Registry::default());
-    let me = [std::process::id()];
-    let before = proc_status::vm_rss(me[0])?;
-    let bare = Compressor::start()?;
-    let cpu = machine::cpu(&me)?;
-    let provider =
-        Provider::File(FileStore { root: place.clone(), path: std::path::PathBuf::new() });
-    let bucket = Bucket::open(&destination(provider, Limits::default()), parts()?)?;
+    let own_pid = [std::process::id()];
+    let before = proc_status::vm_rss(own_pid[0])?;
+    let compressor = Compressor::start()?;
+    let cpu = machine::cpu(&own_pid)?;
+    let provider = Provider::File(FileStore {
+        root: destination_dir.clone(),
+        path: std::path::PathBuf::new(),
+    });
+    let bucket = Bucket::open(&destination(provider, Limits::default()), bucket_config()?)?;
     delivery.attach("bench", bucket, 0).await?;
-    let mut most = before;
+    let mut peak_rss = before;
     let delivered = delivery.delivered();
     tokio::pin!(delivered);
     loop {
         tokio::select! {
             () = &mut delivered => break,
-            () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(proc_status::vm_rss(me[0])?),
+            () = tokio::time::sleep(Duration::from_millis(50)) => peak_rss = peak_rss.max(proc_status::vm_rss(own_pid[0])?),
         }
     }
-    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
-    let bare = bare.stop()?;
+    let cpu = machine::cpu(&own_pid)?.saturating_sub(cpu);
+    let compressor = compressor.stop()?;
     delivery.close().await;
     store.close().await;
     let (mut raw, mut packed, mut lines) = (0, 0, 0);
-    for bytes in archive::files(&place)?.values() {
+    for bytes in archive::files(&destination_dir)?.values() {
         packed += bytes.len() as u64;
         for line in archive::lines(bytes)? {
             raw += line.len() as u64 + 1;
@@ -139,13 +141,13 @@ async fn upload(
         }
     }
     ensure!(lines == events, "{lines} of {events} events arrived");
-    Ok((Figures { events, raw, packed, cpu }, bare, (before, most)))
+    Ok((Figures { events, raw, packed, cpu }, compressor, (before, peak_rss)))
 }
 
 /// The bare compressor, in a separate process.
 struct Compressor {
     process: Child,
-    out: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Compressor {
@@ -156,15 +158,15 @@ impl Compressor {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut out = BufReader::new(process.stdout.take().context("no stdout")?);
-        out.read_line(&mut String::new())?;
-        Ok(Self { process, out })
+        let mut stdout = BufReader::new(process.stdout.take().context("no stdout")?);
+        stdout.read_line(&mut String::new())?;
+        Ok(Self { process, stdout })
     }
 
     fn stop(mut self) -> anyhow::Result<Figures> {
         drop(self.process.stdin.take());
         let mut line = String::new();
-        self.out.read_line(&mut line)?;
+        self.stdout.read_line(&mut line)?;
         ensure!(self.process.wait()?.success(), "the compressor failed");
         let numbers = line.split_whitespace().map(str::parse).collect::<Result<Vec<u64>, _>>()?;
         let [events, raw, packed, micros] = numbers[..] else { bail!("{line:?}") };
@@ -184,26 +186,26 @@ pub fn compress() -> anyhow::Result<()> {
         encoding.write(&EventRef::from(&traffic::event(number)), &mut lines);
         lines.push(b'\n');
     }
-    let is_over = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&is_over);
+    let should_stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&should_stop);
     let watch = std::thread::spawn(move || {
         let end = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         flag.store(true, Ordering::Relaxed);
         end
     });
     println!("ready");
-    let me = [std::process::id()];
-    let cpu = machine::cpu(&me)?;
+    let own_pid = [std::process::id()];
+    let cpu = machine::cpu(&own_pid)?;
     let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
-    let (mut rounds, mut packed, mut out) = (0, 0, Vec::new());
-    while !is_over.load(Ordering::Relaxed) {
+    let (mut rounds, mut packed, mut compressed) = (0, 0, Vec::new());
+    while !should_stop.load(Ordering::Relaxed) {
         for chunk in lines.chunks(CHUNK_BYTES) {
-            out.resize(compressor.gzip_compress_bound(chunk.len()), 0);
-            packed += compressor.gzip_compress(chunk, &mut out).context("no room")? as u64;
+            compressed.resize(compressor.gzip_compress_bound(chunk.len()), 0);
+            packed += compressor.gzip_compress(chunk, &mut compressed).context("no room")? as u64;
         }
         rounds += 1;
     }
-    let cpu = machine::cpu(&me)?.saturating_sub(cpu);
+    let cpu = machine::cpu(&own_pid)?.saturating_sub(cpu);
     watch.join().map_err(|_panic| anyhow!("stdin"))??;
     println!("{} {} {packed} {}", rounds * SAMPLE, rounds * lines.len() as u64, cpu.as_micros());
     Ok(())

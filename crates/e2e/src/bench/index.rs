@@ -1,7 +1,7 @@
 //! Measures the event index: its cost, and the latency of the first page of a selector.
 //!
 //! A journal of many events is written while the index follows it, in separate threads, so that
-//! their CPU times can be told apart. The writer's CPU time includes everything for a commit:
+//! their CPU times can be distinguished. The writer's CPU time includes everything for a commit:
 //! SQLite, its write-ahead log, and the checkpoints. Many events share a commit, which is the
 //! cheapest case for a writer. The measurement is repeated with events of K10 clients with bodies,
 //! and with the same kind of events at a constant rate, as a server gets them. Then the index is
@@ -40,10 +40,10 @@ use crate::fixtures::wait::until;
 /// Maximum number of events in flight to the writer.
 const IN_FLIGHT: usize = 512;
 /// Number of events with bodies.
-const WHOLE_EVENTS: u64 = 500_000;
+const EVENTS_WITH_BODIES: u64 = 500_000;
 /// Number of events with bodies at a constant rate, and that rate per second.
-const PACED_EVENTS: u64 = 20_000;
-const PACED_RATE: u32 = 1_000;
+const CONSTANT_RATE_EVENTS: u64 = 20_000;
+const CONSTANT_RATE: u32 = 1_000;
 /// Number of first pages per selector, each with a different value.
 const PAGES: u64 = 40;
 /// The threads of the store: the writer and the checkpointer.
@@ -51,7 +51,7 @@ const WRITERS: [&str; 2] = ["store", "checkpointer"];
 /// The name of the index threads.
 const INDEXER: &str = "indexer";
 /// Keep-alive of the index threads, so that their CPU time can be read.
-const THREADS_KEPT: Duration = Duration::from_hours(1);
+const THREAD_KEEP_ALIVE: Duration = Duration::from_hours(1);
 /// Goals: index bytes per event, share of the writer's CPU, and milliseconds per page.
 const GOALS: (f64, f64, f64, f64) = (10.0, 3.0, 150.0, 400.0);
 const COLLECTION: &str = "/apis/siem.keepwatch.io/v1alpha1/auditevents";
@@ -64,27 +64,32 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     // The server accepts a folder only if it contains this file.
     std::fs::write(home.join("keepwatch.txt"), "")?;
     let path = home.join(STORE_FILE);
-    let writing = write(&path, events, events::event, None)?;
-    let whole = write(&folder.path().join("whole.db"), WHOLE_EVENTS, traffic::event, None)?;
-    let paced = folder.path().join("paced.db");
-    let paced = write(&paced, PACED_EVENTS, traffic::event, Some(PACED_RATE))?;
+    let without_bodies = write(&path, events, events::event, None)?;
+    let with_bodies =
+        write(&folder.path().join("with-bodies.db"), EVENTS_WITH_BODIES, traffic::event, None)?;
+    let rate_path = folder.path().join("at-constant-rate.db");
+    let at_constant_rate =
+        write(&rate_path, CONSTANT_RATE_EVENTS, traffic::event, Some(CONSTANT_RATE))?;
     let file = path.with_file_name("keepwatch.db-events");
     let bytes = std::fs::metadata(&file)?.len() as f64;
     std::fs::remove_file(&file)?;
-    let again = fill(&path)?;
+    let rebuild = fill(&path)?;
     println!(
-        "| | {events} events | {WHOLE_EVENTS} whole events | {PACED_RATE} of those a second |"
+        "| | {events} events | {EVENTS_WITH_BODIES} events with bodies | {CONSTANT_RATE} of those a second |"
     );
     println!("|---|---|---|---|");
-    let row = |what: &str, value: fn(&Writing) -> f64, digits: usize| {
-        let [writing, whole, paced] = [&writing, &whole, &paced].map(value);
-        println!("| {what} | {writing:.digits$} | {whole:.digits$} | {paced:.digits$} |");
+    let row = |name: &str, value: fn(&WriteMeasurement) -> f64, digits: usize| {
+        let [without_bodies, with_bodies, at_constant_rate] =
+            [&without_bodies, &with_bodies, &at_constant_rate].map(value);
+        println!(
+            "| {name} | {without_bodies:.digits$} | {with_bodies:.digits$} | {at_constant_rate:.digits$} |"
+        );
     };
-    row("bytes of the journal an event", |it| it.journal_bytes / it.events, 0);
-    row("µs of the writer an event", |it| it.per_event(it.writer), 2);
-    row("µs of the index an event", |it| it.per_event(it.indexer), 2);
+    row("bytes of the journal an event", |run| run.journal_bytes / run.events, 0);
+    row("µs of the writer an event", |run| run.per_event(run.writer), 2);
+    row("µs of the index an event", |run| run.per_event(run.indexer), 2);
     let share = format!("share of the writer's CPU, % (goal {:.0})", GOALS.1);
-    row(&share, |it| 100.0 * it.indexer.as_secs_f64() / it.writer.as_secs_f64(), 1);
+    row(&share, |run| 100.0 * run.indexer.as_secs_f64() / run.writer.as_secs_f64(), 1);
     println!("\n| {events} events | |");
     println!("|---|---|");
     println!(
@@ -92,8 +97,8 @@ pub fn index(events: u64) -> anyhow::Result<()> {
         GOALS.0,
         bytes / events as f64
     );
-    println!("| seconds to make it again from the journal | {:.1} |", again.0.as_secs_f64());
-    println!("| µs of that an event | {:.2} |", writing.per_event(again.1));
+    println!("| seconds to rebuild the index from the journal | {:.1} |", rebuild.0.as_secs_f64());
+    println!("| µs of the rebuild an event | {:.2} |", without_bodies.per_event(rebuild.1));
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let arguments = [
         "up".to_owned(),
@@ -107,7 +112,9 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     let mut process = Process::start("keepwatch", &binary, &arguments, folder.path())?;
     let endpoint = until("the server has checked the index", || {
         process.check()?;
-        let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("admin")) else {
+        let Ok(endpoint) =
+            kubeconfig::read(&home).and_then(|kubeconfig| kubeconfig.endpoint("admin"))
+        else {
             return Ok(None);
         };
         Ok(runtime.block_on(is_ready(&endpoint)).unwrap_or(false).then_some(endpoint))
@@ -115,14 +122,14 @@ pub fn index(events: u64) -> anyhow::Result<()> {
     runtime.block_on(pages(&endpoint, events))
 }
 
-struct Writing {
+struct WriteMeasurement {
     events: f64,
     writer: Duration,
     indexer: Duration,
     journal_bytes: f64,
 }
 
-impl Writing {
+impl WriteMeasurement {
     /// Microseconds per event.
     fn per_event(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / self.events
@@ -135,7 +142,7 @@ fn write(
     events: u64,
     event: fn(u64) -> Event,
     rate: Option<u32>,
-) -> anyhow::Result<Writing> {
+) -> anyhow::Result<WriteMeasurement> {
     let store = open(path)?;
     let (written, all) = oneshot::channel();
     let indexing = start_indexer(&store, all)?;
@@ -153,8 +160,8 @@ fn write(
                 pending.pop_front().context("nothing pends")?.await?;
             }
         }
-        for one in pending {
-            one.await?;
+        for append in pending {
+            append.await?;
         }
         // The readers of a server that serves this journal without delivery.
         let journal = store.journal();
@@ -168,7 +175,7 @@ fn write(
     let indexer = indexing.join().map_err(|_panic| anyhow!("the indexer failed"))??;
     let journal_bytes = store::Storage::health(&store).used_bytes as f64;
     let writer = cpu_of(&WRITERS)?;
-    let figures = Writing { events: events as f64, writer, indexer, journal_bytes };
+    let figures = WriteMeasurement { events: events as f64, writer, indexer, journal_bytes };
     runtime.block_on(store.close());
     Ok(figures)
 }
@@ -181,9 +188,9 @@ fn fill(path: &Path) -> anyhow::Result<(Duration, Duration)> {
     written.send(()).ok();
     let cpu =
         start_indexer(&store, all)?.join().map_err(|_panic| anyhow!("the indexer failed"))??;
-    let took = start.elapsed();
+    let elapsed = start.elapsed();
     Builder::new_current_thread().build()?.block_on(store.close());
-    Ok((took, cpu))
+    Ok((elapsed, cpu))
 }
 
 /// Fills the index of a store in a separate thread. Once `written` completes, it indexes the rest
@@ -197,7 +204,7 @@ fn start_indexer(
         let runtime = Builder::new_current_thread()
             .enable_all()
             .thread_name(INDEXER)
-            .thread_keep_alive(THREADS_KEPT)
+            .thread_keep_alive(THREAD_KEEP_ALIVE)
             .build()?;
         runtime.block_on(async {
             let mut delivery = Delivery::new(store.journal(), &mut Registry::default());
@@ -225,9 +232,9 @@ fn open(path: &Path) -> anyhow::Result<Sqlite> {
     };
     // The clock starts with this process, so no record exceeds the retention.
     let micros = move || i64::try_from(start.elapsed().as_micros()).unwrap_or_default();
-    let began = std::fs::metadata("/proc/self")?.modified()?.duration_since(UNIX_EPOCH)?;
-    let began = i64::try_from(began.as_micros())?;
-    Ok(Sqlite::open(path, settings, Arc::new(move || began + micros()))?)
+    let start_time = std::fs::metadata("/proc/self")?.modified()?.duration_since(UNIX_EPOCH)?;
+    let start_time = i64::try_from(start_time.as_micros())?;
+    Ok(Sqlite::open(path, settings, Arc::new(move || start_time + micros()))?)
 }
 
 /// Total user and system time of this process's threads with these names.
@@ -266,24 +273,24 @@ async fn pages(endpoint: &Endpoint, events: u64) -> anyhow::Result<()> {
         let goal = if selector.is_rare { GOALS.3 } else { GOALS.2 };
         for order in ["newest", "oldest"] {
             for limit in [50, 500] {
-                let (mut times, mut found) = (Vec::new(), 0);
+                let (mut times, mut events_found) = (Vec::new(), 0);
                 for number in 0..PAGES {
                     let fields = (selector.fields)(events, number);
                     let path =
                         format!("{COLLECTION}?limit={limit}&fieldSelector={fields},order={order}");
-                    let (took, count) = page(endpoint, &mut connection, &path).await?;
-                    times.push(took);
-                    found += count;
+                    let (elapsed, count) = page(endpoint, &mut connection, &path).await?;
+                    times.push(elapsed);
+                    events_found += count;
                 }
                 times.sort_unstable();
-                let at = |share: usize| times.get((times.len() - 1) * share / 100).copied();
-                let [half, most] =
-                    [at(50), at(99)].map(|time| time.unwrap_or_default().as_secs_f64() * 1e3);
-                is_met &= most <= goal;
+                let percentile = |share: usize| times.get((times.len() - 1) * share / 100).copied();
+                let [p50, p99] = [percentile(50), percentile(99)]
+                    .map(|time| time.unwrap_or_default().as_secs_f64() * 1e3);
+                is_met &= p99 <= goal;
                 println!(
-                    "| {} | {order} | {limit} | {} | {half:.1} | {most:.1} | {goal:.0} |",
+                    "| {} | {order} | {limit} | {} | {p50:.1} | {p99:.1} | {goal:.0} |",
                     selector.name,
-                    found as u64 / PAGES
+                    events_found as u64 / PAGES
                 );
             }
         }
@@ -300,7 +307,7 @@ async fn page(
 ) -> anyhow::Result<(Duration, usize)> {
     let start = now();
     let reply = connection.send(endpoint, "GET", path, &[], Bytes::new()).await?;
-    let took = start.elapsed();
+    let elapsed = start.elapsed();
     ensure!(reply.code == 200, "{path}: {} {}", reply.code, String::from_utf8_lossy(&reply.body));
-    Ok((took, memchr::memmem::find_iter(&reply.body, br#""kind":"AuditEvent""#).count()))
+    Ok((elapsed, memchr::memmem::find_iter(&reply.body, br#""kind":"AuditEvent""#).count()))
 }

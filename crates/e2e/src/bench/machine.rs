@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Interval in which processes are checked for idleness; [`REST_MAX`] bounds the wait.
-const REST_STEP: Duration = Duration::from_millis(250);
-const REST_MAX: Duration = Duration::from_secs(20);
+/// Interval in which processes are checked for idleness; [`IDLE_MAX`] bounds the wait.
+const IDLE_STEP: Duration = Duration::from_millis(250);
+const IDLE_MAX: Duration = Duration::from_secs(20);
 
 /// The monotonic clock of latencies.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -34,15 +34,15 @@ pub(super) fn cpu(pids: &[u32]) -> anyhow::Result<Duration> {
     Ok(Duration::from_micros(ticks * 1_000_000 / hertz))
 }
 
-/// The CPU time once the processes are idle, or after [`REST_MAX`].
-pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
+/// The CPU time once the processes are idle, or after [`IDLE_MAX`].
+pub(super) async fn cpu_when_idle(pids: &[u32]) -> anyhow::Result<Duration> {
     let start = now();
     let mut before = cpu(pids)?;
     loop {
-        tokio::time::sleep(REST_STEP).await;
+        tokio::time::sleep(IDLE_STEP).await;
         let after = cpu(pids)?;
         // An idle etcd or garbage collector still uses 2 %.
-        if after.saturating_sub(before) <= REST_STEP / 25 || start.elapsed() > REST_MAX {
+        if after.saturating_sub(before) <= IDLE_STEP / 25 || start.elapsed() > IDLE_MAX {
             return Ok(after);
         }
         before = after;
@@ -51,12 +51,12 @@ pub(super) async fn cpu_at_rest(pids: &[u32]) -> anyhow::Result<Duration> {
 
 /// Pins this thread, and every thread and process that it starts, to one core: on a shared machine
 /// cores differ in speed.
-pub(super) fn stay_on_one_core() -> anyhow::Result<()> {
+pub(super) fn pin_to_one_core() -> anyhow::Result<()> {
     let allowed = sched_getaffinity(None)?;
     let core = (0..CpuSet::MAX_CPU).rfind(|core| allowed.is_set(*core)).context("no core")?;
-    let mut one = CpuSet::new();
-    one.set(core);
-    Ok(sched_setaffinity(None, &one)?)
+    let mut cpu_set = CpuSet::new();
+    cpu_set.set(core);
+    Ok(sched_setaffinity(None, &cpu_set)?)
 }
 
 /// Median time of an fdatasync after a write of 4 KiB in `folder`.

@@ -9,7 +9,7 @@ use crate::fixtures::load_client::Protocol;
 /// A case: the request and its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Case {
-    pub(super) act: &'static str,
+    pub(super) operation: &'static str,
     pub(super) protocol: Protocol,
 }
 
@@ -33,24 +33,24 @@ impl Figures {
     /// Computes the figures from the latency of each request. `rss` is the resident memory of the
     /// server and of each of its other processes, in bytes.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    pub(super) fn of(
+    pub(super) fn new(
         mut latencies: Vec<Duration>,
-        took: Duration,
+        elapsed: Duration,
         cpu: Duration,
         rss: &[u64],
     ) -> Self {
         latencies.sort_unstable();
         let count = latencies.len().max(1);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let at = |percent: usize| {
+        let percentile = |percent: usize| {
             let latency = latencies.get((count * percent / 100).min(count - 1));
             latency.copied().unwrap_or_default().as_secs_f64() * 1e3
         };
         Self {
-            requests_per_second: latencies.len() as f64 / took.as_secs_f64(),
+            requests_per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
             cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
-            p50_ms: at(50),
-            p99_ms: at(99),
+            p50_ms: percentile(50),
+            p99_ms: percentile(99),
             rss_mib: mib(rss.first().copied().unwrap_or_default()),
             rss_all_mib: mib(rss.iter().sum()),
         }
@@ -60,7 +60,7 @@ impl Figures {
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let protocol = if self.protocol == Protocol::Http1 { "HTTP/1.1" } else { "HTTP/2" };
-        write!(f, "{} {protocol}", self.act)
+        write!(f, "{} {protocol}", self.operation)
     }
 }
 
@@ -79,17 +79,18 @@ impl fmt::Display for Figures {
 pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
     let mut page = String::from("| case | CPU µs/request | with it | more | in single turns |\n");
     page.push_str("|---|---:|---:|---:|---|\n");
-    for (case, one, other) in by_case(before, after) {
-        let more = |one: f64, other: f64| (other / one - 1.0) * 100.0;
-        let mut turns: Vec<f64> = one.iter().zip(&other).map(|(a, b)| more(*a, *b)).collect();
+    for (case, baseline, keepwatch) in by_case(before, after) {
+        let increase = |baseline: f64, keepwatch: f64| (keepwatch / baseline - 1.0) * 100.0;
+        let mut turns: Vec<f64> =
+            baseline.iter().zip(&keepwatch).map(|(a, b)| increase(*a, *b)).collect();
         turns.sort_by(f64::total_cmp);
         let turns: Vec<String> = turns.iter().map(|turn| format!("{turn:.0}")).collect();
-        let (one, other) = (mean(&one), mean(&other));
+        let (baseline, keepwatch) = (mean(&baseline), mean(&keepwatch));
         // Writing to a string cannot fail.
         writeln!(
             page,
-            "| {case} | {one:.1} | {other:.1} | {:.1} % | {} |",
-            more(one, other),
+            "| {case} | {baseline:.1} | {keepwatch:.1} | {:.1} % | {} |",
+            increase(baseline, keepwatch),
             turns.join(", ")
         )
         .ok();
@@ -115,17 +116,23 @@ pub(super) fn multiples(floor: &[Row], ours: &[Row]) -> String {
 }
 
 /// The CPU of each turn by case, for both lists.
-fn by_case(one: &[Row], other: &[Row]) -> Vec<(Case, Vec<f64>, Vec<f64>)> {
-    let mut known: Vec<Case> = Vec::new();
-    for (_, case, _) in one {
-        if !known.contains(case) {
-            known.push(*case);
+fn by_case(baseline: &[Row], keepwatch: &[Row]) -> Vec<(Case, Vec<f64>, Vec<f64>)> {
+    let mut cases: Vec<Case> = Vec::new();
+    for (_, case, _) in baseline {
+        if !cases.contains(case) {
+            cases.push(*case);
         }
     }
     let of_case = |rows: &[Row], case: Case| -> Vec<f64> {
-        rows.iter().filter(|(_, of, _)| *of == case).map(|(.., it)| it.cpu_us).collect()
+        rows.iter()
+            .filter(|(_, other, _)| *other == case)
+            .map(|(.., figures)| figures.cpu_us)
+            .collect()
     };
-    known.into_iter().map(|case| (case, of_case(one, case), of_case(other, case))).collect()
+    cases
+        .into_iter()
+        .map(|case| (case, of_case(baseline, case), of_case(keepwatch, case)))
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -148,8 +155,8 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
         "| case | server | CPU µs/request | requests/s | p50 ms | p99 ms | RSS MiB | with its store |".into(),
     );
     line(&mut page, "|---|---|---:|---:|---:|---:|---:|---:|".into());
-    for (their, our) in theirs.iter().zip(ours) {
-        for (name, case, f) in [their, our] {
+    for (baseline, keepwatch) in theirs.iter().zip(ours) {
+        for (name, case, f) in [baseline, keepwatch] {
             line(
                 &mut page,
                 format!(
@@ -158,12 +165,12 @@ pub(super) fn markdown(rows: &[Row], fsync: Duration) -> String {
                 ),
             );
         }
-        let (t, o) = (their.2, our.2);
+        let (t, o) = (baseline.2, keepwatch.2);
         line(
             &mut page,
             format!(
                 "| {} | **ratio** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** | **{:.1}** |",
-                our.1,
+                keepwatch.1,
                 t.cpu_us / o.cpu_us,
                 o.requests_per_second / t.requests_per_second,
                 t.p50_ms / o.p50_ms,

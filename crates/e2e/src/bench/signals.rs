@@ -68,7 +68,8 @@ pub fn signals(rate: u32) -> anyhow::Result<()> {
     let mut process = Process::start("keepwatch", &binary, &arguments, folder.path())?;
     let endpoint = until("the server serves its namespace", || {
         process.check()?;
-        let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("kasten"))
+        let Ok(endpoint) =
+            kubeconfig::read(&home).and_then(|kubeconfig| kubeconfig.endpoint("kasten"))
         else {
             return Ok(None);
         };
@@ -77,19 +78,19 @@ pub fn signals(rate: u32) -> anyhow::Result<()> {
     })?;
     let admin = kubeconfig::read(&home)?.endpoint("admin")?;
     runtime.block_on(add_rule(&admin))?;
-    let seen = Arc::new(Mutex::new(HashMap::new()));
-    let watching = runtime.spawn(watch(home, Arc::clone(&seen)));
+    let signal_times = Arc::new(Mutex::new(HashMap::new()));
+    let watching = runtime.spawn(watch(home, Arc::clone(&signal_times)));
     let mut load = runtime.block_on(ConstantRate::start(&endpoint, &[], rate))?;
-    let answered = runtime.block_on(delete_objects(&endpoint))?;
+    let response_times = runtime.block_on(delete_objects(&endpoint))?;
     load.check()?;
-    let seen = until("every signal is seen", || {
+    let signal_times = until("every signal is seen", || {
         ensure!(!watching.is_finished(), "the watch ended");
-        let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((seen.len() >= answered.len()).then(|| seen.clone()))
+        let signal_times = signal_times.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((signal_times.len() >= response_times.len()).then(|| signal_times.clone()))
     })?;
     runtime.block_on(load.stop())?;
     watching.abort();
-    report(rate, &answered, &seen)
+    report(rate, &response_times, &signal_times)
 }
 
 async fn is_ready(endpoint: &Endpoint) -> anyhow::Result<bool> {
@@ -113,7 +114,10 @@ async fn add_rule(admin: &Endpoint) -> anyhow::Result<()> {
 }
 
 /// Records the time at which the signal of each object is first seen.
-async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> anyhow::Result<()> {
+async fn watch(
+    home: PathBuf,
+    signal_times: Arc<Mutex<HashMap<String, Instant>>>,
+) -> anyhow::Result<()> {
     let config = Kubeconfig::read_from(home.join("kubeconfig"))?;
     let options = KubeConfigOptions { context: Some("admin".to_owned()), ..Default::default() };
     let client = Client::try_from(Config::from_custom_kubeconfig(config, &options).await?)?;
@@ -128,12 +132,12 @@ async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> any
     let events = signals.watch(&WatchParams::default(), "0").await?;
     let mut events = std::pin::pin!(events);
     while let Some(event) = events.try_next().await? {
-        let at = now();
+        let time = now();
         if let WatchEvent::Added(signal) | WatchEvent::Modified(signal) = event
             && let Some(object) = signal.data["spec"]["groupBy"][0]["value"].as_str()
         {
-            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.entry(object.to_owned()).or_insert(at);
+            let mut signal_times = signal_times.lock().unwrap_or_else(PoisonError::into_inner);
+            signal_times.entry(object.to_owned()).or_insert(time);
         }
     }
     Ok(())
@@ -142,7 +146,7 @@ async fn watch(home: PathBuf, seen: Arc<Mutex<HashMap<String, Instant>>>) -> any
 /// Deletes objects sequentially and returns the time of each response.
 async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Instant)>> {
     let mut connection = endpoint.connections(Protocol::Http1, 1).await?.remove(0);
-    let mut answered = Vec::new();
+    let mut response_times = Vec::new();
     for number in 0..DELETIONS {
         let name = format!("bench-{number}");
         let object = json!({
@@ -153,31 +157,33 @@ async fn delete_objects(endpoint: &Endpoint) -> anyhow::Result<Vec<(String, Inst
         connection.send(endpoint, "POST", COLLECTION, &HEADERS, body).await?.expect(201)?;
         let path = format!("{COLLECTION}/{name}");
         connection.send(endpoint, "DELETE", &path, &HEADERS, Bytes::new()).await?.expect(200)?;
-        answered.push((name, now()));
+        response_times.push((name, now()));
         tokio::time::sleep(STEP).await;
     }
-    Ok(answered)
+    Ok(response_times)
 }
 
 fn report(
     rate: u32,
-    answered: &[(String, Instant)],
-    seen: &HashMap<String, Instant>,
+    response_times: &[(String, Instant)],
+    signal_times: &HashMap<String, Instant>,
 ) -> anyhow::Result<()> {
     let mut latencies = Vec::new();
-    for (object, at) in answered {
-        let seen = seen.get(object).with_context(|| format!("no signal of {object}"))?;
-        latencies.push(seen.saturating_duration_since(*at).as_secs_f64() * 1000.0);
+    for (object, response_time) in response_times {
+        let signal_time =
+            signal_times.get(object).with_context(|| format!("no signal of {object}"))?;
+        latencies
+            .push(signal_time.saturating_duration_since(*response_time).as_secs_f64() * 1000.0);
     }
     latencies.sort_unstable_by(f64::total_cmp);
-    let at = |share: usize| latencies.get(latencies.len() * share / 100).copied();
-    let [half, most] = [at(50), at(99)].map(Option::unwrap_or_default);
+    let percentile = |share: usize| latencies.get(latencies.len() * share / 100).copied();
+    let [p50, p99] = [percentile(50), percentile(99)].map(Option::unwrap_or_default);
     let slowest = latencies.last().copied().unwrap_or_default();
     println!("| request answered → signal seen, {rate} requests/s beside | ms |");
     println!("|---|---:|");
-    println!("| p50 | {half:.2} |");
-    println!("| p99 | {most:.2} |");
+    println!("| p50 | {p50:.2} |");
+    println!("| p99 | {p99:.2} |");
     println!("| slowest of {} | {slowest:.2} |", latencies.len());
-    ensure!(most <= P99_MS_MAX, "p99 is {most:.2} ms, the goal is {P99_MS_MAX}");
+    ensure!(p99 <= P99_MS_MAX, "p99 is {p99:.2} ms, the goal is {P99_MS_MAX}");
     Ok(())
 }

@@ -30,9 +30,9 @@ const APPS: [&str; 8] =
 /// K10's own service accounts.
 const SERVICES: [&str; 4] = ["executor-svc", "controllermanager-svc", "catalog-svc", "k10-k10"];
 /// Names of human users.
-const PEOPLE: [&str; 8] = ["alice", "bob", "carol", "dan", "erin", "frank", "grace", "heidi"];
+const USERS: [&str; 8] = ["alice", "bob", "carol", "dan", "erin", "frank", "grace", "heidi"];
 /// User agents of human users.
-const PROGRAMS: [&str; 4] = [
+const USER_AGENTS: [&str; 4] = [
     "kubectl/v1.37.2 (linux/amd64) kubernetes/0123456",
     "kubectl/v1.36.5 (darwin/arm64) kubernetes/89abcde",
     "k9s/v0.50.16 (linux/amd64) kubernetes/$Format",
@@ -42,32 +42,37 @@ const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// The event with this number.
 pub(super) fn event(number: u64) -> Event {
-    let mut dice = Dice::of(number);
-    let (group, resource, kind) = dice.one_of(&KINDS);
-    let verb = dice.weighted(&VERBS);
-    let namespace = format!("{}-{}", dice.one_of(&APPS), dice.below(5));
-    let name = format!("scheduled-{}", dice.letters(10));
+    let mut random = EventRandom::new(number);
+    let (group, resource, kind) = random.choose(&KINDS);
+    let verb = random.weighted(&VERBS);
+    let namespace = format!("{}-{}", random.choose(&APPS), random.below(5));
+    let name = format!("scheduled-{}", random.letters(10));
     let group = format!("{group}.kio.kasten.io");
-    let time = START_MICROS + i64::try_from(number).unwrap_or(0) * STEP_MICROS + dice.micros();
+    let time = START_MICROS + i64::try_from(number).unwrap_or(0) * STEP_MICROS + random.micros();
     let uri = format!("/apis/{group}/v1alpha1/namespaces/{namespace}/{resource}");
-    let code = if dice.below(50) == 0 { 404 } else { 200 };
-    let object = object(&mut dice, (&group, kind), (&namespace, &name), time);
-    let (user, user_agent, reason) = caller(&mut dice, &namespace);
+    let code = if random.below(50) == 0 { 404 } else { 200 };
+    let object = object(&mut random, (&group, kind), (&namespace, &name), time);
+    let (user, user_agent, reason) = caller(&mut random, &namespace);
     let sent = match verb {
         "create" => Some(object.clone()),
-        "patch" => Some(json!({"metadata": {"labels": {"team": dice.letters(6)}}})),
+        "patch" => Some(json!({"metadata": {"labels": {"team": random.letters(6)}}})),
         _ => None,
     };
     Event {
         level: Level::RequestResponse,
-        audit_id: dice.uuid(),
+        audit_id: random.uuid(),
         stage: Stage::ResponseComplete,
         request_uri: if verb == "create" { uri } else { format!("{uri}/{name}") },
         verb: verb.to_owned(),
         user,
         impersonated_user: None,
         authentication_metadata: None,
-        source_ips: vec![format!("10.{}.{}.{}", dice.below(4), dice.below(32), dice.below(256))],
+        source_ips: vec![format!(
+            "10.{}.{}.{}",
+            random.below(4),
+            random.below(32),
+            random.below(256)
+        )],
         user_agent,
         object_ref: Some(ObjectReference {
             resource: resource.to_owned(),
@@ -81,7 +86,7 @@ pub(super) fn event(number: u64) -> Event {
         request_object: sent.and_then(|sent| Json::serialize(&sent).ok()),
         response_object: Json::serialize(&object).ok(),
         request_received_timestamp: Timestamp::from_micros(time),
-        stage_timestamp: Timestamp::from_micros(time + dice.micros() / 16),
+        stage_timestamp: Timestamp::from_micros(time + random.micros() / 16),
         annotations: [
             ("authorization.k8s.io/decision".to_owned(), "allow".to_owned()),
             ("authorization.k8s.io/reason".to_owned(), reason),
@@ -91,9 +96,9 @@ pub(super) fn event(number: u64) -> Event {
 }
 
 /// The user of a request: two thirds are K10 itself, one third are others.
-fn caller(dice: &mut Dice, namespace: &str) -> (UserInfo, String, String) {
-    if dice.below(3) > 0 {
-        let service = dice.one_of(&SERVICES);
+fn caller(random: &mut EventRandom, namespace: &str) -> (UserInfo, String, String) {
+    if random.below(3) > 0 {
+        let service = random.choose(&SERVICES);
         let user = UserInfo {
             username: format!("system:serviceaccount:kasten-io:{service}"),
             uid: "5f7c2f0e-0c1b-4f6e-9d2a-2f8b7f3f9a10".to_owned(),
@@ -110,9 +115,9 @@ fn caller(dice: &mut Dice, namespace: &str) -> (UserInfo, String, String) {
         );
         return (user, format!("{service}/v0.0.0 (linux/amd64) kubernetes/$Format"), reason);
     }
-    let person = dice.one_of(&PEOPLE);
+    let user_name = random.choose(&USERS);
     let user = UserInfo {
-        username: format!("oidc:{person}@example.com"),
+        username: format!("oidc:{user_name}@example.com"),
         groups: vec!["oidc:platform".to_owned(), "system:authenticated".to_owned()],
         ..UserInfo::default()
     };
@@ -120,11 +125,11 @@ fn caller(dice: &mut Dice, namespace: &str) -> (UserInfo, String, String) {
         "RBAC: allowed by RoleBinding \"k10-basic/{namespace}\" of ClusterRole \"k10-basic\" to Group \
          \"oidc:platform\""
     );
-    (user, dice.one_of(&PROGRAMS).to_owned(), reason)
+    (user, random.choose(&USER_AGENTS).to_owned(), reason)
 }
 
 fn object(
-    dice: &mut Dice,
+    random: &mut EventRandom,
     (group, kind): (&str, &str),
     (namespace, name): (&str, &str),
     time: i64,
@@ -132,34 +137,34 @@ fn object(
     json!({
         "kind": kind, "apiVersion": format!("{group}/v1alpha1"),
         "metadata": {
-            "name": name, "namespace": namespace, "uid": dice.uuid(),
+            "name": name, "namespace": namespace, "uid": random.uuid(),
             "resourceVersion": (400_000_000 + time / 1024 % 400_000_000).to_string(),
-            "creationTimestamp": Timestamp::from_micros(time - dice.micros() * 40_000).to_string(),
+            "creationTimestamp": Timestamp::from_micros(time - random.micros() * 40_000).to_string(),
             "labels": {
                 "k10.kasten.io/appName": namespace, "k10.kasten.io/appNamespace": namespace,
             },
         },
-        "status": {"state": if dice.below(4) == 0 { "Unbound" } else { "Bound" }},
+        "status": {"state": if random.below(4) == 0 { "Unbound" } else { "Bound" }},
     })
 }
 
 /// A deterministic random generator: the bytes of a hash, in sequence.
-struct Dice {
+struct EventRandom {
     bytes: [u8; 32],
-    at: usize,
+    position: usize,
 }
 
-impl Dice {
-    fn of(number: u64) -> Self {
-        Self { bytes: Sha256::digest(number.to_be_bytes()).into(), at: 0 }
+impl EventRandom {
+    fn new(number: u64) -> Self {
+        Self { bytes: Sha256::digest(number.to_be_bytes()).into(), position: 0 }
     }
 
     fn byte(&mut self) -> u8 {
-        let Some(byte) = self.bytes.get(self.at).copied() else {
-            *self = Self { bytes: Sha256::digest(self.bytes).into(), at: 0 };
+        let Some(byte) = self.bytes.get(self.position).copied() else {
+            *self = Self { bytes: Sha256::digest(self.bytes).into(), position: 0 };
             return self.byte();
         };
-        self.at += 1;
+        self.position += 1;
         byte
     }
 
@@ -171,16 +176,16 @@ impl Dice {
         i64::from(u16::from_be_bytes([self.byte(), self.byte()]))
     }
 
-    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    fn choose<T: Copy>(&mut self, all: &[T]) -> T {
         all[usize::from(self.byte()) % all.len()]
     }
 
     fn weighted<T: Copy>(&mut self, all: &[(T, u8)]) -> T {
-        let mut left = self.below(100);
-        for (one, weight) in all {
-            match left.checked_sub(u16::from(*weight)) {
-                Some(rest) => left = rest,
-                None => return *one,
+        let mut remaining = self.below(100);
+        for (item, weight) in all {
+            match remaining.checked_sub(u16::from(*weight)) {
+                Some(rest) => remaining = rest,
+                None => return *item,
             }
         }
         all[0].0
@@ -191,8 +196,8 @@ impl Dice {
     }
 
     fn uuid(&mut self) -> String {
-        let part = |dice: &mut Self, bytes: usize| {
-            let number = (0..bytes).fold(0_u64, |all, _| all << 8 | u64::from(dice.byte()));
+        let part = |random: &mut Self, bytes: usize| {
+            let number = (0..bytes).fold(0_u64, |all, _| all << 8 | u64::from(random.byte()));
             format!("{number:0digits$x}", digits = 2 * bytes)
         };
         [4, 2, 2, 2, 6].map(|bytes| part(self, bytes)).join("-")

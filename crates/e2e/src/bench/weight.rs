@@ -64,8 +64,8 @@ pub fn weight(seconds: u32, rounds: u32) -> anyhow::Result<()> {
 fn report(light: &[Turn], heavy: &[Turn]) -> anyhow::Result<()> {
     println!("| GET, {CONNECTIONS} connections | empty store | full store | ratio |");
     println!("|---|---:|---:|---:|");
-    let ratio = |name: &str, of: fn(&Turn) -> f64| {
-        let (light, heavy) = (median(light, of), median(heavy, of));
+    let ratio = |name: &str, value: fn(&Turn) -> f64| {
+        let (light, heavy) = (median(light, value), median(heavy, value));
         println!("| {name} | {light:.3} | {heavy:.3} | {:.2} |", heavy / light);
         heavy / light
     };
@@ -77,8 +77,8 @@ fn report(light: &[Turn], heavy: &[Turn]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn median(turns: &[Turn], of: fn(&Turn) -> f64) -> f64 {
-    let mut values: Vec<f64> = turns.iter().map(of).collect();
+fn median(turns: &[Turn], value: fn(&Turn) -> f64) -> f64 {
+    let mut values: Vec<f64> = turns.iter().map(value).collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
@@ -118,7 +118,8 @@ impl Subject {
         let mut process = Process::start(name, &binary, &arguments, folder)?;
         let endpoint = until("the server serves its namespace", || {
             process.check()?;
-            let Ok(endpoint) = kubeconfig::read(&home).and_then(|known| known.endpoint("kasten"))
+            let Ok(endpoint) =
+                kubeconfig::read(&home).and_then(|kubeconfig| kubeconfig.endpoint("kasten"))
             else {
                 return Ok(None);
             };
@@ -161,9 +162,9 @@ impl Subject {
                     let mut latencies = Vec::new();
                     while start.elapsed() < duration {
                         let index = rand::rng().random_range(0..objects);
-                        let begin = machine::now();
+                        let start = machine::now();
                         get(&mut connection, &endpoint, index).await?;
-                        latencies.push(begin.elapsed());
+                        latencies.push(start.elapsed());
                     }
                     anyhow::Ok(latencies)
                 }
@@ -171,7 +172,7 @@ impl Subject {
             .await?;
         latencies.sort_unstable();
         let count = latencies.len();
-        let at = |percent: usize| {
+        let percentile = |percent: usize| {
             let latency = latencies.get(count * percent / 100).copied();
             latency.map(|latency| latency.as_secs_f64() * 1e3).context("nothing was answered")
         };
@@ -179,8 +180,8 @@ impl Subject {
         let rss = proc_status::vm_rss(self.process.id())?;
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
         Ok(Turn {
-            p50_ms: at(50)?,
-            p99_ms: at(99)?,
+            p50_ms: percentile(50)?,
+            p99_ms: percentile(99)?,
             cpu_us: cpu * 1e6 / count as f64,
             rss_mib: rss as f64 / f64::from(1 << 20),
         })

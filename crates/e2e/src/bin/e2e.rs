@@ -10,11 +10,11 @@ use e2e::chaos::{kill, outage, rotate};
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum What {
+enum Command {
     /// Kill the server under load, repeatedly
     Kill {
         /// Number of kills
@@ -80,7 +80,7 @@ enum What {
         rate: u32,
         /// Folder for the server's data
         #[arg(long)]
-        place: Option<PathBuf>,
+        data_dir: Option<PathBuf>,
     },
     /// Rotate keys, CA and token of buckets under load
     Rotate {
@@ -122,34 +122,34 @@ enum What {
 }
 
 fn main() -> anyhow::Result<()> {
-    match Args::parse().what {
-        What::Kill { rounds, seed } => kill::run(rounds, seed),
-        What::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
-        What::BenchIndex { events } => bench::index(events),
-        What::BenchSignals { rate } => bench::signals(rate),
-        What::BenchDelivery { events } => bench::delivery(events),
-        What::Compress => bench::compress(),
-        What::KillUploads { rounds, seed } => {
+    match Args::parse().command {
+        Command::Kill { rounds, seed } => kill::run(rounds, seed),
+        Command::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
+        Command::BenchIndex { events } => bench::index(events),
+        Command::BenchSignals { rate } => bench::signals(rate),
+        Command::BenchDelivery { events } => bench::delivery(events),
+        Command::Compress => bench::compress(),
+        Command::KillUploads { rounds, seed } => {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))
         }
-        What::Outage { turns, seconds, rate, place } => {
-            runtime()?.block_on(outage::run(turns, seconds, rate, place.as_deref()))
+        Command::Outage { turns, seconds, rate, data_dir } => {
+            runtime()?.block_on(outage::run(turns, seconds, rate, data_dir.as_deref()))
         }
-        What::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
-        What::Upload { folder, endpoint, finish } => {
+        Command::Rotate { rounds } => runtime()?.block_on(rotate::run(rounds)),
+        Command::Upload { folder, endpoint, finish } => {
             runtime()?.block_on(kill::uploads::upload(&folder, &endpoint, finish))
         }
-        What::BenchApiserver { seconds, alone, detection, bare } => {
-            let beside = match (alone, detection, bare) {
-                (true, ..) => bench::Beside::Nothing,
-                (_, true, _) => bench::Beside::NoDetection,
-                (.., true) => bench::Beside::Bare,
-                _ => bench::Beside::Peer,
+        Command::BenchApiserver { seconds, alone, detection, bare } => {
+            let baseline = match (alone, detection, bare) {
+                (true, ..) => bench::Baseline::Nothing,
+                (_, true, _) => bench::Baseline::NoDetection,
+                (.., true) => bench::Baseline::Bare,
+                _ => bench::Baseline::SampleApiserver,
             };
-            bench::apiserver(seconds, beside)
+            bench::apiserver(seconds, baseline)
         }
-        What::BareServer { folder, port } => bench::bare_server(&folder, port),
+        Command::BareServer { folder, port } => bench::bare_server(&folder, port),
     }
 }
 

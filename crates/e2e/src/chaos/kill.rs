@@ -16,13 +16,13 @@
 
 #![expect(clippy::print_stdout, reason = "reports progress to the developer")]
 
-mod acts;
-mod cast;
 mod detection;
 mod load;
 mod notifiers;
 mod oracle;
+mod requests;
 pub mod uploads;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,9 +40,9 @@ pub(crate) const CLIENTS: usize = 16;
 /// there is always something to compare.
 const RESPONSES_BEFORE_KILL: std::ops::Range<usize> = 1..200;
 /// Further microseconds before the kill.
-const LIFE_REST_US: std::ops::Range<u64> = 0..3000;
+const KILL_DELAY_US: std::ops::Range<u64> = 0..3000;
 /// One run in four is killed after this many milliseconds, even during start-up.
-const LIFE_MS: std::ops::Range<u64> = 15..250;
+const RUN_MS: std::ops::Range<u64> = 15..250;
 
 /// Runs the test. Fails at the first difference, with round and seed.
 pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
@@ -56,19 +56,19 @@ pub fn run(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
     let mut total = oracle::Comparison::default();
     let mut test = runtime.block_on(Test::open(&keepwatch, folder.path()))?;
     for round in 0..rounds {
-        let tally = runtime
+        let comparison = runtime
             .block_on(test.round(round, random.random()))
             .with_context(|| format!("round {round} of --seed {seed}"))?;
-        total.add(&tally);
+        total.add(&comparison);
         if (round + 1) % 50 == 0 {
             println!("{} rounds: {total}", round + 1);
         }
     }
     let enough = 5 * u64::from(rounds);
-    anyhow::ensure!(total.answered > enough && total.changes > enough, "too little: {total}");
-    let (signals, sent) = runtime.block_on(test.settle())?;
+    anyhow::ensure!(total.responses > enough && total.changes > enough, "too little: {total}");
+    let (signals, notifications) = runtime.block_on(test.finish_and_compare())?;
     println!("signals of each rule: {:?}", signals.rules);
-    println!("kill test passed: {rounds} kills, {total}, {signals}, {sent}");
+    println!("kill test passed: {rounds} kills, {total}, {signals}, {notifications}");
     Ok(())
 }
 
@@ -80,8 +80,8 @@ rules:\n- level: RequestResponse\n";
 struct Test {
     keepwatch: PathBuf,
     folder: PathBuf,
-    kept: oracle::ReplayedObjects,
-    cast: cast::TestUsers,
+    replayed: oracle::ReplayedObjects,
+    users: users::Users,
     receivers: notifiers::Receivers,
 }
 
@@ -94,9 +94,9 @@ impl Test {
         let endpoints = load::endpoints(&home, &mut server).await?;
         receivers.register(&endpoints.admin).await?;
         anyhow::ensure!(server.stop()?.success(), "the server did not end in order");
-        let (cast, kept) = (cast::TestUsers::of(&home)?, oracle::ReplayedObjects::default());
+        let (users, replayed) = (users::Users::create(&home)?, oracle::ReplayedObjects::default());
         let (keepwatch, folder) = (keepwatch.to_owned(), folder.to_owned());
-        Ok(Self { keepwatch, folder, kept, cast, receivers })
+        Ok(Self { keepwatch, folder, replayed, users, receivers })
     }
 
     /// Runs the server until its kill, and compares.
@@ -106,22 +106,24 @@ impl Test {
         let (home, arguments) = arguments(&self.folder);
         let mut server = Process::start("keepwatch", &self.keepwatch, &arguments, &self.folder)?;
         let endpoints = load::endpoints(&home, &mut server).await?;
-        let clients = load::start(endpoints, &self.cast, round, seed)?;
+        let clients = load::start(endpoints, &self.users, round, seed)?;
         if random.random_ratio(1, 4) {
-            tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
+            tokio::time::sleep(Duration::from_millis(random.random_range(RUN_MS))).await;
         } else {
-            clients.answered(random.random_range(RESPONSES_BEFORE_KILL)).await?;
-            tokio::time::sleep(Duration::from_micros(random.random_range(LIFE_REST_US))).await;
+            clients.wait_for_responses(random.random_range(RESPONSES_BEFORE_KILL)).await?;
+            tokio::time::sleep(Duration::from_micros(random.random_range(KILL_DELAY_US))).await;
         }
         server.kill()?;
         self.receivers.record_kill();
-        let answered_log = clients.answered_log().await;
-        oracle::compare(&home, &answered_log, &mut self.kept).await
+        let response_log = clients.response_log().await;
+        oracle::compare(&home, &response_log, &mut self.replayed).await
     }
 
     /// Waits until the detector has read the whole journal and the notifiers have sent everything.
     /// Then compares the signals and notifications.
-    async fn settle(mut self) -> anyhow::Result<(detection::Compared, notifiers::Sent)> {
+    async fn finish_and_compare(
+        mut self,
+    ) -> anyhow::Result<(detection::SignalComparison, notifiers::NotificationComparison)> {
         let (home, arguments) = arguments(&self.folder);
         for is_sent in [false, true] {
             let mut server =
@@ -136,8 +138,8 @@ impl Test {
         }
         let signals = detection::compare(&home).await?;
         anyhow::ensure!(!signals.signals.is_empty(), "no signals: {signals}");
-        let sent = self.receivers.compare(&signals.signals)?;
-        Ok((signals, sent))
+        let notifications = self.receivers.compare(&signals.signals)?;
+        Ok((signals, notifications))
     }
 }
 

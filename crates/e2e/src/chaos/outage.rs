@@ -24,7 +24,7 @@ use crate::fixtures::standalone::{BUCKET, Progress, Standalone, keys, wait};
 /// Load before the measurement, until caches are full.
 const WARM_UP: Duration = Duration::from_secs(5);
 /// Interval of memory measurements.
-const LOOK_PERIOD: Duration = Duration::from_millis(200);
+const MEASURE_PERIOD: Duration = Duration::from_millis(200);
 /// Goals: p99 latency in the outage over p99 before; growth of memory, in MiB; events delivered per
 /// recorded event while catching up.
 const GOALS: (f64, f64, f64) = (1.2, 16.0, 10.0);
@@ -33,17 +33,17 @@ const GOALS: (f64, f64, f64) = (1.2, 16.0, 10.0);
 #[derive(Default)]
 struct Phase {
     latencies: Vec<Duration>,
-    took: Duration,
+    elapsed: Duration,
     /// Peak resident set size, in bytes.
     rss: u64,
 }
 
 impl Phase {
-    fn add(&mut self, more: Self) {
-        self.latencies.extend(more.latencies);
+    fn add(&mut self, other: Self) {
+        self.latencies.extend(other.latencies);
         self.latencies.sort_unstable();
-        self.took += more.took;
-        self.rss = self.rss.max(more.rss);
+        self.elapsed += other.elapsed;
+        self.rss = self.rss.max(other.rss);
     }
 
     /// A percentile of the latencies.
@@ -53,7 +53,7 @@ impl Phase {
 
     /// Requests per second.
     fn rate(&self) -> f64 {
-        self.latencies.len() as f64 / self.took.as_secs_f64()
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
     }
 }
 
@@ -63,59 +63,63 @@ struct CatchUp {
     /// Undelivered events.
     backlog: u64,
     /// Time until the first delivery.
-    noticed: Duration,
+    first_delivery: Duration,
     /// Time until the backlog is as small as before the outage.
-    took: Duration,
+    elapsed: Duration,
     delivered: u64,
 }
 
 impl CatchUp {
-    fn add(&mut self, more: &Self) {
-        self.backlog += more.backlog;
-        self.noticed += more.noticed;
-        self.took += more.took;
-        self.delivered += more.delivered;
+    fn add(&mut self, other: &Self) {
+        self.backlog += other.backlog;
+        self.first_delivery += other.first_delivery;
+        self.elapsed += other.elapsed;
+        self.delivered += other.delivered;
     }
 }
 
-/// Runs `turns` outages of this many seconds at `rate` requests per second, each after an equally
-/// long phase without one. The server's folder is created in `below`, if given.
-pub async fn run(turns: u32, seconds: u32, rate: u32, below: Option<&Path>) -> anyhow::Result<()> {
-    let folder = below.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
+/// Runs `count` outages of this many seconds at `rate` requests per second, each after an equally
+/// long phase without one. The server's folder is created in `parent`, if given.
+pub async fn run(count: u32, seconds: u32, rate: u32, parent: Option<&Path>) -> anyhow::Result<()> {
+    let folder = parent.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let mut bucket = S3Server::start(None)?;
-    bucket.make_bucket(BUCKET, false)?;
+    bucket.create_bucket(BUCKET, false)?;
     let server = Standalone::start(folder.path()).await?;
     server.create_destination(&bucket.endpoint(), BUCKET, &keys(ACCESS_KEY, SECRET_KEY)).await?;
     server.wait_status("Success").await?;
-    println!("outage: {turns} x {seconds} s without the bucket at {rate} requests/s");
+    println!("outage: {count} x {seconds} s without the bucket at {rate} requests/s");
     let mut load = ConstantRate::start(&server.worker, &[], rate).await?;
-    let away = Duration::from_secs(u64::from(seconds));
-    phase(&server, &mut load, WARM_UP.min(away)).await?;
+    let outage_duration = Duration::from_secs(u64::from(seconds));
+    phase(&server, &mut load, WARM_UP.min(outage_duration)).await?;
 
     let [mut healthy, mut outage, mut after] = <[Phase; 3]>::default();
-    let mut back = CatchUp::default();
-    for _ in 0..turns {
-        healthy.add(phase(&server, &mut load, away).await?);
-        let usual = server.progress().await?.lag.max(4 * u64::from(rate));
+    let mut total = CatchUp::default();
+    for _ in 0..count {
+        healthy.add(phase(&server, &mut load, outage_duration).await?);
+        let normal_lag = server.progress().await?.lag.max(4 * u64::from(rate));
         bucket.kill()?;
-        outage.add(phase(&server, &mut load, away).await?);
+        outage.add(phase(&server, &mut load, outage_duration).await?);
         let before = server.progress().await?;
         ensure!(before.lag > u64::from(rate) * u64::from(seconds) / 2, "no backlog: {before:?}");
-        bucket.start_again(None)?;
-        back.add(&catch_up(&server, &mut load, before, usual).await?);
-        after.add(phase(&server, &mut load, WARM_UP.min(away)).await?);
+        bucket.restart(None)?;
+        total.add(&catch_up(&server, &mut load, before, normal_lag).await?);
+        after.add(phase(&server, &mut load, WARM_UP.min(outage_duration)).await?);
     }
     load.stop().await?;
 
-    report(&healthy, &outage, &after, &back);
-    let (compared, end) = server.stop_and_compare(|| bucket.objects(BUCKET)).await?;
-    ensure!(compared.last == end, "the archive ends at {}, the journal at {end}", compared.last);
+    report(&healthy, &outage, &after, &total);
+    let (comparison, end) = server.stop_and_compare(|| bucket.objects(BUCKET)).await?;
+    ensure!(
+        comparison.last == end,
+        "the archive ends at {}, the journal at {end}",
+        comparison.last
+    );
     println!(
         "outage passed: {} events from record {} on, in {} objects: each once, in order, equal to \
          the journal",
-        compared.events(),
-        compared.first,
-        compared.objects
+        comparison.events(),
+        comparison.first,
+        comparison.objects
     );
     Ok(())
 }
@@ -125,47 +129,47 @@ async fn phase(
     load: &mut ConstantRate,
     length: Duration,
 ) -> anyhow::Result<Phase> {
-    load.take();
+    load.take_latencies();
     let start = machine::now();
     let mut rss = 0;
     while start.elapsed() < length {
-        tokio::time::sleep(LOOK_PERIOD).await;
+        tokio::time::sleep(MEASURE_PERIOD).await;
         rss = rss.max(proc_status::vm_rss(server.process.id())?);
         load.check()?;
     }
-    let took = start.elapsed();
+    let elapsed = start.elapsed();
     let mut phase = Phase::default();
-    phase.add(Phase { latencies: load.take(), took, rss });
+    phase.add(Phase { latencies: load.take_latencies(), elapsed, rss });
     Ok(phase)
 }
 
-/// Waits until the backlog is at most `usual`.
+/// Waits until the backlog is at most `normal_lag`.
 async fn catch_up(
     server: &Standalone,
     load: &mut ConstantRate,
     before: Progress,
-    usual: u64,
+    normal_lag: u64,
 ) -> anyhow::Result<CatchUp> {
     let start = machine::now();
-    let mut noticed = None;
-    let last = wait("the backlog goes", async || {
+    let mut first_delivery = None;
+    let last = wait("the backlog is small again", async || {
         load.check()?;
         let progress = server.progress().await?;
         if progress.delivered > before.delivered {
-            noticed.get_or_insert_with(|| start.elapsed());
+            first_delivery.get_or_insert_with(|| start.elapsed());
         }
-        Ok((progress.lag <= usual).then_some(progress))
+        Ok((progress.lag <= normal_lag).then_some(progress))
     })
     .await?;
     Ok(CatchUp {
         backlog: before.lag,
-        noticed: noticed.unwrap_or_default(),
-        took: start.elapsed(),
+        first_delivery: first_delivery.unwrap_or_default(),
+        elapsed: start.elapsed(),
         delivered: last.delivered - before.delivered,
     })
 }
 
-fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &CatchUp) {
+fn report(healthy: &Phase, outage: &Phase, after: &Phase, catch_up: &CatchUp) {
     println!("\n| phase | requests/s | p50 ms | p99 ms | RSS at most, MiB |");
     println!("|---|---:|---:|---:|---:|");
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
@@ -176,19 +180,20 @@ fn report(healthy: &Phase, outage: &Phase, after: &Phase, back: &CatchUp) {
     }
     let slower = outage.quantile(99).as_secs_f64() / healthy.quantile(99).as_secs_f64();
     let memory_increase = mib(outage.rss) - mib(healthy.rss);
-    let rate = back.delivered as f64 / back.took.as_secs_f64();
-    let swift = (back.delivered as f64) / back.took.saturating_sub(back.noticed).as_secs_f64();
+    let rate = catch_up.delivered as f64 / catch_up.elapsed.as_secs_f64();
+    let delivery_rate = (catch_up.delivered as f64)
+        / catch_up.elapsed.saturating_sub(catch_up.first_delivery).as_secs_f64();
     println!("\np99 in the outage: {slower:.2} x (goal at most {:.1} x)", GOALS.0);
     println!(
         "growth of memory in the outage: {memory_increase:.1} MiB (goal at most {:.0} MiB)",
         GOALS.1
     );
     println!(
-        "catch-up: {} events waited, the first were there after {:.1} s, none after {:.1} s: {rate:.0} \
-         events/s, {:.1} x the arrival rate (goal at least {:.0} x); {swift:.0} events/s once begun",
-        back.backlog,
-        back.noticed.as_secs_f64(),
-        back.took.as_secs_f64(),
+        "catch-up: {} events waited, the first was delivered after {:.1} s, all after {:.1} s: {rate:.0} \
+         events/s, {:.1} x the arrival rate (goal at least {:.0} x); {delivery_rate:.0} events/s once begun",
+        catch_up.backlog,
+        catch_up.first_delivery.as_secs_f64(),
+        catch_up.elapsed.as_secs_f64(),
         rate / healthy.rate(),
         GOALS.2
     );

@@ -24,12 +24,12 @@ use testkit::sts::{IssuedKeys, StsDouble};
 use crate::bench::constant_rate::ConstantRate;
 use crate::bench::machine;
 use crate::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
-use setup::{MASTER, Setup};
+use setup::{ADMIN_HEADERS, Setup};
 
 /// Requests per second.
 const RATE: u32 = 50;
 /// Maximum time until a new credential is in use.
-const PICKED_UP_MAX: Duration = Duration::from_secs(5);
+const IN_USE_MAX: Duration = Duration::from_secs(5);
 /// An upload that started before the old keys were revoked may still succeed for this time.
 const IN_FLIGHT_UPLOAD_MAX: Duration = Duration::from_millis(300);
 /// Expiry of issued keys: after the test.
@@ -42,107 +42,120 @@ const ROLE: &str = "role";
 /// Rotates each kind this often.
 pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let plain = S3Server::start(None)?;
-    plain.make_bucket(KEYS, false)?;
+    let keys_server = S3Server::start(None)?;
+    keys_server.create_bucket(KEYS, false)?;
     // versitygw does not support session tokens.
-    let lending = S3Double::start(Box::new(|_| None)).await?;
+    let role_server = S3Double::start(Box::new(|_| None)).await?;
     let token = Arc::new(Token::default());
-    token.rotate(&lending, 0);
+    token.rotate(&role_server, 0);
     let sts = StsDouble::start(token.credential_source()).await?;
-    let mut secure = Secure::start(folder.path())?;
+    let mut tls_server = TlsServer::start(folder.path())?;
     let file = folder.path().join("token");
     pki::replace(&file, "token-0");
-    pki::replace(&folder.path().join("ca.crt"), &secure.authority.pem());
+    pki::replace(&folder.path().join("ca.crt"), &tls_server.authority.pem());
     let setup = Setup::start(folder.path(), &sts.endpoint(), &file)?;
-    plain.make_user("AKIAROUND0", "secret-of-round-0")?;
+    keys_server.create_user("AKIAROUND0", "secret-of-round-0")?;
     let keys = Some(("AKIAROUND0", "secret-of-round-0"));
-    setup.deliver(KEYS, &plain.endpoint(), keys)?;
-    setup.deliver(AUTHORITY, &secure.server.endpoint(), Some((ACCESS_KEY, SECRET_KEY)))?;
-    setup.deliver(ROLE, &lending.endpoint(), None)?;
+    setup.create_destination(KEYS, &keys_server.endpoint(), keys)?;
+    setup.create_destination(
+        AUTHORITY,
+        &tls_server.server.endpoint(),
+        Some((ACCESS_KEY, SECRET_KEY)),
+    )?;
+    setup.create_destination(ROLE, &role_server.endpoint(), None)?;
     for name in [KEYS, AUTHORITY, ROLE] {
         setup.wait_status(name, "Success")?;
     }
 
     println!("rotations: {rounds} rounds of each, {RATE} requests/s");
-    let mut load = ConstantRate::start(&setup.proxy, &MASTER, RATE).await?;
+    let mut load = ConstantRate::start(&setup.proxy, &ADMIN_HEADERS, RATE).await?;
     let mut times: [Vec<Duration>; 3] = Default::default();
     for round in 1..=rounds {
         let (id, secret) = (format!("AKIAROUND{round}"), format!("secret-of-round-{round}"));
-        plain.make_user(&id, &secret)?;
-        plain.delete_user(&format!("AKIAROUND{}", round - 1))?;
+        keys_server.create_user(&id, &secret)?;
+        keys_server.delete_user(&format!("AKIAROUND{}", round - 1))?;
         let patch = json!({"data": {"aws_access_key_id": STANDARD.encode(&id),
             "aws_secret_access_key": STANDARD.encode(&secret)}});
         times[0].push(time_until_in_use(&setup, KEYS, || setup.change_secret(KEYS, &patch)).await?);
 
-        secure.rotate(folder.path())?;
-        let pem = secure.authority.pem();
-        let make_known = || {
+        tls_server.rotate(folder.path())?;
+        let pem = tls_server.authority.pem();
+        let publish = || {
             pki::replace(&folder.path().join("ca.crt"), &pem);
             Ok(())
         };
-        times[1].push(time_until_in_use(&setup, AUTHORITY, make_known).await?);
+        times[1].push(time_until_in_use(&setup, AUTHORITY, publish).await?);
 
-        token.rotate(&lending, round);
-        let make_known = || {
+        token.rotate(&role_server, round);
+        let publish = || {
             pki::replace(&file, &format!("token-{round}"));
             Ok(())
         };
-        times[2].push(time_until_in_use(&setup, ROLE, make_known).await?);
+        times[2].push(time_until_in_use(&setup, ROLE, publish).await?);
         load.check()?;
     }
     load.stop().await?;
-    for (name, times) in [KEYS, AUTHORITY, ROLE].into_iter().zip(&times) {
-        let most = times.iter().max().copied().unwrap_or_default();
+    report(rounds, &times)?;
+    setup
+        .stop_and_compare(|| {
+            let buckets = [
+                keys_server.objects(KEYS)?,
+                tls_server.server.objects(AUTHORITY)?,
+                role_server.objects(),
+            ];
+            Ok([KEYS, AUTHORITY, ROLE].into_iter().zip(buckets).collect())
+        })
+        .await
+}
+
+/// Prints the times until new credentials are in use. Fails if one is too long.
+fn report(rounds: u32, times: &[Vec<Duration>; 3]) -> anyhow::Result<()> {
+    for (name, times) in [KEYS, AUTHORITY, ROLE].into_iter().zip(times) {
+        let longest = times.iter().max().copied().unwrap_or_default();
         let sum: Duration = times.iter().sum();
         println!(
             "{name}: {rounds} rotations, in use after {:.2} s on average, {:.2} s at most",
             sum.as_secs_f64() / f64::from(rounds.max(1)),
-            most.as_secs_f64()
+            longest.as_secs_f64()
         );
-        ensure!(most <= PICKED_UP_MAX, "a rotation of {name} took {most:?}");
+        ensure!(longest <= IN_USE_MAX, "a rotation of {name} took {longest:?}");
     }
-    setup
-        .stop_and_compare(|| {
-            let buckets =
-                [plain.objects(KEYS)?, secure.server.objects(AUTHORITY)?, lending.objects()];
-            Ok([KEYS, AUTHORITY, ROLE].into_iter().zip(buckets).collect())
-        })
-        .await
+    Ok(())
 }
 
 /// Time until the first delivery after a change.
 async fn time_until_in_use(
     setup: &Setup,
     name: &str,
-    make_known: impl FnOnce() -> anyhow::Result<()>,
+    publish: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<Duration> {
     tokio::time::sleep(IN_FLIGHT_UPLOAD_MAX).await;
     let before = setup.delivered(name).await?;
     tokio::time::sleep(IN_FLIGHT_UPLOAD_MAX).await;
     let idle = setup.delivered(name).await?;
-    ensure!(before == idle, "{name} still delivers with what is not good any more");
+    ensure!(before == idle, "{name} still delivers with a revoked key");
     let start = machine::now();
-    make_known()?;
+    publish()?;
     crate::fixtures::standalone::wait(&format!("{name} delivers again"), async || {
         Ok((setup.delivered(name).await? > before).then_some(()))
     })
     .await
-    .with_context(|| setup.log_end())?;
+    .with_context(|| setup.log_tail())?;
     Ok(start.elapsed())
 }
 
 /// A server with TLS, and its CA.
-struct Secure {
+struct TlsServer {
     server: S3Server,
     authority: Authority,
 }
 
-impl Secure {
+impl TlsServer {
     fn start(folder: &std::path::Path) -> anyhow::Result<Self> {
         let authority = Authority::new("ca-0");
         let (certificate, key) = authority.server().write(folder, "s3");
         let server = S3Server::start(Some((&certificate, &key)))?;
-        server.make_bucket(AUTHORITY, false)?;
+        server.create_bucket(AUTHORITY, false)?;
         Ok(Self { server, authority })
     }
 
@@ -151,7 +164,7 @@ impl Secure {
         self.authority = Authority::new("another-ca");
         let (certificate, key) = self.authority.server().write(folder, "s3");
         self.server.kill()?;
-        self.server.start_again(Some((&certificate, &key)))
+        self.server.restart(Some((&certificate, &key)))
     }
 }
 
@@ -163,11 +176,11 @@ impl Token {
     /// Issues the keys of the round for the round's token only.
     fn credential_source(self: &Arc<Self>) -> testkit::sts::CredentialSource {
         let token = Arc::clone(self);
-        Box::new(move |shown| {
+        Box::new(move |presented| {
             let round = token.0.load(Ordering::Relaxed);
-            let (id, session_token) = issued(round);
+            let (id, session_token) = keys_of_round(round);
             let (secret, expires) = (format!("issued-secret-{round}"), EXPIRES.to_owned());
-            (shown == format!("token-{round}")).then_some(IssuedKeys {
+            (presented == format!("token-{round}")).then_some(IssuedKeys {
                 id,
                 secret,
                 session_token,
@@ -177,14 +190,14 @@ impl Token {
     }
 
     /// Makes the server reject the old token and the keys that were issued for it.
-    fn rotate(&self, place: &S3Double, round: u32) {
+    fn rotate(&self, server: &S3Double, round: u32) {
         self.0.store(round, Ordering::Relaxed);
-        let (id, session_token) = issued(round);
-        place.set_key(&id, &session_token);
+        let (id, session_token) = keys_of_round(round);
+        server.set_key(&id, &session_token);
     }
 }
 
 /// The access key ID and the session token of a round.
-fn issued(round: u32) -> (String, String) {
+fn keys_of_round(round: u32) -> (String, String) {
     (format!("ASIAROLE{round}R"), format!("session-{round}"))
 }

@@ -15,7 +15,7 @@ use crate::fixtures::wait::until;
 const POLICY: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
 /// The policy of a user that may assume roles, and has no other permission.
-const POLICY_OF_ROLES: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
+const ASSUME_ROLE_POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
 /// The role's trust policy: every user with the permission may assume it.
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
 /// A role that may write objects.
@@ -52,24 +52,24 @@ impl Moto {
         for bucket in buckets {
             curl(&["-X", "PUT", &format!("{endpoint}/{bucket}")])?;
         }
-        let (id, secret) = user(&endpoint, "keepwatch", POLICY)?;
+        let (id, secret) = create_user(&endpoint, "keepwatch", POLICY)?;
         let moto = Self { _process: process, _folder: folder, endpoint, id, secret };
-        moto.believe_everybody(false)?;
+        moto.set_verification_skipped(false)?;
         Ok(moto)
     }
 
     /// Creates [`ROLE`], and an access key that may only assume it.
-    pub fn make_role(&self) -> anyhow::Result<(String, String)> {
-        self.believe_everybody(true)?;
+    pub fn create_role(&self) -> anyhow::Result<(String, String)> {
+        self.set_verification_skipped(true)?;
         let name = "RoleName=audit-writer";
-        account(
+        iam_request(
             &self.endpoint,
             &["Action=CreateRole", name, &format!("AssumeRolePolicyDocument={TRUST}")],
         )?;
         let policy = format!("PolicyDocument={POLICY}");
-        account(&self.endpoint, &["Action=PutRolePolicy", name, "PolicyName=writer", &policy])?;
-        let key = user(&self.endpoint, "nobody", POLICY_OF_ROLES)?;
-        self.believe_everybody(false)?;
+        iam_request(&self.endpoint, &["Action=PutRolePolicy", name, "PolicyName=writer", &policy])?;
+        let key = create_user(&self.endpoint, "nobody", ASSUME_ROLE_POLICY)?;
+        self.set_verification_skipped(false)?;
         Ok(key)
     }
 
@@ -96,7 +96,7 @@ impl Moto {
 
     /// The objects of a bucket, by key. Switches off the verification of signatures.
     pub fn objects(&self, bucket: &str) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-        self.believe_everybody(true)?;
+        self.set_verification_skipped(true)?;
         let url = format!("{}/{bucket}", self.endpoint);
         let list = String::from_utf8(curl(&[&format!("{url}?list-type=2")])?)?;
         ensure!(list.contains("<IsTruncated>false"), "too many objects for one page: {list}");
@@ -118,8 +118,8 @@ impl Moto {
         self.skip_verification_for("1")
     }
 
-    fn believe_everybody(&self, really: bool) -> anyhow::Result<()> {
-        self.skip_verification_for(if really { "1000000" } else { "0" })
+    fn set_verification_skipped(&self, is_skipped: bool) -> anyhow::Result<()> {
+        self.skip_verification_for(if is_skipped { "1000000" } else { "0" })
     }
 
     /// Skips verification for this many requests.
@@ -136,17 +136,17 @@ impl Moto {
 }
 
 /// Creates a user with this policy, and a key for it.
-fn user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, String)> {
+fn create_user(endpoint: &str, name: &str, policy: &str) -> anyhow::Result<(String, String)> {
     let name = format!("UserName={name}");
-    account(endpoint, &["Action=CreateUser", &name])?;
-    let keys = account(endpoint, &["Action=CreateAccessKey", &name])?;
+    iam_request(endpoint, &["Action=CreateUser", &name])?;
+    let keys = iam_request(endpoint, &["Action=CreateAccessKey", &name])?;
     let policy = format!("PolicyDocument={policy}");
-    account(endpoint, &["Action=PutUserPolicy", &name, "PolicyName=only", &policy])?;
+    iam_request(endpoint, &["Action=PutUserPolicy", &name, "PolicyName=only", &policy])?;
     Ok((element(&keys, "AccessKeyId")?, element(&keys, "SecretAccessKey")?))
 }
 
 /// Sends a request to IAM.
-fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
+fn iam_request(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
     let mut arguments = vec!["--aws-sigv4", "aws:amz:us-east-1:iam", "--user", "nobody:yet"];
     let url = format!("{endpoint}/");
     for field in ["Version=2010-05-08"].iter().chain(fields) {
@@ -157,6 +157,6 @@ fn account(endpoint: &str, fields: &[&str]) -> anyhow::Result<String> {
 }
 
 fn element(text: &str, name: &str) -> anyhow::Result<String> {
-    let after = text.split_once(&format!("<{name}>")).context("not in the answer")?.1;
-    Ok(after.split_once('<').context("not in the answer")?.0.to_owned())
+    let rest = text.split_once(&format!("<{name}>")).context("not in the response")?.1;
+    Ok(rest.split_once('<').context("not in the response")?.0.to_owned())
 }

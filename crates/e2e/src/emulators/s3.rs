@@ -42,7 +42,7 @@ impl S3Server {
             std::fs::create_dir(folder.path().join(part))?;
         }
         let port = free_port()?;
-        let process = launch(folder.path(), port, tls)?;
+        let process = start_process(folder.path(), port, tls)?;
         let mut server = Self { process, folder, port, is_secure: tls.is_some() };
         server.wait()?;
         Ok(server)
@@ -54,8 +54,8 @@ impl S3Server {
     }
 
     /// Starts it again after a kill, on the same port and with its objects.
-    pub fn start_again(&mut self, tls: Option<(&Path, &Path)>) -> anyhow::Result<()> {
-        self.process = launch(self.folder.path(), self.port, tls)?;
+    pub fn restart(&mut self, tls: Option<(&Path, &Path)>) -> anyhow::Result<()> {
+        self.process = start_process(self.folder.path(), self.port, tls)?;
         self.is_secure = tls.is_some();
         self.wait()
     }
@@ -69,16 +69,16 @@ impl S3Server {
     }
 
     /// Creates an account that may write to every bucket.
-    pub fn make_user(&self, id: &str, secret: &str) -> anyhow::Result<()> {
-        self.administer(&["create-user", "-a", id, "-s", secret, "-r", "admin"])
+    pub fn create_user(&self, id: &str, secret: &str) -> anyhow::Result<()> {
+        self.admin_command(&["create-user", "-a", id, "-s", secret, "-r", "admin"])
     }
 
     /// Revokes the account's key.
     pub fn delete_user(&self, id: &str) -> anyhow::Result<()> {
-        self.administer(&["delete-user", "-a", id])
+        self.admin_command(&["delete-user", "-a", id])
     }
 
-    fn administer(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    fn admin_command(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let mut versitygw = Command::new(assets::server(assets::Program::Versitygw)?);
         versitygw
             .args(["admin", "--allow-insecure", "--access", ACCESS_KEY, "--secret", SECRET_KEY])
@@ -94,7 +94,7 @@ impl S3Server {
     }
 
     /// Creates a bucket, with Object Lock if `lock`.
-    pub fn make_bucket(&self, name: &str, lock: bool) -> anyhow::Result<()> {
+    pub fn create_bucket(&self, name: &str, lock: bool) -> anyhow::Result<()> {
         let lock = format!("x-amz-bucket-object-lock-enabled: {lock}");
         self.curl(&["-X", "PUT", "-H", &lock, &format!("{}/{name}", self.endpoint())]).map(drop)
     }
@@ -103,8 +103,8 @@ impl S3Server {
     pub fn curl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let user = format!("{ACCESS_KEY}:{SECRET_KEY}");
         let signed = ["-k", "--aws-sigv4", "aws:amz:us-east-1:s3", "-H", EMPTY, "--user", &user];
-        let answer = curl(&[&signed, arguments].concat())?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        let response = curl(&[&signed, arguments].concat())?;
+        Ok(String::from_utf8_lossy(&response).into_owned())
     }
 
     /// The objects of a bucket, by key.
@@ -118,7 +118,7 @@ impl S3Server {
     }
 }
 
-fn launch(folder: &Path, port: u16, tls: Option<(&Path, &Path)>) -> anyhow::Result<Process> {
+fn start_process(folder: &Path, port: u16, tls: Option<(&Path, &Path)>) -> anyhow::Result<Process> {
     let program = assets::server(assets::Program::Versitygw)?;
     let path = |part: &str| folder.join(part).display().to_string();
     let mut arguments = vec![format!("--access={ACCESS_KEY}"), format!("--secret={SECRET_KEY}")];

@@ -26,7 +26,7 @@ struct S3Endpoint<'p> {
 fn an_audit_config_works_with_versitygw() {
     let server = S3Server::start(None).unwrap();
     for bucket in [BUCKET, SECOND] {
-        server.make_bucket(bucket, false).unwrap();
+        server.create_bucket(bucket, false).unwrap();
     }
     let objects = |bucket: &str| server.objects(bucket);
     let endpoint = server.endpoint();
@@ -46,59 +46,59 @@ fn an_audit_config_works_with_moto() {
 /// Each mistake is reported in the status and then fixed. Delivery switches from one bucket to
 /// another. Every event until the deletion is in the buckets once, in order, and equal to the
 /// journal's.
-fn check(place: &S3Endpoint<'_>) {
+fn check(endpoint: &S3Endpoint<'_>) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let server = Standalone::start(folder.path()).await.unwrap();
-        let (id, secret) = place.keys;
-        let right = &keys(id, secret);
-        server.create_destination(&place.endpoint, "nobody-has-it", right).await.unwrap();
-        fails(&server, "bucket `nobody-has-it` does not exist").await;
-        store(&server, json!({"name": BUCKET})).await;
+        let (id, secret) = endpoint.keys;
+        let valid_keys = &keys(id, secret);
+        server.create_destination(&endpoint.endpoint, "nobody-has-it", valid_keys).await.unwrap();
+        wait_failed(&server, "bucket `nobody-has-it` does not exist").await;
+        patch_object_store(&server, json!({"name": BUCKET})).await;
         server.wait_status("Success").await.unwrap();
-        record(&server, 30).await;
+        send_requests(&server, 30).await;
 
         let patch = json!({"stringData": keys(id, "canary-of-nobody")});
         server.change("secrets", &patch).await.unwrap();
-        fails(&server, "the secret key does not belong to access key").await;
-        server.change("secrets", &json!({"stringData": right})).await.unwrap();
+        wait_failed(&server, "the secret key does not belong to access key").await;
+        server.change("secrets", &json!({"stringData": valid_keys})).await.unwrap();
         server.wait_status("Success").await.unwrap();
-        store(&server, json!({"endpoint": "http://127.0.0.1:1"})).await;
-        fails(&server, "cannot be reached").await;
-        store(&server, json!({"endpoint": place.endpoint})).await;
+        patch_object_store(&server, json!({"endpoint": "http://127.0.0.1:1"})).await;
+        wait_failed(&server, "cannot be reached").await;
+        patch_object_store(&server, json!({"endpoint": endpoint.endpoint})).await;
         server.wait_status("Success").await.unwrap();
-        if place.has_regions {
-            store(&server, json!({"region": "eu-north-7"})).await;
-            fails(&server, "region").await;
+        if endpoint.has_regions {
+            patch_object_store(&server, json!({"region": "eu-north-7"})).await;
+            wait_failed(&server, "region").await;
         }
-        record(&server, 30).await;
-        store(&server, json!({"name": SECOND, "region": "us-east-1"})).await;
-        delivers_to(&server, SECOND).await;
-        record(&server, 30).await;
-        server.leave().await.unwrap();
-        record(&server, 30).await;
+        send_requests(&server, 30).await;
+        patch_object_store(&server, json!({"name": SECOND, "region": "us-east-1"})).await;
+        wait_delivering(&server, SECOND).await;
+        send_requests(&server, 30).await;
+        server.delete_audit_config().await.unwrap();
+        send_requests(&server, 30).await;
 
         let objects = || {
-            let mut all = (place.objects)(BUCKET)?;
-            let second = (place.objects)(SECOND)?;
+            let mut all = (endpoint.objects)(BUCKET)?;
+            let second = (endpoint.objects)(SECOND)?;
             anyhow::ensure!(second.keys().any(|key| key.ends_with(".json.gz")), "not switched");
             all.extend(second);
             Ok(all)
         };
-        let (compared, end) = server.stop_and_compare(objects).await.unwrap();
-        assert!(compared.events() >= 90, "{}", compared.events());
-        assert!(compared.last < end - 30, "{} of {end}", compared.last);
+        let (comparison, end) = server.stop_and_compare(objects).await.unwrap();
+        assert!(comparison.events() >= 90, "{}", comparison.events());
+        assert!(comparison.last < end - 30, "{} of {end}", comparison.last);
     });
 }
 
 /// Waits until the status is Failed with this error, and checks that the error contains no secret.
-pub(crate) async fn fails(server: &Standalone, part: &str) {
+pub(crate) async fn wait_failed(server: &Standalone, expected: &str) {
     let error = server.wait_status("Failed").await.unwrap();
-    assert!(error.contains(part) && !error.contains("canary"), "{error}");
+    assert!(error.contains(expected) && !error.contains("canary"), "{error}");
 }
 
 /// Waits until an Event reports delivery to this bucket. The states before it may be missed.
-async fn delivers_to(server: &Standalone, bucket: &str) {
+async fn wait_delivering(server: &Standalone, bucket: &str) {
     let path = "/api/v1/namespaces/kasten-io/events";
     wait("events go to another bucket", async || {
         let (_, list) = send(&server.admin, "GET", path, None).await?;
@@ -112,13 +112,13 @@ async fn delivers_to(server: &Standalone, bucket: &str) {
     .unwrap();
 }
 
-pub(crate) async fn store(server: &Standalone, part: Value) {
-    let patch = json!({"spec": {"locationSpec": {"objectStore": part}}});
+pub(crate) async fn patch_object_store(server: &Standalone, fields: Value) {
+    let patch = json!({"spec": {"locationSpec": {"objectStore": fields}}});
     server.change("profiles", &patch).await.unwrap();
 }
 
 /// Sends `count` requests, each of which is recorded.
-pub(crate) async fn record(server: &Standalone, count: usize) {
+pub(crate) async fn send_requests(server: &Standalone, count: usize) {
     for _ in 0..count {
         let path = format!("/api/v1/namespaces/kasten-io/secrets/{NAME}");
         let (code, _) = send(&server.admin, "GET", &path, None).await.unwrap();

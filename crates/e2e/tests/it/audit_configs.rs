@@ -23,15 +23,15 @@ fn an_audit_config_is_delivered_with_and_without_a_status_subresource() {
 
     let volume = keepwatch.volume("first").unwrap();
     apply(&plane, "AuditConfig", "siem", &json!({"profile": {"name": "p", "namespace": ""}}));
-    let errors = becomes(&plane, "siem", "Pending");
+    let errors = wait_status(&plane, "siem", "Pending");
     assert!(errors.contains("Profile kasten-io/p does not exist"), "{errors}");
     apply(&plane, "Profile", "p", &profile("first"));
-    becomes(&plane, "siem", "Success");
+    wait_status(&plane, "siem", "Success");
     let alice = alice(&plane);
     alice.kubectl_with("create -f -", &backup("delivered", "one")).unwrap();
-    holds(&volume, &["one"]);
-    let printed = admin.kubectl("get auditconfigs -n kasten-io").unwrap();
-    let words: Vec<&str> = printed.split_whitespace().collect();
+    wait_delivered(&volume, &["one"]);
+    let table = admin.kubectl("get auditconfigs -n kasten-io").unwrap();
+    let words: Vec<&str> = table.split_whitespace().collect();
     assert_eq!(words.get(..5), Some(&["NAME", "STATUS", "AGE", "siem", "Success"][..]));
 
     // K10's own CRD of the kind may have a status subresource.
@@ -40,13 +40,13 @@ fn an_audit_config_is_delivered_with_and_without_a_status_subresource() {
     admin.kubectl(&format!("patch {DEFINITION} --type=json -p {patch}")).unwrap();
     let missing = json!({"profile": {"name": "nowhere", "namespace": ""}});
     apply(&plane, "AuditConfig", "siem", &missing);
-    becomes(&plane, "siem", "Pending");
+    wait_status(&plane, "siem", "Pending");
     let volume = keepwatch.volume("second").unwrap();
     apply(&plane, "Profile", "nowhere", &profile("second"));
-    becomes(&plane, "siem", "Success");
+    wait_status(&plane, "siem", "Success");
     alice.kubectl_with("create -f -", &backup("delivered", "two")).unwrap();
     admin.kubectl("delete auditconfig siem -n kasten-io --timeout=60s").unwrap();
-    holds(&volume, &["two"]);
+    wait_delivered(&volume, &["two"]);
 
     let events = admin.json("get events -n kasten-io").unwrap();
     let reasons: Vec<&str> = events["items"]
@@ -77,7 +77,7 @@ fn profile(claim: &str) -> Value {
 }
 
 /// Waits for a status and returns its errors.
-fn becomes(plane: &ControlPlane, name: &str, validation: &str) -> String {
+fn wait_status(plane: &ControlPlane, name: &str, validation: &str) -> String {
     until(&format!("{name} becomes {validation}"), || {
         let config = plane.admin().json(&format!("get auditconfig {name} -n kasten-io"))?;
         let is_reported = text(&config, "/status/validation") == validation;
@@ -87,21 +87,21 @@ fn becomes(plane: &ControlPlane, name: &str, validation: &str) -> String {
 }
 
 /// Waits until a folder contains the creation of each of these backups, once.
-fn holds(folder: &Path, names: &[&str]) {
+fn wait_delivered(folder: &Path, names: &[&str]) {
     until(&format!("{names:?} are delivered"), || {
-        let mut found = Vec::new();
-        collect(folder, &mut found)?;
-        found.sort();
-        Ok((found == names).then_some(()))
+        let mut delivered = Vec::new();
+        read_backup_names(folder, &mut delivered)?;
+        delivered.sort();
+        Ok((delivered == names).then_some(()))
     })
     .unwrap();
 }
 
-fn collect(folder: &Path, found: &mut Vec<String>) -> anyhow::Result<()> {
+fn read_backup_names(folder: &Path, names: &mut Vec<String>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            collect(&path, found)?;
+            read_backup_names(&path, names)?;
         } else if path.to_string_lossy().ends_with(".json.gz") {
             let mut lines = String::new();
             MultiGzDecoder::new(std::fs::File::open(&path)?).read_to_string(&mut lines)?;
@@ -110,7 +110,7 @@ fn collect(folder: &Path, found: &mut Vec<String>) -> anyhow::Result<()> {
                 if text(&event, "/Verb") == "create"
                     && text(&event, "/ObjectRef/Namespace") == "delivered"
                 {
-                    found.push(text(&event, "/RequestObject/metadata/name").to_owned());
+                    names.push(text(&event, "/RequestObject/metadata/name").to_owned());
                 }
             }
         }

@@ -39,42 +39,42 @@ fn an_event_has_the_clusters_user_address_and_audit_id_and_the_bodies() {
     .unwrap();
     assert_eq!(response.code, 201, "{}", response.body);
 
-    let clusters = plane
+    let kube_event = plane
         .audit_log()
         .find("the cluster's own", |event| text(event, "/userAgent") == "joiner/1")
         .unwrap();
-    let ours = keepwatch
+    let own_event = keepwatch
         .audit_log()
-        .find("ours", |event| text(event, "/AuditID") == text(&clusters, "/auditID"))
+        .find("ours", |event| text(event, "/AuditID") == text(&kube_event, "/auditID"))
         .unwrap();
-    assert_eq!(response.header("Audit-Id"), Some(text(&ours, "/AuditID")));
-    assert_eq!(text(&ours, "/User/username"), "alice");
-    assert_eq!(ours["User"]["groups"], json!(["shop-team", "system:authenticated"]));
-    assert_eq!(ours["SourceIPs"], json!(["127.0.0.7", "127.0.0.1"]));
-    assert_eq!(text(&ours, "/UserAgent"), "joiner/1");
-    assert_eq!(text(&ours, "/RequestObject/metadata/name"), "b-1");
-    assert_eq!(text(&ours, "/ResponseObject/metadata/name"), "b-1");
-    assert_eq!(clusters.get("requestObject"), None);
-    assert_eq!(clusters.get("responseObject"), None);
+    assert_eq!(response.header("Audit-Id"), Some(text(&own_event, "/AuditID")));
+    assert_eq!(text(&own_event, "/User/username"), "alice");
+    assert_eq!(own_event["User"]["groups"], json!(["shop-team", "system:authenticated"]));
+    assert_eq!(own_event["SourceIPs"], json!(["127.0.0.7", "127.0.0.1"]));
+    assert_eq!(text(&own_event, "/UserAgent"), "joiner/1");
+    assert_eq!(text(&own_event, "/RequestObject/metadata/name"), "b-1");
+    assert_eq!(text(&own_event, "/ResponseObject/metadata/name"), "b-1");
+    assert_eq!(kube_event.get("requestObject"), None);
+    assert_eq!(kube_event.get("responseObject"), None);
 }
 
 #[test]
 fn impersonation_shares_one_audit_id() {
     let (plane, keepwatch) = shared();
     plane.admin().kubectl("get backupactions -n default --as alice --as-group shop-team").unwrap();
-    let clusters = plane
+    let kube_event = plane
         .audit_log()
         .find("an impersonation", |event| {
             text(event, "/impersonatedUser/username") == "alice"
                 && text(event, "/objectRef/resource") == "backupactions"
         })
         .unwrap();
-    assert_eq!(text(&clusters, "/user/username"), "admin");
-    let ours = keepwatch
+    assert_eq!(text(&kube_event, "/user/username"), "admin");
+    let own_event = keepwatch
         .audit_log()
-        .find("ours", |event| text(event, "/AuditID") == text(&clusters, "/auditID"))
+        .find("ours", |event| text(event, "/AuditID") == text(&kube_event, "/auditID"))
         .unwrap();
-    assert_eq!(text(&ours, "/User/username"), "alice");
+    assert_eq!(text(&own_event, "/User/username"), "alice");
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_denied_direct_request_is_recorded() {
     let mallory = mallory(&plane);
     let target = keepwatch.target(Some(&mallory.identity));
     let list = "GET /apis/vault.kio.kasten.io/v1alpha1/passkeys";
-    let answer = https::request(&target, list, &[], "").unwrap();
-    assert_eq!(answer.code, 403, "{}", answer.body);
+    let response = https::request(&target, list, &[], "").unwrap();
+    assert_eq!(response.code, 403, "{}", response.body);
     let event = keepwatch
         .audit_log()
         .find("a refusal", |event| {
@@ -111,6 +111,6 @@ fn key_material_is_neither_stored_nor_recorded() {
     };
     let event = keepwatch.audit_log().find("the new passkey", created).unwrap();
     assert!(!event.to_string().contains("open-sesame"), "{event}");
-    let shown = bob(&plane).kubectl("get passkeys quiet -o json").unwrap();
-    assert!(!shown.contains("open-sesame"), "{shown}");
+    let passkey_json = bob(&plane).kubectl("get passkeys quiet -o json").unwrap();
+    assert!(!passkey_json.contains("open-sesame"), "{passkey_json}");
 }

@@ -7,22 +7,22 @@ use e2e::emulators::imds::Metadata;
 use e2e::emulators::moto::{Moto, ROLE};
 use objectstore::{Credentials, Role, WebIdentity, WorkloadIdentity};
 
-use crate::buckets::{deliver, destination, open_with, run};
+use crate::buckets::{check_delivery, destination, open_with, run};
 
 const BUCKET: &str = "issued";
 
 /// A bucket that only the role may write to, and an access key that may only assume the role.
 fn moto() -> (Moto, String, String) {
     let server = Moto::start(&[BUCKET]).unwrap();
-    let (id, secret) = server.make_role().unwrap();
+    let (id, secret) = server.create_role().unwrap();
     (server, id, secret)
 }
 
 /// Delivers with these credentials and checks that each event arrived once, in order.
 fn check(server: &Moto, credentials: Credentials, workload_identity: &WorkloadIdentity) {
-    let mut wanted = destination(server.endpoint(), BUCKET);
-    wanted.credentials = credentials;
-    deliver(&wanted, workload_identity, || server.objects(BUCKET));
+    let mut destination = destination(server.endpoint(), BUCKET);
+    destination.credentials = credentials;
+    check_delivery(&destination, workload_identity, || server.objects(BUCKET));
 }
 
 #[test]
@@ -38,10 +38,10 @@ fn a_role_is_assumed_with_an_access_key() {
             sts_endpoint: Some(server.endpoint().to_owned()),
         }),
     };
-    let mut wanted = destination(server.endpoint(), BUCKET);
-    wanted.credentials = keys(None);
+    let mut destination = destination(server.endpoint(), BUCKET);
+    destination.credentials = keys(None);
     let error =
-        run(open_with(&wanted, &WorkloadIdentity::default()).check()).unwrap_err().to_string();
+        run(open_with(&destination, &WorkloadIdentity::default()).check()).unwrap_err().to_string();
     assert!(error.contains("access denied"), "{error}");
     check(&server, keys(Some(ROLE)), &WorkloadIdentity::default());
 }

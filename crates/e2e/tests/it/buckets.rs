@@ -46,8 +46,8 @@ fn keys(id: &str, secret: &str) -> Credentials {
 
 #[expect(clippy::disallowed_methods, reason = "signatures want the time of day")]
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(i64::try_from(elapsed.as_micros()).unwrap())
 }
 
 pub(crate) fn open(destination: &Destination) -> Bucket {
@@ -62,9 +62,9 @@ pub(crate) fn open_with(destination: &Destination, workload_identity: &WorkloadI
     };
     let encoding = Encoding::Kasten(event::k10::LineContext::default());
     let (workload_identity, clock) = (workload_identity.clone(), Arc::new(now));
-    let parts =
+    let config =
         BucketConfig { cluster: "test".to_owned(), encoding, egress, workload_identity, clock };
-    Bucket::open(destination, parts).unwrap()
+    Bucket::open(destination, config).unwrap()
 }
 
 pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
@@ -73,19 +73,21 @@ pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
 
 /// Delivers 500 events and finds each of them once in the files of the S3 server.
 fn check(server: &S3Server, destination: &Destination) {
-    deliver(destination, &WorkloadIdentity::default(), || server.objects(&destination.bucket));
+    check_delivery(destination, &WorkloadIdentity::default(), || {
+        server.objects(&destination.bucket)
+    });
 }
 
 /// Delivers 500 events and finds each of them once.
-pub(crate) fn deliver(
+pub(crate) fn check_delivery(
     destination: &Destination,
     workload_identity: &WorkloadIdentity,
     objects: impl FnOnce() -> anyhow::Result<BTreeMap<String, Vec<u8>>>,
 ) {
-    let home = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     run(async {
         let clock = Arc::new(|| now().as_micros());
-        let path = home.path().join("store.db");
+        let path = folder.path().join("store.db");
         let store = Sqlite::open(&path, store::Settings::default(), clock).unwrap();
         for number in 1..=500 {
             store::append(&store, archive::record(number)).await.unwrap();
@@ -97,25 +99,25 @@ pub(crate) fn deliver(
         delivery.delivered().await;
         delivery.close().await;
     });
-    let found = archive::numbers(&objects().unwrap(), "reader").unwrap();
-    assert_eq!(found, (1..=500).collect::<Vec<_>>());
+    let delivered = archive::numbers(&objects().unwrap(), "reader").unwrap();
+    assert_eq!(delivered, (1..=500).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_real_server_gets_every_event_once() {
     let server = S3Server::start(None).unwrap();
-    server.make_bucket("archive", false).unwrap();
+    server.create_bucket("archive", false).unwrap();
     check(&server, &destination(&server.endpoint(), "archive"));
 }
 
 #[test]
 fn objects_in_a_locked_bucket_are_retained() {
     let server = S3Server::start(None).unwrap();
-    server.make_bucket("locked", true).unwrap();
-    let mut wanted = destination(&server.endpoint(), "locked");
+    server.create_bucket("locked", true).unwrap();
+    let mut destination = destination(&server.endpoint(), "locked");
     let period = Duration::from_hours(48);
-    wanted.retention = Some(Retention { mode: RetentionMode::Compliance, period });
-    check(&server, &wanted);
+    destination.retention = Some(Retention { mode: RetentionMode::Compliance, period });
+    check(&server, &destination);
     let objects = server.objects("locked").unwrap();
     let key = objects.keys().find(|key| key.ends_with(".json.gz")).unwrap();
     let url = format!("{}/locked/{}", server.endpoint(), key.replace('=', "%3D"));
@@ -129,35 +131,35 @@ fn tls_is_verified_unless_the_operator_says_otherwise() {
     let ca = testkit::pki::Authority::new("ca");
     let (certificate, key) = ca.server().write(folder.path(), "s3");
     let server = S3Server::start(Some((&certificate, &key))).unwrap();
-    server.make_bucket("archive", false).unwrap();
-    let mut wanted = destination(&server.endpoint(), "archive");
-    let error = run(open(&wanted).check()).unwrap_err().to_string();
+    server.create_bucket("archive", false).unwrap();
+    let mut destination = destination(&server.endpoint(), "archive");
+    let error = run(open(&destination).check()).unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
-    wanted.ca_pem = Some(ca.pem().into_bytes());
-    check(&server, &wanted);
-    wanted.ca_pem = None;
-    wanted.skip_tls_verify = true;
-    run(open(&wanted).check()).unwrap();
+    destination.ca_pem = Some(ca.pem().into_bytes());
+    check(&server, &destination);
+    destination.ca_pem = None;
+    destination.skip_tls_verify = true;
+    run(open(&destination).check()).unwrap();
 }
 
 #[test]
 fn errors_of_a_destination_say_what_to_do() {
     let server = S3Server::start(None).unwrap();
-    server.make_bucket("archive", false).unwrap();
+    server.create_bucket("archive", false).unwrap();
     let endpoint = &server.endpoint();
-    let check_error = |wanted: &Destination, part: &str| {
-        let error = run(open(wanted).check()).unwrap_err().to_string();
+    let check_error = |destination: &Destination, part: &str| {
+        let error = run(open(destination).check()).unwrap_err().to_string();
         assert!(error.contains(part) && !error.contains("canary"), "{error}");
     };
     check_error(
         &destination(endpoint, "nobody"),
         "bucket `nobody` does not exist in region `us-east-1`",
     );
-    let mut wanted = destination(endpoint, "archive");
-    wanted.credentials = keys(ACCESS_KEY, "canary-wrong");
-    check_error(&wanted, "the secret key does not belong to access key `AKIAKEEPWATCH`");
-    wanted.credentials = keys("AKIANOBODY", "canary-wrong");
-    check_error(&wanted, "access key `AKIANOBODY` does not exist");
+    let mut archive = destination(endpoint, "archive");
+    archive.credentials = keys(ACCESS_KEY, "canary-wrong");
+    check_error(&archive, "the secret key does not belong to access key `AKIAKEEPWATCH`");
+    archive.credentials = keys("AKIANOBODY", "canary-wrong");
+    check_error(&archive, "access key `AKIANOBODY` does not exist");
     check_error(
         &destination("http://127.0.0.1:1", "archive"),
         "endpoint http://127.0.0.1:1 cannot be reached",
@@ -167,7 +169,7 @@ fn errors_of_a_destination_say_what_to_do() {
 #[test]
 fn internal_endpoints_are_not_dialled() {
     let encoding = Encoding::V1;
-    let parts = BucketConfig {
+    let config = BucketConfig {
         cluster: "test".to_owned(),
         encoding,
         egress: EgressPolicy::default(),
@@ -184,17 +186,17 @@ fn internal_endpoints_are_not_dialled() {
         "https://example.com/path",
         "ftp://example.com",
     ] {
-        let refused = Bucket::open(&destination(endpoint, "archive"), parts.clone());
-        assert!(matches!(refused, Err(OpenError::Endpoint { .. })), "{endpoint}");
+        let result = Bucket::open(&destination(endpoint, "archive"), config.clone());
+        assert!(matches!(result, Err(OpenError::Endpoint { .. })), "{endpoint}");
     }
     // The address that a name or an unusual number resolves to is checked when it is dialled.
     for endpoint in
         ["https://localhost", "https://2130706433", "https://0x7f000001", "https://127.1"]
     {
-        let bucket = Bucket::open(&destination(endpoint, "archive"), parts.clone()).unwrap();
+        let bucket = Bucket::open(&destination(endpoint, "archive"), config.clone()).unwrap();
         let error = run(bucket.check()).unwrap_err().to_string();
-        let words = ["loopback", "no answer"];
-        assert!(words.iter().any(|word| error.contains(word)), "{endpoint}: {error}");
+        let errors = ["loopback", "no answer"];
+        assert!(errors.iter().any(|word| error.contains(word)), "{endpoint}: {error}");
     }
 }
 

@@ -12,7 +12,7 @@ use crate::fixture::text;
 const NAMESPACE: &str = "kasten-io";
 
 /// Objects that every set of values renders.
-const ALWAYS: [&str; 15] = [
+const COMMON_OBJECTS: [&str; 15] = [
     "ConfigMap/aggauditpolicy-config",
     "ClusterRole/kasten-io-aggregatedapis-svc",
     "ClusterRole/keepwatch-view",
@@ -30,15 +30,16 @@ const ALWAYS: [&str; 15] = [
     "Job/aggregatedapis-svc-uninstall",
 ];
 /// Permissions to release `AuditConfig`s, rendered unless all namespaces are allowed.
-const UNINSTALL: [&str; 2] =
+const UNINSTALL_OBJECTS: [&str; 2] =
     ["Role/aggregatedapis-svc-uninstall", "RoleBinding/aggregatedapis-svc-uninstall"];
-const CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";
-const GUARDS: [&str; 2] =
+const DATA_CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";
+const POLICY_OBJECTS: [&str; 2] =
     ["NetworkPolicy/aggregatedapis-svc", "PodDisruptionBudget/aggregatedapis-svc"];
-const DESTINATIONS: [&str; 2] =
+const DESTINATION_OBJECTS: [&str; 2] =
     ["Role/aggregatedapis-svc-destinations", "RoleBinding/aggregatedapis-svc-destinations"];
-const OWN_CERTIFICATE: [&str; 2] = ["Role/aggregatedapis-svc", "RoleBinding/aggregatedapis-svc"];
-const GROUPS: [&str; 6] = [
+const CERTIFICATE_OBJECTS: [&str; 2] =
+    ["Role/aggregatedapis-svc", "RoleBinding/aggregatedapis-svc"];
+const API_SERVICES: [&str; 6] = [
     "APIService/v1alpha1.actions.kio.kasten.io",
     "APIService/v1alpha1.apps.kio.kasten.io",
     "APIService/v1alpha1.repositories.kio.kasten.io",
@@ -47,8 +48,8 @@ const GROUPS: [&str; 6] = [
     "APIService/v1alpha1.siem.keepwatch.io",
 ];
 
-/// A set of values, the objects that it renders in addition to [`ALWAYS`], and some of the expected
-/// arguments.
+/// A set of values, the objects that it renders in addition to [`COMMON_OBJECTS`], and some of the
+/// expected arguments.
 struct ValuesCase {
     name: &'static str,
     values: &'static [&'static str],
@@ -56,7 +57,7 @@ struct ValuesCase {
     arguments: &'static [&'static str],
 }
 
-fn sets() -> [ValuesCase; 6] {
+fn values_cases() -> [ValuesCase; 6] {
     [
         default_values(),
         to_a_file(),
@@ -68,21 +69,22 @@ fn sets() -> [ValuesCase; 6] {
 }
 
 /// Objects that most sets render.
-fn usual() -> Vec<&'static str> {
-    let certificate = OWN_CERTIFICATE.into_iter().chain(DESTINATIONS).chain(UNINSTALL);
-    [CLAIM].into_iter().chain(GUARDS).chain(certificate).chain(GROUPS).collect()
+fn default_objects() -> Vec<&'static str> {
+    let certificate =
+        CERTIFICATE_OBJECTS.into_iter().chain(DESTINATION_OBJECTS).chain(UNINSTALL_OBJECTS);
+    [DATA_CLAIM].into_iter().chain(POLICY_OBJECTS).chain(certificate).chain(API_SERVICES).collect()
 }
 
 /// The usual objects without these.
-fn without(left_out: &[&str]) -> Vec<&'static str> {
-    usual().into_iter().filter(|object| !left_out.contains(object)).collect()
+fn without(excluded: &[&str]) -> Vec<&'static str> {
+    default_objects().into_iter().filter(|object| !excluded.contains(object)).collect()
 }
 
 fn default_values() -> ValuesCase {
     ValuesCase {
         name: "as it comes",
         values: &[],
-        objects: usual(),
+        objects: default_objects(),
         arguments: &[
             "serve",
             "--secure-port=10250",
@@ -128,7 +130,7 @@ fn to_a_file() -> ValuesCase {
             "siem.logging.cloud.path=audit/eu/",
             "clusterName=prod: eu",
         ],
-        objects: usual(),
+        objects: default_objects(),
         arguments: &[
             "--audit-log-file=/var/log/keepwatch/audit.log",
             "--audit-log-file-size=50",
@@ -156,7 +158,7 @@ fn no_output() -> ValuesCase {
             "networkPolicy.enabled=false",
             "podDisruptionBudget.enabled=false",
         ],
-        objects: without(&[CLAIM, GUARDS[0], GUARDS[1]]),
+        objects: without(&[DATA_CLAIM, POLICY_OBJECTS[0], POLICY_OBJECTS[1]]),
         arguments: &["--enable-k10-audit-cluster=false", "--audit-log-file=-"],
     }
 }
@@ -172,7 +174,7 @@ fn with_operators() -> ValuesCase {
             "service.aggregatedApiPort=8443",
             "service.port=8443",
         ],
-        objects: without(&OWN_CERTIFICATE)
+        objects: without(&CERTIFICATE_OBJECTS)
             .into_iter()
             .chain([
                 "ClusterRole/kasten-io-aggregatedapis-svc-metrics",
@@ -210,7 +212,7 @@ fn own_certificate_and_account() -> ValuesCase {
             "destinations.endpoints={s3.example.com:9000,s3.example.org}",
             "destinations.stsEndpoint=https://sts.example.com",
         ],
-        objects: GUARDS
+        objects: POLICY_OBJECTS
             .into_iter()
             .chain([
                 "ClusterRole/kasten-io-aggregatedapis-svc-destinations",
@@ -247,7 +249,7 @@ fn bounded() -> ValuesCase {
             "extraArgs={--authorization-always-allow-paths=/livez\\,/readyz}",
             "priorityClassName=system-cluster-critical",
         ],
-        objects: usual(),
+        objects: default_objects(),
         arguments: &[
             "--journal-limit=1Ti",
             "--journal-retention-size=512Mi",
@@ -263,33 +265,41 @@ fn bounded() -> ValuesCase {
 #[test]
 fn six_sets_of_values_pass_lint_and_render_the_expected_objects() {
     let chart = Chart::open(NAMESPACE).unwrap();
-    for set in sets() {
-        chart.lint(set.values).unwrap();
-        let rendered = chart.render(set.values).unwrap();
-        let found: BTreeSet<String> = rendered.names().into_iter().collect();
-        let expected = ALWAYS.iter().chain(&set.objects).map(|name| (*name).to_owned());
-        assert_eq!(found, expected.collect(), "{}", set.name);
+    for case in values_cases() {
+        chart.lint(case.values).unwrap();
+        let rendered = chart.render(case.values).unwrap();
+        let rendered_names: BTreeSet<String> = rendered.names().into_iter().collect();
+        let expected = COMMON_OBJECTS.iter().chain(&case.objects).map(|name| (*name).to_owned());
+        assert_eq!(rendered_names, expected.collect(), "{}", case.name);
         let arguments = rendered.arguments().unwrap();
-        for argument in set.arguments {
-            assert!(arguments.iter().any(|one| one == argument), "{}: {arguments:?}", set.name);
+        for argument in case.arguments {
+            assert!(
+                arguments.iter().any(|rendered| rendered == argument),
+                "{}: {arguments:?}",
+                case.name
+            );
         }
     }
     let defaults = chart.render(&[]).unwrap().arguments().unwrap();
-    assert_eq!(defaults, sets()[0].arguments);
+    assert_eq!(defaults, values_cases()[0].arguments);
 }
 
 #[test]
 fn the_binary_accepts_every_rendered_argument() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let binary = binary().unwrap();
-    for set in sets() {
-        let arguments = chart.render(set.values).unwrap().arguments().unwrap();
+    for case in values_cases() {
+        let arguments = chart.render(case.values).unwrap().arguments().unwrap();
         let output = Command::new(&binary).args(&arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         // Exit code 2 means an invalid command line. This one is valid, and fails at the first file
         // that exists only in the pod.
-        assert_eq!(output.status.code(), Some(1), "{}: {stderr}", set.name);
-        assert!(stderr.contains("/etc/kubernetes/agg-audit-policy.yaml"), "{}: {stderr}", set.name);
+        assert_eq!(output.status.code(), Some(1), "{}: {stderr}", case.name);
+        assert!(
+            stderr.contains("/etc/kubernetes/agg-audit-policy.yaml"),
+            "{}: {stderr}",
+            case.name
+        );
     }
 }
 
@@ -317,15 +327,15 @@ fn invalid_values_are_rejected_by_name() {
         ("useNamespacedAPI=kasten", "/useNamespacedAPI"),
         ("k10Namespace=Kasten.io", "/k10Namespace"),
     ];
-    for (value, word) in cases {
-        let error = chart.refusal(&[value]).unwrap();
-        assert!(error.contains(word), "{value}: {error}");
+    for (value, expected) in cases {
+        let error = chart.rendering_error(&[value]).unwrap();
+        assert!(error.contains(expected), "{value}: {error}");
     }
     let inside_data_dir = [
         "siem.logging.cluster.file.enabled=true",
         "siem.logging.cluster.file.path=/var/lib/keepwatch/audit.log",
     ];
-    let error = chart.refusal(&inside_data_dir).unwrap();
+    let error = chart.rendering_error(&inside_data_dir).unwrap();
     assert!(error.contains("is in a folder that the server uses itself"), "{error}");
 }
 
@@ -353,8 +363,8 @@ fn rendering_the_chart_does_not_query_the_cluster() {
         // Tools that render without a cluster can set the platform.
         let platform = ".Capabilities.APIVersions.Has \"security.openshift.io/v1\"";
         let template = template.replace(platform, "");
-        for word in ["lookup", "Capabilities", "genSelfSigned", "genCA", "rand"] {
-            assert!(!template.contains(word), "{}: {word}", path.display());
+        for function in ["lookup", "Capabilities", "genSelfSigned", "genCA", "rand"] {
+            assert!(!template.contains(function), "{}: {function}", path.display());
         }
     }
     let chart = Chart::open(NAMESPACE).unwrap();
@@ -364,7 +374,7 @@ fn rendering_the_chart_does_not_query_the_cluster() {
 #[test]
 fn the_service_account_has_exactly_these_permissions() {
     let chart = Chart::open(NAMESPACE).unwrap();
-    let rights = |values: &[&str]| rights(&chart.render(values).unwrap());
+    let permissions = |values: &[&str]| permissions(&chart.render(values).unwrap());
     let services = "v1alpha1.actions.kio.kasten.io v1alpha1.apps.kio.kasten.io \
                     v1alpha1.repositories.kio.kasten.io v1alpha1.vault.kio.kasten.io \
                     v1alpha1.dr.kio.kasten.io v1alpha1.siem.keepwatch.io";
@@ -374,21 +384,21 @@ fn the_service_account_has_exactly_these_permissions() {
         "kasten-io: secrets: create".to_owned(),
         "kasten-io: secrets [aggregatedapis-svc-tls]: get update".to_owned(),
     ];
-    let destinations = |place: &str, secrets: &str| {
+    let destinations = |scope: &str, secrets: &str| {
         [
-            format!("{place}: auditconfigs.config.kio.kasten.io: list watch patch"),
-            format!("{place}: auditconfigs/status.config.kio.kasten.io: patch"),
-            format!("{place}: profiles.config.kio.kasten.io: list watch patch"),
-            format!("{place}: profiles/status.config.kio.kasten.io: patch"),
-            format!("{place}: secrets{secrets}: list watch"),
-            format!("{place}: events: create"),
+            format!("{scope}: auditconfigs.config.kio.kasten.io: list watch patch"),
+            format!("{scope}: auditconfigs/status.config.kio.kasten.io: patch"),
+            format!("{scope}: profiles.config.kio.kasten.io: list watch patch"),
+            format!("{scope}: profiles/status.config.kio.kasten.io: patch"),
+            format!("{scope}: secrets{secrets}: list watch"),
+            format!("{scope}: events: create"),
         ]
     };
     let check = |values: &[&str], expected: &[&[String]]| {
-        let (found, expected) = (rights(values), expected.concat());
+        let (actual, expected) = (permissions(values), expected.concat());
         let sorted = |list: &[String]| list.iter().cloned().collect::<BTreeSet<_>>();
-        assert_eq!(sorted(&found), sorted(&expected), "{values:?}");
-        assert_eq!(found.len(), expected.len(), "{values:?}");
+        assert_eq!(sorted(&actual), sorted(&expected), "{values:?}");
+        assert_eq!(actual.len(), expected.len(), "{values:?}");
     };
     check(&[], &[&own, &destinations("kasten-io", "")]);
     check(
@@ -399,16 +409,16 @@ fn the_service_account_has_exactly_these_permissions() {
         &["destinations.namespaces={a,b}", "destinations.secretNames={keys}"],
         &[&own, &destinations("a", " [keys]"), &destinations("b", " [keys]")],
     );
-    assert_eq!(rights(&["rbac.create=false"]), Vec::<String>::new());
+    assert_eq!(permissions(&["rbac.create=false"]), Vec::<String>::new());
 }
 
 /// Every permission that the chart's roles grant the server, one per line.
-pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
-    let words = |rule: &Value, key: &str| -> Vec<String> {
-        let words = rule.get(key).and_then(Value::as_array).into_iter().flatten();
-        words.filter_map(Value::as_str).map(str::to_owned).collect()
+pub(crate) fn permissions(rendered: &Rendered) -> Vec<String> {
+    let strings = |rule: &Value, key: &str| -> Vec<String> {
+        let strings = rule.get(key).and_then(Value::as_array).into_iter().flatten();
+        strings.filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    let mut rights = Vec::new();
+    let mut permissions = Vec::new();
     // The roles for users are not bound to the server's account, and the uninstall Job has an
     // account of its own.
     let is_own = |role: &&Value| {
@@ -417,19 +427,19 @@ pub(crate) fn rights(rendered: &Rendered) -> Vec<String> {
     };
     let roles = rendered.of_kind("ClusterRole").chain(rendered.of_kind("Role"));
     for role in roles.filter(is_own) {
-        let place = text(role, "/metadata/namespace");
-        let place = if place.is_empty() { "cluster" } else { place };
+        let scope = text(role, "/metadata/namespace");
+        let scope = if scope.is_empty() { "cluster" } else { scope };
         for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
-            let names = words(rule, "resourceNames").join(" ");
+            let names = strings(rule, "resourceNames").join(" ");
             let names = if names.is_empty() { names } else { format!(" [{names}]") };
-            let verbs = words(rule, "verbs").join(" ");
-            for group in words(rule, "apiGroups") {
+            let verbs = strings(rule, "verbs").join(" ");
+            for group in strings(rule, "apiGroups") {
                 let group = if group.is_empty() { group } else { format!(".{group}") };
-                for resource in words(rule, "resources") {
-                    rights.push(format!("{place}: {resource}{group}{names}: {verbs}"));
+                for resource in strings(rule, "resources") {
+                    permissions.push(format!("{scope}: {resource}{group}{names}: {verbs}"));
                 }
             }
         }
     }
-    rights
+    permissions
 }

@@ -52,7 +52,7 @@ podSecurityContext: {runAsUser: 1000680000, fsGroup: 1000680000}
         "--audit-log-maxage=36500",
         "--secure-port=65535",
     ] {
-        assert!(arguments.iter().any(|one| one == expected), "{expected}: {arguments:?}");
+        assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
     }
     let pod = rendered.pod().unwrap();
     assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 86400);
@@ -114,10 +114,10 @@ fn an_unusual_value_renders_or_is_rejected_by_name() {
         let error = chart.render_with(&arguments, &[]).unwrap_err().to_string();
         assert!(error.contains(name), "{arguments:?}: {error}");
     }
-    let two = "siem.logging.cluster.file.volume.hostPath.path=/a,\
+    let both_volumes = "siem.logging.cluster.file.volume.hostPath.path=/a,\
                siem.logging.cluster.file.volume.persistentVolumeClaim.claimName=b,\
                siem.logging.cluster.file.enabled=true,siem.logging.cluster.file.path=/var/log/k/a.log";
-    let error = chart.render(&[&two.replace(' ', "")]).unwrap_err().to_string();
+    let error = chart.render(&[&both_volumes.replace(' ', "")]).unwrap_err().to_string();
     assert!(error.contains("siem.logging.cluster.file.volume"), "{error}");
 }
 
@@ -138,8 +138,8 @@ fn strings_that_look_like_other_types_stay_strings() {
         let rendered = rendered.unwrap_or_else(|error| panic!("{namespace}: {error}"));
         for object in &rendered.objects {
             for name in ["/metadata/name", "/metadata/namespace", "/subjects/0/namespace"] {
-                let found = object.pointer(name);
-                assert!(found.is_none_or(Value::is_string), "{namespace} {name}: {object}");
+                let value = object.pointer(name);
+                assert!(value.is_none_or(Value::is_string), "{namespace} {name}: {object}");
             }
             let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
             let mut labels = labels.into_iter().flatten();
@@ -176,13 +176,13 @@ fn on_openshift_the_platform_assigns_the_ids() {
         assert_eq!(ids[0], ids[1]);
         ids[0].clone()
     };
-    let capable = ["--api-versions", "security.openshift.io/v1"];
+    let openshift = ["--api-versions", "security.openshift.io/v1"];
     for (arguments, values, expected) in [
         (&[][..], &[][..], "65532 65532 65532"),
-        (&capable, &[], "null null null"),
+        (&openshift, &[], "null null null"),
         (&[], &["platform=openshift"], "null null null"),
-        (&capable, &["platform=kubernetes"], "65532 65532 65532"),
-        (&capable, &["podSecurityContext.runAsUser=1000680000"], "1000680000 null null"),
+        (&openshift, &["platform=kubernetes"], "65532 65532 65532"),
+        (&openshift, &["podSecurityContext.runAsUser=1000680000"], "1000680000 null null"),
         (&[], &["podSecurityContext.fsGroup=null"], "65532 65532 null"),
         (
             &[],
@@ -200,8 +200,8 @@ fn the_dns_ports_of_every_platform_are_allowed() {
         let rendered = chart().render(values).unwrap();
         let policy = rendered.of_kind("NetworkPolicy").next().unwrap().clone();
         let ports = policy["spec"]["egress"][0]["ports"].as_array().unwrap().clone();
-        let one = |port: &Value| format!("{}/{}", port["port"], text(port, "/protocol"));
-        ports.iter().map(one).collect::<Vec<_>>().join(" ")
+        let format_port = |port: &Value| format!("{}/{}", port["port"], text(port, "/protocol"));
+        ports.iter().map(format_port).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(ports(&[]), "53/UDP 53/TCP 5353/UDP 5353/TCP 443/TCP 6443/TCP");
     assert_eq!(ports(&["networkPolicy.dnsPorts={54}"]), "54/UDP 54/TCP 443/TCP 6443/TCP");
@@ -224,7 +224,8 @@ fn k10s_roles_for_users_equal_those_of_a_standalone_server() {
     let values = ["rbac.k10Roles=true", "useNamespacedAPI=true", "k10Namespace=team-backup"];
     let rendered = chart().render(&values).unwrap();
     let role = |name: &str| {
-        let role = rendered.of_kind("ClusterRole").find(|one| text(one, "/metadata/name") == name);
+        let role =
+            rendered.of_kind("ClusterRole").find(|role| text(role, "/metadata/name") == name);
         role.unwrap().to_string()
     };
     // The domain is the release's namespace with dots for hyphens.
@@ -238,8 +239,8 @@ fn the_chart_can_be_a_dependency_of_another_chart() {
     let parent = folder.path();
     fs::create_dir_all(parent.join("charts")).unwrap();
     let (from, to) = (e2e::fixtures::chart::folder(), parent.join("charts"));
-    let copied = Command::new("cp").arg("-r").args([from, &to]).status().unwrap();
-    assert!(copied.success(), "the chart cannot be copied");
+    let copy_status = Command::new("cp").arg("-r").args([from, &to]).status().unwrap();
+    assert!(copy_status.success(), "the chart cannot be copied");
     for (alias, enabled, count) in
         [("keepwatch", true, 1), ("keepwatch", false, 0), ("audit", true, 1), ("audit", false, 0)]
     {
@@ -259,7 +260,10 @@ fn the_chart_can_be_a_dependency_of_another_chart() {
         if enabled {
             let arguments = rendered.arguments().unwrap();
             for expected in ["--cluster-name=prod", "--max-requests-inflight=1000000"] {
-                assert!(arguments.iter().any(|one| one == expected), "{alias}: {arguments:?}");
+                assert!(
+                    arguments.iter().any(|argument| argument == expected),
+                    "{alias}: {arguments:?}"
+                );
             }
         }
     }

@@ -12,13 +12,13 @@ use crate::fixture::{namespace, plane, text};
 
 const NAMESPACE: &str = "chart-variations";
 /// Kinds that are defined by CRDs.
-const OTHERS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
+const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 
 /// Helm's flag and its argument, or `-f` and the content of a file.
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const WORKS: [ValuesInput; 58] = [
+const VALID_INPUTS: [ValuesInput; 58] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -122,7 +122,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const REFUSED: [(&str, &str, &str); 58] = [
+const INVALID_INPUTS: [(&str, &str, &str); 58] = [
     ("-f", "service: {port: \"443\"}", "/service/port"),
     ("-f", "service: {port: 443.5}", "/service/port"),
     ("-f", "service: {aggregatedApiPort: 70000}", "/service/aggregatedApiPort"),
@@ -225,7 +225,7 @@ fn valid_values_render_accepted_objects_and_arguments() {
     let chart = Chart::open(NAMESPACE).unwrap();
     let binary = binary().unwrap();
     let mut distinct = BTreeSet::new();
-    for (flag, value) in WORKS {
+    for (flag, value) in VALID_INPUTS {
         let rendered =
             render(&chart, flag, value).unwrap_or_else(|error| panic!("{flag} {value}: {error}"));
         let arguments = rendered.arguments().unwrap();
@@ -235,11 +235,11 @@ fn valid_values_render_accepted_objects_and_arguments() {
         assert_eq!(output.status.code(), Some(1), "{flag} {value}: {stderr}");
         let mut names = BTreeSet::new();
         for object in &rendered.objects {
-            let place =
-                ["/kind", "/metadata/namespace", "/metadata/name"].map(|at| text(object, at));
-            assert!(names.insert(place), "{flag} {value}: {place:?} twice");
-            if !OTHERS.contains(&place[0]) {
-                distinct.insert(here(object).to_string());
+            let identity = ["/kind", "/metadata/namespace", "/metadata/name"]
+                .map(|pointer| text(object, pointer));
+            assert!(names.insert(identity), "{flag} {value}: {identity:?} twice");
+            if !CRD_KINDS.contains(&identity[0]) {
+                distinct.insert(in_test_namespace(object).to_string());
             }
         }
     }
@@ -252,7 +252,7 @@ fn valid_values_render_accepted_objects_and_arguments() {
 }
 
 /// The object, moved into the namespace that exists in this test.
-fn here(object: &Value) -> Value {
+fn in_test_namespace(object: &Value) -> Value {
     let mut object = object.clone();
     let metadata = &mut object["metadata"];
     if metadata["namespace"].is_string() {
@@ -264,7 +264,7 @@ fn here(object: &Value) -> Value {
 #[test]
 fn invalid_values_of_files_and_flags_are_rejected_by_name() {
     let chart = Chart::open(NAMESPACE).unwrap();
-    for (flag, value, name) in REFUSED {
+    for (flag, value, name) in INVALID_INPUTS {
         match render(&chart, flag, value) {
             Ok(_) => panic!("{flag} {value} is not refused"),
             Err(error) => assert!(error.to_string().contains(name), "{flag} {value}: {error}"),
@@ -292,5 +292,11 @@ fn no_address_family_is_set() {
     let rendered = Chart::open(NAMESPACE).unwrap().render(&[]).unwrap();
     let service = &rendered.of_kind("Service").next().unwrap()["spec"];
     assert_eq!((service.get("ipFamilies"), service.get("ipFamilyPolicy")), (None, None));
-    assert!(!rendered.arguments().unwrap().iter().any(|one| one.starts_with("--bind-address")));
+    assert!(
+        !rendered
+            .arguments()
+            .unwrap()
+            .iter()
+            .any(|argument| argument.starts_with("--bind-address"))
+    );
 }

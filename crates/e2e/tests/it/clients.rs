@@ -13,7 +13,7 @@ use crate::fixture::{alone, backup_template, bob, namespace, restore_point, shar
 fn informers_sync_see_every_change_and_survive_a_restart() {
     let (plane, mut keepwatch) = alone();
     namespace(&plane, "informed");
-    let mut check = Command::new(plane.assets().path(Program::Clientcheck))
+    let mut clientcheck = Command::new(plane.assets().path(Program::Clientcheck))
         .arg("--kubeconfig")
         .arg(&bob(&plane).kubeconfig)
         .args(["--resource", "backupactions.v1alpha1.actions.kio.kasten.io"])
@@ -24,18 +24,18 @@ fn informers_sync_see_every_change_and_survive_a_restart() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut commands = check.stdin.take().unwrap();
+    let mut commands = clientcheck.stdin.take().unwrap();
     let mut steps = Vec::new();
-    for step in BufReader::new(check.stdout.take().unwrap()).lines() {
+    for step in BufReader::new(clientcheck.stdout.take().unwrap()).lines() {
         let step = step.unwrap();
         if step == "waiting" {
             keepwatch.process.stop().unwrap();
-            keepwatch.start_again().unwrap();
+            keepwatch.restart().unwrap();
             commands.write_all(b"restarted\n").unwrap();
         }
         steps.push(step);
     }
-    assert!(check.wait().unwrap().success(), "the last that worked of {steps:?}");
+    assert!(clientcheck.wait().unwrap().success(), "the last that worked of {steps:?}");
     assert_eq!(steps.last().map(String::as_str), Some("deletes seen"), "{steps:?}");
 }
 
@@ -64,26 +64,26 @@ fn a_watch_over_websocket_works_through_the_aggregator_and_is_recorded() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut out = curl.stdout.take().unwrap();
-    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    let mut stdout = curl.stdout.take().unwrap();
+    let (mut received_bytes, mut buffer) = (Vec::new(), [0; 4096]);
     let received = loop {
-        let received = String::from_utf8_lossy(&seen).into_owned();
+        let received = String::from_utf8_lossy(&received_bytes).into_owned();
         if received.contains(r#""type":"ADDED""#) {
             break received;
         }
-        let len = out.read(&mut piece).unwrap();
+        let len = stdout.read(&mut buffer).unwrap();
         assert!(len > 0, "no event in {received}");
-        seen.extend_from_slice(&piece[..len]);
+        received_bytes.extend_from_slice(&buffer[..len]);
     };
     assert!(received.starts_with("HTTP/1.1 101 "), "{received}");
     assert!(received.to_ascii_lowercase().contains("sec-websocket-protocol: base64.binary.k8s.io"));
     assert!(received.contains(r#""name":"rp-1""#), "{received}");
     curl.kill().unwrap();
     curl.wait().unwrap();
-    let end = |event: &Value| {
+    let is_watch_end = |event: &Value| {
         text(event, "/UserAgent") == "socket/1" && text(event, "/Stage") == "ResponseComplete"
     };
-    let event = keepwatch.audit_log().find("the end of the watch", end).unwrap();
+    let event = keepwatch.audit_log().find("the end of the watch", is_watch_end).unwrap();
     assert_eq!((text(&event, "/Verb"), text(&event, "/User/username")), ("watch", "bob"));
     assert_eq!(event["ResponseStatus"]["code"], 101);
 }

@@ -39,10 +39,10 @@ fn no_request_costs_more_than_64_mib() {
         let server = Standalone::start(folder.path()).await.unwrap();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME},
             "stringData": keys("one", "two")});
-        server.make("/api/v1", "secrets", &secret).await.unwrap();
+        server.create("/api/v1", "secrets", &secret).await.unwrap();
         let id = server.process.id();
         let mut violations = Vec::new();
-        for case in creates().into_iter().chain(changes()) {
+        for case in create_cases().into_iter().chain(change_cases()) {
             let (code, cost) = cost(&server.admin, id, &case).await;
             println!("{}: {code}, {} KiB", case.name, cost >> 10);
             if code >= 500 || cost > COST_MAX {
@@ -56,7 +56,7 @@ fn no_request_costs_more_than_64_mib() {
 /// The status code, and the bytes by which the peak exceeds the memory before the request.
 async fn cost(endpoint: &Endpoint, process: u32, case: &Case) -> (u16, u64) {
     let mut connection = endpoint.connections(Protocol::Http1, 1).await.unwrap().remove(0);
-    proc_status::forget_vm_hwm(process).unwrap();
+    proc_status::reset_vm_hwm(process).unwrap();
     let before = proc_status::vm_rss(process).unwrap();
     let body = Bytes::from(case.body.clone());
     let headers = [("content-type", case.content_type)];
@@ -78,64 +78,48 @@ impl Case {
 }
 
 /// Requests that create objects.
-fn creates() -> Vec<Case> {
-    let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
+fn create_cases() -> Vec<Case> {
     let rules = "/apis/siem.keepwatch.io/v1alpha1/detectionrules";
+    let rule = |name, source: &[u8]| Case::new(name, "POST", rules, JSON, rule_with_source(source));
     let secrets = format!("/api/v1/namespaces/{NAMESPACE}/secrets");
+    let secret = |name, body| Case::new(name, "POST", &secrets, PROTOBUF, body);
+    let empty_fields = secret_with_fields(&repeat_to_fill(&[0x12, 0]));
+    let mut cases = passkey_cases();
+    cases.extend([
+        secret("protobuf: entries of a map", secret_with_many_keys()),
+        secret("protobuf: fields of no bytes", protobuf_envelope(&empty_fields)),
+        rule("rule: numbers", &repeat_to_fill(b"- 0\n")),
+        rule("rule: a wide expression", WIDE_EXPRESSION),
+    ]);
+    cases
+}
+
+/// Requests that create passkeys.
+fn passkey_cases() -> Vec<Case> {
+    let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
+    let case = |name, content_type, body| Case::new(name, "POST", passkeys, content_type, body);
+    let json = |name, body| case(name, JSON, body);
+    let yaml = |name, body| case(name, YAML, body);
     vec![
-        Case::new("JSON: numbers", "POST", passkeys, JSON, object("[", "0,", "0]")),
-        Case::new("JSON: empty lists", "POST", passkeys, JSON, object("[", "[],", "0]")),
-        Case::new("JSON: short keys", "POST", passkeys, JSON, members()),
-        Case::new("JSON: as deep as it is long", "POST", passkeys, JSON, object("", "[", "")),
-        Case::new("JSON: escapes", "POST", passkeys, JSON, object("\"", "\\u0001", "\"")),
-        Case::new(
-            "JSON: one key again and again",
-            "POST",
-            passkeys,
-            JSON,
-            object("{", "\"a\":0,", "\"a\":0}"),
-        ),
-        Case::new(
-            "JSON: owners without names",
-            "POST",
-            passkeys,
-            JSON,
-            metadata("ownerReferences", "{}"),
-        ),
-        Case::new(
-            "JSON: wrong finalizers",
-            "POST",
-            passkeys,
-            JSON,
-            metadata("finalizers", "\"!\""),
-        ),
-        Case::new("YAML: numbers", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", BODY_BYTES)),
-        Case::new("YAML: what fits", "POST", passkeys, YAML, yaml_of("[", "0,", "0]", 190_000)),
-        Case::new(
-            "YAML: documents",
-            "POST",
-            passkeys,
-            YAML,
-            yaml_of("1\n", "---\n", "", BODY_BYTES),
-        ),
-        Case::new("YAML: aliases of aliases", "POST", passkeys, YAML, aliases()),
-        Case::new("YAML: anchors", "POST", passkeys, YAML, yaml_of("[", "&a 0,", "0]", 190_000)),
-        Case::new("protobuf: entries of a map", "POST", &secrets, PROTOBUF, entries()),
-        Case::new(
-            "protobuf: fields of no bytes",
-            "POST",
-            &secrets,
-            PROTOBUF,
-            unknown(&secret_of(&repeated(&[0x12, 0]))),
-        ),
-        Case::new("rule: numbers", "POST", rules, JSON, rule(&repeated(b"- 0\n"))),
-        Case::new("rule: a wide expression", "POST", rules, JSON, rule(WIDE_EXPRESSION)),
-        Case::new("another type", "POST", passkeys, "text/plain", repeated(b"x")),
+        json("JSON: numbers", passkey_with_spec("[", "0,", "0]")),
+        json("JSON: empty lists", passkey_with_spec("[", "[],", "0]")),
+        json("JSON: short keys", many_labels()),
+        json("JSON: as deep as it is long", passkey_with_spec("", "[", "")),
+        json("JSON: escapes", passkey_with_spec("\"", "\\u0001", "\"")),
+        json("JSON: one key again and again", passkey_with_spec("{", "\"a\":0,", "\"a\":0}")),
+        json("JSON: owners without names", passkey_with_metadata("ownerReferences", "{}")),
+        json("JSON: wrong finalizers", passkey_with_metadata("finalizers", "\"!\"")),
+        yaml("YAML: numbers", yaml_passkey("[", "0,", "0]", BODY_BYTES)),
+        yaml("YAML: what fits", yaml_passkey("[", "0,", "0]", 190_000)),
+        yaml("YAML: documents", yaml_passkey("1\n", "---\n", "", BODY_BYTES)),
+        yaml("YAML: aliases of aliases", nested_aliases()),
+        yaml("YAML: anchors", yaml_passkey("[", "&a 0,", "0]", 190_000)),
+        case("another type", "text/plain", repeat_to_fill(b"x")),
     ]
 }
 
 /// Patches, and options of deletions.
-fn changes() -> Vec<Case> {
+fn change_cases() -> Vec<Case> {
     let secret = format!("/api/v1/namespaces/{NAMESPACE}/secrets/{NAME}");
     vec![
         Case::new(
@@ -143,49 +127,50 @@ fn changes() -> Vec<Case> {
             "DELETE",
             &secret,
             JSON,
-            options("\"junk\":[", "0,", "0]"),
+            delete_options("\"junk\":[", "0,", "0]"),
         ),
         Case::new(
             "DeleteOptions: dry runs",
             "DELETE",
             &secret,
             JSON,
-            options("\"dryRun\":[", "\"All\",", "\"All\"]"),
+            delete_options("\"dryRun\":[", "\"All\",", "\"All\"]"),
         ),
-        Case::new("merge patch: short keys", "PATCH", &secret, MERGE_PATCH, members()),
-        Case::new("JSON patch: many operations", "PATCH", &secret, JSON_PATCH, operations()),
-        Case::new("JSON patch: copies of copies", "PATCH", &secret, JSON_PATCH, copies()),
+        Case::new("merge patch: short keys", "PATCH", &secret, MERGE_PATCH, many_labels()),
+        Case::new("JSON patch: many operations", "PATCH", &secret, JSON_PATCH, patch_operations()),
+        Case::new("JSON patch: copies of copies", "PATCH", &secret, JSON_PATCH, doubling_copies()),
         Case::new(
             "strategic merge patch",
             "PATCH",
             &secret,
             "application/strategic-merge-patch+json",
-            members(),
+            many_labels(),
         ),
         Case::new(
             "apply",
             "PATCH",
             &secret,
             "application/apply-patch+yaml",
-            yaml_of("[", "0,", "0]", 190_000),
+            yaml_passkey("[", "0,", "0]", 190_000),
         ),
     ]
 }
 
 /// As many of `piece` as almost fill a body.
-fn repeated(piece: &[u8]) -> Vec<u8> {
+fn repeat_to_fill(piece: &[u8]) -> Vec<u8> {
     piece.repeat((BODY_BYTES - 4_096) / piece.len())
 }
 
 /// An object whose field `spec` is `start`, many of `piece`, and `end`.
-fn object(start: &str, piece: &str, end: &str) -> Vec<u8> {
+fn passkey_with_spec(start: &str, piece: &str, end: &str) -> Vec<u8> {
     let head = r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a"},"spec":"#;
-    [head.as_bytes(), start.as_bytes(), &repeated(piece.as_bytes()), end.as_bytes(), b"}"].concat()
+    [head.as_bytes(), start.as_bytes(), &repeat_to_fill(piece.as_bytes()), end.as_bytes(), b"}"]
+        .concat()
 }
 
 /// An object whose metadata has a list of 60,001 of `item`: as many invalid values could be
 /// reported.
-fn metadata(field: &str, item: &str) -> Vec<u8> {
+fn passkey_with_metadata(field: &str, item: &str) -> Vec<u8> {
     let head =
         r#"{"apiVersion":"vault.kio.kasten.io/v1alpha1","kind":"Passkey","metadata":{"name":"a","#;
     let items = format!("{item},").repeat(60_000).into_bytes();
@@ -193,7 +178,7 @@ fn metadata(field: &str, item: &str) -> Vec<u8> {
 }
 
 /// The same in YAML, with this many bytes.
-fn yaml_of(start: &str, piece: &str, end: &str, bytes: usize) -> Vec<u8> {
+fn yaml_passkey(start: &str, piece: &str, end: &str, bytes: usize) -> Vec<u8> {
     let head =
         "apiVersion: vault.kio.kasten.io/v1alpha1\nkind: Passkey\nmetadata: {name: a}\nspec: ";
     let pieces = piece.repeat((bytes - 4_096) / piece.len());
@@ -201,13 +186,13 @@ fn yaml_of(start: &str, piece: &str, end: &str, bytes: usize) -> Vec<u8> {
 }
 
 /// Labels with short, distinct keys.
-fn members() -> Vec<u8> {
+fn many_labels() -> Vec<u8> {
     let labels: Vec<String> = (0..260_000).map(|number| format!("\"{number:x}\":0")).collect();
     format!(r#"{{"metadata":{{"labels":{{{}}}}}}}"#, labels.join(",")).into_bytes()
 }
 
 /// Lists of ten aliases each, nested twelve levels deep.
-fn aliases() -> Vec<u8> {
+fn nested_aliases() -> Vec<u8> {
     let mut text = "a0: &a0 [0,0,0,0,0,0,0,0,0,0]\n".to_owned();
     for level in 1..12 {
         let lower = format!("*a{},", level - 1).repeat(10);
@@ -217,26 +202,33 @@ fn aliases() -> Vec<u8> {
     text.into_bytes()
 }
 
-fn options(start: &str, piece: &str, end: &str) -> Vec<u8> {
+fn delete_options(start: &str, piece: &str, end: &str) -> Vec<u8> {
     let head = r#"{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"none"},"#;
-    [head.as_bytes(), start.as_bytes(), &repeated(piece.as_bytes()), end.as_bytes(), b"}"].concat()
+    [head.as_bytes(), start.as_bytes(), &repeat_to_fill(piece.as_bytes()), end.as_bytes(), b"}"]
+        .concat()
 }
 
-fn operations() -> Vec<u8> {
-    let one = r#"{"op":"add","path":"/metadata/annotations","value":{}},"#;
-    [b"[", &repeated(one.as_bytes())[..], &one.as_bytes()[..one.len() - 1], b"]"].concat()
+fn patch_operations() -> Vec<u8> {
+    let operation = r#"{"op":"add","path":"/metadata/annotations","value":{}},"#;
+    [
+        b"[",
+        &repeat_to_fill(operation.as_bytes())[..],
+        &operation.as_bytes()[..operation.len() - 1],
+        b"]",
+    ]
+    .concat()
 }
 
 /// Each operation doubles the object.
-fn copies() -> Vec<u8> {
-    let one =
+fn doubling_copies() -> Vec<u8> {
+    let operation =
         |number| format!(r#"{{"op":"copy","from":"/metadata","path":"/metadata/copy{number}"}}"#);
-    let all: Vec<String> = (0..64).map(one).collect();
+    let all: Vec<String> = (0..64).map(operation).collect();
     format!("[{}]", all.join(",")).into_bytes()
 }
 
 /// A Secret with many entries in its data, all of them empty.
-fn entries() -> Vec<u8> {
+fn secret_with_many_keys() -> Vec<u8> {
     let mut fields = Vec::new();
     for number in 0..300_000_u32 {
         let key = format!("{number:x}");
@@ -247,17 +239,17 @@ fn entries() -> Vec<u8> {
             break;
         }
     }
-    unknown(&secret_of(&fields))
+    protobuf_envelope(&secret_with_fields(&fields))
 }
 
 /// The fields of a Secret with the name `a`, and these fields.
-fn secret_of(fields: &[u8]) -> Vec<u8> {
+fn secret_with_fields(fields: &[u8]) -> Vec<u8> {
     // Field 1 is metadata, whose field 1 is the name.
     [&[0x0a, 3, 0x0a, 1, b'a'][..], fields].concat()
 }
 
 /// Kubernetes' envelope around the bytes of an object, `runtime.Unknown`.
-fn unknown(raw: &[u8]) -> Vec<u8> {
+fn protobuf_envelope(raw: &[u8]) -> Vec<u8> {
     let type_meta = [&[0x0a, 2][..], b"v1", &[0x12, 6], b"Secret"].concat();
     let head = [&[0x0a, u8::try_from(type_meta.len()).unwrap()][..], &type_meta].concat();
     let mut len = raw.len();
@@ -276,7 +268,7 @@ logsource: {product: kubernetes, service: audit}
 detection: {a: {user.username|re: '(a{1,1000}){1,1000}'}, condition: a}\n";
 
 /// A `DetectionRule` with this Sigma source.
-fn rule(source: &[u8]) -> Vec<u8> {
+fn rule_with_source(source: &[u8]) -> Vec<u8> {
     let source = String::from_utf8_lossy(source);
     json!({"apiVersion": "siem.keepwatch.io/v1alpha1", "kind": "DetectionRule",
         "metadata": {"name": "costly"}, "spec": {"sigma": source}})

@@ -13,7 +13,7 @@ pub(crate) const AUDIT_POLICY: &str = include_str!("../data/audit-policy.yaml");
 
 static PLANE: LazyLock<RwLock<ControlPlane>> = LazyLock::new(|| {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
-    plane.apply(include_str!("../data/people.yaml")).unwrap();
+    plane.apply(include_str!("../data/users.yaml")).unwrap();
     RwLock::new(plane)
 });
 

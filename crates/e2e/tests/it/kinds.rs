@@ -34,10 +34,10 @@ struct Kind {
     group: &'static str,
     name: &'static str,
     plural: &'static str,
-    person: TestUser,
-    home: ResourceScope,
+    test_user: TestUser,
+    scope: ResourceScope,
     /// Whether label and patch work. Otherwise they get 405.
-    changeable: bool,
+    is_patchable: bool,
     spec: Value,
 }
 
@@ -48,8 +48,8 @@ const NAMESPACE: &str = "kinds";
 fn kinds() -> Vec<Kind> {
     use ResourceScope::{Application, Cluster, K10};
     use TestUser::{Alice, Bob, Executor};
-    let kind = |group, name, plural, person, home, changeable, spec| Kind {
-        group, name, plural, person, home, changeable, spec,
+    let kind = |group, name, plural, test_user, scope, is_patchable, spec| Kind {
+        group, name, plural, test_user, scope, is_patchable, spec,
     };
     let point = json!({"kind": "RestorePoint", "name": "rp", "namespace": NAMESPACE});
     let profile = json!({"name": "s3", "namespace": "kasten-io"});
@@ -96,7 +96,7 @@ fn kinds() -> Vec<Kind> {
 
 impl Kind {
     fn user(&self, plane: &ControlPlane) -> User {
-        match self.person {
+        match self.test_user {
             TestUser::Alice => alice(plane),
             TestUser::Bob => bob(plane),
             TestUser::Executor => executor(plane),
@@ -104,7 +104,7 @@ impl Kind {
     }
 
     fn namespace(&self) -> Option<&'static str> {
-        match self.home {
+        match self.scope {
             ResourceScope::Application => Some(NAMESPACE),
             ResourceScope::K10 => Some("kasten-io"),
             ResourceScope::Cluster => None,
@@ -136,52 +136,53 @@ fn the_everyday_commands_work_on_every_kind() {
         "metadata": {"name": "other"}, "spec": {"awscmkkeyid": "k"}});
     bob(&plane).kubectl_with("create -f -", &passkey.to_string()).unwrap();
 
-    let mut problems = Vec::new();
+    let mut failures = Vec::new();
     for kind in kinds() {
         if let Err(error) = daily_commands(&plane, &keepwatch, &kind) {
-            problems.push(format!("{}: {error:#}", kind.name));
+            failures.push(format!("{}: {error:#}", kind.name));
         }
     }
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 fn daily_commands(plane: &ControlPlane, keepwatch: &Keepwatch, kind: &Kind) -> anyhow::Result<()> {
     let user = kind.user(plane);
     let resource = format!("{}.{}.kio.kasten.io", kind.plural, kind.group);
     let suffix = kind.namespace().map(|name| format!(" -n {name}")).unwrap_or_default();
-    let on = |verb: &str, rest: &str| format!("{verb} {resource} {rest}{suffix}");
+    let command = |verb: &str, rest: &str| format!("{verb} {resource} {rest}{suffix}");
     let name = "daily-1";
 
-    let explained = user.kubectl(&format!("explain {resource} --recursive"))?;
-    anyhow::ensure!(explained.contains(kind.name), "explained as {explained}");
-    let watch = Watch::start(&user, &format!("get {resource}{suffix} -w --output-watch-events"));
+    let explanation = user.kubectl(&format!("explain {resource} --recursive"))?;
+    anyhow::ensure!(explanation.contains(kind.name), "explained as {explanation}");
+    let watch =
+        KubectlWatch::start(&user, &format!("get {resource}{suffix} -w --output-watch-events"));
 
     user.kubectl_with("create -f -", &kind.manifest(name))?;
     watch.wait_for("ADDED", name)?;
-    let got = user.json(&on("get", name))?;
-    anyhow::ensure!(text(&got, "/metadata/name") == name, "got {got}");
-    let table = user.kubectl(&on("get", ""))?;
+    let object = user.json(&command("get", name))?;
+    anyhow::ensure!(text(&object, "/metadata/name") == name, "got {object}");
+    let table = user.kubectl(&command("get", ""))?;
     anyhow::ensure!(table.contains(name), "listed as {table}");
-    let described = user.kubectl(&on("describe", name))?;
-    anyhow::ensure!(described.contains(kind.name), "described as {described}");
+    let description = user.kubectl(&command("describe", name))?;
+    anyhow::ensure!(description.contains(kind.name), "described as {description}");
 
-    let again = user.try_kubectl_with("create -f -", &kind.manifest(name))?;
+    let second_create = user.try_kubectl_with("create -f -", &kind.manifest(name))?;
     anyhow::ensure!(
-        again.err.contains("AlreadyExists")
+        second_create.stderr.contains("AlreadyExists")
             || kind.name.starts_with("KastenDR")
             || kind.name == "RestorePoint",
-        "created twice: {again:?}"
+        "created twice: {second_create:?}"
     );
-    let change = r#"{"metadata":{"annotations":{"note":"x"}}}"#;
+    let patch = r#"{"metadata":{"annotations":{"note":"x"}}}"#;
     for line in [
-        on("label", &format!("{name} tier=gold")),
-        on("patch", &format!("{name} --type=merge -p {change}")),
+        command("label", &format!("{name} tier=gold")),
+        command("patch", &format!("{name} --type=merge -p {patch}")),
     ] {
-        let answer = user.try_kubectl(&line)?;
-        if kind.changeable {
-            anyhow::ensure!(answer.success, "{line}: {}", answer.err);
+        let output = user.try_kubectl(&line)?;
+        if kind.is_patchable {
+            anyhow::ensure!(output.success, "{line}: {}", output.stderr);
         } else {
-            anyhow::ensure!(answer.err.contains("MethodNotAllowed"), "{line}: {answer:?}");
+            anyhow::ensure!(output.stderr.contains("MethodNotAllowed"), "{line}: {output:?}");
         }
     }
     keepwatch.audit_log().find("a change, done or refused", |event| {
@@ -189,36 +190,36 @@ fn daily_commands(plane: &ControlPlane, keepwatch: &Keepwatch, kind: &Kind) -> a
             && text(event, "/ObjectRef/Resource") == kind.plural
             && text(event, "/ObjectRef/Name") == name
             && text(event, "/User/username") == user.name
-            && event["ResponseStatus"]["code"] == if kind.changeable { 200 } else { 405 }
+            && event["ResponseStatus"]["code"] == if kind.is_patchable { 200 } else { 405 }
     })?;
-    if kind.changeable {
+    if kind.is_patchable {
         watch.wait_for("MODIFIED", name)?;
-        let labelled = user.kubectl(&on("get", "-l tier=gold -o name"))?;
-        anyhow::ensure!(labelled.contains(name), "selected: {labelled}");
+        let selected = user.kubectl(&command("get", "-l tier=gold -o name"))?;
+        anyhow::ensure!(selected.contains(name), "selected: {selected}");
     }
-    user.kubectl(&on("delete", name))?;
+    user.kubectl(&command("delete", name))?;
     watch.wait_for("DELETED", name)?;
 
-    let applied = user.kubectl_with("apply -f -", &kind.manifest("daily-2"))?;
-    anyhow::ensure!(applied.contains("created"), "applied: {applied}");
-    let applied = user.kubectl_with("apply -f -", &kind.manifest("daily-2"))?;
-    anyhow::ensure!(applied.contains("unchanged"), "applied again: {applied}");
-    user.kubectl(&on("delete", "daily-2")).map(drop)
+    let output = user.kubectl_with("apply -f -", &kind.manifest("daily-2"))?;
+    anyhow::ensure!(output.contains("created"), "applied: {output}");
+    let output = user.kubectl_with("apply -f -", &kind.manifest("daily-2"))?;
+    anyhow::ensure!(output.contains("unchanged"), "applied again: {output}");
+    user.kubectl(&command("delete", "daily-2")).map(drop)
 }
 
 /// A running `kubectl get -w`. It is killed when this is dropped.
-struct Watch {
+struct KubectlWatch {
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Watch {
+impl KubectlWatch {
     fn start(user: &User, line: &str) -> Self {
         let mut child = user.start_kubectl(line).unwrap();
-        let out = child.stdout.take().unwrap();
+        let stdout = child.stdout.take().unwrap();
         let (sender, lines) = channel();
         thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -227,19 +228,19 @@ impl Watch {
         Self { child, lines }
     }
 
-    fn wait_for(&self, change: &str, name: &str) -> anyhow::Result<()> {
+    fn wait_for(&self, event_type: &str, name: &str) -> anyhow::Result<()> {
         loop {
             let line = self.lines.recv_timeout(WAIT_MAX / 6);
             let line =
-                line.map_err(|_| anyhow::anyhow!("the watch reported no {change} {name}"))?;
-            if line.starts_with(change) && line.contains(name) {
+                line.map_err(|_| anyhow::anyhow!("the watch reported no {event_type} {name}"))?;
+            if line.starts_with(event_type) && line.contains(name) {
                 return Ok(());
             }
         }
     }
 }
 
-impl Drop for Watch {
+impl Drop for KubectlWatch {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
@@ -255,8 +256,8 @@ fn applications_follow_namespaces_and_are_read_only() {
         Ok(alice.try_kubectl("get applications followed -n followed")?.success.then_some(()))
     })
     .unwrap();
-    let answer = alice.try_kubectl("delete applications followed -n followed").unwrap();
-    assert!(answer.err.contains("MethodNotAllowed"), "{}", answer.err);
+    let output = alice.try_kubectl("delete applications followed -n followed").unwrap();
+    assert!(output.stderr.contains("MethodNotAllowed"), "{}", output.stderr);
 }
 
 #[test]
@@ -276,8 +277,8 @@ fn a_cancellation_is_recorded_and_not_stored() {
         "metadata": {"generateName": "cancel-", "namespace": "cancelled"},
         "spec": {"subject": {"kind": "BackupAction", "name": "b", "namespace": "cancelled"}}});
     alice.kubectl_with("create -f -", &manifest.to_string()).unwrap();
-    let answer = alice.try_kubectl("get cancelactions -n cancelled").unwrap();
-    assert!(!answer.success, "{}", answer.out);
+    let output = alice.try_kubectl("get cancelactions -n cancelled").unwrap();
+    assert!(!output.success, "{}", output.stdout);
     keepwatch
         .audit_log()
         .find("the cancellation", |event| {
@@ -290,6 +291,6 @@ fn a_cancellation_is_recorded_and_not_stored() {
 #[test]
 fn the_basic_role_cannot_delete_restore_point_contents() {
     let (plane, _keepwatch) = shared();
-    let answer = alice(&plane).try_kubectl("delete restorepointcontents --all").unwrap();
-    assert!(answer.err.contains("Forbidden"), "{}", answer.err);
+    let output = alice(&plane).try_kubectl("delete restorepointcontents --all").unwrap();
+    assert!(output.stderr.contains("Forbidden"), "{}", output.stderr);
 }

@@ -32,4 +32,4 @@ mod sample_apiserver;
 mod secret_leaks;
 mod standalone;
 mod trust;
-mod unread_answers;
+mod unread_responses;

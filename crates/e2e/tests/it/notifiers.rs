@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use testkit::pki::Authority;
-use testkit::receiver::{Received, Receiver};
+use testkit::receiver::{Receiver, RecordedRequest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -48,16 +48,16 @@ impl TlsReceiver {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let behind = receiver.url().replace("http://", "");
+        let receiver_address = receiver.url().replace("http://", "");
         let mut running = JoinSet::new();
         running.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, behind) = (acceptor.clone(), behind.clone());
+                let (acceptor, receiver_address) = (acceptor.clone(), receiver_address.clone());
                 connections.spawn(async move {
-                    let mut outside = acceptor.accept(stream).await?;
-                    let mut inside = TcpStream::connect(behind).await?;
-                    tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+                    let mut client = acceptor.accept(stream).await?;
+                    let mut upstream = TcpStream::connect(receiver_address).await?;
+                    tokio::io::copy_bidirectional(&mut client, &mut upstream).await
                 });
             }
         });
@@ -71,7 +71,7 @@ impl TlsReceiver {
     }
 
     /// The notification that opened the signal of this user.
-    fn opened(&self, user: &str) -> Option<Received> {
+    fn opened_notification(&self, user: &str) -> Option<RecordedRequest> {
         self.receiver.received().into_iter().find(|received| {
             let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
             body["event"] == "opened" && body["signal"]["spec"]["actor"]["username"] == user
@@ -83,7 +83,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 
-fn secret() -> Value {
+fn signing_key_secret() -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "on-call",
         "namespace": NAMESPACE}, "stringData": {"signing-key": SIGNING_KEY}})
 }
@@ -94,32 +94,32 @@ fn repository(name: &str) -> Value {
 }
 
 /// Makes `name` raise a signal of high severity.
-async fn tamper(server: &Standalone, name: &str) {
+async fn raise_signal(server: &Standalone, name: &str) {
     let (code, response) =
         send(&server.worker, "POST", REPOSITORIES, Some(&repository(name))).await.unwrap();
     assert_eq!(code, 201, "{response}");
-    let person = server.endpoint_of(name, &["k10:admins"]).unwrap();
+    let user = server.user_endpoint(name, &["k10:admins"]).unwrap();
     let patch = json!({"spec": {"disableMaintenance": true}});
     let uri = format!("{REPOSITORIES}/{name}");
-    let (code, response) = send(&person, "PATCH", &uri, Some(&patch)).await.unwrap();
+    let (code, response) = send(&user, "PATCH", &uri, Some(&patch)).await.unwrap();
     assert_eq!(code, 200, "{response}");
 }
 
-async fn make(server: &Standalone, path: &str, object: &Value) {
+async fn create_object(server: &Standalone, path: &str, object: &Value) {
     let (code, response) = send(&server.admin, "POST", path, Some(object)).await.unwrap();
     assert_eq!(code, 201, "{path}: {response}");
 }
 
 /// Waits for a state of a notifier, and returns its last error.
-async fn becomes(server: &Standalone, name: &str, state: &str) -> String {
+async fn wait_state(server: &Standalone, name: &str, state: &str) -> String {
     let path = format!("/apis/{GROUP}/notifiers/{name}");
     let mut status = Value::Null;
-    let what = format!("{name} is {state}");
-    let found = wait(&what, async || {
+    let description = format!("{name} is {state}");
+    let last_error = wait(&description, async || {
         status = send(&server.admin, "GET", &path, None).await?.1["status"].take();
         Ok((status["state"] == state).then(|| text(&status, "/lastError").to_owned()))
     });
-    found.await.unwrap_or_else(|error| panic!("{error:#}: {status}"))
+    last_error.await.unwrap_or_else(|error| panic!("{error:#}: {status}"))
 }
 
 #[test]
@@ -128,25 +128,33 @@ fn a_webhook_over_tls_gets_signals_once_its_ca_is_configured() {
         let folder = tempfile::tempdir().unwrap();
         let receiver = TlsReceiver::start().await;
         let server = Standalone::start(folder.path()).await.unwrap();
-        make(&server, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret()).await;
-        let wrong = receiver.spec(&Authority::new("others"));
+        create_object(
+            &server,
+            &format!("/api/v1/namespaces/{NAMESPACE}/secrets"),
+            &signing_key_secret(),
+        )
+        .await;
+        let wrong_ca = receiver.spec(&Authority::new("others"));
         let notifiers = format!("/apis/{GROUP}/notifiers");
-        make(&server, &notifiers, &object("Notifier", "hook", &wrong)).await;
-        tamper(&server, "erin").await;
+        create_object(&server, &notifiers, &object("Notifier", "hook", &wrong_ca)).await;
+        raise_signal(&server, "erin").await;
         // The status has the same error whatever the cause, so that it cannot be used to scan
         // addresses.
-        assert_eq!(becomes(&server, "hook", "failing").await, "no answer");
+        assert_eq!(wait_state(&server, "hook", "failing").await, "no answer");
         let log = std::fs::read_to_string(server.process.log()).unwrap();
         assert!(log.contains("invalid peer certificate") && !log.contains(SIGNING_KEY), "{log}");
         assert!(receiver.receiver.received().is_empty(), "a stranger was trusted");
 
-        let right = json!({"spec": {"caBundle": receiver.authority.pem()}});
+        let right_ca = json!({"spec": {"caBundle": receiver.authority.pem()}});
         let path = format!("{notifiers}/hook");
-        assert_eq!(send(&server.admin, "PATCH", &path, Some(&right)).await.unwrap().0, 200);
-        becomes(&server, "hook", "active").await;
+        assert_eq!(send(&server.admin, "PATCH", &path, Some(&right_ca)).await.unwrap().0, 200);
+        wait_state(&server, "hook", "active").await;
         let test = format!("{notifiers}/hook/test");
-        let opened = receiver.opened("erin").unwrap();
-        assert!(!opened.header("webhook-signature").is_empty(), "{opened:?}");
+        let opened_notification = receiver.opened_notification("erin").unwrap();
+        assert!(
+            !opened_notification.header("webhook-signature").is_empty(),
+            "{opened_notification:?}"
+        );
         let (code, response) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
         assert_eq!(code, 200, "{response}");
     });
@@ -158,7 +166,7 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let receiver = runtime.block_on(TlsReceiver::start());
     let admin = plane.admin();
-    admin.kubectl_with("create -f -", &secret().to_string()).unwrap();
+    admin.kubectl_with("create -f -", &signing_key_secret().to_string()).unwrap();
     let spec = receiver.spec(&receiver.authority);
     admin.kubectl_with("create -f -", &object("Notifier", "hook", &spec).to_string()).unwrap();
     let test = format!("create --raw /apis/{GROUP}/notifiers/hook/test -f /dev/null");
@@ -171,14 +179,15 @@ fn a_notifier_in_the_cluster_reads_its_secret_from_kube_apiserver() {
     let line = format!("patch storagerepository notified -n {NAMESPACE} --type=merge -p {off}");
     let frank = plane.user("frank", Some("k10:admins"));
     frank.kubectl(&line).unwrap();
-    until("frank's signal is sent", || Ok(receiver.opened("frank").map(drop))).unwrap();
+    until("frank's signal is sent", || Ok(receiver.opened_notification("frank").map(drop)))
+        .unwrap();
     let table = admin.kubectl("get notifiers").unwrap();
     assert!(table.contains("hook") && table.contains("Webhook"), "{table}");
     // A user that must not read the Secret must not make a notifier use it.
-    let refused = bob(&plane)
+    let output = bob(&plane)
         .try_kubectl_with("create -f -", &object("Notifier", "borrowed", &spec).to_string())
         .unwrap();
-    assert!(refused.err.contains("Forbidden"), "{refused:?}");
+    assert!(output.stderr.contains("Forbidden"), "{output:?}");
     admin.kubectl("delete notifier hook").unwrap();
 }
 
@@ -190,13 +199,18 @@ fn a_real_alertmanager_has_one_alert_per_signal_with_its_current_severity() {
         let server = Standalone::start(folder.path()).await.unwrap();
         let spec =
             json!({"type": "Alertmanager", "url": alertmanager.url(), "minSeverity": "medium"});
-        make(&server, &format!("/apis/{GROUP}/notifiers"), &object("Notifier", "am", &spec)).await;
-        tamper(&server, "erin").await;
-        expire(&server, 0..4).await;
-        has_alerts(&alertmanager, &["erin high", "grace high"]).await;
+        create_object(
+            &server,
+            &format!("/apis/{GROUP}/notifiers"),
+            &object("Notifier", "am", &spec),
+        )
+        .await;
+        raise_signal(&server, "erin").await;
+        shorten_expiry(&server, 0..4).await;
+        wait_alerts(&alertmanager, &["erin high", "grace high"]).await;
         // The fifth makes it critical: the old alert ends, and a new one begins.
-        expire(&server, 4..5).await;
-        has_alerts(&alertmanager, &["erin high", "grace critical"]).await;
+        shorten_expiry(&server, 4..5).await;
+        wait_alerts(&alertmanager, &["erin high", "grace critical"]).await;
         let test = format!("/apis/{GROUP}/notifiers/am/test");
         let (code, response) = send(&server.admin, "POST", &test, Some(&json!({}))).await.unwrap();
         assert_eq!(code, 200, "{response}");
@@ -204,9 +218,9 @@ fn a_real_alertmanager_has_one_alert_per_signal_with_its_current_severity() {
 }
 
 /// Grace shortens the expiry of backups to the past.
-async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
+async fn shorten_expiry(server: &Standalone, numbers: std::ops::Range<u32>) {
     let contents = "/apis/apps.kio.kasten.io/v1alpha1/restorepointcontents";
-    let grace = server.endpoint_of("grace", &["k10:admins"]).unwrap();
+    let grace = server.user_endpoint("grace", &["k10:admins"]).unwrap();
     for number in numbers {
         let name = format!("content-{number}");
         let content = json!({"apiVersion": "apps.kio.kasten.io/v1alpha1",
@@ -221,16 +235,16 @@ async fn expire(server: &Standalone, numbers: std::ops::Range<u32>) {
 }
 
 /// Waits until these are the active alerts, as user and severity.
-async fn has_alerts(alertmanager: &Alertmanager, expected: &[&str]) {
-    let mut found: Vec<String> = Vec::new();
+async fn wait_alerts(alertmanager: &Alertmanager, expected: &[&str]) {
+    let mut actual: Vec<String> = Vec::new();
     let reached = wait("the alerts", async || {
         let alerts = alertmanager.alerts()?;
         let label = |alert: &Value, name: &str| text(alert, &format!("/labels/{name}")).to_owned();
         let line = |alert: &Value| format!("{} {}", label(alert, "user"), label(alert, "severity"));
-        found = alerts.iter().map(line).collect();
-        found.sort();
-        Ok((found == expected).then_some(()))
+        actual = alerts.iter().map(line).collect();
+        actual.sort();
+        Ok((actual == expected).then_some(()))
     });
     let reached = reached.await;
-    assert!(reached.is_ok(), "{found:?}");
+    assert!(reached.is_ok(), "{actual:?}");
 }

@@ -23,23 +23,23 @@ fn filter(command: &mut Command, input: &[u8]) -> String {
 
 #[test]
 fn the_clusters_own_log_is_encoded_byte_for_byte_as_by_kubernetes() {
-    for_each_line("v1", |ours, theirs| assert_eq!(ours, theirs));
+    compare_each_line("v1", |own, reference| assert_eq!(own, reference));
 }
 
 #[test]
 fn the_clusters_own_log_is_encoded_byte_for_byte_as_by_go_after_the_keys_for_log_tools() {
-    for_each_line("kasten", |ours, theirs| {
-        assert!(ours.starts_with(r#"{"message":"K10Event "#), "{ours}");
-        let (_, event) = ours.split_once(r#""Level":"#).unwrap();
+    compare_each_line("kasten", |own, reference| {
+        assert!(own.starts_with(r#"{"message":"K10Event "#), "{own}");
+        let (_, event) = own.split_once(r#""Level":"#).unwrap();
         // K10's Go libraries predate this field, so our lines have its key only with a value.
-        let theirs = theirs.replacen(r#","AuthenticationMetadata":null"#, "", 1);
-        assert_eq!(format!(r#"{{"Level":{event}"#), theirs);
+        let reference = reference.replacen(r#","AuthenticationMetadata":null"#, "", 1);
+        assert_eq!(format!(r#"{{"Level":{event}"#), reference);
     });
 }
 
 /// Calls `compare` with each event of the cluster's own log, as encoded by us and by Kubernetes'
 /// own code.
-fn for_each_line(encoding: &str, compare: impl Fn(&str, &str)) {
+fn compare_each_line(encoding: &str, compare: impl Fn(&str, &str)) {
     let (plane, keepwatch) = shared();
     alice(&plane).kubectl("get backupactions -n default").unwrap();
     plane
@@ -49,15 +49,15 @@ fn for_each_line(encoding: &str, compare: impl Fn(&str, &str)) {
     let log = std::fs::read(plane.audit_log().path()).unwrap();
     let end = log.iter().rposition(|byte| *byte == b'\n').unwrap();
     let oracle = plane.assets().path(Program::Oracle);
-    let theirs = filter(Command::new(&oracle).args(["encode", "--to", encoding]), &log[..=end]);
-    let ours = filter(
+    let reference = filter(Command::new(&oracle).args(["encode", "--to", encoding]), &log[..=end]);
+    let own = filter(
         Command::new(keepwatch.binary()).args(["events", "convert", "--to", encoding]),
         &log[..=end],
     );
-    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-        compare(ours, theirs);
+    for (own, reference) in own.lines().zip(reference.lines()) {
+        compare(own, reference);
     }
-    assert_eq!(ours.lines().count(), theirs.lines().count());
+    assert_eq!(own.lines().count(), reference.lines().count());
 }
 
 #[test]
@@ -69,23 +69,24 @@ fn the_policy_of_the_tests_is_explained_as_by_kubernetes() {
 {"user":"x","verb":"get","path":"/metrics"}
 "#;
     let oracle = plane.assets().path(Program::Oracle);
-    let theirs = filter(Command::new(oracle).args(["explain", "--policy"]).arg(&policy), requests);
-    let ours = filter(
+    let reference =
+        filter(Command::new(oracle).args(["explain", "--policy"]).arg(&policy), requests);
+    let own = filter(
         Command::new(keepwatch.binary())
             .args(["policy", "explain", "--requests", "-", "--policy"])
             .arg(&policy),
         requests,
     );
-    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-        let mut ours: serde_json::Value = serde_json::from_str(ours).unwrap();
-        ours.as_object_mut().unwrap().remove("rule");
-        assert_eq!(ours, serde_json::from_str::<serde_json::Value>(theirs).unwrap());
+    for (own, reference) in own.lines().zip(reference.lines()) {
+        let mut own: serde_json::Value = serde_json::from_str(own).unwrap();
+        own.as_object_mut().unwrap().remove("rule");
+        assert_eq!(own, serde_json::from_str::<serde_json::Value>(reference).unwrap());
     }
-    assert_eq!(ours.lines().count(), 3);
+    assert_eq!(own.lines().count(), 3);
 }
 
 /// Values that Kubernetes' decoder accepts, by key.
-const ODD: [(&str, &[&str]); 17] = [
+const UNUSUAL_VALUES: [(&str, &[&str]); 17] = [
     ("level", &["null", r#""""#, r#""Loud""#, r#""Metadata""#]),
     ("auditID", &["null", r#""a""#]),
     ("stage", &["null", r#""Panic""#, r#""x""#]),
@@ -128,7 +129,7 @@ const ODD: [(&str, &[&str]); 17] = [
 ];
 
 /// Lines of these values, each key up to twice, from a generator with a fixed seed.
-fn odd_lines(count: usize) -> String {
+fn unusual_lines(count: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random_below = |below: usize| {
         state ^= state << 13;
@@ -140,7 +141,7 @@ fn odd_lines(count: usize) -> String {
     for _ in 0..count {
         lines.push_str(r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1""#);
         for _ in 0..random_below(12) {
-            let (key, values) = ODD[random_below(ODD.len())];
+            let (key, values) = UNUSUAL_VALUES[random_below(UNUSUAL_VALUES.len())];
             lines.extend([",\"", key, "\":", values[random_below(values.len())]]);
         }
         lines.push_str("}\n");
@@ -152,25 +153,25 @@ fn odd_lines(count: usize) -> String {
 #[test]
 fn unusual_lines_are_converted_as_by_kubernetes() {
     let (plane, keepwatch) = shared();
-    let lines = odd_lines(3000);
+    let lines = unusual_lines(3000);
     let convert = |encoding: &str, lines: &str| {
         filter(
             Command::new(keepwatch.binary()).args(["events", "convert", "--to", encoding]),
             lines.as_bytes(),
         )
     };
-    let theirs = |encoding: &str| {
+    let reference = |encoding: &str| {
         let oracle = plane.assets().path(Program::Oracle);
         filter(Command::new(oracle).args(["encode", "--to", encoding]), lines.as_bytes())
     };
-    let (v1, kasten) = (theirs("v1"), theirs("kasten"));
-    let ours = convert("kasten", &lines);
+    let (v1, kasten) = (reference("v1"), reference("kasten"));
+    let own = convert("kasten", &lines);
     assert_eq!(convert("v1", &lines), v1);
-    assert_eq!(convert("v1", &ours), v1, "and back");
-    for (ours, theirs) in ours.lines().zip(kasten.lines()) {
-        let (_, event) = ours.split_once(r#""Level":"#).unwrap();
-        let theirs = theirs.replacen(r#","AuthenticationMetadata":null"#, "", 1);
-        assert_eq!(format!(r#"{{"Level":{event}"#), theirs);
+    assert_eq!(convert("v1", &own), v1, "and back");
+    for (own, reference) in own.lines().zip(kasten.lines()) {
+        let (_, event) = own.split_once(r#""Level":"#).unwrap();
+        let reference = reference.replacen(r#","AuthenticationMetadata":null"#, "", 1);
+        assert_eq!(format!(r#"{{"Level":{event}"#), reference);
     }
-    assert_eq!(ours.lines().count(), 3000);
+    assert_eq!(own.lines().count(), 3000);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use e2e::fixtures::{Chart, ControlPlane, Keepwatch, Rendered, User, binary, until};
 use serde_json::{Value, json};
 
-use crate::chart::rights;
+use crate::chart::permissions;
 use crate::fixture::{namespace, text};
 
 const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/elsewhere");
@@ -16,7 +16,7 @@ const DOMAIN: &str = "kio.team.backup";
 const ACTIONS: &str = "actions.kio.team.backup/v1alpha1";
 
 /// All users of this test have all permissions in the groups of the other domain.
-const PEOPLE: &str = "\
+const RBAC_MANIFESTS: &str = "\
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: team-backup}
@@ -38,7 +38,7 @@ subjects:
 #[test]
 fn kubectl_works_with_another_domain_and_its_requests_are_recorded() {
     let plane = ControlPlane::start(Path::new(FOLDER)).unwrap();
-    plane.apply(PEOPLE).unwrap();
+    plane.apply(RBAC_MANIFESTS).unwrap();
     let keepwatch =
         Keepwatch::start_in_domain(&plane, &policy_of_the_chart(), DOMAIN, NAMESPACE).unwrap();
     namespace(&plane, "shop");
@@ -46,16 +46,16 @@ fn kubectl_works_with_another_domain_and_its_requests_are_recorded() {
     namespaces_become_applications(&carol);
 
     carol.kubectl_with("create -f -", &backup("shop")).unwrap();
-    let got = carol.json("get backupactions shop-1 -n shop").unwrap();
-    assert_eq!(text(&got, "/apiVersion"), ACTIONS);
+    let backup = carol.json("get backupactions shop-1 -n shop").unwrap();
+    assert_eq!(text(&backup, "/apiVersion"), ACTIONS);
     // kube-apiserver fetches the OpenAPI documents of a new group a little later.
-    let explained = until("the group is explained", || {
+    let explanation = until("the group is explained", || {
         let reply = carol.try_kubectl("explain backupactions.spec.subject.name")?;
-        Ok(reply.success.then_some(reply.out))
+        Ok(reply.success.then_some(reply.stdout))
     });
-    let explained = explained.unwrap();
-    assert!(explained.contains("GROUP:      actions.kio.team.backup\n"), "{explained}");
-    assert!(explained.contains("Name of the object."), "{explained}");
+    let explanation = explanation.unwrap();
+    assert!(explanation.contains("GROUP:      actions.kio.team.backup\n"), "{explanation}");
+    assert!(explanation.contains("Name of the object."), "{explanation}");
     let event = keepwatch.audit_log().find("the create", |event| {
         text(event, "/ObjectRef/Resource") == "backupactions" && text(event, "/Verb") == "create"
     });
@@ -83,15 +83,18 @@ fn namespaces_become_applications(carol: &User) {
             .then_some(()))
     })
     .unwrap();
-    let own = carol.try_kubectl(&format!("get applications -n {NAMESPACE}")).unwrap();
-    assert!(own.err.contains("No resources found"), "K10's own is no application: {own:?}");
+    let output = carol.try_kubectl(&format!("get applications -n {NAMESPACE}")).unwrap();
+    assert!(
+        output.stderr.contains("No resources found"),
+        "K10's own is no application: {output:?}"
+    );
 }
 
 fn only_the_other_namespace_is_k10s(plane: &ControlPlane, carol: &User) {
     namespace(plane, "kasten-io");
     let report = |namespace| action("ReportAction", namespace, &json!({"statsIntervalDays": 1}));
-    let refused = carol.try_kubectl_with("create -f -", &report("kasten-io")).unwrap();
-    assert!(refused.err.contains("must be K10's namespace, \"team-backup\""), "{refused:?}");
+    let output = carol.try_kubectl_with("create -f -", &report("kasten-io")).unwrap();
+    assert!(output.stderr.contains("must be K10's namespace, \"team-backup\""), "{output:?}");
     carol.kubectl_with("create -f -", &report(NAMESPACE)).unwrap();
 
     let account = |namespace: &str| {
@@ -99,8 +102,8 @@ fn only_the_other_namespace_is_k10s(plane: &ControlPlane, carol: &User) {
         plane.user(&format!("system:serviceaccount:{namespace}:executor-svc"), Some(&group))
     };
     let stage = action("StageAction", NAMESPACE, &json!({}));
-    let refused = account("kasten-io").try_kubectl_with("create -f -", &stage).unwrap();
-    assert!(refused.err.contains("group system:serviceaccounts:team-backup"), "{refused:?}");
+    let output = account("kasten-io").try_kubectl_with("create -f -", &stage).unwrap();
+    assert!(output.stderr.contains("group system:serviceaccounts:team-backup"), "{output:?}");
     account(NAMESPACE).kubectl_with("create -f -", &stage).unwrap();
 }
 
@@ -122,25 +125,32 @@ fn a_namespaced_api_renames_only_the_aggregated_groups() {
         let rendered = Chart::open(NAMESPACE).unwrap().render(&values).unwrap();
         let arguments = rendered.arguments().unwrap();
         let flag = "--k10-api-domain=kio.team.backup";
-        assert!(arguments.iter().any(|one| one == flag), "{arguments:?}");
-        assert!(!arguments.iter().any(|one| one.starts_with("--k10-namespace")), "{arguments:?}");
+        assert!(arguments.iter().any(|argument| argument == flag), "{arguments:?}");
+        assert!(
+            !arguments.iter().any(|argument| argument.starts_with("--k10-namespace")),
+            "{arguments:?}"
+        );
 
         let in_domain = |name: &String| name.replace("kio.kasten.io", DOMAIN);
         let names: Vec<String> = defaults.names().iter().map(in_domain).collect();
         assert_eq!(rendered.names(), names);
-        let config = |right: &String| right.contains("config.kio.kasten.io");
-        let expected: Vec<String> = rights(&defaults)
+        let config = |permission: &String| permission.contains("config.kio.kasten.io");
+        let expected: Vec<String> = permissions(&defaults)
             .iter()
-            .map(|right| if config(right) { right.clone() } else { in_domain(right) })
+            .map(
+                |permission| {
+                    if config(permission) { permission.clone() } else { in_domain(permission) }
+                },
+            )
             .collect();
-        assert_eq!(rights(&rendered), expected);
-        assert_eq!(explained(&rendered, DOMAIN), explained_by_name(policy));
+        assert_eq!(permissions(&rendered), expected);
+        assert_eq!(decisions(&rendered, DOMAIN), decisions_by_name(policy));
     }
-    let both = ["useNamespacedAPI=true", "k10Namespace=kasten-two"];
-    let rendered = Chart::open("kasten-io").unwrap().render(&both).unwrap();
+    let values = ["useNamespacedAPI=true", "k10Namespace=kasten-two"];
+    let rendered = Chart::open("kasten-io").unwrap().render(&values).unwrap();
     let arguments = rendered.arguments().unwrap();
     for flag in ["--k10-api-domain=kio.kasten.two", "--k10-namespace=kasten-two"] {
-        assert!(arguments.iter().any(|one| one == flag), "{arguments:?}");
+        assert!(arguments.iter().any(|argument| argument == flag), "{arguments:?}");
     }
     let destinations = rendered
         .of_kind("Role")
@@ -155,7 +165,7 @@ fn a_namespaced_api_in_k10s_default_namespace_changes_nothing() {
     for object in &mut objects {
         if let Some(arguments) = object.pointer_mut("/spec/template/spec/containers/0/args") {
             let arguments = arguments.as_array_mut().unwrap();
-            arguments.retain(|one| one != "--k10-api-domain=kio.kasten.io");
+            arguments.retain(|argument| argument != "--k10-api-domain=kio.kasten.io");
         }
     }
     assert_eq!(objects, chart.render(&[]).unwrap().objects);
@@ -163,20 +173,20 @@ fn a_namespaced_api_in_k10s_default_namespace_changes_nothing() {
 
 /// The decisions of a rendered chart's policy about requests to all of K10's groups below a domain,
 /// one per line.
-fn explained(rendered: &Rendered, domain: &str) -> String {
+fn decisions(rendered: &Rendered, domain: &str) -> String {
     let policy = rendered.of_kind("ConfigMap").next().unwrap();
     let policy = text(policy, "/data/agg-audit-policy.yaml");
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), policy).unwrap();
-    explain(file.path().to_str().unwrap(), "kio.kasten.io", domain)
+    policy_decisions(file.path().to_str().unwrap(), "kio.kasten.io", domain)
 }
 
 /// The decisions of the same built-in policy for the domain of the flag `--k10-api-domain`.
-fn explained_by_name(policy: &str) -> String {
-    explain(policy, DOMAIN, DOMAIN)
+fn decisions_by_name(policy: &str) -> String {
+    policy_decisions(policy, DOMAIN, DOMAIN)
 }
 
-fn explain(policy: &str, built_in_domain: &str, domain: &str) -> String {
+fn policy_decisions(policy: &str, built_in_domain: &str, domain: &str) -> String {
     let mut requests = String::new();
     for (group, resource) in [
         (format!("actions.{domain}"), "runactions"),
@@ -202,7 +212,7 @@ fn explain(policy: &str, built_in_domain: &str, domain: &str) -> String {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let answers = String::from_utf8(output.stdout).unwrap();
-    assert!(answers.lines().next().unwrap().contains(r#""level":"RequestResponse""#), "{answers}");
-    answers
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.lines().next().unwrap().contains(r#""level":"RequestResponse""#), "{output}");
+    output
 }

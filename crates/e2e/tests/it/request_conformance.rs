@@ -122,57 +122,67 @@ text/html,application/json;q=0.1
 ";
 
 /// The status code, and the reason if the response is an error.
-fn answer(target: &Target<'_>, bytes: &str) -> (u16, String) {
-    let answer = https::exchange(target, bytes.as_bytes()).unwrap();
-    let status: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+fn status_and_reason(target: &Target<'_>, bytes: &str) -> (u16, String) {
+    let response = https::exchange(target, bytes.as_bytes()).unwrap();
+    let status: Value = serde_json::from_str(&response.body).unwrap_or_default();
     let reason = status.get("reason").and_then(Value::as_str).unwrap_or_default();
-    (answer.code, reason.to_owned())
+    (response.code, reason.to_owned())
 }
 
 /// Sends each line of a table to both servers and lists the differences.
-fn check(table: &str, compares_reasons: bool, whole: impl Fn(&str) -> String) {
+fn check(table: &str, compares_reasons: bool, format_request: impl Fn(&str) -> String) {
     let (plane, keepwatch) = shared();
     let admin = plane.admin();
     let targets = [plane.target(admin), keepwatch.target(Some(&admin.identity))];
-    let mut wrong = String::new();
+    let mut differences = String::new();
     for line in table.lines().filter(|line| !line.is_empty()) {
         let (request, codes) = line.split_once(" => ").unwrap_or((line, ""));
-        let [theirs, ours] =
-            [0, 1].map(|at| answer(&targets[at], &whole(request).replace("{C}", COLLECTIONS[at])));
-        let is_same = if codes.is_empty() {
-            theirs.0 == ours.0 && (!compares_reasons || theirs.1 == ours.1)
+        let [kube_apiserver, keepwatch_response] = [0, 1].map(|index| {
+            status_and_reason(
+                &targets[index],
+                &format_request(request).replace("{C}", COLLECTIONS[index]),
+            )
+        });
+        let is_equal = if codes.is_empty() {
+            kube_apiserver.0 == keepwatch_response.0
+                && (!compares_reasons || kube_apiserver.1 == keepwatch_response.1)
         } else {
-            codes == format!("{} {}", theirs.0, ours.0)
+            codes == format!("{} {}", kube_apiserver.0, keepwatch_response.0)
         };
-        if !is_same {
-            writeln!(wrong, "{line}: kube-apiserver {theirs:?}, Keepwatch {ours:?}").unwrap();
+        if !is_equal {
+            writeln!(
+                differences,
+                "{line}: kube-apiserver {kube_apiserver:?}, Keepwatch {keepwatch_response:?}"
+            )
+            .unwrap();
         }
     }
-    assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(differences.is_empty(), "\n{differences}");
 }
 
 #[test]
 fn request_heads_are_rejected_as_by_kube_apiserver() {
-    let whole = |head: &str| format!("{}\r\nConnection: close\r\n\r\n", head.replace('|', "\r\n"));
-    check(HEADS, false, whole);
+    let format_request =
+        |head: &str| format!("{}\r\nConnection: close\r\n\r\n", head.replace('|', "\r\n"));
+    check(HEADS, false, format_request);
 }
 
 #[test]
 fn requests_are_answered_as_by_kube_apiserver() {
-    let whole = |request: &str| {
+    let format_request = |request: &str| {
         let has_body = ["PUT", "POST"].iter().any(|method| request.starts_with(method));
         let length =
             if has_body { "Content-Type: application/json\r\nContent-Length: 2\r\n" } else { "" };
         let body = if has_body { "{}" } else { "" };
         format!("{request} HTTP/1.1\r\nHost: a\r\n{length}Connection: close\r\n\r\n{body}")
     };
-    check(REQUESTS, true, whole);
+    check(REQUESTS, true, format_request);
 }
 
 #[test]
 fn media_types_are_negotiated_as_by_kube_apiserver() {
-    let whole = |accept: &str| {
+    let format_request = |accept: &str| {
         format!("GET {{C}} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
     };
-    check(ACCEPTED, true, whole);
+    check(ACCEPTED, true, format_request);
 }

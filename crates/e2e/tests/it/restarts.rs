@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use e2e::fixtures::{Answer, ControlPlane, Keepwatch, User, until};
+use e2e::fixtures::{ControlPlane, Keepwatch, KubectlOutput, User, until};
 use serde_json::Value;
 
 use crate::fixture::{alice, alone, backup, namespace, text};
@@ -22,9 +22,9 @@ fn kubectl_works_after_a_stop_or_kill_and_nothing_is_lost() {
         } else {
             assert!(keepwatch.process.stop().unwrap().success(), "a clean end");
         }
-        let answer = alice.try_kubectl("get backupactions -n restarted").unwrap();
-        assert!(!answer.success, "nobody answers: {}", answer.out);
-        keepwatch.start_again().unwrap();
+        let output = alice.try_kubectl("get backupactions -n restarted").unwrap();
+        assert!(!output.success, "the server has stopped: {}", output.stdout);
+        keepwatch.restart().unwrap();
         until("kubectl works again", || {
             Ok(alice.try_kubectl("get backupactions -n restarted")?.success.then_some(()))
         })
@@ -64,76 +64,80 @@ fn kubectl_fails_cleanly_during_restarts_and_each_request_is_recorded_once() {
     let alice = alice(&plane);
     // One discovery first, so that the later requests are requests for objects.
     alice.kubectl("get backupactions -n busy").unwrap();
-    let work = Work::default();
-    let answers = thread::scope(|scope| {
+    let load = LoadLoop::default();
+    let outputs = thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            work.on(&alice, |user, number| {
+            load.run_until_stopped(&alice, |user, number| {
                 user.try_kubectl(&format!("get backupaction busy-{} -n busy", number / 2))
             })
         });
         let creator = scope.spawn(|| {
-            work.on(&alice, |user, number| {
+            load.run_until_stopped(&alice, |user, number| {
                 let manifest = backup("busy", &format!("busy-{number}"));
                 user.try_kubectl_with("create --validate=false -f -", &manifest)
             })
         });
         for kill in [false, true] {
-            work.wait_for(&work.succeeded, 6);
+            load.wait_for(&load.succeeded, 6);
             if kill {
                 keepwatch.process.kill().unwrap();
             } else {
                 assert!(keepwatch.process.stop().unwrap().success(), "a clean end");
             }
-            work.wait_for(&work.failed, 2);
-            keepwatch.start_again().unwrap();
+            load.wait_for(&load.failed, 2);
+            keepwatch.restart().unwrap();
         }
-        work.wait_for(&work.succeeded, 6);
-        work.over.store(true, Ordering::Relaxed);
+        load.wait_for(&load.succeeded, 6);
+        load.should_stop.store(true, Ordering::Relaxed);
         [reader.join().unwrap(), creator.join().unwrap()].concat()
     });
-    for answer in answers.iter().filter(|answer| !answer.success) {
-        let is_clean = CLEAN_ERRORS.iter().any(|clean| answer.err.contains(clean));
-        assert!(is_clean, "{answer:?}");
+    for output in outputs.iter().filter(|output| !output.success) {
+        let is_clean = CLEAN_ERRORS.iter().any(|clean| output.stderr.contains(clean));
+        assert!(is_clean, "{output:?}");
     }
     alice.kubectl("get backupactions -n busy").unwrap();
-    each_answer_has_one_event(&plane, &keepwatch);
+    check_each_response_has_one_event(&plane, &keepwatch);
 }
 
 /// Clients that send requests in a loop, and the number of results.
 #[derive(Default)]
-struct Work {
-    over: AtomicBool,
+struct LoadLoop {
+    should_stop: AtomicBool,
     succeeded: AtomicUsize,
     failed: AtomicUsize,
 }
 
-impl Work {
+impl LoadLoop {
     /// Repeats an action until the test ends.
-    fn on(&self, user: &User, act: impl Fn(&User, usize) -> anyhow::Result<Answer>) -> Vec<Answer> {
-        let mut answers = Vec::new();
-        while !self.over.load(Ordering::Relaxed) {
-            let answer = act(user, answers.len()).unwrap();
-            let count = if answer.success { &self.succeeded } else { &self.failed };
+    fn run_until_stopped(
+        &self,
+        user: &User,
+        request: impl Fn(&User, usize) -> anyhow::Result<KubectlOutput>,
+    ) -> Vec<KubectlOutput> {
+        let mut outputs = Vec::new();
+        while !self.should_stop.load(Ordering::Relaxed) {
+            let output = request(user, outputs.len()).unwrap();
+            let count = if output.success { &self.succeeded } else { &self.failed };
             count.fetch_add(1, Ordering::Relaxed);
-            answers.push(answer);
+            outputs.push(output);
         }
-        answers
+        outputs
     }
 
-    fn wait_for(&self, count: &AtomicUsize, more: usize) {
-        let goal = count.load(Ordering::Relaxed) + more;
-        let waited =
+    fn wait_for(&self, count: &AtomicUsize, additional: usize) {
+        let goal = count.load(Ordering::Relaxed) + additional;
+        let result =
             until("kubectl goes on", || Ok((count.load(Ordering::Relaxed) >= goal).then_some(())));
         // The clients must end if the test fails.
-        self.over.store(waited.is_err(), Ordering::Relaxed);
-        waited.unwrap();
+        self.should_stop.store(result.is_err(), Ordering::Relaxed);
+        result.unwrap();
     }
 }
 
 /// Each request of the namespace that we answered according to the cluster's own log has one event
 /// of ours with the same code. A request that the aggregator answered itself has at most one.
-fn each_answer_has_one_event(plane: &ControlPlane, keepwatch: &Keepwatch) {
-    let asked = plane
+fn check_each_response_has_one_event(plane: &ControlPlane, keepwatch: &Keepwatch) {
+    let cluster_events = plane
         .audit_log()
         .matching(|event| {
             text(event, "/stage") == "ResponseComplete"
@@ -141,27 +145,34 @@ fn each_answer_has_one_event(plane: &ControlPlane, keepwatch: &Keepwatch) {
                 && text(event, "/objectRef/apiGroup") == "actions.kio.kasten.io"
         })
         .unwrap();
-    let last = text(asked.last().unwrap(), "/auditID");
+    let last = text(cluster_events.last().unwrap(), "/auditID");
     let is_last = |event: &Value| text(event, "/AuditID") == last;
     keepwatch.audit_log().find("the last of them", is_last).unwrap();
-    let mut ours: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut own_events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for event in keepwatch.audit_log().events().unwrap() {
         if text(&event, "/Stage") == "ResponseComplete" {
-            ours.entry(text(&event, "/AuditID").to_owned()).or_default().push(event);
+            own_events.entry(text(&event, "/AuditID").to_owned()).or_default().push(event);
         }
     }
-    let (mut answered, mut unanswered) = (0, 0);
-    for theirs in &asked {
-        let events = ours.get(text(theirs, "/auditID")).map_or(&[][..], Vec::as_slice);
-        let code = theirs.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap();
+    let (mut with_response, mut without_response) = (0, 0);
+    for cluster_event in &cluster_events {
+        let events = own_events.get(text(cluster_event, "/auditID")).map_or(&[][..], Vec::as_slice);
+        let code = cluster_event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap();
         if code < 500 {
-            answered += 1;
-            assert_eq!(events.len(), 1, "{theirs} and {events:?}");
-            assert_eq!(events[0].pointer("/ResponseStatus/code"), Some(&code.into()), "{theirs}");
+            with_response += 1;
+            assert_eq!(events.len(), 1, "{cluster_event} and {events:?}");
+            assert_eq!(
+                events[0].pointer("/ResponseStatus/code"),
+                Some(&code.into()),
+                "{cluster_event}"
+            );
         } else {
-            unanswered += 1;
-            assert!(events.len() <= 1, "{theirs} and {events:?}");
+            without_response += 1;
+            assert!(events.len() <= 1, "{cluster_event} and {events:?}");
         }
     }
-    assert!(answered >= 18 && unanswered >= 2, "{answered} answered, {unanswered} not");
+    assert!(
+        with_response >= 18 && without_response >= 2,
+        "{with_response} answered, {without_response} not"
+    );
 }

@@ -28,7 +28,7 @@ fn canary(number: usize) -> String {
 }
 
 /// Every encoding in which it might appear.
-fn forms(canary: &str) -> Vec<String> {
+fn encodings(canary: &str) -> Vec<String> {
     let url: String = canary
         .bytes()
         .map(|byte| match byte {
@@ -36,34 +36,40 @@ fn forms(canary: &str) -> Vec<String> {
             _ => format!("%{byte:02X}"),
         })
         .collect();
-    let mut forms = vec![canary.to_owned(), canary.replace('"', "\\\""), url];
+    let mut encodings = vec![canary.to_owned(), canary.replace('"', "\\\""), url];
     for offset in 0..3 {
         let text = STANDARD_NO_PAD.encode(format!("{}{canary}", "x".repeat(offset)));
         // The first and last characters depend on the neighbouring bytes.
-        forms.push(text.get(offset + 1..text.len() - 3).unwrap().to_owned());
+        encodings.push(text.get(offset + 1..text.len() - 3).unwrap().to_owned());
     }
-    forms
+    encodings
 }
 
 /// Creates a Secret, a Profile that references it, and an `AuditConfig` that references the
 /// Profile.
-async fn plant(server: &Standalone, name: &str, kind: &str, keys: Value, store: Value) {
+async fn create_destination(
+    server: &Standalone,
+    name: &str,
+    kind: &str,
+    keys: Value,
+    store: Value,
+) {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name},
         "stringData": keys});
-    make(server, &format!("{NAMESPACES}/secrets"), &secret).await;
+    create(server, &format!("{NAMESPACES}/secrets"), &secret).await;
     let group = "config.kio.kasten.io/v1alpha1";
     let credential = json!({"secretType": kind, "secret": {
         "apiVersion": "v1", "kind": "Secret", "name": name, "namespace": "kasten-io"}});
     let profile = json!({"apiVersion": group, "kind": "Profile", "metadata": {"name": name},
         "spec": {"type": "Location", "locationSpec": {
             "type": "ObjectStore", "credential": credential, "objectStore": store}}});
-    make(server, &format!("{CONFIG}/profiles"), &profile).await;
+    create(server, &format!("{CONFIG}/profiles"), &profile).await;
     let config = json!({"apiVersion": group, "kind": "AuditConfig", "metadata": {"name": name},
         "spec": {"profile": {"name": name}}});
-    make(server, &format!("{CONFIG}/auditconfigs"), &config).await;
+    create(server, &format!("{CONFIG}/auditconfigs"), &config).await;
 }
 
-async fn make(server: &Standalone, collection: &str, body: &Value) {
+async fn create(server: &Standalone, collection: &str, body: &Value) {
     let (code, response) = send(&server.admin, "POST", collection, Some(body)).await.unwrap();
     assert_eq!(code, 201, "{collection}: {response}");
 }
@@ -77,9 +83,13 @@ fn aws(id: &str, secret: &str) -> Value {
 }
 
 /// Creates the `AuditConfig`s, each named for its mistake, and returns the number of canaries.
-async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -> usize {
-    let (endpoint, closed) = (good.endpoint(), "http://127.0.0.1:1".to_owned());
-    good.make_user("AKIAGOOD", &canary(0)).unwrap();
+async fn create_destinations(
+    server: &Standalone,
+    s3_server: &S3Server,
+    tls_server: &S3Server,
+) -> usize {
+    let (endpoint, closed) = (s3_server.endpoint(), "http://127.0.0.1:1".to_owned());
+    s3_server.create_user("AKIAGOOD", &canary(0)).unwrap();
     let us = "us-east-1";
     let mut with_token = aws("AKIAGOOD", &canary(0));
     with_token["aws_session_token"] = canary(1).into();
@@ -90,7 +100,7 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
     let google = json!({"project-id": "p", "service-account.json":
         json!({"type": "service_account", "private_key": canary(5)}).to_string()});
     let azure = json!({"azure_storage_account_id": "a", "azure_storage_key": canary(6)});
-    let all = [
+    let cases = [
         ("good", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, BUCKET, us)),
         ("token", "AwsAccessKey", with_token, s3(&endpoint, BUCKET, us)),
         ("misspelt", "AwsAccessKey", misspelt, s3(&endpoint, BUCKET, us)),
@@ -100,7 +110,12 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
         ("bucket", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, "no-such", us)),
         ("region", "AwsAccessKey", aws("AKIAGOOD", &canary(0)), s3(&endpoint, BUCKET, "eu-9")),
         ("closed", "AwsAccessKey", aws(ACCESS_KEY, &canary(9)), s3(&closed, BUCKET, us)),
-        ("tls", "AwsAccessKey", aws(ACCESS_KEY, &canary(10)), s3(&secure.endpoint(), BUCKET, us)),
+        (
+            "tls",
+            "AwsAccessKey",
+            aws(ACCESS_KEY, &canary(10)),
+            s3(&tls_server.endpoint(), BUCKET, us),
+        ),
         (
             "lines",
             "AwsAccessKey",
@@ -126,55 +141,58 @@ async fn destinations(server: &Standalone, good: &S3Server, secure: &S3Server) -
             json!({"objectStoreType": "Azure", "name": BUCKET, "endpoint": closed}),
         ),
     ];
-    for (name, kind, keys, store) in &all {
-        plant(server, name, kind, keys.clone(), store.clone()).await;
+    for (name, kind, keys, store) in &cases {
+        create_destination(server, name, kind, keys.clone(), store.clone()).await;
     }
-    for (name, ..) in all {
+    for (name, ..) in cases {
         wait_for_validation(server, name).await;
     }
     13
 }
 
-/// Waits until the validation of an `AuditConfig` of [`destinations`] has its expected result.
+/// Waits until the validation of an `AuditConfig` of [`create_destinations`] has its expected
+/// result.
 async fn wait_for_validation(server: &Standalone, name: &str) {
     // Some servers accept a session token that was never issued.
-    let wanted: &[&str] = match name {
+    let expected: &[&str] = match name {
         "good" => &["Success"],
         "token" => &["Success", "Failed"],
         _ => &["Failed"],
     };
     let path = format!("{CONFIG}/auditconfigs/{name}");
-    e2e::fixtures::standalone::wait(&format!("{name} is {wanted:?}"), async || {
+    e2e::fixtures::standalone::wait(&format!("{name} is {expected:?}"), async || {
         let config = send(&server.admin, "GET", &path, None).await?.1;
-        Ok(wanted.contains(&config["status"]["validation"].as_str().unwrap_or("")).then_some(()))
+        Ok(expected.contains(&config["status"]["validation"].as_str().unwrap_or("")).then_some(()))
     })
     .await
     .unwrap();
 }
 
 /// Sends secrets in requests, and returns their number.
-async fn requests(server: &Standalone, from: usize) -> usize {
+async fn send_secrets(server: &Standalone, first_canary: usize) -> usize {
     let mut connection = server.admin.connections(Protocol::Http1, 1).await.unwrap().remove(0);
-    let bearer = format!("Bearer {}", canary(from));
-    let cookie = format!("session={}", canary(from + 1));
+    let bearer = format!("Bearer {}", canary(first_canary));
+    let cookie = format!("session={}", canary(first_canary + 1));
     for headers in [("authorization", bearer.as_str()), ("cookie", &cookie)] {
         connection.send(&server.admin, "GET", NAMESPACES, &[headers], Bytes::new()).await.unwrap();
     }
     let passkey = json!({"apiVersion": "vault.kio.kasten.io/v1alpha1", "kind": "Passkey",
-        "metadata": {"name": "k"}, "spec": {"passphrase": canary(from + 2),
-            "secret": {"name": "s", "passphrase": canary(from + 2)}}});
+        "metadata": {"name": "k"}, "spec": {"passphrase": canary(first_canary + 2),
+            "secret": {"name": "s", "passphrase": canary(first_canary + 2)}}});
     let passkeys = "/apis/vault.kio.kasten.io/v1alpha1/passkeys";
     send(&server.admin, "POST", passkeys, Some(&passkey)).await.unwrap();
     // A Secret that contains a kubeconfig with a password, and an invalid Secret.
     let kubeconfig = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kube"},
-        "stringData": {"kubeconfig": format!("password: {}", canary(from + 3))}});
-    make(server, &format!("{NAMESPACES}/secrets"), &kubeconfig).await;
-    let broken = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broken"},
-        "data": {"sse": canary(from + 4)}});
+        "stringData": {"kubeconfig": format!("password: {}", canary(first_canary + 3))}});
+    create(server, &format!("{NAMESPACES}/secrets"), &kubeconfig).await;
+    let invalid_secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broken"},
+        "data": {"sse": canary(first_canary + 4)}});
     let (code, _) =
-        send(&server.admin, "POST", &format!("{NAMESPACES}/secrets"), Some(&broken)).await.unwrap();
+        send(&server.admin, "POST", &format!("{NAMESPACES}/secrets"), Some(&invalid_secret))
+            .await
+            .unwrap();
     assert!(code >= 400, "{code}");
-    let patch = json!({"data": {"sse": canary(from + 5)}});
+    let patch = json!({"data": {"sse": canary(first_canary + 5)}});
     send(&server.admin, "PATCH", &format!("{NAMESPACES}/secrets/kube"), Some(&patch))
         .await
         .unwrap();
@@ -182,8 +200,8 @@ async fn requests(server: &Standalone, from: usize) -> usize {
 }
 
 /// All output that users and programs can see, by name.
-async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
-    let mut seen = Vec::new();
+async fn outputs(server: &Standalone, s3_server: &S3Server) -> Vec<(String, String)> {
+    let mut outputs = Vec::new();
     for path in [
         "/metrics".to_owned(),
         "/readyz?verbose".to_owned(),
@@ -194,19 +212,19 @@ async fn seen(server: &Standalone, good: &S3Server) -> Vec<(String, String)> {
     ] {
         let mut connection = server.admin.connections(Protocol::Http1, 1).await.unwrap().remove(0);
         let reply = connection.send(&server.admin, "GET", &path, &[], Bytes::new()).await.unwrap();
-        seen.push((path, String::from_utf8_lossy(&reply.body).into_owned()));
+        outputs.push((path, String::from_utf8_lossy(&reply.body).into_owned()));
     }
     let log = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
-    seen.push(("the log".to_owned(), log(server.process.log())));
-    for (key, object) in good.objects(BUCKET).unwrap() {
+    outputs.push(("the log".to_owned(), log(server.process.log())));
+    for (key, object) in s3_server.objects(BUCKET).unwrap() {
         let text = if key.ends_with(".json.gz") {
             archive::lines(&object).unwrap_or_default().join("\n")
         } else {
             String::from_utf8_lossy(&object).into_owned()
         };
-        seen.push((key, text));
+        outputs.push((key, text));
     }
-    seen
+    outputs
 }
 
 #[test]
@@ -217,38 +235,39 @@ fn no_secret_is_found_in_any_output() {
 
 fn check(format: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let good = S3Server::start(None).unwrap();
-    good.make_bucket(BUCKET, false).unwrap();
+    let s3_server = S3Server::start(None).unwrap();
+    s3_server.create_bucket(BUCKET, false).unwrap();
     let authority = testkit::pki::Authority::new("nobody-knows");
     let (certificate, key) = authority.server().write(folder.path(), "s3");
-    let secure = S3Server::start(Some((&certificate, &key))).unwrap();
+    let tls_server = S3Server::start(Some((&certificate, &key))).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let arguments = [&*format!("--log-format={format}")];
         let proxy = format!("http://user:{}@127.0.0.1:1", canary(PROXY));
         let environment = [("KEEPWATCH_LOG", "debug"), ("HTTPS_PROXY", &proxy)]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let server = Standalone::start_with(folder.path(), &arguments, &environment).await.unwrap();
-        let mut count = destinations(&server, &good, &secure).await;
-        count += requests(&server, count).await;
+        let mut count = create_destinations(&server, &s3_server, &tls_server).await;
+        count += send_secrets(&server, count).await;
         until("objects are in the bucket", || {
-            let objects = good.objects(BUCKET)?;
+            let objects = s3_server.objects(BUCKET)?;
             Ok(objects.keys().any(|key| key.ends_with(".json.gz")).then_some(()))
         })
         .unwrap();
-        let seen = seen(&server, &good).await;
-        let log = &seen.iter().find(|(name, _)| name == "the log").unwrap().1;
+        let outputs = outputs(&server, &s3_server).await;
+        let log = &outputs.iter().find(|(name, _)| name == "the log").unwrap().1;
         assert!(log.contains("DEBUG"), "the log is not talkative");
-        let mut found = Vec::new();
+        let mut leaks = Vec::new();
         for number in (0..count).chain([PROXY]) {
-            for form in forms(&canary(number)) {
-                for (name, text) in seen.iter().filter(|(_, text)| text.contains(&form)) {
-                    let at = text.find(&form).unwrap_or(0);
-                    let around = text.get(at.saturating_sub(300)..(at + 100).min(text.len()));
-                    found.push(format!("{form} of {number} is in {name}: {around:?}"));
+            for encoding in encodings(&canary(number)) {
+                for (name, text) in outputs.iter().filter(|(_, text)| text.contains(&encoding)) {
+                    let offset = text.find(&encoding).unwrap_or(0);
+                    let excerpt =
+                        text.get(offset.saturating_sub(300)..(offset + 100).min(text.len()));
+                    leaks.push(format!("{encoding} of {number} is in {name}: {excerpt:?}"));
                 }
             }
         }
-        assert!(found.is_empty(), "{}", found.join("\n"));
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
     });
 }
 

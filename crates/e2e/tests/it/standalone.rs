@@ -37,9 +37,9 @@ fn check(home: &Path, cache: &Path, lines: &[(&str, &str, &str)]) {
             .args([context_flag, context])
             .args(arguments.split(' '));
         let output = command.output().unwrap();
-        let printed = [output.stdout, output.stderr].concat();
-        let printed = String::from_utf8_lossy(&printed);
-        assert!(printed.contains(expected), "{context}: {line}: {printed}");
+        let output_text = [output.stdout, output.stderr].concat();
+        let output_text = String::from_utf8_lossy(&output_text);
+        assert!(output_text.contains(expected), "{context}: {line}: {output_text}");
     }
 }
 

@@ -16,14 +16,14 @@ fn as_front_proxy(keepwatch: &Keepwatch, identity: Option<&Identity>, agent: &st
 #[test]
 fn user_headers_are_ignored_without_the_front_proxys_certificate() {
     let (plane, keepwatch) = shared();
-    let impostor = Authority::new("front-proxy-ca");
-    let impostor = impostor.client("front-proxy-client", &[]);
+    let other_authority = Authority::new("front-proxy-ca");
+    let other_identity = other_authority.client("front-proxy-client", &[]);
     let alice = alice(&plane);
     // Each with the expected code and recorded user. Without a certificate the user is anonymous;
     // alice's certificate makes her alice, who may list.
     let cases = [
         ("no-certificate", None, 403, "system:anonymous"),
-        ("foreign-authority", Some(&impostor), 401, ""),
+        ("foreign-authority", Some(&other_identity), 401, ""),
         ("users-certificate", Some(&alice.identity), 200, "alice"),
         ("front-proxy", Some(plane.front_proxy()), 200, "root"),
     ];
@@ -39,51 +39,53 @@ fn user_headers_are_ignored_without_the_front_proxys_certificate() {
 #[test]
 fn the_front_proxys_ca_is_replaced_without_a_restart() {
     let (mut plane, keepwatch) = alone();
-    let next = Authority::new("front-proxy-ca-2");
-    rotate(&mut plane, &keepwatch, &next, |plane| {
-        plane.set_front_proxy_cas(&[&next]);
-        plane.set_front_proxy_certificate(next.client("front-proxy-client", &[]));
+    let new_authority = Authority::new("front-proxy-ca-2");
+    check_rotation(&mut plane, &keepwatch, &new_authority, |plane| {
+        plane.set_front_proxy_cas(&[&new_authority]);
+        plane.set_front_proxy_certificate(new_authority.client("front-proxy-client", &[]));
     });
 }
 
 #[test]
 fn the_front_proxys_ca_is_replaced_when_kube_apiserver_restarts_with_another() {
     let (mut plane, keepwatch) = alone();
-    let next = Authority::new("front-proxy-ca-3");
-    rotate(&mut plane, &keepwatch, &next, |plane| {
-        plane.set_front_proxy_cas(&[&next]);
-        plane.set_front_proxy_certificate(next.client("front-proxy-client", &[]));
+    let new_authority = Authority::new("front-proxy-ca-3");
+    check_rotation(&mut plane, &keepwatch, &new_authority, |plane| {
+        plane.set_front_proxy_cas(&[&new_authority]);
+        plane.set_front_proxy_certificate(new_authority.client("front-proxy-client", &[]));
         plane.restart_apiserver().unwrap();
     });
 }
 
-/// `change` makes the cluster use certificates of `next`. The running server must follow, and must
-/// no longer trust the old CA once it is removed from the ConfigMap.
-fn rotate(
+/// `change` makes the cluster use certificates of `new_authority`. The running server must follow,
+/// and must no longer trust the old CA once it is removed from the ConfigMap.
+fn check_rotation(
     plane: &mut ControlPlane,
     keepwatch: &Keepwatch,
-    next: &Authority,
+    new_authority: &Authority,
     change: impl FnOnce(&mut ControlPlane),
 ) {
-    let old = plane.front_proxy().clone();
+    let old_identity = plane.front_proxy().clone();
     let process = keepwatch.process.id();
-    let accepted =
+    let is_accepted =
         |identity: &Identity| as_front_proxy(keepwatch, Some(identity), "rotated") == 200;
-    assert!(accepted(&old), "the old certificate is believed at first");
+    assert!(is_accepted(&old_identity), "the old certificate is accepted at first");
     change(plane);
-    until("the new certificate is believed", || Ok(accepted(plane.front_proxy()).then_some(())))
+    until("the new certificate is accepted", || Ok(is_accepted(plane.front_proxy()).then_some(())))
         .unwrap();
     // kube-apiserver only adds to the ConfigMap: an administrator removes the old CA.
     let file = "requestheader-client-ca-file";
-    let patch = serde_json::json!({"data": {file: next.pem()}}).to_string();
+    let patch = serde_json::json!({"data": {file: new_authority.pem()}}).to_string();
     let configmap = "configmap extension-apiserver-authentication -n kube-system";
     plane
         .admin()
         .kubectl_with(&format!("patch {configmap} --type=merge --patch-file=/dev/stdin"), &patch)
         .unwrap();
-    until("the old certificate is no longer believed", || Ok((!accepted(&old)).then_some(())))
-        .unwrap();
-    assert!(accepted(plane.front_proxy()), "the new certificate is still believed");
+    until("the old certificate is no longer accepted", || {
+        Ok((!is_accepted(&old_identity)).then_some(()))
+    })
+    .unwrap();
+    assert!(is_accepted(plane.front_proxy()), "the new certificate is still accepted");
     let alice = alice(plane);
     until("kubectl works again", || {
         Ok(alice.try_kubectl("get backupactions -n default")?.success.then_some(()))

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::spec::{Filters, Hooks};
 use super::state::Lifecycle;
-use super::status::{ActionStatus, Made};
+use super::status::{ActionStatus, CreatedReference};
 use super::subject::{self, Subject};
 use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
@@ -41,7 +41,7 @@ pub struct BackupActionStatus {
     #[serde(flatten)]
     pub action: ActionStatus,
     /// The restore point that was created.
-    pub restore_point: Option<Made>,
+    pub restore_point: Option<CreatedReference>,
 }
 
 /// The resource that serves the kind.
@@ -83,10 +83,10 @@ impl ActionStrategy for Backup {
         let subject = subject::parse(action);
         let api_version = fields::text(action, "spec.subject.apiVersion");
         if subject.kind == VIRTUAL_MACHINE && api_version != "kubevirt.io/v1" {
-            let given = json!(api_version);
+            let value = json!(api_version);
             errors.push(FieldError::not_supported(
                 "spec.subject.apiVersion",
-                &given,
+                &value,
                 &["kubevirt.io/v1"],
             ));
         }

@@ -99,12 +99,17 @@ impl ActionStrategy for BatchRestore {
         }
         for (index, subject) in subjects.iter().enumerate() {
             let path = format!("spec.subjects[{index}]");
-            if part(subject, "namespace").is_empty() {
+            if text(subject, "namespace").is_empty() {
                 errors.push(FieldError::required(format!("{path}.namespace"), ""));
             }
-            if !part(subject, POINT).is_empty() && !part(subject, CONTENT).is_empty() {
+            if !text(subject, RESTORE_POINT_NAME).is_empty()
+                && !text(subject, RESTORE_POINT_CONTENT_NAME).is_empty()
+            {
                 let detail = "may not be set together with restorePointName";
-                errors.push(FieldError::forbidden(format!("{path}.{CONTENT}"), detail));
+                errors.push(FieldError::forbidden(
+                    format!("{path}.{RESTORE_POINT_CONTENT_NAME}"),
+                    detail,
+                ));
             }
         }
         errors
@@ -119,8 +124,11 @@ impl ActionStrategy for BatchRestore {
             rules::get(installation, names, namespace, name)
         };
         let access = |subject: &Value| {
-            let (namespace, point, content) =
-                (part(subject, "namespace"), part(subject, POINT), part(subject, CONTENT));
+            let (namespace, point, content) = (
+                text(subject, "namespace"),
+                text(subject, RESTORE_POINT_NAME),
+                text(subject, RESTORE_POINT_CONTENT_NAME),
+            );
             match (point, content) {
                 ("", "") => Attributes {
                     verb: "list".to_owned(),
@@ -134,9 +142,9 @@ impl ActionStrategy for BatchRestore {
     }
 }
 
-const POINT: &str = "restorePointName";
-const CONTENT: &str = "restorePointContentName";
+const RESTORE_POINT_NAME: &str = "restorePointName";
+const RESTORE_POINT_CONTENT_NAME: &str = "restorePointContentName";
 
-fn part<'a>(subject: &'a Value, name: &str) -> &'a str {
+fn text<'a>(subject: &'a Value, name: &str) -> &'a str {
     subject.get(name).and_then(Value::as_str).unwrap_or_default()
 }

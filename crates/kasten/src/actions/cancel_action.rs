@@ -71,7 +71,7 @@ impl Strategy for Cancel {
         match target_kind(cancel).map(|kind| kind.scope) {
             Some(Scope::Namespaced) => errors.extend(subject::in_own_namespace(cancel)),
             Some(Scope::Cluster) => {
-                errors.extend(from_k10_namespace(cancel, self.installation.namespace()));
+                errors.extend(check_k10_namespace(cancel, self.installation.namespace()));
             }
             None => {}
         }
@@ -96,8 +96,8 @@ impl Strategy for Cancel {
             return Err(rules::not_found(installation, names, cancel, field, subject.name));
         };
         let state = fields::text(&target, "status.state");
-        if let Some(why_not) = obstacle(state) {
-            return Err(ApiError::conflict(id.group, id.plural, subject.name, &why_not));
+        if let Some(reason) = cancel_error(state) {
+            return Err(ApiError::conflict(id.group, id.plural, subject.name, &reason));
         }
         fields::set(&mut target, "status.state", State::Cancelled.as_str());
         fields::set(&mut target, "status.endTime", ctx.now.as_str());
@@ -111,24 +111,24 @@ fn target_kind(cancel: &Map<String, Value>) -> Option<ResourceNames> {
 }
 
 /// Checks that a cluster-scoped target has no namespace and that the action is in K10's.
-fn from_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
+fn check_k10_namespace(cancel: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let subject = subject::parse(cancel);
     if !subject.namespace.is_empty() && subject.namespace != k10 {
         let detail = format!("a {} is cluster-scoped", subject.kind);
-        let given = json!(subject.namespace);
-        errors.push(FieldError::invalid("spec.subject.namespace", &given, &detail));
+        let value = json!(subject.namespace);
+        errors.push(FieldError::invalid("spec.subject.namespace", &value, &detail));
     }
-    let own = fields::namespace(cancel);
-    if own != k10 {
+    let namespace = fields::namespace(cancel);
+    if namespace != k10 {
         let detail = format!("a {} must be cancelled from the namespace {k10:?}", subject.kind);
-        errors.push(FieldError::invalid("metadata.namespace", &json!(own), &detail));
+        errors.push(FieldError::invalid("metadata.namespace", &json!(namespace), &detail));
     }
     errors
 }
 
 /// Why an action in this state cannot be cancelled.
-fn obstacle(state: &str) -> Option<String> {
+fn cancel_error(state: &str) -> Option<String> {
     match State::parse(state) {
         Some(State::Running | State::AttemptFailed) => None,
         Some(State::Pending) => Some("it is Pending and cannot be cancelled yet".to_owned()),

@@ -118,7 +118,7 @@ impl ActionStrategy for Export {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        subject::readable(installation, action, kinds::RESTORE_POINT)
+        subject::get_access(installation, action, kinds::RESTORE_POINT)
     }
 
     fn admit(
@@ -127,6 +127,6 @@ impl ActionStrategy for Export {
         objects: &Objects<'_>,
         installation: &Installation,
     ) -> Result<(), ApiError> {
-        super::restore_point_is_there(installation, kinds::EXPORT_ACTION, action, objects)
+        super::require_restore_point(installation, kinds::EXPORT_ACTION, action, objects)
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::spec::Reference;
 use super::state::Lifecycle;
-use super::status::{ActionStatus, Made};
+use super::status::{ActionStatus, CreatedReference};
 use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
 use crate::{Installation, columns, kinds, rules};
@@ -33,7 +33,7 @@ pub struct ImportActionStatus {
     #[serde(flatten)]
     pub action: ActionStatus,
     /// The content that was imported.
-    pub restore_point_content: Option<Made>,
+    pub restore_point_content: Option<CreatedReference>,
 }
 
 /// The resource that serves the kind.
@@ -53,7 +53,7 @@ pub fn resource(installation: &Installation) -> Resource {
 struct Import;
 
 impl ActionStrategy for Import {
-    fn made_by_k10_only(&self) -> bool {
+    fn created_by_k10_only(&self) -> bool {
         true
     }
 

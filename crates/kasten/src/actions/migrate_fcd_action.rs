@@ -12,7 +12,7 @@ use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
 use crate::{Installation, columns, kinds};
 
-/// The observed state.
+/// The desired state.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
@@ -44,7 +44,7 @@ pub fn resource(installation: &Installation) -> Resource {
 struct MigrateFcd;
 
 impl ActionStrategy for MigrateFcd {
-    fn made_by_k10_only(&self) -> bool {
+    fn created_by_k10_only(&self) -> bool {
         true
     }
 }

@@ -51,8 +51,8 @@ impl ActionStrategy for Report {
         installation: &Installation,
     ) -> Vec<FieldError> {
         let mut errors = rules::in_k10_namespace(installation, action);
-        let of = |path| fields::value(action, path).and_then(Value::as_i64).unwrap_or(0);
-        let (days, hours) = (of("spec.statsIntervalDays"), of("spec.statsIntervalHours"));
+        let count = |path| fields::value(action, path).and_then(Value::as_i64).unwrap_or(0);
+        let (days, hours) = (count("spec.statsIntervalDays"), count("spec.statsIntervalHours"));
         for (path, count) in [("spec.statsIntervalDays", days), ("spec.statsIntervalHours", hours)]
         {
             if count < 0 {

@@ -74,10 +74,10 @@ impl ActionStrategy for Restore {
         _installation: &Installation,
     ) -> Vec<FieldError> {
         let mut errors = subject::check(action, &[kinds::RESTORE_POINT.kind]);
-        let (target, own) =
+        let (target, namespace) =
             (fields::text(action, "spec.targetNamespace"), fields::namespace(action));
-        if !target.is_empty() && target != own {
-            let detail = format!("must be the namespace of this object, {own:?}");
+        if !target.is_empty() && target != namespace {
+            let detail = format!("must be the namespace of this object, {namespace:?}");
             errors.push(FieldError::invalid("spec.targetNamespace", &json!(target), &detail));
         }
         errors
@@ -88,7 +88,7 @@ impl ActionStrategy for Restore {
         action: &Map<String, Value>,
         installation: &Installation,
     ) -> Vec<Attributes> {
-        subject::readable(installation, action, kinds::RESTORE_POINT)
+        subject::get_access(installation, action, kinds::RESTORE_POINT)
     }
 
     fn admit(
@@ -97,6 +97,6 @@ impl ActionStrategy for Restore {
         objects: &Objects<'_>,
         installation: &Installation,
     ) -> Result<(), ApiError> {
-        super::restore_point_is_there(installation, kinds::RESTORE_ACTION, action, objects)
+        super::require_restore_point(installation, kinds::RESTORE_ACTION, action, objects)
     }
 }

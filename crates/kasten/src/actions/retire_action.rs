@@ -45,9 +45,9 @@ pub(crate) fn retire(
     suffix: &str,
 ) -> Result<(), ApiError> {
     // A name has 253 characters at most; the random suffix must not be cut.
-    let head_max = NAME_LEN_MAX - "retire--".len() - suffix.len();
-    let head: String = fields::name(retired).chars().take(head_max).collect();
-    let name = format!("retire-{head}-{suffix}");
+    let prefix_len_max = NAME_LEN_MAX - "retire--".len() - suffix.len();
+    let prefix: String = fields::name(retired).chars().take(prefix_len_max).collect();
+    let name = format!("retire-{prefix}-{suffix}");
     let mut action = pending(installation, kinds::RETIRE_ACTION, &name, now);
     fields::set(&mut action, "spec.scheduledTime", now);
     fields::copy_labels(&mut action, retired, &LABELS);
@@ -66,7 +66,7 @@ const LABELS: [&str; 5] = [
 struct Retire;
 
 impl ActionStrategy for Retire {
-    fn made_by_k10_only(&self) -> bool {
+    fn created_by_k10_only(&self) -> bool {
         true
     }
 }

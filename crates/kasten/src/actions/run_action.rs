@@ -79,6 +79,6 @@ impl ActionStrategy for Run {
         action: &Map<String, Value>,
         _installation: &Installation,
     ) -> Vec<Attributes> {
-        subject::policy_readable(action)
+        subject::policy_get_access(action)
     }
 }

@@ -89,7 +89,7 @@ pub struct Hook {
 pub struct Transform {
     /// The resources that are changed.
     pub subject: Option<Selection>,
-    /// Text for users.
+    /// Name of the transform, for users.
     pub name: Option<String>,
     /// The changes, in order.
     pub json: Option<Vec<JsonOperation>>,

@@ -63,8 +63,8 @@ impl State {
     }
 
     /// Parses the state's name in the API.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
     }
 
     /// Whether the action is finished, successfully or not.
@@ -73,7 +73,7 @@ impl State {
     }
 
     /// Whether the transition to `next` is allowed.
-    fn leads_to(self, next: Self) -> bool {
+    fn can_change_to(self, next: Self) -> bool {
         match self {
             Self::Pending => matches!(next, Self::Running | Self::Skipped),
             Self::Running => matches!(
@@ -104,7 +104,7 @@ pub(crate) enum Lifecycle {
 
 impl Lifecycle {
     /// The initial state.
-    pub(crate) const fn first(self) -> State {
+    pub(crate) const fn initial_state(self) -> State {
         match self {
             Self::Full | Self::Batch => State::Pending,
             Self::Short => State::Running,
@@ -135,22 +135,22 @@ impl Lifecycle {
         if from == to {
             return Vec::new();
         }
-        let known = self.states();
-        let Some(next) = State::parse(to).filter(|next| known.contains(next)) else {
-            let words: Vec<&str> = known.iter().map(|state| state.as_str()).collect();
-            return vec![FieldError::not_supported("status.state", &json!(to), &words)];
+        let states = self.states();
+        let Some(next) = State::parse(to).filter(|next| states.contains(next)) else {
+            let names: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+            return vec![FieldError::not_supported("status.state", &json!(to), &names)];
         };
-        if State::parse(from).is_some_and(|state| state.leads_to(next)) {
+        if State::parse(from).is_some_and(|state| state.can_change_to(next)) {
             return Vec::new();
         }
-        let possible: Vec<&str> = known
+        let allowed: Vec<&str> = states
             .iter()
-            .filter(|next| State::parse(from).is_some_and(|state| state.leads_to(**next)))
+            .filter(|next| State::parse(from).is_some_and(|state| state.can_change_to(**next)))
             .map(|state| state.as_str())
             .collect();
-        let detail = match possible.as_slice() {
+        let detail = match allowed.as_slice() {
             [] => format!("{from} is final"),
-            words => format!("{from} can change to: {}", words.join(", ")),
+            names => format!("{from} can change to: {}", names.join(", ")),
         };
         vec![FieldError::invalid("status.state", &json!(to), &detail)]
     }

@@ -12,7 +12,7 @@ use crate::schema::Time;
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionStatus {
-    /// The state.
+    /// State of the action.
     pub state: Option<State>,
     /// Progress in percent.
     #[schemars(range(min = 0, max = 100))]
@@ -25,14 +25,14 @@ pub struct ActionStatus {
     pub error: Option<Failure>,
     /// Errors that did not fail the action.
     pub exceptions: Option<Vec<Failure>>,
-    /// The phases, as the executor reports them; shown by `/details`.
+    /// The phases as reported by the executor. The subresource `details` shows them.
     pub action_details: Option<ActionDetails>,
 }
 
-/// An error.
+/// An error of an action.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct Failure {
-    /// Text for users.
+    /// Human-readable message.
     pub message: String,
 }
 
@@ -54,7 +54,7 @@ pub struct ActionDetails {
 pub struct Phase {
     /// Name of the phase, for example `Exporting Metadata`.
     pub name: Option<String>,
-    /// The state.
+    /// State of the phase.
     pub state: Option<String>,
     /// Which attempt this is, from 1.
     pub attempt: Option<i32>,
@@ -64,7 +64,7 @@ pub struct Phase {
     pub end_time: Option<Time>,
     /// Time of the last report.
     pub updated_time: Option<Time>,
-    /// Errors.
+    /// Errors of the phase.
     pub errors: Option<Vec<Failure>>,
     /// Operations on volumes.
     pub volume_operations: Option<Vec<Value>>,
@@ -80,15 +80,15 @@ pub struct VolumeDataCheck {
     pub volume_name: Option<String>,
     /// Number of errors.
     pub err_count: Option<i64>,
-    /// The errors.
+    /// Human-readable errors.
     pub errors: Option<Vec<String>>,
-    /// What was checked.
+    /// Statistics of the check.
     pub stats: Option<Value>,
 }
 
 /// Refers to the restore point or content that an action created.
 #[derive(Clone, Debug, JsonSchema)]
-pub struct Made {
+pub struct CreatedReference {
     /// Its name.
     pub name: Option<String>,
     /// Its namespace; absent if it is cluster-scoped.
@@ -112,15 +112,15 @@ pub(super) fn check(action: &Map<String, Value>) -> Vec<FieldError> {
 pub(super) fn with_details(action: &Map<String, Value>) -> Map<String, Value> {
     let mut detailed = action.clone();
     if fields::value(action, "status.actionDetails").is_none() {
-        let of = |path: &str| fields::value(action, path).cloned().unwrap_or(Value::Null);
+        let field = |path: &str| fields::value(action, path).cloned().unwrap_or(Value::Null);
         let errors = fields::value(action, "status.error").map(|error| vec![error.clone()]);
         let phase = json!({
             "name": fields::text(action, "kind"),
-            "state": of("status.state"),
+            "state": field("status.state"),
             "attempt": 1,
-            "startTime": of("status.startTime"),
-            "endTime": of("status.endTime"),
-            "updatedTime": of("status.endTime"),
+            "startTime": field("status.startTime"),
+            "endTime": field("status.endTime"),
+            "updatedTime": field("status.endTime"),
             "errors": errors.unwrap_or_default(),
         });
         fields::set(&mut detailed, "status.actionDetails", json!({"phases": [phase]}));

@@ -41,8 +41,8 @@ pub(crate) fn parse(action: &Map<String, Value>) -> SubjectFields<'_> {
 /// Fills in the subject's namespace with the action's, if it is missing.
 pub(crate) fn fill_namespace(action: &mut Map<String, Value>) {
     if fields::value(action, "spec.subject").is_some() && parse(action).namespace.is_empty() {
-        let own = fields::namespace(action).to_owned();
-        fields::set(action, "spec.subject.namespace", own);
+        let action_namespace = fields::namespace(action).to_owned();
+        fields::set(action, "spec.subject.namespace", action_namespace);
     }
 }
 
@@ -53,8 +53,8 @@ pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldErr
     if subject.kind.is_empty() {
         errors.push(FieldError::required("spec.subject.kind", &one_of(kinds)));
     } else if !kinds.contains(&subject.kind) {
-        let given = json!(subject.kind);
-        errors.push(FieldError::not_supported("spec.subject.kind", &given, kinds));
+        let value = json!(subject.kind);
+        errors.push(FieldError::not_supported("spec.subject.kind", &value, kinds));
     }
     if subject.name.is_empty() {
         errors.push(FieldError::required("spec.subject.name", ""));
@@ -64,16 +64,17 @@ pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldErr
 
 /// Checks that the subject is in the action's namespace, so that permission in one namespace gives access to no other.
 pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
-    let (named, own) = (parse(action).namespace, fields::namespace(action));
-    if named.is_empty() || named == own {
+    let (subject_namespace, action_namespace) =
+        (parse(action).namespace, fields::namespace(action));
+    if subject_namespace.is_empty() || subject_namespace == action_namespace {
         return Vec::new();
     }
-    let detail = format!("must be the namespace of this object, {own:?}");
-    vec![FieldError::invalid("spec.subject.namespace", &json!(named), &detail)]
+    let detail = format!("must be the namespace of this object, {action_namespace:?}");
+    vec![FieldError::invalid("spec.subject.namespace", &json!(subject_namespace), &detail)]
 }
 
 /// The attributes of a `get` of the subject.
-pub(crate) fn readable(
+pub(crate) fn get_access(
     installation: &Installation,
     action: &Map<String, Value>,
     names: ResourceNames,
@@ -83,7 +84,7 @@ pub(crate) fn readable(
 }
 
 /// The attributes of a `get` of the policy, a custom resource that kube-apiserver serves.
-pub(crate) fn policy_readable(action: &Map<String, Value>) -> Vec<Attributes> {
+pub(crate) fn policy_get_access(action: &Map<String, Value>) -> Vec<Attributes> {
     let subject = parse(action);
     vec![Attributes {
         verb: "get".to_owned(),
@@ -99,6 +100,6 @@ pub(crate) fn policy_readable(action: &Map<String, Value>) -> Vec<Attributes> {
 fn one_of(kinds: &[&str]) -> String {
     match kinds {
         [kind] => format!("must be {kind}"),
-        many => format!("must be one of {}", many.join(", ")),
+        several => format!("must be one of {}", several.join(", ")),
     }
 }

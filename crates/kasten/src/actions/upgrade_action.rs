@@ -58,9 +58,9 @@ impl ActionStrategy for Upgrade {
         installation: &Installation,
     ) -> Vec<Attributes> {
         if subject::parse(action).kind == "Policy" {
-            subject::policy_readable(action)
+            subject::policy_get_access(action)
         } else {
-            subject::readable(installation, action, kinds::STORAGE_REPOSITORY)
+            subject::get_access(installation, action, kinds::STORAGE_REPOSITORY)
         }
     }
 }

@@ -2,8 +2,8 @@
 //! namespaces; users cannot write them.
 //!
 //! When a namespace is deleted and restore point contents of it remain, its application moves to K10's
-//! namespace with the state Deleted, so that users find it and can restore it. The watcher of the
-//! namespaces calls [`reconcile`], which does both.
+//! namespace with the state Deleted, so that users find it and can restore it. [`reconcile`] does both; the
+//! watcher of the namespaces calls it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ pub struct ApplicationSpec {
 #[serde(rename_all = "camelCase")]
 pub struct ApplicationStatus {
     /// Whether its namespace exists.
-    pub state: Option<Presence>,
+    pub state: Option<NamespaceState>,
     /// Components, shown by `/details`.
     pub app_details: Option<AppDetails>,
 }
 
 /// Whether a namespace exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
-pub enum Presence {
+pub enum NamespaceState {
     /// It exists.
     Active,
     /// It was deleted, and restore point contents of it remain.
@@ -89,7 +89,7 @@ fn for_namespace(installation: &Installation, namespace: &str) -> Map<String, Va
 }
 
 /// The application of a deleted namespace with remaining restore point contents.
-fn deleted(installation: &Installation, namespace: &str) -> Map<String, Value> {
+fn for_deleted_namespace(installation: &Installation, namespace: &str) -> Map<String, Value> {
     application(installation, installation.namespace(), namespace, "Deleted")
 }
 
@@ -101,25 +101,29 @@ pub fn reconcile(
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
     let (id, k10) = (installation.id(APPLICATION), installation.namespace());
-    let there: BTreeSet<&str> =
+    let existing: BTreeSet<&str> =
         namespaces.iter().map(String::as_str).filter(|name| *name != k10).collect();
-    let kept = kept(installation, objects);
-    let gone = kept.iter().map(String::as_str).filter(|name| !there.contains(name));
-    let wanted: BTreeSet<(&str, &str)> =
-        there.iter().map(|name| (*name, *name)).chain(gone.map(|name| (k10, name))).collect();
-    let mut found = BTreeSet::new();
+    let with_contents = namespaces_with_contents(installation, objects);
+    let deleted_names =
+        with_contents.iter().map(String::as_str).filter(|name| !existing.contains(name));
+    let desired: BTreeSet<(&str, &str)> = existing
+        .iter()
+        .map(|name| (*name, *name))
+        .chain(deleted_names.map(|name| (k10, name)))
+        .collect();
+    let mut current = BTreeSet::new();
     for application in objects.list(id, None) {
         let (namespace, name) = (fields::namespace(&application), fields::name(&application));
-        if wanted.contains(&(namespace, name)) {
-            found.insert((namespace.to_owned(), name.to_owned()));
+        if desired.contains(&(namespace, name)) {
+            current.insert((namespace.to_owned(), name.to_owned()));
         } else {
             objects.delete(id, namespace, name)?;
         }
     }
-    for (namespace, name) in wanted {
-        if !found.contains(&(namespace.to_owned(), name.to_owned())) {
-            let make = if namespace == name { for_namespace } else { deleted };
-            objects.create(id, make(installation, name))?;
+    for (namespace, name) in desired {
+        if !current.contains(&(namespace.to_owned(), name.to_owned())) {
+            let build = if namespace == name { for_namespace } else { for_deleted_namespace };
+            objects.create(id, build(installation, name))?;
         }
     }
     Ok(())
@@ -127,7 +131,7 @@ pub fn reconcile(
 
 /// Deletes the application of a deleted namespace if `content` was its last restore point content. The
 /// others are listed only if there is an application to delete.
-pub(crate) fn forget(
+pub(crate) fn remove_if_last(
     installation: &Installation,
     content: &Map<String, Value>,
     objects: &mut Objects<'_>,
@@ -138,34 +142,37 @@ pub(crate) fn forget(
         return Ok(());
     }
     let contents = installation.id(RESTORE_POINT_CONTENT);
-    let is_more_kept = objects.list(contents, None).iter().any(|other| {
+    let has_other_content = objects.list(contents, None).iter().any(|other| {
         fields::name(other) != fields::name(content)
             && fields::label(other, names::APP_NAMESPACE) == namespace
     });
-    if is_more_kept {
+    if has_other_content {
         return Ok(());
     }
     objects.delete(applications, k10, namespace)
 }
 
 /// The namespaces of which there are restore point contents.
-fn kept(installation: &Installation, objects: &Objects<'_>) -> BTreeSet<String> {
-    let none = ["", installation.namespace(), names::CLUSTER_APPLICATION];
+fn namespaces_with_contents(
+    installation: &Installation,
+    objects: &Objects<'_>,
+) -> BTreeSet<String> {
+    let excluded = ["", installation.namespace(), names::CLUSTER_APPLICATION];
     objects
         .list(installation.id(RESTORE_POINT_CONTENT), None)
         .iter()
         .map(|content| fields::label(content, names::APP_NAMESPACE).to_owned())
-        .filter(|name| !none.contains(&name.as_str()))
+        .filter(|name| !excluded.contains(&name.as_str()))
         .collect()
 }
 
 fn application(
     installation: &Installation,
-    lives_in: &str,
+    namespace: &str,
     name: &str,
     state: &str,
 ) -> Map<String, Value> {
-    let mut application = installation.object(APPLICATION, lives_in, name);
+    let mut application = installation.object(APPLICATION, namespace, name);
     fields::set(&mut application, "spec", json!({"namespace": {"name": name}}));
     fields::set(&mut application, "status", json!({"state": state}));
     fields::fill_label(&mut application, names::APP_NAME, name);

@@ -41,7 +41,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &[columns::AGE],
         columns::STATUS_AND_DETAILS,
         schema::object::<ClusterRestorePointSpec, ClusterRestorePointStatus>(
-            "ClusterRestorePoint is what was kept of the cluster-scoped resources.",
+            "ClusterRestorePoint is a backup of the cluster-scoped resources.",
         ),
         Arc::new(ClusterRestorePoint { installation: *installation }),
     )
@@ -64,7 +64,7 @@ impl Strategy for ClusterRestorePoint {
         _objects: &mut Objects<'_>,
         ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, CLUSTER_RESTORE_POINT, point, &ctx.user)
+        rules::require_k10_account(&self.installation, CLUSTER_RESTORE_POINT, point, &ctx.user)
     }
 
     fn on_delete(

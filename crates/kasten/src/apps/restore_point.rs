@@ -64,7 +64,7 @@ const CONTENT: Column = Column {
     kind: "string",
     path: "spec.restorePointContentRef.name",
     priority: 1,
-    description: "The backup that it represents.",
+    description: "Name of the RestorePointContent that it is bound to.",
 };
 const CONTENT_NAME: &str = "spec.restorePointContentRef.name";
 const LABELS: [&str; 5] = [
@@ -75,7 +75,7 @@ const LABELS: [&str; 5] = [
     names::POLICY_NAMESPACE,
 ];
 /// What a handle knows from its content.
-const KNOWN: [&str; 5] = [
+const COPIED_FIELDS: [&str; 5] = [
     "status.logicalSizeBytes",
     "status.physicalSizeBytes",
     "status.scheduledTime",
@@ -129,11 +129,11 @@ impl Strategy for RestorePoint {
             return Err(rules::not_found(installation, RESTORE_POINT, point, CONTENT_NAME, name));
         };
         if fields::text(&content, "status.state") != Binding::Unbound.as_str() {
-            return Err(taken(installation.id(RESTORE_POINT), point, &content));
+            return Err(already_bound(installation.id(RESTORE_POINT), point, &content));
         }
-        for path in KNOWN {
-            if let Some(known) = fields::value(&content, path) {
-                fields::set(point, path, known.clone());
+        for path in COPIED_FIELDS {
+            if let Some(value) = fields::value(&content, path) {
+                fields::set(point, path, value.clone());
             }
         }
         // The application is the content's: a client must not give the backup of one application the
@@ -176,14 +176,14 @@ impl Strategy for RestorePoint {
     ) -> Result<Map<String, Value>, ApiError> {
         let contents = self.installation.id(RESTORE_POINT_CONTENT);
         let content = objects.get(contents, "", fields::text(point, CONTENT_NAME));
-        let own = fields::value(point, "status.restorePointDetails");
-        let noted = own.or_else(|| {
+        let own_details = fields::value(point, "status.restorePointDetails");
+        let reported = own_details.or_else(|| {
             content
                 .as_ref()
                 .and_then(|content| fields::value(content, "status.restorePointContentDetails"))
         });
         let mut detailed = point.clone();
-        fields::set(&mut detailed, "status.restorePointDetails", super::details(point, noted));
+        fields::set(&mut detailed, "status.restorePointDetails", super::details(point, reported));
         Ok(detailed)
     }
 }
@@ -193,7 +193,11 @@ fn is_bound_to(content: &Map<String, Value>, point: &Map<String, Value>) -> bool
         && fields::text(content, "status.restorePointRef.namespace") == fields::namespace(point)
 }
 
-fn taken(id: ResourceId, point: &Map<String, Value>, content: &Map<String, Value>) -> ApiError {
+fn already_bound(
+    id: ResourceId,
+    point: &Map<String, Value>,
+    content: &Map<String, Value>,
+) -> ApiError {
     let detail = format!(
         "the restore point content {:?} is bound to {}/{}",
         fields::name(content),

@@ -66,14 +66,14 @@ const POINT: Column = Column {
     kind: "string",
     path: "status.restorePointRef.name",
     priority: 1,
-    description: "The restore point that has it.",
+    description: "Name of the restore point that is bound to it.",
 };
 const NAMESPACE: Column = Column {
     name: "Namespace",
     kind: "string",
     path: "status.restorePointRef.namespace",
     priority: 1,
-    description: "Where the restore point is.",
+    description: "Namespace of the restore point that is bound to it.",
 };
 
 struct RestorePointContent {
@@ -114,7 +114,7 @@ impl Strategy for RestorePointContent {
         _objects: &mut Objects<'_>,
         ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, RESTORE_POINT_CONTENT, content, &ctx.user)
+        rules::require_k10_account(&self.installation, RESTORE_POINT_CONTENT, content, &ctx.user)
     }
 
     fn on_delete(
@@ -133,7 +133,7 @@ impl Strategy for RestorePointContent {
         }) {
             objects.delete(restore_points, namespace, name)?;
         }
-        applications::forget(installation, content, objects)?;
+        applications::remove_if_last(installation, content, objects)?;
         retire(installation, content, objects, &ctx.now, &ctx.suffix)
     }
 

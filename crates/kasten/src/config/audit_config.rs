@@ -7,7 +7,7 @@ use apiserver::Resource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::resource as of_config;
+use super::resource as config_resource;
 use crate::kinds::AUDIT_CONFIG;
 use crate::schema;
 
@@ -75,7 +75,7 @@ impl Validation {
 
 /// The resource that serves the kind.
 pub fn resource() -> Resource {
-    of_config(
+    config_resource(
         AUDIT_CONFIG,
         schema::object::<AuditConfigSpec, AuditConfigStatus>(
             "AuditConfig sends recorded events to the bucket of a location profile.",

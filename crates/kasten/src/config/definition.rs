@@ -15,7 +15,7 @@ pub fn definitions() -> String {
     );
     for resource in crate::kinds::config_resources() {
         text.push_str("---\n");
-        block(&mut text, &definition(&resource), 0);
+        write_block(&mut text, &definition(&resource), 0);
     }
     text
 }
@@ -53,37 +53,37 @@ fn definition(resource: &Resource) -> Value {
 }
 
 fn column(column: &Column) -> Value {
-    let mut printed = json!({
+    let mut printer_column = json!({
         "name": column.name,
         "type": column.kind,
         "jsonPath": format!(".{}", column.path),
         "description": column.description,
     });
     if column.priority > 0 {
-        printed["priority"] = column.priority.into();
+        printer_column["priority"] = column.priority.into();
     }
-    printed
+    printer_column
 }
 
 /// A value that begins on a line of its own. Writing to a `String` cannot fail.
-fn block(text: &mut String, value: &Value, indent: usize) {
-    let margin = " ".repeat(indent);
+fn write_block(text: &mut String, value: &Value, indent: usize) {
+    let indentation = " ".repeat(indent);
     match value {
-        Value::Object(map) => members(text, map, &margin, indent),
+        Value::Object(map) => write_members(text, map, &indentation, indent),
         Value::Array(items) => {
             for item in items {
                 let mut inner = String::new();
-                block(&mut inner, item, indent + 2);
+                write_block(&mut inner, item, indent + 2);
                 // The dash takes the place of the first line's indentation.
                 let rest = inner.get(indent + 2..).unwrap_or_default();
-                _ = write!(text, "{margin}- {rest}");
+                _ = write!(text, "{indentation}- {rest}");
             }
         }
-        scalar => _ = writeln!(text, "{margin}{scalar}"),
+        scalar => _ = writeln!(text, "{indentation}{scalar}"),
     }
 }
 
-fn members(text: &mut String, map: &Map<String, Value>, margin: &str, indent: usize) {
+fn write_members(text: &mut String, map: &Map<String, Value>, indentation: &str, indent: usize) {
     for (key, value) in map {
         let is_empty = match value {
             Value::Object(map) => map.is_empty(),
@@ -91,11 +91,11 @@ fn members(text: &mut String, map: &Map<String, Value>, margin: &str, indent: us
             _ => true,
         };
         if is_empty {
-            _ = writeln!(text, "{margin}{key}: {value}");
+            _ = writeln!(text, "{indentation}{key}: {value}");
             continue;
         }
-        _ = writeln!(text, "{margin}{key}:");
-        block(text, value, indent + if value.is_object() { 2 } else { 0 });
+        _ = writeln!(text, "{indentation}{key}:");
+        write_block(text, value, indent + if value.is_object() { 2 } else { 0 });
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     fn maps_and_lists_become_blocks() {
         let value = json!({"a": [{"b": 1, "c": ["x: y"]}, {"d": {}}], "e": true});
         let mut text = String::new();
-        block(&mut text, &value, 0);
+        write_block(&mut text, &value, 0);
         assert_eq!(text, "a:\n- b: 1\n  c:\n  - \"x: y\"\n- d: {}\ne: true\n");
     }
 }

@@ -8,7 +8,7 @@ use apiserver::Resource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::resource as of_config;
+use super::resource as config_resource;
 use crate::kinds::PROFILE;
 use crate::schema;
 
@@ -133,10 +133,10 @@ pub struct ProfileStatus {
 
 /// The resource that serves the kind.
 pub fn resource() -> Resource {
-    of_config(
+    config_resource(
         PROFILE,
         schema::object::<ProfileSpec, ProfileStatus>(
-            "Profile is a place outside the cluster that K10 writes to.",
+            "Profile is a location outside the cluster that K10 writes to.",
         ),
     )
 }

@@ -18,7 +18,7 @@ pub struct KastenDRRestoreSpec {
     /// The review to restore from, and the restore point.
     #[serde(rename = "kastenDRReviewDetails")]
     pub review_details: Option<ReviewDetails>,
-    /// What is not restored.
+    /// Resources that are not restored.
     pub skip_resources: Option<Value>,
 }
 

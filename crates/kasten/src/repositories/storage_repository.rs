@@ -150,7 +150,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &[LOCATION_TYPE],
         columns::STATUS_AND_DETAILS,
         schema::object::<StorageRepositorySpec, StorageRepositoryStatus>(
-            "StorageRepository is one place backups are written to.",
+            "StorageRepository is a repository that backups are written to.",
         ),
         Arc::new(StorageRepository { installation: *installation }),
     )
@@ -161,7 +161,7 @@ const LOCATION_TYPE: Column = Column {
     kind: "string",
     path: "status.location.type",
     priority: 0,
-    description: "What kind of place it is.",
+    description: "Type of the location.",
 };
 
 struct StorageRepository {
@@ -214,7 +214,7 @@ impl Strategy for StorageRepository {
         _objects: &mut Objects<'_>,
         ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        rules::made_by_k10(&self.installation, STORAGE_REPOSITORY, repository, &ctx.user)
+        rules::require_k10_account(&self.installation, STORAGE_REPOSITORY, repository, &ctx.user)
     }
 
     fn details(
@@ -256,11 +256,11 @@ mod tests {
 
     #[test]
     fn a_timeout_is_a_positive_duration() {
-        for good in ["10h", "1h30m", "45m", "90s", "1h0m0s"] {
-            assert!(is_duration(good), "{good}");
+        for valid in ["10h", "1h30m", "45m", "90s", "1h0m0s"] {
+            assert!(is_duration(valid), "{valid}");
         }
-        for bad in ["", "10", "h", "-1h", "1d", "30m1h", "0s", "1h ", "1.5h"] {
-            assert!(!is_duration(bad), "{bad}");
+        for invalid in ["", "10", "h", "-1h", "1d", "30m1h", "0s", "1h ", "1.5h"] {
+            assert!(!is_duration(invalid), "{invalid}");
         }
     }
 }

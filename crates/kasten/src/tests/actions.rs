@@ -32,18 +32,18 @@ fn a_backup_gets_its_labels_state_and_namespace() {
     let mut registry = registry();
     let spec = json!({"subject": {"name": "shop"}});
     assert_eq!(registry.create("alice", "BackupAction", "shop/b", spec), "201");
-    let of = |path| registry.field("BackupAction", "shop/b", path);
+    let field = |path| registry.field("BackupAction", "shop/b", path);
     assert_eq!(
-        of("metadata.labels"),
+        field("metadata.labels"),
         json!({
             "k10.kasten.io/appName": "shop",
             "k10.kasten.io/appNamespace": "shop",
             "k10.kasten.io/appType": "namespace",
         })
     );
-    assert_eq!(of("spec.subject.namespace"), json!("shop"));
-    assert_eq!(of("status.state"), json!("Pending"));
-    assert_eq!(of("status.startTime"), json!(super::fake_registry::NOW));
+    assert_eq!(field("spec.subject.namespace"), json!("shop"));
+    assert_eq!(field("status.state"), json!("Pending"));
+    assert_eq!(field("status.startTime"), json!(super::fake_registry::NOW));
 }
 
 #[test]
@@ -171,17 +171,17 @@ fn an_export_requires_read_access_to_its_restore_point() {
 
 #[test]
 fn a_cluster_restore_requires_read_access_to_its_restore_point() {
-    let of = |name| json!({"subject": {"kind": "ClusterRestorePoint", "name": name}});
+    let spec = |name| json!({"subject": {"kind": "ClusterRestorePoint", "name": name}});
     check(
         "RestoreClusterAction",
         "r",
-        of("crp"),
+        spec("crp"),
         &expect!["201; needs get clusterrestorepoints.apps.kio.kasten.io /crp"],
     );
     check(
         "RestoreClusterAction",
         "r",
-        of("gone"),
+        spec("gone"),
         &expect![[
             r#"422 RestoreClusterAction.actions.kio.kasten.io "r" is invalid: spec.subject.name: Not found: "gone"; needs get clusterrestorepoints.apps.kio.kasten.io /gone"#
         ]],
@@ -388,8 +388,9 @@ fn an_executor_moves_an_action_along_its_transitions() {
 fn details_show_phases() {
     let mut registry = registry();
     registry.create("alice", "BackupAction", "shop/b", json!({"subject": {"name": "shop"}}));
-    let made_up = registry.details("BackupAction", "shop/b")["status"]["actionDetails"].to_string();
-    expect![[r#"{"phases":[{"name":"BackupAction","state":"Pending","attempt":1,"startTime":"2026-11-23T09:30:00Z","endTime":null,"updatedTime":null,"errors":[]}]}"#]].assert_eq(&made_up);
+    let default_details =
+        registry.details("BackupAction", "shop/b")["status"]["actionDetails"].to_string();
+    expect![[r#"{"phases":[{"name":"BackupAction","state":"Pending","attempt":1,"startTime":"2026-11-23T09:30:00Z","endTime":null,"updatedTime":null,"errors":[]}]}"#]].assert_eq(&default_details);
     let phases = json!({"phases": [{"name": "Snapshotting", "state": "running"}]});
     registry.set("BackupAction", "shop/b", "status.actionDetails", phases.clone());
     assert_eq!(registry.details("BackupAction", "shop/b")["status"]["actionDetails"], phases);
@@ -449,11 +450,11 @@ fn a_cancel_is_limited_to_its_own_namespace() {
             r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.name: Not found: "b""#
         ]],
     );
-    let wrong = json!({"subject": {"kind": "ReportAction", "name": "b"}});
+    let invalid_spec = json!({"subject": {"kind": "ReportAction", "name": "b"}});
     check(
         "CancelAction",
         "shop/c",
-        wrong,
+        invalid_spec,
         &expect![[
             r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.kind: Unsupported value: "ReportAction": supported values: "BackupAction", "RestoreAction", "ImportAction", "ExportAction", "RunAction", "RetireAction", "BackupClusterAction", "RestoreClusterAction""#
         ]],
@@ -467,11 +468,12 @@ fn a_cancel_is_limited_to_its_own_namespace() {
             r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: metadata.namespace: Invalid value: "shop": a RetireAction must be cancelled from the namespace "kasten-io""#
         ]],
     );
-    let odd = json!({"subject": {"kind": "RetireAction", "name": "r", "namespace": "shop"}});
+    let wrong_namespace =
+        json!({"subject": {"kind": "RetireAction", "name": "r", "namespace": "shop"}});
     check(
         "CancelAction",
         "kasten-io/c",
-        odd,
+        wrong_namespace,
         &expect![[
             r#"422 CancelAction.actions.kio.kasten.io "c" is invalid: spec.subject.namespace: Invalid value: "shop": a RetireAction is cluster-scoped"#
         ]],

@@ -40,8 +40,9 @@ impl ObjectAccess for FakeRegistry {
     fn list(&self, kind: ResourceId, namespace: Option<&str>) -> Vec<Map<String, Value>> {
         self.objects
             .iter()
-            .filter(|((plural, own, _), _)| {
-                plural == kind.plural && namespace.is_none_or(|namespace| namespace == own)
+            .filter(|((plural, object_namespace, _), _)| {
+                plural == kind.plural
+                    && namespace.is_none_or(|namespace| namespace == object_namespace)
             })
             .map(|(_, object)| object.clone())
             .collect()
@@ -84,10 +85,10 @@ pub(super) fn object(kind: &str, path: &str, spec: Value) -> Map<String, Value> 
     object
 }
 
-fn outcome(result: Result<(), ApiError>, good: &str) -> String {
+fn outcome(result: Result<(), ApiError>, success: &str) -> String {
     result.map_or_else(
         |error| format!("{} {}", error.status.code, error.status.message),
-        |()| good.to_owned(),
+        |()| success.to_owned(),
     )
 }
 
@@ -112,8 +113,8 @@ impl FakeRegistry {
 
     /// Context of a write by `kasten`, which is one of K10's own accounts, or by one of the known users.
     fn context(&self, user: &str, subresource: &str) -> WriteContext {
-        let known = crate::roles::USERS.iter().find(|known| known.context == user);
-        let organizations = known.map_or(&[][..], |known| known.organizations).iter();
+        let demo_user = crate::roles::USERS.iter().find(|demo_user| demo_user.context == user);
+        let organizations = demo_user.map_or(&[][..], |demo_user| demo_user.organizations).iter();
         let groups = if user == "kasten" {
             vec![self.accounts.accounts().to_owned()]
         } else {

@@ -93,22 +93,22 @@ fn every_schema_is_structural_and_described() {
 /// v3.0 does not know.
 fn check_structural(schema: &Value, path: &str) {
     let map = schema.as_object().unwrap();
-    for word in ["$ref", "$defs", "$schema", "anyOf", "oneOf", "allOf", "const", "title"] {
-        assert!(!map.contains_key(word), "{path} has {word}");
+    for keyword in ["$ref", "$defs", "$schema", "anyOf", "oneOf", "allOf", "const", "title"] {
+        assert!(!map.contains_key(keyword), "{path} has {keyword}");
     }
     let is_open = map.contains_key("x-kubernetes-preserve-unknown-fields");
     assert!(map.get("type").is_some_and(Value::is_string) || is_open, "{path} has no type");
     if let Some(properties) = map.get("properties").and_then(Value::as_object) {
-        for (name, below) in properties {
+        for (name, subschema) in properties {
             let path = format!("{path}.{name}");
-            let is_described = below.get("description").is_some_and(Value::is_string);
+            let is_described = subschema.get("description").is_some_and(Value::is_string);
             assert!(is_described, "{path} has no description");
-            check_structural(below, &path);
+            check_structural(subschema, &path);
         }
     }
-    for word in ["items", "additionalProperties"] {
-        if let Some(below) = map.get(word) {
-            check_structural(below, &format!("{path}.{word}"));
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(subschema) = map.get(keyword) {
+            check_structural(subschema, &format!("{path}.{keyword}"));
         }
     }
 }

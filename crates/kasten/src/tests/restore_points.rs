@@ -58,10 +58,10 @@ fn a_restore_point_binds_and_releases_its_content() {
 fn the_labels_of_the_application_are_those_of_the_content() {
     let mut registry = registry();
     assert_eq!(registry.delete("RestorePoint", "shop/rp"), "200");
-    let mut stolen = object("RestorePoint", "blog/rp", bind("shop-rp"));
-    fields::set_label(&mut stolen, "k10.kasten.io/appNamespace", "blog");
-    fields::set_label(&mut stolen, "team", "a");
-    registry.try_create("alice", stolen).unwrap();
+    let mut relabelled = object("RestorePoint", "blog/rp", bind("shop-rp"));
+    fields::set_label(&mut relabelled, "k10.kasten.io/appNamespace", "blog");
+    fields::set_label(&mut relabelled, "team", "a");
+    registry.try_create("alice", relabelled).unwrap();
     let labels = registry.field("RestorePoint", "blog/rp", "metadata.labels");
     assert_eq!(
         (&labels["k10.kasten.io/appNamespace"], &labels["team"]),
@@ -146,8 +146,8 @@ fn an_update_of_status_or_spec_cannot_change_a_binding() {
     registry.set("RestorePoint", "shop/rp", "status.state", json!("Unbound"));
     let expiry = json!("2026-12-01T00:00:00Z");
     assert_eq!(registry.set("RestorePointContent", "shop-rp", "spec.expiresAt", expiry), "200");
-    let wrong = registry.set("RestorePointContent", "shop-rp", "spec.expiresAt", json!("soon"));
-    assert!(wrong.starts_with("422"), "{wrong}");
+    let invalid = registry.set("RestorePointContent", "shop-rp", "spec.expiresAt", json!("soon"));
+    assert!(invalid.starts_with("422"), "{invalid}");
     expect![[r"
         restorepointcontents shop-rp Bound
         restorepoints shop/rp Bound
@@ -164,13 +164,13 @@ fn details_come_from_the_content() {
         registry.details("RestorePoint", "shop/rp")["status"]["restorePointDetails"].clone();
     expect![[r#"{"artifacts":[],"originatingPolicies":[{"name":"daily","namespace":""}]}"#]]
         .assert_eq(&before.to_string());
-    let noted =
+    let reported =
         json!({"artifacts": [{"meta": {"spec": {"resource": "deployments", "name": "web"}}}]});
     let path = "status.restorePointContentDetails";
-    registry.set("RestorePointContent", "shop-rp", path, noted.clone());
+    registry.set("RestorePointContent", "shop-rp", path, reported.clone());
     let after =
         registry.details("RestorePoint", "shop/rp")["status"]["restorePointDetails"].clone();
-    assert_eq!(after, noted);
+    assert_eq!(after, reported);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_passkey_names_exactly_one_key() {
 
 #[test]
 fn the_last_applied_annotation_of_a_passkey_has_no_key() {
-    let mut kept = Vec::new();
+    let mut has_annotation = Vec::new();
     for applied in [
         r#"{"kind": "Passkey", "spec": {"secret": {"name": "s"}, "usenow": true}}"#,
         r#"{"kind": "Passkey", "spec": {"passphrase": "s3cret"}}"#,
@@ -286,9 +286,10 @@ fn the_last_applied_annotation_of_a_passkey_has_no_key() {
         let key = "kubectl.kubernetes.io/last-applied-configuration";
         fields::set(&mut passkey, "metadata.annotations", json!({key: applied}));
         registry.try_create("admin", passkey).unwrap();
-        kept.push(registry.field("Passkey", "p", "metadata.annotations").get(key).is_some());
+        has_annotation
+            .push(registry.field("Passkey", "p", "metadata.annotations").get(key).is_some());
     }
-    assert_eq!(kept, [true, false, false, false, false]);
+    assert_eq!(has_annotation, [true, false, false, false, false]);
 }
 
 #[test]

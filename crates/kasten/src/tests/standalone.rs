@@ -13,28 +13,30 @@ use crate::roles::{ROLES, USERS};
 fn check(table: &str) {
     let rbac = Rbac::from_manifests(ROLES.iter().copied()).unwrap();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (what, subresource) = words[3].split_once('/').unwrap_or((words[3], ""));
-        let (resource, group) = what.split_once('.').unwrap_or((what, ""));
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (resource_and_group, subresource) =
+            fields[3].split_once('/').unwrap_or((fields[3], ""));
+        let (resource, group) =
+            resource_and_group.split_once('.').unwrap_or((resource_and_group, ""));
         let attributes = Attributes {
-            user: Arc::new(user(words[1])),
-            verb: words[2].to_owned(),
+            user: Arc::new(user(fields[1])),
+            verb: fields[2].to_owned(),
             group: if group.is_empty() { String::new() } else { format!("{group}.kio.kasten.io") },
             version: "v1alpha1".to_owned(),
             resource: resource.to_owned(),
             subresource: subresource.to_owned(),
-            namespace: words.get(4).copied().unwrap_or_default().to_owned(),
+            namespace: fields.get(4).copied().unwrap_or_default().to_owned(),
             ..Attributes::default()
         };
-        assert_eq!(rbac.decide(&attributes).is_some(), words[0] == "yes", "{line}");
+        assert_eq!(rbac.decide(&attributes).is_some(), fields[0] == "yes", "{line}");
     }
 }
 
 fn user(name: &str) -> UserInfo {
-    let known = USERS.iter().find(|user| user.context == name);
-    let groups = known.map_or(&[][..], |user| user.organizations).iter();
+    let demo_user = USERS.iter().find(|user| user.context == name);
+    let groups = demo_user.map_or(&[][..], |user| user.organizations).iter();
     UserInfo {
-        username: known.map_or(name, |user| user.common_name).to_owned(),
+        username: demo_user.map_or(name, |user| user.common_name).to_owned(),
         groups: groups.map(|&group| group.to_owned()).collect(),
         ..UserInfo::default()
     }

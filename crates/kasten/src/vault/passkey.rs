@@ -44,7 +44,7 @@ pub struct PasskeySpec {
 pub struct PasskeyStatus {
     /// Whether the master key is wrapped with it.
     pub valid: Option<bool>,
-    /// Text for users.
+    /// Human-readable state.
     pub state: Option<String>,
 }
 
@@ -83,22 +83,22 @@ pub fn secret(passkey: &Map<String, Value>) -> Option<(String, String)> {
 }
 
 /// The status to write, if it differs from the one that follows from the known Secrets.
-pub fn status_due(passkey: &Map<String, Value>, known: &KnownSecrets) -> Option<Value> {
-    let fault = known.get(&secret(passkey)?)?;
-    let state = fault.as_deref().unwrap_or(VALID_STATE);
-    let status = json!({"valid": fault.is_none(), "state": state});
+pub fn status_update(passkey: &Map<String, Value>, known_secrets: &KnownSecrets) -> Option<Value> {
+    let problem = known_secrets.get(&secret(passkey)?)?;
+    let state = problem.as_deref().unwrap_or(VALID_STATE);
+    let status = json!({"valid": problem.is_none(), "state": state});
     (passkey.get("status") != Some(&status)).then_some(status)
 }
 
 /// Updates the status of each passkey whose Secret is known.
 pub fn report(
     installation: &Installation,
-    known: &KnownSecrets,
+    allowed_keys: &KnownSecrets,
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
     let id = installation.id(PASSKEY);
     for mut passkey in objects.list(id, None) {
-        if let Some(status) = status_due(&passkey, known) {
+        if let Some(status) = status_update(&passkey, allowed_keys) {
             fields::set(&mut passkey, "status", status);
             objects.update(id, passkey)?;
         }
@@ -125,14 +125,14 @@ const COMPANIONS: [(&str, &str, bool); 4] = [
 ];
 
 /// The annotation in which `kubectl apply` stores the applied object.
-const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 struct Passkey {
     installation: Installation,
 }
 
 /// The fields that are audited: references and the status.
-const RECORDED: [&str; 13] = [
+const AUDITED_FIELDS: [&str; 13] = [
     "metadata.labels.*",
     "spec.secret.name",
     "spec.secret.namespace",
@@ -150,11 +150,11 @@ const RECORDED: [&str; 13] = [
 
 impl Strategy for Passkey {
     fn recorded_fields(&self) -> &'static [&'static str] {
-        &RECORDED
+        &AUDITED_FIELDS
     }
 
     fn prepare_create(&self, passkey: &mut Map<String, Value>, _ctx: &WriteContext) {
-        drop_applied_key(passkey);
+        drop_key_material(passkey);
         fields::set(passkey, "status", json!({"valid": true, "state": VALID_STATE}));
         if fields::value(passkey, "spec.secret").is_some()
             && fields::text(passkey, "spec.secret.namespace").is_empty()
@@ -169,7 +169,7 @@ impl Strategy for Passkey {
         old: &Map<String, Value>,
         ctx: &WriteContext,
     ) {
-        drop_applied_key(passkey);
+        drop_key_material(passkey);
         if ctx.subresource.is_empty() {
             fields::restore(passkey, old, &["status"]);
         }
@@ -181,23 +181,24 @@ impl Strategy for Passkey {
         _old: Option<&Map<String, Value>>,
         _ctx: &WriteContext,
     ) -> Vec<FieldError> {
-        let is_there = |path: &str| !rules::is_empty(passkey, path);
+        let is_set = |path: &str| !rules::is_empty(passkey, path);
         let mut errors = Vec::new();
-        let mut chosen = ALTERNATIVES.iter().filter(|path| is_there(path));
-        let first = chosen.next();
+        let mut set_alternatives = ALTERNATIVES.iter().filter(|path| is_set(path));
+        let first = set_alternatives.next();
         if first.is_none() {
             let list = "one of secret, awscmkkeyid, vaulttransitkeyname, azurekeyname";
             errors.push(FieldError::required("spec", list));
         }
-        for other in chosen {
+        for other in set_alternatives {
             let detail = format!("may not be set together with {}", first.unwrap_or(other));
             errors.push(FieldError::forbidden(*other, &detail));
         }
-        for (companion, of, is_required) in COMPANIONS {
-            if is_required && is_there(of) && !is_there(companion) {
-                errors.push(FieldError::required(companion, &format!("required with {of}")));
-            } else if is_there(companion) && !is_there(of) {
-                let detail = format!("only allowed with {of}");
+        for (companion, alternative, is_required) in COMPANIONS {
+            if is_required && is_set(alternative) && !is_set(companion) {
+                errors
+                    .push(FieldError::required(companion, &format!("required with {alternative}")));
+            } else if is_set(companion) && !is_set(alternative) {
+                let detail = format!("only allowed with {alternative}");
                 errors.push(FieldError::forbidden(companion, &detail));
             }
         }
@@ -240,24 +241,24 @@ impl Strategy for Passkey {
 
 /// `kubectl apply` copies the applied object into an annotation, including key material in unknown fields.
 /// The annotation is removed if it contains more than references.
-fn drop_applied_key(passkey: &mut Map<String, Value>) {
+fn drop_key_material(passkey: &mut Map<String, Value>) {
     let Some(Value::Object(annotations)) =
         passkey.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
     else {
         return;
     };
-    let Some(applied) = annotations.get(APPLIED) else { return };
-    let applied: Option<Map<String, Value>> =
-        applied.as_str().and_then(|text| serde_json::from_str(text).ok());
-    if !applied.is_some_and(|applied| holds_references_only(&applied)) {
-        annotations.shift_remove(APPLIED);
+    let Some(last_applied) = annotations.get(LAST_APPLIED) else { return };
+    let last_applied: Option<Map<String, Value>> =
+        last_applied.as_str().and_then(|text| serde_json::from_str(text).ok());
+    if !last_applied.is_some_and(|last_applied| holds_references_only(&last_applied)) {
+        annotations.shift_remove(LAST_APPLIED);
     }
 }
 
-fn holds_references_only(applied: &Map<String, Value>) -> bool {
-    let has_only = |map: Option<&Value>, known: &[&str]| {
+fn holds_references_only(last_applied: &Map<String, Value>) -> bool {
+    let has_only = |map: Option<&Value>, allowed_keys: &[&str]| {
         map.and_then(Value::as_object)
-            .is_none_or(|map| map.keys().all(|key| known.contains(&key.as_str())))
+            .is_none_or(|map| map.keys().all(|key| allowed_keys.contains(&key.as_str())))
     };
     let spec: Vec<&str> = ALTERNATIVES
         .into_iter()
@@ -265,9 +266,11 @@ fn holds_references_only(applied: &Map<String, Value>) -> bool {
         .chain(["spec.usenow"])
         .filter_map(|path| path.strip_prefix("spec."))
         .collect();
-    applied.keys().all(|key| ["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()))
-        && has_only(applied.get("spec"), &spec)
-        && has_only(fields::value(applied, "spec.secret"), &["name", "namespace"])
+    last_applied
+        .keys()
+        .all(|key| ["apiVersion", "kind", "metadata", "spec"].contains(&key.as_str()))
+        && has_only(last_applied.get("spec"), &spec)
+        && has_only(fields::value(last_applied, "spec.secret"), &["name", "namespace"])
 }
 
 /// Checks that a Secret has a name and is in K10's namespace.
@@ -279,8 +282,8 @@ fn check_secret(passkey: &Map<String, Value>, k10: &str) -> Vec<FieldError> {
     let namespace = fields::text(passkey, "spec.secret.namespace");
     if namespace != k10 {
         let detail = format!("must be K10's namespace, {k10:?}");
-        let given = json!(namespace);
-        errors.push(FieldError::invalid("spec.secret.namespace", &given, &detail));
+        let value = json!(namespace);
+        errors.push(FieldError::invalid("spec.secret.namespace", &value, &detail));
     }
     errors
 }

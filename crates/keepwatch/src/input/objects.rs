@@ -9,7 +9,8 @@ use apiserver::Clock as _;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use objectstore::{
-    Bucket, BucketConfig, Credentials, Destination, Limits, Listed, Prefix, Provider, ReadError, S3,
+    Bucket, BucketConfig, Credentials, Destination, Limits, ObjectEntry, Prefix, Provider,
+    ReadError, S3,
 };
 use sink::Encoding;
 use sink::http::{EgressPolicy, Network};
@@ -81,7 +82,7 @@ impl Objects {
     }
 
     /// Lists the objects.
-    pub(super) fn list(&self, prefix: &str) -> Result<Vec<Listed>, ReadError> {
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<ObjectEntry>, ReadError> {
         self.runtime.block_on(self.bucket.list(prefix))
     }
 

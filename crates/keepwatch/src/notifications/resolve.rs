@@ -133,7 +133,7 @@ mod tests {
             assert_ne!(inputs, Inputs::new(&spec, Some(Vec::new()), secret));
             let target = target(&inputs, &EgressPolicy::default());
             let found = match &target.notifier {
-                Ok(notifier) => notifier.place().to_owned(),
+                Ok(notifier) => notifier.origin().to_owned(),
                 Err(error) => error.clone(),
             };
             assert_eq!(found, expected, "{kind:?}");

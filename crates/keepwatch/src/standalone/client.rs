@@ -8,7 +8,7 @@ use controller::watch::{Config, Update, watch};
 use futures::StreamExt as _;
 use kasten::names::{ResourceNames, VERSION};
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, Status};
 use serde_json::Value;
 
 use super::INSTALLATION;
@@ -65,17 +65,25 @@ pub(crate) async fn follow(
     }
 }
 
-/// Retries until it succeeds; `None` if the server answers that it never will.
-pub(crate) async fn retry<T, F>(mut attempt: impl FnMut() -> F) -> Option<T>
+/// Retries until it succeeds; `None` if the server rejects the request.
+pub(crate) async fn retry<T, F>(attempt: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, kube::Error>>,
+{
+    retry_transient(attempt).await.ok()
+}
+
+/// Retries until it succeeds or the server rejects the request. The error is the server's response.
+pub(crate) async fn retry_transient<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, Box<Status>>
 where
     F: Future<Output = Result<T, kube::Error>>,
 {
     loop {
         match attempt().await {
-            Ok(done) => return Some(done),
+            Ok(value) => return Ok(value),
             Err(kube::Error::Api(status)) if status.code < 500 && status.code != 429 => {
                 tracing::debug!(code = status.code, reason = status.reason, "refused");
-                return None;
+                return Err(status);
             }
             Err(error) => {
                 tracing::debug!(%error, "a request fails");

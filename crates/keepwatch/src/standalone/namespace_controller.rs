@@ -1,23 +1,32 @@
-//! Empties namespaces that are being deleted, object by object, as in any cluster.
+//! Deletes the contents of namespaces that are being deleted, object by object, as in any cluster.
 //!
 //! Each deletion is a request of `system:serviceaccount:kube-system:namespace-controller`, so that
 //! each is audited. When no object is left, it removes the namespace's finalizer.
+//!
+//! A namespace whose contents cannot be deleted is tried again after a growing delay, whatever the
+//! error: a missing permission may be granted, and a conflict or an expired list does not happen
+//! again. Only the error 404 is not retried, because what should be deleted is gone.
+
+mod retries;
+#[cfg(test)]
+mod tests;
 
 use apiserver::{Resource, Scope, Verb};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
-use kube::core::PartialObjectMeta;
+use kube::core::{PartialObjectMeta, Status};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::client::{follow, kind, retry};
+use super::client::{follow, kind, retry_transient};
 use super::namespaces;
+use retries::Retries;
 
 /// Number of objects in one page of a list.
 const PAGE_OBJECTS: u32 = 500;
 
-/// Watches the namespaces and empties those that are being deleted.
+/// Watches the namespaces and deletes the contents of those that are being deleted.
 pub(crate) struct NamespaceController {
     client: kube::Client,
     kind: ApiResource,
@@ -43,72 +52,87 @@ impl NamespaceController {
 
     /// Runs forever.
     pub(crate) async fn run(self) {
-        let (going, mut work) = mpsc::unbounded_channel::<String>();
-        let watching = follow(&self.client, &self.kind, |namespace| {
+        let (sender, mut terminating) = mpsc::unbounded_channel::<String>();
+        let watch = follow(&self.client, &self.kind, |namespace| {
             if namespace.metadata.deletion_timestamp.is_some() {
                 // It cannot fail: the receiver lives as long as this function.
-                going.send(namespace.metadata.name.unwrap_or_default()).ok();
+                sender.send(namespace.metadata.name.unwrap_or_default()).ok();
             }
         });
-        let emptying = async {
-            while let Some(name) = work.recv().await {
-                self.empty(&name).await;
+        let delete = async {
+            let mut retries = Retries::default();
+            loop {
+                let name = tokio::select! {
+                    Some(name) = terminating.recv() => name,
+                    name = retries.next() => name,
+                };
+                match self.finalize(&name).await {
+                    Ok(()) => retries.remove(&name),
+                    Err(status) => retries.add(name, &status),
+                }
             }
         };
-        tokio::join!(watching, emptying);
+        tokio::join!(watch, delete);
     }
 
-    /// Deletes the objects in a namespace, then removes its finalizer.
-    async fn empty(&self, name: &str) {
-        let Some(Some(found)) = retry(|| async { self.namespaces.get_opt(name).await }).await
-        else {
-            return;
-        };
-        if found.metadata.deletion_timestamp.is_none() {
-            return;
+    /// Deletes the objects in a namespace, then removes its finalizer. Does nothing if the namespace
+    /// is not being deleted.
+    async fn finalize(&self, name: &str) -> Result<(), Box<Status>> {
+        let namespace = retry_transient(|| async { self.namespaces.get_opt(name).await }).await?;
+        if namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
+            return Ok(());
         }
-        tracing::info!(namespace = name, "deleting what is in the namespace");
+        tracing::info!(namespace = name, "deleting the objects in the namespace");
         let parameters = PatchParams::default();
         let terminating = Patch::Merge(json!({"status": {"phase": "Terminating"}}));
-        retry(|| async { self.namespaces.patch_status(name, &parameters, &terminating).await })
-            .await;
+        let patch =
+            || async { self.namespaces.patch_status(name, &parameters, &terminating).await };
+        ignore_not_found(retry_transient(patch).await)?;
         for kind in &self.contents {
-            if self.empty_of(name, kind).await.is_none() {
-                tracing::warn!(
-                    namespace = name,
-                    resource = kind.plural,
-                    "the objects in the namespace cannot be listed; it is kept"
-                );
-                return;
-            }
+            self.delete_objects(name, kind).await?;
         }
         let finalized =
             Patch::Merge(json!({"metadata": {"finalizers": null}, "spec": {"finalizers": []}}));
-        retry(|| async { self.namespaces.patch(name, &parameters, &finalized).await }).await;
+        let patch = || async { self.namespaces.patch(name, &parameters, &finalized).await };
+        ignore_not_found(retry_transient(patch).await)
     }
 
-    /// Deletes the objects of one kind in a namespace; `None` if they cannot be listed.
-    async fn empty_of(&self, name: &str, kind: &ApiResource) -> Option<()> {
+    /// Deletes the objects of one kind in a namespace.
+    async fn delete_objects(&self, name: &str, kind: &ApiResource) -> Result<(), Box<Status>> {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), name, kind);
         let mut parameters = ListParams::default().limit(PAGE_OBJECTS);
         loop {
-            let list = retry(|| async { api.list_metadata(&parameters).await }).await?;
-            Self::delete_all(&api, list.items).await;
+            let list = retry_transient(|| async { api.list_metadata(&parameters).await }).await?;
+            Self::delete_all(&api, list.items).await?;
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters = parameters.continue_token(&token),
-                None => return Some(()),
+                None => return Ok(()),
             }
         }
     }
 
-    async fn delete_all(api: &Api<DynamicObject>, items: Vec<PartialObjectMeta<DynamicObject>>) {
+    /// Tries to delete every object. Returns one of the errors.
+    async fn delete_all(
+        api: &Api<DynamicObject>,
+        items: Vec<PartialObjectMeta<DynamicObject>>,
+    ) -> Result<(), Box<Status>> {
         let deletions: FuturesUnordered<_> = items
             .into_iter()
             .filter_map(|object| object.metadata.name)
             .map(|object| async move {
-                retry(|| async { api.delete(&object, &DeleteParams::default()).await }).await
+                let delete = || async { api.delete(&object, &DeleteParams::default()).await };
+                ignore_not_found(retry_transient(delete).await)
             })
             .collect();
-        deletions.for_each(|_| async {}).await;
+        let results: Vec<_> = deletions.collect().await;
+        results.into_iter().collect()
+    }
+}
+
+/// Success if the object is gone.
+fn ignore_not_found<T>(result: Result<T, Box<Status>>) -> Result<(), Box<Status>> {
+    match result {
+        Err(status) if status.code != 404 => Err(status),
+        _ => Ok(()),
     }
 }

@@ -26,7 +26,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "IllegalLocationConstraintException",
             "InvalidLocationConstraint",
         ],
-        "bucket `{bucket}` is not in region `{region}` but in {there}: correct the profile's region",
+        "bucket `{bucket}` is not in region `{region}` but in {actual_region}: correct the profile's region",
     ),
     advice(
         &[
@@ -36,12 +36,12 @@ pub(crate) static ADVICE: &[Advice] = &[
             "UserDisable",
             "InArrearOrInsufficientBalance",
         ],
-        "the account of {place} is suspended, closed or unpaid ({code}): its owner has to ask the \
+        "the account of {destination} is suspended, closed or unpaid ({code}): its owner has to ask the \
          provider",
     ),
     advice(
         &["NotSignedUp", "OptInRequired", "SubscriptionRequired", "NotSuchService"],
-        "the account of {place} has not signed up for this service or region ({code})",
+        "the account of {destination} has not signed up for this service or region ({code})",
     ),
     advice(
         &["AllAccessDisabled"],
@@ -49,7 +49,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["InvalidBucketName"],
-        "`{bucket}` is not the name of a bucket at {place}: correct the profile",
+        "`{bucket}` is not the name of a bucket at {destination}: correct the profile",
     ),
     advice(
         &[
@@ -60,7 +60,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "StorageQuotaExceeded",
             "InsufficientStorageSpace",
         ],
-        "{place} is full ({code}): make room, or raise the quota",
+        "{destination} is full ({code}): make room, or raise the quota",
     ),
     advice(
         &[
@@ -70,12 +70,12 @@ pub(crate) static ADVICE: &[Advice] = &[
             "InvalidDNSBucketName",
             "PathStyleRequestForbidden",
         ],
-        "the store at {place} takes the name of a bucket only in that of the host (virtual-hosted \
+        "the store at {destination} takes the name of a bucket only in that of the host (virtual-hosted \
          style, {code}), and Keepwatch sends it in the path: this store cannot be used",
     ),
     advice(
         &["InvalidStorageClass"],
-        "{place} does not have the storage class that uploads ask for ({code})",
+        "{destination} does not have the storage class that uploads ask for ({code})",
     ),
     advice(
         &["ObjectLockConfigurationNotFoundError", "InvalidRetentionPeriod"],
@@ -83,7 +83,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["MissingSecurityHeader", "CredentialsNotSupported", "AuthorizationQueryParametersError"],
-        "the store at {place} wants another form of signature ({code}): it needs AWS Signature \
+        "the store at {destination} wants another form of signature ({code}): it needs AWS Signature \
          Version 4 in headers",
     ),
     advice(

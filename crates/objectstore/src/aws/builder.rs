@@ -20,7 +20,7 @@ pub(super) fn open(s3: &S3, destination: &Destination, config: &BucketConfig) ->
     let (region, path_style) = (s3.signing_region(), s3.path_style);
     let bucket = bucket_name(destination)?;
     if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Err(OpenError::Value { what: format!("{region:?} is not the name of a region") });
+        return Err(OpenError::Value { reason: format!("{region:?} is not the name of a region") });
     }
     let tls = tls::config(destination.ca_pem.as_deref(), destination.skip_tls_verify)?;
     let signer = match &destination.credentials {
@@ -52,6 +52,7 @@ pub(super) fn open(s3: &S3, destination: &Destination, config: &BucketConfig) ->
         let virtual_host = !path_style && !bucket.contains('.');
         builder = builder.with_virtual_hosted_style_request(virtual_host);
     }
-    let store = builder.build().map_err(|error| OpenError::Value { what: error_chain(&error) })?;
+    let store =
+        builder.build().map_err(|error| OpenError::Value { reason: error_chain(&error) })?;
     Ok(Client { store: Arc::new(store), signer })
 }

@@ -34,7 +34,7 @@ pub(super) enum AwsCredentials {
 
 /// Fetches temporary credentials and caches them.
 pub(super) struct CredentialProvider {
-    origin: Origin,
+    source: CredentialSource,
     role: Option<Role>,
     region: String,
     clock: Clock,
@@ -46,14 +46,14 @@ pub(super) struct CredentialProvider {
 }
 
 /// The credentials that a role is assumed with, or that are used as they are.
-enum Origin {
+enum CredentialSource {
     Static(Arc<AwsCredential>),
     Workload(WorkloadIdentity),
 }
 
 struct Cached {
     credential: Arc<AwsCredential>,
-    since: Timestamp,
+    fetched_at: Timestamp,
 }
 
 impl AwsCredentials {
@@ -63,7 +63,7 @@ impl AwsCredentials {
         region: &str,
         tls: &ClientConfig,
     ) -> Result<Self, OpenError> {
-        let (origin, role) = match credentials {
+        let (source, role) = match credentials {
             Credentials::AwsAccessKey { access_key_id, secret_access_key, session_token, role } => {
                 let credential = Arc::new(AwsCredential {
                     access_key_id: access_key_id.clone(),
@@ -74,10 +74,10 @@ impl AwsCredentials {
                 if role.is_none() {
                     return Ok(Self::Static(credential));
                 }
-                (Origin::Static(credential), role.clone())
+                (CredentialSource::Static(credential), role.clone())
             }
             Credentials::AwsDefaultChain { role } => {
-                (Origin::Workload(config.workload_identity.clone()), role.clone())
+                (CredentialSource::Workload(config.workload_identity.clone()), role.clone())
             }
             _ => return Err(OpenError::Credentials { provider: "S3" }),
         };
@@ -88,7 +88,7 @@ impl AwsCredentials {
             ..config.egress.clone()
         };
         Ok(Self::Temporary(Box::new(CredentialProvider {
-            origin,
+            source,
             role,
             region: region.to_owned(),
             clock: Arc::clone(&config.clock),
@@ -126,7 +126,7 @@ impl CredentialProvider {
         match self.fetch().await {
             Ok(credential) => {
                 let credential = Arc::new(credential);
-                *cached = Some(Cached { credential: Arc::clone(&credential), since: now });
+                *cached = Some(Cached { credential: Arc::clone(&credential), fetched_at: now });
                 Ok(credential)
             }
             Err(error) => match cached.as_ref().filter(|cached| cached.is_valid(now)) {
@@ -146,26 +146,26 @@ impl CredentialProvider {
     async fn refresh(&self) -> bool {
         let now = (self.clock)();
         let mut cached = self.cached.lock().await;
-        let is_young = cached.as_ref().is_some_and(|cached| {
-            let age = now.as_micros().saturating_sub(cached.since.as_micros());
+        let was_just_fetched = cached.as_ref().is_some_and(|cached| {
+            let age = now.as_micros().saturating_sub(cached.fetched_at.as_micros());
             (0..micros(REFRESH_PERIOD)).contains(&age)
         });
-        if !is_young {
+        if !was_just_fetched {
             *cached = None;
         }
-        !is_young
+        !was_just_fetched
     }
 
     async fn fetch(&self) -> Result<AwsCredential, CredentialsError> {
-        let first = match &self.origin {
-            Origin::Static(credential) => Arc::clone(credential),
-            Origin::Workload(identity) => Arc::new(self.default_chain(identity).await?),
+        let base = match &self.source {
+            CredentialSource::Static(credential) => Arc::clone(credential),
+            CredentialSource::Workload(identity) => Arc::new(self.default_chain(identity).await?),
         };
         match &self.role {
             Some(role) => {
-                sts::assume_role(&self.sts, role, &first, &self.region, (self.clock)()).await
+                sts::assume_role(&self.sts, role, &base, &self.region, (self.clock)()).await
             }
-            None => Arc::into_inner(first).ok_or(CredentialsError::Unavailable),
+            None => Arc::into_inner(base).ok_or(CredentialsError::Unavailable),
         }
     }
 
@@ -191,9 +191,9 @@ impl Cached {
     /// Whether new credentials should be fetched.
     fn is_due(&self, now: Timestamp) -> bool {
         let Some(expires) = self.credential.expires else { return false };
-        let life = expires.as_micros().saturating_sub(self.since.as_micros());
-        let before = micros(REFRESH_BEFORE).min(life / 4);
-        now.as_micros() >= expires.as_micros().saturating_sub(before)
+        let lifetime = expires.as_micros().saturating_sub(self.fetched_at.as_micros());
+        let lead_time = micros(REFRESH_BEFORE).min(lifetime / 4);
+        now.as_micros() >= expires.as_micros().saturating_sub(lead_time)
     }
 
     fn is_valid(&self, now: Timestamp) -> bool {

@@ -26,14 +26,14 @@ pub(super) enum CredentialsError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
     /// The issuer refused.
-    #[error("{from} returned no credentials: it answered {status} {code}")]
-    Refused { from: &'static str, status: u16, code: String },
+    #[error("{issuer} returned no credentials: it answered {status} {code}")]
+    Refused { issuer: &'static str, status: u16, code: String },
     /// The issuer did not respond.
-    #[error("{from} returned no credentials: {why}")]
-    NoResponse { from: &'static str, why: String },
+    #[error("{issuer} returned no credentials: {why}")]
+    NoResponse { issuer: &'static str, why: String },
     /// The issuer's response cannot be read.
-    #[error("{from} returned a response that holds no credentials")]
-    Response { from: &'static str },
+    #[error("{issuer} returned a response that holds no credentials")]
+    Response { issuer: &'static str },
     /// The environment of the server names no issuer.
     #[error("there are no credentials where this server runs")]
     Unavailable,

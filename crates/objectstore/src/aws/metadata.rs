@@ -57,14 +57,15 @@ fn without_body(request: Builder) -> Result<HttpRequest, CredentialsError> {
     request.body(HttpRequestBody::empty()).map_err(|_| CredentialsError::Malformed)
 }
 
-fn parse(from: &'static str, body: &str) -> Result<AwsCredential, CredentialsError> {
-    let unreadable = || CredentialsError::Response { from };
-    let found: TemporaryCredentials = serde_json::from_str(body).map_err(|_| unreadable())?;
-    let expires = Timestamp::parse(&found.expiration).map_err(|_| unreadable())?;
+fn parse(issuer: &'static str, body: &str) -> Result<AwsCredential, CredentialsError> {
+    let invalid_response = || CredentialsError::Response { issuer };
+    let credentials: TemporaryCredentials =
+        serde_json::from_str(body).map_err(|_| invalid_response())?;
+    let expires = Timestamp::parse(&credentials.expiration).map_err(|_| invalid_response())?;
     Ok(AwsCredential {
-        access_key_id: found.access_key_id,
-        secret_access_key: found.secret_access_key.into(),
-        session_token: Some(found.token.into()),
+        access_key_id: credentials.access_key_id,
+        secret_access_key: credentials.secret_access_key.into(),
+        session_token: Some(credentials.token.into()),
         expires: Some(expires),
     })
 }

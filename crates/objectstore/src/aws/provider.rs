@@ -4,7 +4,7 @@ use ::http::StatusCode;
 
 use super::advice::ADVICE;
 use super::builder;
-use crate::advice::{Advice, in_brackets};
+use crate::advice::{Advice, code_suffix};
 use crate::config::BucketConfig;
 use crate::destination::Destination;
 use crate::diagnose::Operation;
@@ -81,17 +81,17 @@ impl StoreProvider for S3 {
         Some(self.signing_region())
     }
 
-    fn diagnose_other(&self, place: &Destination, response: &ResponseInfo) -> Option<String> {
-        let refuses_upload =
+    fn diagnose_other(&self, destination: &Destination, response: &ResponseInfo) -> Option<String> {
+        let rejects_headers =
             matches!(response.status, Some(StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED));
-        refuses_upload.then(|| {
-            let lock = match place.retention {
+        rejects_headers.then(|| {
+            let lock = match destination.retention {
                 Some(_) => ", and Object Lock, which the bucket must have",
                 None => "",
             };
-            let code = in_brackets(&response.code);
+            let code = code_suffix(&response.code);
             format!(
-                "the store at {place} does not take an upload as it is{code}: with \
+                "the store at {destination} does not take an upload as it is{code}: with \
                  x-amz-checksum-sha256, with Content-MD5 and without a checksum, with \
                  If-None-Match and without it{lock}; use one that does"
             )

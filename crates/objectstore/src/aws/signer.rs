@@ -63,12 +63,13 @@ impl RequestSigner for SigV4Signer {
             && request.method() == Method::PUT
             && request.uri().path().ends_with(RETAINED_SUFFIX)
         {
-            let until = later(now, retention.period).to_string();
-            let until = HeaderValue::from_str(&until).map_err(|_| CredentialsError::Malformed)?;
+            let retain_until = later(now, retention.period).to_string();
+            let retain_until =
+                HeaderValue::from_str(&retain_until).map_err(|_| CredentialsError::Malformed)?;
             let mode = HeaderValue::from_static(retention.mode.as_str());
             let headers = request.headers_mut();
             headers.insert("x-amz-object-lock-mode", mode);
-            headers.insert("x-amz-object-lock-retain-until-date", until);
+            headers.insert("x-amz-object-lock-retain-until-date", retain_until);
         }
         let signed = sign(request, &credential, now, &self.region, "s3");
         Ok(signed.ok_or(CredentialsError::Malformed)?)
@@ -79,9 +80,9 @@ impl RequestSigner for SigV4Signer {
     }
 
     fn observe_clock_skew(&self, code: &str, server_time: Option<i64>) {
-        if let Some(theirs) = server_time.filter(|_| code == "RequestTimeTooSkewed") {
-            let ours = (self.clock)().as_micros().div_euclid(SECOND_MICROS);
-            self.skew.store(theirs.saturating_sub(ours), Ordering::Relaxed);
+        if let Some(server_seconds) = server_time.filter(|_| code == "RequestTimeTooSkewed") {
+            let local_seconds = (self.clock)().as_micros().div_euclid(SECOND_MICROS);
+            self.skew.store(server_seconds.saturating_sub(local_seconds), Ordering::Relaxed);
         }
     }
 }

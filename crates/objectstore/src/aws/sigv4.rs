@@ -26,10 +26,10 @@ pub(super) fn sign(
     region: &str,
     service: &str,
 ) -> Option<()> {
-    let stamp: String =
+    let amz_date: String =
         now.to_string().chars().filter(|character| !matches!(character, '-' | ':')).collect();
-    let stamp = format!("{}Z", stamp.get(..15)?);
-    let day = stamp.get(..8)?.to_owned();
+    let amz_date = format!("{}Z", amz_date.get(..15)?);
+    let date = amz_date.get(..8)?.to_owned();
     let payload = payload_hash(request);
     let host = request.uri().authority()?.as_str().to_owned();
     let path = request.uri().path().to_owned();
@@ -37,25 +37,27 @@ pub(super) fn sign(
     let method = request.method().clone();
     let headers = request.headers_mut();
     headers.insert(HOST, HeaderValue::from_str(&host).ok()?);
-    headers.insert("x-amz-date", HeaderValue::from_str(&stamp).ok()?);
+    headers.insert("x-amz-date", HeaderValue::from_str(&amz_date).ok()?);
     headers.insert("x-amz-content-sha256", HeaderValue::from_str(&payload).ok()?);
     if let Some(token) = &credential.session_token {
         let mut token = HeaderValue::from_str(token.expose_secret()).ok()?;
         token.set_sensitive(true);
         headers.insert("x-amz-security-token", token);
     }
-    let (signed, canonical) = canonical_headers(headers);
-    let request_text = format!("{method}\n{path}\n{query}\n{canonical}\n{signed}\n{payload}");
-    let scope = format!("{day}/{region}/{service}/aws4_request");
-    let hash = hex(digest(&SHA256, request_text.as_bytes()).as_ref());
-    let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hash}");
-    let first = Zeroizing::new(format!("AWS4{}", credential.secret_access_key.expose_secret()));
-    let key = [day.as_str(), region, service, "aws4_request"]
+    let (signed, header_lines) = canonical_headers(headers);
+    let canonical_request =
+        format!("{method}\n{path}\n{query}\n{header_lines}\n{signed}\n{payload}");
+    let scope = format!("{date}/{region}/{service}/aws4_request");
+    let hash = hex(digest(&SHA256, canonical_request.as_bytes()).as_ref());
+    let string_to_sign = format!("AWS4-HMAC-SHA256\n{amz_date}\n{scope}\n{hash}");
+    let initial_key =
+        Zeroizing::new(format!("AWS4{}", credential.secret_access_key.expose_secret()));
+    let key = [date.as_str(), region, service, "aws4_request"]
         .iter()
-        .fold(hmac::Key::new(hmac::HMAC_SHA256, first.as_bytes()), |key, part| {
+        .fold(hmac::Key::new(hmac::HMAC_SHA256, initial_key.as_bytes()), |key, part| {
             hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref())
         });
-    let signature = hex(hmac::sign(&key, to_sign.as_bytes()).as_ref());
+    let signature = hex(hmac::sign(&key, string_to_sign.as_bytes()).as_ref());
     let authorization = format!(
         "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}",
         credential.access_key_id
@@ -67,8 +69,8 @@ pub(super) fn sign(
 /// The SHA-256 of the body. The checksum of an upload is the same, so it is not computed twice.
 fn payload_hash(request: &HttpRequest) -> String {
     let checksum = request.headers().get("x-amz-checksum-sha256");
-    let known = checksum.and_then(|value| BASE64.decode(value.as_bytes()).ok());
-    match (known, request.body().as_bytes()) {
+    let signed_checksum = checksum.and_then(|value| BASE64.decode(value.as_bytes()).ok());
+    match (signed_checksum, request.body().as_bytes()) {
         (Some(hash), _) => hex(&hash),
         (None, Some(bytes)) => hex(digest(&SHA256, bytes).as_ref()),
         (None, None) if request.body().content_length() == 0 => hex(digest(&SHA256, &[]).as_ref()),
@@ -116,11 +118,11 @@ fn canonical_query(query: &str) -> String {
 fn reencode(text: &str) -> String {
     let text = text.replace('+', " ");
     let bytes: Vec<u8> = percent_encoding::percent_decode_str(&text).collect();
-    percent_encoding::percent_encode(&bytes, &STRICT).to_string()
+    percent_encoding::percent_encode(&bytes, &RESERVED).to_string()
 }
 
 /// All but the unreserved characters of RFC 3986.
-const STRICT: percent_encoding::AsciiSet =
+const RESERVED: percent_encoding::AsciiSet =
     percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
@@ -143,10 +145,10 @@ mod tests {
         };
         let now = Timestamp::parse("2013-05-24T00:00:00Z").unwrap();
         sign(&mut request, &credential, now, "us-east-1", "s3").unwrap();
-        let found = request.headers()[AUTHORIZATION].to_str().unwrap();
+        let authorization = request.headers()[AUTHORIZATION].to_str().unwrap();
         let start = "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, \
                      SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=";
-        assert!(found.starts_with(start), "{found}");
+        assert!(authorization.starts_with(start), "{authorization}");
         assert_eq!(request.headers()["x-amz-date"], "20130524T000000Z");
         assert_eq!(
             request.headers()["x-amz-content-sha256"],
@@ -178,8 +180,8 @@ mod tests {
             };
             let now = Timestamp::parse("2013-05-24T00:00:00Z").unwrap();
             sign(&mut request, &credential, now, "us-east-1", "s3").unwrap();
-            let found = request.headers()[AUTHORIZATION].to_str().unwrap();
-            assert!(found.ends_with(expected), "{found}");
+            let authorization = request.headers()[AUTHORIZATION].to_str().unwrap();
+            assert!(authorization.ends_with(expected), "{authorization}");
         }
         assert_eq!(canonical_query("b=a+b&a=x%2fy&c"), "a=x%2Fy&b=a%20b&c=");
     }

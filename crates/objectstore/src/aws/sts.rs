@@ -11,7 +11,7 @@ use super::sigv4::sign;
 use crate::config::WebIdentity;
 use crate::credentials::Role;
 
-const FROM: &str = "STS";
+const ISSUER: &str = "STS";
 /// Name of the session in the `CloudTrail` records of the role's owner.
 const SESSION: &str = "keepwatch";
 /// One hour, which every role permits.
@@ -35,9 +35,9 @@ pub(super) async fn assume_role(
     if let Some(id) = &role.external_id {
         fields.push(("ExternalId", id));
     }
-    let mut request = form(role.sts_endpoint.as_deref(), region, &fields)?;
+    let mut request = form_request(role.sts_endpoint.as_deref(), region, &fields)?;
     sign(&mut request, credential, now, region, "sts").ok_or(CredentialsError::Malformed)?;
-    parse(&send(client, FROM, request).await?)
+    parse(&send(client, ISSUER, request).await?)
 }
 
 /// `AssumeRoleWithWebIdentity`: the role, by a token.
@@ -55,11 +55,11 @@ pub(super) async fn assume_role_with_web_identity(
         ("RoleSessionName", SESSION),
         ("WebIdentityToken", token.as_str()),
     ];
-    let request = form(identity.sts_endpoint.as_deref(), region, &fields)?;
-    parse(&send(client, FROM, request).await?)
+    let request = form_request(identity.sts_endpoint.as_deref(), region, &fields)?;
+    parse(&send(client, ISSUER, request).await?)
 }
 
-fn form(
+fn form_request(
     endpoint: Option<&str>,
     region: &str,
     fields: &[(&str, &str)],
@@ -79,13 +79,14 @@ fn form(
 }
 
 fn parse(body: &str) -> Result<AwsCredential, CredentialsError> {
-    let unreadable = || CredentialsError::Response { from: FROM };
+    let invalid_response = || CredentialsError::Response { issuer: ISSUER };
     let field = |name: &str| {
-        let after = body.split_once(&format!("<{name}>"))?.1;
-        Some(after.split_once(&format!("</{name}>"))?.0.trim().to_owned())
+        let rest = body.split_once(&format!("<{name}>"))?.1;
+        Some(rest.split_once(&format!("</{name}>"))?.0.trim().to_owned())
     };
-    let required = |name: &str| field(name).filter(|text| !text.is_empty()).ok_or_else(unreadable);
-    let expires = Timestamp::parse(&required("Expiration")?).map_err(|_| unreadable())?;
+    let required =
+        |name: &str| field(name).filter(|text| !text.is_empty()).ok_or_else(invalid_response);
+    let expires = Timestamp::parse(&required("Expiration")?).map_err(|_| invalid_response())?;
     Ok(AwsCredential {
         access_key_id: required("AccessKeyId")?,
         secret_access_key: required("SecretAccessKey")?.into(),

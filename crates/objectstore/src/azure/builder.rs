@@ -40,10 +40,10 @@ pub(super) fn open(azure: &Azure, destination: &Destination, config: &BucketConf
         && account.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_name {
         // The value comes from a Secret and may be the key by mistake, so the error does not show it.
-        let what = "the Secret's azure_storage_account_id is not the name of a storage account \
+        let reason = "the Secret's azure_storage_account_id is not the name of a storage account \
                     (3 to 24 lower-case letters and digits)"
             .to_owned();
-        return Err(OpenError::Value { what });
+        return Err(OpenError::Value { reason });
     }
     let (scheme, authority) = match &azure.endpoint {
         Some(endpoint) => parse_endpoint(endpoint, &config.egress)?,
@@ -53,6 +53,7 @@ pub(super) fn open(azure: &Azure, destination: &Destination, config: &BucketConf
         .with_account(account)
         .with_allow_http(scheme == "http")
         .with_endpoint(format!("{scheme}://{authority}"));
-    let store = builder.build().map_err(|error| OpenError::Value { what: error_chain(&error) })?;
+    let store =
+        builder.build().map_err(|error| OpenError::Value { reason: error_chain(&error) })?;
     Ok(Client { store: Arc::new(store), signer })
 }

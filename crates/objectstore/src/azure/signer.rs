@@ -45,7 +45,7 @@ impl fmt::Debug for SharedKeySigner {
 impl SharedKeySigner {
     pub(super) fn new(account: &str, key: &SecretString) -> Result<Self, OpenError> {
         let key = BASE64.decode(key.expose_secret()).map_err(|_| OpenError::Value {
-            what: "the key of the storage account is not base64".to_owned(),
+            reason: "the key of the storage account is not base64".to_owned(),
         })?;
         let key = Zeroizing::new(key);
         Ok(Self { account: account.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key) })
@@ -62,7 +62,7 @@ impl SharedKeySigner {
         // `x-ms-date` takes precedence over `Date`.
         let date =
             if request.headers().contains_key("x-ms-date") { String::new() } else { header(&DATE) };
-        let plain = [
+        let standard_headers = [
             request.method().as_str().to_owned(),
             header(&CONTENT_ENCODING),
             header(&CONTENT_LANGUAGE),
@@ -76,13 +76,13 @@ impl SharedKeySigner {
             header(&IF_UNMODIFIED_SINCE),
             header(&RANGE),
         ];
-        let mut own: Vec<String> = request
+        let mut ms_headers: Vec<String> = request
             .headers()
             .keys()
             .filter(|name| name.as_str().starts_with("x-ms-"))
             .map(|name| format!("{}:{}\n", name.as_str(), header(name)))
             .collect();
-        own.sort();
+        ms_headers.sort();
         let mut query: Vec<String> = request
             .uri()
             .query()
@@ -97,8 +97,9 @@ impl SharedKeySigner {
             })
             .collect();
         query.sort();
-        let (plain, own, query) = (plain.join("\n"), own.concat(), query.concat());
-        format!("{plain}\n{own}/{}{}{query}", self.account, request.uri().path())
+        let (standard_headers, ms_headers, query) =
+            (standard_headers.join("\n"), ms_headers.concat(), query.concat());
+        format!("{standard_headers}\n{ms_headers}/{}{}{query}", self.account, request.uri().path())
     }
 }
 

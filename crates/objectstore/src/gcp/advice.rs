@@ -18,8 +18,8 @@ pub(crate) static ADVICE: &[Advice] = &[
             "BillingNotEnabled",
             "AccountClosed",
         ],
-        "the project of bucket `{bucket}` has no billing account that works ({code}): its owner has \
-         to mend that",
+        "the project of bucket `{bucket}` has no billing account that works ({code}): its owner has to \
+         correct it",
     ),
     advice(
         &[
@@ -50,5 +50,5 @@ pub(crate) static ADVICE: &[Advice] = &[
         &["RetentionPolicyNotMet", "ObjectUnderActiveHold"],
         "an object of bucket `{bucket}` is retained and may not be written over ({code})",
     ),
-    advice(&["QuotaExceeded"], "{place} is over its quota ({code}): raise it"),
+    advice(&["QuotaExceeded"], "{destination} is over its quota ({code}): raise it"),
 ];

@@ -44,6 +44,6 @@ pub(super) fn open(gcs: &Gcs, destination: &Destination, config: &BucketConfig) 
     };
     // The source of the error may quote the key, so it is not shown.
     let malformed =
-        |_| OpenError::Value { what: "the service account's key is malformed".to_owned() };
+        |_| OpenError::Value { reason: "the service account's key is malformed".to_owned() };
     Ok(Client { store: Arc::new(builder.build().map_err(malformed)?), signer: None })
 }

@@ -4,7 +4,7 @@ use ::http::StatusCode;
 
 use super::advice::ADVICE;
 use super::builder;
-use crate::advice::{Advice, in_brackets};
+use crate::advice::{Advice, code_suffix};
 use crate::config::BucketConfig;
 use crate::destination::Destination;
 use crate::diagnose::Operation;
@@ -49,7 +49,7 @@ impl StoreProvider for Gcs {
 
     fn diagnose_other(&self, destination: &Destination, response: &ResponseInfo) -> Option<String> {
         (response.status? == StatusCode::UNAUTHORIZED).then(|| {
-            let (code, origin) = (in_brackets(&response.code), destination.credentials.origin());
+            let (code, origin) = (code_suffix(&response.code), destination.credentials.origin());
             format!("the service account's key is not accepted{code}: check {origin}")
         })
     }

@@ -72,13 +72,13 @@ impl Transport {
         egress: EgressPolicy,
         tls: ClientConfig,
         signer: Option<Arc<dyn RequestSigner>>,
-        metadata: bool,
+        allows_metadata_hosts: bool,
     ) -> Self {
         let client = client_builder()
             // A request that got no response may have been executed: only `delivery` repeats it.
             .retry_canceled_requests(true)
-            .build(connector(&egress, tls, metadata));
-        Self(HttpClient::new(SigningService { client, egress, signer, metadata }))
+            .build(connector(&egress, tls, allows_metadata_hosts));
+        Self(HttpClient::new(SigningService { client, egress, signer, allows_metadata_hosts }))
     }
 
     pub(crate) fn client(&self) -> HttpClient {
@@ -98,7 +98,7 @@ struct SigningService {
     egress: EgressPolicy,
     signer: Option<Arc<dyn RequestSigner>>,
     /// Hosts of metadata services are exempt from the policy.
-    metadata: bool,
+    allows_metadata_hosts: bool,
 }
 
 impl fmt::Debug for SigningService {
@@ -115,8 +115,8 @@ struct Failure(String);
 impl Failure {
     /// The destination did not respond. The reason is only logged.
     fn no_response(uri: &Uri, why: &str) -> Self {
-        let place = uri.authority().map_or("", |authority| authority.as_str());
-        tracing::warn!(place, why, "no response from a destination");
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        tracing::warn!(authority, why, "no response from a destination");
         Self(NO_RESPONSE.to_owned())
     }
 }
@@ -182,11 +182,11 @@ impl SigningService {
                 head.status = StatusCode::BAD_GATEWAY;
             }
         } else {
-            let named = ["x-ms-error-code", "x-minio-error-code"]
+            let header_code = ["x-ms-error-code", "x-minio-error-code"]
                 .into_iter()
                 .find_map(|name| head.headers.get(name));
-            info.code =
-                named.map_or_else(|| error_code(&text), |value| sanitize_code(value.as_bytes()));
+            info.code = header_code
+                .map_or_else(|| error_code(&text), |value| sanitize_code(value.as_bytes()));
             if let Some(signer) = &self.signer {
                 signer.observe_clock_skew(&info.code, server_time(&head.headers));
             }
@@ -219,7 +219,7 @@ impl SigningService {
 
     /// Checks a URL with an IP address, which does not pass the resolver.
     fn check_uri(&self, uri: &Uri) -> Result<(), Failure> {
-        if self.metadata && uri.host().is_some_and(is_metadata_host) {
+        if self.allows_metadata_hosts && uri.host().is_some_and(is_metadata_host) {
             return Ok(());
         }
         check_uri(&self.egress, uri).map_err(Failure)

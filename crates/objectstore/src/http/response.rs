@@ -45,7 +45,7 @@ pub(crate) struct ResponseInfo {
 
 /// The failure of a request without the text of the response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum RequestError {
     /// The store responded.
     #[error("the store answered {status}{}{code}", if code.is_empty() { "" } else { " " })]
     Response { status: u16, code: String },
@@ -61,10 +61,12 @@ impl ResponseInfo {
     }
 
     /// The failure as an error.
-    pub(crate) fn refused(&self) -> Refused {
+    pub(crate) fn to_error(&self) -> RequestError {
         match self.status {
-            Some(status) => Refused::Response { status: status.as_u16(), code: self.code.clone() },
-            None => Refused::NoResponse(self.failure.clone()),
+            Some(status) => {
+                RequestError::Response { status: status.as_u16(), code: self.code.clone() }
+            }
+            None => RequestError::NoResponse(self.failure.clone()),
         }
     }
 }
@@ -87,7 +89,7 @@ pub(crate) fn extensions(slot: &ResponseSlot) -> object_store::Extensions {
 }
 
 /// What is known of a failure. The text of `object_store` is used only if no request was sent.
-pub(crate) fn info_of(slot: &ResponseSlot, error: &object_store::Error) -> ResponseInfo {
+pub(crate) fn response_info(slot: &ResponseSlot, error: &object_store::Error) -> ResponseInfo {
     let mut info = slot.info();
     if info.status.is_none() && info.failure.is_empty() {
         info.failure = error_chain(error);
@@ -122,8 +124,8 @@ pub(super) fn error_code(text: &[u8]) -> String {
     if text.trim_start().starts_with('{') {
         return json_error_code(&text).unwrap_or_default();
     }
-    let after = text.split_once("<Code>").map_or("", |(_, after)| after);
-    sanitize_code(after.split_once("</Code>").map_or("", |(code, _)| code).as_bytes())
+    let rest = text.split_once("<Code>").map_or("", |(_, rest)| rest);
+    sanitize_code(rest.split_once("</Code>").map_or("", |(code, _)| code).as_bytes())
 }
 
 /// The code in an error of Google's or Azure's JSON APIs, or of a store that speaks S3 with JSON errors.
@@ -138,8 +140,8 @@ fn json_error_code(text: &str) -> Option<String> {
 /// The code, if it is short and has only letters, digits, `-`, `_` and `.`: it ends up in logs and
 /// statuses. Otherwise an empty text.
 pub(super) fn sanitize_code(bytes: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if bytes.len() > CODE_BYTES_MAX || !bytes.iter().all(plain) {
+    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if bytes.len() > CODE_BYTES_MAX || !bytes.iter().all(is_allowed) {
         return String::new();
     }
     String::from_utf8_lossy(bytes).into_owned()

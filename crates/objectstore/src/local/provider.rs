@@ -25,8 +25,8 @@ impl StoreProvider for FileStore {
     /// Creates the folder; the volume has to exist.
     fn open(&self, _: &Destination, _: &BucketConfig) -> OpenResult {
         let folder = Folder::new(&self.root, &self.path);
-        folder.make().map_err(|error| OpenError::Value {
-            what: format!("{folder} cannot be used: {}", error_chain(&error)),
+        folder.create().map_err(|error| OpenError::Value {
+            reason: format!("{folder} cannot be used: {}", error_chain(&error)),
         })?;
         Ok(Client { store: Arc::new(folder), signer: None })
     }

@@ -28,11 +28,11 @@ impl PageCacheTrimmer {
             // Another program has truncated the file.
             self.0 = 0;
         }
-        let until = end.saturating_sub(CACHED_BYTES);
-        let length = until.saturating_sub(self.0);
+        let end_of_dropped = end.saturating_sub(CACHED_BYTES);
+        let length = end_of_dropped.saturating_sub(self.0);
         if length >= STEP_BYTES {
             drop_page_cache(file, self.0, NonZeroU64::new(length));
-            self.0 = until;
+            self.0 = end_of_dropped;
         }
     }
 

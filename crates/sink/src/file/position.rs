@@ -77,7 +77,7 @@ pub(super) fn is_at(path: &Path, position: FilePosition) -> io::Result<bool> {
 }
 
 /// Completes the last line if it has no newline. Returns the length of the file.
-pub(super) fn end_line(file: &mut File) -> io::Result<u64> {
+pub(super) fn complete_last_line(file: &mut File) -> io::Result<u64> {
     let len = file.metadata()?.len();
     if len == 0 {
         return Ok(0);
@@ -159,8 +159,8 @@ mod tests {
     fn a_position_is_parsed_as_it_is_written() {
         let position = FilePosition { device: 1, inode: 2, offset: 3 };
         assert_eq!(FilePosition::parse(&position.to_string()), Some(position));
-        for bad in ["", "1", "1:2", "1:2:3:4", "a:2:3", "1:2:-3"] {
-            assert_eq!(FilePosition::parse(bad), None, "{bad}");
+        for invalid in ["", "1", "1:2", "1:2:3:4", "a:2:3", "1:2:-3"] {
+            assert_eq!(FilePosition::parse(invalid), None, "{invalid}");
         }
     }
 }

@@ -35,9 +35,9 @@ pub(super) fn prune(settings: &Settings) -> io::Result<()> {
     let now = (settings.clock)().as_micros().div_euclid(1000);
     let age_max = i64::try_from(settings.age_max.as_millis()).unwrap_or(i64::MAX);
     for (position, (millis, path)) in rotated.iter().enumerate() {
-        let too_many = settings.backups_max > 0 && position >= settings.backups_max;
-        let too_old = age_max > 0 && now.saturating_sub(*millis) > age_max;
-        if too_many || too_old {
+        let exceeds_count = settings.backups_max > 0 && position >= settings.backups_max;
+        let exceeds_age = age_max > 0 && now.saturating_sub(*millis) > age_max;
+        if exceeds_count || exceeds_age {
             fs::remove_file(path)?;
             tracing::info!(path = %path.display(), "removed rotated audit file");
         }
@@ -62,7 +62,7 @@ fn rotated_files(path: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
         Ok(entries) => {
             for entry in entries {
                 let entry = entry?;
-                if let Some(millis) = rotated_at(path, &entry.file_name()) {
+                if let Some(millis) = rotation_time(path, &entry.file_name()) {
                     rotated.push((millis, entry.path()));
                 }
             }
@@ -74,7 +74,7 @@ fn rotated_files(path: &Path) -> io::Result<Vec<(i64, PathBuf)>> {
 }
 
 /// The time in the name of a rotated file, in milliseconds since 1970; `None` for other names.
-fn rotated_at(path: &Path, name: &OsStr) -> Option<i64> {
+fn rotation_time(path: &Path, name: &OsStr) -> Option<i64> {
     let (stem, extension) = stem_and_extension(path);
     let time = name.to_str()?.strip_prefix(&stem)?.strip_prefix('-')?.strip_suffix(&extension)?;
     let (seconds, millis) = time.split_once('.')?;
@@ -100,9 +100,9 @@ mod tests {
         let path = Path::new("/x/audit.log");
         let rotated = rotated_path(path, 1_764_019_800_123);
         assert_eq!(rotated, Path::new("/x/audit-2025-11-24T21-30-00.123.log"));
-        assert_eq!(rotated_at(path, rotated.file_name().unwrap()), Some(1_764_019_800_123));
+        assert_eq!(rotation_time(path, rotated.file_name().unwrap()), Some(1_764_019_800_123));
         for foreign in ["audit.log", "audit-old.log", "audit-2025-11-24T21-30-00.log", "b.log"] {
-            assert_eq!(rotated_at(path, OsStr::new(foreign)), None, "{foreign}");
+            assert_eq!(rotation_time(path, OsStr::new(foreign)), None, "{foreign}");
         }
     }
 }

@@ -24,10 +24,15 @@ pub type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A connector for `http` and `https` URLs.
 ///
-/// With `metadata`, hosts of cloud metadata services may be dialed whatever the policy says: for
+/// With `allow_metadata_hosts`, hosts of cloud metadata services may be dialed whatever the policy says: for
 /// protocols in which the server itself, not a user, chooses the host.
-pub fn connector(egress: &EgressPolicy, tls: ClientConfig, metadata: bool) -> Connector {
-    let mut tcp = HttpConnector::new_with_resolver(Resolver { egress: egress.clone(), metadata });
+pub fn connector(
+    egress: &EgressPolicy,
+    tls: ClientConfig,
+    allow_metadata_hosts: bool,
+) -> Connector {
+    let mut tcp =
+        HttpConnector::new_with_resolver(Resolver { egress: egress.clone(), allow_metadata_hosts });
     tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
@@ -65,7 +70,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = httpdate::parse_http_date(text).ok()?;
+    let retry_at = httpdate::parse_http_date(text).ok()?;
     let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    at.duration_since(now).ok()
+    retry_at.duration_since(now).ok()
 }

@@ -92,7 +92,7 @@ impl EgressPolicy {
 
     /// Delay after a request begins before a missing response is reported.
     ///
-    /// It is longer than any request, so that a closed port and a filtered one cannot be told apart by
+    /// It is longer than any request, so that a closed port and a filtered one cannot be distinguished by
     /// timing.
     pub fn no_response_delay(&self) -> Duration {
         self.response_timeout + self.response_timeout / 6
@@ -108,13 +108,13 @@ pub fn is_metadata_host(host: &str) -> bool {
 /// The IPv4 address that is embedded in an IPv6 address, if there is one.
 fn embedded_v4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
-    let parts = v6.segments();
-    let v4_at = |at: usize| {
-        let part = |at: usize| parts.get(at).copied().unwrap_or_default().to_be_bytes();
-        let ([a, b], [c, d]) = (part(at), part(at + 1));
+    let segments = v6.segments();
+    let v4_from_segment = |index: usize| {
+        let octets = |index: usize| segments.get(index).copied().unwrap_or_default().to_be_bytes();
+        let ([a, b], [c, d]) = (octets(index), octets(index + 1));
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
-    match parts {
+    match segments {
         // IPv4-compatible (but for `::` and `::1`), IPv4-mapped, IPv4-translated, NAT64 with the
         // well-known and with a local prefix, and ISATAP.
         [0, 0, 0, 0, 0, 0, 1..=u16::MAX, _]
@@ -122,14 +122,14 @@ fn embedded_v4(address: IpAddr) -> IpAddr {
         | [0, 0, 0, 0, 0xffff, 0, ..]
         | [0x64, 0xff9b, 0, 0, 0, 0, ..]
         | [0x64, 0xff9b, 1, ..]
-        | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => v4_at(6),
+        | [_, _, _, _, 0 | 0x200, 0x5efe, _, _] => v4_from_segment(6),
         // Teredo inverts the bits.
         [0x2001, 0, _, _, _, _, high, low] => {
             let ([a, b], [c, d]) = ((!high).to_be_bytes(), (!low).to_be_bytes());
             IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         }
         // 6to4.
-        [0x2002, ..] => v4_at(1),
+        [0x2002, ..] => v4_from_segment(1),
         _ => address,
     }
 }
@@ -219,9 +219,9 @@ impl fmt::Display for Network {
 mod tests {
     use super::*;
 
-    fn check(egress: &EgressPolicy, address: &str, may: bool) {
+    fn check(egress: &EgressPolicy, address: &str, is_allowed: bool) {
         let denial = egress.denial(address.parse().unwrap());
-        assert_eq!(denial.is_none(), may, "{address}: {denial:?}");
+        assert_eq!(denial.is_none(), is_allowed, "{address}: {denial:?}");
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
             denied: networks(&["10.0.0.0/8", "fd00::/8"]),
             ..EgressPolicy::default()
         };
-        for (address, may) in [
+        for (address, is_allowed) in [
             ("10.1.2.3", true),
             ("10.1.2.4", false),
             ("11.0.0.1", true),
@@ -279,10 +279,10 @@ mod tests {
             ("fd00::1", false),
             ("fe80::1", false),
         ] {
-            check(&egress, address, may);
+            check(&egress, address, is_allowed);
         }
-        for odd in ["", "10.0.0.0/33", "10.0.0/8", "x/8", "::/129", "10.0.0.1/-1"] {
-            assert!(odd.parse::<Network>().is_err(), "{odd}");
+        for invalid in ["", "10.0.0.0/33", "10.0.0/8", "x/8", "::/129", "10.0.0.1/-1"] {
+            assert!(invalid.parse::<Network>().is_err(), "{invalid}");
         }
     }
 }

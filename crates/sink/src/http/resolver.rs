@@ -37,7 +37,9 @@ impl DnsLookup {
         }
         match &self.0 {
             Some(lookup) => lookup(name),
-            None => Ok(tokio::net::lookup_host((name, 0)).await?.map(|at| at.ip()).collect()),
+            None => {
+                Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
+            }
         }
     }
 }
@@ -61,21 +63,21 @@ struct Denied {
 pub struct Resolver {
     pub(super) egress: EgressPolicy,
     /// Hosts of metadata services are exempt from the policy.
-    pub(super) metadata: bool,
+    pub(super) allow_metadata_hosts: bool,
 }
 
 impl Resolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
-        let found = self.egress.lookup.addresses(name).await?;
-        let is_exempt = self.metadata && is_metadata_host(name);
-        for address in &found {
+        let addresses = self.egress.lookup.addresses(name).await?;
+        let is_exempt = self.allow_metadata_hosts && is_metadata_host(name);
+        for address in &addresses {
             if let Some(why) = self.egress.denial(*address).filter(|_| !is_exempt) {
                 tracing::warn!(name, %address, why, "destination denied by the egress policy");
                 let denied = Denied { name: name.to_owned(), why };
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, denied));
             }
         }
-        Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
     }
 }
 

@@ -17,7 +17,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use serde::Serialize;
 
 use super::client::Client;
-use super::text::cut;
+use super::text::truncate;
 use super::{
     Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
 };
@@ -88,24 +88,24 @@ impl Alertmanager {
         let spec = &notification.signal.spec;
         let last_sent = notification.last_sent.as_ref();
         let labels = |severity: Severity| Labels {
-            alertname: cut(notification.rule_title(), LABEL_BYTES_MAX),
+            alertname: truncate(notification.rule_title(), LABEL_BYTES_MAX),
             severity: severity.as_str(),
-            rule: cut(&spec.rule.id, LABEL_BYTES_MAX),
-            cluster: cut(&spec.cluster, LABEL_BYTES_MAX),
-            user: cut(
+            rule: truncate(&spec.rule.id, LABEL_BYTES_MAX),
+            cluster: truncate(&spec.cluster, LABEL_BYTES_MAX),
+            user: truncate(
                 last_sent.map_or(&spec.actor.username, |last_sent| &last_sent.user),
                 LABEL_BYTES_MAX,
             ),
-            signal: cut(&notification.signal.id, LABEL_BYTES_MAX),
+            signal: truncate(&notification.signal.id, LABEL_BYTES_MAX),
         };
         let description = self.renderer.as_ref().map_or_else(
             || spec.message.clone(),
             |renderer| renderer.render(&|name| notification.variable(name)),
         );
         let annotations = Annotations {
-            summary: cut(&spec.title, ANNOTATION_BYTES_MAX),
-            description: cut(&description, ANNOTATION_BYTES_MAX),
-            runbook: cut(notification.runbook(), ANNOTATION_BYTES_MAX),
+            summary: truncate(&spec.title, ANNOTATION_BYTES_MAX),
+            description: truncate(&description, ANNOTATION_BYTES_MAX),
+            runbook: truncate(notification.runbook(), ANNOTATION_BYTES_MAX),
         };
         let (sent_at, starts_at) = (notification.sent_at, spec.first_seen);
         let alert = |severity, ends_at: Timestamp| Alert {
@@ -151,8 +151,8 @@ impl Notifier for Alertmanager {
         self.client.post(headers, body, &[]).await
     }
 
-    fn place(&self) -> &str {
-        self.client.place()
+    fn origin(&self) -> &str {
+        self.client.origin()
     }
 
     fn resend_interval(&self) -> Option<Duration> {

@@ -13,12 +13,12 @@ use super::OpenError;
 /// contain a colon (RFC 6750). A text that begins with `Basic ` or `Bearer ` is used as it is.
 pub(super) fn header(secret: &SecretString) -> Result<HeaderValue, OpenError> {
     let text = secret.expose_secret().trim();
-    let is = |scheme: &str| {
-        text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+    let has_scheme = |scheme: &str| {
+        text.get(..scheme.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(scheme))
     };
     let value = if text.is_empty() {
-        return Err(OpenError::Secret { what: "is empty: it holds a token or user:password" });
-    } else if is("Basic ") || is("Bearer ") {
+        return Err(OpenError::Secret { reason: "is empty: it holds a token or user:password" });
+    } else if has_scheme("Basic ") || has_scheme("Bearer ") {
         text.to_owned()
     } else if text.contains(':') {
         format!("Basic {}", STANDARD.encode(text))
@@ -26,7 +26,7 @@ pub(super) fn header(secret: &SecretString) -> Result<HeaderValue, OpenError> {
         format!("Bearer {text}")
     };
     let mut value = HeaderValue::from_str(&value).map_err(|_| OpenError::Secret {
-        what: "holds characters that a header cannot have: it is one line of text",
+        reason: "holds characters that a header cannot have: it is one line of text",
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -47,8 +47,8 @@ mod tests {
             ("two\nlines", None),
         ] {
             let header = header(&SecretString::from(secret));
-            let found = header.as_ref().ok().map(|value| value.to_str().unwrap());
-            assert_eq!(found, expected);
+            let actual = header.as_ref().ok().map(|value| value.to_str().unwrap());
+            assert_eq!(actual, expected);
             assert!(!format!("{header:?}").contains("abc"));
         }
     }

@@ -39,7 +39,7 @@ pub(super) struct Client {
     http: HyperClient<Connector, Full<Bytes>>,
     egress: EgressPolicy,
     uri: Uri,
-    place: String,
+    origin: String,
 }
 
 impl Client {
@@ -47,27 +47,27 @@ impl Client {
     pub(super) fn new(settings: &Settings, path: &str) -> Result<Self, OpenError> {
         let mut egress = settings.egress.clone();
         egress.response_timeout = egress.response_timeout.min(RESPONSE_TIME_MAX);
-        let (uri, place) = checked(settings.url.expose_secret(), path, &egress)?;
+        let (uri, origin) = parse_url(settings.url.expose_secret(), path, &egress)?;
         let tls = tls::config(settings.ca_pem.as_deref(), false)
-            .map_err(|error| OpenError::Ca { what: error.to_string() })?;
+            .map_err(|error| OpenError::Ca { reason: error.to_string() })?;
         let http = client_builder().build(connector(&egress, tls, false));
-        Ok(Self { http, egress, uri, place })
+        Ok(Self { http, egress, uri, origin })
     }
 
-    pub(super) fn place(&self) -> &str {
-        &self.place
+    pub(super) fn origin(&self) -> &str {
+        &self.origin
     }
 
     pub(super) fn no_response_delay(&self) -> Duration {
         self.egress.no_response_delay()
     }
 
-    /// Sends a body. `words` are response bodies that errors may repeat.
+    /// Sends a body. `known_bodies` are response bodies that errors may repeat.
     pub(super) async fn post(
         &self,
         headers: HeaderMap,
         body: Vec<u8>,
-        words: &[&str],
+        known_bodies: &[&str],
     ) -> Result<(), NotifyError> {
         check_uri(&self.egress, &self.uri)
             .map_err(|reason| NotifyError::Misconfigured { reason })?;
@@ -84,8 +84,8 @@ impl Client {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 if let Some(words) = tls::handshake_failure(&error) {
-                    let (place, why) = (self.place.as_str(), error_chain(&error));
-                    tracing::warn!(place, why, "no TLS with a notifier's destination");
+                    let (origin, why) = (self.origin.as_str(), error_chain(&error));
+                    tracing::warn!(origin, why, "no TLS with a notifier's destination");
                     return Err(NotifyError::Misconfigured {
                         reason: format!("the destination cannot be used: {words}"),
                     });
@@ -99,81 +99,86 @@ impl Client {
         };
         let status = response.status();
         let after = retry_after(response.headers());
-        let body = read(response).await;
+        let body = read_body(response).await;
         if status.is_success() {
             return Ok(());
         }
-        let known = words.iter().find(|word| body.trim_ascii() == word.as_bytes());
-        Err(failure(status, after, known.copied()))
+        let known_body =
+            known_bodies.iter().find(|known_body| body.trim_ascii() == known_body.as_bytes());
+        Err(failure(status, after, known_body.copied()))
     }
 
     /// The error for a missing response. The reason is only logged.
     fn no_response(&self, is_connect_error: bool, why: &str) -> NotifyError {
-        tracing::warn!(place = self.place, why, "no response from a notifier's destination");
+        tracing::warn!(origin = self.origin, why, "no response from a notifier's destination");
         NotifyError::NoResponse { is_connect_error }
     }
 }
 
 /// The body of a response, or nothing if it is too long or too slow.
-async fn read(response: Response<Incoming>) -> Bytes {
-    let read = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
-    match tokio::time::timeout(BODY_TIME_MAX, read).await {
-        Ok(Ok(read)) => read.to_bytes(),
+async fn read_body(response: Response<Incoming>) -> Bytes {
+    let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
+    match tokio::time::timeout(BODY_TIME_MAX, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) | Err(_) => Bytes::new(),
     }
 }
 
 /// The error for a response that does not report success.
-fn failure(status: StatusCode, after: Option<Duration>, word: Option<&str>) -> NotifyError {
+fn failure(status: StatusCode, after: Option<Duration>, known_body: Option<&str>) -> NotifyError {
     let name = status.canonical_reason().unwrap_or("unknown status");
-    let word = word.map_or(String::new(), |word| format!(": {word}"));
-    let said = format!("the destination answers {} {name}{word}", status.as_u16());
+    let known_body = known_body.map_or(String::new(), |known_body| format!(": {known_body}"));
+    let status_text = format!("the destination answers {} {name}{known_body}", status.as_u16());
     match status.as_u16() {
         300..=399 => NotifyError::Misconfigured {
-            reason: format!("{said}; redirects are not followed: give the address it leads to"),
+            reason: format!(
+                "{status_text}; redirects are not followed: give the address it leads to"
+            ),
         },
         401 | 403 | 407 => NotifyError::Misconfigured {
-            reason: format!("{said}: check the Secret and the rights it gives"),
+            reason: format!("{status_text}: check the Secret and the rights it gives"),
         },
-        404 | 405 | 410 => NotifyError::Misconfigured { reason: format!("{said}: check the url") },
-        408 | 425 | 429 => NotifyError::Retry { after, reason: said },
-        400..=499 => NotifyError::Refused { reason: said },
-        _ => NotifyError::Retry { after, reason: said },
+        404 | 405 | 410 => {
+            NotifyError::Misconfigured { reason: format!("{status_text}: check the url") }
+        }
+        408 | 425 | 429 => NotifyError::Retry { after, reason: status_text },
+        400..=499 => NotifyError::Refused { reason: status_text },
+        _ => NotifyError::Retry { after, reason: status_text },
     }
 }
 
 /// The URL with `path` added, and the part of it that may be shown.
-fn checked(url: &str, path: &str, egress: &EgressPolicy) -> Result<(Uri, String), OpenError> {
-    let refused = |what: &str| OpenError::Url { what: what.to_owned() };
+fn parse_url(url: &str, path: &str, egress: &EgressPolicy) -> Result<(Uri, String), OpenError> {
+    let invalid = |reason: &str| OpenError::Url { reason: reason.to_owned() };
     let url = url.trim();
     if url.is_empty() || url.len() > URL_BYTES_MAX {
-        return Err(refused("is empty or longer than 4096 bytes"));
+        return Err(invalid("is empty or longer than 4096 bytes"));
     }
     let (address, query) =
         url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let address = address.trim_end_matches('/');
-    let behind = if address.ends_with(path) { "" } else { path };
+    let suffix = if address.ends_with(path) { "" } else { path };
     let query = query.map_or(String::new(), |query| format!("?{query}"));
-    let full = if behind.is_empty() { url.to_owned() } else { format!("{address}{behind}{query}") };
+    let full = if suffix.is_empty() { url.to_owned() } else { format!("{address}{suffix}{query}") };
     let uri: Uri =
-        full.parse().map_err(|_| refused("is not an address such as https://example.com/hook"))?;
+        full.parse().map_err(|_| invalid("is not an address such as https://example.com/hook"))?;
     let scheme = uri.scheme_str().unwrap_or_default();
-    egress.check_scheme(&uri).map_err(refused)?;
+    egress.check_scheme(&uri).map_err(invalid)?;
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if host.is_empty() || authority.contains('@') {
-        return Err(refused("has to name a host, and no user before it: use secretRef for that"));
+        return Err(invalid("has to name a host, and no user before it: use secretRef for that"));
     }
     if is_metadata_host(host) {
-        return Err(refused("names a metadata service, which notifiers may not use"));
+        return Err(invalid("names a metadata service, which notifiers may not use"));
     }
     if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
         && let Some(why) = egress.denial(address)
     {
-        return Err(refused(&format!("names {address}, which {why}")));
+        return Err(invalid(&format!("names {address}, which {why}")));
     }
-    let place = format!("{scheme}://{authority}");
-    Ok((uri, place))
+    let origin = format!("{scheme}://{authority}");
+    Ok((uri, origin))
 }
 
 #[cfg(test)]
@@ -182,11 +187,11 @@ mod tests {
 
     fn check(url: &str, path: &str, expected: &str) {
         let egress = EgressPolicy { plain_http: url.contains("plain"), ..EgressPolicy::default() };
-        let found = match checked(url, path, &egress) {
-            Ok((uri, place)) => format!("{uri} at {place}"),
+        let actual = match parse_url(url, path, &egress) {
+            Ok((uri, origin)) => format!("{uri} at {origin}"),
             Err(error) => error.to_string(),
         };
-        assert_eq!(found, expected, "{url}");
+        assert_eq!(actual, expected, "{url}");
     }
 
     #[test]
@@ -250,13 +255,13 @@ mod tests {
             (503, "retry"),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let found = match failure(status, Some(Duration::from_secs(7)), None) {
+            let actual = match failure(status, Some(Duration::from_secs(7)), None) {
                 NotifyError::Retry { after: Some(_), .. } => "retry",
                 NotifyError::Refused { .. } => "refused",
                 NotifyError::Misconfigured { .. } => "misconfigured",
                 other => panic!("{other:?}"),
             };
-            assert_eq!(found, expected, "{status}");
+            assert_eq!(actual, expected, "{status}");
         }
     }
 }

@@ -118,23 +118,23 @@ struct Triage {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Brief {
+struct SummarySpec {
     rule: event::signal::SignalRule,
     severity: Severity,
-    actor: BriefActor,
+    actor: SummaryActor,
     count: u64,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct BriefActor {
+struct SummaryActor {
     username: String,
 }
 
 impl Summary {
     /// Reads a signal object.
     pub fn parse(object: &[u8]) -> Result<Self, SummaryError> {
-        let Object { spec, status, .. }: Object<Brief> =
+        let Object { spec, status, .. }: Object<SummarySpec> =
             serde_json::from_slice(object).map_err(|error| SummaryError(error.to_string()))?;
         Ok(Self {
             severity: spec.severity,
@@ -160,8 +160,8 @@ impl Notification {
         let Object { metadata, spec, status }: Object<SignalSpec> =
             serde_json::from_slice(object).map_err(|error| SummaryError(error.to_string()))?;
         let closed_at = (status.state == SignalState::Closed).then(|| {
-            let given = status.closed_at.as_deref().map(Timestamp::parse);
-            given.and_then(Result::ok).unwrap_or(spec.last_seen)
+            let closed_at = status.closed_at.as_deref().map(Timestamp::parse);
+            closed_at.and_then(Result::ok).unwrap_or(spec.last_seen)
         });
         let signal = Signal { id: metadata.name, spec, state: status.state };
         Ok(Self { id, event, sent_at, object: object.to_vec(), signal, closed_at, last_sent })

@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::text::cut;
+use super::text::truncate;
 use super::{
     Event, Notification, Notifier, NotifyError, OpenError, Renderer, Settings, authorization,
 };
@@ -26,7 +26,7 @@ const MENTIONS: [&str; 4] = ["channel", "here", "all", "everyone"];
 /// Cannot be seen, and separates a word from what is before it.
 const WORD_JOINER: char = '\u{2060}';
 /// Slack's error codes; nothing else of a response is shown to users.
-const WORDS: [&str; 14] = [
+const ERROR_CODES: [&str; 14] = [
     "action_prohibited",
     "channel_is_archived",
     "channel_not_found",
@@ -61,7 +61,7 @@ impl Slack {
 
     fn body(&self, notification: &Notification) -> Value {
         let spec = &notification.signal.spec;
-        let head = format!(
+        let heading = format!(
             "{} *{}* {}",
             emoji(spec.severity),
             spec.severity,
@@ -79,26 +79,26 @@ impl Slack {
                     let value = notification.variable(name)?;
                     Some(escaped(&value, MESSAGE_BYTES_MAX))
                 };
-                cut(&renderer.render(&lookup), MESSAGE_BYTES_MAX)
+                truncate(&renderer.render(&lookup), MESSAGE_BYTES_MAX)
             }
             None => mrkdwn(&escaped(&spec.message, MESSAGE_BYTES_MAX)),
         };
-        let mut facts = vec![
+        let mut context_parts = vec![
             format!("rule {}", escaped(&spec.rule.id, LINE_BYTES_MAX)),
             format!("events {}", spec.count),
             format!("signal {}", escaped(&notification.signal.id, LINE_BYTES_MAX)),
         ];
         if !spec.cluster.is_empty() {
-            facts.insert(0, format!("cluster {}", escaped(&spec.cluster, LINE_BYTES_MAX)));
+            context_parts.insert(0, format!("cluster {}", escaped(&spec.cluster, LINE_BYTES_MAX)));
         }
         let text = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
         let mut blocks =
-            vec![json!({"type": "section", "text": text(&format!("{head}\n{title}"))})];
+            vec![json!({"type": "section", "text": text(&format!("{heading}\n{title}"))})];
         if !message.is_empty() {
             blocks.push(json!({"type": "section", "text": text(&message)}));
         }
-        blocks.push(json!({"type": "context", "elements": [text(&facts.join(" · "))]}));
-        json!({"text": format!("{head}: {title}"), "blocks": blocks})
+        blocks.push(json!({"type": "context", "elements": [text(&context_parts.join(" · "))]}));
+        json!({"text": format!("{heading}: {title}"), "blocks": blocks})
     }
 }
 
@@ -113,15 +113,15 @@ fn emoji(severity: Severity) -> &'static str {
 /// Text that a chat shows as it is, of at most `bytes_max` bytes.
 fn escaped(text: &str, bytes_max: usize) -> String {
     let mut escaped = String::new();
-    for (at, character) in text.char_indices() {
-        let before = escaped.len();
+    for (index, character) in text.char_indices() {
+        let previous_len = escaped.len();
         match character {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '@' => {
                 escaped.push('@');
-                let rest = text.get(at + 1..).unwrap_or_default();
+                let rest = text.get(index + 1..).unwrap_or_default();
                 if MENTIONS.iter().any(|word| rest.starts_with(word)) {
                     escaped.push(WORD_JOINER);
                 }
@@ -129,7 +129,7 @@ fn escaped(text: &str, bytes_max: usize) -> String {
             other => escaped.push(other),
         }
         if escaped.len() > bytes_max {
-            escaped.truncate(before);
+            escaped.truncate(previous_len);
             while escaped.len() + "…".len() > bytes_max && !escaped.is_empty() {
                 pop_character(&mut escaped);
             }
@@ -143,9 +143,9 @@ fn escaped(text: &str, bytes_max: usize) -> String {
 /// Removes the last character, including all of an escape such as `&amp;`.
 fn pop_character(text: &mut String) {
     if text.pop() == Some(';')
-        && let Some(begin) = text.rfind('&')
+        && let Some(start) = text.rfind('&')
     {
-        text.truncate(begin);
+        text.truncate(start);
     }
 }
 
@@ -169,11 +169,11 @@ impl Notifier for Slack {
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        self.client.post(headers, body, &WORDS).await
+        self.client.post(headers, body, &ERROR_CODES).await
     }
 
-    fn place(&self) -> &str {
-        self.client.place()
+    fn origin(&self) -> &str {
+        self.client.origin()
     }
 
     fn no_response_delay(&self) -> Duration {
@@ -195,9 +195,9 @@ mod tests {
             ("ab&&&&", 9, "ab…"),
             ("&;&;&;", 12, "&amp;;…"),
         ] {
-            let found = escaped(text, bytes_max);
-            assert_eq!(found, expected, "{text}");
-            assert!(found.len() <= bytes_max);
+            let actual = escaped(text, bytes_max);
+            assert_eq!(actual, expected, "{text}");
+            assert!(actual.len() <= bytes_max);
         }
         let long = escaped(&"<".repeat(100_000), MESSAGE_BYTES_MAX);
         assert!(long.len() <= MESSAGE_BYTES_MAX && long.ends_with("&lt;…"));

@@ -1,7 +1,7 @@
 //! Cuts texts to a length.
 
 /// Cuts a text to at most `bytes_max` bytes, between characters, and marks the cut.
-pub(super) fn cut(text: &str, bytes_max: usize) -> String {
+pub(super) fn truncate(text: &str, bytes_max: usize) -> String {
     if text.len() <= bytes_max {
         return text.to_owned();
     }
@@ -21,8 +21,8 @@ mod tests {
         for (text, bytes_max, expected) in
             [("abc", 3, "abc"), ("abcd", 3, "…"), ("abcdef", 5, "ab…"), ("ääää", 6, "ä…")]
         {
-            assert_eq!(cut(text, bytes_max), expected);
-            assert!(cut(text, bytes_max).len() <= bytes_max);
+            assert_eq!(truncate(text, bytes_max), expected);
+            assert!(truncate(text, bytes_max).len() <= bytes_max);
         }
     }
 }

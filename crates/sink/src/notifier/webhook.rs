@@ -66,7 +66,7 @@ struct Envelope<'a> {
 impl Webhook {
     pub(super) fn open(settings: &Settings) -> Result<Self, OpenError> {
         let secret = settings.secret.as_ref().ok_or(OpenError::Secret {
-            what: "is missing: a webhook is signed, so name its key by secretRef",
+            reason: "is missing: a webhook is signed, so name its key by secretRef",
         })?;
         let client = Client::new(settings, "")?;
         Ok(Self { client, key: key(secret)?, renderer: settings.renderer.clone() })
@@ -98,7 +98,7 @@ impl Webhook {
 
 /// The headers that identify and sign a body.
 fn sign(key: &hmac::Key, id: &str, sent_at: Timestamp, body: &[u8]) -> HeaderMap {
-    let time = sent_at.as_micros().div_euclid(MICROS).to_string();
+    let seconds = sent_at.as_micros().div_euclid(MICROS).to_string();
     let sign = |parts: &[&[u8]]| {
         let mut context = hmac::Context::with_key(key);
         for part in parts {
@@ -106,13 +106,13 @@ fn sign(key: &hmac::Key, id: &str, sent_at: Timestamp, body: &[u8]) -> HeaderMap
         }
         context.sign()
     };
-    let plain = sign(&[time.as_bytes(), b".", body]);
-    let standard = sign(&[id.as_bytes(), b".", time.as_bytes(), b".", body]);
+    let own_signature = sign(&[seconds.as_bytes(), b".", body]);
+    let standard_signature = sign(&[id.as_bytes(), b".", seconds.as_bytes(), b".", body]);
     let values = [
-        (SIGNATURE, format!("t={time},v1={}", hex(plain.as_ref()))),
+        (SIGNATURE, format!("t={seconds},v1={}", hex(own_signature.as_ref()))),
         (WEBHOOK_ID, id.to_owned()),
-        (WEBHOOK_TIMESTAMP, time),
-        (WEBHOOK_SIGNATURE, format!("v1,{}", STANDARD.encode(standard))),
+        (WEBHOOK_TIMESTAMP, seconds),
+        (WEBHOOK_SIGNATURE, format!("v1,{}", STANDARD.encode(standard_signature))),
     ];
     let values = values.into_iter();
     values.filter_map(|(name, text)| Some((name, HeaderValue::from_str(&text).ok()?))).collect()
@@ -126,13 +126,13 @@ fn key(secret: &SecretString) -> Result<hmac::Key, OpenError> {
         Some(Ok(bytes)) => bytes.as_slice(),
         Some(Err(_)) => {
             return Err(OpenError::Secret {
-                what: "begins with whsec_, but is not Base64 after it",
+                reason: "begins with whsec_, but is not Base64 after it",
             });
         }
         None => text.as_bytes(),
     };
     if bytes.len() < SIGNING_KEY_BYTES_MIN {
-        return Err(OpenError::Secret { what: "is a signing key of less than 16 bytes" });
+        return Err(OpenError::Secret { reason: "is a signing key of less than 16 bytes" });
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, bytes))
 }
@@ -147,8 +147,8 @@ impl Notifier for Webhook {
         self.client.post(headers, body, &[]).await
     }
 
-    fn place(&self) -> &str {
-        self.client.place()
+    fn origin(&self) -> &str {
+        self.client.origin()
     }
 
     fn no_response_delay(&self) -> Duration {

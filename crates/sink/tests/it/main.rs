@@ -64,19 +64,19 @@ impl TestSink {
     }
 
     /// Delivers up to line `last`. The cursor follows if it is kept, and when it must.
-    fn deliver(&mut self, last: usize, keep: bool) {
-        let mut done = self.cursor.0;
-        while done < last {
+    fn deliver(&mut self, last: usize, saves_cursor: bool) {
+        let mut delivered_lines = self.cursor.0;
+        while delivered_lines < last {
             let mut builder = BatchBuilder::default();
-            for seq in done + 1..=last {
+            for seq in delivered_lines + 1..=last {
                 builder.push(seq as u64, |lines| {
                     lines.extend_from_slice(format!("line {seq:04}").as_bytes());
                 });
             }
             let delivered = self.runtime.block_on(self.sink.deliver(&builder.finish())).unwrap();
-            done += delivered.records;
-            if keep || delivered.sync_cursor {
-                self.cursor = (done, delivered.state);
+            delivered_lines += delivered.records;
+            if saves_cursor || delivered.sync_cursor {
+                self.cursor = (delivered_lines, delivered.state);
             }
         }
     }
@@ -126,9 +126,9 @@ fn a_lost_cursor_repeats_nothing() {
 
 #[test]
 fn a_lost_cursor_repeats_nothing_across_rotations() {
-    for kept in 0..12 {
+    for saved in 0..12 {
         let mut sink_file = open(35, 0);
-        sink_file.deliver(kept, true);
+        sink_file.deliver(saved, true);
         sink_file.deliver(12, false);
         sink_file.start();
         sink_file.deliver(14, true);
@@ -179,7 +179,7 @@ fn sighup_reopens_the_file_once() {
     sink_file.deliver(1, true);
     let moved = sink_file.path().with_file_name("audit-1.log");
     fs::rename(sink_file.path(), moved).unwrap();
-    sink_file.sink.reopen().ask();
+    sink_file.sink.reopen().request_reopen();
     let reopened = sink_file.runtime.block_on(sink_file.sink.deliver(&Batch::default())).unwrap();
     assert!(reopened.sync_cursor && sink_file.path().exists());
     let idle = sink_file.runtime.block_on(sink_file.sink.deliver(&Batch::default())).unwrap();
@@ -235,8 +235,8 @@ fn old_data_leaves_the_page_cache() {
         fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let [rotated, current] = files.as_slice() else { panic!("{files:?}") };
-    assert_eq!(ends_in_memory(rotated), [false, false]);
-    assert_eq!(ends_in_memory(current), [false, true]);
+    assert_eq!(ends_in_page_cache(rotated), [false, false]);
+    assert_eq!(ends_in_page_cache(current), [false, true]);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_file_truncated_by_others_leaves_the_page_cache_again() {
     deliver_long(&mut sink, &runtime, 80);
     OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
     deliver_long(&mut sink, &runtime, 40);
-    assert_eq!(ends_in_memory(&path), [false, true]);
+    assert_eq!(ends_in_page_cache(&path), [false, true]);
 }
 
 /// A sink whose file is on a disk. It is not in /tmp, which may be a memory file system.
@@ -273,7 +273,7 @@ fn deliver_long(sink: &mut FileSink, runtime: &tokio::runtime::Runtime, count: u
 }
 
 /// Whether the first and the last byte of a file are in the page cache.
-fn ends_in_memory(path: &Path) -> [bool; 2] {
+fn ends_in_page_cache(path: &Path) -> [bool; 2] {
     let end = fs::metadata(path).unwrap().len() - 1;
-    [0, end].map(|at| page_cache::holds(path, at).unwrap())
+    [0, end].map(|offset| page_cache::is_cached(path, offset).unwrap())
 }

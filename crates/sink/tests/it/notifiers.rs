@@ -17,14 +17,14 @@ use sink::notifier::{
     Settings, notification_id, open,
 };
 use testkit::pki::{Authority, CertificateRequest, Identity, Purpose};
-use testkit::receiver::{Answer, Receiver};
+use testkit::receiver::{CannedResponse, Receiver};
 use tokio::net::TcpListener;
 
 const NOW: i64 = 1_795_566_600_000_000;
 const SECRET: &str = "canary-4711-canary";
 const KINDS: [Kind; 3] = [Kind::Alertmanager, Kind::Webhook, Kind::Slack];
 /// Long enough for an answer on this machine.
-const PATIENCE: Duration = Duration::from_millis(900);
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(900);
 
 fn settings(kind: Kind, url: &str) -> Settings {
     Settings {
@@ -36,7 +36,7 @@ fn settings(kind: Kind, url: &str) -> Settings {
         egress: EgressPolicy {
             allowed: vec!["127.0.0.0/8".parse().unwrap()],
             plain_http: true,
-            response_timeout: PATIENCE,
+            response_timeout: RESPONSE_TIMEOUT,
             ..EgressPolicy::default()
         },
     }
@@ -77,15 +77,15 @@ async fn sent(kind: Kind, notification: &Notification) -> (String, Value) {
     open(&settings(kind, &receiver.url())).unwrap().send(notification).await.unwrap();
     let [request] = <[_; 1]>::try_from(receiver.received()).unwrap();
     assert_eq!((&*request.method, request.header("content-type")), ("POST", "application/json"));
-    let head = format!("{} {}", request.path, request.header("authorization"));
-    (head, serde_json::from_slice(&request.body).unwrap())
+    let path_and_authorization = format!("{} {}", request.path, request.header("authorization"));
+    (path_and_authorization, serde_json::from_slice(&request.body).unwrap())
 }
 
 #[tokio::test]
 async fn alertmanager_gets_alerts_with_stable_labels_and_an_end_time() {
-    let (head, open) =
+    let (path_and_authorization, open) =
         sent(Kind::Alertmanager, &notification(Event::Opened, &object("open"), None)).await;
-    assert_eq!(head, format!("/api/v2/alerts Bearer {SECRET}"));
+    assert_eq!(path_and_authorization, format!("/api/v2/alerts Bearer {SECRET}"));
     let labels = json!({
         "alertname": "RestorePoints deleted",
         "severity": "high",
@@ -132,11 +132,11 @@ async fn alertmanager_gets_alerts_with_stable_labels_and_an_end_time() {
     risen["spec"]["actor"]["username"] = json!("");
     let risen = notification(Event::Updated, &risen, Some(sent_before(Severity::Low, 3)));
     let (_, risen) = sent(Kind::Alertmanager, &risen).await;
-    let mut before = labels.clone();
-    before["severity"] = json!("low");
+    let mut expired_labels = labels.clone();
+    expired_labels["severity"] = json!("low");
     let expected = json!([
         alert(&labels, "2026-11-25T00:35:00.000000Z"),
-        alert(&before, "2026-11-25T00:30:00.000000Z"),
+        alert(&expired_labels, "2026-11-25T00:30:00.000000Z"),
     ]);
     assert_eq!(risen, expected);
 }
@@ -170,15 +170,18 @@ async fn a_webhook_carries_the_object_and_two_signatures_over_its_bytes() {
         let (given_time, digits) =
             request.header("keepwatch-signature").split_once(",v1=").unwrap();
         assert_eq!(given_time, format!("t={time}"));
-        let bytes = |at: usize| u8::from_str_radix(digits.get(at..at + 2).unwrap(), 16).unwrap();
-        let plain: Vec<u8> = (0..digits.len()).step_by(2).map(bytes).collect();
+        let bytes =
+            |index: usize| u8::from_str_radix(digits.get(index..index + 2).unwrap(), 16).unwrap();
+        let signature: Vec<u8> = (0..digits.len()).step_by(2).map(bytes).collect();
         let signed = [time.as_bytes(), b".", &request.body].concat();
-        hmac::verify(&key, &signed, &plain).unwrap();
+        hmac::verify(&key, &signed, &signature).unwrap();
 
-        let (id, stamp) = (request.header("webhook-id"), request.header("webhook-timestamp"));
-        assert_eq!((id, stamp), (&*notification.id, &*time));
+        let (id, timestamp_header) =
+            (request.header("webhook-id"), request.header("webhook-timestamp"));
+        assert_eq!((id, timestamp_header), (&*notification.id, &*time));
         let standard = request.header("webhook-signature").strip_prefix("v1,").unwrap();
-        let signed = [id.as_bytes(), b".", stamp.as_bytes(), b".", &request.body].concat();
+        let signed =
+            [id.as_bytes(), b".", timestamp_header.as_bytes(), b".", &request.body].concat();
         hmac::verify(&key, &signed, &STANDARD.decode(standard).unwrap()).unwrap();
     }
 }
@@ -201,17 +204,19 @@ async fn a_too_large_signal_is_sent_without_its_events() {
 
 #[tokio::test]
 async fn a_chat_gets_harmless_text() {
-    let (head, body) = sent(Kind::Slack, &notification(Event::Opened, &object("open"), None)).await;
-    assert_eq!(head, format!("/ Bearer {SECRET}"));
+    let (path_and_authorization, body) =
+        sent(Kind::Slack, &notification(Event::Opened, &object("open"), None)).await;
+    assert_eq!(path_and_authorization, format!("/ Bearer {SECRET}"));
     let mrkdwn = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
     let title = "mallory deleted 12 restorepoints &lt;!channel&gt;";
-    let facts = "cluster prod-eu · rule restorepoints-deleted · events 12 · signal rp-deleted-1";
+    let context_text =
+        "cluster prod-eu · rule restorepoints-deleted · events 12 · signal rp-deleted-1";
     let expected = json!({
         "text": format!(":rotating_light: *high* signal: {title}"),
         "blocks": [
             {"type": "section", "text": mrkdwn(&format!(":rotating_light: *high* signal\n{title}"))},
             {"type": "section", "text": mrkdwn("*12* deletions by mallory")},
-            {"type": "context", "elements": [mrkdwn(facts)]},
+            {"type": "context", "elements": [mrkdwn(context_text)]},
         ],
     });
     assert_eq!(body, expected);
@@ -220,7 +225,7 @@ async fn a_chat_gets_harmless_text() {
 #[tokio::test]
 async fn a_template_writes_the_message_and_its_values_are_escaped_for_chats() {
     let receiver = Receiver::start().await.unwrap();
-    for (kind, place) in [
+    for (kind, pointer) in [
         (Kind::Alertmanager, "/0/annotations/description"),
         (Kind::Webhook, "/text"),
         (Kind::Slack, "/blocks/1/text/text"),
@@ -240,50 +245,54 @@ async fn a_template_writes_the_message_and_its_values_are_escaped_for_chats() {
         let body: Value = serde_json::from_slice(&receiver.received().pop().unwrap().body).unwrap();
         let channel = if kind == Kind::Slack { "&lt;!channel&gt;" } else { "<!channel>" };
         let expected = format!("<https://wiki|mallory deleted 12 restorepoints {channel}> 12 ?");
-        assert_eq!(body.pointer(place), Some(&json!(expected)), "{kind:?}");
+        assert_eq!(body.pointer(pointer), Some(&json!(expected)), "{kind:?}");
     }
 }
 
 /// What comes of an answer, in words. Every kind has to say the same.
-async fn check(answer: &Answer, expected: &str) {
+async fn check(response: &CannedResponse, expected: &str) {
     for kind in KINDS {
         let receiver = Receiver::start().await.unwrap();
-        receiver.answer_always(answer.clone());
+        receiver.respond_always(response.clone());
         let notifier = open(&settings(kind, &receiver.url())).unwrap();
         let outcome = notifier.send(&notification(Event::Opened, &object("open"), None)).await;
-        let said = match &outcome {
+        let outcome_text = match &outcome {
             Ok(()) => "taken".to_owned(),
             Err(NotifyError::Retry { after, reason }) => format!("retry {after:?}: {reason}"),
             Err(NotifyError::Refused { reason }) => format!("refused: {reason}"),
             Err(NotifyError::Misconfigured { reason }) => format!("misconfigured: {reason}"),
             Err(error) => error.to_string(),
         };
-        assert_eq!(said, expected, "{kind:?} {answer:?}");
+        assert_eq!(outcome_text, expected, "{kind:?} {response:?}");
         assert!(!format!("{outcome:?}").contains("canary"), "{outcome:?}");
     }
 }
 
 #[tokio::test]
 async fn each_response_has_one_reaction_and_is_not_repeated() {
-    let said = |code: u16| Answer::Status(code, Vec::new(), "<canary>internal words</canary>");
-    let answers = "the destination answers";
+    let response =
+        |code: u16| CannedResponse::Status(code, Vec::new(), "<canary>internal words</canary>");
+    let responses = "the destination answers";
     let rights = "check the Secret and the rights it gives";
-    for (answer, expected) in [
-        (said(200), "taken".to_owned()),
-        (said(204), "taken".to_owned()),
-        (said(400), format!("refused: {answers} 400 Bad Request")),
-        (said(401), format!("misconfigured: {answers} 401 Unauthorized: {rights}")),
-        (said(404), format!("misconfigured: {answers} 404 Not Found: check the url")),
-        (said(410), format!("misconfigured: {answers} 410 Gone: check the url")),
-        (said(413), format!("refused: {answers} 413 Payload Too Large")),
-        (said(500), format!("retry None: {answers} 500 Internal Server Error")),
-        (Answer::retry_after(17), format!("retry Some(17s): {answers} 429 Too Many Requests")),
-        (Answer::Hang, "no answer".to_owned()),
-        (Answer::HangUp, "no answer".to_owned()),
-        (Answer::HangUpBeforeBody, "no answer".to_owned()),
-        (Answer::Noise, "no answer".to_owned()),
+    for (response, expected) in [
+        (response(200), "taken".to_owned()),
+        (response(204), "taken".to_owned()),
+        (response(400), format!("refused: {responses} 400 Bad Request")),
+        (response(401), format!("misconfigured: {responses} 401 Unauthorized: {rights}")),
+        (response(404), format!("misconfigured: {responses} 404 Not Found: check the url")),
+        (response(410), format!("misconfigured: {responses} 410 Gone: check the url")),
+        (response(413), format!("refused: {responses} 413 Payload Too Large")),
+        (response(500), format!("retry None: {responses} 500 Internal Server Error")),
+        (
+            CannedResponse::retry_after(17),
+            format!("retry Some(17s): {responses} 429 Too Many Requests"),
+        ),
+        (CannedResponse::NoResponse, "no answer".to_owned()),
+        (CannedResponse::CloseAfterBody, "no answer".to_owned()),
+        (CannedResponse::CloseBeforeBody, "no answer".to_owned()),
+        (CannedResponse::InvalidHttp, "no answer".to_owned()),
     ] {
-        check(&answer, &expected).await;
+        check(&response, &expected).await;
     }
 }
 
@@ -346,21 +355,21 @@ async fn a_refused_certificate_is_reported_with_its_reason_and_remedy() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let elsewhere = Receiver::start().await.unwrap();
+    let redirect_target = Receiver::start().await.unwrap();
     for (code, name) in [(301, "Moved Permanently"), (307, "Temporary Redirect")] {
         let expected = format!(
             "misconfigured: the destination answers {code} {name}; redirects are not followed: \
              give the address it leads to"
         );
-        check(&Answer::redirect(code, &elsewhere.url()), &expected).await;
+        check(&CannedResponse::redirect(code, &redirect_target.url()), &expected).await;
     }
-    assert_eq!(elsewhere.received(), []);
+    assert_eq!(redirect_target.received(), []);
 }
 
 #[tokio::test]
 async fn known_errors_of_slack_are_reported() {
     let receiver = Receiver::start().await.unwrap();
-    receiver.answer_always(Answer::Status(404, Vec::new(), "no_service"));
+    receiver.respond_always(CannedResponse::Status(404, Vec::new(), "no_service"));
     let notifier = open(&settings(Kind::Slack, &receiver.url())).unwrap();
     let outcome = notifier.send(&Notification::sample("team", Timestamp::from_micros(NOW))).await;
     let reason = "the destination answers 404 Not Found: no_service: check the url".to_owned();
@@ -381,14 +390,14 @@ async fn closed_and_filtered_ports_are_reported_alike() {
                 .await
                 .unwrap_err();
             assert_eq!(error, NotifyError::NoResponse { is_connect_error: true });
-            assert!(notifier.no_response_delay() > PATIENCE);
+            assert!(notifier.no_response_delay() > RESPONSE_TIMEOUT);
         }
     }
 }
 
 #[test]
 fn invalid_notifiers_are_rejected_on_open_without_secrets_in_the_error() {
-    let reached = "http://127.0.0.1:9/canary";
+    let loopback_url = "http://127.0.0.1:9/canary";
     for (kind, url, secret, expected) in [
         (
             Kind::Slack,
@@ -404,25 +413,25 @@ fn invalid_notifiers_are_rejected_on_open_without_secrets_in_the_error() {
         ),
         (
             Kind::Webhook,
-            reached,
+            loopback_url,
             None,
             "the secret is missing: a webhook is signed, so name its key by secretRef",
         ),
         (
             Kind::Webhook,
-            reached,
+            loopback_url,
             Some("canary"),
             "the secret is a signing key of less than 16 bytes",
         ),
         (
             Kind::Webhook,
-            reached,
+            loopback_url,
             Some("whsec_canary!"),
             "the secret begins with whsec_, but is not Base64 after it",
         ),
         (
             Kind::Alertmanager,
-            reached,
+            loopback_url,
             Some("canary\ncanary"),
             "the secret holds characters that a header cannot have: it is one line of text",
         ),

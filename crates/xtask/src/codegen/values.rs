@@ -55,7 +55,7 @@ fn is_section(schema: &Value) -> bool {
     schema.get("properties").is_some()
 }
 
-fn word<'s>(schema: &'s Value, key: &str) -> &'s str {
+fn text_field<'s>(schema: &'s Value, key: &str) -> &'s str {
     schema.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -65,12 +65,12 @@ fn write_section(text: &mut String, section: &Map<String, Value>, depth: usize) 
         if depth == 0 {
             text.push('\n');
         }
-        let unit = word(schema, "x-unit");
-        let mut what = word(schema, "description").to_owned();
+        let unit = text_field(schema, "x-unit");
+        let mut description = text_field(schema, "description").to_owned();
         if !unit.is_empty() {
-            write!(what, " Unit: {unit}.")?;
+            write!(description, " Unit: {unit}.")?;
         }
-        for line in wrapped(&what, WIDTH - indent.len()) {
+        for line in wrap(&description, WIDTH - indent.len()) {
             writeln!(text, "{indent}# {line}")?;
         }
         if is_section(schema) {
@@ -106,11 +106,11 @@ fn write_rows(text: &mut String, section: &Map<String, Value>, prefix: &str) -> 
             write_rows(text, properties(schema)?, &format!("{path}."))?;
             continue;
         }
-        let (unit, flag) = (word(schema, "x-unit"), word(schema, "x-flag"));
+        let (unit, flag) = (text_field(schema, "x-unit"), text_field(schema, "x-flag"));
         let flag = if flag.is_empty() { String::new() } else { format!("`{flag}`") };
-        let what = word(schema, "description").replace('|', "\\|");
+        let description = text_field(schema, "description").replace('|', "\\|");
         let default = default(schema, &path)?;
-        writeln!(text, "| `{path}` | `{default}` | {unit} | {what} | {flag} |")?;
+        writeln!(text, "| `{path}` | `{default}` | {unit} | {description} | {flag} |")?;
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ fn default<'s>(schema: &'s Value, name: &str) -> Result<&'s Value> {
 }
 
 /// Lines of at most `width` characters, broken at spaces.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -15,41 +15,42 @@ const LOCKED_PACKAGES_MAX: usize = 385;
 type Table = BTreeMap<String, BTreeSet<String>>;
 
 /// The differences between the table and the workspace.
-pub(super) fn faults(root: &Path) -> anyhow::Result<Vec<String>> {
-    let page = std::fs::read_to_string(root.join("ARCHITECTURE.md"))
+pub(super) fn violations(root: &Path) -> anyhow::Result<Vec<String>> {
+    let document = std::fs::read_to_string(root.join("ARCHITECTURE.md"))
         .context("cannot read ARCHITECTURE.md")?;
     let lock =
         std::fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
-    let allowed = table(&page);
-    let mut faults = differences(&allowed, &workspace(root)?);
+    let allowed = table(&document);
+    let mut violations = differences(&allowed, &workspace(root)?);
     let locked = lock.lines().filter(|line| *line == "[[package]]").count();
     if locked > LOCKED_PACKAGES_MAX {
-        faults.push(format!("Cargo.lock: {locked} packages, the budget is {LOCKED_PACKAGES_MAX}"));
+        violations
+            .push(format!("Cargo.lock: {locked} packages, the budget is {LOCKED_PACKAGES_MAX}"));
     }
-    Ok(faults)
+    Ok(violations)
 }
 
 fn differences(allowed: &Table, used: &Table) -> Vec<String> {
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     for (name, uses) in used {
-        let Some(may) = allowed.get(name) else {
-            faults.push(format!("crate {name} is not in the table of ARCHITECTURE.md"));
+        let Some(permitted) = allowed.get(name) else {
+            violations.push(format!("crate {name} is not in the table of ARCHITECTURE.md"));
             continue;
         };
-        for forbidden in uses.difference(may) {
-            faults.push(format!("crate {name} uses {forbidden}; ARCHITECTURE.md forbids it"));
+        for forbidden in uses.difference(permitted) {
+            violations.push(format!("crate {name} uses {forbidden}; ARCHITECTURE.md forbids it"));
         }
     }
     for name in allowed.keys().filter(|name| !used.contains_key(*name)) {
-        faults.push(format!("ARCHITECTURE.md lists the crate {name}, which is not there"));
+        violations.push(format!("ARCHITECTURE.md lists the crate {name}, which is not there"));
     }
-    faults
+    violations
 }
 
 /// Rows such as ``| `audit` | what for | event store |``; several names in the first cell share
 /// the row; `all` stands for every crate of the table.
-fn table(page: &str) -> Table {
-    let rows: Vec<(Vec<String>, Vec<String>)> = page
+fn table(document: &str) -> Table {
+    let rows: Vec<(Vec<String>, Vec<String>)> = document
         .lines()
         .filter_map(|line| {
             let cells: Vec<&str> = line.trim().trim_matches('|').split('|').collect();
@@ -105,8 +106,8 @@ mod tests {
 
     #[test]
     fn a_row_names_crates_and_their_dependencies() {
-        let page = "| crate | for | may use |\n|---|---|---|\n| `a` | x | – |\n| `b`, `c` | y | a |\n| `d` | z | all |\n";
-        let table = table(page);
+        let document = "| crate | for | may use |\n|---|---|---|\n| `a` | x | – |\n| `b`, `c` | y | a |\n| `d` | z | all |\n";
+        let table = table(document);
         assert!(table["b"].contains("a") && table["c"].contains("a"));
         assert!(table["d"].contains("c"));
         let mut used = table.clone();

@@ -11,29 +11,31 @@ const VAGUE_NAMES: [&str; 8] =
     ["util", "utils", "common", "helper", "helpers", "misc", "manager", "mod"];
 
 /// The violations in a file.
-pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
+pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     let name = path.display();
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     if path.extension().is_none_or(|extension| extension != "rs") {
-        return faults;
+        return violations;
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     if VAGUE_NAMES.contains(&stem.as_ref()) {
-        faults.push(format!("{name}: the name says nothing; name the file by its subject"));
+        violations.push(format!("{name}: the name says nothing; name the file by its subject"));
     }
     if !text.starts_with("//! ") {
-        faults.push(format!("{name}: does not open with `//! ` and what it is for"));
+        violations.push(format!("{name}: does not open with `//! ` and what it is for"));
     }
     let lines = text.lines().count();
     if lines > FILE_LINES_MAX {
-        faults.push(format!("{name}: {lines} lines, the budget is {FILE_LINES_MAX}"));
+        violations.push(format!("{name}: {lines} lines, the budget is {FILE_LINES_MAX}"));
     }
     if is_second_test_binary(path) {
-        faults.push(format!("{name}: a second test binary; make it a module of tests/it/main.rs"));
+        violations
+            .push(format!("{name}: a second test binary; make it a module of tests/it/main.rs"));
     }
     for (line, length) in functions(text).filter(|(_, length)| *length > FUNCTION_LINES_MAX) {
         let budget = FUNCTION_LINES_MAX;
-        faults.push(format!("{name}:{line}: a function of {length} lines, the budget is {budget}"));
+        violations
+            .push(format!("{name}:{line}: a function of {length} lines, the budget is {budget}"));
     }
     for (line, text) in text.lines().enumerate() {
         for word in [
@@ -43,11 +45,11 @@ pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
             concat!("#[pa", "th ="),
         ] {
             if text.contains(word) {
-                faults.push(format!("{name}:{}: {word}", line + 1));
+                violations.push(format!("{name}:{}: {word}", line + 1));
             }
         }
     }
-    faults
+    violations
 }
 
 /// Whether cargo would build another test binary than `tests/it/main.rs` from this file. Each test
@@ -88,10 +90,10 @@ fn functions(text: &str) -> impl Iterator<Item = (usize, usize)> {
 fn is_function(line: &str) -> bool {
     let line = line.trim_start();
     let words = line.split_whitespace().take_while(|word| !word.starts_with("fn"));
-    let known = ["pub", "pub(crate)", "pub(super)", "const", "async", "extern"];
+    let modifiers = ["pub", "pub(crate)", "pub(super)", "const", "async", "extern"];
     let prefix: Vec<&str> = words.collect();
     prefix.len() < line.split_whitespace().count()
-        && prefix.iter().all(|word| known.contains(word))
+        && prefix.iter().all(|word| modifiers.contains(word))
         && line.contains("fn ")
 }
 
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, text: &str, expected: &[&str]) {
-        assert_eq!(faults(Path::new(path), text), expected);
+        assert_eq!(violations(Path::new(path), text), expected);
     }
 
     #[test]
@@ -125,9 +127,9 @@ mod tests {
     #[test]
     fn a_crate_has_one_test_binary() {
         for path in ["a/tests/b.rs", "a/tests/it.rs", "a/tests/b/main.rs"] {
-            let fault =
+            let violation =
                 format!("{path}: a second test binary; make it a module of tests/it/main.rs");
-            check(path, "//! X.\n", &[&fault]);
+            check(path, "//! X.\n", &[&violation]);
         }
         for path in
             ["a/tests/it/main.rs", "a/tests/it/b.rs", "a/src/b/tests/c.rs", "a/src/tests/c.rs"]

@@ -3,6 +3,9 @@
 //!
 //! Only whole words match: `_` and upper-case letters separate the words of a name, and plurals
 //! match too. Comments and strings are not checked, nor are crates that are not in [`CRATES`].
+//!
+//! A few words may be a part of a name but not all of it, because alone they do not say what a value
+//! is ([`NAMES`]).
 
 use std::path::Path;
 
@@ -62,29 +65,67 @@ const CRATES: [&str; 17] = [
     "xtask",
 ];
 
+/// Words that may not be the whole name, each with examples of names.
+const NAMES: [(&str, &str); 22] = [
+    ("asked", "request"),
+    ("bad", "invalid"),
+    ("began", "start"),
+    ("found", "entry, matches or actual"),
+    ("given", "value or configured"),
+    ("good", "valid"),
+    ("held", "guard or responses"),
+    ("it", "the noun"),
+    ("kept", "retained or stored"),
+    ("made", "created"),
+    ("news", "changes"),
+    ("one", "item or the noun"),
+    ("place", "key, location or destination"),
+    ("said", "output, response or message"),
+    ("seen", "visited or received"),
+    ("shown", "output"),
+    ("taken", "accepted"),
+    ("told", "message or expected"),
+    ("took", "elapsed"),
+    ("wanted", "expected or destination"),
+    ("whole", "full or complete"),
+    ("wrong", "invalid"),
+];
+
+/// The crates that have none of these names.
+const NAME_CRATES: [&str; 8] =
+    ["controller", "delivery", "e2e", "kasten", "objectstore", "sink", "testkit", "xtask"];
+
 /// The violations in the names of a file and in its file name.
-pub(super) fn faults(path: &Path, text: &str) -> Vec<String> {
+pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     let Ok(below) = path.strip_prefix("crates") else { return Vec::new() };
     let is_checked = CRATES.iter().any(|name| below.starts_with(name));
     if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
         return Vec::new();
     }
-    let place = path.display();
-    let mut faults = Vec::new();
+    let is_name_checked = NAME_CRATES.iter().any(|name| below.starts_with(name));
+    let file = path.display();
+    let mut violations = Vec::new();
     for part in below.iter().map(|part| part.to_string_lossy()) {
         if let Some((word, term)) = find(part.trim_end_matches(".rs")) {
-            faults.push(format!("{place}: the word {word} in a file name; use {term}"));
+            violations.push(format!("{file}: the word {word} in a file name; use {term}"));
         }
     }
     for (line, code) in code(text).lines().enumerate() {
         for name in code.split(|c: char| !c.is_alphanumeric() && c != '_') {
             if let Some((word, term)) = find(name) {
                 let line = line + 1;
-                faults.push(format!("{place}:{line}: the word {word} in {name}; use {term}"));
+                violations.push(format!("{file}:{line}: the word {word} in {name}; use {term}"));
+            }
+            if let Some((_, examples)) =
+                NAMES.iter().find(|(word, _)| is_name_checked && *word == name)
+            {
+                let line = line + 1;
+                violations
+                    .push(format!("{file}:{line}: {name} does not say what it is; use {examples}"));
             }
         }
     }
-    faults
+    violations
 }
 
 /// The first forbidden word in a name, with the term to use.
@@ -93,9 +134,11 @@ fn find(name: &str) -> Option<(&'static str, &'static str)> {
     if name.starts_with("visit_") || name == "ApiMisuse" {
         return None;
     }
-    let given = name.split('_').flat_map(words).collect::<Vec<_>>();
+    let name_words = name.split('_').flat_map(words).collect::<Vec<_>>();
     WORDS.into_iter().find(|(word, _)| {
-        given.iter().any(|given| given == word || given.strip_suffix('s') == Some(word))
+        name_words
+            .iter()
+            .any(|name_words| name_words == word || name_words.strip_suffix('s') == Some(word))
     })
 }
 
@@ -119,13 +162,13 @@ fn code(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (skipped, kept) = match end_of_text(rest) {
+        let (skipped, copied) = match end_of_text(rest) {
             Some(end) => (rest.get(..end).unwrap_or(rest), ""),
             None => ("", rest.get(..first.len_utf8()).unwrap_or(rest)),
         };
         code.extend(skipped.chars().map(|c| if c == '\n' { c } else { ' ' }));
-        code.push_str(kept);
-        rest = rest.get(skipped.len() + kept.len()..).unwrap_or_default();
+        code.push_str(copied);
+        rest = rest.get(skipped.len() + copied.len()..).unwrap_or_default();
     }
     code
 }
@@ -144,12 +187,12 @@ fn end_of_text(text: &str) -> Option<usize> {
     }
     let quote = text.chars().next().filter(|c| ['"', '\''].contains(c))?;
     let mut is_escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
+    for (index, c) in text.char_indices().skip(1) {
         if c == quote && !is_escaped {
-            return Some(at + 1);
+            return Some(index + 1);
         }
         // A lifetime has no closing quote.
-        if quote == '\'' && at > 1 && !text.starts_with("'\\") {
+        if quote == '\'' && index > 1 && !text.starts_with("'\\") {
             return None;
         }
         is_escaped = c == '\\' && !is_escaped;
@@ -169,7 +212,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, text: &str, expected: &[&str]) {
-        assert_eq!(faults(Path::new(path), text), expected);
+        assert_eq!(violations(Path::new(path), text), expected);
     }
 
     #[test]
@@ -199,6 +242,14 @@ mod tests {
     fn parts_of_words_comments_and_strings_do_not_count() {
         let text = "// a house\nfn open() -> &'static str { \"the \\\" door\"; r#\"a \"room\" b\"#; '\"' }\nstruct Warehouse<'a>(&'a u8);\n";
         check("crates/kasten/src/a.rs", text, &[]);
+    }
+
+    #[test]
+    fn a_part_of_a_name_is_found_only_if_it_is_the_whole_name() {
+        let expected =
+            "crates/sink/src/a.rs:1: told does not say what it is; use message or expected";
+        check("crates/sink/src/a.rs", "let told = 1;\nlet is_told = 2;\n// told\n", &[expected]);
+        check("crates/detect/src/a.rs", "let told = 1;\n", &[]);
     }
 
     #[test]

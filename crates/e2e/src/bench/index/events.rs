@@ -49,43 +49,71 @@ pub(super) struct Selector {
 
 /// The selectors. Their values are from events all over the journal.
 pub(super) const SELECTORS: [Selector; 18] = [
-    Selector { name: "user", is_rare: false, fields: |all, n| of(all, n, &["user"]) },
-    Selector { name: "rare user", is_rare: true, fields: |all, n| rare(all, n, "user") },
-    Selector { name: "verb", is_rare: false, fields: |all, n| of(all, n, &["verb"]) },
-    Selector { name: "resource", is_rare: false, fields: |all, n| of(all, n, &["resource"]) },
-    Selector { name: "group", is_rare: false, fields: |all, n| of(all, n, &["group"]) },
+    Selector { name: "user", is_rare: false, fields: |all, n| selector_for(all, n, &["user"]) },
+    Selector { name: "rare user", is_rare: true, fields: |all, n| rare_selector(all, n, "user") },
+    Selector { name: "verb", is_rare: false, fields: |all, n| selector_for(all, n, &["verb"]) },
+    Selector {
+        name: "resource",
+        is_rare: false,
+        fields: |all, n| selector_for(all, n, &["resource"]),
+    },
+    Selector { name: "group", is_rare: false, fields: |all, n| selector_for(all, n, &["group"]) },
     Selector {
         name: "verb and resource",
         is_rare: false,
-        fields: |all, n| of(all, n, &["verb", "group", "resource"]),
+        fields: |all, n| selector_for(all, n, &["verb", "group", "resource"]),
     },
-    Selector { name: "namespace", is_rare: false, fields: |all, n| of(all, n, &["namespace"]) },
-    Selector { name: "rare namespace", is_rare: true, fields: |all, n| rare(all, n, "namespace") },
-    Selector { name: "name", is_rare: false, fields: |all, n| of(all, n, &["name"]) },
-    Selector { name: "code", is_rare: false, fields: |all, n| of(all, n, &["code"]) },
-    Selector { name: "sourceIP", is_rare: false, fields: |all, n| of(all, n, &["sourceIP"]) },
-    Selector { name: "rare sourceIP", is_rare: true, fields: |all, n| rare(all, n, "sourceIP") },
-    Selector { name: "auditID", is_rare: true, fields: |all, n| of(all, n, &["auditID"]) },
+    Selector {
+        name: "namespace",
+        is_rare: false,
+        fields: |all, n| selector_for(all, n, &["namespace"]),
+    },
+    Selector {
+        name: "rare namespace",
+        is_rare: true,
+        fields: |all, n| rare_selector(all, n, "namespace"),
+    },
+    Selector { name: "name", is_rare: false, fields: |all, n| selector_for(all, n, &["name"]) },
+    Selector { name: "code", is_rare: false, fields: |all, n| selector_for(all, n, &["code"]) },
+    Selector {
+        name: "sourceIP",
+        is_rare: false,
+        fields: |all, n| selector_for(all, n, &["sourceIP"]),
+    },
+    Selector {
+        name: "rare sourceIP",
+        is_rare: true,
+        fields: |all, n| rare_selector(all, n, "sourceIP"),
+    },
+    Selector {
+        name: "auditID",
+        is_rare: true,
+        fields: |all, n| selector_for(all, n, &["auditID"]),
+    },
     Selector {
         name: "user and namespace",
         is_rare: false,
-        fields: |all, n| of(all, n, &["user", "namespace"]),
+        fields: |all, n| selector_for(all, n, &["user", "namespace"]),
     },
     Selector {
         name: "user and verb",
         is_rare: false,
-        fields: |all, n| of(all, n, &["user", "verb"]),
+        fields: |all, n| selector_for(all, n, &["user", "verb"]),
     },
     Selector {
         name: "an hour of a verb",
         is_rare: false,
-        fields: |all, n| format!("{},{}", of(all, n, &["verb"]), window(all, n, 3_600)),
+        fields: |all, n| format!("{},{}", selector_for(all, n, &["verb"]), window(all, n, 3_600)),
     },
     Selector {
         name: "an hour without a user",
         is_rare: false,
         fields: |all, n| {
-            format!("{},{}", of(all, n, &["user"]).replace('=', "!="), window(all, n, 3_600))
+            format!(
+                "{},{}",
+                selector_for(all, n, &["user"]).replace('=', "!="),
+                window(all, n, 3_600)
+            )
         },
     },
     Selector {
@@ -96,29 +124,29 @@ pub(super) const SELECTORS: [Selector; 18] = [
 ];
 
 /// A selector that an event of the journal matches.
-fn of(all: u64, n: u64, fields: &[&str]) -> String {
-    let event = event(picked(all, n));
+fn selector_for(all: u64, n: u64, fields: &[&str]) -> String {
+    let event = event(random_number(all, n));
     let fields: Vec<String> =
         fields.iter().map(|field| format!("{field}={}", value(&event, field))).collect();
     fields.join(",")
 }
 
 /// A selector that only few events match.
-fn rare(all: u64, n: u64, field: &str) -> String {
+fn rare_selector(all: u64, n: u64, field: &str) -> String {
     let turns = (all / RARE).max(1);
-    let event = event((picked(turns, n) * RARE).min(all));
+    let event = event((random_number(turns, n) * RARE).min(all));
     format!("{field}={}", value(&event, field))
 }
 
 /// A time window that starts at an event of the journal.
 fn window(all: u64, n: u64, seconds: i64) -> String {
-    let start = event(picked(all, n)).stage_timestamp;
+    let start = event(random_number(all, n)).stage_timestamp;
     let end = Timestamp::from_micros(start.as_micros() + seconds * 1_000_000);
     format!("since={start},until={end}")
 }
 
-fn picked(all: u64, n: u64) -> u64 {
-    Dice(n + 1_000_003).below(all) + 1
+fn random_number(all: u64, n: u64) -> u64 {
+    EventRandom(n + 1_000_003).below(all) + 1
 }
 
 fn value(event: &Event, field: &str) -> String {
@@ -138,24 +166,24 @@ fn value(event: &Event, field: &str) -> String {
 
 /// The event with this number.
 pub(super) fn event(number: u64) -> Event {
-    let mut dice = Dice(number);
+    let mut random = EventRandom(number);
     let is_rare = number.is_multiple_of(RARE);
-    let (group, resource) = KINDS[usize::try_from(dice.skewed(10)).unwrap_or_default()];
+    let (group, resource) = KINDS[usize::try_from(random.skewed(10)).unwrap_or_default()];
     let group = format!("{group}.kio.kasten.io");
-    let verb = dice.weighted(&VERBS);
+    let verb = random.weighted(&VERBS);
     let namespace =
-        if is_rare { format!("trial-{number}") } else { format!("team-{}", dice.skewed(400)) };
+        if is_rare { format!("trial-{number}") } else { format!("team-{}", random.skewed(400)) };
     let name = match verb {
         "list" | "watch" => String::new(),
-        "create" => format!("scheduled-{:x}", dice.next()),
-        _ => format!("{resource}-{}", dice.skewed(30_000)),
+        "create" => format!("scheduled-{:x}", random.next()),
+        _ => format!("{resource}-{}", random.skewed(30_000)),
     };
     let uri = format!("/apis/{group}/v1alpha1/namespaces/{namespace}/{resource}/{name}");
     let micros = START_MICROS + number.cast_signed() * STEP_MICROS;
-    let time = Timestamp::from_micros(micros + dice.below(1_000_000).cast_signed());
-    let (username, groups) = user(&mut dice, number, is_rare);
-    let id = [dice.next(), dice.next()];
-    let code = match dice.below(1_000) {
+    let time = Timestamp::from_micros(micros + random.below(1_000_000).cast_signed());
+    let (username, groups) = user(&mut random, number, is_rare);
+    let id = [random.next(), random.next()];
+    let code = match random.below(1_000) {
         0..15 => 404,
         15..22 => 403,
         22..26 => 409,
@@ -168,7 +196,7 @@ pub(super) fn event(number: u64) -> Event {
         audit_id: format!("{:016x}-{:016x}", id[0], id[1]),
         request_uri: uri,
         user: UserInfo { username, groups, ..UserInfo::default() },
-        source_ips: vec![address(&mut dice, number, is_rare)],
+        source_ips: vec![address(&mut random, number, is_rare)],
         user_agent: "kubectl/v1.37.2 (linux/amd64) kubernetes/0123456".to_owned(),
         object_ref: Some(ObjectReference {
             resource: resource.to_owned(),
@@ -192,36 +220,36 @@ const REASON: &str =
     "RBAC: allowed by ClusterRoleBinding \"kasten-io-k10-k10-admin\" of ClusterRole \"k10-admin\"";
 
 /// Half of the events are from K10 itself, half from many users.
-fn user(dice: &mut Dice, number: u64, is_rare: bool) -> (String, Vec<String>) {
+fn user(random: &mut EventRandom, number: u64, is_rare: bool) -> (String, Vec<String>) {
     if is_rare {
         return (format!("contractor-{number}"), vec!["system:authenticated".to_owned()]);
     }
-    let name = match dice.below(100) {
+    let name = match random.below(100) {
         0..50 => {
-            let service = SERVICES[usize::try_from(dice.skewed(5)).unwrap_or_default()];
+            let service = SERVICES[usize::try_from(random.skewed(5)).unwrap_or_default()];
             format!("system:serviceaccount:kasten-io:{service}")
         }
-        50..80 => format!("system:serviceaccount:team-{}:deployer", dice.skewed(200)),
-        _ => format!("oidc:user-{}@example.com", dice.skewed(2_000)),
+        50..80 => format!("system:serviceaccount:team-{}:deployer", random.skewed(200)),
+        _ => format!("oidc:user-{}@example.com", random.skewed(2_000)),
     };
     (name, vec!["platform".to_owned(), "system:authenticated".to_owned()])
 }
 
-fn address(dice: &mut Dice, number: u64, is_rare: bool) -> String {
+fn address(random: &mut EventRandom, number: u64, is_rare: bool) -> String {
     if is_rare {
         return format!("2001:db8::{number:x}");
     }
-    if dice.below(100) < 60 {
-        return format!("10.0.0.{}", dice.below(24));
+    if random.below(100) < 60 {
+        return format!("10.0.0.{}", random.below(24));
     }
-    let client = dice.skewed(5_000);
+    let client = random.skewed(5_000);
     format!("192.168.{}.{}", client / 250, client % 250)
 }
 
 /// A deterministic random generator.
-struct Dice(u64);
+struct EventRandom(u64);
 
-impl Dice {
+impl EventRandom {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -241,11 +269,11 @@ impl Dice {
     }
 
     fn weighted<T: Copy>(&mut self, all: &[(T, u64)]) -> T {
-        let mut left = self.below(100);
-        for (one, weight) in all {
-            match left.checked_sub(*weight) {
-                Some(rest) => left = rest,
-                None => return *one,
+        let mut remaining = self.below(100);
+        for (item, weight) in all {
+            match remaining.checked_sub(*weight) {
+                Some(rest) => remaining = rest,
+                None => return *item,
             }
         }
         all[0].0

@@ -27,7 +27,7 @@ const BYTES: usize = 8 << 20;
 
 /// The result of the comparison.
 #[derive(Default)]
-pub(super) struct Compared {
+pub(super) struct SignalComparison {
     /// Severity of each signal.
     pub(super) signals: BTreeMap<String, Severity>,
     /// Number of signals of each rule.
@@ -38,7 +38,7 @@ pub(super) struct Compared {
     changes: u64,
 }
 
-impl fmt::Display for Compared {
+impl fmt::Display for SignalComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { signals, rules, closed, events, changes } = self;
         let (signals, rules) = (signals.len(), rules.len());
@@ -74,46 +74,54 @@ struct Status {
 }
 
 /// Compares the signals and the journal of a server that was shut down normally.
-pub(super) async fn compare(home: &Path) -> anyhow::Result<Compared> {
+pub(super) async fn compare(home: &Path) -> anyhow::Result<SignalComparison> {
     let store = crate::fixtures::stopped_store::open(home)?;
-    let (found, told, events) = read_again(&*store.journal()).await?;
+    let (replayed, histories, events) = replay(&*store.journal()).await?;
     let stored = stored(store.storage()).await?;
     store.close().await;
-    for (id, kept) in &stored {
-        ensure!(found.contains_key(id), "signal {id} is stored, and not found again: {kept:?}");
+    for (id, stored_signal) in &stored {
+        ensure!(
+            replayed.contains_key(id),
+            "signal {id} is stored, but the replay of the journal does not raise it: {stored_signal:?}"
+        );
     }
-    for (id, signal) in &found {
-        let kept = stored.get(id).with_context(|| format!("{id} is not stored: {signal:?}"))?;
-        let same =
-            without_remaining(&kept.spec) == signal.spec && kept.status.state == signal.state;
-        ensure!(same, "signal {id} is stored as {:?}, it is {signal:?}", kept.spec);
-        let told = told.get(id).with_context(|| format!("the journal has no signal {id}"))?;
-        ensure!(told.opened == 1, "signal {id} was opened {} times", told.opened);
-        ensure!(told.closed <= 1, "signal {id} was closed {} times", told.closed);
-        let last = told.last.as_ref().map(without_remaining);
-        ensure!(last.as_ref() == Some(&signal.spec), "the journal's last word on {id} is {last:?}");
+    for (id, signal) in &replayed {
+        let stored_signal =
+            stored.get(id).with_context(|| format!("{id} is not stored: {signal:?}"))?;
+        let same = without_remaining(&stored_signal.spec) == signal.spec
+            && stored_signal.status.state == signal.state;
+        ensure!(same, "signal {id} is stored as {:?}, it is {signal:?}", stored_signal.spec);
+        let history =
+            histories.get(id).with_context(|| format!("the journal has no signal {id}"))?;
+        ensure!(history.opened == 1, "signal {id} was opened {} times", history.opened);
+        ensure!(history.closed <= 1, "signal {id} was closed {} times", history.closed);
+        let last = history.last.as_ref().map(without_remaining);
+        ensure!(
+            last.as_ref() == Some(&signal.spec),
+            "the last record of {id} in the journal is {last:?}"
+        );
     }
-    let mut compared = Compared { events, ..Compared::default() };
-    compared.changes = told.values().map(|told| told.changes).sum();
-    for (id, signal) in found {
-        *compared.rules.entry(signal.spec.rule.id.clone()).or_default() += 1;
-        compared.closed += usize::from(signal.state == SignalState::Closed);
-        compared.signals.insert(id, signal.spec.severity);
+    let mut comparison = SignalComparison { events, ..SignalComparison::default() };
+    comparison.changes = histories.values().map(|history| history.changes).sum();
+    for (id, signal) in replayed {
+        *comparison.rules.entry(signal.spec.rule.id.clone()).or_default() += 1;
+        comparison.closed += usize::from(signal.state == SignalState::Closed);
+        comparison.signals.insert(id, signal.spec.severity);
     }
-    Ok(compared)
+    Ok(comparison)
 }
 
 /// The signals of the replay, the journal's records of signals, both by ID, and the number of events.
-type Found = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, SignalHistory>, u64);
+type Replay = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, SignalHistory>, u64);
 
 /// Replays the journal's events with the rules, and collects its records of signals.
-async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
+async fn replay(journal: &dyn Journal) -> anyhow::Result<Replay> {
     let mut documents = builtin::kasten().to_vec();
     documents.push(Document::new("kill-deleted", RULE));
     let rules = RuleSet::load(&documents, &LoadOptions::default())
         .map_err(|errors| anyhow!("the rules cannot be read: {errors:?}"))?;
     let mut engine = Engine::new(Arc::new(rules), Settings::default());
-    let (mut found, mut told) = (BTreeMap::new(), BTreeMap::<String, SignalHistory>::new());
+    let (mut replayed, mut histories) = (BTreeMap::new(), BTreeMap::<String, SignalHistory>::new());
     let (mut seq, mut end, mut events, mut changes) = (0, 0, 0, Vec::new());
     loop {
         let records = journal.read(seq, ROWS, BYTES).await?;
@@ -123,11 +131,11 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
             if is_signal(&record.bytes) {
                 let record = signal_of(&record.bytes).context("a signal")??;
                 let signal = record.signal()?;
-                let told = told.entry(signal.id).or_default();
-                told.opened += u32::from(record.change == ChangeKind::Opened);
-                told.closed += u32::from(record.change == ChangeKind::Closed);
-                told.changes += 1;
-                told.last = Some(signal.spec);
+                let history = histories.entry(signal.id).or_default();
+                history.opened += u32::from(record.change == ChangeKind::Opened);
+                history.closed += u32::from(record.change == ChangeKind::Closed);
+                history.changes += 1;
+                history.last = Some(signal.spec);
                 continue;
             }
             let event = EventRef::parse(&record.bytes)?;
@@ -137,15 +145,15 @@ async fn read_again(journal: &dyn Journal) -> anyhow::Result<Found> {
             engine.process(&input, &mut changes);
             events += 1;
             for change in changes.drain(..) {
-                found.insert(change.signal.id.clone(), change.signal);
+                replayed.insert(change.signal.id.clone(), change.signal);
             }
         }
     }
     // The server closes signals, and records that, after the last event too: advance to the last
     // record.
     engine.advance(Timestamp::from_micros(end), &mut changes);
-    found.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
-    Ok((found, told, events))
+    replayed.extend(changes.drain(..).map(|change| (change.signal.id.clone(), change.signal)));
+    Ok((replayed, histories, events))
 }
 
 async fn stored(storage: &dyn Storage) -> anyhow::Result<BTreeMap<String, Stored>> {

@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use tokio::task::JoinSet;
 
 use super::CLIENTS;
-use super::acts::{Sender, act};
-use super::cast::TestUsers;
+use super::requests::{Sender, next_request};
+use super::users::Users;
 use crate::fixtures::kubeconfig;
 use crate::fixtures::load_client::{Connection, Endpoint, Protocol};
 use crate::fixtures::process::Process;
@@ -19,38 +19,41 @@ use crate::fixtures::wait::WAIT_MAX;
 
 /// The namespace of the collection, which a new server creates soon after it starts.
 const NAMESPACE: &str = "/api/v1/namespaces/kasten-io";
-/// The server's endpoints for its writer, its administrator, and a user without permission.
+/// The server's endpoints for its k10, its administrator, and a user without permission.
 pub(super) struct Endpoints {
-    pub(super) writer: Endpoint,
+    pub(super) k10: Endpoint,
     pub(super) admin: Endpoint,
-    refused: Endpoint,
+    unauthorized: Endpoint,
 }
 
 /// A request with a response, which the store must contain.
-pub(super) struct Answered {
+pub(super) struct LoggedResponse {
     /// The user agent that identifies its event.
-    pub(super) mark: String,
+    pub(super) user_agent: String,
     /// The status code of the response.
     pub(super) code: u16,
 }
 
 /// Running clients, and the number of their responses.
 pub(super) struct Clients {
-    tasks: JoinSet<Vec<Answered>>,
-    answers: Arc<AtomicUsize>,
+    tasks: JoinSet<Vec<LoggedResponse>>,
+    response_count: Arc<AtomicUsize>,
 }
 
 impl Clients {
     /// Waits for all clients after the server was killed, and collects their logs.
-    pub(super) async fn answered_log(self) -> Vec<Answered> {
+    pub(super) async fn response_log(self) -> Vec<LoggedResponse> {
         self.tasks.join_all().await.into_iter().flatten().collect()
     }
 
     /// Waits until the clients have read this many responses.
-    pub(super) async fn answered(&self, answers: usize) -> anyhow::Result<()> {
+    pub(super) async fn wait_for_responses(&self, response_count: usize) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + WAIT_MAX;
-        while self.answers.load(Ordering::Relaxed) < answers {
-            anyhow::ensure!(tokio::time::Instant::now() < deadline, "no {answers} answers");
+        while self.response_count.load(Ordering::Relaxed) < response_count {
+            anyhow::ensure!(
+                tokio::time::Instant::now() < deadline,
+                "fewer than {response_count} responses"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         Ok(())
@@ -63,25 +66,29 @@ pub(super) async fn endpoints(home: &Path, server: &mut Process) -> anyhow::Resu
     loop {
         server.check()?;
         if let Ok(endpoints) = read(home)
-            && let Ok(mut connections) = endpoints.writer.connections(Protocol::Http1, 1).await
+            && let Ok(mut connections) = endpoints.k10.connections(Protocol::Http1, 1).await
             && let Some(connection) = connections.first_mut()
             && let Ok(reply) =
-                connection.send(&endpoints.writer, "GET", NAMESPACE, &[], Bytes::new()).await
+                connection.send(&endpoints.k10, "GET", NAMESPACE, &[], Bytes::new()).await
             && reply.code == 200
         {
             return Ok(endpoints);
         }
-        anyhow::ensure!(tokio::time::Instant::now() < deadline, "not ready:\n{}", server.log_end());
+        anyhow::ensure!(
+            tokio::time::Instant::now() < deadline,
+            "not ready:\n{}",
+            server.log_tail()
+        );
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }
 
 fn read(home: &Path) -> anyhow::Result<Endpoints> {
-    let known = kubeconfig::read(home)?;
+    let kubeconfig = kubeconfig::read(home)?;
     Ok(Endpoints {
-        writer: known.endpoint("kasten")?,
-        admin: known.endpoint("admin")?,
-        refused: known.endpoint("alice")?,
+        k10: kubeconfig.endpoint("kasten")?,
+        admin: kubeconfig.endpoint("admin")?,
+        unauthorized: kubeconfig.endpoint("alice")?,
     })
 }
 
@@ -89,64 +96,67 @@ fn read(home: &Path) -> anyhow::Result<Endpoints> {
 /// the users, another one in each round.
 pub(super) fn start(
     endpoints: Endpoints,
-    cast: &TestUsers,
+    users: &Users,
     round: u32,
     seed: u64,
 ) -> anyhow::Result<Clients> {
     let endpoints = Arc::new(endpoints);
-    let answers = Arc::new(AtomicUsize::new(0));
+    let response_count = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for client in 0..CLIENTS {
         let endpoints = Arc::clone(&endpoints);
         let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
-        let person = cast.person(client + CLIENTS * round as usize, &endpoints.writer)?;
-        let mut answered_log = AnsweredLog { answered: Vec::new(), answers: Arc::clone(&answers) };
+        let user = users.endpoint(client + CLIENTS * round as usize, &endpoints.k10)?;
+        let mut response_log =
+            ResponseLog { responses: Vec::new(), response_count: Arc::clone(&response_count) };
         tasks.spawn(async move {
             // The client ends when the connection ends, which is not an error.
-            work(
-                [&endpoints.writer, &endpoints.refused, &person],
+            run_client(
+                [&endpoints.k10, &endpoints.unauthorized, &user],
                 (round, client),
                 random,
-                &mut answered_log,
+                &mut response_log,
             )
             .await
             .err();
-            answered_log.answered
+            response_log.responses
         });
     }
-    Ok(Clients { tasks, answers })
+    Ok(Clients { tasks, response_count })
 }
 
 /// The log of one client.
-struct AnsweredLog {
-    answered: Vec<Answered>,
+struct ResponseLog {
+    responses: Vec<LoggedResponse>,
     /// The number of responses of all clients.
-    answers: Arc<AtomicUsize>,
+    response_count: Arc<AtomicUsize>,
 }
 
-/// Sends requests as the writer, as the user without permission, and as one of the users.
-async fn work(
-    [writer, refused, person]: [&Endpoint; 3],
+/// Sends requests as the k10, as the user without permission, and as one of the users.
+async fn run_client(
+    [k10, unauthorized, user]: [&Endpoint; 3],
     (round, client): (u32, usize),
     mut random: StdRng,
-    answered_log: &mut AnsweredLog,
+    response_log: &mut ResponseLog,
 ) -> anyhow::Result<()> {
     let protocol = if client.is_multiple_of(2) { Protocol::Http1 } else { Protocol::Http2 };
-    let mut as_writer = writer.connections(protocol, 1).await?.remove(0);
-    let mut as_refused = refused.connections(protocol, 1).await?.remove(0);
-    let mut as_person = person.connections(protocol, 1).await?.remove(0);
+    let mut k10_connection = k10.connections(protocol, 1).await?.remove(0);
+    let mut unauthorized_connection = unauthorized.connections(protocol, 1).await?.remove(0);
+    let mut user_connection = user.connections(protocol, 1).await?.remove(0);
     for number in 0_u64.. {
-        let mark = format!("kill-{round}-{client}-{number}");
-        let act = act(client, number, &mut random);
-        let (connection, endpoint): (&mut Connection, _) = match act.sender {
-            Sender::Writer => (&mut as_writer, writer),
-            Sender::Refused => (&mut as_refused, refused),
-            Sender::Person => (&mut as_person, person),
+        let user_agent = format!("kill-{round}-{client}-{number}");
+        let request = next_request(client, number, &mut random);
+        let (connection, endpoint): (&mut Connection, _) = match request.sender {
+            Sender::K10 => (&mut k10_connection, k10),
+            Sender::Unauthorized => (&mut unauthorized_connection, unauthorized),
+            Sender::User => (&mut user_connection, user),
         };
-        let headers = [("user-agent", mark.as_str()), ("content-type", act.content_type)];
-        let reply = connection.send(endpoint, act.method, &act.path, &headers, act.body).await?;
-        answered_log.answered.push(Answered { mark, code: reply.code });
-        answered_log.answers.fetch_add(1, Ordering::Relaxed);
+        let headers = [("user-agent", user_agent.as_str()), ("content-type", request.content_type)];
+        let reply = connection
+            .send(endpoint, request.method, &request.path, &headers, request.body)
+            .await?;
+        response_log.responses.push(LoggedResponse { user_agent, code: reply.code });
+        response_log.response_count.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

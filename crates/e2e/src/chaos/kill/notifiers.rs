@@ -12,7 +12,7 @@ use event::Severity;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
-use testkit::receiver::{Answer, Received, Receiver};
+use testkit::receiver::{CannedResponse, Receiver, RecordedRequest};
 
 use crate::fixtures::load_client::Endpoint;
 use crate::fixtures::standalone::{NAMESPACE, send, wait};
@@ -53,26 +53,26 @@ pub(super) struct Receivers {
     webhook: Receiver,
     alertmanager: Receiver,
     /// The number of notifications that the webhook had received at the end of each run.
-    lives: Vec<usize>,
+    counts_at_kill: Vec<usize>,
 }
 
 /// The result of the comparison.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(super) struct NotificationComparison {
     signals: usize,
     notifications: usize,
     refused: usize,
-    again: usize,
+    repeated: usize,
     alerts: usize,
 }
 
-impl fmt::Display for Sent {
+impl fmt::Display for NotificationComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { signals, notifications, refused, again, alerts } = self;
+        let Self { signals, notifications, refused, repeated, alerts } = self;
         write!(
             f,
-            "{notifications} notifications of {signals} signals ({again} again after a kill, \
-             {refused} not taken), {alerts} alerts"
+            "{notifications} notifications of {signals} signals ({repeated} repeated after a kill, \
+             {refused} not accepted), {alerts} alerts"
         )
     }
 }
@@ -81,14 +81,14 @@ impl Receivers {
     /// Starts both. They listen until the test ends.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let (webhook, alertmanager) = (Receiver::start().await?, Receiver::start().await?);
-        Ok(Self { webhook, alertmanager, lives: Vec::new() })
+        Ok(Self { webhook, alertmanager, counts_at_kill: Vec::new() })
     }
 
     /// Creates the notifiers, and the rule whose signals close soon.
     pub(super) async fn register(&self, admin: &Endpoint) -> anyhow::Result<()> {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET},
             "stringData": {"key": "the-signing-key-of-the-kill-test"}});
-        make(admin, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret).await?;
+        create(admin, &format!("/api/v1/namespaces/{NAMESPACE}/secrets"), &secret).await?;
         let key = json!({"namespace": NAMESPACE, "name": SECRET, "key": "key"});
         let specs = [
             (
@@ -105,10 +105,10 @@ impl Receivers {
         let object = |kind: &str, name: &str, spec: Value| json!({"apiVersion": GROUP, "kind": kind, "metadata": {"name": name}, "spec": spec});
         for (name, spec) in specs {
             let path = format!("/apis/{GROUP}/notifiers");
-            make(admin, &path, &object("Notifier", name, spec)).await?;
+            create(admin, &path, &object("Notifier", name, spec)).await?;
         }
         let rule = object("DetectionRule", "kill-deleted", json!({"sigma": RULE}));
-        make(admin, &format!("/apis/{GROUP}/detectionrules"), &rule).await
+        create(admin, &format!("/apis/{GROUP}/detectionrules"), &rule).await
     }
 
     /// Makes one of them fail the next request, with some probability.
@@ -117,30 +117,30 @@ impl Receivers {
             return;
         }
         let receiver = if random.random_bool(0.5) { &self.webhook } else { &self.alertmanager };
-        receiver.answer_next(match random.random_range(0..5) {
-            0 => Answer::status(503),
-            1 => Answer::status(404),
-            2 => Answer::HangUp,
-            3 => Answer::HangUpBeforeBody,
-            _ => Answer::Noise,
+        receiver.respond_next(match random.random_range(0..5) {
+            0 => CannedResponse::status(503),
+            1 => CannedResponse::status(404),
+            2 => CannedResponse::CloseAfterBody,
+            3 => CannedResponse::CloseBeforeBody,
+            _ => CannedResponse::InvalidHttp,
         });
     }
 
     /// Records that the server was killed. The receiver may still read requests of that server.
     pub(super) fn record_kill(&mut self) {
-        self.lives.push(self.webhook.count());
+        self.counts_at_kill.push(self.webhook.count());
     }
 
     /// Waits until all signals were sent.
     pub(super) async fn wait_sent(&self, admin: &Endpoint) -> anyhow::Result<()> {
-        let mut lacks = Vec::new();
+        let mut missing = Vec::new();
         let sent = wait("every signal is sent", async || {
             let (code, list) = send(admin, "GET", &format!("/apis/{GROUP}/signals"), None).await?;
             ensure!(code == 200, "signals: {code}");
             let signals = signals(&list)?;
             let webhook = opened(&self.webhook.received())?;
             let alerts = alerts(&self.alertmanager.received())?;
-            lacks = signals
+            missing = signals
                 .iter()
                 .filter(|(id, severity)| {
                     **severity >= WEBHOOK_SEVERITY && !webhook.contains_key(*id)
@@ -148,18 +148,21 @@ impl Receivers {
                 })
                 .map(|(id, _)| id.clone())
                 .collect();
-            Ok(lacks.is_empty().then_some(()))
+            Ok(missing.is_empty().then_some(()))
         });
-        sent.await.with_context(|| format!("not sent: {lacks:?}"))
+        sent.await.with_context(|| format!("not sent: {missing:?}"))
     }
 
     /// Compares the notifications with the stored signals and their severities.
-    pub(super) fn compare(&self, signals: &BTreeMap<String, Severity>) -> anyhow::Result<Sent> {
+    pub(super) fn compare(
+        &self,
+        signals: &BTreeMap<String, Severity>,
+    ) -> anyhow::Result<NotificationComparison> {
         let received = self.webhook.received();
         let opened = opened(&received)?;
         let alerts = alerts(&self.alertmanager.received())?;
         for id in opened.keys().chain(&alerts) {
-            ensure!(signals.contains_key(id), "signal {id} was sent, and there is no such signal");
+            ensure!(signals.contains_key(id), "signal {id} was sent but does not exist");
         }
         for (id, severity) in signals {
             let is_sent = *severity < WEBHOOK_SEVERITY || opened.contains_key(id);
@@ -167,37 +170,41 @@ impl Receivers {
             let is_sent = *severity < ALERT_SEVERITY || alerts.contains(id);
             ensure!(is_sent, "signal {id} was never sent to the Alertmanager");
         }
-        let again = self.repeats(&received)?;
-        let taken = received.iter().filter(|one| one.answered == 200).count();
-        Ok(Sent {
+        let repeated = self.repeats(&received)?;
+        let accepted = received.iter().filter(|request| request.response_status == 200).count();
+        Ok(NotificationComparison {
             signals: opened.len(),
-            notifications: taken,
-            refused: received.len() - taken,
-            again,
+            notifications: accepted,
+            refused: received.len() - accepted,
+            repeated,
             alerts: alerts.len(),
         })
     }
 
     /// Number of accepted notifications that were sent again, each after a kill.
-    fn repeats(&self, received: &[Received]) -> anyhow::Result<usize> {
-        let mut taken: BTreeMap<String, usize> = BTreeMap::new();
-        let mut again = 0;
-        for (index, one) in received.iter().enumerate().filter(|(_, one)| one.answered == 200) {
-            let id = one.header("webhook-id").to_owned();
-            if let Some(before) = taken.insert(id.clone(), index) {
-                let is_killed_between =
-                    self.lives.iter().any(|end| before < end + IN_FLIGHT_MAX && *end <= index);
+    fn repeats(&self, received: &[RecordedRequest]) -> anyhow::Result<usize> {
+        let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
+        let mut repeated = 0;
+        for (index, request) in
+            received.iter().enumerate().filter(|(_, request)| request.response_status == 200)
+        {
+            let id = request.header("webhook-id").to_owned();
+            if let Some(before) = accepted.insert(id.clone(), index) {
+                let is_killed_between = self
+                    .counts_at_kill
+                    .iter()
+                    .any(|end| before < end + IN_FLIGHT_MAX && *end <= index);
                 ensure!(is_killed_between, "notification {id} was sent twice with no kill between");
-                again += 1;
+                repeated += 1;
             }
         }
-        Ok(again)
+        Ok(repeated)
     }
 }
 
-async fn make(admin: &Endpoint, path: &str, object: &Value) -> anyhow::Result<()> {
-    let (code, said) = send(admin, "POST", path, Some(object)).await?;
-    ensure!(code == 201, "POST {path}: {code} {said}");
+async fn create(admin: &Endpoint, path: &str, object: &Value) -> anyhow::Result<()> {
+    let (code, response) = send(admin, "POST", path, Some(object)).await?;
+    ensure!(code == 201, "POST {path}: {code} {response}");
     Ok(())
 }
 
@@ -212,19 +219,20 @@ fn signals(list: &Value) -> anyhow::Result<BTreeMap<String, Severity>> {
 }
 
 /// The signals whose opening the webhook accepted, with the ID of that notification.
-fn opened(received: &[Received]) -> anyhow::Result<BTreeMap<String, String>> {
+fn opened(received: &[RecordedRequest]) -> anyhow::Result<BTreeMap<String, String>> {
     let mut opened: BTreeMap<String, String> = BTreeMap::new();
-    for one in received {
-        let body: Value = serde_json::from_slice(&one.body)?;
+    for request in received {
+        let body: Value = serde_json::from_slice(&request.body)?;
         let id = body["id"].as_str().context("no id")?;
-        ensure!(one.header("webhook-id") == id, "{id} has another id in its headers");
+        ensure!(request.header("webhook-id") == id, "{id} has another id in its headers");
         let signal = body["signal"]["metadata"]["name"].as_str().context("no signal")?;
         if body["event"] != "opened" {
             continue;
         }
-        let known = opened.get(signal).is_none_or(|known| known == id);
-        ensure!(known, "signal {signal} was sent as {id}, and as another one");
-        if one.answered == 200 {
+        let is_same_notification =
+            opened.get(signal).is_none_or(|is_same_notification| is_same_notification == id);
+        ensure!(is_same_notification, "signal {signal} was sent as {id}, and as another one");
+        if request.response_status == 200 {
             opened.insert(signal.to_owned(), id.to_owned());
         }
     }
@@ -232,10 +240,10 @@ fn opened(received: &[Received]) -> anyhow::Result<BTreeMap<String, String>> {
 }
 
 /// The signals of which Alertmanager accepted an alert.
-fn alerts(received: &[Received]) -> anyhow::Result<BTreeSet<String>> {
+fn alerts(received: &[RecordedRequest]) -> anyhow::Result<BTreeSet<String>> {
     let mut signals = BTreeSet::new();
-    for one in received.iter().filter(|one| one.answered == 200) {
-        let alerts: Vec<Value> = serde_json::from_slice(&one.body)?;
+    for request in received.iter().filter(|request| request.response_status == 200) {
+        let alerts: Vec<Value> = serde_json::from_slice(&request.body)?;
         for alert in alerts {
             let signal = alert["labels"]["signal"].as_str().context("an alert of no signal")?;
             signals.insert(signal.to_owned());

@@ -10,7 +10,7 @@ use event::{Event, Stage};
 use serde_json::Value;
 use store::{ListOptions, Storage};
 
-use super::load::Answered;
+use super::load::LoggedResponse;
 
 /// Prefix of the objects that the clients change.
 const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
@@ -19,12 +19,12 @@ const PREFIX: &str = "repositories.kio.kasten.io/storagerepositories/";
 #[derive(Default)]
 pub(super) struct Comparison {
     /// Requests with a complete response.
-    pub(super) answered: u64,
+    pub(super) responses: u64,
     events: u64,
     /// Events of changes of the objects that are compared.
     pub(super) changes: u64,
     /// Events of requests whose response was cut off by the kill.
-    unanswered: u64,
+    cut_off: u64,
 }
 
 /// The expected objects, by the events read so far.
@@ -38,10 +38,10 @@ pub(super) struct ReplayedObjects {
 impl Comparison {
     /// Adds another round.
     pub(super) fn add(&mut self, other: &Self) {
-        self.answered += other.answered;
+        self.responses += other.responses;
         self.events += other.events;
         self.changes += other.changes;
-        self.unanswered += other.unanswered;
+        self.cut_off += other.cut_off;
     }
 }
 
@@ -49,31 +49,32 @@ impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} answers, {} events, {} changes, {} events whose answer was cut off",
-            self.answered, self.events, self.changes, self.unanswered
+            "{} responses, {} events, {} changes, {} events whose response was cut off",
+            self.responses, self.events, self.changes, self.cut_off
         )
     }
 }
 
-/// Reads the store after the last run of the server and compares it with `answered_log`.
+/// Reads the store after the last run of the server and compares it with `response_log`.
 pub(super) async fn compare(
     home: &Path,
-    answered_log: &[Answered],
-    kept: &mut ReplayedObjects,
+    response_log: &[LoggedResponse],
+    replayed: &mut ReplayedObjects,
 ) -> anyhow::Result<Comparison> {
     let store = crate::fixtures::stopped_store::open(home)?;
-    let mut tally = Comparison { answered: answered_log.len() as u64, ..Comparison::default() };
+    let mut comparison =
+        Comparison { responses: response_log.len() as u64, ..Comparison::default() };
     let mut codes: HashMap<String, u16> = HashMap::new();
     let journal = store.journal();
     loop {
-        let records = journal.read(kept.seq, 1000, 8 << 20).await?;
+        let records = journal.read(replayed.seq, 1000, 8 << 20).await?;
         let Some(last) = records.last() else { break };
-        kept.seq = last.seq;
+        replayed.seq = last.seq;
         // Changes of signals are not events of requests.
         for record in records.iter().filter(|record| !is_signal(&record.bytes)) {
             let event = event::record::read(record.bytes.clone())?;
-            tally.events += 1;
-            tally.changes += u64::from(apply(&event, &mut kept.objects)?);
+            comparison.events += 1;
+            comparison.changes += u64::from(apply(&event, &mut replayed.objects)?);
             if event.user_agent.starts_with("kill-") && event.stage == Stage::ResponseComplete {
                 let code = event.response_status.as_ref().map_or(0, |status| status.code);
                 if codes.insert(event.user_agent.clone(), code).is_some() {
@@ -82,20 +83,24 @@ pub(super) async fn compare(
             }
         }
     }
-    for answered in answered_log {
-        let recorded = codes.get(&answered.mark);
+    for response in response_log {
+        let recorded = codes.get(&response.user_agent);
         ensure!(
-            recorded == Some(&answered.code),
-            "{} was answered {}, its event says {recorded:?}",
-            answered.mark,
-            answered.code
+            recorded == Some(&response.code),
+            "the response to {} had the code {}, its event has {recorded:?}",
+            response.user_agent,
+            response.code
         );
     }
-    tally.unanswered = (codes.len() - answered_log.len()) as u64;
-    let there = objects(store.storage()).await?;
+    comparison.cut_off = (codes.len() - response_log.len()) as u64;
+    let stored = objects(store.storage()).await?;
     store.close().await;
-    ensure!(there == kept.objects, "objects {there:?} differ from events {:?}", kept.objects);
-    Ok(tally)
+    ensure!(
+        stored == replayed.objects,
+        "objects {stored:?} differ from events {:?}",
+        replayed.objects
+    );
+    Ok(comparison)
 }
 
 /// Replays one event. Returns whether it is the event of a change.
@@ -116,7 +121,7 @@ fn apply(event: &Event, objects: &mut BTreeMap<String, String>) -> anyhow::Resul
         }
         "delete" => {
             let before = objects.remove(&reference.name);
-            ensure!(before.is_some(), "{} was deleted but not there", reference.name);
+            ensure!(before.is_some(), "{} was deleted but did not exist", reference.name);
             Ok(true)
         }
         _ => Ok(false),

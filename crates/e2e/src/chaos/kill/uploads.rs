@@ -34,7 +34,7 @@ const LAG_MAX: u64 = 500;
 /// The file by which the child reports that it has started.
 const READY: &str = "ready";
 /// The uploading process is killed after a random time in this range, in milliseconds.
-const LIFE_MS: std::ops::Range<u64> = 20..220;
+const RUN_MS: std::ops::Range<u64> = 20..220;
 
 /// Kills `child` (this program) this often. Fails at the end with the first difference.
 pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
@@ -42,26 +42,26 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
     println!("kill test of uploads: {rounds} rounds, --seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut random_faults = StdRng::seed_from_u64(random.random());
-    let place = S3Double::start(Box::new(move |_| match random_faults.random_range(0..40) {
-        0 => Some(Fault::KeepAndHangUp),
-        1 => Some(Fault::KeepAndRefuse(500, "InternalError")),
-        2 => Some(Fault::HangUpInBody),
+    let double = S3Double::start(Box::new(move |_| match random_faults.random_range(0..40) {
+        0 => Some(Fault::StoreThenClose),
+        1 => Some(Fault::StoreThenError(500, "InternalError")),
+        2 => Some(Fault::CloseInBody),
         _ => None,
     }))
     .await?;
     let folder = tempfile::tempdir()?;
     let ready = folder.path().join(READY);
     for _ in 0..rounds {
-        let mut uploader = start(child, folder.path(), &place.endpoint(), false)?;
+        let mut uploader = start(child, folder.path(), &double.endpoint(), false)?;
         while !ready.exists() {
             uploader.check()?;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
+        tokio::time::sleep(Duration::from_millis(random.random_range(RUN_MS))).await;
         uploader.kill()?;
         std::fs::remove_file(&ready)?;
     }
-    let mut last = start(child, folder.path(), &place.endpoint(), true)?;
+    let mut last = start(child, folder.path(), &double.endpoint(), true)?;
     tokio::task::spawn_blocking(move || {
         crate::fixtures::until("everything is delivered", || {
             if last.check().is_ok() { Ok(None) } else { Ok(Some(())) }
@@ -71,18 +71,18 @@ pub async fn uploads(child: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Re
     let store = Sqlite::open(&folder.path().join("store.db"), store::Settings::default(), clock())?;
     let recorded = store.journal().last_seq();
     store.close().await;
-    let objects = place.objects();
+    let objects = double.objects();
     for (reader, _) in READERS {
-        let found = archive::numbers(&objects, reader)?;
+        let delivered = archive::numbers(&objects, reader)?;
         let expected: Vec<u64> = (1..=recorded).collect();
         ensure!(
-            found == expected,
+            delivered == expected,
             "--seed {seed}: {reader} has {} of {recorded} events",
-            found.len()
+            delivered.len()
         );
     }
     ensure!(recorded > 2 * u64::from(rounds), "too little was recorded: {recorded}");
-    let (requests, faults) = place.counts();
+    let (requests, faults) = double.counts();
     println!(
         "kill test of uploads passed: {rounds} kills, {recorded} events, {} objects, {requests} requests, {faults} of them faulty",
         objects.len()
@@ -114,7 +114,7 @@ pub async fn upload(folder: &Path, endpoint: &str, finish: bool) -> anyhow::Resu
             region: String::new(),
             path_style: true,
         });
-        let bucket = Bucket::open(&destination(provider, limits), parts()?)?;
+        let bucket = Bucket::open(&destination(provider, limits), bucket_config()?)?;
         delivery.attach(reader, bucket, 0).await?;
     }
     if finish {
@@ -157,7 +157,7 @@ pub(crate) fn destination(provider: Provider, limits: Limits) -> Destination {
 }
 
 /// The bucket configuration: connections to loopback are allowed.
-pub(crate) fn parts() -> anyhow::Result<BucketConfig> {
+pub(crate) fn bucket_config() -> anyhow::Result<BucketConfig> {
     let egress = EgressPolicy {
         allowed: vec!["127.0.0.0/8".parse()?],
         plain_http: true,
@@ -178,6 +178,8 @@ fn clock() -> store::Clock {
 
 #[expect(clippy::disallowed_methods, reason = "signatures want the time of day")]
 fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp::from_micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(0)))
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp::from_micros(
+        elapsed.map_or(0, |elapsed| i64::try_from(elapsed.as_micros()).unwrap_or(0)),
+    )
 }

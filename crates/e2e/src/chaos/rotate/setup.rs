@@ -25,7 +25,7 @@ rules:\n- level: RequestResponse\n";
 pub(super) type Objects = BTreeMap<String, Vec<u8>>;
 
 /// The request headers with the user of the front proxy.
-pub(super) const MASTER: [(&str, &str); 3] = [
+pub(super) const ADMIN_HEADERS: [(&str, &str); 3] = [
     ("x-remote-user", "system:serviceaccount:kasten-io:executor-svc"),
     ("x-remote-group", "system:serviceaccounts:kasten-io"),
     ("x-remote-group", "system:masters"),
@@ -67,27 +67,27 @@ impl Setup {
 
     /// Creates a Secret, a Profile and an `AuditConfig` with this name, for the bucket with this
     /// name.
-    pub(super) fn deliver(
+    pub(super) fn create_destination(
         &self,
         name: &str,
         endpoint: &str,
         keys: Option<(&str, &str)>,
     ) -> anyhow::Result<()> {
         let group = "config.kio.kasten.io/v1alpha1";
-        let named = json!({"name": name, "namespace": NAMESPACE});
+        let metadata = json!({"name": name, "namespace": NAMESPACE});
         let mut location = json!({"type": "ObjectStore", "objectStore": {
             "objectStoreType": "S3", "name": name, "region": "us-east-1", "endpoint": endpoint}});
         let mut items = Vec::new();
         if let Some((id, secret)) = keys {
-            items.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": named,
+            items.push(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
                 "type": "secrets.kanister.io/aws",
                 "stringData": {"aws_access_key_id": id, "aws_secret_access_key": secret}}));
             location["credential"] = json!({"secretType": "AwsAccessKey", "secret": {
                 "apiVersion": "v1", "kind": "Secret", "name": name, "namespace": NAMESPACE}});
         }
-        items.push(json!({"apiVersion": group, "kind": "Profile", "metadata": named,
+        items.push(json!({"apiVersion": group, "kind": "Profile", "metadata": metadata,
             "spec": {"type": "Location", "locationSpec": location}}));
-        items.push(json!({"apiVersion": group, "kind": "AuditConfig", "metadata": named,
+        items.push(json!({"apiVersion": group, "kind": "AuditConfig", "metadata": metadata,
             "spec": {"profile": {"name": name}}}));
         let all = json!({"apiVersion": "v1", "kind": "List", "items": items});
         self.plane.apply(&all.to_string())
@@ -114,18 +114,19 @@ impl Setup {
     /// metrics.
     pub(super) async fn delivered(&self, name: &str) -> anyhow::Result<u64> {
         let mut connection = self.proxy.connections(Protocol::Http1, 1).await?.remove(0);
-        let reply = connection.send(&self.proxy, "GET", "/metrics", &MASTER, Bytes::new()).await?;
+        let reply =
+            connection.send(&self.proxy, "GET", "/metrics", &ADMIN_HEADERS, Bytes::new()).await?;
         let text = String::from_utf8_lossy(&reply.expect(200)?.body).into_owned();
-        let of_it = format!("sink=\"auditconfig/{NAMESPACE}/{name}/");
-        let found = text.lines().find(|line| {
-            line.starts_with("keepwatch_delivery_delivered_total") && line.contains(&of_it)
+        let label = format!("sink=\"auditconfig/{NAMESPACE}/{name}/");
+        let line = text.lines().find(|line| {
+            line.starts_with("keepwatch_delivery_delivered_total") && line.contains(&label)
         });
-        Ok(found.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0))
+        Ok(line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(0))
     }
 
     /// The end of the server's log.
-    pub(super) fn log_end(&self) -> String {
-        self.server.process.log_end()
+    pub(super) fn log_tail(&self) -> String {
+        self.server.process.log_tail()
     }
 
     /// Stops the server, which delivers the remaining events, and compares each bucket with the
@@ -138,13 +139,13 @@ impl Setup {
         let store = stopped_store::open(&self.server.data())?;
         for (name, objects) in buckets()? {
             let journal = store.journal();
-            let compared = archive::compare(&*journal, &objects).await?;
-            let (last, end) = (compared.last, journal.last_seq());
+            let comparison = archive::compare(&*journal, &objects).await?;
+            let (last, end) = (comparison.last, journal.last_seq());
             ensure!(last == end, "{name} ends at {last}, the journal at {end}");
             println!(
                 "{name}: {} events in {} objects, each once, in order, equal to the journal",
-                compared.events(),
-                compared.objects
+                comparison.events(),
+                comparison.objects
             );
         }
         store.close().await;

@@ -3,11 +3,11 @@
 //! Scenarios of an act share a server, so their users, objects and applications differ. Rules that
 //! count over all users count over the whole act.
 
-use Place::{Everywhere, Standalone};
+use Availability::{Everywhere, Standalone};
 
 /// The servers that can play a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Availability {
     Everywhere,
     /// In a cluster, kube-apiserver answers these requests itself.
     Standalone,
@@ -15,7 +15,7 @@ pub(super) enum Place {
 
 /// A script and its signals.
 pub(super) struct Scenario {
-    pub(super) place: Place,
+    pub(super) availability: Availability,
     pub(super) script: &'static str,
     /// Severity, rule, user and count, one signal per line; `9x` in front stands for nine equal
     /// ones.
@@ -31,7 +31,7 @@ pub(super) struct ScenarioGroup {
 }
 
 const fn scenario(script: &'static str, signals: &'static str) -> Scenario {
-    Scenario { place: Everywhere, script, signals }
+    Scenario { availability: Everywhere, script, signals }
 }
 
 /// The signals of the lines, sorted.
@@ -49,7 +49,7 @@ pub(super) fn signals(lines: &'static str) -> Vec<&'static str> {
 }
 
 const fn standalone(script: &'static str, signals: &'static str) -> Scenario {
-    Scenario { place: Standalone, script, signals }
+    Scenario { availability: Standalone, script, signals }
 }
 
 /// Every attack that K10 documents, one request below its threshold. Manual deletions raise their
@@ -86,7 +86,7 @@ pub(super) const BELOW_THRESHOLD: ScenarioGroup = ScenarioGroup {
 };
 
 /// The same attacks at their thresholds.
-pub(super) const EXCESSIVE: ScenarioGroup = ScenarioGroup {
+pub(super) const AT_THRESHOLD: ScenarioGroup = ScenarioGroup {
     name: "excessive",
     policy: "k10",
     scenarios: &[
@@ -142,7 +142,7 @@ pub(super) const EXCESSIVE: ScenarioGroup = ScenarioGroup {
 };
 
 /// K10's own work with the account names of earlier and later releases, dry runs, and reads.
-pub(super) const NOTHING: ScenarioGroup = ScenarioGroup {
+pub(super) const NO_SIGNALS: ScenarioGroup = ScenarioGroup {
     name: "nothing",
     policy: "extended",
     scenarios: &[
@@ -182,7 +182,7 @@ pub(super) const NOTHING: ScenarioGroup = ScenarioGroup {
 };
 
 /// The same attacks, spread over several users.
-pub(super) const SPREAD: ScenarioGroup = ScenarioGroup {
+pub(super) const SEVERAL_USERS: ScenarioGroup = ScenarioGroup {
     name: "spread",
     policy: "k10",
     scenarios: &[
@@ -233,7 +233,7 @@ pub(super) const SPREAD: ScenarioGroup = ScenarioGroup {
 };
 
 /// Requests that accompany the deletion of backups or resemble it.
-pub(super) const AROUND: ScenarioGroup = ScenarioGroup {
+pub(super) const RELATED_REQUESTS: ScenarioGroup = ScenarioGroup {
     name: "around",
     policy: "extended",
     scenarios: &[
@@ -320,11 +320,17 @@ pub(super) const AROUND: ScenarioGroup = ScenarioGroup {
 };
 
 /// The acts, in the order in which they are played.
-pub(super) const ACTS: [&ScenarioGroup; 6] =
-    [&BELOW_THRESHOLD, &EXCESSIVE, &NOTHING, &SPREAD, &AROUND, &NAMESPACES];
+pub(super) const GROUPS: [&ScenarioGroup; 6] = [
+    &BELOW_THRESHOLD,
+    &AT_THRESHOLD,
+    &NO_SIGNALS,
+    &SEVERAL_USERS,
+    &RELATED_REQUESTS,
+    &NAMESPACE_DELETION,
+];
 
 /// Namespaces that are deleted with the restore points in them.
-pub(super) const NAMESPACES: ScenarioGroup = ScenarioGroup {
+pub(super) const NAMESPACE_DELETION: ScenarioGroup = ScenarioGroup {
     name: "namespaces",
     policy: "k10",
     scenarios: &[
@@ -358,7 +364,7 @@ const fn slow(script: &'static str, step: i64, signals: &'static str) -> SlowAtt
 const HOUR: i64 = 60;
 
 /// Attacks over days, above and below the thresholds.
-pub(super) const SLOW: &[SlowAttack] = &[
+pub(super) const OVER_DAYS: &[SlowAttack] = &[
     slow(
         "15 rp-slow delete restorepoints slow/slow-{n}",
         8 * HOUR,

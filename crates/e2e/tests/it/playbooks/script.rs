@@ -44,7 +44,7 @@ const KINDS: [(&str, &str, &str); 17] = [
 
 /// The user of a client certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Person {
+pub(super) struct ScriptUser {
     /// Common name.
     pub(super) name: String,
     /// Organizations.
@@ -62,8 +62,8 @@ pub(super) struct Object {
 /// A request, and the objects it needs.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) person: Person,
-    pub(super) acts_as: Option<String>,
+    pub(super) user: ScriptUser,
+    pub(super) impersonates: Option<String>,
     pub(super) agent: String,
     pub(super) method: &'static str,
     pub(super) path: String,
@@ -71,7 +71,7 @@ pub(super) struct Request {
     /// The expected status code.
     pub(super) code: u16,
     /// Objects that must exist before, in this order.
-    pub(super) needs: Vec<Object>,
+    pub(super) required_objects: Vec<Object>,
     /// The backup that the request cancels.
     pub(super) cancels: Option<Object>,
     /// The namespace that the request deletes.
@@ -80,28 +80,30 @@ pub(super) struct Request {
 
 /// The requests of a script, in order.
 pub(super) fn requests(script: &str) -> Vec<Request> {
-    script.lines().filter(|line| !line.trim().is_empty()).flat_map(turns).collect()
+    script.lines().filter(|line| !line.trim().is_empty()).flat_map(parse_line).collect()
 }
 
-fn turns(line: &str) -> Vec<Request> {
+fn parse_line(line: &str) -> Vec<Request> {
     let (times, steps) = line.trim().split_once(' ').unwrap();
     let times: usize = times.parse().unwrap();
-    let turn = |n: usize| steps.split(" | ").map(move |text| step(text, n, times));
-    (1..=times).flat_map(turn).collect()
+    let repetition = |n: usize| steps.split(" | ").map(move |text| parse_step(text, n, times));
+    (1..=times).flat_map(repetition).collect()
 }
 
-fn step(text: &str, n: usize, times: usize) -> Request {
+fn parse_step(text: &str, n: usize, times: usize) -> Request {
     let words: Vec<&str> = text.split_whitespace().collect();
     let flag = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
-    let k = (n - 1) % flag("of=").map_or(times, |of| of.parse().unwrap()) + 1;
-    let filled = text
+    let k = (n - 1) % flag("of=").map_or(times, |count| count.parse().unwrap()) + 1;
+    let expanded = text
         .replace("{n}", &n.to_string())
         .replace("{k}", &k.to_string())
         .replace("{soon}", &in_an_hour());
-    let words: Vec<&str> = filled.split_whitespace().collect();
-    let [user, verb, resource, place, flags @ ..] = words.as_slice() else { panic!("{text}") };
-    let (namespace, name) = place.split_once('/').unwrap();
-    let object = Object::of(resource, namespace, name);
+    let words: Vec<&str> = expanded.split_whitespace().collect();
+    let [user, verb, resource, object_path, flags @ ..] = words.as_slice() else {
+        panic!("{text}")
+    };
+    let (namespace, name) = object_path.split_once('/').unwrap();
+    let object = Object::new(resource, namespace, name);
     let flag = |name: &str| flags.iter().find_map(|word| word.strip_prefix(name));
     let spec = flags.iter().find(|word| word.starts_with('{'));
     let spec = spec.map(|text| serde_json::from_str::<Value>(text).unwrap());
@@ -111,15 +113,15 @@ fn step(text: &str, n: usize, times: usize) -> Request {
     let is_allowed = code < 300;
     let cancels = is_allowed && *resource == "cancelactions";
     Request {
-        person: Person::of(user, flag("group=")),
-        acts_as: flag("as=").map(|user| Person::of(user, None).name),
+        user: ScriptUser::new(user, flag("group=")),
+        impersonates: flag("as=").map(|user| ScriptUser::new(user, None).name),
         agent: flag("agent=").unwrap_or("keepwatch-playbook/1").to_owned(),
         method: method(verb),
         path: path(verb, &object, is_dry_run),
         body: body(verb, &object, spec.clone()),
         code,
-        needs: needs(verb, &object, spec.as_ref(), is_allowed),
-        cancels: cancels.then(|| Object::of("backupactions", namespace, name)),
+        required_objects: required_objects(verb, &object, spec.as_ref(), is_allowed),
+        cancels: cancels.then(|| Object::new("backupactions", namespace, name)),
         removes: (*resource == "namespaces").then_some(object),
     }
 }
@@ -156,38 +158,43 @@ fn body(verb: &str, object: &Object, spec: Option<Value>) -> Option<Value> {
 }
 
 /// The objects without which the request cannot succeed.
-fn needs(verb: &str, object: &Object, spec: Option<&Value>, is_allowed: bool) -> Vec<Object> {
-    let mut needs = Vec::new();
+fn required_objects(
+    verb: &str,
+    object: &Object,
+    spec: Option<&Value>,
+    is_allowed: bool,
+) -> Vec<Object> {
+    let mut required_objects = Vec::new();
     if !object.namespace.is_empty() {
-        needs.push(Object::of("namespaces", "", &object.namespace));
+        required_objects.push(Object::new("namespaces", "", &object.namespace));
     }
     let must_exist = !["create", "list", "deletecollection"].contains(&verb);
     if !is_allowed {
-        return needs;
+        return required_objects;
     }
     if must_exist && object.resource != "detectionrules" {
-        needs.extend(object.with_content());
+        required_objects.extend(object.with_content());
     }
     match object.resource.as_str() {
         "restorepoints" if verb == "create" => {
-            needs.extend(object.with_content().into_iter().rev().skip(1));
+            required_objects.extend(object.with_content().into_iter().rev().skip(1));
         }
         "restoreactions" => {
             let text = |field: &str| spec.unwrap()["subject"][field].as_str().unwrap();
-            let point = Object::of("restorepoints", text("namespace"), text("name"));
-            needs.push(Object::of("namespaces", "", &point.namespace));
-            needs.extend(point.with_content());
+            let point = Object::new("restorepoints", text("namespace"), text("name"));
+            required_objects.push(Object::new("namespaces", "", &point.namespace));
+            required_objects.extend(point.with_content());
         }
         // The last passkey cannot be deleted.
-        "passkeys" => needs.push(Object::of("passkeys", "", "the-last")),
+        "passkeys" => required_objects.push(Object::new("passkeys", "", "the-last")),
         _ => {}
     }
-    needs
+    required_objects
 }
 
-impl Person {
-    fn of(word: &str, group: Option<&str>) -> Self {
-        let k10 = match word {
+impl ScriptUser {
+    fn new(user_name: &str, group: Option<&str>) -> Self {
+        let k10 = match user_name {
             "k10" => Some("k10-k10"),
             "executor" => Some("executor-svc"),
             "jobs" => Some("jobs-svc"),
@@ -205,22 +212,22 @@ impl Person {
             Some("accounts") => vec![ACCOUNTS, MASTERS],
             Some(_) => vec!["system:nothing"],
         };
-        Self { name: word.to_owned(), groups }
+        Self { name: user_name.to_owned(), groups }
     }
 
     /// K10's account, which creates the objects that scripts delete.
     pub(super) fn k10() -> Self {
-        Self::of("k10", None)
+        Self::new("k10", None)
     }
 
     /// The cluster's administrator.
     pub(super) fn admin() -> Self {
-        Self::of("admin", Some("masters"))
+        Self::new("admin", Some("masters"))
     }
 }
 
 impl Object {
-    pub(super) fn of(resource: &str, namespace: &str, name: &str) -> Self {
+    pub(super) fn new(resource: &str, namespace: &str, name: &str) -> Self {
         let [resource, namespace, name] = [resource, namespace, name].map(str::to_owned);
         Self { resource, namespace, name }
     }
@@ -228,14 +235,14 @@ impl Object {
     /// The object, and before it the content that a restore point references.
     fn with_content(&self) -> Vec<Self> {
         let content = format!("{}-{}", self.namespace, self.name);
-        let content = Self::of("restorepointcontents", "", &content);
+        let content = Self::new("restorepointcontents", "", &content);
         let is_restore_point = self.resource == "restorepoints";
         is_restore_point.then_some(content).into_iter().chain([self.clone()]).collect()
     }
 
     fn kind(&self) -> (&'static str, &'static str) {
-        let found = KINDS.iter().find(|(plural, ..)| *plural == self.resource);
-        found.map(|(_, kind, group)| (*kind, *group)).unwrap()
+        let entry = KINDS.iter().find(|(plural, ..)| *plural == self.resource);
+        entry.map(|(_, kind, group)| (*kind, *group)).unwrap()
     }
 
     /// The path of the object's collection.
@@ -262,11 +269,11 @@ impl Object {
         if !self.namespace.is_empty() {
             metadata["namespace"] = self.namespace.clone().into();
         }
-        let spec = spec.unwrap_or_else(|| self.usual_spec());
+        let spec = spec.unwrap_or_else(|| self.default_spec());
         json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
     }
 
-    fn usual_spec(&self) -> Value {
+    fn default_spec(&self) -> Value {
         let Self { namespace, name, .. } = self;
         match self.resource.as_str() {
             "restorepoints" => {

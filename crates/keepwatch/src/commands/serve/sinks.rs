@@ -73,7 +73,7 @@ pub(super) async fn reopen_on_hangup(reopen: Option<Reopen>, delivery: Arc<Deliv
     while hangup.recv().await.is_some() {
         if let Some(reopen) = &reopen {
             tracing::info!("audit file is reopened");
-            reopen.ask();
+            reopen.request_reopen();
             delivery.wake();
         }
     }

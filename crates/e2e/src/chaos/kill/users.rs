@@ -17,28 +17,29 @@ const USERS: usize = 48;
 const GROUP: &str = "k10:admins";
 
 /// The certificates of the users.
-pub(super) struct TestUsers {
+pub(super) struct Users {
     authority: String,
-    people: Vec<Identity>,
+    identities: Vec<Identity>,
 }
 
-impl TestUsers {
+impl Users {
     /// Creates the certificates, signed by the CA of the server in `home`.
-    pub(super) fn of(home: &Path) -> anyhow::Result<Self> {
+    pub(super) fn create(home: &Path) -> anyhow::Result<Self> {
         let read = |file: &str| {
             let path = home.join("pki").join(file);
             std::fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))
         };
         let certificate = read("ca.crt")?;
-        let authority = Authority::existing(AUTHORITY, &certificate, &read("ca.key")?);
-        let people = (0..USERS).map(|number| authority.client(&format!("p-{number}"), &[GROUP]));
-        Ok(Self { people: people.collect(), authority: certificate })
+        let authority = Authority::from_pem(AUTHORITY, &certificate, &read("ca.key")?);
+        let identities =
+            (0..USERS).map(|number| authority.client(&format!("p-{number}"), &[GROUP]));
+        Ok(Self { identities: identities.collect(), authority: certificate })
     }
 
     /// The endpoint of a user at the server's address.
-    pub(super) fn person(&self, number: usize, server: &Endpoint) -> anyhow::Result<Endpoint> {
+    pub(super) fn endpoint(&self, number: usize, server: &Endpoint) -> anyhow::Result<Endpoint> {
         let Identity { certificate, key } =
-            self.people.get(number % USERS).context("there are people")?;
+            self.identities.get(number % USERS).context("the kill test has no users")?;
         Endpoint::new(server.address, &server.server_name, &self.authority, certificate, key)
     }
 }

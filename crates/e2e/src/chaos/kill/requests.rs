@@ -22,9 +22,9 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// The user of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Sender {
-    Writer,
-    Refused,
-    Person,
+    K10,
+    Unauthorized,
+    User,
 }
 
 /// One request.
@@ -37,7 +37,7 @@ pub(super) struct TestRequest {
 }
 
 impl TestRequest {
-    fn of(sender: Sender, method: &'static str, path: impl Into<String>) -> Self {
+    fn new(sender: Sender, method: &'static str, path: impl Into<String>) -> Self {
         Self { method, path: path.into(), content_type: JSON, body: Bytes::new(), sender }
     }
 
@@ -48,8 +48,8 @@ impl TestRequest {
 }
 
 /// The next request of a client.
-pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> TestRequest {
-    use Sender::{Person, Refused, Writer};
+pub(super) fn next_request(client: usize, number: u64, random: &mut StdRng) -> TestRequest {
+    use Sender::{K10, Unauthorized, User};
     let name = format!("repository-{client}-{}", random.random_range(0..NAMES));
     let object = format!("{COLLECTION}/{name}");
     let create = json!({
@@ -59,66 +59,66 @@ pub(super) fn act(client: usize, number: u64, random: &mut StdRng) -> TestReques
         "spec": {"disableMaintenance": false},
     });
     match random.random_range(0..100) {
-        0..30 => TestRequest::of(Writer, "POST", COLLECTION).with(&create),
+        0..30 => TestRequest::new(K10, "POST", COLLECTION).with(&create),
         30..52 => {
             let patch = json!({"spec": {"disableMaintenance": random.random_bool(0.5)}});
-            let sender = if random.random_ratio(1, 5) { Person } else { Writer };
-            TestRequest::of(sender, "PATCH", object).with(&patch)
+            let sender = if random.random_ratio(1, 5) { User } else { K10 };
+            TestRequest::new(sender, "PATCH", object).with(&patch)
         }
-        52..66 => TestRequest::of(Writer, "DELETE", object),
-        66..74 => TestRequest::of(Writer, "GET", object),
-        74..78 => TestRequest::of(Writer, "GET", format!("{COLLECTION}?limit=10")),
-        78..82 => TestRequest::of(Refused, "POST", COLLECTION).with(&create),
+        52..66 => TestRequest::new(K10, "DELETE", object),
+        66..74 => TestRequest::new(K10, "GET", object),
+        74..78 => TestRequest::new(K10, "GET", format!("{COLLECTION}?limit=10")),
+        78..82 => TestRequest::new(Unauthorized, "POST", COLLECTION).with(&create),
         _ => backup_request(client, random),
     }
 }
 
 /// Requests of K10, and of users about its backups.
 fn backup_request(client: usize, random: &mut StdRng) -> TestRequest {
-    use Sender::{Person, Writer};
+    use Sender::{K10, User};
     let name = format!("backup-{client}-{}", random.random_range(0..NAMES));
-    let made = |group: &str, kind: &str, spec: Value| {
+    let object = |group: &str, kind: &str, spec: Value| {
         json!({"apiVersion": format!("{group}.kio.kasten.io/v1alpha1"), "kind": kind,
             "metadata": {"name": name}, "spec": spec})
     };
     match random.random_range(0..24) {
         0..4 => {
-            let content = made("apps", "RestorePointContent", json!({}));
-            TestRequest::of(Writer, "POST", CONTENTS).with(&content)
+            let content = object("apps", "RestorePointContent", json!({}));
+            TestRequest::new(K10, "POST", CONTENTS).with(&content)
         }
         4..7 => {
             let spec = json!({"restorePointContentRef": {"name": name}});
-            TestRequest::of(Writer, "POST", POINTS).with(&made("apps", "RestorePoint", spec))
+            TestRequest::new(K10, "POST", POINTS).with(&object("apps", "RestorePoint", spec))
         }
         7 => {
-            let point = made("apps", "ClusterRestorePoint", json!({}));
-            TestRequest::of(Writer, "POST", CLUSTER_POINTS).with(&point)
+            let point = object("apps", "ClusterRestorePoint", json!({}));
+            TestRequest::new(K10, "POST", CLUSTER_POINTS).with(&point)
         }
         8 => {
-            let passkey = made("vault", "Passkey", json!({"awscmkkeyid": "k"}));
-            TestRequest::of(Writer, "POST", PASSKEYS).with(&passkey)
+            let passkey = object("vault", "Passkey", json!({"awscmkkeyid": "k"}));
+            TestRequest::new(K10, "POST", PASSKEYS).with(&passkey)
         }
-        9..11 => TestRequest::of(Person, "DELETE", format!("{POINTS}/{name}")),
-        11 => TestRequest::of(Person, "DELETE", format!("{CONTENTS}/{name}")),
-        12 => TestRequest::of(Person, "DELETE", format!("{CLUSTER_POINTS}/{name}")),
-        13..16 => TestRequest::of(Person, "GET", format!("{PASSKEYS}/{name}")),
+        9..11 => TestRequest::new(User, "DELETE", format!("{POINTS}/{name}")),
+        11 => TestRequest::new(User, "DELETE", format!("{CONTENTS}/{name}")),
+        12 => TestRequest::new(User, "DELETE", format!("{CLUSTER_POINTS}/{name}")),
+        13..16 => TestRequest::new(User, "GET", format!("{PASSKEYS}/{name}")),
         16..18 => {
             let patch = json!({"spec": {"usenow": true}});
-            TestRequest::of(Person, "PATCH", format!("{PASSKEYS}/{name}")).with(&patch)
+            TestRequest::new(User, "PATCH", format!("{PASSKEYS}/{name}")).with(&patch)
         }
         18..20 => {
             let past = json!({"spec": {"expiresAt": "2020-01-01T00:00:00Z"}});
-            TestRequest::of(Person, "PATCH", format!("{CONTENTS}/{name}")).with(&past)
+            TestRequest::new(User, "PATCH", format!("{CONTENTS}/{name}")).with(&past)
         }
-        20 => TestRequest::of(Person, "POST", RETIREMENTS).with(&made(
+        20 => TestRequest::new(User, "POST", RETIREMENTS).with(&object(
             "actions",
             "RetireAction",
             json!({}),
         )),
-        21 => TestRequest::of(Person, "DELETE", POINTS),
+        21 => TestRequest::new(User, "DELETE", POINTS),
         _ => {
-            let content = made("apps", "RestorePointContent", json!({}));
-            TestRequest::of(Person, "POST", CONTENTS).with(&content)
+            let content = object("apps", "RestorePointContent", json!({}));
+            TestRequest::new(User, "POST", CONTENTS).with(&content)
         }
     }
 }

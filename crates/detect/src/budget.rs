@@ -2,13 +2,13 @@
 //! the machine.
 //!
 //! Loading a rule examines it: it compiles its regular expressions and searches for conditions that
-//! no event can meet. A hostile file could make that take hours, so all documents of a file share
+//! no event can meet. A hostile file could make that very long, so all documents of a file share
 //! one budget. Deliberately absent: the error of a file that exceeds it (module `sigma`).
 
 use std::cell::Cell;
 
 /// Maximum work to examine the rules of one file, in steps. A step is about one comparison of a
-/// value. A rule with 10,000 values needs about 100,000; all of them take less than a second.
+/// value. A rule with 10,000 values needs some 100,000.
 pub const EXAMINATION_STEPS_MAX: u64 = 30_000_000;
 
 /// The remaining steps of a file.

@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Maximum time by which a stage timestamp may be ahead of the arrival; a later one is rejected.
 /// Microseconds.
 pub const FUTURE_SKEW_MAX: i64 = 10_000_000;
+/// Delay up to which an event of a source without a lateness bound is not late. Microseconds.
+pub const UNORDERED_LATENESS: i64 = 10_000_000;
 /// Maximum advance of the clock without confirmation, if arrivals are not trusted. Microseconds.
 pub const JUMP_MAX: i64 = 86_400_000_000;
 /// Number of events that confirm a jump of the clock.

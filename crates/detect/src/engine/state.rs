@@ -16,7 +16,7 @@ use super::hit::{Hit, Identity};
 use super::identities::Identities;
 use super::plan::{Plan, PlannedBody};
 use super::requests::Requests;
-use super::settings::{Settings, UPDATE_DELAY};
+use super::settings::{Settings, UNORDERED_LATENESS, UPDATE_DELAY};
 use super::table::Table;
 use super::{ChangeKind, Match, SignalChange};
 
@@ -173,10 +173,10 @@ impl State {
             return;
         }
         self.counters.hits += 1;
-        // A source with lateness 0 is ordered by arrival only, not by event time.
         let now = before.map_or(arrival, |before| before.max(arrival));
-        let is_late = hit.lateness > 0 && hit.release() < now;
-        if is_late {
+        // The events of a source without a lateness bound are always a little late.
+        let tolerance = if hit.lateness == 0 { UNORDERED_LATENESS } else { 0 };
+        if hit.release().saturating_add(tolerance) < now {
             // The state that it changes is kept as long as if it had come in time.
             hit.lateness = now.saturating_sub(hit.time);
             self.counters.late += 1;

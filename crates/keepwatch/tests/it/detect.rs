@@ -124,20 +124,20 @@ fn lines_that_a_container_runtime_split_are_joined() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
     let expected = one("mallory", 4, "");
-    let (mut cri, mut docker) = (String::new(), String::new());
+    let time = "2026-11-23T10:00:00.1Z";
+    let (mut cri, mut docker) = (Vec::new(), Vec::new());
     for line in lines.lines() {
-        let parts = line.as_bytes().chunks(100).map(|part| std::str::from_utf8(part).unwrap());
-        let parts: Vec<&str> = parts.collect();
+        let parts: Vec<&[u8]> = line.as_bytes().chunks(100).collect();
+        cri.push(format!("{time} stderr P noise "));
         for (at, part) in parts.iter().enumerate() {
+            let part = std::str::from_utf8(part).unwrap();
             let (tag, end) = if at + 1 == parts.len() { ("F", "\n") } else { ("P", "") };
-            cri.extend(["2026-11-23T10:00:00.1Z stdout ", tag, " ", part, "\n"]);
-            let noise = "2026-11-23T10:00:00.1Z stderr P noise \n";
-            cri += if at == 0 { noise } else { "" };
-            let time = "2026-11-23T10:00:00.1Z";
+            cri.push(format!("{time} stdout {tag} {part}"));
             let entry = json!({"log": format!("{part}{end}"), "stream": "stdout", "time": time});
-            docker.extend([entry.to_string().as_str(), "\n"]);
+            docker.push(entry.to_string());
         }
     }
+    let (cri, docker) = (cri.join("\n"), docker.join("\n"));
     assert_eq!(dir.signals(&["-"], &cri), expected);
     assert_eq!(dir.signals(&["-"], &docker), expected);
 }

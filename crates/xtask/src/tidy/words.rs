@@ -10,11 +10,12 @@
 use std::path::Path;
 
 /// Each word with the term to use instead.
-const WORDS: [(&str, &str); 31] = [
+const WORDS: [(&str, &str); 33] = [
     ("chore", "task"),
     ("copier", "checkpointer"),
     ("corridor", "sink task"),
     ("door", "object access"),
+    ("episode", "open signal"),
     ("fare", "delivery health"),
     ("farewell", "closing"),
     ("growth", "event builder"),
@@ -42,6 +43,7 @@ const WORDS: [(&str, &str); 31] = [
     ("welcome", "handshake"),
     ("whoever", "the caller, user or client"),
     ("wish", "target or parameters"),
+    ("witness", "signal event"),
 ];
 
 /// The crates that contain none of the words.

@@ -42,7 +42,7 @@ const WORDS: [(&str, &str); 31] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "apimachinery",
     "apiserver",
     "assets",
@@ -56,6 +56,7 @@ const CRATES: [&str; 16] = [
     "objectstore",
     "siem",
     "sink",
+    "source",
     "store",
     "testkit",
     "xtask",

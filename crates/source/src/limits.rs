@@ -47,6 +47,11 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 pub const OWN_RESERVE: u64 = 8;
 /// Maximum number of connections of a listener. Further connections are closed at once.
 pub const CONNECTIONS_MAX: usize = 256;
+/// Maximum number of connections from one address (with IPv6, from one /64 network): one client must
+/// not keep others from sending. kube-apiserver needs only a few.
+pub const ADDRESS_CONNECTIONS_MAX: usize = 32;
+/// A connection is closed if its client has sent no request with valid credentials for this long.
+pub const UNAUTHENTICATED_TIME_MAX: Duration = Duration::from_secs(15);
 /// Maximum number of concurrent streams of one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 100;
 /// Time limit of the head of a request, and of the wait for the next request of a connection.

@@ -1,21 +1,23 @@
 //! The connections of the listener: accepting, TLS, HTTP, and graceful shutdown.
 //!
 //! ALPN selects HTTP/2 or HTTP/1.1, as for the API server. kube-apiserver opens few connections, so
-//! further ones are closed at once.
+//! further ones are closed at once, and so is a connection without valid credentials after a while:
+//! a client that only reaches the port must not keep events away.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apiserver::limits::HANDSHAKE_TIME_MAX;
+use apiserver::{ConnectionLimiter, ConnectionPermit};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::request::Receiver;
-use crate::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX, STREAMS_MAX};
+use crate::limits::{
+    ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX, STREAMS_MAX,
+    UNAUTHENTICATED_TIME_MAX,
+};
 
 /// Pause after the system could not provide another socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Connections {
     tls: TlsAcceptor,
     receiver: Arc<Receiver>,
-    permits: Arc<Semaphore>,
+    limiter: Arc<ConnectionLimiter>,
     tracker: TaskTracker,
     /// Starts the graceful shutdown of all connections when cancelled.
     draining: CancellationToken,
@@ -46,7 +51,7 @@ impl Connections {
         Self {
             tls,
             receiver,
-            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            limiter: ConnectionLimiter::new(CONNECTIONS_MAX, ADDRESS_CONNECTIONS_MAX),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
             aborted: CancellationToken::new(),
@@ -68,7 +73,7 @@ impl Connections {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            let Some(permit) = self.limiter.try_acquire(from.ip()) else {
                 debug!(%from, "connection limit reached");
                 continue;
             };
@@ -84,7 +89,7 @@ impl Connections {
     }
 
     /// Runs one connection, from the TLS handshake to the end.
-    async fn serve(self, stream: TcpStream, from: SocketAddr, permit: OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, from: SocketAddr, permit: ConnectionPermit) {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "cannot set TCP_NODELAY");
         }
@@ -107,12 +112,18 @@ impl Connections {
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let chain = session.peer_certificates().unwrap_or_default();
-        let chain: Arc<[CertificateDer<'static>]> =
+        let chain: Vec<CertificateDer<'static>> =
             chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
-        let receiver = Arc::clone(&self.receiver);
+        let is_known = Arc::new(AtomicBool::new(false));
+        let (receiver, known) = (Arc::clone(&self.receiver), Arc::clone(&is_known));
         let service = service_fn(move |request| {
-            let (receiver, chain) = (Arc::clone(&receiver), Arc::clone(&chain));
-            async move { Ok::<_, std::convert::Infallible>(receiver.respond(request, &chain).await) }
+            let receiver = Arc::clone(&receiver);
+            let is_allowed = receiver.allows(&request, &chain);
+            known.fetch_or(is_allowed, Ordering::Relaxed);
+            async move {
+                let response = receiver.respond(request, is_allowed).await;
+                Ok::<_, std::convert::Infallible>(response)
+            }
         });
         let io = TokioIo::new(stream);
         let ended = if is_http2 {
@@ -125,29 +136,38 @@ impl Connections {
                 .keep_alive_interval(apiserver::limits::PING_PERIOD)
                 .keep_alive_timeout(apiserver::limits::PING_TIME_MAX);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, http2::Connection::graceful_shutdown).await
+            self.drive(connection, &is_known, http2::Connection::graceful_shutdown).await
         } else {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
             let connection = std::pin::pin!(builder.serve_connection(io, service));
-            self.drive(connection, http1::Connection::graceful_shutdown).await
+            self.drive(connection, &is_known, http1::Connection::graceful_shutdown).await
         };
         if let Err(error) = ended {
             debug!(%error, "connection error");
         }
     }
 
-    /// Drives a connection until it ends. Starts its graceful shutdown when requested.
+    /// Drives a connection until it ends. Starts its graceful shutdown when requested, and drops a
+    /// connection that has had no request with valid credentials for too long.
     async fn drive<C>(
         &self,
         mut connection: Pin<&mut C>,
+        is_known: &AtomicBool,
         finish: impl FnOnce(Pin<&mut C>),
     ) -> Result<(), hyper::Error>
     where
         C: Future<Output = Result<(), hyper::Error>>,
     {
+        let unknown = async {
+            tokio::time::sleep(UNAUTHENTICATED_TIME_MAX).await;
+            if is_known.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             outcome = connection.as_mut() => return outcome,
+            () = unknown => return Ok(()),
             () = self.draining.cancelled() => {}
         }
         finish(connection.as_mut());

@@ -58,13 +58,19 @@ enum Rejection {
 }
 
 impl Receiver {
-    /// Handles a request. `chain` is the client's certificate chain, leaf first.
+    /// Whether a request has valid credentials. `chain` is the client's certificate chain, leaf
+    /// first.
+    pub(super) fn allows(&self, request: &Request<Incoming>, chain: &[CertificateDer<'_>]) -> bool {
+        self.access.allows(request.headers(), chain, self.clock.now())
+    }
+
+    /// Handles a request.
     pub(super) async fn respond(
         &self,
         request: Request<Incoming>,
-        chain: &[CertificateDer<'_>],
+        is_allowed: bool,
     ) -> Response<Full<Bytes>> {
-        if !self.access.allows(request.headers(), chain, self.clock.now()) {
+        if !is_allowed {
             return Rejection::Unauthorized.response();
         }
         let cluster = request.uri().path().strip_prefix(PATH);

@@ -1,6 +1,6 @@
 //! The listener over TLS: who may send, what is answered, and that 200 means recorded.
 
-use source::limits::BODY_BYTES_MAX;
+use source::limits::{ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX};
 
 use crate::fixture::{TOKEN, TestServer, TestStore, event, events, list};
 
@@ -127,5 +127,18 @@ async fn a_body_that_breaks_off_is_not_acknowledged_and_its_copy_is_recorded() {
     let ids: Vec<String> =
         events(&server.store).await.into_iter().map(|event| event.audit_id).collect();
     assert_eq!(ids, ["a", "b"]);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let mut held = Vec::new();
+    for _ in 0..ADDRESS_CONNECTIONS_MAX {
+        held.push(server.connect().await);
+    }
+    let refused = server.connect().await;
+    assert_eq!(refused.peek(&mut [0]).await.unwrap_or_default(), 0, "it is closed");
+    drop(held);
     server.close().await;
 }

@@ -165,6 +165,11 @@ impl TestServer {
         Answer { code, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
+    /// Opens a connection that sends nothing.
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
     /// Sends the beginning of a request, and ends the connection.
     pub(super) async fn abandon(&self, line: &str, headers: &str, body: &[u8]) {
         let mut stream = self.begin(line, headers, body, None).await;
@@ -196,7 +201,7 @@ impl TestServer {
                 )
                 .unwrap(),
         };
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = self.connect().await;
         let name = ServerName::try_from("localhost").unwrap();
         let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
         let head =

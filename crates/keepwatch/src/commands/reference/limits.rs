@@ -166,6 +166,11 @@ fn sources() -> Vec<Row> {
     use source::limits;
     vec![
         ("Connections to the audit webhook", limits::CONNECTIONS_MAX.to_string()),
+        ("Connections to it from one address", limits::ADDRESS_CONNECTIONS_MAX.to_string()),
+        (
+            "Time of a connection to it without valid credentials",
+            time(limits::UNAUTHENTICATED_TIME_MAX),
+        ),
         ("Clusters that may send events to it", limits::CLUSTERS_MAX.to_string()),
         ("Tokens in its token file", limits::TOKENS_MAX.to_string()),
         ("Size of a request to it", size(limits::BODY_BYTES_MAX)),

@@ -5,10 +5,11 @@ use std::process::Command;
 use std::thread;
 
 use e2e::fixtures::https::request;
-use e2e::fixtures::standalone::Standalone;
+use e2e::fixtures::standalone::{Standalone, send, wait};
 use e2e::fixtures::{AuditLog, ControlPlane, binary, free_port};
 use event::annotations::{SOURCE, SOURCE_CLUSTER, SOURCE_DIGEST, SOURCE_KIND};
 use event::{Event, Stage, v1};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 const TOKEN: &str = "a-token-of-this-test";
@@ -95,6 +96,21 @@ fn received(events: Vec<Event>) -> Vec<Event> {
     comparable(events)
 }
 
+/// Waits until the API shows this number of events at least.
+async fn wait_listed(server: &Standalone, events: usize) {
+    let path = "/apis/siem.keepwatch.io/v1alpha1/eventsources/audit-webhook-prod";
+    let state = wait("the events are counted", async || {
+        let (code, state) = send(&server.admin, "GET", path, None).await?;
+        assert_eq!(code, 200, "{state}");
+        Ok((state["status"]["events"].as_u64() >= Some(events as u64)).then_some(state))
+    });
+    let state = state.await.unwrap();
+    assert_eq!(
+        (&state["spec"]["cluster"], &state["status"]["error"]),
+        (&"prod".into(), &Value::Null)
+    );
+}
+
 fn check(plane: &mut ControlPlane, mode: &str) {
     let folder = plane.folder().join(mode);
     std::fs::create_dir_all(&folder).unwrap();
@@ -112,6 +128,7 @@ fn check(plane: &mut ControlPlane, mode: &str) {
         ])
         .unwrap();
     work(plane, "before");
+    runtime.block_on(wait_listed(&keepwatch, 3 * 2 * ROUND));
     thread::scope(|scope| {
         let load = scope.spawn(|| work(plane, "during"));
         keepwatch.process.kill().unwrap();

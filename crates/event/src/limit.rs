@@ -107,7 +107,7 @@ pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for half in [byte >> 4, byte & 0xf] {
-            text.extend(char::from_digit(half.into(), 16));
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
         }
     }
     text

@@ -12,6 +12,8 @@ use crate::limits::{EVENT_BYTES_MAX, QUARANTINE_BYTES_MAX};
 
 /// The members that are replaced, in the order in which they are.
 const BODIES: [&str; 2] = ["responseObject", "requestObject"];
+/// The initial capacity for an item: the size of most events.
+const TEXT_BYTES: usize = 2 << 10;
 /// The member of a document that has the items of a list.
 const ITEMS: &[u8] = b"items";
 
@@ -90,7 +92,8 @@ pub(super) struct Scanner {
 impl Scanner {
     /// A scanner for an item of a list.
     pub(super) fn item(seed: &Sha256) -> Self {
-        Self { hasher: seed.clone(), fault: Some(Fault::NotAnObject), ..Self::default() }
+        let (text, hasher) = (Vec::with_capacity(TEXT_BYTES), seed.clone());
+        Self { text, hasher, fault: Some(Fault::NotAnObject), ..Self::default() }
     }
 
     /// A scanner for a document, which can be a list.

@@ -1,6 +1,6 @@
 //! Records the events of sources in the journal, each once.
 //!
-//! A [`Transfer`](crate::status::Transfer) is what a sender gets acknowledged at once: a request, a
+//! A [`Transfer`] is what a sender gets acknowledged at once: a request, a
 //! part of a file. [`Recording`] records its events in several transactions, so that its memory is
 //! bounded whatever the size of the transfer, and returns once all of them are durable. If it fails,
 //! some events may be recorded; the sender sends all of them again, and those are duplicates.

@@ -186,6 +186,17 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if and .Values.persistence.enabled (not .Values.persistence.existingClaim) (le (include "keepwatch.mebibytes" .Values.persistence.size | int64) $limit) -}}
 {{- fail (printf "persistence.size=%s must be more than journal.limit=%s" .Values.persistence.size .Values.journal.limit) -}}
 {{- end -}}
+{{- with .Values.auditWebhook -}}
+{{- if and .enabled (not .clusters) -}}
+{{- fail "auditWebhook.enabled needs names in auditWebhook.clusters" -}}
+{{- end -}}
+{{- if and .enabled (not .tokenSecretName) (not .clientCaSecretName) -}}
+{{- fail "auditWebhook.enabled needs auditWebhook.tokenSecretName or auditWebhook.clientCaSecretName" -}}
+{{- end -}}
+{{- if and .enabled (eq (int64 .port) (int64 $.Values.service.aggregatedApiPort)) -}}
+{{- fail "auditWebhook.port must differ from service.aggregatedApiPort" -}}
+{{- end -}}
+{{- end -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}
 {{- if include "keepwatch.toFile" . -}}
 {{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
@@ -213,7 +224,7 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
 {{- fail "podAnnotations: annotation checksum/audit-policy is set by the chart" -}}
 {{- end -}}
-{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" -}}
+{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-tokens" "audit-webhook-ca" -}}
 {{- range uniq .Values.destinations.claims -}}
 {{- $volume := include "keepwatch.claimVolume" . -}}
 {{- if has $volume $volumes -}}
@@ -305,6 +316,18 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- end }}
 - {{ printf "--audit-seal-size=%v" (.sealSize) | quote }}
 - {{ printf "--audit-seal-age=%v" (.sealAge) | quote }}
+{{- end }}
+{{- with .Values.auditWebhook }}
+{{- if .enabled }}
+- {{ printf "--audit-webhook-port=%v" (int64 .port) | quote }}
+- {{ printf "--audit-webhook-clusters=%v" (uniq .clusters | join ",") | quote }}
+{{- if .tokenSecretName }}
+- --audit-webhook-token-file=/etc/keepwatch/audit-webhook-tokens/tokens
+{{- end }}
+{{- if .clientCaSecretName }}
+- --audit-webhook-client-ca-file=/etc/keepwatch/audit-webhook-ca/ca.crt
+{{- end }}
+{{- end }}
 {{- end }}
 {{- if .Values.useNamespacedAPI }}
 - {{ printf "--k10-api-domain=%v" (include "keepwatch.apiDomain" .) | quote }}

@@ -43,7 +43,7 @@ mod activity;
 pub(crate) mod bind;
 mod coalescing_writer;
 mod frames;
-mod limiter;
+pub(crate) mod limiter;
 mod lingering_close;
 mod long_uri;
 mod request_head;

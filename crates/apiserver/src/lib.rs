@@ -31,6 +31,8 @@ pub mod trust;
 
 pub use crate::audit::context::AuditContext;
 pub use authz::attributes::{Attributes, Authorizer, AuthorizerError, Decision};
+pub use connection::bind::bind;
+pub use connection::limiter::{ConnectionLimiter, ConnectionPermit};
 pub use handler::answer::Answer;
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};

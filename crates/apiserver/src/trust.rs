@@ -79,7 +79,7 @@ impl CaBundle {
 
     /// Verifies that a chain, leaf first, leads to one of the CAs, is valid at `now`, and is for
     /// client authentication. The error contains the reason and the origin of the CAs.
-    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
+    pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err("no certificate".to_owned());
         };

@@ -7,13 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use event::annotations::WITHHELD;
 use event::{
     AuthenticationMetadata, Event, Json, Level, ObjectReference, Stage, Status, Timestamp,
     UserInfo, truncate_user_agent,
 };
 
-use crate::redact::{self, Redacted};
+use crate::withhold::withhold;
 use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// The facts of a request that are known at the stage `RequestReceived`.
@@ -291,15 +290,7 @@ impl EventBuilder {
         match self.bodies {
             Bodies::Whole => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
-            Bodies::Fields(fields) => {
-                let Redacted { body, removed } = redact::redact(&body, fields);
-                if !removed.is_empty() {
-                    let value = self.event.annotations.entry(WITHHELD.to_owned()).or_default();
-                    let separator = if value.is_empty() { "" } else { "; " };
-                    value.extend([separator, name, ": ", &removed]);
-                }
-                body
-            }
+            Bodies::Fields(fields) => withhold(&mut self.event, name, &body, fields),
         }
     }
 

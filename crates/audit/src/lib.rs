@@ -18,6 +18,7 @@ mod load;
 mod policy;
 mod redact;
 mod validate;
+mod withhold;
 mod yaml;
 
 pub use builtin::Builtin;
@@ -26,3 +27,4 @@ pub use event_builder::{EventBuilder, RequestMetadata, Response};
 pub use latency::Layer;
 pub use load::{LoadedPolicy, POLICY_LEN_MAX, Strictness};
 pub use policy::{Attributes, Decision, Policy, Stages, User};
+pub use withhold::withhold_bodies;

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use detect::engine::{EngineStatistics, RuleStatistics, SuppressionStatistics};
 use detect::{Engine, Input, RuleSet, SignalChange, Suppression};
+use event::annotations::{SOURCE, SOURCE_CLUSTER};
 use event::record::write_signal;
 use event::signal::{ChangeKind, Signal, Target};
 use event::term::RecordFields;
@@ -147,7 +148,8 @@ pub struct DetectorParts {
     pub rules: watch::Receiver<DetectorRules>,
     /// The engine's limits and allowed lateness.
     pub settings: detect::Settings,
-    /// Name of the cluster of this server's own events; empty if unknown.
+    /// Name of the cluster of this server's own events; empty if unknown. The events of other sources
+    /// name theirs.
     pub cluster: String,
     /// The current time.
     pub clock: Clock,
@@ -312,7 +314,8 @@ impl Detector {
             }
             Content::Signal(_) => return,
         };
-        let (source, cluster) = (LOCAL_SOURCE, self.parts.cluster.as_str());
+        let source = event.annotation(SOURCE).unwrap_or(LOCAL_SOURCE);
+        let cluster = event.annotation(SOURCE_CLUSTER).unwrap_or(&self.parts.cluster);
         let input = Input { source, cluster, arrival: self.time, event: &event };
         if is_sample {
             self.costs.sample(self.engine.rules(), &event, cluster);

@@ -53,6 +53,20 @@ annotations! {
     GAP_RECORDS = "keepwatch.io/gap-records", on "gap event";
     /// Number of requests that were rejected because they could not be recorded.
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
+    /// Name of the source that sent the event. Events without it are those of this server.
+    SOURCE = "keepwatch.io/source", on "event from a source";
+    /// Kind of the source that sent the event: `AuditWebhook`.
+    SOURCE_KIND = "keepwatch.io/source-kind", on "event from a source";
+    /// Name of the cluster in which the request was made.
+    SOURCE_CLUSTER = "keepwatch.io/cluster", on "event from a source";
+    /// The first 16 bytes of the SHA-256 of the cluster's name, a zero byte and the event as it was
+    /// received. An event that is sent again has the same value, and is recorded once.
+    SOURCE_DIGEST = "keepwatch.io/source-digest", on "event from a source";
+    /// Why the text that a source sent is not an event. The beginning of the text is the request
+    /// body.
+    QUARANTINE = "keepwatch.io/quarantine", on "quarantine event";
+    /// Length in bytes of the text that is not an event.
+    QUARANTINE_BYTES = "keepwatch.io/quarantined-bytes", on "quarantine event";
     /// The reader whose cursor changed, with its old and new position.
     CURSOR = "keepwatch.io/cursor", on "event with the verb skip, rewind, release or resume";
     /// Where delivery to a new destination starts: `oldest` for all events that the journal still has.

@@ -245,7 +245,7 @@ fn each<'a>(list: &List<'a, Text<'a>>, mut take: impl FnMut(&'a str) -> ControlF
     list.for_each(|text| is_over = is_over || take(text.as_str()).is_break());
 }
 
-fn find<'a, T: crate::field_codec::Field<'a>>(map: &Map<'a, T>, key: &str) -> Option<T> {
+pub(crate) fn find<'a, T: crate::field_codec::Field<'a>>(map: &Map<'a, T>, key: &str) -> Option<T> {
     let mut found = None;
     map.for_each(|(name, value)| {
         if name.is(key) {

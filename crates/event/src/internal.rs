@@ -16,6 +16,8 @@ const VERSION: &str = "v1alpha1";
 const JOURNAL: &str = "journal";
 /// The resource of events about a reader's cursor.
 const CURSORS: &str = "cursors";
+/// The resource of events about a source of events.
+const SOURCES: &str = "eventsources";
 
 /// The user name prefixes of Kubernetes' own components.
 const COMPONENTS: [&str; 2] = ["system:kube-", "system:serviceaccount:kube-system:"];
@@ -35,12 +37,21 @@ pub enum InternalEvent {
     Release,
     /// A released reader delivers again.
     Resume,
+    /// A source sent text that is not an event. The event contains its beginning.
+    Quarantine,
 }
 
 impl InternalEvent {
     /// All kinds.
-    pub const ALL: [Self; 6] =
-        [Self::Heartbeat, Self::Gap, Self::Skip, Self::Rewind, Self::Release, Self::Resume];
+    pub const ALL: [Self; 7] = [
+        Self::Heartbeat,
+        Self::Gap,
+        Self::Skip,
+        Self::Rewind,
+        Self::Release,
+        Self::Resume,
+        Self::Quarantine,
+    ];
 
     /// The verb of the event.
     pub const fn verb(self) -> &'static str {
@@ -51,6 +62,7 @@ impl InternalEvent {
             Self::Rewind => "rewind",
             Self::Release => "release",
             Self::Resume => "resume",
+            Self::Quarantine => "quarantine",
         }
     }
 
@@ -59,6 +71,7 @@ impl InternalEvent {
         match self {
             Self::Heartbeat | Self::Gap => JOURNAL,
             Self::Skip | Self::Rewind | Self::Release | Self::Resume => CURSORS,
+            Self::Quarantine => SOURCES,
         }
     }
 

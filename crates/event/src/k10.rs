@@ -9,8 +9,10 @@ mod read;
 
 pub use read::{ReadError, read, read_with_cluster};
 
+use crate::annotations::SOURCE_CLUSTER;
 use crate::event_ref::{EventFields, ObjectRef};
 use crate::field_codec::Text;
+use crate::fields::find;
 use crate::json_writer::{self, ObjectWriter};
 use crate::{EventRef, InternalEvent, Stage, escape};
 
@@ -19,7 +21,8 @@ use crate::{EventRef, InternalEvent, Stage, escape};
 pub struct LineContext {
     /// The value of the key `service`; `keepwatch` by default.
     pub service: String,
-    /// The name of the cluster, for `ddtags`; omitted if empty.
+    /// The name of this server's cluster, for `ddtags`; omitted if empty. An event from a source has
+    /// the name of its own cluster.
     pub cluster_name: String,
     /// The resources that may occur in `message`: the plural names of the served resources.
     pub resources: Vec<String>,
@@ -108,7 +111,8 @@ pub(crate) fn log_tool_keys(
         object.time(br#","timestamp":"#, Some(&received));
     }
     object.word(br#","status":"#, severity(fields));
-    service(context, object);
+    let cluster = find(&fields.annotations, SOURCE_CLUSTER);
+    service(context, cluster.unwrap_or_else(|| Text::from(&*context.cluster_name)), object);
     if !fields.source_ips.is_empty() {
         let mut network = ObjectWriter::open(object.key(br#","network":"#));
         let mut ip = ObjectWriter::open(network.key(br#","ip":"#));
@@ -118,13 +122,13 @@ pub(crate) fn log_tool_keys(
     }
 }
 
-/// Write the source of the line.
-pub(crate) fn service(context: &LineContext, object: &mut ObjectWriter<'_>) {
+/// Write the source of the line. `cluster` is the cluster in which the request was made.
+pub(crate) fn service(context: &LineContext, cluster: Text<'_>, object: &mut ObjectWriter<'_>) {
     object.text(br#","service":"#, Text::from(&*context.service));
-    if !context.cluster_name.is_empty() {
+    if !cluster.is_empty() {
         let line = object.key(br#","ddtags":"#);
         line.extend_from_slice(b"\"cluster-name:");
-        escape::write_escaped(Text::from(&*context.cluster_name), line);
+        escape::write_escaped(cluster, line);
         line.push(b'"');
     }
 }

@@ -76,7 +76,11 @@ pub fn limit(event: &mut Event) {
 
 /// The replacement of a truncated body: an object with its length and its digest.
 pub fn cut_body(body: &[u8]) -> Json {
-    let (bytes, digest) = (body.len(), digest(body));
+    cut_mark(body.len() as u64, &digest(body))
+}
+
+/// The replacement of a truncated body of this length, with the digest in hexadecimal.
+pub fn cut_mark(bytes: u64, digest: &str) -> Json {
     let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
     Json::from_normalized(Bytes::from(text))
 }
@@ -95,10 +99,15 @@ pub fn with_cut_response(view: &EventRef<'_>) -> Event {
 
 /// The SHA-256 digest of bytes, in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         for half in [byte >> 4, byte & 0xf] {
-            text.extend(char::from_digit(half.into(), 16));
+            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
         }
     }
     text

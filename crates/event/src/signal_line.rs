@@ -27,7 +27,10 @@ pub fn k10(record: &SignalRecord, context: &LineContext, truncated: &str, line: 
     let prefix = if context.signals_match_filter { "K10Event" } else { "Keepwatch" };
     message(record, prefix, &mut object);
     front(record, &mut object);
-    k10::service(context, &mut object);
+    // Its events may be those of another cluster.
+    let cluster = record.signal().map(|signal| signal.spec.cluster).unwrap_or_default();
+    let cluster = if cluster.is_empty() { &context.cluster_name } else { &cluster };
+    k10::service(context, Text::from(cluster.as_str()), &mut object);
     body(record, truncated, object);
     if !context.signals_match_filter {
         hide_marker(line, start);

@@ -28,6 +28,7 @@ use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use sink::DeliveryHealth;
 use sink::Sink;
+use source::audit_webhook::AuditWebhookConfig;
 use store::event_index::EventIndex;
 use store::{Sqlite, Storage};
 use tokio::task::JoinSet;
@@ -35,12 +36,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
-use crate::detection::Detection;
+use crate::detection::{Detection, Origin};
 use crate::event_log::JournalLog;
 use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
 use crate::reader_places::{self, ResumeFrom};
 use crate::rule_files;
+use crate::sources::{SourceStatuses, Sources};
 
 /// Worker threads, least and most: one thread, the store's writer, does most of the work.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
@@ -73,6 +75,8 @@ pub(crate) struct Components {
     pub(crate) detects: bool,
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
+    /// The listener for events of other servers, if there is one.
+    pub(crate) audit_webhook: Option<AuditWebhookConfig>,
     /// Name of the cluster that is served; empty when unknown.
     pub(crate) cluster_name: String,
     /// Whether a garbage collector of the cluster deletes dependents of the served objects.
@@ -91,6 +95,7 @@ pub(crate) struct App {
     notifications: Arc<Notifications>,
     tester: Tester,
     gaps: Arc<JournalGaps>,
+    sources: Sources,
 }
 
 impl App {
@@ -102,12 +107,12 @@ impl App {
         let tester = Tester::default();
         let index = Arc::new(parts.store.event_index());
         let gaps = JournalGaps::new(parts.store.clone())?;
-        resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps)));
+        let sources = Sources::open(&parts, &mut metrics_registry).await?;
+        resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps, &sources)));
         let metrics = Metrics::new(&mut metrics_registry, &resources);
-        let journal = parts.store.journal();
         reader_places::settle(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
         gaps.look_at_start().await?;
-        let mut delivery = Delivery::new(journal, &mut metrics_registry);
+        let mut delivery = Delivery::new(parts.store.journal(), &mut metrics_registry);
         delivery.set_line_bytes(parts.line_bytes);
         let sink_tasks = parts.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
         let notifications = notifications::open(Arc::clone(&parts.storage), &mut metrics_registry);
@@ -125,8 +130,8 @@ impl App {
         });
         let detection = if parts.detects {
             let (store, installation) = (&parts.store, &parts.installation);
-            let cluster = parts.cluster_name;
-            Some(Detection::open(&mut delivery, store, &registry, installation, cluster).await?)
+            let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
+            Some(Detection::open(&mut delivery, store, &registry, installation, origin).await?)
         } else {
             None
         };
@@ -143,7 +148,7 @@ impl App {
             storage: parts.storage,
             clock,
             checks: parts.checks.into_iter().chain([gaps.check()]).collect(),
-            advisories: advisories(Arc::clone(&delivery)),
+            advisories: advisories(Arc::clone(&delivery), sources.statuses()),
             metrics,
             limits: parts.limits,
             version: version(),
@@ -151,9 +156,8 @@ impl App {
         })
         .await
         .map_err(explained)?;
-        let store = parts.store;
         Ok(Self {
-            store,
+            store: parts.store,
             server,
             sink_tasks,
             delivery,
@@ -163,6 +167,7 @@ impl App {
             notifications,
             tester,
             gaps,
+            sources,
         })
     }
 
@@ -218,6 +223,7 @@ impl App {
         let (serving, delivering) = (CancellationToken::new(), CancellationToken::new());
         let mut server = JoinSet::new();
         server.spawn(self.server.run(serving.clone()));
+        self.sources.spawn(&mut server, &serving);
         let mut sinks = JoinSet::new();
         for task in self.sink_tasks {
             sinks.spawn(task.run(delivering.clone()));
@@ -291,17 +297,20 @@ fn services(
     tester: &Tester,
     index: &Arc<EventIndex>,
     gaps: &Arc<JournalGaps>,
+    sources: &Sources,
 ) -> siem::Services {
     let (journal, index, gaps) = (parts.store.journal(), Arc::clone(index), Arc::clone(gaps));
     siem::Services {
         rules: rule_files::load_options(&parts.installation),
         log: Arc::new(JournalLog { journal, index, gaps }),
         tester: Arc::new(tester.clone()),
+        sources: Arc::new(sources.statuses()),
     }
 }
 
-/// The advisories of `/readyz` about the readers of the journal. The server stays ready without them.
-fn advisories(delivery: Arc<Delivery>) -> Advisories {
+/// The advisories of `/readyz` about the readers of the journal and the sources of events. The server
+/// stays ready without them.
+fn advisories(delivery: Arc<Delivery>, sources: SourceStatuses) -> Advisories {
     Arc::new(move || {
         let advisory = |sink: delivery::SinkHealth| {
             let reason = match sink.condition {
@@ -330,7 +339,8 @@ fn advisories(delivery: Arc<Delivery>) -> Advisories {
                 .journal_notice()
                 .map(|reason| Degradation { extent: "it nears its bound".to_owned(), reason }),
         };
-        delivery.health().into_iter().map(advisory).chain([journal]).collect()
+        let readers = delivery.health().into_iter().map(advisory);
+        readers.chain([journal]).chain(sources.advisories()).collect()
     })
 }
 

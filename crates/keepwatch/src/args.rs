@@ -2,6 +2,7 @@
 //!
 //! Only single values are checked here; combinations of flags are checked where they are used.
 
+pub(crate) mod audit_webhook;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
@@ -9,6 +10,7 @@ pub(crate) mod input;
 pub(crate) mod investigate;
 pub(crate) mod rules;
 pub(crate) mod serve;
+pub(crate) mod source;
 pub(crate) mod values;
 
 use std::net::SocketAddr;
@@ -64,6 +66,9 @@ pub(crate) enum Command {
     /// Convert audit events
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Connect sources of events
+    #[command(subcommand)]
+    Source(source::SourceCommand),
     /// List the cursors of the journal's readers, and move them
     #[command(subcommand)]
     Cursors(CursorsCommand),
@@ -150,6 +155,8 @@ pub(crate) struct UpArgs {
     /// Format of the server's own log
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: crate::log::LogFormat,
+    #[command(flatten)]
+    pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
     #[command(flatten)]
     pub(crate) retention: serve::RetentionArgs,
 }

@@ -12,6 +12,7 @@ mod policy;
 mod reference;
 mod rules;
 mod serve;
+mod source;
 mod uninstall;
 mod up;
 
@@ -40,6 +41,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Investigate(command) => investigate::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
+        Command::Source(command) => source::run(&command),
         Command::Cursors(command) => cursors::run(&command),
         Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions { shell } => completions::run(shell),

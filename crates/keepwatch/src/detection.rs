@@ -9,7 +9,9 @@
 pub(crate) mod remaining;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use apiserver::{Clock as _, Registry};
@@ -26,6 +28,14 @@ use crate::clock::SystemClock;
 use remaining::RemainingBackups;
 use rules::{RuleFollower, RuleSource};
 
+/// Where the detector's events come from.
+pub(crate) struct Origin {
+    /// Name of the cluster of this server's own events; empty if unknown.
+    pub(crate) cluster: String,
+    /// How long the detector waits for earlier events of each source.
+    pub(crate) lateness: BTreeMap<String, Duration>,
+}
+
 /// The detector, and the task that passes changed rules to it.
 pub(crate) struct Detection {
     pub(crate) detector: Detector,
@@ -39,7 +49,7 @@ impl Detection {
         store: &Sqlite,
         registry: &Registry,
         installation: &Installation,
-        cluster: String,
+        origin: Origin,
     ) -> Result<Self> {
         let storage = Arc::new(store.clone());
         let options = crate::rule_files::load_options(installation);
@@ -52,8 +62,11 @@ impl Detection {
             writer: Arc::new(SignalObjects(registry.clone())),
             enricher: Box::new(RemainingBackups::new(storage, installation)),
             rules: receiver,
-            settings: detect::Settings::default(),
-            cluster,
+            settings: detect::Settings {
+                lateness_by_source: origin.lateness,
+                ..detect::Settings::default()
+            },
+            cluster: origin.cluster,
             clock: Arc::new(|| SystemClock.now()),
         };
         let detector = delivery.detector(parts).await.context("cannot start the detector")?;

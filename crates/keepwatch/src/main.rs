@@ -29,6 +29,7 @@ mod reader_places;
 mod replay;
 mod rule_files;
 mod signal_table;
+mod sources;
 mod standalone;
 mod store_file;
 mod terminal;

@@ -1,5 +1,5 @@
-//! The API group `siem.keepwatch.io`: detection rules, signals, suppressions, notifiers and audit
-//! events.
+//! The API group `siem.keepwatch.io`: detection rules, signals, suppressions, notifiers, audit
+//! events and their sources.
 //!
 //! Each kind is one module with its names, columns, schema and strategy; [`resources`] lists them
 //! for the API server. Kinds whose objects or status the server writes have a function that writes
@@ -9,6 +9,7 @@
 
 pub mod audit_event;
 pub mod detection_rule;
+pub mod event_source;
 pub mod notifier;
 mod roles;
 mod rule_names;
@@ -23,6 +24,7 @@ use apiserver::{Column, Resource, Verb};
 use detect::LoadOptions;
 
 use audit_event::EventLog;
+use event_source::EventSources;
 use notifier::NotifierTester;
 use unavailable::Unavailable;
 
@@ -44,15 +46,18 @@ pub struct Services {
     pub log: Arc<dyn EventLog>,
     /// Sends test notifications.
     pub tester: Arc<dyn NotifierTester>,
+    /// The running sources of events.
+    pub sources: Arc<dyn EventSources>,
 }
 
 impl Default for Services {
-    /// An empty log, and a tester that fails.
+    /// An empty log, no sources, and a tester that fails.
     fn default() -> Self {
         Self {
             rules: LoadOptions::default(),
             log: Arc::new(Unavailable),
             tester: Arc::new(Unavailable),
+            sources: Arc::new(Unavailable),
         }
     }
 }
@@ -65,6 +70,7 @@ pub fn resources(services: &Services) -> Vec<Resource> {
         suppression::resource(&services.rules),
         notifier::resource(Arc::clone(&services.tester)),
         audit_event::resource(Arc::clone(&services.log)),
+        event_source::resource(Arc::clone(&services.sources)),
     ]
 }
 

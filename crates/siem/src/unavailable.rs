@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 
 use crate::audit_event::{EventLog, LogRecord, LogStretch, Order};
+use crate::event_source::{EventSourceState, EventSources};
 use crate::notifier::{NotifierSpec, NotifierTester};
 
-/// An empty log and a tester that fails.
+/// An empty log, no sources and a tester that fails.
 pub(crate) struct Unavailable;
 
 #[async_trait]
@@ -42,6 +43,12 @@ impl EventLog for Unavailable {
 
     async fn wait_past(&self, _seq: u64) -> Result<(), ApiError> {
         std::future::pending().await
+    }
+}
+
+impl EventSources for Unavailable {
+    fn states(&self) -> Vec<EventSourceState> {
+        Vec::new()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Binds the listen address.
+//! Binds a listen address.
 //!
 //! An unspecified address of either family listens on both families, like upstream's
 //! `--bind-address`; on IPv4 only if the kernel has no IPv6. Any other address is used unchanged.
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 const BACKLOG: i32 = 1024;
 
 /// Binds a listener. Must be called inside a Tokio runtime.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     if !address.ip().is_unspecified() {
         return listener(address);
     }

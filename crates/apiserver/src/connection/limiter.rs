@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NETWORK_BITS: u32 = 64;
 
 /// Limits and current counts of connections.
-pub(super) struct ConnectionLimiter {
+pub struct ConnectionLimiter {
     total_max: usize,
     address_max: usize,
     taken: Mutex<Taken>,
@@ -24,12 +24,13 @@ struct Taken {
 }
 
 impl ConnectionLimiter {
-    pub(super) fn new(total_max: usize, address_max: usize) -> Arc<Self> {
+    /// Creates a limiter of this many connections, in total and per address.
+    pub fn new(total_max: usize, address_max: usize) -> Arc<Self> {
         Arc::new(Self { total_max, address_max, taken: Mutex::default() })
     }
 
     /// Takes a permit for a connection from this address; `None` if a limit is reached.
-    pub(super) fn try_acquire(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
+    pub fn try_acquire(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let from = origin(from);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let address_count = taken.by_address.get(&from).copied().unwrap_or_default();
@@ -54,7 +55,7 @@ impl ConnectionLimiter {
 }
 
 /// Permit of one connection; released on drop.
-pub(super) struct ConnectionPermit {
+pub struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     from: IpAddr,
 }

@@ -14,6 +14,7 @@ use delivery::{
     SignalWriter, TIMER_PERIOD, Written,
 };
 use detect::{Document, LoadOptions, RuleSet, Settings};
+use event::annotations::{SOURCE, SOURCE_CLUSTER};
 use event::record::signal_of;
 use event::signal::{ChangeKind, Remaining, Signal, SignalState, Target};
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
@@ -128,7 +129,15 @@ pub(super) async fn detector_of(
 }
 
 async fn delete(store: &Sqlite, number: i64) {
-    let event = Event {
+    append(store, deletion(number)).await;
+}
+
+async fn append(store: &Sqlite, event: Event) {
+    store::append(store, event::record::write(&event)).await.unwrap();
+}
+
+fn deletion(number: i64) -> Event {
+    Event {
         audit_id: number.to_string(),
         user: UserInfo { username: format!("user-{}", number % 3), ..UserInfo::default() },
         object_ref: Some(ObjectReference {
@@ -139,8 +148,15 @@ async fn delete(store: &Sqlite, number: i64) {
         }),
         response_status: Some(Status { code: 200, ..Status::default() }),
         ..Event::internal(Stage::ResponseComplete, "delete", Timestamp::from_micros(START + number))
-    };
-    store::append(store, event::record::write(&event)).await.unwrap();
+    }
+}
+
+/// The event as a source of this cluster sends it.
+fn sent(cluster: &str, event: Event) -> Event {
+    let annotations =
+        [(SOURCE, format!("audit-webhook-{cluster}")), (SOURCE_CLUSTER, cluster.into())];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
+    Event { annotations: annotations.into(), ..event }
 }
 
 /// Runs a detector over all records and shuts it down gracefully.
@@ -190,6 +206,25 @@ async fn a_signal_its_record_and_the_position_are_committed_together() {
     let cursor = store.journal().cursor(DETECTOR).unwrap();
     assert!(cursor.seq >= 6, "{cursor:?}");
     assert!(store.journal().checkpoint(DETECTOR).await.unwrap().is_some());
+    store.close().await;
+}
+
+/// A request that kube-apiserver and this server both record counts once; the events of another
+/// cluster count there.
+#[tokio::test]
+async fn an_event_of_a_source_counts_in_its_own_cluster_and_once_beside_our_own_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for number in [0, 3] {
+        delete(&store, number).await;
+        append(&store, sent("prod", deletion(number))).await;
+    }
+    append(&store, sent("test", deletion(6))).await;
+    run(&store).await;
+    let stored_signals = stored_signals(&store).await;
+    let counts =
+        stored_signals.values().map(|(signal, _)| (&*signal.spec.cluster, signal.spec.count));
+    assert_eq!(counts.collect::<BTreeMap<_, _>>(), BTreeMap::from([("prod", 2), ("test", 1)]));
     store.close().await;
 }
 

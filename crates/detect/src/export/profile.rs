@@ -104,6 +104,7 @@ pub(super) const OWN_RECORDS: Lack = Lack {
         InternalEvent::Rewind.verb(),
         InternalEvent::Release.verb(),
         InternalEvent::Resume.verb(),
+        InternalEvent::Quarantine.verb(),
     ],
 };
 

@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 58] = [
+const VALID_INPUTS: [ValuesInput; 59] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -100,6 +100,11 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
     ("-f", "certificate: {provider: certManager, issuerRef: {name: mine, kind: ClusterIssuer}}"),
     ("-f", "persistence: {storageClass: '-', accessMode: ReadWriteOncePod, keep: false}"),
     ("-f", "persistence: {enabled: false, size: 1Mi}"),
+    (
+        "-f",
+        "auditWebhook: {enabled: true, clusters: [prod, test], tokenSecretName: a, \
+         clientCaSecretName: b, service: {type: NodePort, nodePort: 31000}}",
+    ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -122,7 +127,15 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 58] = [
+const INVALID_INPUTS: [(&str, &str, &str); 62] = [
+    ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
+    ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
+    ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),
+    (
+        "-f",
+        "auditWebhook: {enabled: true, clusters: [a], tokenSecretName: t, port: 10250}",
+        "service.aggregatedApiPort",
+    ),
     ("-f", "service: {port: \"443\"}", "/service/port"),
     ("-f", "service: {port: 443.5}", "/service/port"),
     ("-f", "service: {aggregatedApiPort: 70000}", "/service/aggregatedApiPort"),

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 use event::k10::LineContext;
 
 use super::EncodingName;
+use super::audit_webhook::AuditWebhookArgs;
 use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
 use crate::line_labels;
@@ -25,6 +26,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "BOOL", default_value_t = true, default_missing_value = "true",
           num_args = 0..=1, require_equals = true, action = ArgAction::Set)]
     pub(crate) siem_detection: bool,
+    #[command(flatten)]
+    pub(crate) audit_webhook: AuditWebhookArgs,
     #[command(flatten)]
     pub(crate) destinations: DestinationArgs,
     #[command(flatten)]

@@ -68,6 +68,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let rotator = rotator(&args.listen, &cluster, &installation).await?;
     let serving =
         given.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
+    let audit_webhook = args.audit_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
     let app = App::open(Components {
@@ -88,6 +89,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
         resume_from: args.audit.audit_log_resume_from,
         detects: args.siem_detection,
         limits: limits(&args.listen),
+        audit_webhook,
         checks: rotator.iter().map(CertificateRotator::check).collect(),
         cluster_name: args.audit.cluster_name.clone(),
         has_garbage_collector: true,

@@ -54,8 +54,10 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
-    if let Some(wrong) = args.retention.contradiction() {
-        return Err(UsageError(vec![wrong]).into());
+    let mut wrong = Vec::from_iter(args.retention.contradiction());
+    args.audit_webhook.check(&mut wrong);
+    if !wrong.is_empty() {
+        return Err(UsageError(wrong).into());
     }
     crate::log::init(args.log_format, args.demo || std::io::stderr().is_terminal());
     let runtime = app::runtime()?;
@@ -187,6 +189,7 @@ async fn open(
         EncryptedStorage::open(store.clone(), &data_dir.secrets_key(), secrets::FOLDER).await?;
     let serving = authority.server(args.listen.ip())?.write(&data_dir.pki(), "server")?;
     let serving = ServingCertificate::open(serving.0, serving.1, now)?;
+    let audit_webhook = args.audit_webhook.config(args.listen.ip(), &serving)?;
     let files =
         TrustFiles { client_ca: Some(data_dir.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
@@ -211,6 +214,7 @@ async fn open(
         resume_from: ResumeFrom::default(),
         detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
+        audit_webhook,
         checks: Vec::new(),
         cluster_name: String::new(),
         has_garbage_collector: false,

@@ -120,3 +120,37 @@ fn a_closed_stdout_is_not_an_error() {
     let output = process.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
 }
+
+#[test]
+fn the_configuration_of_the_audit_webhook_names_the_cluster_and_has_the_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let (ca, tokens) = (file("ca", "CA"), file("tokens", "\nnew-token \nold-token\n"));
+    let (certificate, key) = (file("certificate", "CERT"), file("key", "KEY"));
+    let config = |more: &[&str]| {
+        let fixed = ["source", "webhook-config", "--cluster=prod", "--ca", &ca];
+        run(&[&fixed, more].concat(), "")
+    };
+    let url = "--url=https://10.0.0.1:10251/";
+    let output = config(&[url, "--token-file", &tokens, "--tls-server-name=a.b.svc"]);
+    let parsed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cluster = serde_json::json!({
+        "server": "https://10.0.0.1:10251/audit/prod",
+        "certificate-authority-data": "Q0E=",
+        "tls-server-name": "a.b.svc",
+    });
+    assert_eq!(parsed["clusters"][0]["cluster"], cluster);
+    assert_eq!(parsed["users"][0]["user"], serde_json::json!({"token": "new-token"}));
+    let output = config(&[url, "--client-certificate", &certificate, "--client-key", &key]);
+    let user = [r#""client-certificate-data": "Q0VSVA==""#, r#""client-key-data": "S0VZ""#];
+    check(&output, 0, &user, &[]);
+    check(&config(&[url]), 2, &[], &["--token-file"]);
+    for url in ["--url=http://a:1", "--url=a", "--url=https://a/x", "--url=https://a?x"] {
+        check(&config(&[url, "--token-file", &tokens]), 2, &[], &[url, "https://10.0.0.1:10251"]);
+    }
+    check(&config(&[url, "--token-file", &file("none", "\n")]), 1, &[], &["contains no token"]);
+}

@@ -57,6 +57,24 @@ fn conflicting_flags_are_named() {
         let flag = format!("--k10-namespace={namespace}");
         check(&[&flag], &[&format!("{flag} is not a namespace like kasten-io"), "63"]);
     }
+    check(&["--audit-webhook-clusters=a"], &["--audit-webhook-clusters", "--audit-webhook-port"]);
+    check(
+        &["--audit-webhook-port=1"],
+        &[
+            "--audit-webhook-clusters",
+            "--audit-webhook-token-file",
+            "--audit-webhook-client-ca-file",
+        ],
+    );
+    check(
+        &[
+            "--audit-webhook-port=1",
+            "--audit-webhook-clusters=a",
+            "--audit-webhook-token-file=t",
+            "--audit-webhook-tls-cert-file=c",
+        ],
+        &["--audit-webhook-tls-cert-file", "--audit-webhook-tls-private-key-file"],
+    );
     check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
     check(&["--request-timeout=0s"], &["--request-timeout"]);
 }
@@ -66,6 +84,7 @@ fn each_invalid_value_names_the_flag() {
     check(&["--secure-port=70000"], &["--secure-port"]);
     check(&["--bind-address=here"], &["--bind-address"]);
     check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);
+    check(&["--audit-webhook-clusters=Prod"], &["--audit-webhook-clusters", "such as prod-eu"]);
     check(&["--request-timeout=60"], &["--request-timeout", "is not a duration"]);
     check(&["--journal-limit=much"], &["--journal-limit", "is not a size"]);
     check(&["--audit-log-format=xml"], &["--audit-log-format"]);

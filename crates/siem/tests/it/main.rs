@@ -6,6 +6,7 @@
 
 mod audit_events;
 mod event_index;
+mod event_sources;
 mod notifiers;
 mod roles;
 mod rules;

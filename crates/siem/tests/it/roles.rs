@@ -50,6 +50,7 @@ fn each_role_has_the_required_permissions() {
     check(
         "list signals view analyst admin
          watch auditevents view analyst admin
+         list eventsources view analyst admin
          get detectionrules view analyst admin
          get notifiers admin
          patch signals/triage analyst admin

@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 33] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 17] = [
+const CRATES: [&str; 18] = [
     "apimachinery",
     "apiserver",
     "assets",
@@ -62,6 +62,7 @@ const CRATES: [&str; 17] = [
     "objectstore",
     "siem",
     "sink",
+    "source",
     "store",
     "testkit",
     "xtask",

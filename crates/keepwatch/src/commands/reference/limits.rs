@@ -23,6 +23,7 @@ pub(super) fn page() -> Result<String> {
         ("Connections and requests", requests()),
         ("Responses and watches", responses()),
         ("Store", store()),
+        ("Sources of events", sources()),
         ("Delivery", delivery()),
         ("Events", events()),
         ("Index of events", index()),
@@ -158,6 +159,39 @@ fn store() -> Vec<Row> {
             "Size of the records that are verified per second",
             size(crate::journal_gaps::VERIFY_BYTES as u64),
         ),
+    ]
+}
+
+fn sources() -> Vec<Row> {
+    use source::limits;
+    vec![
+        ("Connections to the audit webhook", limits::CONNECTIONS_MAX.to_string()),
+        ("Connections to it from one address", limits::ADDRESS_CONNECTIONS_MAX.to_string()),
+        (
+            "Time of a connection to it without valid credentials",
+            time(limits::UNAUTHENTICATED_TIME_MAX),
+        ),
+        ("Clusters that may send events to it", limits::CLUSTERS_MAX.to_string()),
+        ("Tokens in its token file", limits::TOKENS_MAX.to_string()),
+        ("Size of a request to it", size(limits::BODY_BYTES_MAX)),
+        ("Requests to it that are received at a time", limits::BODIES_MAX.to_string()),
+        ("Time that a request waits for others", time(limits::WAIT_MAX)),
+        ("Size of an event above which it loses bodies", bytes(limits::EVENT_BYTES_MAX)),
+        (
+            "Events of more than 256 KiB that are received at a time",
+            limits::LONG_EVENTS_MAX.to_string(),
+        ),
+        ("Events in a transaction", limits::CHUNK_EVENTS_MAX.to_string()),
+        ("Size of the records in a transaction", bytes(limits::CHUNK_BYTES_MAX)),
+        ("Events among which duplicates are detected", limits::IDENTITIES_MAX.to_string()),
+        (
+            "Age of the records among which duplicates are detected after a restart",
+            time(limits::IDENTITY_AGE_MAX),
+        ),
+        ("Records that are read for it at the start", limits::REFILL_RECORDS_MAX.to_string()),
+        ("Size of a quarantined text that is recorded", bytes(limits::QUARANTINE_BYTES_MAX)),
+        ("Quarantined texts of a request that are recorded", limits::QUARANTINED_MAX.to_string()),
+        ("`Retry-After` that a sender gets", time(limits::RETRY_AFTER_MAX)),
     ]
 }
 

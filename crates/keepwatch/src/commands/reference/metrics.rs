@@ -31,6 +31,7 @@ pub(super) fn page() -> Result<String> {
     let mut registry = Registry::default();
     Metrics::with_example_series(&mut registry);
     delivery::register_each(&mut registry);
+    source::register_each(&mut registry);
     let mut exposition = String::new();
     prometheus_client::encoding::text::encode(&mut exposition, &registry)?;
     let mut page = HEAD.to_owned();
@@ -83,6 +84,7 @@ mod tests {
             "| `keepwatch_delivery_lag_events` | gauge | `sink` |",
             "| `keepwatch_delivery_journal_used_bytes` | gauge |  |",
             "| `keepwatch_detector_suppressed_signals_total` | counter | `suppression` |",
+            "| `keepwatch_source_duplicate_events_total` | counter | `source` |",
             "| `keepwatch_notifier_last_success_timestamp_seconds` | gauge | `notifier` |",
         ] {
             assert!(page.contains(row), "{row}\n{page}");

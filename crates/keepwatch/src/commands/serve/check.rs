@@ -18,6 +18,7 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     listening(&args.listen, &mut wrong);
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
+    args.audit_webhook.check(&mut wrong);
     wrong.extend(args.store.retention.contradiction());
     match described(args) {
         Ok(installation) if wrong.is_empty() => Ok(installation),

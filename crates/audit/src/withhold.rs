@@ -1,0 +1,59 @@
+//! Withholds bodies that may contain keys from an event, and names the removed fields in it.
+//!
+//! The event may be one that is being built, or one that another server recorded. Which bodies are
+//! withheld is up to the caller; [`redact`] decides what remains of them.
+
+use event::annotations::WITHHELD;
+use event::{Event, Json};
+
+use crate::redact::{self, Redacted};
+
+/// Reduces both bodies of an event to the fields that identify the object, and `fields`. A path
+/// that ends in `.*` means all scalars one level below.
+pub fn withhold_bodies(event: &mut Event, fields: &[&str]) {
+    if let Some(body) = event.request_object.take() {
+        event.request_object = withhold(event, "requestObject", &body, fields);
+    }
+    if let Some(body) = event.response_object.take() {
+        event.response_object = withhold(event, "responseObject", &body, fields);
+    }
+}
+
+/// The part of a body that is recorded; `name` is the body's field in the event, which gets an
+/// annotation with the removed fields.
+pub(crate) fn withhold(
+    event: &mut Event,
+    name: &str,
+    body: &Json,
+    fields: &[&str],
+) -> Option<Json> {
+    let Redacted { body, removed } = redact::redact(body, fields);
+    if !removed.is_empty() {
+        let value = event.annotations.entry(WITHHELD.to_owned()).or_default();
+        let separator = if value.is_empty() { "" } else { "; " };
+        value.extend([separator, name, ": ", &removed]);
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use event::{Stage, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn both_bodies_keep_references_only() {
+        let mut event = Event::internal(Stage::ResponseComplete, "create", Timestamp::default());
+        let secret = r#"{"kind":"Secret","metadata":{"name":"s"},"data":{"key":"SFVTSA=="}}"#;
+        event.request_object = Json::parse(Bytes::from(secret)).ok();
+        event.response_object = event.request_object.clone();
+        withhold_bodies(&mut event, &[]);
+        let expected = r#"{"kind":"Secret","metadata":{"name":"s"}}"#;
+        for body in [&event.request_object, &event.response_object] {
+            assert_eq!(body.as_ref().unwrap().as_bytes(), expected.as_bytes());
+        }
+        assert_eq!(event.annotations[WITHHELD], "requestObject: data; responseObject: data");
+    }
+}

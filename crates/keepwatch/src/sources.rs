@@ -1,0 +1,104 @@
+//! The sources of events that other servers recorded, and how the rest of the server sees them.
+//!
+//! Deliberately absent: how events are received and recorded (crate `source`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use apiserver::health::{Advisory, Degradation};
+use prometheus_client::registry::Registry;
+use siem::event_source::{EventSourceState, EventSources};
+use source::audit_webhook::LATENESS;
+use source::{AuditWebhook, EventSource, Recorder, SourceStatus};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::Components;
+use crate::clock::SystemClock;
+
+/// The sources of a server.
+#[derive(Default)]
+pub(crate) struct Sources {
+    /// None without sources: the journal need not be read.
+    opened: Option<Opened>,
+    statuses: SourceStatuses,
+}
+
+/// The sources, and what they record with.
+struct Opened {
+    recorder: Arc<Recorder>,
+    sources: Vec<Box<dyn EventSource>>,
+}
+
+/// The states of the sources. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct SourceStatuses(Arc<[Arc<SourceStatus>]>);
+
+impl Sources {
+    /// Binds the listeners, reads which events were recorded last, and registers the metrics.
+    pub(crate) async fn open(parts: &Components, metrics: &mut Registry) -> Result<Self> {
+        let Some(config) = &parts.audit_webhook else { return Ok(Self::default()) };
+        let (webhook, store) = (AuditWebhook::bind(config.clone()).await?, &parts.store);
+        let (storage, clock) = (Arc::new(store.clone()), Arc::new(SystemClock));
+        let recorder = Recorder::open(storage, store.journal(), clock)
+            .await
+            .context("cannot read which events of sources were recorded")?;
+        let statuses = webhook.statuses();
+        source::register(metrics, statuses.clone());
+        let opened = Opened { recorder, sources: vec![Box::new(webhook)] };
+        Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
+    }
+
+    /// The states of the sources.
+    pub(crate) fn statuses(&self) -> SourceStatuses {
+        self.statuses.clone()
+    }
+
+    /// How long the detector waits for earlier events of each source.
+    pub(crate) fn lateness(&self) -> BTreeMap<String, Duration> {
+        self.statuses.0.iter().map(|source| (source.name().to_owned(), LATENESS)).collect()
+    }
+
+    /// Runs the sources until `stop`.
+    pub(crate) fn spawn(self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+        let Some(Opened { recorder, sources }) = self.opened else { return };
+        for source in sources {
+            tasks.spawn(source.run(Arc::clone(&recorder), stop.clone()));
+        }
+    }
+}
+
+impl SourceStatuses {
+    /// The advisories of `/readyz` about the sources. The server stays ready without them.
+    pub(crate) fn advisories(&self) -> impl Iterator<Item = Advisory> {
+        self.0.iter().map(|source| {
+            let source = source.snapshot();
+            let extent = format!("{} requests were rejected", source.rejected);
+            let degradation = source.error.map(|reason| Degradation { extent, reason });
+            Advisory { name: format!("source-{}", source.name), degradation }
+        })
+    }
+}
+
+impl EventSources for SourceStatuses {
+    fn states(&self) -> Vec<EventSourceState> {
+        let state = |source: &Arc<SourceStatus>| {
+            let source = source.snapshot();
+            EventSourceState {
+                name: source.name,
+                kind: source.kind.to_owned(),
+                cluster: source.cluster,
+                last_event: source.last_event,
+                lag: source.lag,
+                events: source.recorded,
+                duplicates: source.duplicates,
+                quarantined: source.quarantined,
+                rejected: source.rejected,
+                error: source.error,
+            }
+        };
+        self.0.iter().map(state).collect()
+    }
+}

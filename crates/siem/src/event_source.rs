@@ -1,0 +1,171 @@
+//! `EventSource`: where events come from that other servers recorded, readable with kubectl.
+//!
+//! The objects are not stored: they are computed from the state of the running sources, and count
+//! since the start of the server. The resource is read-only and has no watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apimachinery::ApiError;
+use apimachinery::duration::human_duration;
+use apiserver::resource::DefaultStrategy;
+use apiserver::{
+    Column, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, Resource, ResourceId, Scope, Verb,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use event::{Level, Timestamp};
+use futures::stream::BoxStream;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::schema::{self, count, object, text, time};
+use crate::{API_VERSION, GROUP, VERSION, column};
+
+/// The resource.
+pub const EVENT_SOURCES: ResourceId = ResourceId { group: GROUP, plural: "eventsources" };
+
+const KIND: &str = "EventSource";
+const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List];
+
+const COLUMNS: &[Column] = &[
+    column("Kind", "string", "spec.kind", "What kind of source it is."),
+    column("Cluster", "string", "spec.cluster", "Where its events were made."),
+    column("Last Event", "date", "status.lastEventTime", "Time since its newest event."),
+    column("Lag", "string", "status.lag", "Time from its newest event to the record."),
+    column("Events", "integer", "status.events", "Events that were recorded."),
+    column("Duplicates", "integer", "status.duplicates", "Events that were recorded before."),
+    column("Quarantined", "integer", "status.quarantined", "Texts that are not events."),
+    column("Error", "string", "status.error", "Why the last request was rejected."),
+];
+
+/// The state of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventSourceState {
+    /// Its name, which is that of the object.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The cluster in which its events were made.
+    pub cluster: String,
+    /// Stage timestamp of its newest event.
+    pub last_event: Option<Timestamp>,
+    /// Time between its newest event and the record.
+    pub lag: Option<Duration>,
+    /// Number of events that were recorded.
+    pub events: u64,
+    /// Number of events that were recorded before.
+    pub duplicates: u64,
+    /// Number of texts that are not events.
+    pub quarantined: u64,
+    /// Number of requests that were rejected.
+    pub rejected: u64,
+    /// Why the last request was rejected; `None` after one that was not.
+    pub error: Option<String>,
+}
+
+/// The running sources.
+pub trait EventSources: Send + Sync {
+    /// The state of each source, by name.
+    fn states(&self) -> Vec<EventSourceState>;
+}
+
+/// The resource for the API server.
+pub fn resource(sources: Arc<dyn EventSources>) -> Resource {
+    Resource {
+        group: GROUP,
+        version: VERSION,
+        kind: KIND,
+        plural: EVENT_SOURCES.plural,
+        singular: "eventsource",
+        short_names: &[],
+        categories: &[],
+        scope: Scope::Cluster,
+        verbs: READ_ONLY,
+        columns: COLUMNS,
+        schema: schema().into(),
+        subresources: &[],
+        selectable_fields: &[],
+        omit_bodies: false,
+        audit_level_min: Level::None,
+        read_only: Some(Arc::new(States(sources))),
+        strategy: Arc::new(DefaultStrategy),
+    }
+}
+
+fn schema() -> Value {
+    schema::kind(
+        "EventSource is a source of events that other servers recorded. The counts begin with the \
+         start of this server.",
+        object(
+            "What it is.",
+            &[
+                ("kind", text("AuditWebhook: kube-apiserver sends its events.")),
+                ("cluster", text("The cluster in which its events were made.")),
+            ],
+        ),
+        object(
+            "What it received.",
+            &[
+                ("lastEventTime", time("Stage timestamp of its newest event.")),
+                ("lag", text("Time between its newest event and the record.")),
+                ("events", count("Events that were recorded.")),
+                ("duplicates", count("Events that were recorded before.")),
+                ("quarantined", count("Texts that are not events; their beginning is recorded.")),
+                ("rejectedRequests", count("Requests that were rejected.")),
+                ("error", text("Why the last request was rejected; absent if it was not.")),
+            ],
+        ),
+    )
+}
+
+/// The API object of a state.
+fn body(state: &EventSourceState) -> Bytes {
+    let seconds = |lag: Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
+    let mut object = json!({
+        "kind": KIND,
+        "apiVersion": API_VERSION,
+        "metadata": {"name": state.name},
+        "spec": {"kind": state.kind, "cluster": state.cluster},
+        "status": {
+            "events": state.events,
+            "duplicates": state.duplicates,
+            "quarantined": state.quarantined,
+            "rejectedRequests": state.rejected,
+        },
+    });
+    for (field, value) in [
+        ("lastEventTime", state.last_event.map(|time| time.to_string())),
+        ("lag", state.lag.map(|lag| human_duration(seconds(lag)))),
+        ("error", state.error.clone()),
+    ] {
+        if let Some(value) = value {
+            object["status"][field] = value.into();
+        }
+    }
+    Bytes::from(object.to_string())
+}
+
+struct States(Arc<dyn EventSources>);
+
+#[async_trait]
+impl ReadOnlyStorage for States {
+    async fn get(&self, name: &str) -> Result<Option<Bytes>, ApiError> {
+        Ok(self.0.states().iter().find(|state| state.name == name).map(body))
+    }
+
+    /// There are only a few sources, so there is one page.
+    async fn list(&self, _query: ReadQuery) -> Result<ReadPage, ApiError> {
+        let items = self.0.states().iter().map(body).collect();
+        Ok(ReadPage { items, ..ReadPage::default() })
+    }
+
+    async fn watch(
+        &self,
+        _query: ReadQuery,
+        _after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<ReadBatch, ApiError>>, ApiError> {
+        let message = "eventsources cannot be watched: list them again";
+        Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message))
+    }
+}

@@ -1,0 +1,190 @@
+//! The connections of the listener: accepting, TLS, HTTP, and graceful shutdown.
+//!
+//! ALPN selects HTTP/2 or HTTP/1.1, as for the API server. kube-apiserver opens few connections, so
+//! further ones are closed at once, and so is a connection without valid credentials after a while:
+//! a client that only reaches the port must not keep events away.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use apiserver::limits::HANDSHAKE_TIME_MAX;
+use apiserver::{ConnectionLimiter, ConnectionPermit};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use super::request::Receiver;
+use crate::limits::{
+    ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX, STREAMS_MAX,
+    UNAUTHENTICATED_TIME_MAX,
+};
+
+/// Pause after the system could not provide another socket.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// State shared by all connections.
+#[derive(Clone)]
+pub(super) struct Connections {
+    tls: TlsAcceptor,
+    receiver: Arc<Receiver>,
+    limiter: Arc<ConnectionLimiter>,
+    tracker: TaskTracker,
+    /// Starts the graceful shutdown of all connections when cancelled.
+    draining: CancellationToken,
+    /// Drops all connections when cancelled.
+    aborted: CancellationToken,
+}
+
+impl Connections {
+    pub(super) fn new(tls: TlsAcceptor, receiver: Arc<Receiver>) -> Self {
+        Self {
+            tls,
+            receiver,
+            limiter: ConnectionLimiter::new(CONNECTIONS_MAX, ADDRESS_CONNECTIONS_MAX),
+            tracker: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            aborted: CancellationToken::new(),
+        }
+    }
+
+    /// Accepts connections until `stop`, and returns when their requests are complete.
+    pub(super) async fn accept(self, listener: TcpListener, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(permit) = self.limiter.try_acquire(from.ip()) else {
+                debug!(%from, "connection limit reached");
+                continue;
+            };
+            self.tracker.spawn(self.clone().serve(stream, from, permit));
+        }
+        drop(listener);
+        self.draining.cancel();
+        self.tracker.close();
+        if tokio::time::timeout(DRAIN_TIME_MAX, self.tracker.wait()).await.is_err() {
+            self.aborted.cancel();
+            self.tracker.wait().await;
+        }
+    }
+
+    /// Runs one connection, from the TLS handshake to the end.
+    async fn serve(self, stream: TcpStream, from: SocketAddr, permit: ConnectionPermit) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, self.tls.accept(stream));
+        let served = async {
+            match handshake.await {
+                Ok(Ok(stream)) => self.serve_http(stream).await,
+                Ok(Err(error)) => debug!(%error, %from, "TLS handshake error"),
+                Err(_) => debug!(%from, "TLS handshake timeout"),
+            }
+        };
+        tokio::select! {
+            () = self.aborted.cancelled() => {}
+            () = served => {}
+        }
+        drop(permit);
+    }
+
+    async fn serve_http(&self, stream: TlsStream<TcpStream>) {
+        let (_, session) = stream.get_ref();
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let chain = session.peer_certificates().unwrap_or_default();
+        let chain: Vec<CertificateDer<'static>> =
+            chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let is_known = Arc::new(AtomicBool::new(false));
+        let (receiver, known) = (Arc::clone(&self.receiver), Arc::clone(&is_known));
+        let service = service_fn(move |request| {
+            let receiver = Arc::clone(&receiver);
+            let is_allowed = receiver.allows(&request, &chain);
+            known.fetch_or(is_allowed, Ordering::Relaxed);
+            async move {
+                let response = receiver.respond(request, is_allowed).await;
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let io = TokioIo::new(stream);
+        let ended = if is_http2 {
+            let mut builder = http2::Builder::new(TrackedExecutor(self.tracker.clone()));
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS_MAX)
+                .initial_stream_window_size(apiserver::limits::STREAM_WINDOW)
+                .initial_connection_window_size(apiserver::limits::CONNECTION_WINDOW)
+                .keep_alive_interval(apiserver::limits::PING_PERIOD)
+                .keep_alive_timeout(apiserver::limits::PING_TIME_MAX);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            self.drive(connection, &is_known, http2::Connection::graceful_shutdown).await
+        } else {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+            let connection = std::pin::pin!(builder.serve_connection(io, service));
+            self.drive(connection, &is_known, http1::Connection::graceful_shutdown).await
+        };
+        if let Err(error) = ended {
+            debug!(%error, "connection error");
+        }
+    }
+
+    /// Drives a connection until it ends. Starts its graceful shutdown when requested, and drops a
+    /// connection that has had no request with valid credentials for too long.
+    async fn drive<C>(
+        &self,
+        mut connection: Pin<&mut C>,
+        is_known: &AtomicBool,
+        finish: impl FnOnce(Pin<&mut C>),
+    ) -> Result<(), hyper::Error>
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
+    {
+        let unknown = async {
+            tokio::time::sleep(UNAUTHENTICATED_TIME_MAX).await;
+            if is_known.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            outcome = connection.as_mut() => return outcome,
+            () = unknown => return Ok(()),
+            () = self.draining.cancelled() => {}
+        }
+        finish(connection.as_mut());
+        connection.await
+    }
+}
+
+/// Spawns hyper's streams on the task tracker of the listener.
+#[derive(Clone)]
+struct TrackedExecutor(TaskTracker);
+
+impl<F> Executor<F> for TrackedExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(self.0.spawn(future));
+    }
+}

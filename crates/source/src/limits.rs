@@ -1,0 +1,68 @@
+//! The limits of sources in one place. `docs/reference/limits.md` lists them.
+
+use std::time::Duration;
+
+/// Maximum size of an event as it is received, in bytes. A longer event loses bodies; without
+/// bodies it is quarantined.
+pub const EVENT_BYTES_MAX: usize = 4 << 20;
+/// An event above this size, in bytes, is long: only [`LONG_EVENTS_MAX`] are held at a time.
+pub const LONG_EVENT_BYTES: usize = 256 << 10;
+/// Maximum number of long events that are received or decoded at a time.
+pub const LONG_EVENTS_MAX: usize = 2;
+/// Maximum size of a request body, in bytes. A longer body is rejected with 413. It is never held
+/// as a whole.
+pub const BODY_BYTES_MAX: u64 = 1 << 30;
+/// Maximum number of request bodies that are received at a time; others wait.
+pub const BODIES_MAX: usize = 16;
+/// Time that a request waits for other bodies, or for long events. After it, the sender gets 503.
+pub const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Maximum pause while a sender sends a body.
+pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Maximum number of events in one transaction …
+pub const CHUNK_EVENTS_MAX: usize = 256;
+/// … and of bytes of their records. The record that exceeds it is still included.
+pub const CHUNK_BYTES_MAX: usize = 512 << 10;
+/// Number of events whose identities are remembered, to record an event that is sent again only
+/// once.
+pub const IDENTITIES_MAX: usize = 1 << 18;
+/// At the start, identities of events are read from the records of this time before the last
+/// record. Longer than a sender repeats an event: kube-apiserver gives up after 248 seconds.
+pub const IDENTITY_AGE_MAX: Duration = Duration::from_mins(10);
+/// Maximum number of records that are read at the start.
+pub const REFILL_RECORDS_MAX: u64 = 1 << 20;
+/// Size of one of these reads, in bytes.
+pub(crate) const REFILL_BYTES: usize = 4 << 20;
+/// Maximum size of the beginning of a quarantined text that is recorded, in bytes.
+pub const QUARANTINE_BYTES_MAX: usize = 8 << 10;
+/// Maximum number of quarantined texts of one request that are recorded one by one; one more record
+/// counts the others.
+pub const QUARANTINED_MAX: usize = 64;
+/// Time limit for records to become durable. After it, the sender gets 503.
+pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
+/// Maximum time that a rejected sender is asked to wait. kube-apiserver waits that long within the
+/// 30 seconds of an attempt.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+/// Divisor of the store's limit: this fraction of the store is reserved for the server's own
+/// requests, so that a source cannot keep them from being recorded.
+pub const OWN_RESERVE: u64 = 8;
+/// Maximum number of connections of a listener. Further connections are closed at once.
+pub const CONNECTIONS_MAX: usize = 256;
+/// Maximum number of connections from one address (with IPv6, from one /64 network): one client must
+/// not keep others from sending. kube-apiserver needs only a few.
+pub const ADDRESS_CONNECTIONS_MAX: usize = 32;
+/// A connection is closed if its client has sent no request with valid credentials for this long.
+pub const UNAUTHENTICATED_TIME_MAX: Duration = Duration::from_secs(15);
+/// Maximum number of concurrent streams of one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 100;
+/// Time limit of the head of a request, and of the wait for the next request of a connection.
+pub const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
+/// Time that requests in flight have to complete at shutdown.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Maximum number of tokens in a token file.
+pub const TOKENS_MAX: usize = 16;
+/// Minimum length of a token, in bytes.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// Maximum length of the name of a cluster, in bytes.
+pub const CLUSTER_BYTES_MAX: usize = 63;
+/// Maximum number of clusters of a listener.
+pub const CLUSTERS_MAX: usize = 64;

@@ -1,0 +1,278 @@
+//! Records the events of sources in the journal, each once.
+//!
+//! A [`Transfer`] is what a sender gets acknowledged at once: a request, a
+//! part of a file. [`Recording`] records its events in several transactions, so that its memory is
+//! bounded whatever the size of the transfer, and returns once all of them are durable. If it fails,
+//! some events may be recorded; the sender sends all of them again, and those are duplicates.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use apiserver::Clock;
+use bytes::Bytes;
+use event::{Event, Timestamp, record};
+use store::{Direction, DiskUse, Journal, ReadError, Storage, StoreError};
+
+use crate::convert::{convert, identity_of, quarantine};
+use crate::identities::{Admitted, Chunk, Identities};
+use crate::limits::{
+    CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, IDENTITIES_MAX, IDENTITY_AGE_MAX, OWN_RESERVE,
+    QUARANTINED_MAX, RECORD_TIME_MAX, REFILL_BYTES, REFILL_RECORDS_MAX,
+};
+use crate::splitter::{Digest, Item};
+use crate::status::{SourceStatus, Transfer};
+
+/// Records events. Shared by all sources of a server.
+pub struct Recorder {
+    storage: Arc<dyn Storage>,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    identities: Mutex<Identities>,
+    /// Held while records are read whose transactions failed.
+    resolving: tokio::sync::Mutex<()>,
+}
+
+impl Recorder {
+    /// Reads the identities of the events that were recorded last.
+    pub async fn open(
+        storage: Arc<dyn Storage>,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ReadError> {
+        let mut identities = Identities::default();
+        for digest in recorded(&*journal).await?.into_iter().rev() {
+            identities.add_recorded(digest);
+        }
+        tracing::debug!(identities = identities.len(), "identities of recorded events are known");
+        let (identities, resolving) = (Mutex::new(identities), tokio::sync::Mutex::new(()));
+        Ok(Arc::new(Self { storage, journal, clock, identities, resolving }))
+    }
+
+    /// Checks whether events of sources can be recorded. The last part of the journal is reserved
+    /// for the server's own requests.
+    pub fn check_space(&self) -> Result<(), StoreError> {
+        let health = self.storage.health();
+        if !health.is_writable() {
+            return Err(StoreError::Unavailable { reason: health.reason });
+        }
+        let (used, limit) = (health.used_bytes, health.limit_bytes);
+        if used < limit - limit / OWN_RESERVE {
+            return Ok(());
+        }
+        Err(StoreError::Full { largest_use: DiskUse::Reserved, used, limit })
+    }
+
+    /// Begins to record the events of a transfer.
+    pub fn begin<'r>(&'r self, source: &'r SourceStatus) -> Recording<'r> {
+        Recording {
+            recorder: self,
+            source,
+            waiting: Vec::new(),
+            bytes: 0,
+            pending: None,
+            others: Vec::new(),
+            quarantined: 0,
+            left_out: None,
+            transfer: Transfer::default(),
+        }
+    }
+
+    /// The current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Submits the events that are new.
+    async fn submit(&self, events: Vec<(Digest, Bytes)>) -> Result<Admitted, StoreError> {
+        self.resolve_doubt().await?;
+        let (digests, records): (Vec<Digest>, Vec<Bytes>) = events.into_iter().unzip();
+        let after = self.journal.last_seq();
+        // Submitting only enqueues the transaction, so the lock is held for a moment.
+        Ok(self.identities().admit(&digests, after, |fresh| {
+            let fresh: Vec<Bytes> = fresh.iter().map(|at| records[*at].clone()).collect();
+            self.storage.submit(Box::new(move |transaction| {
+                for record in fresh {
+                    transaction.append(record);
+                }
+            }))
+        }))
+    }
+
+    /// Waits until a transaction is durable.
+    async fn wait(&self, chunk: &Arc<Chunk>) -> Result<(), StoreError> {
+        let commit = tokio::time::timeout(RECORD_TIME_MAX, chunk.commit.clone()).await;
+        // After the time limit the outcome is still open, and the next copy of the events waits for
+        // it.
+        let outcome = commit.map_err(|_| StoreError::Unavailable {
+            reason: "the disk did not respond in time".to_owned(),
+        })?;
+        let outcome = outcome.map(drop);
+        self.identities().settle(chunk, outcome.as_ref().copied());
+        outcome
+    }
+
+    /// Reads the records of transactions that failed but may have been committed.
+    async fn resolve_doubt(&self) -> Result<(), StoreError> {
+        if self.doubtful_after().is_none() {
+            return Ok(());
+        }
+        let _resolving = self.resolving.lock().await;
+        let Some(doubtful) = self.doubtful_after() else { return Ok(()) };
+        self.check_space()?;
+        let failed = |error: ReadError| StoreError::Unavailable { reason: error.to_string() };
+        let range = doubtful.saturating_add(1)..=self.journal.last_seq();
+        let digests = scan(&*self.journal, range, Direction::Forward, |_| true).await;
+        let mut identities = self.identities();
+        for digest in digests.map_err(failed)? {
+            identities.add_recorded(digest);
+        }
+        identities.resolve_doubt(doubtful);
+        Ok(())
+    }
+
+    fn doubtful_after(&self) -> Option<u64> {
+        self.identities().doubtful_after()
+    }
+
+    fn identities(&self) -> MutexGuard<'_, Identities> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The recording of one transfer.
+pub struct Recording<'r> {
+    recorder: &'r Recorder,
+    source: &'r SourceStatus,
+    /// Records that are not submitted yet, and their bytes.
+    waiting: Vec<(Digest, Bytes)>,
+    bytes: usize,
+    /// The transaction that is being committed.
+    pending: Option<Arc<Chunk>>,
+    /// Transactions of other transfers with the same events.
+    others: Vec<Arc<Chunk>>,
+    quarantined: usize,
+    /// Stands for the quarantined items beyond [`QUARANTINED_MAX`], and their number.
+    left_out: Option<(Item, u64)>,
+    transfer: Transfer,
+}
+
+impl Recording<'_> {
+    /// Adds an item. Waits for a commit if as much waits as may.
+    pub async fn add(&mut self, item: Item) -> Result<(), StoreError> {
+        self.transfer.received += 1;
+        match convert(&item, self.source) {
+            Ok(event) => {
+                self.transfer.newest = self.transfer.newest.max(Some(event.stage_timestamp));
+                self.push(item.digest, &event).await
+            }
+            Err(reason) => self.quarantine(item, &reason).await,
+        }
+    }
+
+    /// Waits until all events are durable, and counts them.
+    pub async fn finish(mut self) -> Result<Transfer, StoreError> {
+        if let Some((item, items)) = self.left_out.take() {
+            let reason = format!("{items} more items of the same request are not events");
+            self.push_quarantine(&item, &reason).await?;
+        }
+        self.flush().await?;
+        self.settle().await?;
+        for chunk in std::mem::take(&mut self.others) {
+            self.recorder.wait(&chunk).await?;
+        }
+        self.source.succeeded(&self.transfer, self.recorder.now());
+        Ok(self.transfer)
+    }
+
+    async fn quarantine(&mut self, item: Item, reason: &str) -> Result<(), StoreError> {
+        self.transfer.quarantined += 1;
+        self.quarantined += 1;
+        if self.quarantined <= QUARANTINED_MAX {
+            return self.push_quarantine(&item, reason).await;
+        }
+        let (kept, items) = self.left_out.get_or_insert((Item::default(), 0));
+        *items += 1;
+        kept.len += item.len;
+        // A request that is sent again has the same identity.
+        for (sum, byte) in kept.digest.iter_mut().zip(item.digest) {
+            *sum = sum.rotate_left(1) ^ byte;
+        }
+        Ok(())
+    }
+
+    async fn push_quarantine(&mut self, item: &Item, reason: &str) -> Result<(), StoreError> {
+        let event = quarantine(item, reason, self.source, self.recorder.now());
+        self.push(item.digest, &event).await
+    }
+
+    async fn push(&mut self, digest: Digest, event: &Event) -> Result<(), StoreError> {
+        let record = record::write(event);
+        self.bytes += record.len();
+        self.waiting.push((digest, record));
+        if self.waiting.len() >= CHUNK_EVENTS_MAX || self.bytes >= CHUNK_BYTES_MAX {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Submits what waits, once the previous transaction is committed.
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        self.settle().await?;
+        self.bytes = 0;
+        let events = std::mem::take(&mut self.waiting);
+        let count = events.len();
+        let Admitted { chunk, others, duplicates } = self.recorder.submit(events).await?;
+        self.pending = chunk;
+        self.transfer.duplicates += duplicates as u64;
+        self.transfer.recorded += (count - duplicates) as u64;
+        let last = self.others.last().map(Arc::as_ptr);
+        let is_new = |other: &Arc<Chunk>| Some(Arc::as_ptr(other)) != last;
+        self.others.extend(others.into_iter().filter(is_new));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        match self.pending.take() {
+            Some(chunk) => self.recorder.wait(&chunk).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The identities of the newest records, newest first.
+async fn recorded(journal: &dyn Journal) -> Result<Vec<Digest>, ReadError> {
+    let last = journal.last_seq();
+    let first = journal.first_seq().max(last.saturating_sub(REFILL_RECORDS_MAX)).max(1);
+    let age = i64::try_from(IDENTITY_AGE_MAX.as_micros()).unwrap_or(i64::MAX);
+    let mut oldest = None;
+    scan(journal, first..=last, Direction::Backward, |time| {
+        let oldest = *oldest.get_or_insert(time - age);
+        time >= oldest
+    })
+    .await
+}
+
+/// The identities of records in the range, in this direction, up to a record whose time is not
+/// `wanted`, and up to [`IDENTITIES_MAX`].
+async fn scan(
+    journal: &dyn Journal,
+    range: std::ops::RangeInclusive<u64>,
+    direction: Direction,
+    mut wanted: impl FnMut(i64) -> bool,
+) -> Result<Vec<Digest>, ReadError> {
+    let (mut digests, mut rest) = (Vec::new(), range);
+    while !rest.is_empty() && digests.len() < IDENTITIES_MAX {
+        let batch = journal.read_ranges(vec![rest.clone()], direction, REFILL_BYTES).await?;
+        for record in &batch.records {
+            if !wanted(record.time) {
+                return Ok(digests);
+            }
+            digests.extend(identity_of(&record.bytes));
+        }
+        let Some(read) = batch.records.last().filter(|_| batch.is_truncated) else { break };
+        rest = match direction {
+            Direction::Forward => read.seq + 1..=*rest.end(),
+            Direction::Backward => *rest.start()..=read.seq.saturating_sub(1),
+        };
+    }
+    Ok(digests)
+}

@@ -1,0 +1,316 @@
+//! Finds the end of one JSON value in a stream, and replaces the bodies of an event that is too
+//! long.
+//!
+//! Nothing is validated. The nesting is one counter, so no input can exhaust the stack.
+
+use event::limit::{cut_mark, hex};
+use memchr::memchr2;
+use sha2::{Digest as _, Sha256};
+
+use super::{DIGEST_LEN, Digest, Fault, Item};
+use crate::limits::{EVENT_BYTES_MAX, QUARANTINE_BYTES_MAX};
+
+/// The members that are replaced, in the order in which they are.
+const BODIES: [&str; 2] = ["responseObject", "requestObject"];
+/// The initial capacity for an item: the size of most events.
+const TEXT_BYTES: usize = 2 << 10;
+/// The member of a document that has the items of a list.
+const ITEMS: &[u8] = b"items";
+
+/// What ended a [`Scanner::push`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// The end of the input.
+    All,
+    /// The start of the items of a list.
+    Items,
+    /// The end of the value.
+    Value,
+}
+
+/// The kind of the byte that is read next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// The first byte of the value.
+    #[default]
+    Start,
+    /// A number, a word or other bytes that are no object.
+    Scalar,
+    Structure,
+    Text,
+    /// The byte after a backslash.
+    Escape,
+}
+
+/// The current member of the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Member {
+    #[default]
+    Other,
+    /// The items of a list.
+    Items,
+    /// A body, by its index in [`BODIES`].
+    Body(usize),
+}
+
+/// A part of the value, by offsets in the text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+/// A body that is being replaced.
+#[derive(Debug)]
+struct Cut {
+    hasher: Sha256,
+    len: u64,
+}
+
+/// Reads one value.
+#[derive(Debug, Default)]
+pub(super) struct Scanner {
+    text: Vec<u8>,
+    hasher: Sha256,
+    len: u64,
+    mode: Mode,
+    depth: u64,
+    /// Whether the next text is a key of the value itself.
+    is_key: bool,
+    key: Span,
+    /// Start of the value of the current member.
+    value: usize,
+    member: Member,
+    /// Complete bodies that are still in the text.
+    bodies: [Option<Span>; BODIES.len()],
+    cut: Option<Cut>,
+    cuts: Vec<(&'static str, u64)>,
+    splits_items: bool,
+    fault: Option<Fault>,
+}
+
+impl Scanner {
+    /// A scanner for an item of a list.
+    pub(super) fn item(seed: &Sha256) -> Self {
+        let (text, hasher) = (Vec::with_capacity(TEXT_BYTES), seed.clone());
+        Self { text, hasher, fault: Some(Fault::NotAnObject), ..Self::default() }
+    }
+
+    /// A scanner for a document, which can be a list.
+    pub(super) fn document(seed: &Sha256) -> Self {
+        Self { splits_items: true, ..Self::item(seed) }
+    }
+
+    /// A scanner for the members of a list after its items.
+    pub(super) fn tail() -> Self {
+        let (mode, depth) = (Mode::Structure, 1);
+        Self { splits_items: true, mode, depth, ..Self::default() }
+    }
+
+    /// The bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Reads the input up to the end of the value.
+    pub(super) fn push(&mut self, input: &mut &[u8]) -> Scanned {
+        let (all, mut at, mut scanned) = (*input, 0, Scanned::All);
+        while at < all.len() && scanned == Scanned::All {
+            let rest = &all[at..];
+            let (taken, found) = match self.mode {
+                Mode::Start => self.scan_start(rest),
+                Mode::Scalar => self.scan_scalar(rest),
+                Mode::Structure => self.scan_structure(rest),
+                Mode::Text => self.scan_text(rest),
+                Mode::Escape => {
+                    self.store(&rest[..1]);
+                    self.mode = Mode::Text;
+                    (1, Scanned::All)
+                }
+            };
+            at += taken;
+            scanned = found;
+        }
+        self.hasher.update(&all[..at]);
+        self.len += at as u64;
+        *input = &all[at..];
+        scanned
+    }
+
+    /// Whether the text before the items, closed after them, passes the test.
+    pub(super) fn is_head_of(&self, test: impl FnOnce(&[u8]) -> bool) -> bool {
+        test(&[&self.text, &b"]}"[..]].concat())
+    }
+
+    /// Continues with the items as a part of the value.
+    pub(super) fn resume(&mut self) {
+        self.splits_items = false;
+        self.depth += 1;
+    }
+
+    /// The value as far as it was read.
+    pub(super) fn take(&mut self) -> Item {
+        let Self { text, hasher, len, cuts, fault, .. } = std::mem::take(self);
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&hasher.finalize()[..DIGEST_LEN]);
+        Item { text, digest, len, cut: cuts, fault }
+    }
+
+    fn scan_start(&mut self, rest: &[u8]) -> (usize, Scanned) {
+        match rest[0] {
+            b'{' | b'[' => {
+                self.fault = (rest[0] == b'[').then_some(Fault::NotAnObject);
+                (self.is_key, self.mode) = (true, Mode::Structure);
+                self.scan_structure(rest)
+            }
+            b'"' => {
+                self.store(&rest[..1]);
+                self.mode = Mode::Text;
+                (1, Scanned::All)
+            }
+            _ => {
+                self.store(&rest[..1]);
+                self.mode = Mode::Scalar;
+                // A lone bracket must not end the list or the document that it is in.
+                (1, if is_end(rest[0]) { Scanned::Value } else { Scanned::All })
+            }
+        }
+    }
+
+    fn scan_scalar(&mut self, rest: &[u8]) -> (usize, Scanned) {
+        let end = rest.iter().position(|byte| is_end(*byte));
+        self.store(&rest[..end.unwrap_or(rest.len())]);
+        end.map_or((rest.len(), Scanned::All), |end| (end, Scanned::Value))
+    }
+
+    fn scan_text(&mut self, rest: &[u8]) -> (usize, Scanned) {
+        let Some(end) = memchr2(b'"', b'\\', rest) else {
+            self.store(rest);
+            return (rest.len(), Scanned::All);
+        };
+        if rest[end] == b'\\' {
+            self.store(&rest[..=end]);
+            self.mode = Mode::Escape;
+            return (end + 1, Scanned::All);
+        }
+        self.store(&rest[..end]);
+        if self.depth == 1 && self.is_key {
+            self.key.end = self.text.len();
+        }
+        self.store(&rest[end..=end]);
+        self.mode = Mode::Structure;
+        (end + 1, if self.depth == 0 { Scanned::Value } else { Scanned::All })
+    }
+
+    fn scan_structure(&mut self, rest: &[u8]) -> (usize, Scanned) {
+        let is_structure =
+            |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':');
+        let Some(at) = rest.iter().position(is_structure) else {
+            self.store(rest);
+            return (rest.len(), Scanned::All);
+        };
+        self.store(&rest[..at]);
+        let byte = rest[at];
+        if self.depth == 1 && matches!(byte, b'}' | b']' | b',') {
+            self.end_member();
+        }
+        self.store(&rest[at..=at]);
+        let mut scanned = Scanned::All;
+        match byte {
+            b'"' => {
+                self.mode = Mode::Text;
+                if self.depth == 1 && self.is_key {
+                    self.key.start = self.text.len();
+                }
+            }
+            b'[' if self.member == Member::Items && self.depth == 1 => {
+                self.member = Member::Other;
+                scanned = Scanned::Items;
+            }
+            b'{' | b'[' => self.depth += 1,
+            b'}' | b']' => {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    scanned = Scanned::Value;
+                }
+            }
+            b',' if self.depth == 1 => self.is_key = true,
+            b':' if self.depth == 1 && self.is_key => self.begin_value(),
+            _ => {}
+        }
+        (at + 1, scanned)
+    }
+
+    /// The key of a member was read, and a colon.
+    fn begin_value(&mut self) {
+        let key = self.text.get(self.key.start..self.key.end).unwrap_or_default();
+        let body = BODIES.iter().position(|body| body.as_bytes() == key).map(Member::Body);
+        let items = (self.splits_items && key == ITEMS).then_some(Member::Items);
+        self.member = body.or(items).unwrap_or_default();
+        (self.is_key, self.value) = (false, self.text.len());
+    }
+
+    /// The value of a member was read.
+    fn end_member(&mut self) {
+        let Member::Body(body) = std::mem::take(&mut self.member) else { return };
+        if let Some(Cut { hasher, len }) = self.cut.take() {
+            self.cuts.push((BODIES[body], len));
+            self.text.extend_from_slice(cut_mark(len, &hex(&hasher.finalize())).as_bytes());
+        } else {
+            self.bodies[body] = Some(Span { start: self.value, end: self.text.len() });
+        }
+    }
+
+    /// Keeps bytes of the value, unless they belong to what is left out.
+    fn store(&mut self, bytes: &[u8]) {
+        if let Some(cut) = &mut self.cut {
+            cut.hasher.update(bytes);
+            cut.len += bytes.len() as u64;
+        } else if self.fault != Some(Fault::TooLong) {
+            self.text.extend_from_slice(bytes);
+            if self.text.len() > EVENT_BYTES_MAX {
+                self.shed();
+            }
+        }
+    }
+
+    /// Replaces the body that is being read, or else those that were read, until the text is short
+    /// enough.
+    fn shed(&mut self) {
+        if let Member::Body(_) = self.member {
+            let read = self.text.split_off(self.value);
+            let hasher = Sha256::new().chain_update(&read);
+            self.cut = Some(Cut { hasher, len: read.len() as u64 });
+        }
+        while self.text.len() > EVENT_BYTES_MAX {
+            let Some(body) = self.bodies.iter().position(Option::is_some) else {
+                self.fault = Some(Fault::TooLong);
+                self.text.truncate(QUARANTINE_BYTES_MAX);
+                self.text.shrink_to_fit();
+                return;
+            };
+            self.replace(body);
+        }
+    }
+
+    /// Replaces a body that was read.
+    fn replace(&mut self, body: usize) {
+        let Some(Span { start, end }) = self.bodies[body].take() else { return };
+        let len = (end - start) as u64;
+        let digest = hex(&Sha256::digest(&self.text[start..end]));
+        let mark = cut_mark(len, &digest);
+        let mark = mark.as_bytes();
+        let moved = |at: usize| if at >= end { at - (end - start) + mark.len() } else { at };
+        for span in self.bodies.iter_mut().flatten().chain([&mut self.key]) {
+            *span = Span { start: moved(span.start), end: moved(span.end) };
+        }
+        self.value = moved(self.value);
+        drop(self.text.splice(start..end, mark.iter().copied()));
+        self.cuts.push((BODIES[body], len));
+    }
+}
+
+/// Whether a byte ends a number or a word.
+fn is_end(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
+}

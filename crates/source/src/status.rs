@@ -1,0 +1,154 @@
+//! The state of each source since the start: what arrived, what was recorded, and the last error.
+//!
+//! Metrics, `/readyz` and the resource `eventsources` show it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event::Timestamp;
+
+/// Maximum length of an error text, in bytes.
+const ERROR_BYTES_MAX: usize = 1024;
+
+/// One source: events of one kind from one cluster.
+#[derive(Debug)]
+pub struct SourceStatus {
+    name: String,
+    kind: &'static str,
+    cluster: String,
+    received: AtomicU64,
+    recorded: AtomicU64,
+    duplicates: AtomicU64,
+    quarantined: AtomicU64,
+    rejected: AtomicU64,
+    last: Mutex<Last>,
+}
+
+/// What changes together.
+#[derive(Clone, Debug, Default)]
+struct Last {
+    event: Option<Timestamp>,
+    lag: Option<Duration>,
+    error: Option<String>,
+}
+
+/// The state of a source at one point in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSnapshot {
+    /// Its name, unique on this server.
+    pub name: String,
+    /// Its kind, for example `AuditWebhook`.
+    pub kind: &'static str,
+    /// The cluster in which its events were made.
+    pub cluster: String,
+    /// Number of events that were received, with duplicates and quarantined ones.
+    pub received: u64,
+    /// Number of events that were recorded.
+    pub recorded: u64,
+    /// Number of events that were recorded before.
+    pub duplicates: u64,
+    /// Number of texts that are not events.
+    pub quarantined: u64,
+    /// Number of requests, or other transfers, that were rejected.
+    pub rejected: u64,
+    /// Stage timestamp of the newest event that was recorded.
+    pub last_event: Option<Timestamp>,
+    /// Time between the newest stage timestamp of the last transfer and its commit.
+    pub lag: Option<Duration>,
+    /// Why the last transfer failed; `None` after one that succeeded.
+    pub error: Option<String>,
+}
+
+/// The result of one transfer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Number of events that were received, with duplicates and quarantined ones.
+    pub received: u64,
+    /// Number of events that were recorded.
+    pub recorded: u64,
+    /// Number of events that were recorded before.
+    pub duplicates: u64,
+    /// Number of texts that are not events.
+    pub quarantined: u64,
+    /// The newest stage timestamp.
+    pub newest: Option<Timestamp>,
+}
+
+impl SourceStatus {
+    /// A source that has received nothing yet.
+    pub fn new(name: &str, kind: &'static str, cluster: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            cluster: cluster.to_owned(),
+            received: AtomicU64::new(0),
+            recorded: AtomicU64::new(0),
+            duplicates: AtomicU64::new(0),
+            quarantined: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            last: Mutex::default(),
+        }
+    }
+
+    /// The name of the source.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of the source.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// The cluster of its events.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// The current state.
+    pub fn snapshot(&self) -> SourceSnapshot {
+        let Last { event, lag, error } = self.last().clone();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        SourceSnapshot {
+            name: self.name.clone(),
+            kind: self.kind,
+            cluster: self.cluster.clone(),
+            received: count(&self.received),
+            recorded: count(&self.recorded),
+            duplicates: count(&self.duplicates),
+            quarantined: count(&self.quarantined),
+            rejected: count(&self.rejected),
+            last_event: event,
+            lag,
+            error,
+        }
+    }
+
+    /// Counts a transfer whose events are durable since `now`.
+    pub(crate) fn succeeded(&self, transfer: &Transfer, now: Timestamp) {
+        self.received.fetch_add(transfer.received, Ordering::Relaxed);
+        self.recorded.fetch_add(transfer.recorded, Ordering::Relaxed);
+        self.duplicates.fetch_add(transfer.duplicates, Ordering::Relaxed);
+        self.quarantined.fetch_add(transfer.quarantined, Ordering::Relaxed);
+        let mut last = self.last();
+        last.error = None;
+        if let Some(newest) = transfer.newest {
+            let micros = now.as_micros().saturating_sub(newest.as_micros()).max(0);
+            last.lag = Some(Duration::from_micros(micros.unsigned_abs()));
+            last.event = last.event.max(Some(newest));
+        }
+    }
+
+    /// Counts a transfer that was rejected. The text must not contain what the sender sent.
+    pub(crate) fn failed(&self, error: &str) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        let mut error = error.to_owned();
+        error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
+        self.last().error = Some(error);
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,144 @@
+//! The listener over TLS: who may send, what is answered, and that 200 means recorded.
+
+use source::limits::{ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX};
+
+use crate::fixture::{TOKEN, TestServer, TestStore, event, events, list};
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}\r\n")
+}
+
+#[tokio::test]
+async fn a_list_is_answered_with_200_once_its_events_are_recorded() {
+    let on = TestStore::new();
+    let server = TestServer::start(&on).await;
+    let body = list(&[event("a"), event("b")]);
+    for (sent, recorded) in [(&body, 2), (&body, 2), (&list(&[event("c")]), 3)] {
+        let answer = server.post(sent).await;
+        assert_eq!((answer.code, &*answer.body), (200, ""));
+        assert_eq!(events(&server.store).await.len(), recorded);
+    }
+    let state = server.status();
+    assert_eq!((state.received, state.recorded, state.duplicates, state.rejected), (5, 3, 2, 0));
+    server.close().await;
+
+    // The identities come back from the journal.
+    let server = TestServer::start(&on).await;
+    assert_eq!(server.post(&body).await.code, 200);
+    assert_eq!((server.status().recorded, server.status().duplicates), (0, 2));
+    server.close().await;
+}
+
+/// Checks the status code of a request without events, and a header of the response.
+async fn check(server: &TestServer, line: &str, headers: &str, expected: (u16, &str)) {
+    let answer = server.send(line, headers, b"", None).await;
+    let (code, header) = expected;
+    assert_eq!(answer.code, code, "{line} {headers}: {}", answer.body);
+    assert!(answer.head.contains(header), "{line} {headers}: {}", answer.head);
+    assert!(!answer.body.contains(TOKEN) && answer.body.len() < 200, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_recorded_are_rejected() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let (token, length) = (bearer(TOKEN), "Content-Length: 0\r\n");
+    let sent = format!("{token}{JSON}{length}");
+    let path = "POST /audit/prod";
+    let too_large = format!("{token}{JSON}Content-Length: {}\r\n", BODY_BYTES_MAX + 1);
+    for (line, headers, expected) in [
+        (path, JSON.to_owned(), (401, "www-authenticate: bearer")),
+        (path, format!("{}{JSON}", bearer("0123456789abcdeg")), (401, "www-authenticate: bearer")),
+        // An unauthenticated sender does not learn which clusters there are.
+        ("POST /audit/other", JSON.to_owned(), (401, "")),
+        ("GET /", JSON.to_owned(), (401, "")),
+        ("POST /audit/other", sent.clone(), (404, "")),
+        ("POST /audit/", sent.clone(), (404, "")),
+        ("POST /audit/prod/x", sent.clone(), (404, "")),
+        ("GET /metrics", sent.clone(), (404, "")),
+        ("GET /audit/prod", sent.clone(), (405, "allow: post")),
+        (path, format!("{token}{length}"), (415, "")),
+        (path, format!("{token}Content-Type: text/plain\r\n{length}"), (415, "")),
+        (path, format!("{token}{JSON}Content-Encoding: gzip\r\n{length}"), (415, "")),
+        (path, too_large, (413, "")),
+    ] {
+        check(&server, line, &headers, expected).await;
+    }
+    assert_eq!(events(&server.store).await, []);
+    let state = server.status();
+    assert_eq!((state.received, state.rejected), (0, 5));
+    assert!(state.error.unwrap().starts_with("the body is longer than"));
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_client_certificate_of_the_ca_replaces_the_token() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let body = list(&[event("a")]);
+    let headers = format!("{JSON}Content-Length: {}\r\n", body.len());
+    let known = server.client_authority.client("kube-apiserver", &[]);
+    let unknown = server.authority.client("kube-apiserver", &[]);
+    for (identity, expected) in [(&known, 200), (&unknown, 401)] {
+        let line = "POST /audit/prod";
+        let answer = server.send(line, &headers, body.as_bytes(), Some(identity)).await;
+        assert_eq!(answer.code, expected);
+    }
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_full_journal_is_answered_with_503_and_a_time() {
+    let mut on = TestStore::new();
+    on.settings.limit_bytes = 4 << 20;
+    let server = TestServer::start(&on).await;
+    // A reader that reads nothing, so that no record is removed.
+    server.store.journal().register("slow", 0).await.unwrap();
+    let mut number = 0;
+    let refused = loop {
+        let text = "x".repeat(8000);
+        let item = |at: usize| event(&format!("{number}-{at}")).replace("/backups/b", &text);
+        let items: Vec<String> = (0..20).map(item).collect();
+        let answer = server.post(&list(&items)).await;
+        if answer.code != 200 {
+            break answer;
+        }
+        number += 1;
+        assert!(number < 100, "the journal is never full");
+    };
+    assert_eq!(refused.code, 503, "{}", refused.body);
+    let retry = refused.head.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
+    assert!((1..=10).contains(&retry.parse::<u64>().unwrap()), "{retry}");
+    assert!(server.status().error.unwrap().contains("full"));
+    // The rest of the journal is for the server's own requests.
+    store::append(&server.store, bytes::Bytes::from_static(b"own")).await.unwrap();
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_acknowledged_and_its_copy_is_recorded() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let body = list(&[event("a"), event("b")]);
+    let headers = format!("{}{JSON}Content-Length: {}\r\n", bearer(TOKEN), body.len());
+    for sent in [10, body.len() / 2, body.len() - 1] {
+        server.abandon("POST /audit/prod", &headers, &body.as_bytes()[..sent]).await;
+    }
+    assert_eq!(server.post(&body).await.code, 200);
+    let ids: Vec<String> =
+        events(&server.store).await.into_iter().map(|event| event.audit_id).collect();
+    assert_eq!(ids, ["a", "b"]);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_connections() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let mut held = Vec::new();
+    for _ in 0..ADDRESS_CONNECTIONS_MAX {
+        held.push(server.connect().await);
+    }
+    let refused = server.connect().await;
+    assert_eq!(refused.peek(&mut [0]).await.unwrap_or_default(), 0, "it is closed");
+    drop(held);
+    server.close().await;
+}

@@ -1,10 +1,10 @@
-//! JSON patches (RFC 6902) and JSON merge patches (RFC 7396), with limits.
+//! JSON patches (RFC 6902), JSON merge patches (RFC 7396) and strategic merge patches, with limits.
 //!
-//! Strategic merge patch and server-side apply are rejected with 415. Custom resources reject the
-//! former too, and clients then fall back to a merge patch. Clients do not fall back for kinds that
-//! are compiled into them, those of the core group. For these a strategic merge patch is accepted
-//! if it means the same as a merge patch, which is the case if it contains neither lists nor
-//! directives.
+//! Server-side apply is rejected with 415. So is a strategic merge patch, except for kinds of the
+//! core group: custom resources reject it too, and clients then fall back to a merge patch, but not
+//! for kinds that are compiled into them.
+
+mod strategic;
 
 use event::Json;
 use http::StatusCode;
@@ -12,7 +12,7 @@ use json_patch::{PatchOperation, jsonptr::Pointer};
 use serde_json::Value;
 
 use crate::ApiError;
-use crate::serializer::{Document, cost, decode_json, unsupported_media_type};
+use crate::serializer::{Document, Duplicates, cost, decode_json, unsupported_media_type};
 
 /// Maximum number of operations of a JSON patch.
 const OPERATIONS_MAX: usize = 10_000;
@@ -35,6 +35,8 @@ pub enum Patch {
     Json(Vec<PatchOperation>),
     /// Merge patch: a partial document.
     Merge(Value),
+    /// Strategic merge patch: a partial document, with directives.
+    Strategic(Value),
 }
 
 /// A decoded patch.
@@ -42,8 +44,8 @@ pub enum Patch {
 pub struct DecodedPatch {
     /// The patch.
     pub patch: Patch,
-    /// Paths of duplicate keys.
-    pub duplicates: Vec<String>,
+    /// The duplicate keys.
+    pub duplicates: Duplicates,
     /// The patch as parsed, if it has duplicate keys. Recorded instead of the body, in which other
     /// parsers might choose another duplicate.
     pub as_parsed: Option<Json>,
@@ -53,11 +55,10 @@ impl Patch {
     /// Decodes a patch of a media type without parameters, in lower case. `is_core` is true for resources
     /// of the core group.
     pub fn decode(media_type: &str, body: &[u8], is_core: bool) -> Result<DecodedPatch, ApiError> {
-        let unsupported = || unsupported_media_type(media_type, &[JSON_PATCH, MERGE_PATCH]);
-        let is_known = matches!(media_type, JSON_PATCH | MERGE_PATCH)
-            || (is_core && media_type == STRATEGIC_MERGE_PATCH);
-        if !is_known {
-            return Err(unsupported());
+        let known = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH];
+        let known = if is_core { &known[..] } else { &known[..2] };
+        if !known.contains(&media_type) {
+            return Err(unsupported_media_type(media_type, known));
         }
         let Document { value, duplicates } =
             decode_json(body).map_err(|error| undecodable(&error))?;
@@ -66,10 +67,9 @@ impl Patch {
             if !value.is_object() {
                 return Err(undecodable("a merge patch is an object"));
             }
-            if media_type == STRATEGIC_MERGE_PATCH && !is_merge_patch(&value) {
-                return Err(unsupported());
-            }
-            return Ok(DecodedPatch { patch: Self::Merge(value), duplicates, as_parsed });
+            let is_strategic = media_type == STRATEGIC_MERGE_PATCH;
+            let patch = if is_strategic { Self::Strategic(value) } else { Self::Merge(value) };
+            return Ok(DecodedPatch { patch, duplicates, as_parsed });
         }
         let len = value.as_array().map_or(0, Vec::len);
         if len > OPERATIONS_MAX {
@@ -84,13 +84,17 @@ impl Patch {
         }
         let operations: Vec<PatchOperation> =
             serde_json::from_value(value).map_err(|_| undecodable(OPERATIONS))?;
-        Ok(DecodedPatch { patch: Self::Json(operations), duplicates: Vec::new(), as_parsed })
+        Ok(DecodedPatch {
+            patch: Self::Json(operations),
+            duplicates: Duplicates::default(),
+            as_parsed,
+        })
     }
 
     /// Approximate memory of the patch, in bytes.
     pub fn cost(&self) -> usize {
         match self {
-            Self::Merge(patch) => cost(patch),
+            Self::Merge(patch) | Self::Strategic(patch) => cost(patch),
             Self::Json(operations) => operations.iter().map(cost_of_operation).sum(),
         }
     }
@@ -100,6 +104,7 @@ impl Patch {
         let mut document = document.clone();
         match self {
             Self::Merge(patch) => json_patch::merge(&mut document, patch),
+            Self::Strategic(patch) => strategic::merge(&mut document, patch)?,
             Self::Json(operations) => {
                 let (mut copied, mut shifted) = (0, 0);
                 for operation in operations {
@@ -119,17 +124,6 @@ fn cost_of_operation(operation: &PatchOperation) -> usize {
         PatchOperation::Replace(replace) => cost(&replace.value),
         PatchOperation::Test(test) => cost(&test.value),
         PatchOperation::Copy(_) | PatchOperation::Move(_) | PatchOperation::Remove(_) => 0,
-    }
-}
-
-/// Whether a strategic merge patch means the same as a merge patch.
-fn is_merge_patch(value: &Value) -> bool {
-    match value {
-        Value::Array(_) => false,
-        Value::Object(map) => {
-            map.iter().all(|(key, value)| !key.starts_with('$') && is_merge_patch(value))
-        }
-        _ => true,
     }
 }
 
@@ -240,6 +234,8 @@ mod tests {
         let body = r#"{"a":{"b":null,"c":1}}"#;
         assert_eq!(apply(MERGE, body), json!({"a": {"c": 1}, "l": [1]}));
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
+        let body = r#"{"a":{"$patch":"replace","d":1},"l":[2]}"#;
+        assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"d": 1}, "l": [2]}));
     }
 
     /// Regression test: ten thousand small operations at the start of a long list delayed all
@@ -265,9 +261,11 @@ mod tests {
     #[test]
     fn invalid_patches_are_rejected() {
         let unknown = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json";
-        check_error(STRATEGIC_MERGE_PATCH, r#"{"l":[2]}"#, 415, unknown);
-        check_error(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"replace"}}"#, 415, unknown);
         check_error("application/apply-patch+yaml", "{}", 415, unknown);
+        let of_resource = Patch::decode(STRATEGIC_MERGE_PATCH, b"{}", false).unwrap_err();
+        assert_eq!(of_resource.status.code, 415);
+        check_error(STRATEGIC_MERGE_PATCH, "[]", 400, "error decoding patch");
+        check_error(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"x"}}"#, 422, "unknown patch type");
         check_error(MERGE, "{", 400, "error decoding patch");
         check_error(MERGE, "[]", 400, "error decoding patch");
         check_error(JSON, r#"[{"op":"jump","path":"/a"}]"#, 400, "error decoding patch");

@@ -4,12 +4,11 @@
 //! text can contain very many values. It does not interpret the document.
 
 mod protobuf;
+mod yaml;
 
 use std::fmt;
 
 use http::StatusCode;
-use saphyr::{Scalar, Yaml, YamlLoader};
-use saphyr_parser::{Event, Parser};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
@@ -17,16 +16,8 @@ use serde_json::{Map, Number, Value};
 use crate::ApiError;
 use crate::schema::Path;
 
-/// Maximum nesting of a YAML document. The JSON parser has its own limit of 127.
-const YAML_DEPTH_MAX: usize = 128;
-/// Maximum indentation of a YAML document, which bounds the nesting of its blocks.
-const YAML_INDENT_MAX: usize = 512;
+pub use yaml::{YAML_BYTES_MAX, YAML_VALUES_MAX, decode_yaml};
 
-/// Maximum size of a YAML document, in bytes. The scanner keeps every token of a list until the
-/// list ends, which takes two hundred times the size.
-pub const YAML_BYTES_MAX: usize = 192 << 10;
-/// Maximum number of values in a YAML document; values from aliases count again.
-pub const YAML_VALUES_MAX: usize = 40_000;
 /// Maximum memory of the values of one document, in bytes, by the costs below.
 pub const TREE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of a value, without its content.
@@ -46,8 +37,51 @@ const DUPLICATES_MAX: usize = 64;
 pub struct Document {
     /// The document; a duplicate key has its last value.
     pub value: Value,
-    /// Paths of duplicate keys.
-    pub duplicates: Vec<String>,
+    /// The duplicate keys.
+    pub duplicates: Duplicates,
+}
+
+/// Duplicate keys of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// Paths of keys in JSON.
+    Json(Vec<String>),
+    /// Messages about keys in YAML, with line numbers.
+    Yaml(Vec<String>),
+}
+
+impl Default for Duplicates {
+    fn default() -> Self {
+        Self::Json(Vec::new())
+    }
+}
+
+impl Duplicates {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        let (Self::Json(reports) | Self::Yaml(reports)) = self;
+        reports.is_empty()
+    }
+
+    /// One warning for each duplicate key, with upstream's text.
+    pub fn warnings(&self) -> Vec<String> {
+        match self {
+            Self::Json(paths) => {
+                paths.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
+            }
+            Self::Yaml(lines) => lines.clone(),
+        }
+    }
+
+    /// The errors of strict decoding. Upstream reports all duplicate keys of YAML in one error.
+    pub fn strict_errors(&self) -> Vec<String> {
+        match self {
+            Self::Yaml(lines) if !lines.is_empty() => {
+                vec![format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "))]
+            }
+            _ => self.warnings(),
+        }
+    }
 }
 
 /// Decodes a body of a media type without parameters, in lower case. `api_version` and `kind` are the
@@ -71,7 +105,7 @@ pub fn decode(
                 ));
             };
             let decoded = protobuf::decode(body, kind, message);
-            decoded.map(|value| Document { value, duplicates: Vec::new() })
+            decoded.map(|value| Document { value, duplicates: Duplicates::default() })
         }
     };
     parsed.map_err(|error| {
@@ -105,7 +139,7 @@ pub(super) fn decode_json_within(body: &[u8], left: &mut usize) -> Result<Docume
     let node = Node { path: Path::Root, duplicates: &mut duplicates, left };
     let value = node.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
-    Ok(Document { value, duplicates })
+    Ok(Document { value, duplicates: Duplicates::Json(duplicates) })
 }
 
 /// The position of the parser in the document.
@@ -118,6 +152,9 @@ struct Node<'a> {
 
 /// The error for a document that would take too much memory.
 const TOO_COSTLY: &str = "the document has too many values for one request";
+
+/// The error for a document with more than [`DUPLICATES_MAX`] duplicate keys.
+const TOO_MANY_DUPLICATES: &str = "too many duplicate keys";
 
 /// Subtracts a cost from `left`; fails if `left` is too small.
 fn spend<E: serde::de::Error>(left: &mut usize, bytes: usize) -> Result<(), E> {
@@ -227,128 +264,9 @@ impl<'de> Visitor<'de> for Node<'_> {
                 }
             }
             if self.duplicates.len() > DUPLICATES_MAX {
-                return Err(A::Error::custom("too many duplicate keys"));
+                return Err(A::Error::custom(TOO_MANY_DUPLICATES));
             }
         }
         Ok(Value::Object(map))
-    }
-}
-
-/// Parses one YAML document that has a JSON form.
-pub fn decode_yaml(body: &[u8]) -> Result<Document, String> {
-    // `kubectl apply --server-side` sends JSON with the media type of YAML; JSON is valid YAML.
-    if body.trim_ascii_start().starts_with(b"{")
-        && let Ok(document) = decode_json(body)
-    {
-        return Ok(document);
-    }
-    if body.len() > YAML_BYTES_MAX {
-        return Err(format!("YAML may have {YAML_BYTES_MAX} bytes: send it as JSON"));
-    }
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    check_depth(text)?;
-    check_values(text)?;
-    let mut loader = YamlLoader::<Yaml<'_>>::default();
-    loader.alias_limit(YAML_VALUES_MAX);
-    let outcome = Parser::new_from_str(text).load(&mut loader, true);
-    outcome.map_err(|error| error.to_string())?;
-    if let Some(error) = loader.error() {
-        return Err(error.to_string());
-    }
-    match loader.into_documents().as_slice() {
-        [] => Err("the document is empty".to_owned()),
-        [document] => {
-            Ok(Document { value: to_json(document, YAML_DEPTH_MAX)?, duplicates: Vec::new() })
-        }
-        _ => Err("more than one YAML document".to_owned()),
-    }
-}
-
-/// Counts the values before the document is built.
-fn check_values(text: &str) -> Result<(), String> {
-    let mut values = 0;
-    for event in Parser::new_from_str(text) {
-        let (event, _) = event.map_err(|error| error.to_string())?;
-        if matches!(
-            event,
-            Event::Scalar(..)
-                | Event::SequenceStart(..)
-                | Event::MappingStart(..)
-                | Event::Alias(_)
-        ) {
-            values += 1;
-        }
-        if values > YAML_VALUES_MAX {
-            return Err(TOO_COSTLY.to_owned());
-        }
-    }
-    Ok(())
-}
-
-/// Bounds the nesting before the document is built. Nesting needs open brackets or indentation, so
-/// both are counted. Quoted brackets count too, which only makes the limit stricter.
-fn check_depth(text: &str) -> Result<(), String> {
-    let mut open: usize = 0;
-    for line in text.lines() {
-        let content = line.trim_start_matches([' ', '-', '?', ':', '\t']);
-        if line.len() - content.len() > YAML_INDENT_MAX {
-            return Err(format!("indented by more than {YAML_INDENT_MAX} columns"));
-        }
-        for byte in line.bytes() {
-            match byte {
-                b'[' | b'{' => open += 1,
-                b']' | b'}' => open = open.saturating_sub(1),
-                _ => {}
-            }
-        }
-        if open > YAML_DEPTH_MAX {
-            return Err(format!("nested deeper than {YAML_DEPTH_MAX}"));
-        }
-    }
-    Ok(())
-}
-
-fn to_json(yaml: &Yaml<'_>, depth_left: usize) -> Result<Value, String> {
-    if depth_left == 0 {
-        return Err(format!("nested deeper than {YAML_DEPTH_MAX}"));
-    }
-    match yaml {
-        Yaml::Value(scalar) => scalar_to_json(scalar),
-        Yaml::Sequence(items) => {
-            let items: Result<_, _> =
-                items.iter().map(|item| to_json(item, depth_left - 1)).collect();
-            Ok(Value::Array(items?))
-        }
-        Yaml::Mapping(mapping) => {
-            let mut map = Map::new();
-            for (key, value) in mapping {
-                map.insert(key_to_text(key)?, to_json(value, depth_left - 1)?);
-            }
-            Ok(Value::Object(map))
-        }
-        Yaml::Tagged(_, inner) => to_json(inner, depth_left - 1),
-        Yaml::Representation(text, _, _) => Ok(Value::from(text.as_ref())),
-        Yaml::Alias(_) | Yaml::BadValue => Err("a value that has no JSON form".to_owned()),
-    }
-}
-
-fn scalar_to_json(scalar: &Scalar<'_>) -> Result<Value, String> {
-    Ok(match scalar {
-        Scalar::Null => Value::Null,
-        Scalar::Boolean(value) => (*value).into(),
-        Scalar::Integer(value) => (*value).into(),
-        Scalar::FloatingPoint(value) => Number::from_f64(**value)
-            .map(Value::Number)
-            .ok_or_else(|| "a number that has no JSON form".to_owned())?,
-        Scalar::String(value) => Value::from(value.as_ref()),
-    })
-}
-
-fn key_to_text(key: &Yaml<'_>) -> Result<String, String> {
-    match key {
-        Yaml::Value(Scalar::String(text)) => Ok(text.to_string()),
-        Yaml::Value(Scalar::Integer(number)) => Ok(number.to_string()),
-        Yaml::Value(Scalar::Boolean(value)) => Ok(value.to_string()),
-        _ => Err("a key that is not a string".to_owned()),
     }
 }

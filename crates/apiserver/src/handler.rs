@@ -18,7 +18,7 @@ use apimachinery::ApiError;
 use apimachinery::request_info::{self, query_value};
 use audit::Layer;
 use futures::FutureExt;
-use http::{Method, Response, header};
+use http::{Method, Response};
 use hyper::body::Incoming;
 use tracing::{debug, error};
 
@@ -169,9 +169,10 @@ async fn handle_authenticated(
         return Err(status_errors::no_upgrade().into());
     }
     let mut upgrade = None;
-    if request.headers.contains_key(header::UPGRADE) {
-        upgrade = offered_upgrade.as_mut().filter(|_| is_watch(request));
-        if upgrade.is_none() || !websocket::is_requested(&request.headers) {
+    // As upstream, the header `Upgrade` of any other request is ignored.
+    if is_watch(request) && websocket::is_requested(&request.headers) {
+        upgrade = offered_upgrade.as_mut();
+        if upgrade.is_none() {
             return Err(status_errors::no_upgrade().into());
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! Null is the zero value of every type, as in Go. The last occurrence of a duplicate field wins.
 
+use std::collections::HashSet;
+
 use crate::yaml::{Key, Node, Value};
-use crate::{FieldError, LoadError};
+use crate::{FieldError, LoadError, object_meta};
 
 /// A decoded policy whose values are not validated.
 pub(crate) struct Draft {
@@ -62,25 +64,6 @@ const RULE: &[&str] = &[
     "omitManagedFields",
 ];
 const RESOURCES: &[&str] = &["group", "resources", "resourceNames"];
-/// The fields of `metav1.ObjectMeta`. Their values have no meaning in a policy and are ignored.
-const METADATA: &[&str] = &[
-    "name",
-    "generateName",
-    "namespace",
-    "selfLink",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
-];
-
 /// Decodes a policy. Returns the draft and a warning for each unknown or duplicate field.
 pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), LoadError> {
     let mut warnings = Vec::new();
@@ -93,7 +76,7 @@ pub(crate) fn draft(root: Option<Node>) -> Result<(Draft, Vec<FieldError>), Load
         return Err(LoadError::Kind { api_version: api_version.text, kind: kind.text });
     }
     if let Some(metadata) = fields.get("metadata") {
-        Fields::new(metadata, "metadata".to_owned(), METADATA, &mut warnings)?;
+        object_meta::check(metadata, &mut warnings)?;
     }
     let mut rules = Vec::new();
     for (index, node) in fields.list("rules")?.iter().enumerate() {
@@ -152,23 +135,12 @@ impl<'a> Fields<'a> {
             Value::Null => &[],
             _ => return Err(wrong_type(node, &path, "a mapping")),
         };
-        let fields = Self { members, path, line: node.line };
-        for (index, (key, _)) in members.iter().enumerate() {
-            let message = if !known.contains(&key.text.as_str()) {
-                "unknown field"
-            } else if members.iter().take(index).any(|(earlier, _)| earlier.text == key.text) {
-                "duplicate field"
-            } else {
-                continue;
-            };
-            let field = fields.path(&key.text);
-            warnings.push(FieldError { line: key.line, field, message: message.to_owned() });
-        }
-        Ok(fields)
+        check_names(members, &path, |name| known.contains(&name), warnings);
+        Ok(Self { members, path, line: node.line })
     }
 
     fn path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        joined(&self.path, name)
     }
 
     /// The value of a field; `None` if the field is missing or null.
@@ -216,7 +188,33 @@ fn text(node: &Node, path: &str) -> Result<Text, LoadError> {
     }
 }
 
-fn wrong_type(node: &Node, path: &str, expected: &str) -> LoadError {
+/// Adds a warning for each unknown and each duplicate field of a mapping.
+pub(crate) fn check_names(
+    members: &[(Key, Node)],
+    path: &str,
+    is_known: impl Fn(&str) -> bool,
+    warnings: &mut Vec<FieldError>,
+) {
+    let mut seen = HashSet::new();
+    for (key, _) in members {
+        let message = if !is_known(&key.text) {
+            "unknown field"
+        } else if !seen.insert(&key.text) {
+            "duplicate field"
+        } else {
+            continue;
+        };
+        let field = joined(path, &key.text);
+        warnings.push(FieldError { line: key.line, field, message: message.to_owned() });
+    }
+}
+
+/// The path of a field.
+pub(crate) fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+pub(crate) fn wrong_type(node: &Node, path: &str, expected: &str) -> LoadError {
     let field = if path.is_empty() { "the document" } else { path }.to_owned();
     let message = format!("{expected} is expected, not {}", node.value.kind());
     LoadError::Type(FieldError { line: node.line, field, message })

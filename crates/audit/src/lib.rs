@@ -15,6 +15,7 @@ mod event_builder;
 pub mod explain;
 mod latency;
 mod load;
+mod object_meta;
 mod policy;
 mod redact;
 mod validate;

@@ -31,7 +31,10 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    Number,
+    Number {
+        /// Whether Go decodes it into an `int64`.
+        is_int64: bool,
+    },
     Text(String),
     List(Vec<Node>),
     /// May contain duplicate keys.
@@ -51,7 +54,7 @@ impl Value {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Number => "a number",
+            Self::Number { .. } => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -224,8 +227,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
             Value::Bool(false)
         }
-        ".nan" | ".NaN" | ".NAN" => Value::Number,
-        _ if is_number(text) => Value::Number,
+        ".nan" | ".NaN" | ".NAN" => Value::Number { is_int64: false },
+        _ if is_number(text) => Value::Number { is_int64: is_int64(text) },
         _ => Value::Text(text.to_owned()),
     }
 }
@@ -243,6 +246,24 @@ fn is_number(text: &str) -> bool {
     };
     let has_start = plain.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     radix("0x", 16) || radix("0b", 2) || radix("0o", 8) || has_start && plain.parse::<f64>().is_ok()
+}
+
+/// Whether a number becomes an `int64` on its way through JSON: an integer, or a float without a
+/// fractional part.
+fn is_int64(text: &str) -> bool {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    let plain = text.replace('_', "");
+    let (sign, digits) = match plain.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", plain.strip_prefix('+').unwrap_or(&plain)),
+    };
+    let prefixed = [("0x", 16), ("0b", 2), ("0o", 8), ("0", 8)]
+        .into_iter()
+        .find_map(|(prefix, radix)| Some((digits.strip_prefix(prefix)?, radix)));
+    let (digits, radix) = prefixed.filter(|(rest, _)| !rest.is_empty()).unwrap_or((digits, 10));
+    let is_whole = |number: f64| number.fract() == 0.0 && (-END..END).contains(&number);
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).is_ok()
+        || plain.parse::<f64>().is_ok_and(is_whole)
 }
 
 fn syntax(line: usize, message: &str) -> LoadError {

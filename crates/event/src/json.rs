@@ -27,6 +27,9 @@ pub enum JsonError {
     Value(#[source] serde_json::Error),
 }
 
+/// Initial size of the buffer of a serialized value: most objects fit without growing it.
+const SERIALIZED_BYTES: usize = 1024;
+
 impl Json {
     /// Validate and normalize untrusted bytes. Normalized bytes are not copied.
     pub fn parse(bytes: Bytes) -> Result<Self, JsonError> {
@@ -49,7 +52,8 @@ impl Json {
 
     /// Serialize a trusted value.
     pub fn serialize<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, JsonError> {
-        let mut text = serde_json::to_vec(value).map_err(JsonError::Value)?;
+        let mut text = Vec::with_capacity(SERIALIZED_BYTES);
+        serde_json::to_writer(&mut text, value).map_err(JsonError::Value)?;
         // The value may be stored for a long time.
         text.shrink_to_fit();
         Self::parse(Bytes::from(text))

@@ -234,21 +234,22 @@ impl Shared {
 }
 
 impl History {
-    /// Add changes. The caller notifies the returned topics after it has released the lock.
+    /// Add changes. The caller notifies the returned topics after it has released the lock, once for
+    /// all changes of a commit.
     fn push(&mut self, changes: Vec<Change>) -> Vec<(watch::Sender<u64>, u64)> {
-        let mut notified = Vec::new();
+        let mut names = vec![String::new()];
         for change in changes {
             self.revision = change.revision;
-            if let Some(topics) = &self.topics {
-                let names = ["", topic(&change.object.key)];
-                notified.extend(names.iter().filter_map(|name| {
-                    topics.get(*name).map(|topic| (topic.clone(), change.revision))
-                }));
+            let name = topic(&change.object.key);
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
             }
             let bytes = change.bytes() + ENTRY_BYTES;
             self.changes.push(change.revision, bytes, change);
         }
-        notified
+        let topics = self.topics.iter();
+        let topics = topics.flat_map(|topics| names.iter().filter_map(|name| topics.get(name)));
+        topics.map(|topic| (topic.clone(), self.revision)).collect()
     }
 
     /// Subscribe to the topic of a prefix; `None` when the store is closed.

@@ -15,7 +15,7 @@ pub struct Answer {
     /// Headers in addition to `Content-Type`, `Content-Length`, `Date`, `Audit-Id` and
     /// `Cache-Control`, which `serve` sets.
     pub headers: HeaderMap,
-    /// `Content-Type` of the body.
+    /// `Content-Type` of the body; empty if the response has no body.
     pub content_type: &'static str,
     /// Response body.
     pub body: Bytes,

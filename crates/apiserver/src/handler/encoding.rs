@@ -2,6 +2,7 @@
 //! the compact JSON.
 
 use std::io::Write as _;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -29,12 +30,28 @@ pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
         Language::Json if rendering.pretty => answer.body = indented(&answer.body),
         Language::Json => {}
     }
-    if rendering.gzip && answer.body.len() > GZIP_MIN {
-        answer.body = compressed(&answer.body);
-        answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
+    negotiate_gzip(&mut answer, rendering.gzip, GZIP_MIN, None);
     answer
+}
+
+/// Compresses a body of more than `len_min` bytes if the client accepts gzip. `Vary` says that the
+/// response depends on it, also if it is not compressed. `cache` keeps the result for a body that
+/// does not change.
+pub(crate) fn negotiate_gzip(
+    answer: &mut Answer,
+    is_accepted: bool,
+    len_min: usize,
+    cache: Option<&OnceLock<Bytes>>,
+) {
+    if answer.body.len() <= len_min {
+        return;
+    }
+    answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if is_accepted {
+        let compress = || compressed(&answer.body);
+        answer.body = cache.map_or_else(compress, |cache| cache.get_or_init(compress).clone());
+        answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
 }
 
 /// Converts JSON to YAML.
@@ -48,7 +65,7 @@ pub(crate) fn indented(json: &[u8]) -> Bytes {
 }
 
 /// Compresses with gzip.
-pub(crate) fn compressed(bytes: &[u8]) -> Bytes {
+fn compressed(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     // Writing to memory cannot fail.
     let _written = encoder.write_all(bytes);

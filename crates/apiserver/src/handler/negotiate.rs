@@ -150,13 +150,19 @@ impl Range {
     }
 }
 
-/// Entries of `Accept`, best first; `*/*` if the header is absent.
+/// Entries of `Accept` that the client accepts, best first; `*/*` if the header is absent.
 pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Range> {
+    let mut ranges = preferred(headers);
+    ranges.retain(|range| range.quality > 0.0);
+    ranges
+}
+
+/// Entries of `Accept`, best first, also those with `q=0`; `*/*` if the header is absent.
+pub(crate) fn preferred(headers: &HeaderMap) -> Vec<Range> {
     let mut ranges = ranges(headers, &ACCEPT);
     if ranges.is_empty() {
         ranges.push(Range { media_type: "*/*".to_owned(), parameters: Vec::new(), quality: 1.0 });
     }
-    ranges.retain(|range| range.quality > 0.0);
     ranges.sort_by(|a, b| {
         b.quality.total_cmp(&a.quality).then_with(|| a.vagueness().cmp(&b.vagueness()))
     });

@@ -126,7 +126,7 @@ impl RequestContext {
         *response.status_mut() = code;
         let sent = response.headers_mut();
         *sent = headers;
-        if code != StatusCode::NOT_MODIFIED {
+        if code != StatusCode::NOT_MODIFIED && !content_type.is_empty() {
             sent.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
         sent.insert(AUDIT_ID, self.audit_id);

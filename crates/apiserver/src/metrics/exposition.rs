@@ -6,11 +6,11 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, VARY};
+use http::header::VARY;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::Answer;
-use crate::handler::encoding::{GZIP_MIN, compressed};
+use crate::handler::encoding::{GZIP_MIN, negotiate_gzip};
 use crate::handler::negotiate::{accepted, takes_gzip};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,13 +23,11 @@ pub(super) fn answer(open_metrics: String, request: &HeaderMap) -> Answer {
     } else {
         (OPEN_METRICS, open_metrics)
     };
-    let (mut headers, mut body) = (HeaderMap::new(), Bytes::from(text));
-    headers.append(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-    if takes_gzip(request) && body.len() > GZIP_MIN {
-        body = compressed(&body);
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Answer { code: StatusCode::OK, headers, content_type, body, object: None, status: None }
+    let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]);
+    let (code, body) = (StatusCode::OK, Bytes::from(text));
+    let mut answer = Answer { code, headers, content_type, body, object: None, status: None };
+    negotiate_gzip(&mut answer, takes_gzip(request), GZIP_MIN, None);
+    answer
 }
 
 /// Whether the client accepts the text format by name and `OpenMetrics` not at all.
@@ -81,7 +79,7 @@ fn described<'a>(line: &'a str, start: &str) -> Option<(&'a str, &'a str)> {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCEPT, ACCEPT_ENCODING};
+    use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING};
 
     use super::*;
 

@@ -60,17 +60,22 @@ impl Decoded {
         let mut unknown = kind.prune(&mut object);
         metadata::decode(&mut object, &mut unknown).map_err(DecodeError::Content)?;
         let unknown = unknown.into_iter().map(|path| format!("unknown field \"{path}\""));
-        let duplicates =
-            document.duplicates.into_iter().map(|path| format!("duplicate field \"{path}\""));
-        let warnings: Vec<String> = unknown.chain(duplicates).collect();
-        match validation {
-            FieldValidation::Strict if !warnings.is_empty() => {
-                let list = warnings.join(", ");
-                Err(DecodeError::Content(format!("strict decoding error: {list}")))
+        let duplicates = &document.duplicates;
+        if validation == FieldValidation::Strict {
+            let errors: Vec<String> =
+                duplicates.strict_errors().into_iter().chain(unknown).collect();
+            if !errors.is_empty() {
+                let list = errors.join(", ");
+                return Err(DecodeError::Content(format!("strict decoding error: {list}")));
             }
-            FieldValidation::Ignore => Ok(Self { object, warnings: Vec::new() }),
-            FieldValidation::Strict | FieldValidation::Warn => Ok(Self { object, warnings }),
+            return Ok(Self { object, warnings: Vec::new() });
         }
+        let mut warnings = Vec::new();
+        if validation == FieldValidation::Warn {
+            warnings.extend(duplicates.warnings());
+            warnings.extend(unknown);
+        }
+        Ok(Self { object, warnings })
     }
 
     /// Checks name and namespace against the URL, and fills them in.

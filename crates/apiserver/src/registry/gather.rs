@@ -8,19 +8,18 @@ use std::sync::Arc;
 
 use apimachinery::ApiError;
 use audit::Layer;
-use bytes::Bytes;
 use event::Timestamp;
 use store::{ListOptions, Object, ReadError};
 
 use super::continue_token::ContinueToken;
 use super::read::{ListQuery, SelectionPredicate};
 use super::render::ListMeta;
-use super::{ResourceRequest, answers};
+use super::{ResourceRequest, answers, render};
 use crate::handler::budget::Held;
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
 use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
-use crate::{Answer, AuditContext, table};
+use crate::{Answer, AuditContext};
 
 /// Maximum number of objects and approximate bytes of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
@@ -69,8 +68,10 @@ impl Listing<'_> {
     /// What the list keeps of an object: a list of metadata keeps nothing else, so that it has room
     /// for all objects. The deletion of a namespace lists them so, and not in pages.
     fn part_of(&self, object: Arc<Object>) -> Arc<Object> {
-        let Form::Partial(version) = self.rendering.form else { return object };
-        let body = Bytes::from(table::partial(&object.body, version));
+        if !matches!(self.rendering.form, Form::Partial(_)) {
+            return object;
+        }
+        let body = render::part(self.rendering, &object.body);
         Arc::new(Object { key: Arc::clone(&object.key), revision: object.revision, body })
     }
 

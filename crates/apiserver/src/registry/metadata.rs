@@ -3,7 +3,7 @@
 use apimachinery::api_error::FIELD_ERRORS_MAX;
 use apimachinery::{ApiError, FieldError, validation};
 use bytes::Bytes;
-use event::Json;
+use event::{Json, Timestamp};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -346,6 +346,40 @@ pub(crate) fn validate_finalizers(
         validation::go_strings(&added)
     );
     Some(FieldError::forbidden("metadata.finalizers", &detail))
+}
+
+/// Checks that an update does not set the fields that only a deletion sets. Their removal is ignored,
+/// and so is another time of an object that is being deleted, as upstream.
+pub(crate) fn validate_deletion_fields(
+    object: &Map<String, Value>,
+    old: &Map<String, Value>,
+) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut add = |field: &str, value: &str| {
+        errors.push(FieldError {
+            reason: "FieldValueInvalid",
+            field: format!("metadata.{field}"),
+            message: format!("Invalid value: {value}: field is immutable"),
+        });
+    };
+    let time = text(object, "deletionTimestamp");
+    if !time.is_empty() && !is_terminating(old) {
+        add("deletionTimestamp", &in_go_format(time));
+    }
+    let field = "deletionGracePeriodSeconds";
+    let period = |map| of(map).get(field).and_then(Value::as_i64);
+    if let Some(seconds) = period(object)
+        && period(old) != Some(seconds)
+    {
+        add(field, &seconds.to_string());
+    }
+    errors
+}
+
+/// A time as Go prints it in error messages.
+fn in_go_format(time: &str) -> String {
+    let Ok(parsed) = Timestamp::parse(time) else { return format!("{time:?}") };
+    parsed.to_rfc3339_seconds().replace('T', " ").replace('Z', " +0000 UTC")
 }
 
 /// Fills the system fields of a new object: `uid`, `creationTimestamp` and the first `generation`.

@@ -147,8 +147,8 @@ impl ResourceRequest<'_> {
         let key = answers::key(self.request, head.revision, rendering, now);
         let kind = Arc::clone(self.kind);
         let make = move || {
-            let bodies = items.iter().map(|object| &object.body);
-            encoding::finish(rendering, render::list(rendering, &kind, &head, bodies, now))
+            let parts = items.iter().map(|object| &object.body);
+            encoding::finish(rendering, render::list(rendering, &kind, &head, parts, now))
         };
         let answer = self.shared.answers.shared(key, bytes, held, make).await?;
         drop(turn);

@@ -73,7 +73,9 @@ impl ResourceRequest<'_> {
             ..ListMeta::default()
         };
         let now = self.shared.clock.now();
-        let mut answer = render::list(rendering, self.kind, &head, page.items.iter(), now);
+        let parts: Vec<Bytes> =
+            page.items.iter().map(|body| render::part(rendering, body)).collect();
+        let mut answer = render::list(rendering, self.kind, &head, parts.iter(), now);
         decoded::warn(&mut answer, &page.warnings);
         let answer = encoding::finish(rendering, answer);
         Ok(Outcome::Unlogged(Answer { object: None, ..answer }))

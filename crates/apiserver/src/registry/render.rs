@@ -46,12 +46,20 @@ pub(super) fn object(
     Answer::json(code, Json::from_normalized(json))
 }
 
-/// Renders a list of stored objects.
+/// The part of a stored object that a list in this rendering needs: its metadata, or the whole body.
+pub(super) fn part(rendering: Rendering, body: &Bytes) -> Bytes {
+    match rendering.form {
+        Form::Partial(version) => Bytes::from(table::partial(body, version)),
+        Form::Plain | Form::Table(..) => body.clone(),
+    }
+}
+
+/// Renders a list of objects. Each of `parts` is the result of [`part`].
 pub(super) fn list<'a>(
     rendering: Rendering,
     kind: &ServedResource,
     head: &ListMeta,
-    bodies: impl Iterator<Item = &'a Bytes> + Clone,
+    parts: impl Iterator<Item = &'a Bytes> + Clone,
     now: Timestamp,
 ) -> Answer {
     let mut out = match rendering.form {
@@ -61,18 +69,17 @@ pub(super) fn list<'a>(
         }
         Form::Table(_, version) => table_start(kind, head, version, true),
     };
-    if matches!(rendering.form, Form::Plain) {
-        out.reserve(bodies.clone().map(|body| body.len() + 1).sum::<usize>() + 2);
+    if matches!(rendering.form, Form::Plain | Form::Partial(_)) {
+        out.reserve(parts.clone().map(|part| part.len() + 1).sum::<usize>() + 2);
     }
-    for (at, body) in bodies.enumerate() {
+    for (at, part) in parts.enumerate() {
         if at > 0 {
             out.push(b',');
         }
         match rendering.form {
-            Form::Plain => out.extend_from_slice(body),
-            Form::Partial(version) => out.extend_from_slice(&table::partial(body, version)),
+            Form::Plain | Form::Partial(_) => out.extend_from_slice(part),
             Form::Table(include, version) => {
-                out.extend_from_slice(&table::row(&kind.resource, body, (include, version), now));
+                out.extend_from_slice(&table::row(&kind.resource, part, (include, version), now));
             }
         }
     }

@@ -265,11 +265,12 @@ fn apply(
     let mut object = incoming.object;
     check_revision(write, &object, &old, matches!(change, Change::Replace(_)))?;
     confine(write, &mut object, &old);
+    let errors = metadata::validate_deletion_fields(&object, &old);
     metadata::preserve_system_fields(&mut object, &old);
     let strategy = &kind.resource.strategy;
     strategy.prepare_update(&mut object, &old, &write.context);
     metadata::update_generation(&mut object, &old);
-    validate(write, &object, &old)?;
+    validate(write, &object, &old, errors)?;
     let required = required_access(&kind, &write.context.subresource, &object);
     if required.iter().any(|attributes| !granted.contains(attributes)) {
         return Err(kind.conflict(&write.name, STALE));
@@ -349,12 +350,14 @@ fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Val
     }
 }
 
+/// Checks the changed object. `errors` are those that were found before.
 fn validate(
     write: &Write,
     object: &Map<String, Value>,
     old: &Map<String, Value>,
+    mut errors: Vec<FieldError>,
 ) -> Result<(), ApiError> {
-    let mut errors = metadata::validate(&write.kind, object);
+    errors.extend(metadata::validate(&write.kind, object));
     errors.extend(metadata::validate_finalizers(object, old));
     errors.extend(write.kind.validate(object));
     if errors.is_empty() {

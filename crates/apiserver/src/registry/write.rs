@@ -1,7 +1,7 @@
 //! The transaction of a write request: it commits the change and its audit event, or only the audit
 //! event of the error.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use apimachinery::{ApiError, name_generator};
@@ -14,8 +14,8 @@ use store::StoreError;
 use super::served_resource::ServedResource;
 use super::transaction::RegistryTransaction;
 use super::{ResourceRequest, Shared, decoded, render};
-use crate::handler::encoding;
 use crate::handler::negotiate::Rendering;
+use crate::handler::{encoding, status_errors};
 use crate::{Answer, AuditContext, Outcome, WriteContext};
 
 /// The data that a write moves into its transaction.
@@ -102,7 +102,9 @@ impl Write {
             Some(answer)
         });
         match written.await {
-            Ok(Some(answer)) => Ok(Outcome::Committed(encoding::finish(rendering, answer))),
+            Ok(Some(answer)) => {
+                Ok(Outcome::Committed(encoded(|| encoding::finish(rendering, answer))))
+            }
             // The claim was cancelled: the code that cancelled it has sent the response.
             Ok(None) => Err(ApiError::internal("the request has been cancelled")),
             Err(StoreError::Panicked { message }) => resume_unwind(Box::new(message)),
@@ -133,6 +135,15 @@ impl Write {
     }
 }
 
+/// The response to a committed write. Its event is in the journal, so a panic while it is encoded
+/// must not reach the request handler, which would record a second event.
+fn encoded(encode: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(|_| {
+        tracing::error!("the response to a committed write could not be encoded");
+        status_errors::panicked().into()
+    })
+}
+
 /// The error for a store that rejects transactions.
 pub(super) fn store_error(error: &StoreError) -> ApiError {
     match error.retry_after() {
@@ -144,5 +155,20 @@ pub(super) fn store_error(error: &StoreError) -> ApiError {
             ApiError::unavailable("the server is shutting down", 1)
         }
         None => ApiError::internal(&error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a panic after the commit was recorded as a second event of the same request.
+    #[test]
+    fn a_response_that_cannot_be_encoded_is_an_error_and_not_a_panic() {
+        let answer = encoded(|| panic!("this is a test"));
+        assert_eq!(answer.code, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.status.is_some_and(|status| !status.message.contains("test")));
+        let encodes = || Answer { code: StatusCode::CREATED, ..status_errors::panicked().into() };
+        assert_eq!(encoded(encodes).code, StatusCode::CREATED);
     }
 }

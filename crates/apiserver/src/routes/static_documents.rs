@@ -9,13 +9,13 @@ use apimachinery::ApiError;
 use aws_lc_rs::digest::{SHA512, digest};
 use bytes::Bytes;
 use event::Timestamp;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
 use crate::handler::answer::JSON;
 use crate::handler::encoding::{self, GZIP_MIN, YAML};
-use crate::handler::negotiate::{Range, accepted, is_pretty, not_acceptable, takes_gzip};
+use crate::handler::negotiate::{accepted, is_pretty, not_acceptable, preferred, takes_gzip};
 use crate::routes::discovery;
 use crate::routes::openapi;
 use crate::{Answer, Request, Resource};
@@ -30,6 +30,8 @@ const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.
 const OPENAPI_V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 /// See [`OPENAPI_V2_ASKED`].
 const OPENAPI_V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+/// Path of the index of OpenAPI version 3.
+const OPENAPI_V3_INDEX: &str = "/openapi/v3";
 /// Minimum size of an OpenAPI document for compression, in bytes.
 const OPENAPI_GZIP_MIN: usize = 1400;
 /// Cache lifetime of a document whose URL contains its hash, in microseconds.
@@ -74,6 +76,15 @@ enum Form {
 }
 
 impl Form {
+    /// The media types by which clients request protobuf.
+    const fn media_types(self) -> &'static [&'static str] {
+        match self {
+            Self::ProtobufV2 => &[OPENAPI_V2, OPENAPI_V2_ASKED],
+            Self::ProtobufV3 => &[OPENAPI_V3, OPENAPI_V3_ASKED],
+            Self::Json | Self::Yaml | Self::Aggregated => &[],
+        }
+    }
+
     const fn content_type(self) -> &'static str {
         match self {
             Self::Json => JSON,
@@ -100,7 +111,7 @@ impl Documents {
             .filter_map(|(path, page)| Some((path.strip_prefix("/openapi/v3/")?, &*page.hash)))
             .collect();
         let index = Document::openapi(openapi::v3_index(&hashes).to_string());
-        plain.insert("/openapi/v3".to_owned(), index);
+        plain.insert(OPENAPI_V3_INDEX.to_owned(), index);
         let to_protobuf = Some((Form::ProtobufV2, v2));
         let v2 = Document { to_protobuf, ..Document::openapi(openapi::v2(resources)) };
         plain.insert("/openapi/v2".to_owned(), v2);
@@ -125,14 +136,19 @@ impl Documents {
             return Some(ApiError::new(code, "MethodNotAllowed", message).into());
         }
         let aggregated = self.aggregated.get(path);
-        let mut offered = vec![Form::Json];
-        offered.extend(aggregated.is_some().then_some(Form::Aggregated));
-        offered.extend(plain.to_protobuf.map(|(form, _)| form));
-        // Upstream serves OpenAPI as JSON or protobuf only.
-        offered.extend((!path.starts_with("/openapi/")).then_some(Form::Yaml));
-        let ranges = accepted(&request.headers);
-        let Some(form) = ranges.iter().find_map(|range| form(range, &offered)) else {
-            return Some(not_acceptable().into());
+        let form = if path == OPENAPI_V3_INDEX {
+            // Upstream does not negotiate here.
+            Form::Json
+        } else if let Some((protobuf, _)) = plain.to_protobuf {
+            match openapi_form(&request.headers, protobuf) {
+                Some(form) => form,
+                None => return Some(openapi_not_acceptable()),
+            }
+        } else {
+            match discovery_form(&request.headers, aggregated.is_some()) {
+                Some(form) => form,
+                None => return Some(not_acceptable().into()),
+            }
         };
         let document = aggregated.filter(|_| form == Form::Aggregated).unwrap_or(plain);
         let mut answer = document.answer(request, form);
@@ -201,20 +217,17 @@ impl Document {
             Ok(page) => page,
             Err(error) => return ApiError::internal(error).into(),
         };
-        if form == Form::Yaml {
-            answer.body = encoding::yaml(&page.body);
+        let mut cache = None;
+        answer.body = if form == Form::Yaml {
+            encoding::yaml(&page.body)
         } else if !self.is_protobuf(form) && is_pretty(request) {
-            answer.body = encoding::indented(&page.body);
-        } else if takes_gzip(&request.headers) && page.body.len() > self.gzip_min {
-            let compressed = page.compressed.get_or_init(|| encoding::compressed(&page.body));
-            answer.body = compressed.clone();
-            answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            encoding::indented(&page.body)
         } else {
-            answer.body = page.body.clone();
-        }
-        if page.body.len() > self.gzip_min {
-            answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-        }
+            cache = Some(&page.compressed);
+            page.body.clone()
+        };
+        let is_accepted = takes_gzip(&request.headers);
+        encoding::negotiate_gzip(&mut answer, is_accepted, self.gzip_min, cache);
         answer
     }
 
@@ -237,22 +250,53 @@ impl Document {
     }
 }
 
-/// The form that an entry of `Accept` requests, if it is offered.
-fn form(range: &Range, offered: &[Form]) -> Option<Form> {
-    let version = (range.parameter("g"), range.parameter("v"));
-    let form = match range.parameter("as") {
-        "" if matches!(&*range.media_type, OPENAPI_V2 | OPENAPI_V2_ASKED) => Form::ProtobufV2,
-        "" if matches!(&*range.media_type, OPENAPI_V3 | OPENAPI_V3_ASKED) => Form::ProtobufV3,
-        "" if range.takes_yaml() => Form::Yaml,
-        "" if range.takes_json() => Form::Json,
-        "APIGroupDiscoveryList"
-            if range.takes_json() && version == ("apidiscovery.k8s.io", "v2") =>
-        {
-            Form::Aggregated
+/// The form of OpenAPI that the client accepts. As upstream, all parameters of a media type except
+/// `q` are ignored, and `q=0` is only the lowest preference.
+fn openapi_form(headers: &HeaderMap, protobuf: Form) -> Option<Form> {
+    preferred(headers).iter().find_map(|range| {
+        let media_type = if range.media_type == "*" { "*/*" } else { &range.media_type };
+        let (kind, subtype) = media_type.split_once('/')?;
+        if !matches!(kind, "application" | "*") {
+            return None;
         }
-        _ => return None,
-    };
-    offered.contains(&form).then_some(form)
+        let is = |media_type: &str| media_type.strip_prefix("application/") == Some(subtype);
+        if matches!(subtype, "json" | "*") {
+            Some(Form::Json)
+        } else {
+            protobuf.media_types().iter().any(|media_type| is(media_type)).then_some(protobuf)
+        }
+    })
+}
+
+/// 406 as upstream's handlers of OpenAPI send it: without a body.
+fn openapi_not_acceptable() -> Answer {
+    Answer {
+        code: StatusCode::NOT_ACCEPTABLE,
+        headers: HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]),
+        content_type: "",
+        body: Bytes::new(),
+        object: None,
+        status: None,
+    }
+}
+
+/// The form of a discovery document that the client accepts.
+fn discovery_form(headers: &HeaderMap, is_aggregated: bool) -> Option<Form> {
+    accepted(headers).iter().find_map(|range| {
+        let version = (range.parameter("g"), range.parameter("v"));
+        match range.parameter("as") {
+            "" if range.takes_yaml() => Some(Form::Yaml),
+            "" if range.takes_json() => Some(Form::Json),
+            "APIGroupDiscoveryList"
+                if range.takes_json()
+                    && is_aggregated
+                    && version == ("apidiscovery.k8s.io", "v2") =>
+            {
+                Some(Form::Aggregated)
+            }
+            _ => None,
+        }
+    })
 }
 
 fn expiry(now: Timestamp) -> Option<HeaderValue> {

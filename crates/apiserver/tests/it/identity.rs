@@ -126,14 +126,14 @@ async fn impersonation_is_authorized_and_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_are_not_upgraded() {
+async fn a_read_with_an_upgrade_header_is_answered_without_an_upgrade() {
     let server = TestServer::open().await;
     let mut alice = server.client_of("alice", &[], Protocol::Http1).await;
     let reply = alice.send(get(PATH, &[("connection", "upgrade"), ("upgrade", "websocket")])).await;
-    assert_eq!(reply.code, 400);
+    assert_eq!(reply.code, 404);
     check_record(
         server,
-        "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 400 alice",
+        "ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x 404 alice",
     )
     .await;
 }

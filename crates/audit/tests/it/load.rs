@@ -81,6 +81,78 @@ fn values_of_the_wrong_type_are_reported() {
     }
 }
 
+/// Regression: a policy was valid whose metadata kube-apiserver refuses, so that it did not start.
+#[test]
+fn metadata_has_the_types_of_object_meta() {
+    let with = |field: &str| format!("metadata: {{{field}}}\nrules: [{{level: None}}]");
+    for field in [
+        "name: x, namespace: null, generation: 0x10, deletionGracePeriodSeconds: 1e3",
+        "generation: -9223372036854775808",
+        "generation: 1.0, labels: {a: 'yes', b: null}, annotations: null",
+        "creationTimestamp: 2026-11-30T10:00:00Z, deletionTimestamp: null",
+        "creationTimestamp: '2026-11-30T10:00:00.5+01:00', finalizers: [a, null]",
+        "ownerReferences: [{kind: x, controller: true}, null]",
+        "managedFields: [{manager: x, time: 2026-11-30T10:00:00Z, fieldsV1: {'f:a': {}}}]",
+        "managedFields: [{fieldsV1: 7}]",
+    ] {
+        assert!(loaded(&with(field)).is_ok(), "{field}");
+    }
+    for (field, expected) in [
+        ("name: 5", "name: a string is expected, not a number"),
+        ("name: yes", "name: a string is expected, not a boolean"),
+        ("selfLink: []", "selfLink: a string is expected, not a list"),
+        ("generation: 1.5", "generation: a 64-bit integer is expected, not a number"),
+        (
+            "generation: 9223372036854775808",
+            "generation: a 64-bit integer is expected, not a number",
+        ),
+        ("generation: .nan", "generation: a 64-bit integer is expected, not a number"),
+        ("generation: '1'", "generation: a 64-bit integer is expected, not a string"),
+        (
+            "creationTimestamp: yesterday",
+            "creationTimestamp: a time in RFC 3339 is expected, not a string",
+        ),
+        (
+            "creationTimestamp: ''",
+            "creationTimestamp: a time in RFC 3339 is expected, not a string",
+        ),
+        (
+            "creationTimestamp: 2026-11-30",
+            "creationTimestamp: a time in RFC 3339 is expected, not a string",
+        ),
+        ("labels: [a]", "labels: a mapping is expected, not a list"),
+        ("labels: {a: true}", "labels.a: a string is expected, not a boolean"),
+        ("annotations: {a: {}}", "annotations.a: a string is expected, not a mapping"),
+        ("finalizers: a", "finalizers: a list is expected, not a string"),
+        ("finalizers: [1]", "finalizers[0]: a string is expected, not a number"),
+        ("ownerReferences: {}", "ownerReferences: a list is expected, not a mapping"),
+        ("ownerReferences: [x]", "ownerReferences[0]: a mapping is expected, not a string"),
+        (
+            "ownerReferences: [{controller: 'true'}]",
+            "ownerReferences[0].controller: a boolean is expected, not a string",
+        ),
+        (
+            "managedFields: [{time: 1}]",
+            "managedFields[0].time: a time in RFC 3339 is expected, not a number",
+        ),
+    ] {
+        check(&with(field), &format!("line 3: metadata.{expected}"));
+    }
+    let odd = with(
+        "labels: {a: b, a: c}, ownerReferences: [{uid: x, color: red}], managedFields: [{fieldsV1: {a: {b: 1, b: 2}}}]",
+    );
+    let warnings = loaded(&odd).unwrap().warnings;
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "line 3: metadata.labels.a: duplicate field",
+            "line 3: metadata.ownerReferences[0].color: unknown field",
+            "line 3: metadata.managedFields[0].fieldsV1.a.b: duplicate field",
+        ]
+    );
+}
+
 /// kube-apiserver defaults the kind, but not the version.
 #[test]
 fn a_document_without_a_kind_is_a_policy() {

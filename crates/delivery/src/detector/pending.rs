@@ -4,11 +4,12 @@
 //! that has been closed meanwhile. An update waits up to [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the
 //! last write of its signal; an opening, a closing and a higher severity do not wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use detect::engine::UNLISTED_MAX;
 use detect::{ChangeKind, SignalChange};
-use event::signal::{Severity, Signal};
+use event::signal::{Severity, Signal, Target};
 use tokio::time::Instant;
 
 use super::UPDATE_PERIOD;
@@ -26,6 +27,8 @@ struct PendingChange {
     /// The opening, if the signal has been closed since.
     opening: Option<SignalChange>,
     change: SignalChange,
+    /// The unlisted objects of all merged changes, up to [`UNLISTED_MAX`] as in a single one.
+    unlisted: BTreeSet<Target>,
     /// Sequence number of the record that caused the first of them.
     first_seq: u64,
     due: Instant,
@@ -52,14 +55,16 @@ impl Pending {
                 (_, kind) => kind,
             };
             let previous = std::mem::replace(&mut pending.change, SignalChange { kind, ..change });
-            pending.change.unlisted.extend(previous.unlisted.iter().cloned());
             if (previous.kind, kind) == (ChangeKind::Opened, ChangeKind::Closed) {
-                pending.opening = Some(previous);
+                let unlisted = pending.unlisted.iter().cloned().collect();
+                pending.opening = Some(SignalChange { unlisted, ..previous });
             }
+            pending.take_unlisted();
         } else {
-            let opening = None;
-            self.by_signal
-                .insert(id.clone(), PendingChange { opening, change, first_seq: seq, due });
+            let (id, opening, unlisted) = (id.clone(), None, BTreeSet::new());
+            let mut pending = PendingChange { opening, change, unlisted, first_seq: seq, due };
+            pending.take_unlisted();
+            self.by_signal.insert(id, pending);
         }
     }
 
@@ -83,7 +88,8 @@ impl Pending {
             let Some(pending) = self.by_signal.remove(id) else { continue };
             self.record_write(&pending.change.signal, pending.change.kind, now);
             due_changes.extend(pending.opening);
-            due_changes.push(pending.change);
+            let unlisted = pending.unlisted.into_iter().collect();
+            due_changes.push(SignalChange { unlisted, ..pending.change });
         }
         due_changes
     }
@@ -94,5 +100,52 @@ impl Pending {
         } else {
             self.written.insert(signal.id.clone(), (now, signal.spec.severity));
         }
+    }
+}
+
+impl PendingChange {
+    /// Moves the unlisted objects of the newest change to those of all changes.
+    fn take_unlisted(&mut self) {
+        for target in std::mem::take(&mut self.change.unlisted) {
+            if self.unlisted.len() < UNLISTED_MAX {
+                self.unlisted.insert(target);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::Timestamp;
+
+    use super::*;
+
+    fn change(kind: ChangeKind, names: impl Iterator<Item = usize>) -> SignalChange {
+        let target = |name: usize| Target { name: name.to_string(), ..Target::default() };
+        let signal = Signal { id: "s".to_owned(), ..Signal::default() };
+        SignalChange {
+            kind,
+            signal: Arc::new(signal),
+            rule: None,
+            at: Timestamp::default(),
+            unlisted: names.map(target).collect(),
+        }
+    }
+
+    /// Regression: changes that were merged while the store could not write named ever more objects.
+    #[tokio::test]
+    async fn merged_changes_name_no_more_objects_than_a_single_one() {
+        let (mut pending, now) = (Pending::default(), Instant::now());
+        pending.add(change(ChangeKind::Opened, 0..10), 1, now);
+        for seq in 2..10 {
+            pending.add(change(ChangeKind::Updated, 5..seq * 1_000), seq as u64, now);
+        }
+        pending.add(change(ChangeKind::Closed, 0..UNLISTED_MAX), 10, now);
+        let taken = pending.take_due(now, true, 10);
+        let kinds: Vec<(ChangeKind, usize)> =
+            taken.iter().map(|change| (change.kind, change.unlisted.len())).collect();
+        assert_eq!(kinds, [(ChangeKind::Opened, UNLISTED_MAX), (ChangeKind::Closed, UNLISTED_MAX)]);
+        let named = taken[1].unlisted.iter().any(|target| target.name == "7");
+        assert!(named, "the objects of the first changes are kept");
     }
 }

@@ -1,8 +1,8 @@
 //! A minimal durable API server as a baseline: TLS, HTTP, one event per request with its bodies,
 //! and a commit of that event before the response is sent.
 //!
-//! Deliberately without authorization, validation, watches, metrics, limits or sinks: it is the
-//! baseline of `bench apiserver --bare`, in the same run and with the same client. It supports only
+//! Its durability and the sizes of its bodies and events are Keepwatch's. Deliberately without
+//! authorization, validation, watches, metrics, limits or sinks: it is the baseline of `bench apiserver --bare`, in the same run and with the same client. It supports only
 //! the requests of that client.
 
 use std::collections::HashMap;
@@ -36,6 +36,12 @@ const SCHEMA: &str =
     PRAGMA locking_mode = EXCLUSIVE; PRAGMA wal_autocheckpoint = 1000;
     CREATE TABLE events (seq INTEGER PRIMARY KEY, record BLOB NOT NULL) STRICT;
     CREATE TABLE objects (id INTEGER PRIMARY KEY, name TEXT NOT NULL, value BLOB NOT NULL) STRICT;";
+
+/// The end of a stored object, with as many bytes as Keepwatch adds to a `BackupAction`: the two
+/// servers store, record and send bodies of the same size.
+const COMPLETION: &[u8] = br#","status":{"state":"Pending","startTime":"2026-11-30T12:00:00Z","endTime":null,"progress":0},"added":{"namespace":"kube-public","uid":"2f8b7f3f-9a10-4f6e-9d2a-5f7c2f0e0c1b","resourceVersion":"1795000000000000","generation":1,"creationTimestamp":"2026-11-30T12:00:00Z","k10.kasten.io/appName":"kube-public","k10.kasten.io/appNamespace":"kube-public","k10.kasten.io/appType":"namespace"}}"#;
+/// The fields of an event that do not differ between requests here.
+const EVENT_FIELDS: &str = r#","auditID":"9d0a4b3c-1111-4222-8333-444455556666","stage":"ResponseComplete","groups":["system:masters","system:authenticated"],"sourceIPs":["127.0.0.1"],"received":"2026-11-30T12:00:00.000000Z","time":"2026-11-30T12:00:00.000000Z","annotations":{"authorization.k8s.io/decision":"allow","authorization.k8s.io/reason":""}"#;
 
 /// The rows that one request adds to the database.
 struct Commit {
@@ -139,7 +145,7 @@ async fn respond(
         outcome.unwrap_or((StatusCode::NOT_FOUND, None, Bytes::from_static(b"{}")));
     let user = head.headers.get("x-remote-user").and_then(|user| user.to_str().ok());
     let mut event = format!(
-        r#"{{"verb":"{}","uri":"{}","user":"{}","code":{}"#,
+        r#"{{"verb":"{}","uri":"{}","user":"{}","code":{}{EVENT_FIELDS}"#,
         head.method,
         head.uri,
         user.unwrap_or_default(),
@@ -168,7 +174,7 @@ async fn create(body: Incoming) -> Option<(String, Bytes, Bytes)> {
     let request_body = body.collect().await.ok()?.to_bytes();
     let name = serde_json::from_slice::<Object<'_>>(&request_body).ok()?.metadata.name.to_owned();
     let mut object = request_body.strip_suffix(b"}")?.to_vec();
-    object.extend_from_slice(br#","status":{"state":"Pending"}}"#);
+    object.extend_from_slice(COMPLETION);
     Some((name, request_body, object.into()))
 }
 

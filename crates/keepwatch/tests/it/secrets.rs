@@ -61,6 +61,15 @@ fn a_secret_is_served_and_never_stored_in_plain_text() {
         assert_eq!(changed.data["data"]["role"], ENCODED);
         assert_eq!(changed.data["type"], "secrets.kanister.io/aws");
 
+        // As for `kubectl patch` without `--type`.
+        let held = Patch::Strategic(json!({"metadata": {"finalizers": ["example.com/hold"]}}));
+        let held = api.patch("keys", &PatchParams::default(), &held).await.unwrap();
+        assert_eq!(held.metadata.finalizers.as_deref(), Some(&["example.com/hold".to_owned()][..]));
+        let directive = json!({"$deleteFromPrimitiveList/finalizers": ["example.com/hold"]});
+        let freed = Patch::Strategic(json!({ "metadata": directive }));
+        let freed = api.patch("keys", &PatchParams::default(), &freed).await.unwrap();
+        assert_eq!(freed.metadata.finalizers.unwrap_or_default(), [""; 0]);
+
         // A rejected value is not repeated in the error.
         let wrong = Patch::Merge(json!({"data": {"role": format!("{CANARY}!")}}));
         let refused = api.patch("keys", &PatchParams::default(), &wrong).await.unwrap_err();

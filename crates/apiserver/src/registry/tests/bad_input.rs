@@ -236,22 +236,56 @@ async fn unknown_and_duplicate_fields() {
     assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
     assert_eq!(
         strict.message(),
-        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.shape\", unknown field \"more\", unknown field \"metadata.colour\", duplicate field \"spec.size\""
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: duplicate field \"spec.size\", unknown field \"spec.shape\", unknown field \"more\", unknown field \"metadata.colour\""
     );
     let warned = registry.ask(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
     assert_eq!(warned.code, 201);
     assert_eq!(
         warned.header("warning"),
         [
+            "299 - \"duplicate field \\\"spec.size\\\"\"",
             "299 - \"unknown field \\\"spec.shape\\\"\"",
             "299 - \"unknown field \\\"more\\\"\"",
             "299 - \"unknown field \\\"metadata.colour\\\"\"",
-            "299 - \"duplicate field \\\"spec.size\\\"\"",
         ]
     );
     assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
     let ignored = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
     assert_eq!((ignored.code, ignored.header("warning").len()), (201, 0));
+}
+
+/// Regression: YAML with a duplicate key was refused for every value of `fieldValidation`.
+#[tokio::test]
+async fn duplicate_keys_of_yaml_are_refused_only_by_strict_validation() {
+    let registry = TestRegistry::open().await;
+    let yaml = [("content-type", "application/yaml")];
+    let body =
+        "metadata:\n  name: x\nspec:\n  size: 2\n  size: 3\n  shape: round\nmetadata:\n  name: y\n";
+    let ask =
+        async |query: &str| registry.ask(&format!("POST {WIDGETS}{query}"), body, &yaml).await;
+    let strict = ask("?fieldValidation=Strict").await;
+    assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
+    assert_eq!(
+        strict.message(),
+        "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: yaml: unmarshal errors:\n  line 5: key \"size\" already set in map\n  line 8: key \"metadata\" already set in map, unknown field \"spec.shape\""
+    );
+    let warned = ask("").await;
+    assert_eq!((warned.code, &warned.json["metadata"]["name"]), (201, &"y".into()));
+    assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
+    assert_eq!(
+        warned.header("warning"),
+        [
+            "299 - \"line 5: key \\\"size\\\" already set in map\"",
+            "299 - \"line 8: key \\\"metadata\\\" already set in map\"",
+            "299 - \"unknown field \\\"spec.shape\\\"\"",
+        ]
+    );
+    let ignored = ask("?fieldValidation=Ignore&dryRun=All").await;
+    assert_eq!((ignored.code, ignored.header("warning").len()), (409, 0));
+    let events = registry.events().await;
+    let recorded = events[2].request_object.as_ref().unwrap();
+    let recorded: serde_json::Value = serde_json::from_slice(recorded.as_bytes()).unwrap();
+    assert_eq!(recorded["spec"], serde_json::json!({"size": 3, "shape": "round"}));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Invalid patches, with upstream's error messages.
+//! Patches, most of them invalid, with upstream's error messages.
 
 use super::bad_input::{MERGE, check};
 use super::test_registry::{TestRegistry, WIDGETS};
@@ -62,7 +62,7 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     assert_eq!(causes[0]["reason"], "FieldValueInvalid");
     let message = causes[0]["message"].as_str().unwrap();
     assert!(message.starts_with(r#"Invalid value: "{\"apiVersion\":"#), "{message}");
-    let why = r#"": strict decoding error: unknown field "more", duplicate field "more""#;
+    let why = r#"": strict decoding error: duplicate field "more", unknown field "more""#;
     assert!(message.ends_with(why), "{message}");
     let long = format!(r#"{{"more":"{}"}}"#, "x".repeat(5000));
     assert!(registry.ask(&line, &long, MERGE).await.message().len() < 2000);
@@ -90,4 +90,64 @@ async fn patches_cannot_make_an_object_larger_than_a_body() {
     assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), &text, MERGE).await.code, 200);
     let none = r#"{"metadata":{"labels":null}}"#;
     assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), none, MERGE).await.code, 200);
+}
+
+/// Regression: a patch of `deletionTimestamp` was answered with 200 and had no effect.
+#[tokio::test]
+async fn only_a_deletion_sets_the_fields_of_a_deletion() {
+    let registry = TestRegistry::open().await;
+    let body = r#"{"metadata":{"name":"a","finalizers":["example.com/hold"]},"spec":{"size":1}}"#;
+    let made = registry.ok(&format!("POST {WIDGETS}"), body).await;
+    let line = format!("PATCH {WIDGETS}/a");
+    let patch = |field: &str, value: &str| format!(r#"{{"metadata":{{"{field}":{value}}}}}"#);
+    let invalid = "Widget.test.example.com \"a\" is invalid: ";
+    let time = "\"2026-11-30T12:00:00Z\"";
+    let (deletion, period) = ("deletionTimestamp", "deletionGracePeriodSeconds");
+    let why_time = "metadata.deletionTimestamp: Invalid value: 2026-11-30 12:00:00 +0000 UTC: field is immutable";
+    let why_period = "metadata.deletionGracePeriodSeconds: Invalid value: 30: field is immutable";
+    let refused = async |body: &str, why: &str| {
+        let reply = registry.ask(&line, body, MERGE).await;
+        assert_eq!((reply.code, reply.message()), (422, &*format!("{invalid}{why}")), "{body}");
+    };
+    refused(&patch(deletion, time), why_time).await;
+    refused(&patch(period, "30"), why_period).await;
+    for ignored in [patch(deletion, "null"), patch("creationTimestamp", time)] {
+        assert_eq!(registry.ask(&line, &ignored, MERGE).await.answer.body, made.answer.body);
+    }
+    let mut replacement = made.json.clone();
+    replacement["metadata"][deletion] = "2026-11-30T12:00:00Z".into();
+    let replaced = registry.ask(&format!("PUT {WIDGETS}/a"), &replacement.to_string(), &[]).await;
+    assert_eq!((replaced.code, replaced.message()), (422, &*format!("{invalid}{why_time}")));
+
+    let going = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    refused(&patch(period, "30"), why_period).await;
+    for ignored in [patch(deletion, time), patch(deletion, "null"), patch(period, "null")] {
+        assert_eq!(registry.ask(&line, &ignored, MERGE).await.answer.body, going.answer.body);
+    }
+}
+
+/// Regression: a strategic merge patch with a list got 415, and no client falls back to another
+/// patch for the kinds of the core group.
+#[tokio::test]
+async fn core_kinds_accept_every_strategic_merge_patch() {
+    const STRATEGIC: &[(&str, &str)] =
+        &[("content-type", "application/strategic-merge-patch+json")];
+    let registry = TestRegistry::open().await;
+    let line = "PATCH /api/v1/namespaces/shop";
+    let finalizers = async |patch: &str| {
+        let reply = registry.ask(line, &format!(r#"{{"metadata":{{{patch}}}}}"#), STRATEGIC).await;
+        assert_eq!(reply.code, 200, "{patch}: {}", reply.message());
+        reply.json["metadata"]["finalizers"].clone()
+    };
+    assert_eq!(finalizers(r#""finalizers":["a.b/one"]"#).await, serde_json::json!(["a.b/one"]));
+    let both = serde_json::json!(["a.b/two", "a.b/one"]);
+    assert_eq!(finalizers(r#""finalizers":["a.b/two"]"#).await, both);
+    assert_eq!(
+        finalizers(r#""$deleteFromPrimitiveList/finalizers":["a.b/two"],"labels":{"x":"y"}"#).await,
+        serde_json::json!(["a.b/one"])
+    );
+    let replaced = registry
+        .ask(line, r#"{"metadata":{"labels":{"$patch":"replace","a":"b"}}}"#, STRATEGIC)
+        .await;
+    assert_eq!(replaced.json["metadata"]["labels"], serde_json::json!({"a": "b"}));
 }

@@ -3,7 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::test_registry::TestRegistry;
+use super::test_registry::{TestRegistry, WIDGETS};
+use crate::Answer;
 
 const AGGREGATED: (&str, &str) =
     ("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
@@ -144,12 +145,10 @@ async fn openapi_is_offered_as_protobuf_too() {
             assert_eq!(is_kept, version == "v3", "{path}: {cache:?}");
             assert_eq!((hashed.body, hashed.content_type), (answer.body, &*sent));
             let other = if version == "v2" { "/openapi/v3/api/v1" } else { "/openapi/v2" };
-            for other in [other, "/openapi/v3"] {
-                let headers = [("accept", accept)];
-                let elsewhere = registry.document(&format!("GET {other}"), &headers).unwrap();
-                let code = if accept.contains("json") { 200 } else { 406 };
-                assert_eq!(elsewhere.code.as_u16(), code, "{other} {accept}");
-            }
+            let headers = [("accept", accept)];
+            let elsewhere = registry.document(&format!("GET {other}"), &headers).unwrap();
+            let code = if accept.contains("json") { 200 } else { 406 };
+            assert_eq!(elsewhere.code.as_u16(), code, "{other} {accept}");
         }
     }
 }
@@ -189,6 +188,86 @@ async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
         registry.document("GET /openapi/v2", &yaml).unwrap().code,
         StatusCode::NOT_ACCEPTABLE
     );
+}
+
+/// Regression: parameters of a media type were an error, and a refusal said that YAML is accepted.
+#[tokio::test]
+async fn accept_headers_of_openapi_are_handled_as_upstream() {
+    const V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    let registry = TestRegistry::open().await;
+    let paths = ["/openapi/v3/apis/test.example.com/v1", "/openapi/v2", "/openapi/v3"];
+    for (accept, expected) in [
+        ("", ["application/json"; 3]),
+        ("*/*", ["application/json"; 3]),
+        ("*/*;q=0.1", ["application/json"; 3]),
+        ("application/*", ["application/json"; 3]),
+        ("*/json", ["application/json"; 3]),
+        ("application/json;as=Table;v=v1;g=meta.k8s.io", ["application/json"; 3]),
+        ("*", ["application/json"; 3]),
+        ("application/json;q=0", ["application/json"; 3]),
+        ("text/html, application/json;q=0.2", ["application/json"; 3]),
+        ("text/html", ["406", "406", "application/json"]),
+        ("text/*", ["406", "406", "application/json"]),
+        ("application/yaml", ["406", "406", "application/json"]),
+        ("application/vnd.kubernetes.protobuf", ["406", "406", "application/json"]),
+        ("nonsense", ["406", "406", "application/json"]),
+        (
+            "application/com.github.proto-openapi.spec.v3@v1.0+protobuf;as=x",
+            [V3, "406", "application/json"],
+        ),
+        (
+            &format!("application/json;q=0.5, {V3};q=0.6"),
+            [V3, "application/json", "application/json"],
+        ),
+        (&format!("application/json, {V3}"), ["application/json"; 3]),
+        (&format!("{V3}, application/json"), [V3, "application/json", "application/json"]),
+    ] {
+        for (path, expected) in paths.into_iter().zip(expected) {
+            let headers = [("accept", accept)];
+            let headers = if accept.is_empty() { &[][..] } else { &headers[..] };
+            let answer = registry.document(&format!("GET {path}"), headers).unwrap();
+            if expected == "406" {
+                assert_eq!(answer.code.as_u16(), 406, "{path} {accept}");
+                assert!(answer.body.is_empty() && answer.status.is_none(), "{path} {accept}");
+                assert_eq!(answer.headers["vary"], "Accept");
+            } else {
+                assert_eq!(
+                    (answer.code.as_u16(), answer.content_type),
+                    (200, expected),
+                    "{path} {accept}"
+                );
+            }
+        }
+    }
+}
+
+/// Regression: three places decided about compression, and only one of them told caches of it.
+#[tokio::test]
+async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
+    let registry = TestRegistry::open().await;
+    let vary = |answer: &Answer| -> Vec<String> {
+        let values = answer.headers.get_all("vary").iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    let line = "GET /openapi/v2";
+    let indented = [("user-agent", "curl/8"), ("accept-encoding", "gzip")];
+    for (headers, is_compressed) in
+        [(&[][..], false), (&indented[..1], false), (&indented[1..], true), (&indented[..], true)]
+    {
+        let answer = registry.document(line, headers).unwrap();
+        assert_eq!(vary(&answer), ["Accept", "Accept-Encoding"], "{headers:?}");
+        assert_eq!(answer.headers.contains_key("content-encoding"), is_compressed, "{headers:?}");
+    }
+    assert_eq!(vary(&registry.document("GET /apis", &[]).unwrap()), ["Accept"]);
+    let body = format!(
+        r#"{{"metadata":{{"name":"big","annotations":{{"a":"{}"}}}},"spec":{{"size":1}}}}"#,
+        "x".repeat(200 << 10)
+    );
+    registry.ok(&format!("POST {WIDGETS}"), &body).await;
+    for headers in [&[][..], &indented[1..]] {
+        let answer = registry.ask(&format!("GET {WIDGETS}/big"), "", headers).await.answer;
+        assert_eq!(vary(&answer), ["Accept-Encoding"], "{headers:?}");
+    }
 }
 
 /// Checks that every `$ref` has a target.

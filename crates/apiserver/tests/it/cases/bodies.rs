@@ -128,7 +128,8 @@ alice POST {T} | Content-Type: ; => 201 create things shop/t14 || {"metadata":{"
 alice POST {T} | Content-Encoding: gzip => 400 create things shop/ || \x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03
 alice POST {T} | Content-Encoding: identity => 201 create things shop/t15 || {"metadata":{"name":"t15"}}
 alice POST {T} | Content-Type: application/yaml => 201 create things shop/y1 || metadata: {name: y1}
-alice POST {T} | Content-Type: application/yaml => 400 create things shop/ || metadata: {name: y2a, name: y2}
+alice POST {T} | Content-Type: application/yaml => 201 create things shop/y2 || metadata: {name: y2a, name: y2}
+alice POST {T}?fieldValidation=Strict | Content-Type: application/yaml => 400 create things shop/y2b || metadata: {name: y2a, name: y2b}
 alice POST {T} | Content-Type: application/yaml => 400 create things shop/ || metadata: {name: y3}\n---\nmetadata: {name: y3a}
 alice POST {T} | Content-Type: application/yaml => 201 create things shop/y4 || a: &a {name: y4}\nmetadata: *a
 alice POST {T} | Content-Type: application/yaml => 422 create things shop/ || metadata: {<<: {name: y5}}

@@ -258,7 +258,11 @@ const HEADS: &[(&str, &str)] = &[
         "GET {T}?watch=1 HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\nNEXT",
     ),
     (
-        "alice => 400 get things shop/allowed, get things shop/secretb 200",
+        "alice => 200 get things shop/allowed, get things shop/secretb",
+        "GET {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\nOrigin: https://a\\r\\nSec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\nNEXT",
+    ),
+    (
+        "alice => 200 get things shop/allowed, get things shop/secretb",
         "GET {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: Upgrade, HTTP2-Settings\\r\\nUpgrade: h2c\\r\\nHTTP2-Settings: AAMAAABkAAQAAP__\\r\\n\\r\\nNEXT",
     ),
 ];

@@ -194,10 +194,13 @@ alice GET {T}/allowed | Host: kubernetes.default.svc => 200 get things shop/allo
 alice GET {T}/allowed | Host: => 200 get things shop/allowed
 alice GET {T}/allowed | Host: a | Host: b => 400 -
 alice GET {T}/allowed | Host: [::1 => 200 get things shop/allowed
-alice GET {T}/allowed | Upgrade: h2c => 400 get things shop/allowed
-alice GET {T}/allowed | Upgrade: websocket => 400 get things shop/allowed
-alice GET {T}/allowed | Upgrade: SPDY/3.1 => 400 get things shop/allowed
-alice POST {T}/allowed/exec | Upgrade: SPDY/3.1 => 400 create things/exec shop/allowed
+alice GET {T}/allowed | Upgrade: h2c => 200 get things shop/allowed
+alice GET {T}/allowed | Upgrade: websocket => 200 get things shop/allowed
+alice GET {T}/allowed | Upgrade: SPDY/3.1 => 200 get things shop/allowed
+alice GET {T}?watch=1&timeoutSeconds=1 | Upgrade: SPDY/3.1 => 200 watch things shop/
+alice GET {T}?watch=1&timeoutSeconds=1 | Upgrade: websocket => 200 watch things shop/
+alice GET /healthz | Upgrade: x => 200 -
+alice POST {T}/allowed/exec | Upgrade: SPDY/3.1 => 403 create things/exec shop/allowed
 alice GET {T}/allowed | Range: bytes=0-1 => 200 get things shop/allowed
 alice GET {T}/allowed | If-None-Match: * => 200 get things shop/allowed
 alice DELETE {T}/nothing | If-Match: x => 404 delete things shop/nothing

@@ -141,11 +141,11 @@ mod tests {
             pending.add(change(ChangeKind::Updated, 5..seq * 1_000), seq as u64, now);
         }
         pending.add(change(ChangeKind::Closed, 0..UNLISTED_MAX), 10, now);
-        let taken = pending.take_due(now, true, 10);
+        let changes = pending.take_due(now, true, 10);
         let kinds: Vec<(ChangeKind, usize)> =
-            taken.iter().map(|change| (change.kind, change.unlisted.len())).collect();
+            changes.iter().map(|change| (change.kind, change.unlisted.len())).collect();
         assert_eq!(kinds, [(ChangeKind::Opened, UNLISTED_MAX), (ChangeKind::Closed, UNLISTED_MAX)]);
-        let named = taken[1].unlisted.iter().any(|target| target.name == "7");
+        let named = changes[1].unlisted.iter().any(|target| target.name == "7");
         assert!(named, "the objects of the first changes are kept");
     }
 }

@@ -72,7 +72,7 @@ fn work(plane: &ControlPlane, round: &str) {
 fn comparable(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
     let is_end = |event: &Event| event.verb == "watch" && event.stage == Stage::ResponseComplete;
     let mut events: Vec<Event> = events.into_iter().filter(|event| !is_end(event)).collect();
-    events.sort_by(|one, other| (&one.audit_id, one.stage).cmp(&(&other.audit_id, other.stage)));
+    events.sort_by(|left, right| (&left.audit_id, left.stage).cmp(&(&right.audit_id, right.stage)));
     events
 }
 
@@ -141,8 +141,8 @@ fn check(plane: &mut ControlPlane, mode: &str) {
     let logged = logged(&log);
     let received = received(runtime.block_on(keepwatch.stop_and_read()).unwrap());
     assert!(logged.len() >= 3 * 2 * 3 * ROUND, "{} events", logged.len());
-    for (found, expected) in received.iter().zip(&logged) {
-        assert_eq!(found, expected, "{mode}");
+    for (actual, expected) in received.iter().zip(&logged) {
+        assert_eq!(actual, expected, "{mode}");
     }
     assert_eq!(received.len(), logged.len(), "{mode}");
 }

@@ -33,7 +33,6 @@ Deletions, and changes that disable the rule.
 ## Blind spots
 
 - If the log has no bodies, disabling a rule raises the signal of `keepwatch-rule-changed`.
-- A new rule that supersedes another.
 
 ## False positives
 

@@ -36,7 +36,7 @@ Every change of the spec. New rules only add signals and are ignored.
 
 ## Blind spots
 
-- A new rule that supersedes another.
+- New rules. They affect only themselves, so they cannot hide signals of other rules.
 
 ## False positives
 

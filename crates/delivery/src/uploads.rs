@@ -43,9 +43,10 @@ impl Delivery {
     pub async fn attach(&self, name: &str, bucket: Bucket, after: u64) -> Result<(), StoreError> {
         let cursor = self.journal.register(name, after).await?;
         let mut handles = self.lock_uploaders();
-        // After `close`, no uploader is started.
-        let is_current = |handle: &&UploaderHandle| handle.is_running() || self.stop.is_cancelled();
-        if let Some(handle) = handles.get(name).filter(is_current) {
+        if self.stop.is_cancelled() {
+            return Err(StoreError::Closed);
+        }
+        if let Some(handle) = handles.get(name).filter(|handle| handle.is_running()) {
             handle.set_target(bucket);
             return Ok(());
         }

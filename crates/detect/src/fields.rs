@@ -150,6 +150,12 @@ impl<'a> Fields<'a> {
 
     /// K10's console impersonates its users, so the actor of its requests is the impersonated user.
     /// The actor of a request that impersonates K10 is the user who sends it.
+    /// The name of the user whose request it is: with K10's dashboard, the user that it
+    /// impersonates.
+    pub(crate) fn actor_name(&self) -> &str {
+        self.actor().username()
+    }
+
     fn actor(&self) -> UserFields<'_, 'a> {
         let user = self.event.user();
         let k10_namespace = self.k10_namespace.as_deref().unwrap_or(K10_NAMESPACE);

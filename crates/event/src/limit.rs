@@ -74,14 +74,22 @@ pub fn limit(event: &mut Event) {
     }
 }
 
+/// The beginning of the replacement of a truncated body.
+const CUT_START: &str = r#"{"keepwatch.io/cut":"#;
+
 /// The replacement of a truncated body: an object with its length and its digest.
 pub fn cut_body(body: &[u8]) -> Json {
     cut_mark(body.len() as u64, &digest(body))
 }
 
+/// Whether a body is the replacement of a truncated one.
+pub fn is_cut(body: &[u8]) -> bool {
+    body.starts_with(CUT_START.as_bytes())
+}
+
 /// The replacement of a truncated body of this length, with the digest in hexadecimal.
 pub fn cut_mark(bytes: u64, digest: &str) -> Json {
-    let text = format!(r#"{{"keepwatch.io/cut":{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
+    let text = format!(r#"{CUT_START}{{"bytes":{bytes},"sha256":"{digest}"}}}}"#);
     Json::from_normalized(Bytes::from(text))
 }
 

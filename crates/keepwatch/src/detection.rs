@@ -60,7 +60,7 @@ impl Detection {
         let (sender, receiver) = watch::channel(loaded);
         let parts = DetectorParts {
             writer: Arc::new(SignalObjects(registry.clone())),
-            enricher: Box::new(RemainingBackups::new(storage, installation)),
+            enricher: Box::new(RemainingBackups::new(storage, installation, &origin.cluster)),
             rules: receiver,
             settings: detect::Settings {
                 lateness_by_source: origin.lateness,

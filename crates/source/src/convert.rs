@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use audit::withhold_bodies;
 use bytes::Bytes;
 use event::annotations::{
-    QUARANTINE, QUARANTINE_BYTES, SOURCE, SOURCE_CLUSTER, SOURCE_DIGEST, SOURCE_KIND, TRUNCATED,
+    self, QUARANTINE, QUARANTINE_BYTES, SOURCE, SOURCE_CLUSTER, SOURCE_DIGEST, SOURCE_KIND,
+    TRUNCATED,
 };
 use event::decoded::WordError;
 use event::limit::{self, hex};
@@ -60,6 +61,10 @@ const WITHHELD: [Withheld; 4] = [
     },
 ];
 
+/// Prefix of the annotations in which kube-apiserver records the patches of mutating webhooks
+/// (`PatchAuditAnnotationPrefix` in k8s.io/apiserver/pkg/admission/plugin/webhook/mutating).
+const PATCH_ANNOTATION: &str = "patch.webhook.admission.k8s.io/";
+
 /// The event of an item; the error says why there is none, without a text of the sender.
 pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, String> {
     if let Some(fault) = item.fault {
@@ -75,6 +80,7 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
     rename_own(&mut event.annotations);
     if let Some(withheld) = event.object_ref.as_ref().and_then(withheld) {
         withhold_bodies(&mut event, withheld.fields);
+        withhold_patches(&mut event);
     }
     for (body, bytes) in &item.cut {
         let value = event.annotations.entry(TRUNCATED.to_owned()).or_default();
@@ -84,6 +90,17 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
     limit::limit(&mut event);
     annotate(&mut event, source, item.digest);
     Ok(event)
+}
+
+/// Removes the patches of mutating admission webhooks, which contain parts of the body.
+fn withhold_patches(event: &mut Event) {
+    let before = event.annotations.len();
+    event.annotations.retain(|key, _| !key.starts_with(PATCH_ANNOTATION));
+    if event.annotations.len() < before {
+        let value = event.annotations.entry(annotations::WITHHELD.to_owned()).or_default();
+        let separator = if value.is_empty() { "" } else { "; " };
+        value.extend([separator, "annotations: patches of admission webhooks"]);
+    }
 }
 
 /// The event about an item that is not an event.

@@ -52,8 +52,16 @@ pub const CONNECTIONS_MAX: usize = 256;
 pub const ADDRESS_CONNECTIONS_MAX: usize = 32;
 /// A connection is closed if its client has sent no request with valid credentials for this long.
 pub const UNAUTHENTICATED_TIME_MAX: Duration = Duration::from_secs(15);
+/// Time limit to receive a body. The sender gives up after 30 seconds anyway, and a slow body must
+/// not keep others waiting.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(35);
 /// Maximum number of concurrent streams of one HTTP/2 connection.
-pub const STREAMS_MAX: u32 = 100;
+pub const STREAMS_MAX: u32 = 16;
+/// Window of a stream, in bytes. The windows of all streams fit into that of the connection, so
+/// that streams that wait do not keep the others from sending.
+pub const STREAM_WINDOW: u32 = 64 << 10;
+/// Window of a connection, in bytes.
+pub const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
 /// Time limit of the head of a request, and of the wait for the next request of a connection.
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
 /// Time that requests in flight have to complete at shutdown.

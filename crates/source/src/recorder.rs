@@ -83,6 +83,7 @@ impl Recorder {
 
     /// Submits the events that are new.
     async fn submit(&self, events: Vec<(Digest, Bytes)>) -> Result<Admitted, StoreError> {
+        self.check_space()?;
         self.resolve_doubt().await?;
         let (digests, records): (Vec<Digest>, Vec<Bytes>) = events.into_iter().unzip();
         let after = self.journal.last_seq();

@@ -5,6 +5,8 @@
 //! `$deleteFromPrimitiveList/…`. Semantics are those of
 //! `k8s.io/apimachinery/pkg/util/strategicpatch`. The patch may only have fields of core kinds.
 
+use std::collections::HashSet;
+
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -17,7 +19,7 @@ const LISTS: [(&[&str], &str); 3] = [
     (&["metadata", "finalizers"], ""),
     (&["status", "conditions"], "type"),
 ];
-/// Maximum number of comparisons of items while one list is merged. All writes wait while a patch is
+/// Maximum number of comparisons of items while a patch is merged. All writes wait while a patch is
 /// applied.
 const COMPARISONS_MAX: usize = 1_000_000;
 
@@ -26,18 +28,39 @@ const RETAIN_KEYS: &str = "$retainKeys";
 const ELEMENT_ORDER: &str = "$setElementOrder/";
 const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList/";
 
+/// The state of a merge.
+#[derive(Default)]
+struct Merge<'p> {
+    /// The path of the current field.
+    fields: Vec<&'p str>,
+    /// The comparisons so far.
+    comparisons: usize,
+}
+
+impl Merge<'_> {
+    /// Counts the comparisons of two lists.
+    fn compare(&mut self, list: &[Value], patch: &[Value]) -> Result<(), ApiError> {
+        let all = list.len() + patch.len();
+        self.comparisons = self.comparisons.saturating_add(all.saturating_mul(all));
+        if self.comparisons <= COMPARISONS_MAX {
+            return Ok(());
+        }
+        Err(super::not_applicable("its lists are too long to be merged"))
+    }
+}
+
 /// Applies the patch to a document.
 pub(super) fn merge(document: &mut Value, patch: &Value) -> Result<(), ApiError> {
     let (Some(original), Some(patch)) = (document.as_object_mut(), patch.as_object()) else {
         return Err(super::undecodable("a strategic merge patch is an object"));
     };
-    merge_map(original, patch, &mut Vec::new())
+    merge_map(original, patch, &mut Merge::default())
 }
 
 fn merge_map<'p>(
     original: &mut Map<String, Value>,
     patch: &'p Map<String, Value>,
-    fields: &mut Vec<&'p str>,
+    merge: &mut Merge<'p>,
 ) -> Result<(), ApiError> {
     match patch.get(PATCH).map(|directive| directive.as_str().unwrap_or_default()) {
         None => {}
@@ -54,20 +77,21 @@ fn merge_map<'p>(
     }
     if let Some(retained) = patch.get(RETAIN_KEYS) {
         let retained = items(retained, RETAIN_KEYS)?;
-        original.retain(|key, _| retained.iter().any(|retained| retained == key));
+        let retained: HashSet<&str> = retained.iter().filter_map(Value::as_str).collect();
+        original.retain(|key, _| retained.contains(key.as_str()));
     }
     for (key, value) in patch {
         if let Some(field) = key.strip_prefix(DELETE_FROM_LIST) {
             let deleted = items(value, key)?;
             if let Some(Value::Array(list)) = original.get_mut(field) {
-                check_comparisons(list, deleted)?;
+                merge.compare(list, deleted)?;
                 list.retain(|item| !deleted.contains(item));
             }
         }
     }
     for (key, value) in patch {
         if !key.starts_with('$') {
-            merge_field(original, patch, (key, value), fields)?;
+            merge_field(original, patch, (key, value), merge)?;
         }
     }
     for (key, value) in patch {
@@ -76,10 +100,10 @@ fn merge_map<'p>(
             && let Some(Value::Array(list)) = original.get_mut(field)
         {
             let order = items(value, key)?;
-            check_comparisons(list, order)?;
-            fields.push(field);
-            let identity = merge_key(fields).unwrap_or_default();
-            fields.pop();
+            merge.compare(list, order)?;
+            merge.fields.push(field);
+            let identity = merge_key(&merge.fields).unwrap_or_default();
+            merge.fields.pop();
             let server_order = list.clone();
             *list = ordered(std::mem::take(list), order, &server_order, identity);
         }
@@ -91,14 +115,14 @@ fn merge_field<'p>(
     original: &mut Map<String, Value>,
     patch: &Map<String, Value>,
     (key, value): (&'p String, &'p Value),
-    fields: &mut Vec<&'p str>,
+    merge: &mut Merge<'p>,
 ) -> Result<(), ApiError> {
-    fields.push(key);
-    let identity = merge_key(fields);
+    merge.fields.push(key);
+    let identity = merge_key(&merge.fields);
     match (original.get_mut(key), value) {
         (_, Value::Null) => drop(original.shift_remove(key)),
         (Some(Value::Object(original)), Value::Object(patch)) => {
-            merge_map(original, patch, fields)?;
+            merge_map(original, patch, merge)?;
         }
         (Some(Value::Array(list)), Value::Array(patched)) if identity.is_some() => {
             let identity = identity.unwrap_or_default();
@@ -107,14 +131,14 @@ fn merge_field<'p>(
                 Some(order) => items(order, &directive)?,
                 None => patched,
             };
-            check_comparisons(list, order)?;
+            merge.compare(list, order)?;
             let server_order = list.clone();
-            let merged = merged_list(std::mem::take(list), patched, identity, fields)?;
+            let merged = merged_list(std::mem::take(list), patched, identity, merge)?;
             *list = ordered(merged, order, &server_order, identity);
         }
         (_, value) => drop(original.insert(key.clone(), without_directives(value))),
     }
-    fields.pop();
+    merge.fields.pop();
     Ok(())
 }
 
@@ -128,9 +152,9 @@ fn merged_list<'p>(
     mut list: Vec<Value>,
     patch: &'p [Value],
     identity: &str,
-    fields: &mut Vec<&'p str>,
+    merge: &mut Merge<'p>,
 ) -> Result<Vec<Value>, ApiError> {
-    check_comparisons(&list, patch)?;
+    merge.compare(&list, patch)?;
     let directive = |item: &'p Value| item.get(PATCH).and_then(Value::as_str);
     if patch.iter().any(|item| directive(item) == Some("replace")) {
         list.clear();
@@ -151,7 +175,7 @@ fn merged_list<'p>(
             }
             (None, Some(item), Some(at)) => {
                 if let Some(Value::Object(known)) = list.get_mut(at) {
-                    merge_map(known, item, fields)?;
+                    merge_map(known, item, merge)?;
                 }
             }
             (None, None, Some(_)) => {}
@@ -174,7 +198,7 @@ fn ordered(
     };
     let (mut of_patch, others): (Vec<Value>, Vec<Value>) =
         list.into_iter().partition(|item| place(order, item).is_some());
-    of_patch.sort_by_key(|item| place(order, item));
+    of_patch.sort_by_cached_key(|item| place(order, item));
     let mut of_patch = of_patch.into_iter().peekable();
     let mut all = Vec::new();
     for item in others {
@@ -224,14 +248,6 @@ fn without_directives(value: &Value) -> Value {
 fn items<'v>(value: &'v Value, directive: &str) -> Result<&'v [Value], ApiError> {
     let list = value.as_array().map(Vec::as_slice);
     list.ok_or_else(|| super::undecodable(&format!("the value of {directive} is not a list")))
-}
-
-fn check_comparisons(list: &[Value], patch: &[Value]) -> Result<(), ApiError> {
-    let all = list.len() + patch.len();
-    if all.saturating_mul(all) <= COMPARISONS_MAX {
-        return Ok(());
-    }
-    Err(super::not_applicable("its lists are too long to be merged"))
 }
 
 fn unknown_directive(word: &str) -> ApiError {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use event::UserInfo;
+use event::fields::service_account;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -215,12 +216,7 @@ impl Subject {
             "ServiceAccount" => {
                 let namespace =
                     if self.namespace.is_empty() { binding_namespace } else { &self.namespace };
-                user.username
-                    .strip_prefix("system:serviceaccount:")
-                    .and_then(|rest| rest.split_once(':'))
-                    .is_some_and(|(ns, name)| {
-                        !ns.is_empty() && ns == namespace && name == self.name
-                    })
+                service_account(&user.username) == Some((namespace, &*self.name))
             }
             _ => false,
         }

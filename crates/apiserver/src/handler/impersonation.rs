@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use apimachinery::ApiError;
 use event::UserInfo;
+use event::fields::service_account;
 use http::HeaderMap;
 use percent_encoding::percent_decode_str;
 
@@ -16,7 +17,6 @@ use crate::{Answer, Attributes, Authorizer, Decision};
 
 const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
-const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// Authorizes the impersonation and returns the impersonated user; `None` if the request has no
 /// `Impersonate-*` headers. Removes these headers on success.
@@ -111,11 +111,6 @@ fn completed(mut wanted: UserInfo) -> UserInfo {
         wanted.groups = vec!["system:unauthenticated".to_owned()];
     }
     with_authenticated_group(wanted)
-}
-
-fn service_account(username: &str) -> Option<(&str, &str)> {
-    let (namespace, name) = username.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
-    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
 }
 
 #[cfg(test)]

@@ -207,10 +207,10 @@ impl State {
         let freed;
         let window = table.windows.get_mut(&outcome.window_key.key);
         if let Some(open_signal) = table.open_signals.get_mut(&at.key) {
-            open_signal.lateness = open_signal.lateness.max(hit.lateness);
             // The signal of the window's own group already has the events of the window.
             let window = window.filter(|_| at.key != outcome.window_key.key);
             freed = add_window_events(window, rule, (open_signal, false), hit, counted);
+            open_signal.wait_for(rule, hit, settings.lateness_of(&hit.source));
             let rises = open_signal.grade(rule, level(outcome, open_signal));
             let now = hit.release();
             Self::report_soon(
@@ -221,11 +221,12 @@ impl State {
                 (now, rises),
             );
         } else {
-            let opener = (hit.time, hit.lateness, hit.identity.digest);
+            let opener = (hit.time, 0, hit.identity.digest);
             let mut open_signal =
                 OpenSignal::open(rule, opener, Arc::clone(&part.group), at.coarse);
             open_signal.hidden_by.clone_from(&part.hidden_by);
             freed = add_window_events(window, rule, (&mut open_signal, true), hit, counted);
+            open_signal.wait_for(rule, hit, settings.lateness_of(&hit.source));
             open_signal.grade(rule, level(outcome, &open_signal));
             open_signal.reported = open_signal.count;
             self.open(context, part.rule, at.key, open_signal, hit.time);
@@ -269,7 +270,8 @@ impl State {
                 return table.open_signals.contains_key(&group.key(0));
             }
             if !superseding.group_names.iter().all(|name| rule.group_names.contains(name)) {
-                let mut parts = hit.parts.iter().filter(|part| part.rule == *index);
+                let is_own = |part: &&Part| part.rule == *index && part.group.salt == group.salt;
+                let mut parts = hit.parts.iter().filter(is_own);
                 return parts.any(|part| table.has_open_signal(&part.group));
             }
             table.open_signals.values().any(|open_signal| {

@@ -46,7 +46,7 @@ impl Engine {
             time: 0,
             lateness: self.settings.lateness_of(input.source),
             identity: identity(input),
-            request: request(input),
+            request: request(input, fields.actor_name()),
             cluster,
             source,
             matched,
@@ -201,22 +201,16 @@ fn identity(input: &Input<'_>) -> Identity {
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
 }
 
-/// What identifies a request in the logs of several sources, together with its approximate time.
-fn request(input: &Input<'_>) -> Digest {
+/// What identifies a request in the logs of several sources, together with its approximate time. The
+/// user is the actor: of a request that K10 sends for a user, kube-apiserver records both, and an
+/// extension API server only that user.
+fn request(input: &Input<'_>, actor: &str) -> Digest {
     let event = input.event;
     if event.audit_id().is_empty() {
         return Digest::default();
     }
     let mut hasher = Hasher::default();
-    let impersonated = event.impersonated_user().map_or("", |user| user.username());
-    for part in [
-        input.cluster,
-        event.audit_id(),
-        event.stage().as_str(),
-        event.verb(),
-        event.user().username(),
-        impersonated,
-    ] {
+    for part in [input.cluster, event.audit_id(), event.stage().as_str(), event.verb(), actor] {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {

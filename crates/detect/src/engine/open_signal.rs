@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
 use super::event_summary::{EventSummary, Packed};
-use super::hit::Group;
+use super::hit::{Group, Hit};
 use super::plan::PlannedRule;
 use super::settings::{
     ACTOR_VALUES_MAX, AUDIT_IDS_MAX, EVIDENCE_EVENTS_MAX, EVIDENCE_LEN_MAX, UPDATES_AT_ONCE,
@@ -37,7 +37,7 @@ pub(crate) struct OpenSignal {
     pub(crate) opened: i64,
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// Largest lateness of its events. Microseconds.
+    /// Time after [`Self::due`] at which it closes, because of late events. Microseconds.
     pub(crate) lateness: i64,
     pub(crate) count: u64,
     /// Counts of events, by index of the rule's labels.
@@ -218,6 +218,18 @@ impl OpenSignal {
             self.case.clone_from(&case.name);
         }
         rises
+    }
+
+    /// Waits with closing for events as late as the one that was just added. After one that is later
+    /// than the bound of its source, it stays open for its keep-alive time from now.
+    pub(crate) fn wait_for(&mut self, rule: &PlannedRule, hit: &Hit, bound: i64) {
+        let lateness = if hit.lateness <= bound {
+            hit.lateness
+        } else {
+            let end = hit.release().saturating_add(rule.keep_alive);
+            end.saturating_sub(self.due(rule)).max(bound)
+        };
+        self.lateness = self.lateness.max(lateness);
     }
 
     /// Time at which it closes without further events. Microseconds.

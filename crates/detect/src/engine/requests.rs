@@ -5,7 +5,7 @@
 //! largest number of events of one source. Each rule decides for itself, because the events of two
 //! sources can differ in their bodies, and a rule may match only one of them.
 //!
-//! With one source there is nothing to compare: only its last seconds are kept, for the moment at
+//! With one source there is nothing to compare: only its last minutes are kept, for the moment at
 //! which a second one appears.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,8 +14,9 @@ use super::codec::{CheckpointError, Saved, Source, saved_struct};
 use super::digest::Digest;
 use super::settings::REQUEST_TOLERANCE;
 
-/// How long a request is remembered: its events are evaluated in order of time. Microseconds.
-const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed();
+/// How long a request is remembered, beside the largest lateness bound of a source: another source
+/// may send its event again for some minutes. Microseconds.
+const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed() + 300_000_000;
 /// Maximum number of sources of one request; events of further ones count.
 const SOURCES_MAX: usize = 8;
 
@@ -40,6 +41,23 @@ enum Sources {
 /// An event that a rule matched: its time, the request, and the fingerprint of the rule.
 type Event = (i64, Digest, Digest);
 
+/// How much is remembered.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The largest lateness bound of a source. Microseconds.
+    pub(crate) lateness_max: i64,
+    /// The maximum number of requests.
+    pub(crate) requests_max: usize,
+}
+
+impl Bounds {
+    /// Whether an event of time `oldest` is forgotten at `time`.
+    const fn is_over(self, oldest: i64, time: i64) -> bool {
+        let memory = REQUEST_MEMORY.saturating_add(self.lateness_max);
+        oldest <= time.saturating_sub(memory)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Request {
     /// Time of its last event.
@@ -53,16 +71,16 @@ saved_struct!(Request { time, events });
 impl Requests {
     /// Remembers an event. Returns whether it is a further request, and not one that another
     /// source reported.
-    pub(crate) fn insert(&mut self, source: Digest, event: Event, len_max: usize) -> bool {
+    pub(crate) fn insert(&mut self, source: Digest, event: Event, bounds: Bounds) -> bool {
         match &mut self.sources {
-            Sources::Several => return self.add(source, event, len_max),
+            Sources::Several => return self.add(source, event, bounds),
             Sources::None => {
                 self.sources = Sources::One(source, VecDeque::from([event]));
                 return true;
             }
             Sources::One(only, recent) if *only == source => {
                 while let Some((oldest, ..)) = recent.front()
-                    && (is_over(*oldest, event.0) || recent.len() >= len_max)
+                    && (bounds.is_over(*oldest, event.0) || recent.len() >= bounds.requests_max)
                 {
                     recent.pop_front();
                 }
@@ -74,15 +92,15 @@ impl Requests {
         if let Sources::One(first, recent) = std::mem::replace(&mut self.sources, Sources::Several)
         {
             for event in recent {
-                self.add(first, event, len_max);
+                self.add(first, event, bounds);
             }
         }
-        self.add(source, event, len_max)
+        self.add(source, event, bounds)
     }
 
-    fn add(&mut self, source: Digest, (time, request, rule): Event, len_max: usize) -> bool {
+    fn add(&mut self, source: Digest, (time, request, rule): Event, bounds: Bounds) -> bool {
         while let Some(&(oldest, key)) = self.by_time.front()
-            && (is_over(oldest, time) || self.known.len() >= len_max)
+            && (bounds.is_over(oldest, time) || self.known.len() >= bounds.requests_max)
         {
             self.by_time.pop_front();
             self.known.remove(&key);
@@ -108,11 +126,6 @@ impl Requests {
         known.events.push((source, 1));
         requests == 0
     }
-}
-
-/// Whether an event of time `oldest` is forgotten at `time`.
-const fn is_over(oldest: i64, time: i64) -> bool {
-    oldest <= time.saturating_sub(REQUEST_MEMORY)
 }
 
 impl Saved for Requests {
@@ -146,6 +159,8 @@ impl Saved for Requests {
 mod tests {
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { lateness_max: 30_000_000, requests_max: 100 };
+
     fn digest(byte: u8) -> Digest {
         Digest([byte; 16])
     }
@@ -156,7 +171,7 @@ mod tests {
         let mut found = Vec::new();
         for (source, second, request) in events {
             let event = (second * 1_000_000, digest(*request), digest(9));
-            found.push(requests.insert(digest(*source), event, 100));
+            found.push(requests.insert(digest(*source), event, BOUNDS));
             let mut saved = Vec::new();
             requests.save(&mut saved);
             requests = Requests::load(&mut Source::current(&saved)).unwrap();
@@ -167,10 +182,10 @@ mod tests {
 
     #[test]
     fn the_table_is_built_when_a_second_source_appears() {
-        let one = check(&[(1, 0, 1), (1, 1, 1), (1, 60, 2), (1, 61, 3)], &[true; 4]);
+        let one = check(&[(1, 0, 1), (1, 1, 1), (1, 600, 2), (1, 601, 3)], &[true; 4]);
         assert_eq!((one.known.len(), one.by_time.len()), (0, 0));
         let Sources::One(_, recent) = &one.sources else { panic!("{one:?}") };
-        assert_eq!(recent.len(), 2, "of the last seconds only");
+        assert_eq!(recent.len(), 2, "of the last minutes only");
         // The second source reports a request that the first one reported before.
         let two = check(
             &[(1, 0, 1), (1, 1, 2), (2, 2, 1), (2, 3, 2), (2, 4, 3), (1, 5, 3), (1, 6, 3)],
@@ -179,11 +194,23 @@ mod tests {
         assert_eq!(two.sources, Sources::Several);
     }
 
+    /// Regression: a source with a lateness bound is evaluated later, and its events counted again
+    /// because the other source had newer ones by then.
+    #[test]
+    fn events_of_a_later_source_are_those_of_the_first_one() {
+        let second = |at: i64| u8::try_from(at).unwrap();
+        let first = (0..60).step_by(5).map(|at| (1, at, second(at)));
+        let late = (0..60).step_by(5).map(|at| (2, at, second(at)));
+        let events: Vec<_> = first.chain(late).collect();
+        let expected: Vec<bool> = (0..24).map(|index| index < 12).collect();
+        check(&events, &expected);
+    }
+
     #[test]
     fn the_events_of_one_source_are_bounded() {
         let mut requests = Requests::default();
         for at in 0..1000 {
-            assert!(requests.insert(digest(1), (at, digest(1), digest(9)), 100));
+            assert!(requests.insert(digest(1), (at, digest(1), digest(9)), BOUNDS));
         }
         let Sources::One(_, recent) = &requests.sources else { panic!("{requests:?}") };
         assert_eq!(recent.len(), 100);

@@ -15,7 +15,7 @@ use super::digest::Digest;
 use super::hit::{Hit, Identity};
 use super::identities::Identities;
 use super::plan::{Plan, PlannedBody};
-use super::requests::Requests;
+use super::requests::{Bounds, Requests};
 use super::settings::{Settings, UNORDERED_LATENESS, UPDATE_DELAY};
 use super::table::Table;
 use super::{ChangeKind, Match, SignalChange};
@@ -196,10 +196,13 @@ impl State {
     fn release(&mut self, context: &mut StepContext<'_>, mut hit: Hit) {
         if hit.request != Digest::default() {
             let source = Digest::of([hit.source.as_bytes()]);
-            let (plan, len_max) = (context.plan, context.settings.limits.identities);
+            let (plan, settings) = (context.plan, context.settings);
+            let (lateness_max, requests_max) =
+                (settings.lateness_max(), settings.limits.identities);
+            let bounds = Bounds { lateness_max, requests_max };
             let mut is_new = |rule: u32| {
                 let fingerprint = plan.rule(rule).map(|rule| rule.fingerprint).unwrap_or_default();
-                self.requests.insert(source, (hit.time, hit.request, fingerprint), len_max)
+                self.requests.insert(source, (hit.time, hit.request, fingerprint), bounds)
             };
             let known: Vec<u32> = hit.matched.iter().copied().filter(|it| !is_new(*it)).collect();
             if !known.is_empty() {

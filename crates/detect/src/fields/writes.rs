@@ -10,19 +10,24 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use event::EventRef;
+use event::{EventRef, limit};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Keys of a strategic merge patch that replace or remove what is beside them.
 const DIRECTIVES: [&str; 2] = ["$patch", "$retainKeys"];
 
-/// Whether the request writes the field; `None` if the body is not recorded.
+/// Whether the request writes the field; `None` if the body is not recorded. If the body was cut,
+/// the request may write each field.
 pub(super) fn is_written(event: &EventRef<'_>, keys: &[String]) -> Option<bool> {
     if !matches!(event.verb(), "create" | "update" | "patch") {
         return Some(false);
     }
     let body = event.request_object()?;
+    // What was cut from a body can be the field.
+    if limit::is_cut(body) {
+        return Some(true);
+    }
     let is_patch = event.verb() == "patch";
     let mut is_written = false;
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());

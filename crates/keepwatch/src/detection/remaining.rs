@@ -41,6 +41,8 @@ type Entry = (Box<str>, Box<str>);
 /// The backups of all applications.
 pub(crate) struct RemainingBackups {
     storage: Arc<dyn Storage>,
+    /// The cluster of these backups.
+    cluster: String,
     points: Tracker,
     contents: Tracker,
     /// The applications that an open signal affects, by the id of the signal.
@@ -61,13 +63,18 @@ struct Tracker {
 
 impl RemainingBackups {
     /// It reads nothing before it is started.
-    pub(crate) fn new(storage: Arc<dyn Storage>, installation: &Installation) -> Self {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        installation: &Installation,
+        cluster: &str,
+    ) -> Self {
         let tracker = |names| {
             let id = installation.id(names);
             Tracker::new(id.group, id.plural)
         };
         let (points, contents) = (tracker(RESTORE_POINT), tracker(RESTORE_POINT_CONTENT));
-        Self { storage, points, contents, affected: BTreeMap::new() }
+        let cluster = cluster.to_owned();
+        Self { storage, cluster, points, contents, affected: BTreeMap::new() }
     }
 
     /// What remains of the applications that a signal affects, as of the newest committed change.
@@ -134,6 +141,10 @@ impl Enricher for RemainingBackups {
     }
 
     async fn enrich(&mut self, signal: &mut Signal, unlisted: &[Target]) {
+        // The backups of other clusters are not known.
+        if signal.spec.cluster != self.cluster {
+            return;
+        }
         match self.remaining(signal, unlisted).await {
             Ok(remaining) => signal.spec.remaining = remaining,
             Err(error) => {
@@ -364,11 +375,16 @@ mod tests {
     async fn the_application_of_backups_deleted_before_the_start_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path(), &["shop"]).await;
-        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT, "");
         backups.start().await;
         let mut signal = Signal::default();
         signal.spec.targets.items.push(target("rpc-shop"));
         backups.enrich(&mut signal, &[]).await;
+        let mut elsewhere = Signal::default();
+        elsewhere.spec.cluster = "other".to_owned();
+        elsewhere.spec.targets.items.push(target("rpc-shop"));
+        backups.enrich(&mut elsewhere, &[]).await;
+        assert_eq!(elsewhere.spec.remaining, []);
         let nothing = Remaining { application: "shop".to_owned(), ..Remaining::default() };
         assert_eq!(signal.spec.remaining, [nothing]);
     }
@@ -378,7 +394,7 @@ mod tests {
     async fn applications_of_objects_that_the_signal_does_not_name_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path(), &["aaa", "zzz"]).await;
-        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT, "");
         backups.start().await;
         let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
         signal.spec.targets.items.push(target("rpc-aaa"));
@@ -403,7 +419,7 @@ mod tests {
             transaction.put("siem.keepwatch.io/signals/s-1", revision, body.into());
         });
         written.await.unwrap();
-        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT);
+        let mut backups = RemainingBackups::new(Arc::new(store), &Installation::DEFAULT, "");
         backups.start().await;
         let mut signal = Signal { id: "s-1".to_owned(), ..Signal::default() };
         signal.spec.targets.items.push(target("rpc-shop"));

@@ -175,7 +175,7 @@ struct Reader {
     parts: VecDeque<Part>,
     lines: Option<(String, Lines)>,
     /// The rest of a batch.
-    batch: VecDeque<Event>,
+    batch: VecDeque<(Event, Encoding)>,
     head: Option<Found>,
     last: Option<Timestamp>,
     cluster: Option<Arc<str>>,
@@ -219,8 +219,8 @@ impl Reader {
 
     fn read(&mut self, tally: &mut Tally) -> Option<Found> {
         loop {
-            if let Some(event) = self.batch.pop_front() {
-                return Some(Found { event, encoding: Encoding::V1, cluster: None });
+            if let Some((event, encoding)) = self.batch.pop_front() {
+                return Some(Found { event, encoding, cluster: None });
             }
             let Some((part, lines)) = &mut self.lines else {
                 self.open_part(tally)?;

@@ -14,7 +14,7 @@ pub(super) enum Record {
     Event(Box<line::Line>),
     /// Several events, as webhooks receive them and the API lists them, and why other items are not
     /// events.
-    List(Vec<Event>, Vec<String>),
+    List(Vec<(Event, line::Encoding)>, Vec<String>),
     /// A signal of Keepwatch: a result of detection, not its input.
     Signal,
     /// None of these, and why.
@@ -76,10 +76,10 @@ fn other(line: &[u8], reason: &str) -> Record {
 }
 
 /// Items of a list need not have a kind.
-fn item_of_list(item: &[u8]) -> anyhow::Result<Event> {
+fn item_of_list(item: &[u8]) -> anyhow::Result<(Event, line::Encoding)> {
     Ok(match line::encoding_of(item) {
-        Some(line::Encoding::Kasten) => event::k10::read(item)?,
-        _ => event::v1::read(item)?,
+        Some(encoding @ line::Encoding::Kasten) => (event::k10::read(item)?, encoding),
+        _ => (event::v1::read(item)?, line::Encoding::V1),
     })
 }
 

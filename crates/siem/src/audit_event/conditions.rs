@@ -111,7 +111,7 @@ impl Conditions {
     /// Parses the terms of a field selector.
     pub fn parse(terms: &[FieldTerm]) -> Result<Self, ApiError> {
         let mut conditions = Self::default();
-        for term in terms {
+        for (index, term) in terms.iter().enumerate() {
             let FieldTerm { path, value, is_equal } = term;
             if let Some(field) = EventField::parse(path) {
                 if field == EventField::Code && !value.is_empty() && value.parse::<u16>().is_err() {
@@ -124,6 +124,11 @@ impl Conditions {
             }
             if !is_equal {
                 let message = format!("the field selector {path}!= is not supported: use {path}=");
+                return Err(ApiError::bad_request(message));
+            }
+            let is_given = terms.iter().take(index).any(|other| other.path == *path);
+            if is_given && ["since", "until", "order"].contains(&path.as_str()) {
+                let message = format!("the field selector has {path} twice: give it once");
                 return Err(ApiError::bad_request(message));
             }
             match path.as_str() {

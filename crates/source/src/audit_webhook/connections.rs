@@ -26,8 +26,8 @@ use tracing::{debug, warn};
 
 use super::request::Receiver;
 use crate::limits::{
-    ADDRESS_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX, STREAMS_MAX,
-    UNAUTHENTICATED_TIME_MAX,
+    ADDRESS_CONNECTIONS_MAX, CONNECTION_WINDOW, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX,
+    STREAM_WINDOW, STREAMS_MAX, UNAUTHENTICATED_TIME_MAX,
 };
 
 /// Pause after the system could not provide another socket.
@@ -131,8 +131,8 @@ impl Connections {
             builder
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS_MAX)
-                .initial_stream_window_size(apiserver::limits::STREAM_WINDOW)
-                .initial_connection_window_size(apiserver::limits::CONNECTION_WINDOW)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
                 .keep_alive_interval(apiserver::limits::PING_PERIOD)
                 .keep_alive_timeout(apiserver::limits::PING_TIME_MAX);
             let connection = std::pin::pin!(builder.serve_connection(io, service));

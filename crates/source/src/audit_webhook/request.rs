@@ -20,7 +20,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::PATH;
 use super::access::Access;
-use crate::limits::{BODY_BYTES_MAX, BODY_PAUSE_MAX, LONG_EVENT_BYTES, RETRY_AFTER_MAX, WAIT_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, BODY_PAUSE_MAX, BODY_TIME_MAX, LONG_EVENT_BYTES, RETRY_AFTER_MAX, WAIT_MAX,
+};
 use crate::splitter::Splitter;
 use crate::{Recorder, Recording, SourceStatus};
 
@@ -76,7 +78,8 @@ impl Receiver {
         let cluster = request.uri().path().strip_prefix(PATH);
         let source = self.statuses.iter().find(|source| Some(source.cluster()) == cluster);
         let Some(source) = source else { return Rejection::Path.response() };
-        match self.receive(request, source).await {
+        let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
+        match received.unwrap_or(Err(Rejection::Body)) {
             Ok(()) => Response::new(Full::default()),
             Err(rejection) => {
                 let error = rejection.to_string();
@@ -199,8 +202,7 @@ impl Rejection {
             }
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            Self::Body => (StatusCode::REQUEST_TIMEOUT, None),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None))),
+            Self::Body | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None))),
             Self::Store(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(error.retry_after())))
             }

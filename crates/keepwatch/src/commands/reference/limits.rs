@@ -175,6 +175,8 @@ fn sources() -> Vec<Row> {
         ("Tokens in its token file", limits::TOKENS_MAX.to_string()),
         ("Size of a request to it", size(limits::BODY_BYTES_MAX)),
         ("Requests to it that are received at a time", limits::BODIES_MAX.to_string()),
+        ("Time to receive it", time(limits::BODY_TIME_MAX)),
+        ("Streams of an HTTP/2 connection to it", limits::STREAMS_MAX.to_string()),
         ("Time that a request waits for others", time(limits::WAIT_MAX)),
         ("Size of an event above which it loses bodies", bytes(limits::EVENT_BYTES_MAX)),
         (

@@ -43,7 +43,10 @@ fn a_new_rule_passes_check_and_test_and_is_not_overwritten() {
     check(&["show", "my-rule", &path], 0, &["id: my-rule"], &[]);
     check(&["new", "my-rule", "--dir", folder], 1, &[], &["exists already"]);
     check(&["new", "My Rule", "--dir", folder], 2, &[], &["lower-case letters"]);
-    check(&["new", "other", "--dir", "/nowhere"], 1, &[], &["/nowhere/other.yaml"]);
+    let missing = format!("{folder}/new/folder");
+    check(&["new", "other", "--dir", &missing], 0, &["new/folder/other.yaml"], &[]);
+    let below_a_file = format!("{path}/below");
+    check(&["new", "other", "--dir", &below_a_file], 1, &[], &["cannot create the folder"]);
 }
 
 #[test]

@@ -83,7 +83,10 @@ impl Recorder {
 
     /// Submits the events that are new.
     async fn submit(&self, events: Vec<(Digest, Bytes)>) -> Result<Admitted, StoreError> {
-        self.check_space()?;
+        // A long body may have filled the journal since the request began.
+        if let Err(full @ StoreError::Full { .. }) = self.check_space() {
+            return Err(full);
+        }
         self.resolve_doubt().await?;
         let (digests, records): (Vec<Digest>, Vec<Bytes>) = events.into_iter().unzip();
         let after = self.journal.last_seq();

@@ -176,7 +176,7 @@ impl State {
         if matches!(rule.body, PlannedBody::Absence(..)) {
             return;
         }
-        let superseded = self.is_superseded(plan, rule, hit, &part.group);
+        let superseded = self.is_superseded(plan, rule, &part.group);
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let open_signals = &table.open_signals;
         let len_max = settings.limits.signals_per_rule;
@@ -258,9 +258,8 @@ impl State {
     }
 
     /// Whether a rule that supersedes this one has an open signal in the same cluster with the same
-    /// values of its group-by fields. If this rule does not group by all of them, the event itself
-    /// must belong to that signal: a signal about one user hides no signal about all users.
-    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, hit: &Hit, group: &Group) -> bool {
+    /// values of their common group-by fields.
+    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, group: &Group) -> bool {
         rule.superseded_by.iter().any(|index| {
             let table = self.tables.get(*index as usize);
             let (Some(table), Some(superseding)) = (table, plan.rule(*index)) else {
@@ -268,11 +267,6 @@ impl State {
             };
             if superseding.group_names == rule.group_names {
                 return table.open_signals.contains_key(&group.key(0));
-            }
-            if !superseding.group_names.iter().all(|name| rule.group_names.contains(name)) {
-                let is_own = |part: &&Part| part.rule == *index && part.group.salt == group.salt;
-                let mut parts = hit.parts.iter().filter(is_own);
-                return parts.any(|part| table.has_open_signal(&part.group));
             }
             table.open_signals.values().any(|open_signal| {
                 let other = &open_signal.group;

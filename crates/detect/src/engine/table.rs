@@ -119,11 +119,6 @@ pub(crate) fn group_key(
 }
 
 impl Table {
-    /// Whether a signal of the group, or of a coarser one, is open.
-    pub(crate) fn has_open_signal(&self, group: &Group) -> bool {
-        (0..=group.level_max()).any(|level| self.open_signals.contains_key(&group.key(level)))
-    }
-
     /// The specification of the window of a group for an event that is counted now. While events
     /// come too late, the window also keeps the events before them.
     pub(crate) fn window_spec(&mut self, key: Digest, spec: &Spec, hit: &Hit) -> Spec {

@@ -164,10 +164,6 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
         }
         None => {}
     }
-    let is_webhook = fields::text(notifier, "spec.type") == "Webhook";
-    if is_webhook && fields::value(notifier, "spec.secretRef").is_none() {
-        errors.push(FieldError::required("spec.secretRef", "a webhook is signed: name its key"));
-    }
     if let Err(error) = Template::parse(fields::text(notifier, "spec.template")) {
         let hint = error.hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
         errors.push(FieldError {

@@ -104,15 +104,15 @@ async fn secrets_in_the_spec_and_invalid_values_are_rejected() {
     }
     expect![[r#"
         422 spec.type: Unsupported value: "Pigeon": supported values: "Alertmanager", "Webhook", "Slack"
-        422 [spec.url: Required value: or urlSecretRef, spec.secretRef: Required value: a webhook is signed: name its key]
+        422 spec.url: Required value: or urlSecretRef
         422 spec.url: Forbidden: the URL of a Slack webhook is a secret: put it into a Secret, and set urlSecretRef
-        422 [spec.urlSecretRef: Forbidden: may not be set together with url, spec.secretRef: Required value: a webhook is signed: name its key]
-        422 [spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef, spec.secretRef: Required value: a webhook is signed: name its key]
-        422 [spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef, spec.secretRef: Required value: a webhook is signed: name its key]
-        422 [spec.url: Invalid value: must begin with https:// or http://, spec.secretRef: Required value: a webhook is signed: name its key]
-        422 [spec.url: Invalid value: must be a URL such as https://alertmanager.monitoring.svc:9093, spec.secretRef: Required value: a webhook is signed: name its key]
-        422 [spec.secretRef: Required value: a webhook is signed: name its key, spec.template: Invalid value: a variable does not end (help: write it as {{severity}})]
-        422 [spec.secretRef: Required value: a webhook is signed: name its key, spec.caBundle: Invalid value: must contain a certificate as PEM]
+        422 spec.urlSecretRef: Forbidden: may not be set together with url
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef
+        422 spec.url: Invalid value: user, password and parameters are secrets: put the whole URL into a Secret, and set urlSecretRef
+        422 spec.url: Invalid value: must begin with https:// or http://
+        422 spec.url: Invalid value: must be a URL such as https://alertmanager.monitoring.svc:9093
+        422 spec.template: Invalid value: a variable does not end (help: write it as {{severity}})
+        422 spec.caBundle: Invalid value: must contain a certificate as PEM
         422 [spec.secretRef.namespace: Required value, spec.secretRef.key: Required value]
     "#]].assert_eq(&outcome);
     assert!(!outcome.contains("hunter2"));

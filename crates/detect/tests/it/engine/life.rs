@@ -237,27 +237,6 @@ fn a_new_value_raises_after_the_learning_time() {
 }
 
 #[test]
-fn a_signal_about_one_user_hides_none_about_all_users() {
-    let rules = format!(
-        "{FIVE_DELETES}  generate: true\nkeepwatch: {{supersedes: [spread]}}\n---\ntitle: Spread\n\
-         id: spread\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [a]\n  timespan: 10m\n  \
-         condition: {{gte: 10}}\n"
-    );
-    // Decoys by one user, then deletions by users who are each below their threshold.
-    let deletes = |users: &[&str]| {
-        let mut stream = Stream::new(&rules);
-        for (at, user) in (0..).zip(users) {
-            stream.send(&delete(user, &format!("rp-{at}"), at * SECOND));
-        }
-        (stream.opened("many"), stream.opened("spread"))
-    };
-    assert_eq!(deletes(&["mallory"; 12]), (1, 0));
-    let mut users = ["mallory"; 12];
-    users[5..].copy_from_slice(&["a", "b", "c", "d", "e", "f", "g"]);
-    assert_eq!(deletes(&users), (1, 1));
-}
-
-#[test]
 fn a_rule_supersedes_another_for_the_same_group() {
     let both = format!(
         "{EACH_DELETE}---\ntitle: Few\nid: few\nlevel: high\ncorrelation:\n  type: event_count\n  \

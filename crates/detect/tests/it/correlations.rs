@@ -153,6 +153,19 @@ fn a_filter_excludes_events_from_its_rules() {
     assert!(found.len() == 1 && found[0].contains("no rule `nobody`"), "{found:?}");
 }
 
+/// Regression: the filter of one new object silenced the rules of all others.
+#[test]
+fn a_filter_of_a_confined_document_reaches_only_its_own_rules() {
+    let filter = "title: F\nfilter:\n  rules: any\n  known: {user.username: alice}\n  \
+                  condition: not known\n";
+    let own = "title: Own\nid: own\ndetection:\n  s: {verb: delete}\n  condition: s\n---\n";
+    let documents =
+        [Document::new("others", BASES), Document::confined("own", format!("{own}{filter}"))];
+    let rules = RuleSet::load(&documents, &LoadOptions::default()).unwrap();
+    assert_eq!(matches(&rules, &event(&json!({}))), ["b"]);
+    assert_eq!(matches(&rules, &event(&json!({"user.username": "bob"}))), ["b", "own"]);
+}
+
 #[test]
 fn the_extension_of_correlations_and_filters_has_only_supported_keys() {
     let correlation = "correlation: {type: temporal, rules: [a, b], timespan: 1h}";

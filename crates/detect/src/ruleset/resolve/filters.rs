@@ -39,20 +39,23 @@ impl Resolver<'_> {
                 continue;
             }
             let condition = sigma::expression(&filter.detection).into_shared();
+            let is_reached = |index: &usize| {
+                let rule = rules.get(*index);
+                !document.is_confined || rule.is_some_and(|rule| rule.origin.file == document.file)
+            };
             let indices: BTreeSet<usize> = match &filter.rules {
-                FilterRules::Any if document.is_confined => (0..rules.len()).collect(),
-                FilterRules::Any => {
+                FilterRules::Any if !document.is_confined => {
                     of_all.push((place, condition));
                     continue;
                 }
+                FilterRules::Any => (0..rules.len()).filter(is_reached).collect(),
                 FilterRules::Named(names) => {
-                    names.iter().filter_map(|(name, _)| index_of(name)).collect()
+                    let indices = names.iter().filter_map(|(name, _)| index_of(name));
+                    indices.filter(is_reached).collect()
                 }
             };
-            for (index, filters) in of_rule.iter_mut().enumerate() {
-                let is_reached =
-                    |rule: &Rule| !document.is_confined || rule.origin.file == document.file;
-                if indices.contains(&index) && rules.get(index).is_some_and(is_reached) {
+            for index in indices {
+                if let Some(filters) = of_rule.get_mut(index) {
                     filters.push((place, Arc::clone(&condition)));
                 }
             }

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::fixtures::curl::curl;
 use crate::fixtures::process::{Process, free_port, output};
+use crate::fixtures::wait::until;
 
 /// The account's name.
 pub const ACCOUNT: &str = "keepwatch";
@@ -42,11 +43,11 @@ impl Azurite {
         let node = packages::node();
         let mut process = Process::start_in("azurite", &node, &arguments, folder.path(), &account)?;
         process.wait_listening((Ipv4Addr::LOCALHOST, port).into())?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("azurite/container.py");
         for container in containers {
-            let endpoint = format!("http://127.0.0.1:{port}");
-            let mut python = Command::new(packages::python());
-            output(python.arg(&script).args([&endpoint, ACCOUNT, &Self::key(), container]))?;
+            until(&format!("azurite has container {container}"), || {
+                process.check()?;
+                create_container(port, container)
+            })?;
         }
         Ok(Self { _process: process, _folder: folder, port })
     }
@@ -70,5 +71,17 @@ impl Azurite {
         let keys =
             list.split("<Name>").skip(1).filter_map(|rest| Some(rest.split_once("</Name>")?.0));
         keys.map(|key| Ok((key.to_owned(), curl(&[&format!("{url}/{key}")])?))).collect()
+    }
+}
+
+/// Creates a container; `None` if the server does not accept connections yet.
+fn create_container(port: u16, container: &str) -> anyhow::Result<Option<()>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("azurite/container.py");
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mut python = Command::new(packages::python());
+    match output(python.arg(&script).args([&endpoint, ACCOUNT, &Azurite::key(), container])) {
+        Ok(_) => Ok(Some(())),
+        Err(error) if error.to_string().contains("Connection refused") => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -28,6 +28,7 @@ mod requests;
 mod settings;
 mod state;
 mod statistics;
+mod supersession;
 mod table;
 mod window;
 mod wording;

@@ -19,6 +19,7 @@ use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::requests::Requests;
 use super::settings::CHUNK_LEN_MAX;
 use super::state::{Counters, State, StepContext, Timer, TimerKind};
+use super::supersession::Unexplained;
 use super::table::Table;
 use super::{ChangeKind, Engine};
 
@@ -120,7 +121,12 @@ impl Engine {
         adopted.clock.renumber(|hit| renumbered(hit, &is_made_for));
         for (index, mut table) in (0..).zip(tables) {
             match is_made_for(index).and_then(|rule| adopted.tables.get_mut(rule as usize)) {
-                Some(place) => *place = table,
+                Some(place) => {
+                    for unexplained in table.unexplained.values_mut() {
+                        unexplained.renumber(&is_made_for);
+                    }
+                    *place = table;
+                }
                 None => self.close_all(plan, index, &mut table),
             }
         }
@@ -190,6 +196,7 @@ impl State {
             if let PlannedBody::Window(spec, _) = &planned.body {
                 let windows = table.windows.iter();
                 self.held += windows.clone().map(|(_, window)| window.len()).sum::<usize>();
+                self.held += table.unexplained.values().map(Unexplained::len).sum::<usize>();
                 self.timers.extend(windows.map(|(key, window)| {
                     let at = table.window_end(key, window, spec);
                     Timer { at, kind: TimerKind::Forget, rule, key: *key }

@@ -37,8 +37,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The current format version. Versions 1 and 2 are still read.
-pub(crate) const VERSION: u8 = 3;
+/// The current format version. Versions 1 to 3 are still read.
+pub(crate) const VERSION: u8 = 4;
 
 /// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {

@@ -176,7 +176,8 @@ impl State {
         if matches!(rule.body, PlannedBody::Absence(..)) {
             return;
         }
-        let superseded = self.is_superseded(plan, rule, &part.group);
+        let counted = (hit, part, outcome.window_key.key);
+        let superseded = self.is_superseded(plan, rule, counted, outcome.result.met);
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let open_signals = &table.open_signals;
         let len_max = settings.limits.signals_per_rule;
@@ -255,30 +256,6 @@ impl State {
         self.timers.insert(Timer { at, kind: TimerKind::Close, rule, key });
         context.report(rule, &mut open_signal, ChangeKind::Opened, time);
         table.open_signals.insert(key, Box::new(open_signal));
-    }
-
-    /// Whether a rule that supersedes this one has an open signal in the same cluster with the same
-    /// values of their common group-by fields.
-    fn is_superseded(&self, plan: &Plan, rule: &PlannedRule, group: &Group) -> bool {
-        rule.superseded_by.iter().any(|index| {
-            let table = self.tables.get(*index as usize);
-            let (Some(table), Some(superseding)) = (table, plan.rule(*index)) else {
-                return false;
-            };
-            if superseding.group_names == rule.group_names {
-                return table.open_signals.contains_key(&group.key(0));
-            }
-            table.open_signals.values().any(|open_signal| {
-                let other = &open_signal.group;
-                let agrees = |(name, value): (&String, &Arc<str>)| {
-                    let index = superseding.group_names.iter().position(|it| it == name);
-                    index.is_none_or(|index| other.values.get(index) == Some(value))
-                };
-                other.cluster == group.cluster
-                    && other.salt == group.salt
-                    && rule.group_names.iter().zip(&group.values).all(agrees)
-            })
-        })
     }
 
     /// Restarts the absence timer of a group after an event.

@@ -58,8 +58,10 @@ pub(crate) struct PlannedRule {
     pub(crate) max_duration: i64,
     /// Learning time and forget time of a first-seen rule. Microseconds.
     pub(crate) first_seen: Option<(i64, i64)>,
-    /// Rules that supersede this one.
+    /// Rules that supersede this one wholly: they group by no other fields.
     pub(crate) superseded_by: Vec<u32>,
+    /// Rules that supersede this one partly: their signals are about some of its events.
+    pub(crate) partly_superseded_by: Vec<u32>,
     /// Order of evaluation: a rule precedes the correlations that count it.
     pub(crate) rank: u32,
     /// Order of raising: a rule precedes those that it supersedes.
@@ -81,6 +83,16 @@ pub(crate) enum PlannedBody {
 }
 
 impl PlannedBody {
+    /// Whether each event contributes to the condition in the same way, so that some can be left
+    /// out.
+    fn counts_alike(&self) -> bool {
+        match self {
+            Self::Detection => true,
+            Self::Window(spec, _) => matches!(spec.kind, Kind::Count | Kind::Values),
+            Self::Absence(..) => false,
+        }
+    }
+
     /// The rules that it counts, in the order of the list.
     pub(crate) fn counted(&self) -> &[u32] {
         match self {
@@ -166,6 +178,7 @@ impl PlannedRule {
             max_duration: micros(options.max_duration),
             first_seen: options.first_seen.as_ref().map(|it| (it.learning, it.forget_after)),
             superseded_by: Vec::new(),
+            partly_superseded_by: Vec::new(),
             rank: 0,
             raise_rank: 0,
             title_template: options.title.clone(),
@@ -239,11 +252,18 @@ fn supersede(rules: &[Rule], planned: &mut [PlannedRule]) {
     let by_id: BTreeMap<&str, usize> =
         rules.iter().enumerate().map(|(at, rule)| (rule.id.as_str(), at)).collect();
     for (superseding, rule) in rules.iter().enumerate() {
+        let Some(group_names) = planned.get(superseding).map(|rule| rule.group_names.clone())
+        else {
+            continue;
+        };
         for superseded in &rule.signal.supersedes {
-            if let Some(planned) =
-                by_id.get(superseded.as_str()).and_then(|at| planned.get_mut(*at))
-            {
-                planned.superseded_by.push(index(superseding));
+            let superseded = by_id.get(superseded.as_str()).and_then(|at| planned.get_mut(*at));
+            let Some(superseded) = superseded else { continue };
+            let is_coarser = group_names.iter().all(|name| superseded.group_names.contains(name));
+            if is_coarser || !superseded.body.counts_alike() {
+                superseded.superseded_by.push(index(superseding));
+            } else {
+                superseded.partly_superseded_by.push(index(superseding));
             }
         }
     }
@@ -259,9 +279,10 @@ fn rank(planned: &mut [PlannedRule]) {
                 ranks.map(|rule| of(rule) + 1).max().unwrap_or_default()
             };
             let Some(rule) = planned.get(at) else { continue };
+            let superseding = [&*rule.superseded_by, &*rule.partly_superseded_by].concat();
             let ranks = (
                 rule.rank.max(highest(rule.body.counted(), |rule| rule.rank)),
-                rule.raise_rank.max(highest(&rule.superseded_by, |rule| rule.raise_rank)),
+                rule.raise_rank.max(highest(&superseding, |rule| rule.raise_rank)),
             );
             changed |= ranks != (rule.rank, rule.raise_rank);
             if let Some(rule) = planned.get_mut(at) {
@@ -297,6 +318,7 @@ impl PlannedRule {
             max_duration: MAX_DURATION,
             first_seen: None,
             superseded_by: Vec::new(),
+            partly_superseded_by: Vec::new(),
             rank: 0,
             raise_rank: 0,
             title_template: None,

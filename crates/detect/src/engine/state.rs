@@ -270,7 +270,9 @@ impl State {
             self.timers.insert(Timer { at: due, ..timer });
         } else if let Some(window) = table.windows.remove(&timer.key) {
             table.late.remove(&timer.key);
-            self.held = self.held.saturating_sub(window.len());
+            let unexplained = table.unexplained.remove(&timer.key);
+            let freed = window.len() + unexplained.map_or(0, |events| events.len());
+            self.held = self.held.saturating_sub(freed);
         }
     }
 

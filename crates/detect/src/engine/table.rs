@@ -11,6 +11,7 @@ use super::event_summary::Packed;
 use super::hit::{Group, Hit};
 use super::memory::Memory;
 use super::open_signal::OpenSignal;
+use super::supersession::Unexplained;
 use super::window::{Spec, Window};
 
 /// The state of one rule.
@@ -20,6 +21,8 @@ pub(crate) struct Table {
     pub(crate) windows: HashMap<Digest, Window>,
     /// The groups whose windows have events beyond the lateness bounds.
     pub(crate) late: BTreeMap<Digest, Late>,
+    /// Of a partly superseded rule: the events that no superseding signal contains.
+    pub(crate) unexplained: BTreeMap<Digest, Unexplained>,
     /// Open signals by group.
     pub(crate) open_signals: BTreeMap<Digest, Box<OpenSignal>>,
     pub(crate) silences: BTreeMap<Digest, Silence>,
@@ -119,6 +122,11 @@ pub(crate) fn group_key(
 }
 
 impl Table {
+    /// Whether a signal of the group, or of a coarser one, is open.
+    pub(crate) fn has_open_signal(&self, group: &Group) -> bool {
+        (0..=group.level_max()).any(|level| self.open_signals.contains_key(&group.key(level)))
+    }
+
     /// The specification of the window of a group for an event that is counted now. While events
     /// come too late, the window also keeps the events before them.
     pub(crate) fn window_spec(&mut self, key: Digest, spec: &Spec, hit: &Hit) -> Spec {
@@ -164,6 +172,7 @@ impl Saved for Table {
             }
         }
         self.late.save(to);
+        self.unexplained.save(to);
         self.open_signals.save(to);
         self.silences.save(to);
         self.values.save(to);
@@ -176,6 +185,7 @@ impl Saved for Table {
         Ok(Self {
             windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
             late: if from.version < 3 { BTreeMap::new() } else { BTreeMap::load(from)? },
+            unexplained: if from.version < 4 { BTreeMap::new() } else { BTreeMap::load(from)? },
             open_signals: BTreeMap::load(from)?,
             silences: BTreeMap::load(from)?,
             values: Memory::load(from)?,

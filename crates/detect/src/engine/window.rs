@@ -276,7 +276,7 @@ impl Spec {
         self.horizon.saturating_sub(self.timespan)
     }
 
-    fn is_met(&self, count: u64) -> bool {
+    pub(crate) fn is_met(&self, count: u64) -> bool {
         (self.at_least..=self.at_most).contains(&count)
     }
 }

@@ -237,6 +237,32 @@ fn a_new_value_raises_after_the_learning_time() {
 }
 
 #[test]
+fn a_signal_about_one_user_hides_none_about_all_users() {
+    let rules = format!(
+        "{FIVE_DELETES}  generate: true\nkeepwatch: {{supersedes: [spread]}}\n---\ntitle: Spread\n\
+         id: spread\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [a]\n  timespan: 10m\n  \
+         condition: {{gte: 10}}\n"
+    );
+    // Decoys by one user, then deletions by users who are each below their threshold.
+    let deletes = |users: &[&str]| {
+        let mut stream = Stream::new(&rules);
+        for (at, user) in (0..).zip(users) {
+            stream.send(&delete(user, &format!("rp-{at}"), at * SECOND));
+        }
+        (stream.opened("many"), stream.opened("spread"))
+    };
+    assert_eq!(deletes(&["mallory"; 12]), (1, 0));
+    let mut users = ["mallory"; 12];
+    users[5..].copy_from_slice(&["a", "b", "c", "d", "e", "f", "g"]);
+    assert_eq!(deletes(&users), (1, 0), "seven by others are below the threshold");
+    let others = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
+    assert_eq!(deletes(&[&["mallory"; 5], &others[..]].concat()), (1, 1));
+    assert_eq!(deletes(&[&others[..4], &["mallory"; 5], &others[4..]].concat()), (1, 1));
+    let three = ["a"; 5].into_iter().chain(["b"; 5]).chain(["c"; 5]).collect::<Vec<_>>();
+    assert_eq!(deletes(&three), (3, 0), "each has a signal of its own");
+}
+
+#[test]
 fn a_rule_supersedes_another_for_the_same_group() {
     let both = format!(
         "{EACH_DELETE}---\ntitle: Few\nid: few\nlevel: high\ncorrelation:\n  type: event_count\n  \

@@ -1,0 +1,225 @@
+//! Whether an open signal of another rule makes a signal of this rule superfluous.
+//!
+//! A rule supersedes another *wholly* if it groups by no other fields: its signal is about
+//! everything in the group of the superseded rule. Otherwise it does so *partly*: a signal about
+//! one user explains only that user's events, and must not hide what others do at the same time.
+//! For partly superseded rules the table keeps the events that no superseding signal contains. While
+//! a superseding signal is open, these events alone must meet the condition.
+//!
+//! Deliberately absent: the order in which rules raise signals, which the plan decides.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::codec::saved_struct;
+use super::digest::Digest;
+use super::hit::{Group, Hit, Part};
+use super::plan::{Plan, PlannedBody, PlannedRule};
+use super::state::State;
+use super::window::{Kind, Spec};
+
+/// Maximum number of unexplained events of a group, as of the times of a window.
+const EVENTS_MAX: usize = 1024;
+
+/// The events of one group that no superseding signal contains. Ordered by time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unexplained(VecDeque<UnexplainedEvent>);
+
+#[derive(Clone, Debug)]
+struct UnexplainedEvent {
+    time: i64,
+    value: Digest,
+    /// The groups of partly superseding rules in which the event counts.
+    groups: Vec<RuleGroup>,
+}
+
+/// A group of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct RuleGroup {
+    rule: u32,
+    key: Digest,
+}
+
+saved_struct!(UnexplainedEvent { time, value, groups });
+saved_struct!(RuleGroup { rule, key });
+
+impl super::codec::Saved for Unexplained {
+    fn save(&self, to: &mut Vec<u8>) {
+        self.0.save(to);
+    }
+
+    fn load(from: &mut super::codec::Source<'_>) -> Result<Self, super::codec::CheckpointError> {
+        VecDeque::load(from).map(Self)
+    }
+}
+
+impl State {
+    /// Whether open signals of other rules make a signal about this event superfluous. Remembers
+    /// the event if they do not contain it.
+    pub(super) fn is_superseded(
+        &mut self,
+        plan: &Plan,
+        rule: &PlannedRule,
+        (hit, part, key): (&Hit, &Part, Digest),
+        is_met: bool,
+    ) -> bool {
+        let unexplained_met = self.count_unexplained(plan, rule, (hit, part, key), is_met);
+        let group = &part.group;
+        self.has_open_signal(plan, rule, &rule.superseded_by, group)
+            || (self.has_open_signal(plan, rule, &rule.partly_superseded_by, group)
+                && !unexplained_met)
+    }
+
+    /// Whether one of the `superseding` rules has an open signal in the same cluster with the same
+    /// values of the common group-by fields.
+    fn has_open_signal(
+        &self,
+        plan: &Plan,
+        rule: &PlannedRule,
+        superseding: &[u32],
+        group: &Group,
+    ) -> bool {
+        superseding.iter().any(|index| {
+            let table = self.tables.get(*index as usize);
+            let (Some(table), Some(superseding)) = (table, plan.rule(*index)) else {
+                return false;
+            };
+            if superseding.group_names == rule.group_names {
+                return table.open_signals.contains_key(&group.key(0));
+            }
+            table.open_signals.values().any(|open_signal| {
+                let other = &open_signal.group;
+                let agrees = |(name, value)| {
+                    let index = superseding.group_names.iter().position(|other| other == name);
+                    index.is_none_or(|index| other.values.get(index) == Some(value))
+                };
+                other.cluster == group.cluster
+                    && other.salt == group.salt
+                    && rule.group_names.iter().zip(&group.values).all(agrees)
+            })
+        })
+    }
+
+    /// Remembers the event unless an open signal of a partly superseding rule contains it. Returns
+    /// whether the unexplained events meet the condition; only computed if all events do (`is_met`).
+    fn count_unexplained(
+        &mut self,
+        plan: &Plan,
+        rule: &PlannedRule,
+        (hit, part, key): (&Hit, &Part, Digest),
+        is_met: bool,
+    ) -> bool {
+        if rule.partly_superseded_by.is_empty() {
+            return false;
+        }
+        let is_superseding = |other: &&Part| {
+            rule.partly_superseded_by.contains(&other.rule) && other.group.salt == part.group.salt
+        };
+        let parts: Vec<&Part> = hit.parts.iter().filter(is_superseding).collect();
+        let is_open = |part: &&Part| {
+            let table = self.tables.get(part.rule as usize);
+            table.is_some_and(|table| table.has_open_signal(&part.group))
+        };
+        if parts.iter().any(is_open) {
+            return false;
+        }
+        let PlannedBody::Window(spec, _) = &rule.body else { return is_met };
+        let groups = parts
+            .iter()
+            .map(|part| RuleGroup { rule: part.rule, key: part.group.key(0) })
+            .collect();
+        let Some(table) = self.tables.get_mut(part.rule as usize) else { return false };
+        let Some(spec) =
+            table.windows.contains_key(&key).then(|| table.window_spec(key, spec, hit))
+        else {
+            return false;
+        };
+        let mut unexplained = table.unexplained.remove(&key).unwrap_or_default();
+        let before = unexplained.len();
+        unexplained.insert(&spec, UnexplainedEvent { time: hit.time, value: part.value, groups });
+        if is_met {
+            unexplained.0.retain(|event| !event.groups.iter().any(|group| self.is_open(*group)));
+        }
+        self.held = (self.held + unexplained.len()).saturating_sub(before);
+        let is_met = is_met && unexplained.is_met(&spec, hit.time);
+        if let Some(table) = self.tables.get_mut(part.rule as usize) {
+            table.unexplained.insert(key, unexplained);
+        }
+        is_met
+    }
+
+    fn is_open(&self, group: RuleGroup) -> bool {
+        let table = self.tables.get(group.rule as usize);
+        table.is_some_and(|table| table.open_signals.contains_key(&group.key))
+    }
+}
+
+impl Unexplained {
+    fn insert(&mut self, spec: &Spec, event: UnexplainedEvent) {
+        if spec.kind == Kind::Values {
+            // Only the last event with a value counts, so that repetitions displace no others.
+            let is_same = |other: &UnexplainedEvent| {
+                other.value == event.value && other.groups == event.groups
+            };
+            if let Some(known) = self.0.iter().rposition(is_same) {
+                self.0.remove(known);
+            }
+        }
+        let index = self.0.partition_point(|other| other.time <= event.time);
+        self.0.insert(index, event);
+        let newest = self.0.back().map_or(i64::MIN, |event| event.time);
+        let events_max = if spec.kind == Kind::Count { spec.count_max } else { EVENTS_MAX };
+        while self.0.front().is_some_and(|event| event.time <= newest - spec.horizon)
+            || self.0.len() > events_max
+        {
+            self.0.pop_front();
+        }
+    }
+
+    /// Whether a window that contains an event of that time meets the condition.
+    fn is_met(&self, spec: &Spec, time: i64) -> bool {
+        let mut counts: BTreeMap<Digest, u32> = BTreeMap::new();
+        let mut start = 0;
+        for (end, event) in self.0.iter().enumerate() {
+            if event.time >= time.saturating_add(spec.timespan) {
+                break;
+            }
+            *counts.entry(event.value).or_default() += 1;
+            while let Some(first) = self.0.get(start)
+                && first.time <= event.time - spec.timespan
+            {
+                if let Some(count) = counts.get_mut(&first.value) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(&first.value);
+                    }
+                }
+                start += 1;
+            }
+            let is_last = self.0.get(end + 1).is_none_or(|next| next.time > event.time);
+            let len = if spec.kind == Kind::Count { end + 1 - start } else { counts.len() };
+            if event.time >= time && is_last && spec.is_met(len as u64) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adopts other rule indices. The events of removed rules count as unexplained.
+    pub(super) fn renumber(&mut self, index: &impl Fn(u32) -> Option<u32>) {
+        for event in &mut self.0 {
+            event.groups.retain_mut(|group| match index(group.rule) {
+                Some(rule) => {
+                    group.rule = rule;
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+
+    /// Approximate size in memory, in bytes.
+    pub(super) fn len(&self) -> usize {
+        let groups: usize = self.0.iter().map(|event| event.groups.len()).sum();
+        self.0.len() * size_of::<UnexplainedEvent>() + groups * size_of::<RuleGroup>()
+    }
+}

@@ -11,7 +11,7 @@ use super::event_summary::{EventSummary, Packed};
 use super::hit::{Group, Hit, Identity, Part};
 use super::memory::Known;
 use super::open_signal::{Marks, OpenSignal, SignalEvent};
-use super::plan::{Plan, PlannedBody, PlannedRule};
+use super::plan::{PlannedBody, PlannedRule};
 use super::settings::MARK_MEMORY;
 use super::state::{State, StepContext, Timer, TimerKind};
 use super::table::{GroupKey, Silence, Table, group_key};

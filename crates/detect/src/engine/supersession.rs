@@ -62,7 +62,7 @@ impl State {
         (hit, part, key): (&Hit, &Part, Digest),
         is_met: bool,
     ) -> bool {
-        let unexplained_met = self.count_unexplained(plan, rule, (hit, part, key), is_met);
+        let unexplained_met = self.count_unexplained(rule, (hit, part, key), is_met);
         let group = &part.group;
         self.has_open_signal(plan, rule, &rule.superseded_by, group)
             || (self.has_open_signal(plan, rule, &rule.partly_superseded_by, group)
@@ -103,7 +103,6 @@ impl State {
     /// whether the unexplained events meet the condition; only computed if all events do (`is_met`).
     fn count_unexplained(
         &mut self,
-        plan: &Plan,
         rule: &PlannedRule,
         (hit, part, key): (&Hit, &Part, Digest),
         is_met: bool,

@@ -245,11 +245,16 @@ fn a_signal_about_one_user_hides_none_about_all_users() {
     );
     // Decoys by one user, then deletions by users who are each below their threshold.
     let deletes = |users: &[&str]| {
-        let mut stream = Stream::new(&rules);
+        let mut streams = [Stream::new(&rules), Stream::new(&rules)];
         for (at, user) in (0..).zip(users) {
-            stream.send(&delete(user, &format!("rp-{at}"), at * SECOND));
+            for stream in &mut streams {
+                stream.send(&delete(user, &format!("rp-{at}"), at * SECOND));
+            }
+            streams[1].restart();
         }
-        (stream.opened("many"), stream.opened("spread"))
+        let opened = streams.map(|stream| (stream.opened("many"), stream.opened("spread")));
+        assert_eq!(opened[0], opened[1], "with a restart after each event");
+        opened[0]
     };
     assert_eq!(deletes(&["mallory"; 12]), (1, 0));
     let mut users = ["mallory"; 12];

@@ -163,7 +163,8 @@ impl Engine {
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
         let skewed = may_clamp.then(|| Box::new(self.skewed(input)));
-        let timed = clock::Timed { arrival, stamp, hit: hit.map(Box::new), skewed };
+        let source = digest::Digest::of([input.source.as_bytes()]);
+        let timed = clock::Timed { arrival, stamp, hit: hit.map(Box::new), skewed, source };
         self.run(changes, |state, context| state.arrive(context, timed));
     }
 
@@ -198,7 +199,8 @@ impl Engine {
             Timestamp::UNSET => arrival,
             stamp => stamp.as_micros(),
         };
-        (arrival, stamp, self.state.clock.may_clamp(self.settings.arrival, arrival, stamp))
+        let jump_max = self.settings.jump_max();
+        (arrival, stamp, self.state.clock.may_clamp(jump_max, arrival, stamp))
     }
 
     /// Advances the clock without an event. The time must be from a trusted clock.

@@ -148,14 +148,13 @@ impl<'a> Fields<'a> {
         self.event.impersonated_user().unwrap_or_else(|| self.event.user())
     }
 
-    /// K10's console impersonates its users, so the actor of its requests is the impersonated user.
-    /// The actor of a request that impersonates K10 is the user who sends it.
-    /// The name of the user whose request it is: with K10's dashboard, the user that it
-    /// impersonates.
-    pub(crate) fn actor_name(&self) -> &str {
-        self.actor().username()
+    /// The name of the user whose permissions decide: the impersonated user, if there is one.
+    pub(crate) fn effective_username(&self) -> &str {
+        self.effective_user().username()
     }
 
+    /// K10's console impersonates its users, so the actor of its requests is the impersonated user.
+    /// The actor of a request that impersonates K10 is the user who sends it.
     fn actor(&self) -> UserFields<'_, 'a> {
         let user = self.event.user();
         let k10_namespace = self.k10_namespace.as_deref().unwrap_or(K10_NAMESPACE);

@@ -1,12 +1,14 @@
 //! The engine's clock, which arrivals of events advance.
 //!
 //! The clock is the latest arrival. If arrivals are the events' own timestamps, one forged
-//! timestamp must not advance it: a jump waits until further events confirm it. If the next event
-//! does not confirm it, the event that jumped counts at the time at which it was read.
+//! timestamp must not advance it: a jump by more than the lateness bound waits until further events
+//! confirm it. If the source goes on before that time, the event that jumped counts at the time at
+//! which that is seen.
 
 use super::codec::saved_struct;
+use super::digest::Digest;
 use super::hit::Hit;
-use super::settings::{Arrival, FUTURE_SKEW_MAX, JUMP_EVENTS, JUMP_MAX};
+use super::settings::{FUTURE_SKEW_MAX, JUMP_EVENTS};
 
 /// Latest valid time, the end of the year 9999. Microseconds.
 const TIME_MAX: i64 = 253_402_300_799_999_999;
@@ -30,10 +32,12 @@ pub(crate) struct Timed {
     pub(crate) hit: Option<Box<Hit>>,
     /// The hit of the clock-skew rule; present if the timestamp may prove wrong.
     pub(crate) skewed: Option<Box<Hit>>,
+    /// Digest of its source.
+    pub(crate) source: Digest,
 }
 
 saved_struct!(Clock { now, ahead });
-saved_struct!(Timed { arrival, stamp, hit, skewed });
+saved_struct!(Timed { arrival, stamp, hit, skewed } since 4 { source });
 
 /// An event whose time is final.
 pub(crate) struct Admitted {
@@ -55,9 +59,10 @@ impl Clock {
         self.now = Some(self.now.map_or(now, |known| known.max(now)));
     }
 
-    /// Whether the timestamp of an event may prove wrong.
-    pub(crate) fn may_clamp(&self, mode: Arrival, arrival: i64, stamp: i64) -> bool {
-        is_ahead(stamp, arrival) || (mode == Arrival::Stamped && self.jumps(arrival))
+    /// Whether the timestamp of an event may prove wrong. `jump_max` is the maximum advance without
+    /// confirmation, `i64::MAX` if arrivals are trusted.
+    pub(crate) fn may_clamp(&self, jump_max: i64, arrival: i64, stamp: i64) -> bool {
+        is_ahead(stamp, arrival) || self.jumps(jump_max, arrival)
     }
 
     /// Whether no event waits for confirmation.
@@ -66,21 +71,25 @@ impl Clock {
     }
 
     /// Whether an event would have to wait for confirmation.
-    fn jumps(&self, arrival: i64) -> bool {
-        self.now.is_none_or(|now| arrival > now.saturating_add(JUMP_MAX))
+    fn jumps(&self, jump_max: i64, arrival: i64) -> bool {
+        jump_max < i64::MAX && self.now.is_none_or(|now| arrival > now.saturating_add(jump_max))
     }
 
     /// Adds an event. Returns the events whose time is final, in the order in which they count.
-    pub(crate) fn admit(&mut self, mode: Arrival, timed: Timed) -> Vec<Admitted> {
+    pub(crate) fn admit(&mut self, jump_max: i64, timed: Timed) -> Vec<Admitted> {
         let timed = Timed { arrival: sane(timed.arrival), stamp: sane(timed.stamp), ..timed };
-        if mode == Arrival::Observed || (self.ahead.is_empty() && !self.jumps(timed.arrival)) {
-            self.advance(timed.arrival);
-            return vec![Admitted::of(timed)];
-        }
-        if !self.jumps(timed.arrival) {
-            self.advance(timed.arrival);
+        if !self.jumps(jump_max, timed.arrival) {
+            let (source, arrival) = (timed.source, timed.arrival);
+            // An event that is late says nothing about those ahead.
+            let advances = self.now.is_none_or(|now| now <= arrival);
+            self.advance(arrival);
             let mut admitted = vec![Admitted::of(timed)];
-            admitted.extend(self.ahead_of_time());
+            if !self.ahead.is_empty() {
+                admitted.extend(self.confirmed(jump_max));
+                if advances {
+                    admitted.extend(self.refuted(source));
+                }
+            }
             return admitted;
         }
         let place = self.ahead.partition_point(|ahead| ahead.arrival <= timed.arrival);
@@ -88,37 +97,31 @@ impl Clock {
         if self.ahead.len() < JUMP_EVENTS {
             return Vec::new();
         }
-        self.confirm()
+        self.jump(jump_max)
     }
 
-    /// Releases the events that are still ahead: no further event confirmed their time.
-    fn ahead_of_time(&mut self) -> Vec<Admitted> {
-        let mut admitted = self.believed();
+    /// Releases the events of a source that are still ahead, although the source goes on before
+    /// their time.
+    fn refuted(&mut self, source: Digest) -> Vec<Admitted> {
         let now = self.now.unwrap_or_default();
-        let forged = self.ahead.drain(..);
-        admitted.extend(forged.map(|timed| Admitted {
-            time: now,
-            arrival: now,
-            clamped: true,
-            timed,
-        }));
-        admitted
+        let refuted = self.ahead.extract_if(.., |timed| timed.source == source);
+        refuted.map(|timed| Admitted { time: now, arrival: now, clamped: true, timed }).collect()
     }
 
     /// Accepts the smallest jump and the events close to it.
-    fn confirm(&mut self) -> Vec<Admitted> {
+    fn jump(&mut self, jump_max: i64) -> Vec<Admitted> {
         let Some(first) = self.ahead.first().map(|first| first.arrival) else {
             return Vec::new();
         };
         self.advance(first);
-        self.believed()
+        self.confirmed(jump_max)
     }
 
     /// Releases the events that are ahead by less than a jump after the clock advanced.
-    fn believed(&mut self) -> Vec<Admitted> {
+    fn confirmed(&mut self, jump_max: i64) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         while let Some(next) = self.ahead.first().map(|next| next.arrival) {
-            if self.jumps(next) {
+            if self.jumps(jump_max, next) {
                 break;
             }
             self.advance(next);
@@ -137,10 +140,10 @@ impl Clock {
     }
 
     /// Ends the input: waiting events are accepted.
-    pub(crate) fn finish(&mut self) -> Vec<Admitted> {
+    pub(crate) fn finish(&mut self, jump_max: i64) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         while !self.ahead.is_empty() {
-            admitted.extend(self.confirm());
+            admitted.extend(self.jump(jump_max));
         }
         admitted
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 pub const FUTURE_SKEW_MAX: i64 = 10_000_000;
 /// Delay up to which an event of a source without a lateness bound is not late. Microseconds.
 pub const UNORDERED_LATENESS: i64 = 10_000_000;
-/// Maximum advance of the clock without confirmation, if arrivals are not trusted. Microseconds.
-pub const JUMP_MAX: i64 = 86_400_000_000;
+/// Maximum advance of the clock without confirmation, if arrivals are not trusted and the lateness
+/// bound is not longer. Microseconds.
+pub const JUMP_MAX: i64 = 60_000_000;
 /// Number of events that confirm a jump of the clock.
 pub const JUMP_EVENTS: usize = 3;
 /// Maximum number of distinct values of a list field in a group-by; further values are ignored.
@@ -88,6 +89,14 @@ impl Settings {
     /// The largest lateness bound of all sources. Microseconds.
     pub(crate) fn lateness_max(&self) -> i64 {
         micros(self.lateness_by_source.values().copied().fold(self.lateness, Duration::max))
+    }
+
+    /// Maximum advance of the clock without confirmation. Microseconds.
+    pub(crate) fn jump_max(&self) -> i64 {
+        match self.arrival {
+            Arrival::Observed => i64::MAX,
+            Arrival::Stamped => self.lateness_max().max(JUMP_MAX),
+        }
     }
 }
 

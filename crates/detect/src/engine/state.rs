@@ -117,21 +117,39 @@ impl State {
     /// Adds an event, whose time the clock decides.
     pub(crate) fn arrive(&mut self, context: &mut StepContext<'_>, timed: Timed) {
         let before = self.clock.now();
-        let admitted = self.clock.admit(context.settings.arrival, timed);
+        let admitted = self.clock.admit(context.settings.jump_max(), timed);
         self.admit(context, admitted, before);
     }
 
-    /// Ends the input: counts all waiting events and sends all delayed updates.
+    /// Ends the input: counts all waiting events, raises absences up to the last event, because no
+    /// late event can follow, and sends all delayed updates.
     pub(crate) fn finish(&mut self, context: &mut StepContext<'_>) {
         let before = self.clock.now();
-        let admitted = self.clock.finish();
+        let admitted = self.clock.finish(context.settings.jump_max());
         self.admit(context, admitted, before);
         self.act(context, None);
+        self.raise_absences(context);
         let is_update = |timer: &&Timer| timer.kind == TimerKind::Update;
         let waiting: Vec<Timer> = self.timers.iter().filter(is_update).copied().collect();
         for timer in waiting {
             self.timers.remove(&timer);
             self.update(context, timer);
+        }
+    }
+
+    /// Raises the signals of groups without an event for the time span before now.
+    fn raise_absences(&mut self, context: &mut StepContext<'_>) {
+        let Some(now) = self.clock.now() else { return };
+        let is_absence = |timer: &&Timer| timer.kind == TimerKind::Silence;
+        let waiting: Vec<Timer> = self.timers.iter().filter(is_absence).copied().collect();
+        for timer in waiting {
+            let table = self.tables.get(timer.rule as usize);
+            let silence = table.and_then(|table| table.silences.get(&timer.key));
+            // The timer is due when no event of the time span can arrive any more.
+            if silence.is_some_and(|silence| timer.at.saturating_sub(silence.lateness) <= now) {
+                self.timers.remove(&timer);
+                self.raise_absence(context, timer);
+            }
         }
     }
 

@@ -24,8 +24,9 @@ use crate::terminal::eprint_line;
 const OPEN_MAX: usize = 256;
 /// Lines that are not events and are reported on stderr; further ones are only counted.
 const NAMED_MAX: u64 = 10;
-/// A stream whose time jumps ahead by more is not held back, because the timestamp may be wrong. Microseconds.
-const JUMP_MAX: i64 = 24 * 3600 * 1_000_000;
+/// If the time of a stream jumps ahead by more and the next event is as far behind, the timestamp is
+/// wrong, and the stream is not held back until the others reach it. Microseconds.
+const JUMP_MAX: i64 = 5 * 60 * 1_000_000;
 
 /// All inputs of a command.
 pub(crate) struct Inputs {
@@ -154,6 +155,10 @@ impl Tally {
     }
 }
 
+fn is_jump(before: Timestamp, stamp: Timestamp) -> bool {
+    stamp.as_micros().saturating_sub(before.as_micros()) > JUMP_MAX
+}
+
 /// The time of a stream's first event; unknown counts as early.
 fn first_time(stream: &Stream) -> Timestamp {
     let Some(part) = stream.parts.front().filter(|part| part.is_repeatable()) else {
@@ -177,6 +182,9 @@ struct Reader {
     /// The rest of a batch.
     batch: VecDeque<(Event, Encoding)>,
     head: Option<Found>,
+    /// The event after the head, if it was read to check the time of the head.
+    following: Option<Found>,
+    /// Time of the last event, without wrong ones.
     last: Option<Timestamp>,
     cluster: Option<Arc<str>>,
     is_silent: bool,
@@ -198,6 +206,7 @@ impl Reader {
             lines: None,
             batch: VecDeque::new(),
             head: None,
+            following: None,
             last: None,
             cluster: None,
             is_silent: false,
@@ -206,14 +215,23 @@ impl Reader {
 
     /// Reads the next event. Returns its time in the merge.
     fn advance(&mut self, tally: &mut Tally) -> Option<Timestamp> {
-        let found = self.read(tally)?;
+        let found = match self.following.take() {
+            Some(following) => following,
+            None => self.read(tally)?,
+        };
         let stamp = time_of(&found.event);
-        let is_jump = self
-            .last
-            .is_some_and(|last| stamp.as_micros().saturating_sub(last.as_micros()) > JUMP_MAX);
-        let time = self.last.filter(|_| is_jump).unwrap_or(stamp);
-        self.last = Some(stamp);
         self.head = Some(found);
+        if self.last.is_some_and(|last| !is_jump(last, stamp)) {
+            self.last = Some(stamp);
+            return Some(stamp);
+        }
+        self.following = self.read(tally);
+        let following = self.following.as_ref().map(|found| time_of(&found.event));
+        let time = match following.filter(|following| is_jump(*following, stamp)) {
+            Some(following) => self.last.unwrap_or(following),
+            None => stamp,
+        };
+        self.last = Some(time);
         Some(time)
     }
 

@@ -130,8 +130,8 @@ impl Tally {
             let path = printable::plain(path);
             eprint_line(&format!("left out: field `{path}`, {}", times(count)));
         }
-        if self.notes.others() > 0 {
-            let times = times(self.notes.others());
+        if self.notes.further_unknown() > 0 {
+            let times = times(self.notes.further_unknown());
             eprint_line(&format!(
                 "left out: fields of other names than these {NAMES_MAX}, {times}"
             ));

@@ -233,7 +233,7 @@ fn events() -> Vec<Row> {
         ("Length of a name", bytes(limit::NAME_BYTES_MAX)),
         ("Length of a message", bytes(limit::MESSAGE_BYTES_MAX)),
         ("Size of the groups of a user", bytes(limit::USER_BYTES_MAX)),
-        ("Size of the body of an error response", bytes(limit::REFUSAL_BYTES_MAX)),
+        ("Size of the body of an error response", bytes(limit::ERROR_BODY_BYTES_MAX)),
         ("Columns of a line in the encoding `short`", event::short::COLUMNS_MAX.to_string()),
     ]
 }

@@ -79,7 +79,7 @@ impl EventLog for JournalLog {
         let index = Arc::clone(&self.index);
         let selected = task::spawn_blocking(move || index.select(&query, within)).await;
         let store::event_index::Selection { ranges, rest } =
-            selected.map_err(|_gone| unreadable(&ReadError::Closed))?;
+            selected.map_err(|_panic| unreadable(&ReadError::Closed))?;
         Ok(Selection { ranges, rest })
     }
 

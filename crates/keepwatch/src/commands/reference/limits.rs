@@ -137,7 +137,7 @@ fn responses() -> Vec<Row> {
         ("AuditEvents in a page", audit_event::PAGE_MAX.to_string()),
         ("Size at which a page of AuditEvents ends", bytes(audit_event::PAGE_BYTES)),
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
-        ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::KEPT_MAX.to_string()),
+        ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::EVENTS_MAX.to_string()),
         ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),
     ]
 }

@@ -182,14 +182,14 @@ impl Connections {
             Protocol::Http1 => {
                 let io = TokioIo::new(HeadTimer::new(stream, Arc::clone(&activity)));
                 let mut connection = http1_builder().serve_connection(io, service).with_upgrades();
-                let ended = self.drive(Pin::new(&mut connection), &peer, &activity).await;
+                let result = self.drive(Pin::new(&mut connection), &peer, &activity).await;
                 if let Some(session) = slot.take() {
                     tokio::select! {
                         () = self.aborted.cancelled() => {}
                         () = session.run() => {}
                     }
                 }
-                if ended.is_err()
+                if result.is_err()
                     && let Some(http1::Parts { io, read_buf, service, .. }) =
                         connection.into_parts()
                     && let Some(head) = long_uri::shortened(&read_buf)
@@ -228,7 +228,7 @@ impl Connections {
         peer: &Peer,
         activity: &ConnectionActivity,
     ) -> Result<(), hyper::Error> {
-        let mut check = tokio::time::interval_at(activity.began + CHECK_PERIOD, CHECK_PERIOD);
+        let mut check = tokio::time::interval_at(activity.start + CHECK_PERIOD, CHECK_PERIOD);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_closing = false;
         loop {

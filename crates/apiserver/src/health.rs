@@ -220,11 +220,11 @@ mod tests {
 
     fn check(health: &Health, url: &str, expected: &str) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let found = health.answer(path, &query_pairs(Some(query)), true).map_or_else(
+        let actual = health.answer(path, &query_pairs(Some(query)), true).map_or_else(
             || "-".to_owned(),
             |answer| format!("{} {}", answer.code.as_u16(), String::from_utf8_lossy(&answer.body)),
         );
-        assert_eq!(found, expected, "{url}");
+        assert_eq!(actual, expected, "{url}");
     }
 
     #[test]

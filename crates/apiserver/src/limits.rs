@@ -34,7 +34,7 @@ pub const TABLE_SHARE: usize = 2;
 /// A list in YAML may have this fraction of the bytes: it is converted from the whole JSON.
 pub const YAML_SHARE: usize = 4;
 /// Divisor: one user must leave this fraction of the seats to other users.
-pub const REQUESTS_LEFT: usize = 4;
+pub const REQUESTS_RESERVE: usize = 4;
 /// Divisor: one user may use this fraction of the bytes of bodies, and of long responses.
 pub const BYTES_SHARES: usize = 4;
 /// A response up to this size, in bytes, does not count against [`ANSWERS_BYTES_MAX`].

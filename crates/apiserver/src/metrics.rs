@@ -310,13 +310,13 @@ impl Metrics {
     /// Records the start of a watch and returns its metrics.
     pub(crate) fn watch_started(&self, info: &RequestInfo) -> WatchMetrics {
         let target = TargetLabels::of(&self.served, info, false);
-        let numbers = WatchMetrics {
+        let metrics = WatchMetrics {
             open: self.watches.get_or_create_owned(&target),
             events: self.watch_events.get_or_create_owned(&target.watch_labels()),
             sizes: self.watch_event_sizes.get_or_create_owned(&target.watch_labels()),
         };
-        numbers.open.inc();
-        numbers
+        metrics.open.inc();
+        metrics
     }
 
     pub(crate) fn audit_level(&self, level: Level) {

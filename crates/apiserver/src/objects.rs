@@ -1,7 +1,7 @@
 //! Access to the objects of all resources inside a transaction, for strategies.
 //!
 //! Changes that a strategy makes here commit together with the write that caused them. Each change
-//! is an act of the server and gets its own audit event, which refers to the event of the request.
+//! is an action of the server and gets its own audit event, which refers to the event of the request.
 
 use apimachinery::ApiError;
 use serde_json::{Map, Value};

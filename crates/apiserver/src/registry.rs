@@ -172,10 +172,10 @@ impl Registry {
             return Level::None;
         }
         let minima = self.shared.level_minima.iter();
-        let found = minima
+        let level = minima
             .filter(|(id, _)| id.plural == info.resource && id.group == info.api_group)
             .map(|(_, level)| *level);
-        found.max().unwrap_or(Level::None)
+        level.max().unwrap_or(Level::None)
     }
 
     /// The paths of discovery and OpenAPI.
@@ -254,10 +254,14 @@ impl ResourceRequest<'_> {
 
     fn namespace(&self) -> &str {
         // A namespace object is cluster-scoped, although `RequestInfo` sets its namespace.
-        if self.kind.is_namespaced() { &self.request.info.namespace } else { self.own_namespace() }
+        if self.kind.is_namespaced() {
+            &self.request.info.namespace
+        } else {
+            self.object_namespace()
+        }
     }
 
-    fn own_namespace(&self) -> &str {
+    fn object_namespace(&self) -> &str {
         let info = &self.request.info;
         if info.resource == "namespaces" && info.api_group.is_empty() {
             ""

@@ -118,8 +118,8 @@ pub(crate) fn fill_object_ref(reference: &mut ObjectReference, body: &Json) {
         uid: Option<String>,
         resource_version: Option<String>,
     }
-    let found: Option<Object> = serde_json::from_slice(body.as_bytes()).ok();
-    let Some(metadata) = found.and_then(|object| object.metadata) else {
+    let object: Option<Object> = serde_json::from_slice(body.as_bytes()).ok();
+    let Some(metadata) = object.and_then(|object| object.metadata) else {
         return;
     };
     let fill = |field: &mut String, value: Option<String>| {

@@ -49,8 +49,8 @@ impl Builtin {
 impl Policy {
     /// Loads a built-in policy for a K10 whose aggregated API groups end in `domain`. A test loads
     /// every built-in policy, so an error means a broken build.
-    pub fn builtin(which: Builtin, domain: &str) -> Result<Self, LoadError> {
-        Self::load(which.text(domain).as_bytes(), Strictness::Strict).map(|loaded| loaded.policy)
+    pub fn builtin(policy: Builtin, domain: &str) -> Result<Self, LoadError> {
+        Self::load(policy.text(domain).as_bytes(), Strictness::Strict).map(|loaded| loaded.policy)
     }
 }
 
@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn every_builtin_policy_loads() {
-        for which in Builtin::ALL {
-            Policy::builtin(which, DOMAIN).unwrap();
+        for policy in Builtin::ALL {
+            Policy::builtin(policy, DOMAIN).unwrap();
         }
     }
 
@@ -75,22 +75,23 @@ mod tests {
     fn every_aggregated_group_uses_the_domain_and_the_custom_resources_do_not() {
         // A domain that starts like a group or ends like the default domain is replaced only once.
         for domain in ["kio.team.backup", "apps.kio.kasten.io"] {
-            for which in Builtin::ALL {
+            for policy in Builtin::ALL {
                 let groups = |text: &str| -> Vec<String> {
                     let group =
                         |line: &str| line.trim().strip_prefix("- group: ").map(str::to_owned);
                     text.lines().filter_map(group).filter(|group| group.contains("kio.")).collect()
                 };
-                let (usual, found) = (groups(&which.text(DOMAIN)), groups(&which.text(domain)));
-                let expected: Vec<String> = usual
+                let (default_groups, replaced) =
+                    (groups(&policy.text(DOMAIN)), groups(&policy.text(domain)));
+                let expected: Vec<String> = default_groups
                     .iter()
                     .map(|group| match group.strip_suffix(DOMAIN) {
                         Some("config.") | None => group.clone(),
                         Some(word) => format!("{word}{domain}"),
                     })
                     .collect();
-                assert!(usual.len() >= 4);
-                assert_eq!(found, expected);
+                assert!(default_groups.len() >= 4);
+                assert_eq!(replaced, expected);
             }
         }
     }

@@ -195,11 +195,11 @@ pub(crate) fn check_names(
     is_known: impl Fn(&str) -> bool,
     warnings: &mut Vec<FieldError>,
 ) {
-    let mut seen = HashSet::new();
+    let mut names = HashSet::new();
     for (key, _) in members {
         let message = if !is_known(&key.text) {
             "unknown field"
-        } else if !seen.insert(&key.text) {
+        } else if !names.insert(&key.text) {
             "duplicate field"
         } else {
             continue;

@@ -68,7 +68,7 @@ pub struct EventBuilder {
 /// The part of a body that is recorded, if the level records bodies.
 #[derive(Clone, Copy, Debug)]
 enum Bodies {
-    Whole,
+    Complete,
     WithoutManagedFields,
     /// The fields that identify the object, and these.
     Fields(&'static [&'static str]),
@@ -108,7 +108,7 @@ impl EventBuilder {
             bodies: match (metadata.recorded_fields, decision.omit_managed_fields) {
                 (Some(fields), _) => Bodies::Fields(fields),
                 (None, true) => Bodies::WithoutManagedFields,
-                (None, false) => Bodies::Whole,
+                (None, false) => Bodies::Complete,
             },
         })
     }
@@ -196,7 +196,7 @@ impl EventBuilder {
         if self.event.level >= Level::Request {
             self.event.request_object = match self.bodies {
                 Bodies::Fields(_) => self.redact("requestObject", patch),
-                Bodies::Whole | Bodies::WithoutManagedFields => Some(patch),
+                Bodies::Complete | Bodies::WithoutManagedFields => Some(patch),
             };
         }
     }
@@ -288,7 +288,7 @@ impl EventBuilder {
     /// Returns the part of a body that is recorded; `name` is the body's field in the event.
     fn redact(&mut self, name: &str, body: Json) -> Option<Json> {
         match self.bodies {
-            Bodies::Whole => Some(body),
+            Bodies::Complete => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
             Bodies::Fields(fields) => withhold(&mut self.event, name, &body, fields),
         }

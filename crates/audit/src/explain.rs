@@ -42,13 +42,13 @@ pub struct Explanation {
 #[derive(Debug, thiserror::Error)]
 pub enum ExplainError {
     /// The line is valid JSON but not an object.
-    #[error("not a request: a JSON object such as {EXAMPLE} is wanted, not {found}")]
+    #[error("not a request: a JSON object such as {EXAMPLE} is expected, not {actual}")]
     NotAnObject {
         /// The type of the JSON value, with its article.
-        found: &'static str,
+        actual: &'static str,
     },
     /// The line is not valid JSON, or a field is unknown or has the wrong type.
-    #[error("not a request: a JSON object such as {EXAMPLE} is wanted")]
+    #[error("not a request: a JSON object such as {EXAMPLE} is expected")]
     Unreadable(#[source] serde_json::Error),
 }
 
@@ -88,8 +88,8 @@ pub fn request(policy: &Policy, request: &Request) -> Explanation {
 /// Evaluates the policy for one line of JSON and returns one line of JSON, without a newline.
 pub fn line(policy: &Policy, line: &str) -> Result<String, ExplainError> {
     // serde would accept a list as an object whose fields are in order.
-    if let Some(found) = other_than_object(line) {
-        return Err(ExplainError::NotAnObject { found });
+    if let Some(actual) = other_than_object(line) {
+        return Err(ExplainError::NotAnObject { actual });
     }
     let described: Request = serde_json::from_str(line).map_err(ExplainError::Unreadable)?;
     serde_json::to_string(&request(policy, &described)).map_err(ExplainError::Unreadable)

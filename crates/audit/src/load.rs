@@ -1,7 +1,7 @@
 //! Loads a [`Policy`] from YAML or JSON and reports errors with their lines.
 //!
-//! As in kube-apiserver, an unknown or duplicate field is a warning and everything else that is
-//! wrong is an error. The caller reads the file.
+//! As in kube-apiserver, an unknown or duplicate field is a warning, and every other
+//! fault is an error. The caller reads the file.
 
 use event::Json;
 
@@ -44,15 +44,15 @@ impl Policy {
 }
 
 /// Checks the encoding of a policy. A text that starts like JSON must be valid JSON: Kubernetes
-/// tells JSON from YAML by the first character, and YAML would accept more.
+/// distinguishes JSON from YAML by the first character, and YAML would accept more.
 fn check_encoding(text: &[u8]) -> Result<&str, LoadError> {
     let line_of =
         |offset: usize| 1 + memchr::memchr_iter(b'\n', text.get(..offset).unwrap_or(text)).count();
-    let found = std::str::from_utf8(text).map_err(|error| LoadError::Syntax {
+    let decoded = std::str::from_utf8(text).map_err(|error| LoadError::Syntax {
         line: line_of(error.valid_up_to()),
         message: "invalid UTF-8".to_owned(),
     })?;
-    if found.trim_start().starts_with('{')
+    if decoded.trim_start().starts_with('{')
         && let Err(error) = Json::parse(bytes::Bytes::copy_from_slice(text))
     {
         let line = match error {
@@ -61,5 +61,5 @@ fn check_encoding(text: &[u8]) -> Result<&str, LoadError> {
         };
         return Err(LoadError::Syntax { line, message: error.to_string() });
     }
-    Ok(found.strip_prefix('\u{feff}').unwrap_or(found))
+    Ok(decoded.strip_prefix('\u{feff}').unwrap_or(decoded))
 }

@@ -215,6 +215,6 @@ fn path_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
-fn has(words: &[String], word: &str) -> bool {
-    words.iter().any(|known| known == word)
+fn has(texts: &[String], text: &str) -> bool {
+    texts.iter().any(|known| known == text)
 }

@@ -147,7 +147,7 @@ impl Filter<'_> {
         object: &mut ObjectWriter<'_>,
     ) -> Option<()> {
         let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-        if self.is_recorded_whole(&path, value) {
+        if self.is_recorded_in_full(&path, value) {
             return object.raw(key, value);
         }
         match serde_json::from_str::<Members<'_>>(value.get()) {
@@ -170,8 +170,8 @@ impl Filter<'_> {
                 out.push(b',');
             }
             let pointer = |name: &str| {
-                let found = operation.0.iter().find(|(key, _)| key == name)?;
-                let pointer: String = serde_json::from_str(found.1.get()).ok()?;
+                let member = operation.0.iter().find(|(key, _)| key == name)?;
+                let pointer: String = serde_json::from_str(member.1.get()).ok()?;
                 Some(pointer.strip_prefix('/')?.replace('/', "."))
             };
             let path = pointer("path").unwrap_or_else(|| "*".to_owned());
@@ -193,7 +193,7 @@ impl Filter<'_> {
     }
 
     fn value(&mut self, path: &str, value: &RawValue, object: &mut ObjectWriter<'_>) -> Option<()> {
-        if self.is_recorded_whole(path, value) {
+        if self.is_recorded_in_full(path, value) {
             return object.raw("value", value);
         }
         match serde_json::from_str::<Members<'_>>(value.get()) {
@@ -207,7 +207,7 @@ impl Filter<'_> {
         }
     }
 
-    fn is_recorded_whole(&self, path: &str, value: &RawValue) -> bool {
+    fn is_recorded_in_full(&self, path: &str, value: &RawValue) -> bool {
         let is_listed = |field: &&str| match field.strip_suffix(".*") {
             Some(parent) if path == parent => is_list_of_scalars(value),
             Some(parent) => {
@@ -307,10 +307,10 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: &str, removed: &str) {
         let body = Json::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let found = redact(&body, &FIELDS);
-        let left = found.body.map(|left| String::from_utf8_lossy(left.as_bytes()).into_owned());
+        let redacted = redact(&body, &FIELDS);
+        let body = redacted.body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned());
         assert_eq!(
-            (left.unwrap_or_default().as_str(), found.removed.as_str()),
+            (body.unwrap_or_default().as_str(), redacted.removed.as_str()),
             (expected, removed)
         );
     }

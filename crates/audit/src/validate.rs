@@ -70,16 +70,16 @@ fn rule(draft: DraftRule, path: &str, errors: &mut FieldErrors) -> Rule {
     }
 }
 
-fn level(found: &Text, path: &str, errors: &mut FieldErrors) -> Level {
-    if found.text.is_empty() {
-        errors.add(found.line, path, "Required value".to_owned());
+fn level(level_text: &Text, path: &str, errors: &mut FieldErrors) -> Level {
+    if level_text.text.is_empty() {
+        errors.add(level_text.line, path, "Required value".to_owned());
     }
-    found.text.parse().unwrap_or_else(|_| {
+    level_text.text.parse().unwrap_or_else(|_| {
         let supported = Level::ALL.map(|level| quoted(level.as_str())).join(", ");
-        if !found.text.is_empty() {
-            let value = quoted(&found.text);
+        if !level_text.text.is_empty() {
+            let value = quoted(&level_text.text);
             let message = format!("Unsupported value: {value}: supported values: {supported}");
-            errors.add(found.line, path, message);
+            errors.add(level_text.line, path, message);
         }
         Level::None
     })
@@ -132,9 +132,9 @@ fn is_subdomain(name: &str) -> bool {
     })
 }
 
-fn stages(found: &Texts, path: &str, errors: &mut FieldErrors) -> Stages {
+fn stages(stage_texts: &Texts, path: &str, errors: &mut FieldErrors) -> Stages {
     let mut set = Stages::default();
-    for (index, stage) in found.items.iter().enumerate() {
+    for (index, stage) in stage_texts.items.iter().enumerate() {
         if let Ok(stage) = stage.text.parse() {
             set.insert(stage);
         } else {

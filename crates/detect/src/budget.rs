@@ -2,7 +2,7 @@
 //! the machine.
 //!
 //! Loading a rule examines it: it compiles its regular expressions and searches for conditions that
-//! no event can meet. A hostile file could make that very long, so all documents of a file share
+//! no event can match. A hostile file could make that very long, so all documents of a file share
 //! one budget. Deliberately absent: the error of a file that exceeds it (module `sigma`).
 
 use std::cell::Cell;

@@ -48,12 +48,12 @@ impl std::error::Error for RuleError {}
 #[derive(Debug)]
 pub(crate) struct Errors {
     file: String,
-    found: Vec<RuleError>,
+    errors: Vec<RuleError>,
 }
 
 impl Errors {
     pub(crate) fn of(file: &str) -> Self {
-        Self { file: file.to_owned(), found: Vec::new() }
+        Self { file: file.to_owned(), errors: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, at: Position, message: impl Into<String>) {
@@ -70,32 +70,32 @@ impl Errors {
     }
 
     pub(crate) fn push(&mut self, at: Position, message: String, hint: Option<String>) {
-        if self.found.len() < ERRORS_MAX {
+        if self.errors.len() < ERRORS_MAX {
             let Position { line, column } = at;
             let file = self.file.clone();
-            self.found.push(RuleError { file, line, column, message, hint });
+            self.errors.push(RuleError { file, line, column, message, hint });
         }
     }
 
     pub(crate) fn append(&mut self, other: Self) {
-        let left = ERRORS_MAX.saturating_sub(self.found.len());
-        self.found.extend(other.found.into_iter().take(left));
+        let free = ERRORS_MAX.saturating_sub(self.errors.len());
+        self.errors.extend(other.errors.into_iter().take(free));
     }
 
     /// Whether the collector drops further errors, so that the caller can stop reading.
     pub(crate) const fn is_full(&self) -> bool {
-        self.found.len() >= ERRORS_MAX
+        self.errors.len() >= ERRORS_MAX
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.found.len()
+        self.errors.len()
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.found.is_empty()
+        self.errors.is_empty()
     }
 
     pub(crate) fn into_vec(self) -> Vec<RuleError> {
-        self.found
+        self.errors
     }
 }

@@ -164,9 +164,10 @@ fn differences(signals: &[Arc<Signal>], expected: &[Expected]) -> Vec<String> {
         let lines: String = signals.iter().map(of_signal).collect();
         differences.push(format!("{count}{lines}"));
     }
-    for (place, (signal, expected)) in signals.iter().zip(expected).enumerate() {
+    for (index, (signal, expected)) in signals.iter().zip(expected).enumerate() {
         let of_signal = expected.differences(signal).into_iter();
-        differences.extend(of_signal.map(|it| format!("signal {}: {it}", place + 1)));
+        differences
+            .extend(of_signal.map(|difference| format!("signal {}: {difference}", index + 1)));
     }
     differences
 }
@@ -175,18 +176,22 @@ impl Expected {
     fn differences(&self, signal: &Signal) -> Vec<String> {
         let spec = &signal.spec;
         let mut differences = Vec::new();
-        let mut compare = |what: &str, found: String, expected: Option<String>| {
-            if let Some(expected) = expected.filter(|expected| *expected != found) {
-                differences.push(format!("{what} is {found:?} instead of {expected:?}"));
+        let mut compare = |what: &str, actual: String, expected: Option<String>| {
+            if let Some(expected) = expected.filter(|expected| *expected != actual) {
+                differences.push(format!("{what} is {actual:?} instead of {expected:?}"));
             }
         };
         compare("rule", spec.rule.id.clone(), self.rule.clone());
         compare("severity", spec.severity.to_string(), Some(self.severity.to_string()));
         compare("case", spec.case.clone(), self.case.clone());
-        compare("count", spec.count.to_string(), self.count.map(|it| it.to_string()));
+        compare("count", spec.count.to_string(), self.count.map(|count| count.to_string()));
         compare("user", spec.actor.username.clone(), self.user.clone());
-        compare("targets", spec.targets.count.to_string(), self.targets.map(|it| it.to_string()));
-        let state = self.state.map(|it| it.as_str().to_owned());
+        compare(
+            "targets",
+            spec.targets.count.to_string(),
+            self.targets.map(|count| count.to_string()),
+        );
+        let state = self.state.map(|state| state.as_str().to_owned());
         compare("state", signal.state.as_str().to_owned(), state);
         compare("title", spec.title.clone(), self.title.clone());
         differences

@@ -66,24 +66,24 @@ pub fn export(
         Ok(model) => model,
         Err(reasons) => return refused(reasons),
     };
-    let draft = match target.write(&model, choice) {
-        Ok(draft) => draft,
+    let output = match target.write(&model, choice) {
+        Ok(output) => output,
         Err(reasons) => return refused(reasons),
     };
     let mut reasons = model.reasons.clone();
-    for reason in draft.reasons {
+    for reason in output.reasons {
         reason.add_to(&mut reasons);
     }
     let fidelity = Fidelity::of(reasons.clone());
     if fidelity.is_same() {
-        return Exported { rule: id, files: draft.files, fidelity };
+        return Exported { rule: id, files: output.files, fidelity };
     }
     if !may_differ || fidelity.is_refused() {
         return Exported { rule: id, files: Vec::new(), fidelity };
     }
     model.differences = reasons;
     match target.write(&model, choice) {
-        Ok(draft) => Exported { rule: id, files: draft.files, fidelity },
+        Ok(output) => Exported { rule: id, files: output.files, fidelity },
         Err(reasons) => refused(reasons),
     }
 }

@@ -83,7 +83,7 @@ impl Path {
         };
         free.unwrap_or_else(|| {
             let known = names::all().find(|known| known.path == *self);
-            known.into_iter().flat_map(|it| it.v1.split('.')).map(str::to_owned).collect()
+            known.into_iter().flat_map(|field| field.v1.split('.')).map(str::to_owned).collect()
         })
     }
 }

@@ -99,22 +99,22 @@ impl<'a> Fields<'a> {
         if let Some(text) = self.borrowed(field.path()) {
             return (!text.is_empty()).then_some(Cow::Borrowed(text));
         }
-        let mut found = None;
+        let mut first = None;
         self.values(field.path(), &mut |value| match value {
             Value::Text(text) => {
-                found = Some(Cow::Owned(text.to_owned()));
+                first = Some(Cow::Owned(text.to_owned()));
                 ControlFlow::Break(())
             }
             Value::Null | Value::Object => ControlFlow::Continue(()),
         });
-        found
+        first
     }
 
-    /// Calls `take` with each value of a field: several for a list, none if it is absent.
-    pub fn for_each_value(&self, field: &Field, mut take: impl FnMut(&str)) {
+    /// Calls `each` with each value of a field: several for a list, none if it is absent.
+    pub fn for_each_value(&self, field: &Field, mut each: impl FnMut(&str)) {
         self.values(field.path(), &mut |value| {
             if let Value::Text(text) = value {
-                take(text);
+                each(text);
             }
             ControlFlow::Continue(())
         });
@@ -183,64 +183,64 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Calls `take` with each value until it breaks.
-    pub(crate) fn values(&self, path: &Path, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+    /// Calls `each` with each value until it breaks.
+    pub(crate) fn values(&self, path: &Path, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
         if let Some(text) = self.borrowed(path) {
-            one(text, take);
+            single(text, each);
             return;
         }
         let event = self.event;
-        let all = |text: &str| take(Value::Text(text));
+        let all = |text: &str| each(Value::Text(text));
         match path {
             Path::SourceIps => event.for_each_source_ip(all),
-            Path::User(path) => user_values(event.user(), path, take),
+            Path::User(path) => user_values(event.user(), path, each),
             Path::ImpersonatedUser(path) => {
                 if let Some(user) = event.impersonated_user() {
-                    user_values(user, path, take);
+                    user_values(user, path, each);
                 }
             }
-            Path::EffectiveUser(path) => user_values(self.effective_user(), path, take),
-            Path::Actor(path) => user_values(self.actor(), path, take),
-            Path::Status(path) => self.status(*path, take),
-            Path::RequestReceivedTimestamp => time(event.request_received_timestamp(), take),
-            Path::StageTimestamp => time(event.stage_timestamp(), take),
-            Path::RequestObject(keys) => body::values(event.request_object(), keys, take),
-            Path::ResponseObject(keys) => body::values(event.response_object(), keys, take),
+            Path::EffectiveUser(path) => user_values(self.effective_user(), path, each),
+            Path::Actor(path) => user_values(self.actor(), path, each),
+            Path::Status(path) => self.status(*path, each),
+            Path::RequestReceivedTimestamp => time(event.request_received_timestamp(), each),
+            Path::StageTimestamp => time(event.stage_timestamp(), each),
+            Path::RequestObject(keys) => body::values(event.request_object(), keys, each),
+            Path::ResponseObject(keys) => body::values(event.response_object(), keys, each),
             Path::Writes(keys) => {
                 if let Some(is_written) = writes::is_written(event, keys) {
-                    truth(is_written, take);
+                    boolean(is_written, each);
                 }
             }
-            Path::DryRun => truth(self.is_dry_run(), take),
-            Path::Succeeded => truth(self.succeeded(), take),
-            Path::Refused => truth(self.refused(), take),
+            Path::DryRun => boolean(self.is_dry_run(), each),
+            Path::Succeeded => boolean(self.succeeded(), each),
+            Path::Refused => boolean(self.refused(), each),
             _ => {}
         }
     }
 
-    fn status(&self, path: StatusPath, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+    fn status(&self, path: StatusPath, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
         let Some(status) = self.event.response_status() else {
             return;
         };
         let mut number = |number: u32| {
             if number != 0 {
                 // At most ten digits.
-                one(&number.to_string(), take);
+                single(&number.to_string(), each);
             }
         };
         match path {
-            StatusPath::Code => return code(status.code(), take),
+            StatusPath::Code => return code(status.code(), each),
             StatusPath::RetryAfterSeconds => return number(status.retry_after_seconds()),
-            StatusPath::Status => return one(status.status(), take),
-            StatusPath::Message => return one(status.message(), take),
-            StatusPath::Reason => return one(status.reason(), take),
+            StatusPath::Status => return single(status.status(), each),
+            StatusPath::Message => return single(status.message(), each),
+            StatusPath::Reason => return single(status.reason(), each),
             _ => {}
         }
         let mut is_over = false;
-        let mut cause = |place: usize| {
+        let mut cause = |index: usize| {
             status.for_each_cause(|texts| {
-                let text = texts.get(place).copied().unwrap_or_default();
-                is_over = is_over || (!text.is_empty() && take(Value::Text(text)).is_break());
+                let text = texts.get(index).copied().unwrap_or_default();
+                is_over = is_over || (!text.is_empty() && each(Value::Text(text)).is_break());
             });
         };
         match path {
@@ -255,7 +255,7 @@ impl<'a> Fields<'a> {
                         StatusPath::DetailsKind => kind,
                         _ => uid,
                     };
-                    one(text, take);
+                    single(text, each);
                 }
             }
         }
@@ -279,37 +279,37 @@ fn user_text<'a>(user: UserFields<'_, 'a>, path: &UserPath) -> Option<&'a str> {
 fn user_values(
     user: UserFields<'_, '_>,
     path: &UserPath,
-    take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>,
+    each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>,
 ) {
     match path {
-        UserPath::Groups => user.for_each_group(|group| take(Value::Text(group))),
-        UserPath::Extra(key) => user.for_each_extra(key, |value| take(Value::Text(value))),
+        UserPath::Groups => user.for_each_group(|group| each(Value::Text(group))),
+        UserPath::Extra(key) => user.for_each_extra(key, |value| each(Value::Text(value))),
         _ => {}
     }
 }
 
-fn one(text: &str, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+fn single(text: &str, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     if !text.is_empty() {
         // The result is ignored: there is no second value.
-        take(Value::Text(text)).is_break();
+        each(Value::Text(text)).is_break();
     }
 }
 
-fn truth(is: bool, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
-    one(if is { "true" } else { "false" }, take);
+fn boolean(is: bool, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+    single(if is { "true" } else { "false" }, each);
 }
 
-fn time(time: Timestamp, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+fn time(time: Timestamp, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     if time != Timestamp::UNSET {
-        one(&time.to_string(), take);
+        single(&time.to_string(), each);
     }
 }
 
 /// Formats a status code without an allocation: nearly every rule reads it.
-fn code(code: u16, take: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
+fn code(code: u16, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {
     if (100..1000).contains(&code) {
         let digit = |number: u16| u8::try_from(number % 10).map_or(b'0', |digit| b'0' + digit);
         let digits = [digit(code / 100), digit(code / 10), digit(code)];
-        one(std::str::from_utf8(&digits).unwrap_or_default(), take);
+        single(std::str::from_utf8(&digits).unwrap_or_default(), each);
     }
 }

@@ -224,19 +224,19 @@ impl Node {
 impl Test {
     fn passes(&self, field: &Field, fields: &Fields<'_>) -> bool {
         match self {
-            Self::Exists(wanted) => {
-                any(field, fields, |value| !matches!(value, Value::Null)) == *wanted
+            Self::Exists(expected) => {
+                any(field, fields, |value| !matches!(value, Value::Null)) == *expected
             }
             Self::Null => !any(field, fields, |value| !matches!(value, Value::Null)),
             // An absent text is empty.
             Self::Matches(pattern) if pattern.matches("") && !any(field, fields, |_| true) => true,
             Self::SameAs(other, case) => {
                 // Collect the values once, since both fields may have many.
-                let mut others = HashSet::new();
+                let mut values = HashSet::new();
                 fields.for_each_value(other, |text| {
-                    others.insert(case.key(text));
+                    values.insert(case.key(text));
                 });
-                of_text(field, fields, |text| others.contains(&case.key(text)))
+                of_text(field, fields, |text| values.contains(&case.key(text)))
             }
             Self::Within(micros) => {
                 let end = fields.event().stage_timestamp().as_micros().saturating_add(*micros);
@@ -256,8 +256,10 @@ impl Test {
             Self::Regex(regex) => regex.is_match(text),
             Self::InNetwork(network) => network.contains(text),
             Self::Number(comparison, number) => comparison.holds(text, *number),
-            Self::Exists(wanted) => *wanted,
-            Self::Shorter(micros) => duration::micros(text).is_some_and(|found| found < *micros),
+            Self::Exists(expected) => *expected,
+            Self::Shorter(micros) => {
+                duration::micros(text).is_some_and(|duration| duration < *micros)
+            }
             Self::Null | Self::SameAs(..) | Self::Within(_) => false,
         }
     }
@@ -290,7 +292,7 @@ impl Test {
 
     /// Whether it is a case-sensitive text pattern.
     pub(crate) fn is_cased(&self) -> bool {
-        matches!(self, Self::Matches(pattern) if pattern.case() == Case::Counts)
+        matches!(self, Self::Matches(pattern) if pattern.case() == Case::Sensitive)
     }
 
     /// Whether the whole field must equal the literal.
@@ -312,12 +314,12 @@ impl Comparison {
 }
 
 fn any(field: &Field, fields: &Fields<'_>, mut is: impl FnMut(Value<'_>) -> bool) -> bool {
-    let mut found = false;
+    let mut is_met = false;
     fields.values(field.path(), &mut |value| {
-        found = is(value);
-        if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        is_met = is(value);
+        if is_met { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    found
+    is_met
 }
 
 fn of_text(field: &Field, fields: &Fields<'_>, mut is: impl FnMut(&str) -> bool) -> bool {

@@ -11,31 +11,31 @@ pub fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'
     if word.len() > LEN_MAX {
         return None;
     }
-    let wanted = word.to_lowercase();
-    let (distance, found) = known
+    let lowered = word.to_lowercase();
+    let (distance, nearest) = known
         .into_iter()
         .take(KNOWN_MAX)
         .filter(|candidate| candidate.len() <= LEN_MAX)
-        .map(|candidate| (distance(&wanted, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (distance(&lowered, &candidate.to_lowercase()), candidate))
         .min_by_key(|(distance, _)| *distance)?;
-    (distance <= word.chars().count().div_ceil(3)).then_some(found)
+    (distance <= word.chars().count().div_ceil(3)).then_some(nearest)
 }
 
 /// Levenshtein distance: insertions, removals and replacements of one character.
-fn distance(one: &str, two: &str) -> usize {
-    let two: Vec<char> = two.chars().collect();
-    let mut row: Vec<usize> = (0..=two.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(&two) {
-            let replaced = diagonal + usize::from(a != *b);
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (index, from_char) in from.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        for (cell, to_char) in row.iter_mut().skip(1).zip(&to) {
+            let replaced = diagonal + usize::from(from_char != *to_char);
             diagonal = *cell;
             left = replaced.min(left + 1).min(*cell + 1);
             *cell = left;
         }
         if let Some(first) = row.first_mut() {
-            *first = i + 1;
+            *first = index + 1;
         }
     }
     row.last().copied().unwrap_or_default()

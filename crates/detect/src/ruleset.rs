@@ -44,7 +44,7 @@ impl Document {
         Self { file: file.into(), text: text.into(), is_confined: false }
     }
 
-    /// Creates a document that can add signals, but cannot take any from the rules of other
+    /// Creates a document that can add signals, but cannot remove signals of the rules of other
     /// documents: `rules: any` of a filter means the rules of this document, and a rule supersedes
     /// only these.
     pub fn confined(name: impl Into<String>, text: impl Into<String>) -> Self {
@@ -88,13 +88,14 @@ impl RuleSet {
         let mut errors = Vec::new();
         let mut parsed = Vec::new();
         for document in documents {
-            let mut found = Errors::of(&document.file);
-            let mut read = sigma::read(&document.file, &document.text, options, &mut found);
+            let mut document_errors = Errors::of(&document.file);
+            let mut read =
+                sigma::read(&document.file, &document.text, options, &mut document_errors);
             for part in &mut read {
                 part.is_confined = document.is_confined;
             }
             parsed.append(&mut read);
-            errors.append(&mut found.into_vec());
+            errors.append(&mut document_errors.into_vec());
         }
         let resolved = resolve::resolve(parsed, &mut errors);
         errors.truncate(ERRORS_MAX);
@@ -107,8 +108,8 @@ impl RuleSet {
     }
 
     /// Reads the documents of a text without resolving references, to inspect the source of rules.
-    /// A rule set does not keep them: a server does not need them, and they are larger than the
-    /// rules.
+    /// A rule set does not retain them, because a server does not need them and they are larger than
+    /// the rules.
     pub fn read(
         document: &Document,
         options: &LoadOptions,
@@ -143,13 +144,13 @@ impl RuleSet {
         self.by_name.get(id_or_name).copied()
     }
 
-    /// Calls `found` with the index of each detection rule that matches the event. A dry run
+    /// Calls `on_match` with the index of each detection rule that matches the event. A dry run
     /// matches only rules with the field `dryRun`; an event before the last stage of a request
     /// matches only rules with the field `stage`.
-    pub fn for_each_match(&self, fields: &Fields<'_>, mut found: impl FnMut(usize)) {
+    pub fn for_each_match(&self, fields: &Fields<'_>, mut on_match: impl FnMut(usize)) {
         self.index.for_each_candidate(fields, |candidate| {
             if self.is_met(candidate, fields) {
-                found(candidate);
+                on_match(candidate);
             }
         });
     }
@@ -160,19 +161,19 @@ impl RuleSet {
         self.index.has_candidate(fields)
     }
 
-    /// Evaluates the rules like [`Self::for_each_match`], and calls `took` with the index of each
+    /// Evaluates the rules like [`Self::for_each_match`], and calls `on_evaluated` with the index of each
     /// rule that the event could match and the nanoseconds of its evaluation. `nanoseconds` is the
     /// caller's monotonic clock.
     pub fn measure(
         &self,
         fields: &Fields<'_>,
         nanoseconds: impl Fn() -> u64,
-        mut took: impl FnMut(usize, u64),
+        mut on_evaluated: impl FnMut(usize, u64),
     ) {
         self.index.for_each_candidate(fields, |candidate| {
             let before = nanoseconds();
             std::hint::black_box(self.is_met(candidate, fields));
-            took(candidate, nanoseconds().saturating_sub(before));
+            on_evaluated(candidate, nanoseconds().saturating_sub(before));
         });
     }
 

@@ -60,23 +60,24 @@ pub(crate) fn read(
         let hint = "a rule has a `title` and a `detection`; `keepwatch rules new` begins one";
         errors.hint(Position { line: 1, column: 1 }, "there is no rule in it", hint);
     }
-    for (place, root) in roots.iter().enumerate() {
+    for (index, root) in roots.iter().enumerate() {
         if is_nothing(root) {
             continue;
         }
         if errors.is_full() || context.budget.is_spent() {
             break;
         }
-        let from = if place == 0 { 0 } else { root.at.line.saturating_sub(1) };
-        let to = starts.get(place + 1).map_or(lines.len(), |line| line.saturating_sub(1));
-        let part: String = lines.get(from..to).unwrap_or_default().concat();
-        let part = part.trim_end().trim_end_matches("---").trim_end();
-        let mut found = Errors::of(file);
-        let document = document(file, root, (part.into(), from + 1), context, &mut found);
-        if found.is_empty() {
+        let from = if index == 0 { 0 } else { root.at.line.saturating_sub(1) };
+        let to = starts.get(index + 1).map_or(lines.len(), |line| line.saturating_sub(1));
+        let document_text: String = lines.get(from..to).unwrap_or_default().concat();
+        let document_text = document_text.trim_end().trim_end_matches("---").trim_end();
+        let mut document_errors = Errors::of(file);
+        let document =
+            document(file, root, (document_text.into(), from + 1), context, &mut document_errors);
+        if document_errors.is_empty() {
             documents.extend(document);
         } else {
-            errors.append(found);
+            errors.append(document_errors);
         }
     }
     documents

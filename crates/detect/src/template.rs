@@ -71,8 +71,8 @@ pub struct Test {
     pub values: Vec<String>,
     /// Whether the value must equal one of `values`.
     pub is_exact: bool,
-    /// The wanted result of the test; false for an inverted conditional.
-    pub wanted: bool,
+    /// The expected result of the test; false for an inverted conditional.
+    pub expected: bool,
 }
 
 /// Why a template is invalid.
@@ -166,15 +166,15 @@ fn render(parts: &[Part], value: &dyn Fn(&str) -> Option<String>, text: &mut Str
 
 impl Test {
     fn holds(&self, value: &dyn Fn(&str) -> Option<String>) -> bool {
-        let found = value(&self.variable).unwrap_or_default();
-        let is_like = |wanted: &String| {
-            if self.is_exact { found == *wanted } else { found.contains(wanted.as_str()) }
+        let actual = value(&self.variable).unwrap_or_default();
+        let is_like = |expected: &String| {
+            if self.is_exact { actual == *expected } else { actual.contains(expected.as_str()) }
         };
         let holds = match self.values.as_slice() {
-            [] => !found.is_empty(),
+            [] => !actual.is_empty(),
             values => values.iter().any(is_like),
         };
-        holds == self.wanted
+        holds == self.expected
     }
 }
 
@@ -182,7 +182,7 @@ impl Test {
 fn parts(rest: &mut &str, block: Option<&str>, depth: usize) -> Result<Vec<Part>, TemplateError> {
     let mut parts = Vec::new();
     loop {
-        let Some((plain, behind)) = rest.split_once("{{") else {
+        let Some((plain, remaining)) = rest.split_once("{{") else {
             if let Some(block) = block {
                 return Err(unclosed(block));
             }
@@ -191,10 +191,10 @@ fn parts(rest: &mut &str, block: Option<&str>, depth: usize) -> Result<Vec<Part>
             return Ok(parts);
         };
         push_text(&mut parts, plain);
-        let (tag, behind) = behind.split_once("}}").ok_or_else(|| {
+        let (tag, remaining) = remaining.split_once("}}").ok_or_else(|| {
             TemplateError::new("a variable does not end", "write it as {{severity}}")
         })?;
-        *rest = behind;
+        *rest = remaining;
         let tag = tag.trim();
         if let Some(opened) = tag.strip_prefix(['#', '^']) {
             let (name, arguments) = opened.split_once(' ').unwrap_or((opened, ""));
@@ -247,22 +247,22 @@ fn variable(name: &str) -> Result<String, TemplateError> {
     }
     let hint = nearest::of(name, VARIABLES).map_or_else(
         || format!("fields are written with @; known variables: {}", VARIABLES.join(", ")),
-        |found| format!("did you mean {{{{{found}}}}}?"),
+        |known| format!("did you mean {{{{{known}}}}}?"),
     );
-    let shown = crate::sigma::yaml::shown(name);
-    Err(TemplateError::new(format!("no signal has a variable `{shown}`"), hint))
+    let printable = crate::sigma::yaml::printable(name);
+    Err(TemplateError::new(format!("no signal has a variable `{printable}`"), hint))
 }
 
 /// Parses the test of `{{#is_match "severity" "high"}}` or `{{#@field}}`.
 fn test(name: &str, arguments: &str, is_inverted: bool) -> Result<Test, TemplateError> {
     let is_exact = name.contains("exact");
-    let wanted = match name {
+    let expected = match name {
         "is_match" | "is_exact_match" => true,
         "is_not_match" | "is_not_exact_match" | "is_exact_not_match" => false,
         other => {
             let variable = variable(other)?;
             let values = Vec::new();
-            return Ok(Test { variable, values, is_exact: false, wanted: !is_inverted });
+            return Ok(Test { variable, values, is_exact: false, expected: !is_inverted });
         }
     };
     let mut words = quoted(arguments).into_iter();
@@ -275,7 +275,7 @@ fn test(name: &str, arguments: &str, is_inverted: bool) -> Result<Test, Template
         let hint = "write {{#is_match \"@User.username\" \"admin\"}}";
         return Err(TemplateError::new("the block names no text to look for", hint));
     }
-    Ok(Test { variable: variable(&name)?, values, is_exact, wanted: wanted != is_inverted })
+    Ok(Test { variable: variable(&name)?, values, is_exact, expected: expected != is_inverted })
 }
 
 fn quoted(arguments: &str) -> Vec<String> {

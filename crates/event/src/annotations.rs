@@ -43,7 +43,7 @@ annotations! {
     /// The last sequence number in the journal before the heartbeat.
     HEARTBEAT = "keepwatch.io/heartbeat", on "heartbeat event";
     /// The name of a destination follows the slash. The value has the last sequence number that was
-    /// delivered to it, and the number of events that were not.
+    /// delivered to it, and the number of events that are not delivered yet.
     HEARTBEAT_SINK = "keepwatch.io/sink/", on "heartbeat event";
     /// Why records are missing.
     GAP = "keepwatch.io/gap", on "gap event";

@@ -149,7 +149,7 @@ pub enum WordError {
     Unknown {
         /// The name of the field.
         field: &'static str,
-        /// The value as found.
+        /// The value in the document.
         word: String,
     },
 }
@@ -195,7 +195,7 @@ impl Decoded {
             request_object: self.request_object.0,
             response_object: self.response_object.0,
             request_received_timestamp: self.request_received_timestamp.0,
-            // A time is needed, and this one is the nearest.
+            // The field is required, and this is the closest known time.
             stage_timestamp: match self.stage_timestamp.0 {
                 Timestamp::UNSET => self.request_received_timestamp.0,
                 time => time,

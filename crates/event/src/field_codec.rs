@@ -37,8 +37,8 @@ pub(crate) trait Field<'a>: Sized {
     fn to_owned_form(&self) -> Self::Owned;
 }
 
-/// UTF-8 text, with a flag whether it needs no escape sequence in a JSON string: a single pass
-/// finds out both.
+/// UTF-8 text, with a flag that says whether it needs no escape sequence in a JSON string: a single
+/// pass checks both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Text<'a> {
     bytes: &'a [u8],
@@ -64,7 +64,7 @@ impl<'a> Text<'a> {
         self.is_plain
     }
 
-    pub(crate) fn is(self, word: &str) -> bool {
+    pub(crate) fn equals(self, word: &str) -> bool {
         self.bytes == word.as_bytes()
     }
 }

@@ -138,7 +138,7 @@ impl<'a> UserFields<'_, 'a> {
     }
 }
 
-/// The namespace and name of the service account that a user name stands for, if it does: as in
+/// The namespace and name of the service account that a user name denotes; `None` if it denotes none. As in
 /// `SplitUsername` of k8s.io/apiserver/pkg/authentication/serviceaccount, both must be valid names.
 pub fn service_account(username: &str) -> Option<(&str, &str)> {
     const NAMESPACE_LEN_MAX: usize = 63;
@@ -246,11 +246,11 @@ fn each<'a>(list: &List<'a, Text<'a>>, mut take: impl FnMut(&'a str) -> ControlF
 }
 
 pub(crate) fn find<'a, T: crate::field_codec::Field<'a>>(map: &Map<'a, T>, key: &str) -> Option<T> {
-    let mut found = None;
+    let mut last = None;
     map.for_each(|(name, value)| {
-        if name.is(key) {
-            found = Some(value);
+        if name.equals(key) {
+            last = Some(value);
         }
     });
-    found
+    last
 }

@@ -94,10 +94,10 @@ impl InternalEvent {
 
     /// The kind of an event; `None` if it is not an internal event.
     pub(crate) fn from_fields(fields: &EventFields<'_>) -> Option<Self> {
-        if !fields.request_uri.is_empty() || !fields.user.username.is(USER) {
+        if !fields.request_uri.is_empty() || !fields.user.username.equals(USER) {
             return None;
         }
-        Self::ALL.into_iter().find(|kind| fields.verb.is(kind.verb()))
+        Self::ALL.into_iter().find(|kind| fields.verb.equals(kind.verb()))
     }
 }
 
@@ -113,7 +113,7 @@ impl EventRef<'_> {
         let is_component =
             COMPONENTS.iter().any(|start| user.username.as_bytes().starts_with(start.as_bytes()));
         let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
-        (verb.is("list") || verb.is("watch"))
+        (verb.equals("list") || verb.equals("watch"))
             && is_component
             && impersonated_user.is_none()
             && !is_refused
@@ -121,6 +121,6 @@ impl EventRef<'_> {
 
     /// Whether the request deletes objects, successfully or not.
     pub fn is_deletion(&self) -> bool {
-        self.fields.verb.is("delete") || self.fields.verb.is("deletecollection")
+        self.fields.verb.equals("delete") || self.fields.verb.equals("deletecollection")
     }
 }

@@ -92,8 +92,8 @@ pub fn write(event: &EventRef<'_>, context: &LineContext, line: &mut Vec<u8>) {
     or_null(&mut object, br#","ResponseObject":"#, response_object.as_deref(), raw);
     object.time(br#","RequestReceivedTimestamp":"#, received.as_ref());
     object.time(br#","StageTimestamp":"#, fields.stage_timestamp.quoted().as_ref());
-    let has_none = fields.annotations.is_empty() && seq.is_none();
-    let annotations = some_unless(has_none, &fields.annotations);
+    let is_null = fields.annotations.is_empty() && seq.is_none();
+    let annotations = some_unless(is_null, &fields.annotations);
     or_null(&mut object, br#","Annotations":"#, annotations, |annotations, line| {
         json_writer::annotations(annotations, *seq, line);
     });
@@ -137,7 +137,7 @@ pub(crate) fn service(context: &LineContext, cluster: Text<'_>, object: &mut Obj
 /// message is `other`.
 fn message(fields: &EventFields<'_>, context: &LineContext, line: &mut Vec<u8>) {
     line.extend_from_slice(b"\"K10Event ");
-    match internal_words(fields).or_else(|| words(fields, context)) {
+    match internal_words(fields).or_else(|| message_words(fields, context)) {
         Some((verb, resource, subresource)) => {
             line.extend_from_slice(verb.as_bytes());
             line.push(b' ');
@@ -159,15 +159,16 @@ fn internal_words(
     InternalEvent::from_fields(fields).map(|event| (event.verb(), event.resource(), None))
 }
 
-fn words<'a>(
+fn message_words<'a>(
     fields: &EventFields<'_>,
     context: &'a LineContext,
 ) -> Option<(&'static str, &'a str, Option<&'static str>)> {
     let reference = fields.object_ref.as_ref()?;
-    let known =
-        |words: &[&'static str], word: Text<'_>| words.iter().copied().find(|known| word.is(known));
+    let known = |words: &[&'static str], word: Text<'_>| {
+        words.iter().copied().find(|known| word.equals(known))
+    };
     let verb = known(&VERBS, fields.verb)?;
-    let resource = context.resources.iter().find(|known| reference.resource.is(known))?;
+    let resource = context.resources.iter().find(|known| reference.resource.equals(known))?;
     let subresource = match reference.subresource {
         word if word.is_empty() => None,
         word => Some(known(&SUBRESOURCES, word)?),

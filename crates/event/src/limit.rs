@@ -24,7 +24,7 @@ pub const ENTRIES_MAX: usize = 128;
 /// The maximum bytes of all groups of a user, and of all its extra values.
 pub const USER_BYTES_MAX: usize = 16 << 10;
 /// The maximum bytes of the body of an error response.
-pub const REFUSAL_BYTES_MAX: usize = 16 << 10;
+pub const ERROR_BODY_BYTES_MAX: usize = 16 << 10;
 
 /// Truncate all fields that are too long. If none is, this costs only a few comparisons.
 pub fn limit(event: &mut Event) {
@@ -35,8 +35,8 @@ pub fn limit(event: &mut Event) {
     user(&mut event.user);
     event.impersonated_user.iter_mut().for_each(user);
     texts(&mut event.source_ips, NAME_BYTES_MAX);
-    if let Some(about) = &mut event.object_ref {
-        for name in about.texts_mut() {
+    if let Some(object_ref) = &mut event.object_ref {
+        for name in object_ref.texts_mut() {
             text(name, NAME_BYTES_MAX);
         }
     }
@@ -54,20 +54,20 @@ pub fn limit(event: &mut Event) {
                 text(name, NAME_BYTES_MAX);
             }
             details.causes.truncate(ENTRIES_MAX);
-            let mut left = REFUSAL_BYTES_MAX;
+            let mut bytes_left = ERROR_BODY_BYTES_MAX;
             details.causes.retain_mut(|cause| {
                 text(&mut cause.reason, NAME_BYTES_MAX);
                 text(&mut cause.message, MESSAGE_BYTES_MAX);
                 text(&mut cause.field, NAME_BYTES_MAX);
-                let taken = cause.reason.len() + cause.message.len() + cause.field.len();
-                let fits = taken <= left;
-                left = left.saturating_sub(taken);
+                let bytes = cause.reason.len() + cause.message.len() + cause.field.len();
+                let fits = bytes <= bytes_left;
+                bytes_left = bytes_left.saturating_sub(bytes);
                 fits
             });
         }
         if code >= 400
             && let Some(body) = &mut event.response_object
-            && body.as_bytes().len() > REFUSAL_BYTES_MAX
+            && body.as_bytes().len() > ERROR_BODY_BYTES_MAX
         {
             *body = cut_body(body.as_bytes());
         }
@@ -93,7 +93,7 @@ pub fn cut_mark(bytes: u64, digest: &str) -> Json {
     Json::from_normalized(Bytes::from(text))
 }
 
-/// Convert a view to an event with a truncated response body. The body itself, which may be long,
+/// Convert an event to an owned one with a truncated response body. The body itself, which may be long,
 /// is not copied.
 pub fn with_cut_response(view: &EventRef<'_>) -> Event {
     let EventRef { fields, request_object, response_object, .. } = view;
@@ -114,8 +114,8 @@ pub fn digest(bytes: &[u8]) -> String {
 pub fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
-        for half in [byte >> 4, byte & 0xf] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+        for nibble in [byte >> 4, byte & 0xf] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
         }
     }
     text
@@ -143,10 +143,10 @@ fn texts(list: &mut Vec<String>, bytes_max: usize) {
     for entry in list.iter_mut() {
         text(entry, bytes_max);
     }
-    let mut left = USER_BYTES_MAX;
+    let mut bytes_left = USER_BYTES_MAX;
     let fits = list.iter().take_while(|entry| {
-        let fits = entry.len() <= left;
-        left = left.saturating_sub(entry.len());
+        let fits = entry.len() <= bytes_left;
+        bytes_left = bytes_left.saturating_sub(entry.len());
         fits
     });
     let fits = fits.count();
@@ -168,16 +168,16 @@ fn user(user: &mut UserInfo) {
         return;
     }
     let count = user.extra.len();
-    let mut left = USER_BYTES_MAX;
+    let mut bytes_left = USER_BYTES_MAX;
     let extra = std::mem::take(&mut user.extra);
     for (mut key, mut values) in extra.into_iter().take(ENTRIES_MAX) {
         text(&mut key, NAME_BYTES_MAX);
         texts(&mut values, NAME_BYTES_MAX);
-        let taken = size((&key, &values));
-        if taken > left {
+        let bytes = size((&key, &values));
+        if bytes > bytes_left {
             break;
         }
-        left -= taken;
+        bytes_left -= bytes;
         user.extra.insert(key, values);
     }
     user.extra.insert("keepwatch.io/cut".to_owned(), vec![format!("{count} keys, {bytes} bytes")]);
@@ -218,8 +218,8 @@ mod tests {
         limit(&mut event);
         let record = crate::record::write(&event);
         assert!(record.len() < 130_000, "{}", record.len());
-        let whole = digest(long.as_bytes());
-        let mark = format!("[cut: 1000000 bytes, sha256 {}]", whole.get(..16).unwrap());
+        let full_digest = digest(long.as_bytes());
+        let mark = format!("[cut: 1000000 bytes, sha256 {}]", full_digest.get(..16).unwrap());
         for text in [&event.request_uri, &event.user.username, &event.verb] {
             assert!(text.starts_with("üü") && text.ends_with(&mark), "{text}");
         }

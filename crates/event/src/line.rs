@@ -76,11 +76,11 @@ pub fn read(line: &[u8]) -> Result<Line, ReadError> {
 /// Detect the encoding of a line of JSON by its keys. The line is read up to the first key that
 /// only one encoding has.
 pub fn encoding_of(line: &[u8]) -> Option<Encoding> {
-    let found = Cell::new(None);
+    let encoding = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(line);
     // The visitor ends with an error on purpose, so that the rest of the line is not read.
-    drop(reader.deserialize_map(Keys { found: &found }));
-    found.get()
+    drop(reader.deserialize_map(Keys { encoding: &encoding }));
+    encoding.get()
 }
 
 fn without_prefix(line: &[u8]) -> &[u8] {
@@ -89,7 +89,7 @@ fn without_prefix(line: &[u8]) -> &[u8] {
 }
 
 struct Keys<'f> {
-    found: &'f Cell<Option<Encoding>>,
+    encoding: &'f Cell<Option<Encoding>>,
 }
 
 impl<'de> Visitor<'de> for Keys<'_> {
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Keys<'_> {
                     continue;
                 }
             };
-            self.found.set(Some(encoding));
+            self.encoding.set(Some(encoding));
             return Err(A::Error::custom("found"));
         }
         Ok(())

@@ -62,7 +62,7 @@ fn plain_prefix(bytes: [u8; 8]) -> usize {
         ONES * byte as u64
     }
     let word = u64::from_le_bytes(bytes);
-    let found = (word & HIGHS)
+    let marks = (word & HIGHS)
         | (word.wrapping_sub(each(0x20)) & !word & HIGHS)
         | zero_bytes(word ^ each(b'"'))
         | zero_bytes(word ^ each(b'\\'))
@@ -70,17 +70,17 @@ fn plain_prefix(bytes: [u8; 8]) -> usize {
         | zero_bytes((word & each(0xfd)) ^ each(b'<'))
         | zero_bytes(word ^ each(0x7f));
     // A byte's mark is its highest bit; without a mark, all 64 bits are zero.
-    found.trailing_zeros() as usize / 8
+    marks.trailing_zeros() as usize / 8
 }
 
 /// Whether all bytes are ASCII and need no escape sequence, which is the common case. A text
 /// shorter than a block is tested as two overlapping pieces.
 pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     if let Some(last) = bytes.last_chunk() {
-        let mut found = Found { nearest: [u8::MAX; BLOCK], highest: [0; BLOCK] };
-        bytes.as_chunks().0.iter().for_each(|block| found.look_at(block));
-        found.look_at(last);
-        return found.is_plain();
+        let mut scan = BlockScan { difference_min: [u8::MAX; BLOCK], highest: [0; BLOCK] };
+        bytes.as_chunks().0.iter().for_each(|block| scan.add(block));
+        scan.add(last);
+        return scan.is_plain();
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         return plain_prefix(*first) == 8 && plain_prefix(*last) == 8;
@@ -95,27 +95,30 @@ const BLOCK: usize = 16;
 
 /// The result of scanning the blocks of a text, per byte position. Without branches, and with one
 /// result at the end, compilers produce a few vector instructions.
-struct Found {
+struct BlockScan {
     /// The smallest difference to a byte that is escaped; 0 means a match.
-    nearest: [u8; BLOCK],
+    difference_min: [u8; BLOCK],
     /// The highest byte value, relative to the space character.
     highest: [u8; BLOCK],
 }
 
-impl Found {
-    fn look_at(&mut self, block: &[u8; BLOCK]) {
-        for ((near, high), byte) in self.nearest.iter_mut().zip(&mut self.highest).zip(block) {
+impl BlockScan {
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        for ((difference, high), byte) in
+            self.difference_min.iter_mut().zip(&mut self.highest).zip(block)
+        {
             let quote = (byte ^ b'"').min(byte ^ b'\\');
             let angle = (byte ^ b'&').min((byte & 0xfd) ^ b'<');
-            *near = quote.min(angle).min(*near);
+            *difference = quote.min(angle).min(*difference);
             *high = byte.wrapping_sub(b' ').max(*high);
         }
     }
 
     fn is_plain(&self) -> bool {
-        let marks = self.nearest.iter().zip(&self.highest);
-        let marks = marks.map(|(near, high)| u8::from(*near == 0) | u8::from(*high > b'~' - b' '));
-        marks.fold(0, |found, mark| found | mark) == 0
+        let marks = self.difference_min.iter().zip(&self.highest);
+        let marks = marks
+            .map(|(difference, high)| u8::from(*difference == 0) | u8::from(*high > b'~' - b' '));
+        marks.fold(0, |any, mark| any | mark) == 0
     }
 }
 
@@ -140,14 +143,14 @@ mod tests {
     #[test]
     fn eight_bytes_at_once_agree_with_the_table() {
         for byte in 0..=u8::MAX {
-            for place in 0..8 {
+            for index in 0..8 {
                 let mut word = *b"abcdefgh";
-                word[place] = byte;
+                word[index] = byte;
                 let plain = class(byte) == Class::Plain && byte.is_ascii();
-                assert_eq!(plain_prefix(word), if plain { 8 } else { place }, "{byte:#x}");
+                assert_eq!(plain_prefix(word), if plain { 8 } else { index }, "{byte:#x}");
                 word[7] = b'"';
-                if place < 7 {
-                    assert_eq!(plain_prefix(word), if plain { 7 } else { place }, "{byte:#x}");
+                if index < 7 {
+                    assert_eq!(plain_prefix(word), if plain { 7 } else { index }, "{byte:#x}");
                 }
             }
         }
@@ -157,11 +160,11 @@ mod tests {
     fn blocks_agree_with_the_table() {
         for byte in 0..=u8::MAX {
             for len in 1..=40 {
-                for place in 0..len {
+                for index in 0..len {
                     let mut text = vec![b'a'; len];
-                    text[place] = byte;
+                    text[index] = byte;
                     let plain = class(byte) == Class::Plain && byte.is_ascii();
-                    assert_eq!(is_plain(&text), plain, "{byte:#x} at {place} of {len}");
+                    assert_eq!(is_plain(&text), plain, "{byte:#x} at {index} of {len}");
                 }
             }
         }

@@ -76,21 +76,24 @@ mod tests {
 
     #[test]
     fn long_bodies_are_compressed_and_round_trip() {
-        let alike = format!("[{}1]", r#"{"kind":"RestorePoint"},"#.repeat(4096));
-        let record = write(&with_body(alike.clone()));
-        assert!(record.len() < alike.len() / 10, "{}", record.len());
-        assert_eq!(read(record).unwrap(), with_body(alike));
-        let mixed: Vec<u64> =
+        let compressible = format!("[{}1]", r#"{"kind":"RestorePoint"},"#.repeat(4096));
+        let record = write(&with_body(compressible.clone()));
+        assert!(record.len() < compressible.len() / 10, "{}", record.len());
+        assert_eq!(read(record).unwrap(), with_body(compressible));
+        let incompressible: Vec<u64> =
             (1..2000_u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
-        let mixed = serde_json::to_string(&mixed).unwrap();
-        assert_eq!(read(write(&with_body(mixed.clone()))).unwrap(), with_body(mixed));
+        let incompressible = serde_json::to_string(&incompressible).unwrap();
+        assert_eq!(
+            read(write(&with_body(incompressible.clone()))).unwrap(),
+            with_body(incompressible)
+        );
     }
 
     #[test]
     fn a_body_with_a_false_length_is_damaged() {
-        let alike = format!("[{}1]", "1,".repeat(4096));
-        let record = write(&with_body(alike.clone()));
-        let len = u32::try_from(alike.len()).unwrap();
+        let compressible = format!("[{}1]", "1,".repeat(4096));
+        let record = write(&with_body(compressible.clone()));
+        let len = u32::try_from(compressible.len()).unwrap();
         let claim = len.to_be_bytes();
         let at = record.windows(4).position(|window| window == claim).unwrap();
         for claimed in [u32::MAX, len + 1, 1 << 24] {

@@ -70,16 +70,16 @@ pub fn write(event: &EventRef<'_>, style: Style, line: &mut Vec<u8>) {
     let mut row = Row::new(columns, line);
     row.put(&time(event), colors.dim, 0);
     row.put(&code(event), colors.code, 0);
-    row.put(&TerminalText::word(emphasis.mark()), colors.what, 0);
+    row.put(&TerminalText::word(emphasis.mark()), colors.action, 0);
     let verb = TerminalText::field(event.verb()).shortened(VERB_COLUMNS_MAX[usize::from(is_wide)]);
-    row.put(&verb, colors.what, VERB_COLUMNS);
+    row.put(&verb, colors.action, VERB_COLUMNS);
     let user = user(event);
     let from = addresses(event);
     let object = match event.object_ref() {
         Some(reference) => {
             let resource =
                 resource(&reference).shortened(RESOURCE_COLUMNS_MAX[usize::from(is_wide)]);
-            row.put(&resource, colors.what, if is_wide { RESOURCE_COLUMNS } else { 0 });
+            row.put(&resource, colors.action, if is_wide { RESOURCE_COLUMNS } else { 0 });
             if is_internal(event) { internal_annotations(event) } else { object(event, &reference) }
         }
         None => without_object(event),
@@ -89,7 +89,7 @@ pub fn write(event: &EventRef<'_>, style: Style, line: &mut Vec<u8>) {
     let [object_max, user_max, from_max] = shares(row.columns_left(), needs);
     let spare = row.columns_left().saturating_sub(3 + object_max + user_max + from_max);
     let padded = (object_max + spare).min(OBJECT_COLUMNS);
-    row.put(&object.shortened(object_max), colors.what, padded);
+    row.put(&object.shortened(object_max), colors.action, padded);
     row.put(&user.shortened(user_max), colors.user, 0);
     row.put(&from.shortened(from_max), colors.dim, 0);
     match event.stage() {
@@ -108,7 +108,7 @@ pub fn write_signal(signal: &SignalRecord, style: Style, line: &mut Vec<u8>) {
         (true, _, Severity::Low | Severity::Informational) => "1",
     };
     let title = match signal.signal() {
-        Ok(found) => TerminalText::sentence(&found.spec.title),
+        Ok(signal) => TerminalText::sentence(&signal.spec.title),
         Err(_) => TerminalText::word("(unreadable)"),
     };
     let mut row = Row::new(style.columns.min(COLUMNS_MAX), line);
@@ -143,7 +143,7 @@ enum Emphasis {
 #[derive(Default)]
 struct Colors {
     code: &'static str,
-    what: &'static str,
+    action: &'static str,
     user: &'static str,
     dim: &'static str,
 }
@@ -174,13 +174,13 @@ impl Emphasis {
         if !is_colored {
             return Colors::default();
         }
-        let colors = Colors { code: "32", what: "", user: "36", dim: "2" };
+        let colors = Colors { code: "32", action: "", user: "36", dim: "2" };
         match self {
-            Self::Read => Colors { what: "2", ..colors },
+            Self::Read => Colors { action: "2", ..colors },
             Self::Changed => colors,
-            Self::Destroyed => Colors { what: "1;31", user: "1;36", ..colors },
-            Self::Refused => Colors { code: "1;33", what: "1;33", user: "1;36", ..colors },
-            Self::Failed => Colors { code: "1;31", what: "1;31", user: "1;36", ..colors },
+            Self::Destroyed => Colors { action: "1;31", user: "1;36", ..colors },
+            Self::Refused => Colors { code: "1;33", action: "1;33", user: "1;36", ..colors },
+            Self::Failed => Colors { code: "1;31", action: "1;31", user: "1;36", ..colors },
         }
     }
 }
@@ -286,13 +286,13 @@ fn without_object(event: &EventRef<'_>) -> TerminalText {
 
 /// The annotations of an internal event.
 fn internal_annotations(event: &EventRef<'_>) -> TerminalText {
-    let mut words = Vec::new();
+    let mut annotations = Vec::new();
     event.for_each_annotation(|key, value| {
         if let Some(key) = key.strip_prefix(INTERNAL_ANNOTATION) {
-            words.push(format!("{key}={value}"));
+            annotations.push(format!("{key}={value}"));
         }
     });
-    TerminalText::sentence(&words.join(" "))
+    TerminalText::sentence(&annotations.join(" "))
 }
 
 fn user(event: &EventRef<'_>) -> TerminalText {
@@ -315,8 +315,8 @@ fn addresses(event: &EventRef<'_>) -> TerminalText {
     if all.is_empty() { TerminalText::word("-") } else { TerminalText::field(&all.join(",")) }
 }
 
-/// Distribute the columns: each field gets what it needs, or an equal share of what the others
-/// leave. One column separates each field from the previous one.
+/// Distribute the columns: each field gets the columns that it needs, or an equal share of those that the
+/// others leave. One column separates each field from the previous one.
 fn shares<const N: usize>(columns: usize, needs: [usize; N]) -> [usize; N] {
     let mut left = columns.saturating_sub(N);
     let mut shares = [0; N];

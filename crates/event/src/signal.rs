@@ -313,7 +313,7 @@ impl PartialEq for Evidence {
     fn eq(&self, other: &Self) -> bool {
         self.audit_ids == other.audit_ids
             && self.events.len() == other.events.len()
-            && self.events.iter().zip(&other.events).all(|(one, two)| one.get() == two.get())
+            && self.events.iter().zip(&other.events).all(|(left, right)| left.get() == right.get())
     }
 }
 

@@ -26,7 +26,7 @@ pub fn k10(record: &SignalRecord, context: &LineContext, truncated: &str, line: 
     let mut object = ObjectWriter::open(line);
     let prefix = if context.signals_match_filter { "K10Event" } else { "Keepwatch" };
     message(record, prefix, &mut object);
-    front(record, &mut object);
+    write_start(record, &mut object);
     // Its events may be those of another cluster.
     let cluster = record.signal().map(|signal| signal.spec.cluster).unwrap_or_default();
     let cluster = if cluster.is_empty() { &context.cluster_name } else { &cluster };
@@ -44,7 +44,7 @@ pub fn v1(record: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
     object.word(br#","kind":"#, "Signal");
     object.word(br#","apiVersion":"#, "siem.keepwatch.io/v1alpha1");
     message(record, "Keepwatch", &mut object);
-    front(record, &mut object);
+    write_start(record, &mut object);
     body(record, truncated, object);
     hide_marker(line, start);
 }
@@ -58,7 +58,7 @@ fn message(record: &SignalRecord, prefix: &str, object: &mut ObjectWriter<'_>) {
     line.push(b'"');
 }
 
-fn front(record: &SignalRecord, object: &mut ObjectWriter<'_>) {
+fn write_start(record: &SignalRecord, object: &mut ObjectWriter<'_>) {
     object.time(br#","timestamp":"#, record.time.quoted().as_ref());
     let status = match record.severity {
         Severity::Critical => "critical",
@@ -106,8 +106,8 @@ fn marker_at(text: &[u8], at: usize) -> Option<(u16, usize)> {
         _ if rest.starts_with(KELVIN) => (0x212a, KELVIN.len()),
         _ => return None,
     };
-    let behind = rest.get(len..len + MARKER.len() - 1)?;
-    behind.eq_ignore_ascii_case(MARKER.get(1..)?).then_some((code, len))
+    let remaining = rest.get(len..len + MARKER.len() - 1)?;
+    remaining.eq_ignore_ascii_case(MARKER.get(1..)?).then_some((code, len))
 }
 
 #[cfg(test)]
@@ -146,8 +146,8 @@ mod tests {
     #[test]
     fn a_signal_line_begins_with_the_keys_of_an_event() {
         let line = line("t", Some(&context(false)));
-        let front = r#"{"message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","service":"keepwatch","ddtags":"cluster-name:prod","signal":{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","metadata":{"name":"id-1"},"spec":{"#;
-        assert!(line.starts_with(front), "{line}");
+        let start = r#"{"message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","service":"keepwatch","ddtags":"cluster-name:prod","signal":{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","metadata":{"name":"id-1"},"spec":{"#;
+        assert!(line.starts_with(start), "{line}");
     }
 
     #[test]
@@ -174,9 +174,9 @@ mod tests {
 
     #[test]
     fn in_the_encoding_v1_a_signal_has_another_kind() {
-        let front = r#"{"kind":"Signal","apiVersion":"siem.keepwatch.io/v1alpha1","message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","signal":{"#;
+        let start = r#"{"kind":"Signal","apiVersion":"siem.keepwatch.io/v1alpha1","message":"Keepwatch signal opened","timestamp":"2026-11-25T00:30:00.000000Z","status":"error","signal":{"#;
         let line = line("t", None);
-        assert!(line.starts_with(front), "{line}");
+        assert!(line.starts_with(start), "{line}");
     }
 
     #[test]
@@ -196,8 +196,8 @@ mod tests {
                 let line = line(title, context);
                 let folded = line.replace('\u{212a}', "k").to_lowercase();
                 assert!(!folded.contains("k10event"), "{line}");
-                let found: serde_json::Value = serde_json::from_str(&line).unwrap();
-                assert_eq!(found["signal"]["spec"]["title"], title, "{line}");
+                let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(object["signal"]["spec"]["title"], title, "{line}");
             }
         }
     }

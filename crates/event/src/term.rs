@@ -76,9 +76,9 @@ const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
 
 /// Combine both halves of a product, which depend on all bits of both numbers.
 #[inline]
-fn mix(one: u64, other: u64) -> u64 {
-    let product = u128::from(one ^ FACTOR) * u128::from(other ^ SEED.rotate_left(17));
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+fn mix(first: u64, second: u64) -> u64 {
+    let product = u128::from(first ^ FACTOR) * u128::from(second ^ SEED.rotate_left(17));
+    #[expect(clippy::cast_possible_truncation, reason = "the product is split into its halves")]
     let halves = (product as u64, (product >> 64) as u64);
     halves.0 ^ halves.1
 }
@@ -90,9 +90,9 @@ fn hash_text(seed: u64, text: &[u8]) -> u64 {
     let len = text.len() as u64;
     let mut hash = seed ^ len.wrapping_mul(SEED);
     let mut rest = text;
-    while let Some((step, behind)) = rest.split_first_chunk::<16>() {
+    while let Some((step, remaining)) = rest.split_first_chunk::<16>() {
         hash = mix_pair(hash, *step);
-        rest = behind;
+        rest = remaining;
     }
     if rest.is_empty() && !text.is_empty() {
         return hash;
@@ -106,14 +106,14 @@ fn hash_text(seed: u64, text: &[u8]) -> u64 {
     if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
         return mix(hash ^ u64::from(u32::from_le_bytes(*first)), u32::from_le_bytes(*last).into());
     }
-    let at = |place: usize| text.get(place).copied().unwrap_or_default();
+    let at = |index: usize| text.get(index).copied().unwrap_or_default();
     mix(hash ^ u64::from(at(0)), u16::from_le_bytes([at(1), at(2)]).into())
 }
 
 #[inline]
 fn mix_pair(hash: u64, step: [u8; 16]) -> u64 {
     let step = u128::from_le_bytes(step);
-    #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+    #[expect(clippy::cast_possible_truncation, reason = "the product is split into its halves")]
     let (low, high) = (step as u64, (step >> 64) as u64);
     mix(hash ^ low, high)
 }
@@ -126,11 +126,14 @@ mod tests {
 
     #[test]
     fn terms_differ_by_field_and_value() {
-        let words = ["", "a", "aa", "get", "list", "kasten-io", "kasten-io\0", "restorepoints"];
+        let values = ["", "a", "aa", "get", "list", "kasten-io", "kasten-io\0", "restorepoints"];
         let mut terms = HashSet::new();
         for field in [TermField::User, TermField::Verb, TermField::Name] {
-            for word in words {
-                assert!(terms.insert(Term::new(field, word.as_bytes()).hash), "{field:?} {word:?}");
+            for value in values {
+                assert!(
+                    terms.insert(Term::new(field, value.as_bytes()).hash),
+                    "{field:?} {value:?}"
+                );
             }
             for len in 1..100 {
                 let text = vec![b'x'; len];
@@ -143,7 +146,7 @@ mod tests {
         }
         // One letter at each of four positions; in texts of one to four letters, some positions
         // coincide.
-        assert_eq!(terms.len(), 3 * (words.len() + 99 * 4 - 6));
+        assert_eq!(terms.len(), 3 * (values.len() + 99 * 4 - 6));
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Timestamp {
     /// Parse RFC 3339 with any offset, and the variants that Go accepts. Digits beyond microseconds
     /// are dropped. The year must be between 0 and 9999.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        let micros = as_go_reads(text).or_else(|| {
+        let micros = parse_as_go(text).or_else(|| {
             let time = text.parse::<jiff::Timestamp>().ok()?;
             Some(time.as_microsecond())
         });
@@ -42,7 +42,7 @@ impl Timestamp {
 
 /// Parse a time as Go does, to microseconds since the Unix epoch: Go accepts an hour of one digit,
 /// a comma before the fraction, and the last day of the year 9999, which `jiff` does not support.
-fn as_go_reads(text: &str) -> Option<i64> {
+fn parse_as_go(text: &str) -> Option<i64> {
     let (date, time) = text.split_once('T')?;
     let year = digits(date.get(..4)?)?;
     let month = digits(date.get(4..)?.strip_prefix('-')?.get(..2)?)?;
@@ -142,8 +142,8 @@ impl Timestamp {
             (23, micros / 100 % 100),
             (25, micros % 100),
         ];
-        for (place, number) in pairs {
-            text[place..place + 2].copy_from_slice(&two_digits(number));
+        for (start, number) in pairs {
+            text[start..start + 2].copy_from_slice(&two_digits(number));
         }
         text
     }
@@ -239,8 +239,8 @@ mod tests {
             ("", None),
             ("yesterday", None),
         ] {
-            let found = Timestamp::parse(text).ok().map(|time| time.to_string());
-            assert_eq!(found.as_deref(), expected, "{text}");
+            let formatted = Timestamp::parse(text).ok().map(|time| time.to_string());
+            assert_eq!(formatted.as_deref(), expected, "{text}");
         }
     }
 

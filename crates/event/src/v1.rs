@@ -24,9 +24,9 @@ pub enum ReadError {
     /// The document has another kind or version.
     #[error("kind {kind:?} of apiVersion {api_version:?} is not an audit.k8s.io/v1 event")]
     Kind {
-        /// The kind as found.
+        /// The kind in the document.
         kind: String,
-        /// The version as found.
+        /// The version in the document.
         api_version: String,
     },
     /// The level or stage is unknown, or the stage is missing.
@@ -103,14 +103,14 @@ fn object_ref(reference: &ObjectRef<'_>, line: &mut Vec<u8>) {
 pub fn read(line: &[u8]) -> Result<Event, ReadError> {
     let notes = &mut Notes::default();
     let text = utf8(line, notes);
-    let found =
+    let decoded =
         decode(&text, Encoding::V1, Surrogates::Replace, notes).map_err(ReadError::Field)?;
-    let fits = |found: &str, expected: &str| found.is_empty() || found == expected;
-    if !fits(&found.kind, KIND) || !fits(&found.api_version, API_VERSION) {
-        let (kind, api_version) = (found.kind, found.api_version);
+    let fits = |actual: &str, expected: &str| actual.is_empty() || actual == expected;
+    if !fits(&decoded.kind, KIND) || !fits(&decoded.api_version, API_VERSION) {
+        let (kind, api_version) = (decoded.kind, decoded.api_version);
         return Err(ReadError::Kind { kind, api_version });
     }
-    let mut event = found.into_event().map_err(ReadError::Word)?;
+    let mut event = decoded.into_event().map_err(ReadError::Word)?;
     notes.annotate(&mut event);
     Ok(event)
 }

@@ -40,7 +40,7 @@ use crate::detection::{Detection, Origin};
 use crate::event_log::JournalLog;
 use crate::journal_gaps::JournalGaps;
 use crate::notifications::{self, Tester};
-use crate::reader_places::{self, ResumeFrom};
+use crate::reader_positions::{self, ResumeFrom};
 use crate::rule_files;
 use crate::sources::{SourceStatuses, Sources};
 
@@ -110,8 +110,8 @@ impl App {
         let sources = Sources::open(&parts, &mut metrics_registry).await?;
         resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps, &sources)));
         let metrics = Metrics::new(&mut metrics_registry, &resources);
-        reader_places::settle(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
-        gaps.look_at_start().await?;
+        reader_positions::set(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
+        gaps.check_at_start().await?;
         let mut delivery = Delivery::new(parts.store.journal(), &mut metrics_registry);
         delivery.set_line_bytes(parts.line_bytes);
         let sink_tasks = parts.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();

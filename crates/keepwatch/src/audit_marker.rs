@@ -13,7 +13,7 @@ const DIGITS: usize = 2;
 /// What a case-insensitive filter accepts as the first letter; the last is the Kelvin sign.
 const FIRST: [&[u8]; 3] = [b"k", b"K", "\u{212a}".as_bytes()];
 
-/// Writes whole lines with a hyphen in each marker. One call of `write` is one line.
+/// Writes lines with a hyphen in each marker. Each call of `write` passes one line.
 pub(crate) struct MarkerBreaker<W>(pub(crate) W);
 
 impl<W: Write> Write for MarkerBreaker<W> {
@@ -31,16 +31,16 @@ impl<W: Write> Write for MarkerBreaker<W> {
 pub(crate) fn break_marker(text: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     let mut written = 0;
-    for at in 0..text.len() {
-        let Some(rest) = text.get(at..).and_then(|rest| rest.get(..REST.len())) else { break };
+    for start in 0..text.len() {
+        let Some(rest) = text.get(start..).and_then(|rest| rest.get(..REST.len())) else { break };
         let is_marker = rest.eq_ignore_ascii_case(REST)
             && text
-                .get(..at)
+                .get(..start)
                 .is_some_and(|before| FIRST.iter().any(|first| before.ends_with(first)));
         if is_marker {
-            out.extend_from_slice(text.get(written..at + DIGITS).unwrap_or_default());
+            out.extend_from_slice(text.get(written..start + DIGITS).unwrap_or_default());
             out.push(b'-');
-            written = at + DIGITS;
+            written = start + DIGITS;
         }
     }
     if written == 0 {

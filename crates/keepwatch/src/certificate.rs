@@ -57,13 +57,13 @@ impl CertificateRotator {
     ) -> Result<Self> {
         let secret = CertificateSecret::new(client.clone(), &service);
         let api_services = ApiServices::new(client, service.clone(), groups);
-        let found = api_services.read().await;
+        let registered = api_services.read().await;
         let served = ensure(&secret, &service, None)
             .await
             .with_context(|| format!("cannot store a serving certificate in {secret}"))?;
         // Publish before the first connection; if that fails, the first reconciliation does it.
-        match found {
-            Ok(found) => report(api_services.publish(&found, &served.bundle()).await),
+        match registered {
+            Ok(registered) => report(api_services.publish(&registered, &served.bundle()).await),
             Err(error) => report(Err(error)),
         }
         let (origin, now) = (secret.to_string(), SystemClock.now());
@@ -114,18 +114,18 @@ impl CertificateRotator {
     async fn reconcile(&mut self) -> Result<Registration> {
         // Read the APIServices first: if another replica publishes later, our patch conflicts; if it
         // published earlier, the Secret that is read next is at least as new.
-        let found = self.api_services.read().await?;
+        let registered = self.api_services.read().await?;
         let pair = ensure(&self.secret, &self.service, Some(&self.served)).await?;
-        self.api_services.publish(&found, &pair.bundle()).await?;
+        self.api_services.publish(&registered, &pair.bundle()).await?;
         if pair.certificate != self.served.certificate {
             tokio::time::sleep(SPREAD_TIME).await;
-            let found = self.api_services.read().await?;
-            self.api_services.publish(&found, &pair.bundle()).await?;
+            let registered = self.api_services.read().await?;
+            self.api_services.publish(&registered, &pair.bundle()).await?;
             self.serving.replace(&pair.certificate, &pair.key, SystemClock.now())?;
             tracing::info!("a new serving certificate is served");
         }
         self.served = pair;
-        Ok(found.extent())
+        Ok(registered.extent())
     }
 }
 
@@ -138,18 +138,18 @@ async fn ensure(
     let host = service.host();
     for _ in 0..RACES_MAX {
         let now = SystemClock.now();
-        let kept = secret.read().await?;
-        let verdict = kept.pair.as_ref().map_or(PairState::Missing, |pair| pair.assess(&host, now));
-        let next = match (verdict, kept.pair.as_ref()) {
+        let stored = secret.read().await?;
+        let state = stored.pair.as_ref().map_or(PairState::Missing, |pair| pair.assess(&host, now));
+        let next = match (state, stored.pair.as_ref()) {
             (PairState::Valid, Some(pair)) => return Ok(pair.clone()),
             (PairState::OverlapOver, Some(pair)) => pair.without_old_authorities(),
-            (verdict, pair) => {
-                tracing::info!(reason = verdict.reason(), "making a serving certificate");
+            (state, pair) => {
+                tracing::info!(reason = state.reason(), "a serving certificate is created");
                 // The current certificate must stay trusted until the new one is loaded.
-                ServingPair::make(&host, pair.or(served), now)?
+                ServingPair::generate(&host, pair.or(served), now)?
             }
         };
-        if secret.write(kept, &next).await? {
+        if secret.write(stored, &next).await? {
             return Ok(next);
         }
     }

@@ -63,7 +63,7 @@ pub(crate) fn finish(outcome: Result<ExitCode>) -> ExitCode {
 }
 
 /// Prints help and version to stdout, usage errors to stderr.
-pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+pub(crate) fn report_usage_error(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && !io::stderr().is_terminal() {
         eprint_line(error.render().to_string().trim_end());
     } else {

@@ -1,8 +1,8 @@
-//! Starts the controller, and carries out its decisions: opens and checks destinations, starts and stops
+//! Starts the controller, and executes its decisions: opens and checks destinations, starts and stops
 //! uploads.
 //!
-//! Decides nothing itself. It knows what belongs to this machine: the journal and the folder with mounted
-//! volumes.
+//! Decides nothing itself. It has what belongs to this machine: the journal, and the folder with the
+//! mounted volumes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use store::{Cursor, Journal, ReadError, Sqlite, StoreError};
 use crate::app::App;
 use crate::background_task::BackgroundTask;
 use crate::clock::SystemClock;
-use crate::reader_places::{self, ResumeFrom, Resumption};
+use crate::reader_positions::{self, ResumeFrom, Resumption};
 
 /// Prefix of the state of a parked reader that was switched off, unlike one without a destination.
 const OFF: &str = "off ";
 
-/// What the controller's destinations have in common, beside its settings.
+/// What the controller's destinations have in common, besides its settings.
 pub(crate) struct Environment {
     /// Name of the cluster, which is a part of each key.
     pub(crate) cluster: String,
@@ -101,8 +101,8 @@ impl DeliveryControl for LocalDelivery {
     ) -> Result<Option<u64>, DeliveryError> {
         self.delivery.pause(reader).await;
         let journal = self.store.journal();
-        let held = journal.cursor(reader);
-        let known = held.clone().or_else(|| self.parked(reader));
+        let registered = journal.cursor(reader);
+        let known = registered.clone().or_else(|| self.parked(reader));
         let cursor = match known {
             Some(cursor) => cursor,
             None => Cursor { seq: after(&*journal, start).await?, state: String::new() },
@@ -112,11 +112,11 @@ impl DeliveryControl for LocalDelivery {
             _ => cursor.state,
         };
         let (seq, cursor) = (cursor.seq, Cursor { seq: cursor.seq, state });
-        if held.is_none() && self.parked(reader).as_ref() == Some(&cursor) {
+        if registered.is_none() && self.parked(reader).as_ref() == Some(&cursor) {
             return Ok(None);
         }
         journal.park(reader, cursor).await.map_err(store_error)?;
-        if held.is_none() {
+        if registered.is_none() {
             return Ok(None);
         }
         let waiting = journal.last_seq().saturating_sub(seq);
@@ -126,7 +126,7 @@ impl DeliveryControl for LocalDelivery {
         };
         let text =
             format!("{reader}: {why}, released at {seq}; {waiting} records were not delivered");
-        self.note(InternalEvent::Release, reader, &text).await;
+        self.record_change(InternalEvent::Release, reader, &text).await;
         Ok(Some(waiting))
     }
 
@@ -137,7 +137,7 @@ impl DeliveryControl for LocalDelivery {
     async fn start(&self, reader: &str, destination: &Destination) -> Result<(), DeliveryError> {
         let bucket = self.open(destination)?;
         let journal = self.store.journal();
-        // The controller has reserved its place, unless it had no destination until now.
+        // The controller has reserved its position, unless it had no destination until now.
         if journal.cursor(reader).is_none() {
             self.resume(reader).await?;
         }
@@ -160,7 +160,7 @@ impl DeliveryControl for LocalDelivery {
         let undelivered = left.undelivered.max(lag);
         if undelivered > 0 {
             let text = format!("{reader}: forgotten; {undelivered} records were not delivered");
-            self.note(InternalEvent::Release, reader, &text).await;
+            self.record_change(InternalEvent::Release, reader, &text).await;
         }
         Ok(undelivered)
     }
@@ -172,8 +172,8 @@ impl DeliveryControl for LocalDelivery {
 
     fn readers(&self) -> Vec<String> {
         let journal = self.store.journal();
-        let held = journal.readers().into_iter().map(|reader| reader.name);
-        held.chain(journal.parked().into_iter().map(|(name, _)| name)).collect()
+        let registered = journal.readers().into_iter().map(|reader| reader.name);
+        registered.chain(journal.parked().into_iter().map(|(name, _)| name)).collect()
     }
 }
 
@@ -183,27 +183,32 @@ impl LocalDelivery {
         parked.map(|(_, cursor)| cursor)
     }
 
-    /// Resumes a parked reader, so that the journal keeps its records. Returns whether it was parked.
+    /// Resumes a parked reader, so that the journal retains its records. Returns whether it was parked.
     async fn resume(&self, reader: &str) -> Result<bool, DeliveryError> {
         let Some(Cursor { seq, state }) = self.parked(reader) else { return Ok(false) };
         let journal = self.store.journal();
         let before = state.strip_prefix(OFF);
         // A reader without a destination continues at its cursor; one that was switched off by policy.
         let from = before.map_or(ResumeFrom::Cursor, |_| self.resume_from);
-        let place = Resumption::new(&*journal, seq, from);
-        let state = if place.seq == seq { before.unwrap_or(&state) } else { "" };
-        let cursor = Cursor { seq: place.seq, state: state.to_owned() };
+        let resumption = Resumption::new(&*journal, seq, from);
+        let state = if resumption.seq == seq { before.unwrap_or(&state) } else { "" };
+        let cursor = Cursor { seq: resumption.seq, state: state.to_owned() };
         journal.resume(reader, cursor).await.map_err(store_error)?;
-        if place.seq != seq {
-            self.note(InternalEvent::Resume, reader, &format!("{reader}: {}", place.text)).await;
+        if resumption.seq != seq {
+            self.record_change(
+                InternalEvent::Resume,
+                reader,
+                &format!("{reader}: {}", resumption.text),
+            )
+            .await;
         }
         Ok(true)
     }
 
     /// Logs and records the change of a cursor.
-    async fn note(&self, change: InternalEvent, reader: &str, text: &str) {
+    async fn record_change(&self, change: InternalEvent, reader: &str, text: &str) {
         tracing::warn!(change = change.verb(), text, "the cursor of a reader was changed");
-        if let Err(error) = reader_places::record(&self.store, change, reader, text).await {
+        if let Err(error) = reader_positions::record(&self.store, change, reader, text).await {
             tracing::warn!(%error, text, "the change of a cursor could not be audited");
         }
     }
@@ -269,7 +274,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_record_since_a_time_is_found() {
+    async fn the_first_record_since_a_time_is_located() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();

@@ -88,7 +88,7 @@ impl SignalWriter for SignalObjects {
         self.0.unaudited(transaction, |objects| {
             let stored = objects.get(SIGNALS, "", &signal.id);
             let written = if stored.is_some() { Written::Updated } else { Written::Created };
-            if stored.is_some_and(|stored| says_as_much(&stored, signal)) {
+            if stored.is_some_and(|stored| is_up_to_date(&stored, signal)) {
                 return None;
             }
             if let Err(error) = signal::write(objects, signal, time) {
@@ -101,7 +101,7 @@ impl SignalWriter for SignalObjects {
 }
 
 /// Whether the stored object is as new as `signal`, because its change was committed before a crash.
-fn says_as_much(stored: &Map<String, Value>, signal: &Signal) -> bool {
+fn is_up_to_date(stored: &Map<String, Value>, signal: &Signal) -> bool {
     let text = |section: &str, field: &str| {
         stored.get(section).and_then(|section| section.get(field)).and_then(Value::as_str)
     };

@@ -25,12 +25,12 @@ pub(crate) fn for_stdout(name: EncodingName, labels: LineContext) -> Result<Enco
     })
 }
 
-/// The encoding that is read where standard output goes: by a person or by a program.
-pub(crate) fn usual() -> EncodingName {
+/// The default encoding: for people on a terminal, for programs elsewhere.
+pub(crate) fn default_for_stdout() -> EncodingName {
     if io::stdout().is_terminal() { EncodingName::Short } else { EncodingName::Kasten }
 }
 
-/// Whether colors are wanted there.
+/// Whether this output gets colors.
 pub(crate) fn is_colored(output: &impl IsTerminal) -> bool {
     wants_colors(output.is_terminal(), variable)
 }
@@ -43,7 +43,7 @@ fn wants_colors(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) ->
     is_forced || is_terminal && variable("TERM").as_deref() != Some("dumb")
 }
 
-/// A variable that is set, and not to nothing.
+/// The value of a variable that is set and not empty.
 #[expect(clippy::disallowed_methods, reason = "the binary's own environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -66,8 +66,8 @@ mod tests {
             (true, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
         ] {
             let variable = |name: &str| {
-                let found = variables.iter().find(|(key, _)| *key == name);
-                found.map(|(_, value)| (*value).to_owned())
+                let entry = variables.iter().find(|(key, _)| *key == name);
+                entry.map(|(_, value)| (*value).to_owned())
             };
             assert_eq!(
                 wants_colors(is_terminal, variable),

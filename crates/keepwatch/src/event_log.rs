@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apimachinery::ApiError;
 use async_trait::async_trait;
 use event::Timestamp;
-use siem::audit_event::{Conditions, EventLog, LogRecord, LogStretch, Order, Selection};
+use siem::audit_event::{Conditions, EventLog, LogBatch, LogRecord, Order, Selection};
 use store::event_index::{EventIndex, IndexQuery};
 use store::{Direction, Journal, ReadError, Record};
 use tokio::task;
@@ -53,7 +53,7 @@ impl EventLog for JournalLog {
         ranges: Vec<RangeInclusive<u64>>,
         order: Order,
         bytes_max: usize,
-    ) -> Result<LogStretch, ApiError> {
+    ) -> Result<LogBatch, ApiError> {
         let direction = match order {
             Order::Oldest => Direction::Forward,
             Order::Newest => Direction::Backward,
@@ -61,7 +61,7 @@ impl EventLog for JournalLog {
         let read = self.journal.read_ranges(ranges, direction, bytes_max).await;
         let store::RecordBatch { records, is_truncated } =
             read.map_err(|error| unreadable(&error))?;
-        Ok(LogStretch { records: records.into_iter().map(record).collect(), is_cut: is_truncated })
+        Ok(LogBatch { records: records.into_iter().map(record).collect(), is_truncated })
     }
 
     async fn select(
@@ -79,7 +79,7 @@ impl EventLog for JournalLog {
         let index = Arc::clone(&self.index);
         let selected = task::spawn_blocking(move || index.select(&query, within)).await;
         let store::event_index::Selection { ranges, rest } =
-            selected.map_err(|_gone| unreadable(&ReadError::Closed))?;
+            selected.map_err(|_panic| unreadable(&ReadError::Closed))?;
         Ok(Selection { ranges, rest })
     }
 

@@ -50,7 +50,7 @@ const RECORDED: &str = "recorded";
 
 /// A gap, and whether an operator has acknowledged it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct KnownGap {
     gap: Gap,
     is_acknowledged: bool,
 }
@@ -74,7 +74,7 @@ struct List(PathBuf);
 impl JournalGaps {
     /// Loads the gaps that earlier runs found.
     pub(crate) fn new(store: Sqlite) -> Result<Arc<Self>> {
-        let list = List::beside(store.path());
+        let list = List::next_to(store.path());
         let recorded = list.read()?.into_iter().map(|known| known.gap).collect();
         Ok(Arc::new(Self {
             store,
@@ -86,16 +86,16 @@ impl JournalGaps {
     }
 
     /// Checks the journal before requests are served.
-    pub(crate) async fn look_at_start(&self) -> Result<()> {
+    pub(crate) async fn check_at_start(&self) -> Result<()> {
         let journal = self.store.journal();
         self.report(&journal.known_gaps()).await?;
-        let (found, _) = look(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
-        self.report(&found).await
+        let (missing, _) = find_confirmed(&*journal, journal.first_seq(), START_ROWS_MAX).await?;
+        self.report(&missing).await
     }
 
     /// Checks for missing and damaged records forever.
     pub(crate) async fn run(self: Arc<Self>) {
-        tokio::join!(self.look_for_missing(), self.verify(), self.look_for_damaged());
+        tokio::join!(self.watch_missing(), self.verify(), self.watch_damaged());
     }
 
     /// Which of these sequence numbers are known to be missing or damaged, in order.
@@ -103,16 +103,16 @@ impl JournalGaps {
         let mut gaps = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gaps.append(&mut self.store.journal().known_gaps());
         gaps.sort_unstable();
-        let mut found: Vec<RangeInclusive<u64>> = Vec::new();
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
         for gap in gaps {
-            let after = found.last().map_or(0, |last| last.end().saturating_add(1));
+            let after = ranges.last().map_or(0, |last| last.end().saturating_add(1));
             let first = gap.first.max(*numbers.start()).max(after);
             let gap = first..=gap.last.min(*numbers.end());
             if !gap.is_empty() {
-                found.push(gap);
+                ranges.push(gap);
             }
         }
-        found
+        ranges
     }
 
     /// Reads the whole journal again and again, slowly, to find damage in records that no reader reads.
@@ -126,7 +126,7 @@ impl JournalGaps {
             while next <= last {
                 tokio::time::sleep(VERIFY_PAUSE).await;
                 next = match self.verify_some(next, last).await {
-                    Ok(seen) => seen + 1,
+                    Ok(verified) => verified + 1,
                     Err(ReadError::Closed) => return,
                     Err(error) => {
                         tracing::warn!(%error, first = next, "records cannot be verified");
@@ -149,32 +149,32 @@ impl JournalGaps {
     }
 
     /// Never returns.
-    async fn look_for_damaged(&self) {
+    async fn watch_damaged(&self) {
         let journal = self.store.journal();
         let mut before = Vec::new();
         loop {
             tokio::time::sleep(DAMAGE_PERIOD).await;
-            let found = journal.known_gaps();
-            if found == before && self.unrecorded().is_empty() {
+            let damaged = journal.known_gaps();
+            if damaged == before && self.unrecorded().is_empty() {
                 continue;
             }
-            if let Err(error) = self.report(&found).await {
+            if let Err(error) = self.report(&damaged).await {
                 tracing::warn!(%error, "damaged records cannot be reported");
             }
-            before = found;
+            before = damaged;
         }
     }
 
     /// Returns when the store is closed.
-    async fn look_for_missing(&self) {
+    async fn watch_missing(&self) {
         let journal = self.store.journal();
         loop {
             let mut next = journal.first_seq();
             while next <= journal.last_seq() {
-                let outcome = match look(&*journal, next, CHECK_ROWS).await {
-                    Ok((found, seen)) => {
-                        next = seen.max(next) + 1;
-                        self.report(&found).await
+                let outcome = match find_confirmed(&*journal, next, CHECK_ROWS).await {
+                    Ok((missing, examined)) => {
+                        next = examined.max(next) + 1;
+                        self.report(&missing).await
                     }
                     Err(ReadError::Closed) => return,
                     Err(error) => Err(error.into()),
@@ -201,7 +201,7 @@ impl JournalGaps {
                 [] => Ok(()),
                 [gap, ..] => Err(format!(
                     "{} records of the journal are missing or damaged, the first of them {}; \
-                     `keepwatch cursors acknowledge` says that this was seen",
+                     acknowledge them with `keepwatch cursors acknowledge`",
                     open.iter().map(Gap::records).sum::<u64>(),
                     gap.first
                 )),
@@ -219,10 +219,10 @@ impl JournalGaps {
     }
 
     /// Logs and audits new gaps, and adds them to the list.
-    async fn report(&self, found: &[Gap]) -> Result<()> {
+    async fn report(&self, gaps_found: &[Gap]) -> Result<()> {
         let _one_at_a_time = self.reporting.lock().await;
         let mut gaps = self.unrecorded();
-        gaps.extend(found.iter().filter(|gap| !gaps.contains(gap)).collect::<Vec<_>>());
+        gaps.extend(gaps_found.iter().filter(|gap| !gaps.contains(gap)).collect::<Vec<_>>());
         if gaps.is_empty() {
             return Ok(());
         }
@@ -231,7 +231,7 @@ impl JournalGaps {
         let (mut recorded, mut left) = (Vec::new(), Vec::new());
         for gap in gaps {
             let (first, last, records) = (gap.first, gap.last, gap.records());
-            if found.contains(&gap) {
+            if gaps_found.contains(&gap) {
                 tracing::error!(
                     first,
                     last,
@@ -252,7 +252,7 @@ impl JournalGaps {
         if recorded.is_empty() {
             return Ok(());
         }
-        let new = recorded.iter().map(|&gap| Known { gap, is_acknowledged: false });
+        let new = recorded.iter().map(|&gap| KnownGap { gap, is_acknowledged: false });
         self.list.change(|known| known.extend(new))?;
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).append(&mut recorded);
         Ok(())
@@ -261,38 +261,38 @@ impl JournalGaps {
 
 /// Acknowledges all gaps of the store at `path`, and returns them.
 pub(crate) fn acknowledge(path: &Path) -> Result<Vec<Gap>> {
-    let list = List::beside(path);
+    let list = List::next_to(path);
     // Without gaps nothing is written, not even the lock file.
     if list.read()?.iter().all(|known| known.is_acknowledged) {
         return Ok(Vec::new());
     }
-    let mut seen = Vec::new();
+    let mut acknowledged = Vec::new();
     list.change(|known| {
         for known in known.iter_mut().filter(|known| !known.is_acknowledged) {
             known.is_acknowledged = true;
-            seen.push(known.gap);
+            acknowledged.push(known.gap);
         }
     })?;
-    Ok(seen)
+    Ok(acknowledged)
 }
 
 /// The gaps from a record on that still exist a little later, and the last record that was
 /// examined.
-async fn look(
+async fn find_confirmed(
     journal: &dyn Journal,
     first: u64,
     rows: usize,
 ) -> Result<(Vec<Gap>, u64), ReadError> {
-    let (found, seen) = journal.find_gaps(first, rows).await?;
-    if found.is_empty() {
-        return Ok((found, seen));
+    let (missing, examined) = journal.find_gaps(first, rows).await?;
+    if missing.is_empty() {
+        return Ok((missing, examined));
     }
     tokio::time::sleep(CONFIRM_PAUSE).await;
     let (again, _) = journal.find_gaps(first, rows).await?;
-    Ok((found.into_iter().filter(|gap| again.contains(gap)).collect(), seen))
+    Ok((missing.into_iter().filter(|gap| again.contains(gap)).collect(), examined))
 }
 
-impl Known {
+impl KnownGap {
     fn covers(&self, gap: &Gap) -> bool {
         self.gap.first <= gap.first && gap.last <= self.gap.last
     }
@@ -310,16 +310,16 @@ impl Known {
 }
 
 impl List {
-    fn beside(store: &Path) -> Self {
+    fn next_to(store: &Path) -> Self {
         let mut name = store.as_os_str().to_owned();
         name.push(".gaps");
         Self(name.into())
     }
 
-    fn read(&self) -> Result<Vec<Known>> {
+    fn read(&self) -> Result<Vec<KnownGap>> {
         match fs::read_to_string(&self.0) {
-            // An unreadable line acknowledges nothing.
-            Ok(text) => Ok(text.lines().filter_map(Known::parse).collect()),
+            // An unreadable line does not count as an acknowledgement.
+            Ok(text) => Ok(text.lines().filter_map(KnownGap::parse).collect()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", self.0.display())),
         }
@@ -327,7 +327,7 @@ impl List {
 
     /// Changes the contents of the file. Other processes wait, so that none overwrites changes that
     /// were made since it read the file.
-    fn change(&self, change: impl FnOnce(&mut Vec<Known>)) -> Result<()> {
+    fn change(&self, change: impl FnOnce(&mut Vec<KnownGap>)) -> Result<()> {
         let path = self.with_suffix(".lock");
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -346,11 +346,11 @@ impl List {
         name.into()
     }
 
-    fn write(&self, known: &[Known]) -> Result<()> {
+    fn write(&self, known: &[KnownGap]) -> Result<()> {
         let mut text = String::new();
         let surplus = known.len().saturating_sub(KNOWN_MAX);
         let mut left_out = 0;
-        for Known { gap, is_acknowledged } in known {
+        for KnownGap { gap, is_acknowledged } in known {
             if *is_acknowledged && left_out < surplus {
                 left_out += 1;
                 continue;
@@ -384,7 +384,7 @@ mod tests {
     async fn open(path: &Path) -> (Sqlite, Arc<JournalGaps>) {
         let store = Sqlite::open(path, Settings::default(), Arc::new(|| 1)).unwrap();
         let gaps = JournalGaps::new(store.clone()).unwrap();
-        gaps.look_at_start().await.unwrap();
+        gaps.check_at_start().await.unwrap();
         (store, gaps)
     }
 
@@ -427,7 +427,7 @@ mod tests {
 
     /// Regression: damage in a record that no reader reached was never found.
     #[tokio::test]
-    async fn a_damaged_record_that_no_reader_reaches_is_found() {
+    async fn a_damaged_record_that_no_reader_reaches_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::store_file::STORE_FILE);
         let (store, gaps) = open(&path).await;
@@ -437,16 +437,16 @@ mod tests {
         store.close().await;
         drop((store, gaps));
         let mut bytes = fs::read(&path).unwrap();
-        let is_of_7th = |some: &&mut [u8]| some.iter().all(|byte| *byte == 7);
-        for some in bytes.chunks_mut(512).filter(is_of_7th) {
-            some[0] = 0;
+        let is_of_7th = |chunk: &&mut [u8]| chunk.iter().all(|byte| *byte == 7);
+        for chunk in bytes.chunks_mut(512).filter(is_of_7th) {
+            chunk[0] = 0;
         }
         fs::write(&path, bytes).unwrap();
         let (store, gaps) = open(&path).await;
         assert_eq!((gaps.check().probe)(), Ok(()));
-        let (mut seen, mut reads) = (0, 0);
-        while seen < 9 {
-            seen = gaps.verify_some(seen + 1, 9).await.unwrap();
+        let (mut verified, mut reads) = (0, 0);
+        while verified < 9 {
+            verified = gaps.verify_some(verified + 1, 9).await.unwrap();
             reads += 1;
         }
         assert_eq!(reads, 4, "two records at a time, and at the end those around the damaged one");
@@ -459,29 +459,30 @@ mod tests {
     }
 
     /// Regression: a gap found while an operator acknowledged others was lost from the list, and
-    /// the server became ready although nobody had seen the gap.
+    /// the server became ready although no operator had acknowledged the gap.
     #[test]
     fn a_gap_found_during_an_acknowledgement_is_kept() {
         const GAPS: u64 = 300;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keepwatch.db");
-        let list = List::beside(&path);
-        let seen = std::thread::scope(|scope| {
+        let list = List::next_to(&path);
+        let acknowledged = std::thread::scope(|scope| {
             let finding = scope.spawn(|| {
                 for first in 1..=GAPS {
                     let gap = Gap { first, last: first };
-                    list.change(|known| known.push(Known { gap, is_acknowledged: false })).unwrap();
+                    list.change(|known| known.push(KnownGap { gap, is_acknowledged: false }))
+                        .unwrap();
                 }
             });
-            let mut seen = Vec::new();
+            let mut acknowledged = Vec::new();
             while !finding.is_finished() {
-                seen.append(&mut acknowledge(&path).unwrap());
+                acknowledged.append(&mut acknowledge(&path).unwrap());
             }
-            seen.append(&mut acknowledge(&path).unwrap());
-            seen
+            acknowledged.append(&mut acknowledge(&path).unwrap());
+            acknowledged
         });
         let all: Vec<Gap> = (1..=GAPS).map(|first| Gap { first, last: first }).collect();
-        assert_eq!(seen, all, "each hole is acknowledged once");
+        assert_eq!(acknowledged, all, "each gap is acknowledged once");
         let known = list.read().unwrap();
         assert!(known.len() == all.len() && known.iter().all(|known| known.is_acknowledged));
     }
@@ -490,7 +491,7 @@ mod tests {
     async fn overlapping_gaps_are_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(crate::store_file::STORE_FILE);
-        fs::write(List::beside(&path).0, "2 5 recorded\n4 8 acknowledged\n20 30 recorded\n")
+        fs::write(List::next_to(&path).0, "2 5 recorded\n4 8 acknowledged\n20 30 recorded\n")
             .unwrap();
         let (store, gaps) = open(&path).await;
         assert_eq!(gaps.within(&(3..=25)), [3..=5, 6..=8, 20..=25]);

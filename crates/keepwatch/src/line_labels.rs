@@ -1,4 +1,4 @@
-//! The keys of audit lines beside the event.
+//! The keys of audit lines besides the event.
 
 use event::k10::LineContext;
 

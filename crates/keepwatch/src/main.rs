@@ -25,7 +25,7 @@ mod notifications;
 mod passkeys;
 mod printable;
 mod program;
-mod reader_places;
+mod reader_positions;
 mod replay;
 mod rule_files;
 mod signal_table;
@@ -40,8 +40,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tikv_jemallocator::Jemalloc;
 
-/// Many objects are freed on another thread than they were allocated on, which takes the system's
-/// allocator a fifth of a request's time.
+/// Many objects are freed on another thread than the one that allocated them. With the system's
+/// allocator this took a fifth of a request's time.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     disable_core_dumps();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return commands::refuse(&error),
+        Err(error) => return commands::report_usage_error(&error),
     };
     commands::finish(commands::run(args.command))
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 const SECRET_BITS: u32 = 0o077;
 /// Permission bits that others than the owner may not have on a file that the server trusts.
 const WRITE_BITS: u32 = 0o022;
-/// Permission bits that others may not have on a folder, or on a file that is not the server's to change.
+/// Permission bits that others may not have on a folder, or on a file whose mode the server cannot change.
 const OTHERS_BITS: u32 = 0o007;
 /// The group may write. The cluster decides about a volume's group.
 const GROUP_WRITE: u32 = 0o020;
@@ -23,7 +23,7 @@ const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// Prefixes of the names of the server's files.
 const OWN_PREFIX: &str = "keepwatch.";
-/// Other files that the server creates, beside keys in its key folders.
+/// Other files that the server creates, besides the keys in its key folders.
 const OWN_NAMES: [&str; 3] = ["secrets.key", "kubeconfig", "apiserver.key"];
 /// Suffix of the names of keys.
 const KEY_SUFFIX: &str = ".key";
@@ -63,17 +63,22 @@ fn tighten_files(folder: &Path, folder_use: FolderUse, bits: impl Fn(&str) -> u3
         let entry = entry?;
         let bits = entry.file_name().to_str().map_or(0, &bits);
         // A link is followed: its target is what the server reads.
-        let Ok(found) = fs::metadata(entry.path()) else { continue };
-        if bits != 0 && found.is_file() {
-            tighten_file(&entry.path(), &found, bits, folder_use)?;
+        let Ok(metadata) = fs::metadata(entry.path()) else { continue };
+        if bits != 0 && metadata.is_file() {
+            tighten_file(&entry.path(), &metadata, bits, folder_use)?;
         }
     }
     Ok(())
 }
 
-fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32, folder_use: FolderUse) -> Result<()> {
-    warn_of_owner(path, found);
-    let mode = found.permissions().mode();
+fn tighten_file(
+    path: &Path,
+    metadata: &fs::Metadata,
+    bits: u32,
+    folder_use: FolderUse,
+) -> Result<()> {
+    warn_of_owner(path, metadata);
+    let mode = metadata.permissions().mode();
     if mode & bits == 0 {
         return Ok(());
     }
@@ -91,13 +96,13 @@ fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32, folder_use: Folder
         );
     }
     match set(path, mode & !bits) {
-        Ok(()) => said(path, mode),
+        Ok(()) => log_change(path, mode),
         // The file may belong to an earlier user of the volume, and its group is the volume's.
-        Err(error) if mode & bits & OTHERS_BITS == 0 => unmended(path, mode, &error),
+        Err(error) if mode & bits & OTHERS_BITS == 0 => warn_unchanged(path, mode, &error),
         Err(error) => {
             return Err(error).with_context(|| {
                 format!(
-                    "others may read or write {} (mode {:o}), and this cannot be mended: run \
+                    "others may read or write {} (mode {:o}), and this cannot be corrected: run \
                      `chmod {:o}` on it as its owner",
                     path.display(),
                     mode & 0o7777,
@@ -110,12 +115,12 @@ fn tighten_file(path: &Path, found: &fs::Metadata, bits: u32, folder_use: Folder
 }
 
 /// The owner of a file can change its mode and replace its content.
-fn warn_of_owner(path: &Path, found: &fs::Metadata) {
+fn warn_of_owner(path: &Path, metadata: &fs::Metadata) {
     let own = fs::metadata("/proc/self").map(|own| own.uid()).ok();
-    if own.is_some_and(|own| found.uid() != own && found.uid() != 0) {
+    if own.is_some_and(|own| metadata.uid() != own && metadata.uid() != 0) {
         tracing::warn!(
             path = %path.display(),
-            owner = found.uid(),
+            owner = metadata.uid(),
             "another user owns this and can change it: run `chown` if it was not an earlier user of \
              the server"
         );
@@ -124,7 +129,8 @@ fn warn_of_owner(path: &Path, found: &fs::Metadata) {
 
 /// Restricts the mode of a folder that only the server uses. The modes of its files matter more.
 fn tighten_folder(folder: &Path, folder_use: FolderUse) {
-    let mode = fs::metadata(folder).map(|found| found.permissions().mode()).unwrap_or_default();
+    let mode =
+        fs::metadata(folder).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
     let bits = match folder_use {
         FolderUse::Volume => OTHERS_BITS,
         FolderUse::Private => OTHERS_BITS | GROUP_WRITE,
@@ -133,9 +139,9 @@ fn tighten_folder(folder: &Path, folder_use: FolderUse) {
         return;
     }
     match set(folder, mode & !bits) {
-        Ok(()) => said(folder, mode),
+        Ok(()) => log_change(folder, mode),
         // The mount point of a volume may belong to another user.
-        Err(error) if mode & OTHERS_WRITE != 0 => unmended(folder, mode, &error),
+        Err(error) if mode & OTHERS_WRITE != 0 => warn_unchanged(folder, mode, &error),
         Err(error) => {
             tracing::debug!(folder = %folder.display(), %error, "others may list the data folder");
         }
@@ -146,20 +152,20 @@ fn set(path: &Path, mode: u32) -> std::io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o7777))
 }
 
-fn unmended(path: &Path, mode: u32, error: &std::io::Error) {
+fn warn_unchanged(path: &Path, mode: u32, error: &std::io::Error) {
     tracing::warn!(
         path = %path.display(),
         mode = format!("{:o}", mode & 0o7777),
         %error,
-        "others than the server may use this, and its mode cannot be mended"
+        "others than the server may use this, and its mode cannot be corrected"
     );
 }
 
-fn said(path: &Path, before: u32) {
+fn log_change(path: &Path, before: u32) {
     tracing::warn!(
         path = %path.display(),
         before = format!("{:o}", before & 0o7777),
-        "others could read or write this: its mode was mended; if they did, replace the keys in it"
+        "others could read or write this: its mode was corrected; if they did, replace the keys in it"
     );
 }
 
@@ -171,59 +177,60 @@ mod tests {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
-    /// A folder of mode 0777 with keys of mode 0666 was accepted without a word.
+    /// Regression: a folder of mode 0777 with keys of mode 0666 was accepted without a warning.
     #[test]
     fn too_permissive_modes_of_folder_store_and_keys_are_corrected() {
-        let place = tempfile::tempdir().unwrap();
-        let home = place.path().join("home");
-        fs::create_dir_all(home.join("pki")).unwrap();
-        fs::create_dir_all(home.join("volumes")).unwrap();
-        for (name, loose) in
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        fs::create_dir_all(data_dir.join("pki")).unwrap();
+        fs::create_dir_all(data_dir.join("volumes")).unwrap();
+        for (name, permissive) in
             [("secrets.key", 0o666), ("keepwatch.db", 0o664), ("pki/ca.key", 0o644)]
         {
-            fs::write(home.join(name), "x").unwrap();
-            set(&home.join(name), loose).unwrap();
+            fs::write(data_dir.join(name), "x").unwrap();
+            set(&data_dir.join(name), permissive).unwrap();
         }
-        let outside = place.path().join("outside");
-        fs::write(&outside, "x").unwrap();
-        set(&outside, 0o644).unwrap();
-        std::os::unix::fs::symlink(&outside, home.join("link")).unwrap();
-        for (name, loose) in [("notes.txt", 0o644), ("tool", 0o755), ("pki/ca.crt", 0o644)] {
-            fs::write(home.join(name), "x").unwrap();
-            set(&home.join(name), loose).unwrap();
+        let target = directory.path().join("outside");
+        fs::write(&target, "x").unwrap();
+        set(&target, 0o644).unwrap();
+        std::os::unix::fs::symlink(&target, data_dir.join("link")).unwrap();
+        for (name, permissive) in [("notes.txt", 0o644), ("tool", 0o755), ("pki/ca.crt", 0o644)] {
+            fs::write(data_dir.join(name), "x").unwrap();
+            set(&data_dir.join(name), permissive).unwrap();
         }
-        set(&home, 0o777).unwrap();
-        tighten(&home, FolderUse::Volume).unwrap();
-        assert_eq!(mode(&home), 0o770);
+        set(&data_dir, 0o777).unwrap();
+        tighten(&data_dir, FolderUse::Volume).unwrap();
+        assert_eq!(mode(&data_dir), 0o770);
         for name in ["secrets.key", "keepwatch.db", "pki/ca.key"] {
-            assert_eq!(mode(&home.join(name)), 0o600, "{name}");
+            assert_eq!(mode(&data_dir.join(name)), 0o600, "{name}");
         }
-        assert_eq!(mode(&home.join("notes.txt")), 0o644, "another file is not ours");
-        assert_eq!(mode(&home.join("tool")), 0o755, "another file is not ours");
-        assert_eq!(mode(&home.join("pki/ca.crt")), 0o644, "a certificate is no secret");
-        assert_eq!(mode(&outside), 0o644, "what a link leads to is not ours");
-        tighten(&place.path().join("absent"), FolderUse::Private).unwrap();
-        let shared = place.path().join("shared");
+        assert_eq!(mode(&data_dir.join("notes.txt")), 0o644, "another file is not ours");
+        assert_eq!(mode(&data_dir.join("tool")), 0o755, "another file is not ours");
+        assert_eq!(mode(&data_dir.join("pki/ca.crt")), 0o644, "a certificate is not secret");
+        assert_eq!(mode(&target), 0o644, "the target of a link is not ours");
+        tighten(&directory.path().join("absent"), FolderUse::Private).unwrap();
+        let shared = directory.path().join("shared");
         fs::create_dir(&shared).unwrap();
         set(&shared, 0o1777).unwrap();
         tighten(&shared, FolderUse::Private).unwrap();
         assert_eq!(mode(&shared), 0o1777, "a folder such as /tmp is meant to be shared");
     }
+
     /// Regression: the roles, the trusted certificates and a link to a key had any mode.
     #[test]
-    fn what_the_server_trusts_is_not_writable_by_others() {
-        let place = tempfile::tempdir().unwrap();
-        let home = place.path().join("home");
+    fn files_that_the_server_trusts_are_not_writable_by_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
         for below in [PKI, RBAC] {
-            fs::create_dir_all(home.join(below)).unwrap();
-            set(&home.join(below), 0o777).unwrap();
+            fs::create_dir_all(data_dir.join(below)).unwrap();
+            set(&data_dir.join(below), 0o777).unwrap();
         }
         for name in ["rbac/users.yaml", "pki/ca.crt"] {
-            fs::write(home.join(name), "x").unwrap();
-            set(&home.join(name), 0o666).unwrap();
+            fs::write(data_dir.join(name), "x").unwrap();
+            set(&data_dir.join(name), 0o666).unwrap();
         }
-        set(&home, 0o770).unwrap();
-        tighten(&home, FolderUse::Private).unwrap();
+        set(&data_dir, 0o770).unwrap();
+        tighten(&data_dir, FolderUse::Private).unwrap();
         for (name, expected) in [
             ("", 0o750),
             (PKI, 0o750),
@@ -231,19 +238,19 @@ mod tests {
             ("rbac/users.yaml", 0o644),
             ("pki/ca.crt", 0o644),
         ] {
-            assert_eq!(mode(&home.join(name)), expected, "{name}");
+            assert_eq!(mode(&data_dir.join(name)), expected, "{name}");
         }
-        let key = place.path().join("key");
+        let key = directory.path().join("key");
         fs::write(&key, "x").unwrap();
         set(&key, 0o666).unwrap();
-        std::os::unix::fs::symlink(&key, home.join("secrets.key")).unwrap();
-        let refused = tighten(&home, FolderUse::Private).unwrap_err().to_string();
-        assert!(refused.contains("links (mode 666): run `chmod 600`"), "{refused}");
+        std::os::unix::fs::symlink(&key, data_dir.join("secrets.key")).unwrap();
+        let error = tighten(&data_dir, FolderUse::Private).unwrap_err().to_string();
+        assert!(error.contains("links (mode 666): run `chmod 600`"), "{error}");
         assert_eq!(mode(&key), 0o666, "the target of a link is not changed");
         set(&key, 0o640).unwrap();
-        assert!(tighten(&home, FolderUse::Private).is_err());
-        tighten(&home, FolderUse::Volume).unwrap();
+        assert!(tighten(&data_dir, FolderUse::Private).is_err());
+        tighten(&data_dir, FolderUse::Volume).unwrap();
         set(&key, 0o600).unwrap();
-        tighten(&home, FolderUse::Private).unwrap();
+        tighten(&data_dir, FolderUse::Private).unwrap();
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use tester::Tester;
 /// Prefix of the keys of notifiers in the store.
 const PREFIX: &str = "siem.keepwatch.io/notifiers/";
 /// Time between two status updates.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
+const STATUS_PERIOD: Duration = Duration::from_secs(1);
 /// Pause after a failed read of the store.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -64,7 +64,7 @@ pub(crate) fn run(
     parts: NotifierConfig,
     tester: &Tester,
 ) -> BackgroundTask {
-    tester.begin(parts.clone());
+    tester.enable(parts.clone());
     let secrets = Secrets::new(parts.client.clone(), parts.namespaces.clone());
     let statuses = Statuses::new(registry);
     let follower =
@@ -90,7 +90,7 @@ struct Known {
 impl Follower {
     async fn run(mut self) {
         loop {
-            match self.round().await {
+            match self.list_and_watch().await {
                 Ok(()) | Err(ReadError::Compacted { .. }) => {}
                 Err(ReadError::Closed) => return,
                 Err(error) => {
@@ -102,33 +102,33 @@ impl Follower {
     }
 
     /// Reads all notifiers, then watches them and their Secrets.
-    async fn round(&mut self) -> Result<(), ReadError> {
+    async fn list_and_watch(&mut self) -> Result<(), ReadError> {
         let page = self.storage.list(PREFIX, ListOptions::default()).await?;
-        let mut gone: BTreeSet<String> = self.known.keys().cloned().collect();
+        let mut deleted: BTreeSet<String> = self.known.keys().cloned().collect();
         for notifier in page.items.iter().filter_map(|object| stored(&object.body)) {
-            gone.remove(&notifier.name);
-            self.learn(notifier);
+            deleted.remove(&notifier.name);
+            self.add(notifier);
         }
-        self.known.retain(|name, _| !gone.contains(name));
+        self.known.retain(|name, _| !deleted.contains(name));
         let uids = self.known.values();
         let uids =
             uids.map(|known| (known.stored.name.clone(), known.stored.uid.clone())).collect();
         self.notifications.retain(&uids).await;
         let mut changes = self.storage.watch(PREFIX, page.revision).await?;
         let mut secrets = self.secrets.changes();
-        let mut look = tokio::time::interval(LOOK_PERIOD);
+        let mut status_update = tokio::time::interval(STATUS_PERIOD);
         loop {
             self.apply();
             tokio::select! {
-                found = changes.next() => {
-                    for change in found? {
-                        self.take(&change);
+                next = changes.next() => {
+                    for change in next? {
+                        self.apply_change(&change);
                     }
                 }
                 // The senders outlive this loop; if not, there are no more changes.
                 Ok(()) = secrets.changed() => {}
                 Ok(()) = self.parts.ca_pem.changed() => {}
-                _ = look.tick() => {
+                _ = status_update.tick() => {
                     let health = self.notifications.health();
                     self.statuses.write(health, SystemClock.now()).await;
                 }
@@ -136,7 +136,7 @@ impl Follower {
         }
     }
 
-    fn learn(&mut self, notifier: StoredNotifier) {
+    fn add(&mut self, notifier: StoredNotifier) {
         match self.known.get_mut(&notifier.name) {
             Some(known) if known.stored.uid == notifier.uid => known.stored = notifier,
             _ => {
@@ -146,10 +146,10 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, change: &Change) {
+    fn apply_change(&mut self, change: &Change) {
         let name = change.key().strip_prefix(PREFIX).unwrap_or_default();
         match stored(&change.object.body) {
-            Some(notifier) if change.kind != ChangeKind::Deleted => self.learn(notifier),
+            Some(notifier) if change.kind != ChangeKind::Deleted => self.add(notifier),
             _ => {
                 self.known.remove(name);
                 self.statuses.forget(name);

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Time between two updates when no Secret changes.
-const LOOK_PERIOD: Duration = Duration::from_secs(1);
+const UPDATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// What is known about the Secrets.
 #[derive(Clone, Default)]
@@ -41,27 +41,27 @@ pub(crate) async fn run(
     loop {
         let passkeys = passkeys(&store, installation).await;
         let named = passkeys.iter().filter_map(passkey::secret);
-        let wanted: BTreeSet<NamespacedName> =
+        let needed: BTreeSet<NamespacedName> =
             named.map(|(namespace, name)| NamespacedName { namespace, name }).collect();
-        for place in &wanted {
-            if !watched.contains_key(place) {
-                let task = cache.clone().run(client.clone(), place.clone());
-                watched.insert(place.clone(), tasks.spawn(task));
+        for secret in &needed {
+            if !watched.contains_key(secret) {
+                let task = cache.clone().run(client.clone(), secret.clone());
+                watched.insert(secret.clone(), tasks.spawn(task));
             }
         }
-        watched.retain(|place, task| {
-            let is_wanted = wanted.contains(place);
-            if !is_wanted {
+        watched.retain(|secret, task| {
+            let is_needed = needed.contains(secret);
+            if !is_needed {
                 task.abort();
-                cache.lock().remove(&(place.namespace.clone(), place.name.clone()));
+                cache.lock().remove(&(secret.namespace.clone(), secret.name.clone()));
             }
-            is_wanted
+            is_needed
         });
         let known = cache.lock().clone();
         if passkeys.iter().any(|passkey| passkey::status_update(passkey, &known).is_some()) {
             report(&registry, installation, known).await;
         }
-        _ = tokio::time::timeout(LOOK_PERIOD, cache.changed.notified()).await;
+        _ = tokio::time::timeout(UPDATE_PERIOD, cache.changed.notified()).await;
     }
 }
 
@@ -75,11 +75,11 @@ async fn passkeys(store: &Sqlite, installation: Installation) -> Vec<Map<String,
 }
 
 impl SecretCache {
-    async fn run(self, client: kube::Client, place: NamespacedName) {
-        watch_secret(client, place.clone(), |lookup| {
-            if let Some(usable) = usable(&place, &lookup) {
-                let secret = (place.namespace.clone(), place.name.clone());
-                self.lock().insert(secret, usable.err());
+    async fn run(self, client: kube::Client, secret: NamespacedName) {
+        watch_secret(client, secret.clone(), |lookup| {
+            if let Some(usable) = usable(&secret, &lookup) {
+                let key = (secret.namespace.clone(), secret.name.clone());
+                self.lock().insert(key, usable.err());
                 self.changed.notify_one();
             }
         })
@@ -91,15 +91,15 @@ impl SecretCache {
     }
 }
 
-/// Whether a passkey can use a Secret, or what is wrong with it; `None` if that is not known.
-fn usable(place: &NamespacedName, lookup: &Lookup<SecretData>) -> Option<Result<(), String>> {
+/// Whether a passkey can use a Secret, or why not; `None` if that is not known.
+fn usable(secret: &NamespacedName, lookup: &Lookup<SecretData>) -> Option<Result<(), String>> {
     match lookup {
         Lookup::NotSynced => None,
         Lookup::Forbidden(_) => Some(Ok(())),
-        Lookup::NotFound => Some(Err(format!("Secret {place} does not exist"))),
+        Lookup::NotFound => Some(Err(format!("Secret {secret} does not exist"))),
         Lookup::Found(keys) if keys.values.contains_key(passkey::SECRET_KEY) => Some(Ok(())),
         Lookup::Found(_) => {
-            Some(Err(format!("Secret {place} has no key `{}`", passkey::SECRET_KEY)))
+            Some(Err(format!("Secret {secret} has no key `{}`", passkey::SECRET_KEY)))
         }
     }
 }

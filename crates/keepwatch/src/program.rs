@@ -1,24 +1,24 @@
-//! Commands that a user can type as printed: which programs exist, and their paths.
+//! Paths of programs, quoted so that printed commands can be copied into a shell.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// How to call this program from the current folder: by its name, if `PATH` finds it.
-pub(crate) fn own() -> String {
-    let Ok(own) = env::current_exe().and_then(|own| own.canonicalize()) else {
+/// The command that runs this program from the current folder: its name if it is in `PATH`, else its path.
+pub(crate) fn command() -> String {
+    let Ok(program) = env::current_exe().and_then(|path| path.canonicalize()) else {
         return "keepwatch".to_owned();
     };
-    let found = on_path("keepwatch").and_then(|found| found.canonicalize().ok());
-    if found.as_ref() == Some(&own) {
+    let in_path = on_path("keepwatch").and_then(|path| path.canonicalize().ok());
+    if in_path.as_ref() == Some(&program) {
         return "keepwatch".to_owned();
     }
-    let here = env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    match own.strip_prefix(&here) {
+    let current = env::current_dir().and_then(|path| path.canonicalize()).unwrap_or_default();
+    match program.strip_prefix(&current) {
         // Without a slash, a shell would search `PATH`.
         Ok(below) if below.components().count() == 1 => quoted(&Path::new(".").join(below)),
         Ok(below) => quoted(below),
-        Err(_) => quoted(&own),
+        Err(_) => quoted(&program),
     }
 }
 
@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn a_program_outside_the_path_is_called_by_its_full_path() {
         // The running program is this test, which is not in `PATH`.
-        assert_ne!(own(), "keepwatch");
-        assert!(own().contains('/'), "{}", own());
+        assert_ne!(command(), "keepwatch");
+        assert!(command().contains('/'), "{}", command());
         assert!(on_path("sh").is_some());
         assert!(on_path("no-such-program").is_none());
     }

@@ -44,7 +44,7 @@ pub(crate) fn load(args: &RuleArgs) -> Result<Arc<RuleSet>> {
         anyhow::anyhow!("rules cannot be used:\n{}", lines.join("\n"))
     })?;
     if rules.rules().is_empty() {
-        bail!("there are no rules: name some with --rules, or leave --no-builtin away");
+        bail!("there are no rules: name some with --rules, or do not set --no-builtin");
     }
     Ok(Arc::new(rules))
 }

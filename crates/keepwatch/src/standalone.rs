@@ -1,8 +1,8 @@
 //! What a cluster would provide for the server, in the server itself: certificates, namespaces,
 //! RBAC, and an executor of actions.
 //!
-//! Only `keepwatch up` uses this. Whatever changes objects here is an ordinary HTTPS client of the API, with
-//! its own certificate.
+//! Only `keepwatch up` uses this. Every component that changes objects is an ordinary HTTPS client of the API,
+//! with its own certificate.
 
 pub(crate) mod client;
 pub(crate) mod core_events;

@@ -20,7 +20,7 @@ use crate::schema::{object, text, texts, time};
 use crate::{API_VERSION, GROUP, VERSION, column, wide};
 
 pub use conditions::{Condition, Conditions, EventField, Order};
-pub use log::{EventLog, LogRecord, LogStretch, Selection, everywhere};
+pub use log::{EventLog, LogBatch, LogRecord, Selection, without_index};
 pub use pages::{PAGE_BYTES, PAGE_MAX, SCAN_MAX};
 
 /// The resource.
@@ -32,18 +32,33 @@ const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
 const NAME_LEN: usize = 20;
 
 const COLUMNS: &[Column] = &[
-    column("Time", "string", "event.stageTimestamp", "When it happened."),
+    column(
+        "Time",
+        "string",
+        "event.stageTimestamp",
+        "Time at which the request reached its stage.",
+    ),
     column("User", "string", "event.user.username", "User of the request."),
     column("Verb", "string", "event.verb", "Verb of the request."),
-    column("Resource", "string", "event.objectRef.resource", "Of which kind."),
-    column("Namespace", "string", "event.objectRef.namespace", "In which namespace."),
-    column("Object", "string", "event.objectRef.name", "Of which object."),
+    column(
+        "Resource",
+        "string",
+        "event.objectRef.resource",
+        "Plural name of the object's resource.",
+    ),
+    column("Namespace", "string", "event.objectRef.namespace", "Namespace of the object."),
+    column("Object", "string", "event.objectRef.name", "Name of the object."),
     column("Code", "integer", "event.responseStatus.code", "HTTP status code of the response."),
-    column("IP", "string", "event.sourceIPs.0", "Where it came from."),
-    wide(column("Subresource", "string", "event.objectRef.subresource", "Of which part of it.")),
-    wide(column("As", "string", "event.impersonatedUser.username", "Who was impersonated.")),
-    wide(column("Agent", "string", "event.userAgent", "With which program.")),
-    wide(column("Audit ID", "string", "event.auditID", "Which request it was.")),
+    column("IP", "string", "event.sourceIPs.0", "Address from which the request came."),
+    wide(column(
+        "Subresource",
+        "string",
+        "event.objectRef.subresource",
+        "Subresource of the object.",
+    )),
+    wide(column("As", "string", "event.impersonatedUser.username", "The impersonated user.")),
+    wide(column("Agent", "string", "event.userAgent", "User agent of the client.")),
+    wide(column("Audit ID", "string", "event.auditID", "Audit ID of the request.")),
 ];
 
 /// The resource for the API server; its objects are read from `log`.
@@ -78,10 +93,10 @@ fn schema() -> Value {
     let mut event = object(
         "The event, as audit.k8s.io/v1.",
         &[
-            ("auditID", text("One per request.")),
+            ("auditID", text("ID of the request, the same at each stage.")),
             ("level", text("Audit level of the event.")),
-            ("stage", text("The stage of the request that the event is about.")),
-            ("stageTimestamp", time("When the request reached that stage.")),
+            ("stage", text("Stage of the request at which the event was generated.")),
+            ("stageTimestamp", time("Time at which the request reached that stage.")),
             ("verb", text("Verb of the request.")),
             ("requestURI", text("Path and query.")),
             ("user", user),
@@ -107,7 +122,7 @@ fn name(seq: u64) -> String {
 }
 
 /// The sequence number of an event; `None` if the name is invalid.
-fn place(name: &str) -> Option<u64> {
+fn seq_of_name(name: &str) -> Option<u64> {
     let is_digits = name.len() == NAME_LEN && name.bytes().all(|byte| byte.is_ascii_digit());
     name.parse().ok().filter(|_| is_digits)
 }

@@ -39,11 +39,11 @@ const USER: &str = "user";
 
 const COLUMNS: &[Column] = &[
     column("Enabled", "boolean", "spec.enabled", "Whether the rule is evaluated."),
-    column("Severity", "string", "status.severity", "How serious its signals are."),
+    column("Severity", "string", "status.severity", "Severity of its signals."),
     column("Source", "string", "status.source", "Whether the rule is built in."),
     column("Signals", "integer", "status.signals", "Number of signals that the rule raised."),
     column("Last Fired", "date", "status.lastFired", "Time since its last signal."),
-    column("Title", "string", "status.title", "What it finds."),
+    column("Title", "string", "status.title", "What the rule detects."),
     wide(column(
         "Evaluated",
         "integer",
@@ -87,7 +87,7 @@ fn spec_schema() -> Value {
     let mut enabled = json!({"type": "boolean", "default": true});
     enabled["description"] = "Whether the rule is evaluated.".into();
     object_with(
-        "What it finds.",
+        "What the rule detects.",
         &["sigma"],
         &[
             (
@@ -197,7 +197,7 @@ impl Strategy for Rules {
         old: Option<&Map<String, Value>>,
         _ctx: &WriteContext,
     ) -> Vec<FieldError> {
-        // A long rule takes long to examine, and other writes wait for this one.
+        // Parsing a long rule takes time, and other writes wait for this one.
         let is_unchanged =
             |old| fields::text(old, "spec.sigma") == fields::text(rule, "spec.sigma");
         if old.is_some_and(is_unchanged) {
@@ -205,9 +205,9 @@ impl Strategy for Rules {
         }
         let (set, errors) = RuleSet::load_lenient(&[source(rule)], &self.options);
         if errors.is_empty() && set.rules().is_empty() {
-            return vec![FieldError::required("spec.sigma", "there is no rule in it")];
+            return vec![FieldError::required("spec.sigma", "the text contains no rule")];
         }
-        errors.iter().take(ERRORS_MAX).map(mistake).collect()
+        errors.iter().take(ERRORS_MAX).map(to_field_error).collect()
     }
 
     fn on_create(
@@ -216,13 +216,13 @@ impl Strategy for Rules {
         objects: &mut Objects<'_>,
         _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        let others = objects.list(DETECTION_RULES, None);
-        let own = others.iter().filter(|other| !is_builtin(other)).count();
-        if own >= RULES_MAX {
+        let rules = objects.list(DETECTION_RULES, None);
+        let user_rules = rules.iter().filter(|other| !is_builtin(other)).count();
+        if user_rules >= RULES_MAX {
             let detail = format!("there are already {RULES_MAX} rules: delete one first");
             return Err(forbidden(rule, &detail));
         }
-        check_unique(rule, &others)
+        check_unique(rule, &rules)
     }
 
     fn on_update(
@@ -267,7 +267,7 @@ fn forbidden(rule: &Map<String, Value>, detail: &str) -> ApiError {
 }
 
 /// A field error with line and column in the rule.
-fn mistake(error: &detect::RuleError) -> FieldError {
+fn to_field_error(error: &detect::RuleError) -> FieldError {
     let detect::RuleError { line, column, message, hint, .. } = error;
     let hint = hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
     FieldError {
@@ -280,13 +280,13 @@ fn mistake(error: &detect::RuleError) -> FieldError {
 /// Checks that no other object has a rule with the same id or name: the detector would skip it.
 fn check_unique(rule: &Map<String, Value>, others: &[Map<String, Value>]) -> Result<(), ApiError> {
     let name = fields::text(rule, "metadata.name");
-    let own = ids_and_names(rule);
+    let names = ids_and_names(rule);
     for other in others.iter().filter(|other| fields::text(other, "metadata.name") != name) {
-        let theirs = ids_and_names(other);
-        if let Some(taken) = own.iter().find(|own| theirs.contains(own)) {
-            let theirs = fields::text(other, "metadata.name");
-            let detail = format!("{KIND} {theirs:?} already has a rule with this id or name");
-            let error = FieldError::invalid("spec.sigma", &(*taken).into(), &detail);
+        let other_names = ids_and_names(other);
+        if let Some(duplicate) = names.iter().find(|name| other_names.contains(name)) {
+            let other_name = fields::text(other, "metadata.name");
+            let detail = format!("{KIND} {other_name:?} already has a rule with this id or name");
+            let error = FieldError::invalid("spec.sigma", &(*duplicate).into(), &detail);
             return Err(ApiError::invalid(GROUP, KIND, name, &[error]));
         }
     }

@@ -1,4 +1,4 @@
-//! `EventSource`: where events come from that other servers recorded, readable with kubectl.
+//! `EventSource`: a source of events that another server recorded, readable with kubectl.
 //!
 //! The objects are not stored: they are computed from the state of the running sources, and count
 //! since the start of the server. The resource is read-only and has no watch.
@@ -29,13 +29,18 @@ const KIND: &str = "EventSource";
 const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List];
 
 const COLUMNS: &[Column] = &[
-    column("Kind", "string", "spec.kind", "What kind of source it is."),
-    column("Cluster", "string", "spec.cluster", "Where its events were made."),
+    column("Kind", "string", "spec.kind", "Kind of the source."),
+    column("Cluster", "string", "spec.cluster", "Cluster in which its events were generated."),
     column("Last Event", "date", "status.lastEventTime", "Time since its newest event."),
-    column("Lag", "string", "status.lag", "Time from its newest event to the record."),
-    column("Events", "integer", "status.events", "Events that were recorded."),
-    column("Duplicates", "integer", "status.duplicates", "Events that were recorded before."),
-    column("Quarantined", "integer", "status.quarantined", "Texts that are not events."),
+    column("Lag", "string", "status.lag", "Time between its newest event and the record of it."),
+    column("Events", "integer", "status.events", "Number of events that were recorded."),
+    column(
+        "Duplicates",
+        "integer",
+        "status.duplicates",
+        "Number of events that were already recorded.",
+    ),
+    column("Quarantined", "integer", "status.quarantined", "Number of texts that are not events."),
     column("Error", "string", "status.error", "Why the last request was rejected."),
 ];
 
@@ -46,7 +51,7 @@ pub struct EventSourceState {
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// The cluster in which its events were made.
+    /// The cluster in which its events were generated.
     pub cluster: String,
     /// Stage timestamp of its newest event.
     pub last_event: Option<Timestamp>,
@@ -54,13 +59,13 @@ pub struct EventSourceState {
     pub lag: Option<Duration>,
     /// Number of events that were recorded.
     pub events: u64,
-    /// Number of events that were recorded before.
+    /// Number of events that were already recorded.
     pub duplicates: u64,
     /// Number of texts that are not events.
     pub quarantined: u64,
     /// Number of requests that were rejected.
     pub rejected: u64,
-    /// Why the last request was rejected; `None` after one that was not.
+    /// Why the last request was rejected; `None` if it was accepted.
     pub error: Option<String>,
 }
 
@@ -98,22 +103,25 @@ fn schema() -> Value {
         "EventSource is a source of events that other servers recorded. The counts begin with the \
          start of this server.",
         object(
-            "What it is.",
+            "Kind and cluster of the source.",
             &[
                 ("kind", text("AuditWebhook: kube-apiserver sends its events.")),
-                ("cluster", text("The cluster in which its events were made.")),
+                ("cluster", text("The cluster in which its events were generated.")),
             ],
         ),
         object(
-            "What it received.",
+            "What the source has received.",
             &[
                 ("lastEventTime", time("Stage timestamp of its newest event.")),
-                ("lag", text("Time between its newest event and the record.")),
-                ("events", count("Events that were recorded.")),
-                ("duplicates", count("Events that were recorded before.")),
-                ("quarantined", count("Texts that are not events; their beginning is recorded.")),
-                ("rejectedRequests", count("Requests that were rejected.")),
-                ("error", text("Why the last request was rejected; absent if it was not.")),
+                ("lag", text("Time between its newest event and the record of it.")),
+                ("events", count("Number of events that were recorded.")),
+                ("duplicates", count("Number of events that were already recorded.")),
+                (
+                    "quarantined",
+                    count("Number of texts that are not events; their beginning is recorded."),
+                ),
+                ("rejectedRequests", count("Number of requests that were rejected.")),
+                ("error", text("Why the last request was rejected; absent if it was accepted.")),
             ],
         ),
     )

@@ -37,7 +37,12 @@ const RULES: &str = "spec.rules";
 const COLUMNS: &[Column] = &[
     column("Type", "string", "spec.type", "Protocol of the destination."),
     column("State", "string", "status.state", "Whether signals are sent."),
-    column("Min Severity", "string", "spec.minSeverity", "The least serious signals it sends."),
+    column(
+        "Min Severity",
+        "string",
+        "spec.minSeverity",
+        "Minimum severity of the signals that are sent.",
+    ),
     column("Pending", "integer", "status.pending", "Number of pending notifications."),
     column("Last Sent", "date", "status.lastSent", "Time since the last notification."),
     wide(column("Error", "string", "status.lastError", "Why the last attempt failed.")),
@@ -103,26 +108,26 @@ pub fn stored(body: &[u8]) -> Option<StoredNotifier> {
 
 /// All notifiers.
 pub async fn load(registry: &Registry) -> Result<Vec<StoredNotifier>, ApiError> {
-    let mut found = Vec::new();
-    registry.scan(NOTIFIERS, |body| found.extend(stored(body))).await?;
-    Ok(found)
+    let mut notifiers = Vec::new();
+    registry.scan(NOTIFIERS, |body| notifiers.extend(stored(body))).await?;
+    Ok(notifiers)
 }
 
-/// Refuses names of rules that do not exist: a misspelt name would send nothing.
+/// Rejects names of rules that do not exist: a misspelt name would send nothing.
 fn check_rules(
     notifier: &Map<String, Value>,
     accepted: &[&str],
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
-    let named = rule_names::texts_of(notifier, RULES);
-    if named.iter().all(|rule| accepted.contains(rule)) {
+    let names = rule_names::texts_of(notifier, RULES);
+    if names.iter().all(|rule| accepted.contains(rule)) {
         return Ok(());
     }
     let stored = objects.list(DETECTION_RULES, None);
     let known = [rule_names::ids(&stored), rule_names::titles(&stored), accepted.to_vec()].concat();
     let field = |index| format!("{RULES}[{index}]");
     let what = "there is no rule with this id or title";
-    rule_names::check((KIND, notifier), &named, &known, (&field, what))
+    rule_names::check((KIND, notifier), &names, &known, (&field, what))
 }
 
 struct Rules {
@@ -173,7 +178,7 @@ impl Strategy for Rules {
     }
 
     fn required_access(&self, notifier: &Map<String, Value>) -> Vec<Attributes> {
-        let named = ["spec.urlSecretRef", "spec.secretRef"];
+        let names = ["spec.urlSecretRef", "spec.secretRef"];
         let secret = |path: &str| {
             fields::value(notifier, path).map(|_| Attributes {
                 verb: "get".to_owned(),
@@ -184,7 +189,7 @@ impl Strategy for Rules {
                 ..Attributes::default()
             })
         };
-        named.into_iter().filter_map(secret).collect()
+        names.into_iter().filter_map(secret).collect()
     }
 
     fn operate(

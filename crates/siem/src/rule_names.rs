@@ -19,29 +19,29 @@ pub(crate) fn texts_of<'r>(object: &'r Map<String, Value>, field: &str) -> Vec<&
 
 /// The ids of the rules of these objects and of the engine itself.
 pub(crate) fn ids(rules: &[Map<String, Value>]) -> Vec<&str> {
-    let own = ENGINE_RULES.into_iter().map(|(id, _)| id);
-    own.chain(rules.iter().flat_map(rule_ids)).collect()
+    let engine_rules = ENGINE_RULES.into_iter().map(|(id, _)| id);
+    engine_rules.chain(rules.iter().flat_map(rule_ids)).collect()
 }
 
 /// The titles of the rules of these objects and of the engine itself.
 pub(crate) fn titles(rules: &[Map<String, Value>]) -> Vec<&str> {
-    let own = ENGINE_RULES.into_iter().map(|(_, title)| title);
-    own.chain(rules.iter().flat_map(|rule| texts_of(rule, "status.titles"))).collect()
+    let engine_rules = ENGINE_RULES.into_iter().map(|(_, title)| title);
+    engine_rules.chain(rules.iter().flat_map(|rule| texts_of(rule, "status.titles"))).collect()
 }
 
-/// Refuses names that are not known. `field` is the path of a name by its index; `what` says what
-/// there is not.
+/// Rejects unknown names. `field` returns the path of a name by its index; `what` is the error
+/// message.
 pub(crate) fn check(
     (kind, object): (&str, &Map<String, Value>),
-    named: &[&str],
+    names: &[&str],
     known: &[&str],
     (field, what): (&dyn Fn(usize) -> String, &str),
 ) -> Result<(), ApiError> {
-    let unknown = named.iter().enumerate().filter(|(_, name)| !known.contains(name));
+    let unknown = names.iter().enumerate().filter(|(_, name)| !known.contains(name));
     let errors: Vec<FieldError> = unknown
         .map(|(index, name)| {
             let help = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean {near:?}?"),
+                Some(similar) => format!("did you mean {similar:?}?"),
                 None => "status.rules of each detectionrule lists its ids".to_owned(),
             };
             FieldError::invalid(field(index), &(*name).into(), &format!("{what} ({help})"))

@@ -1,4 +1,4 @@
-//! `Signal`: what a detection rule found, and its triage by users.
+//! `Signal`: the finding of a detection rule, and its triage by users.
 //!
 //! The detector writes spec and state with [`write()`], in the transaction that adds the signal's
 //! record to the journal. Users read and delete signals. They set the triage through the
@@ -27,15 +27,15 @@ pub const RULE_LABEL: &str = "siem.keepwatch.io/rule";
 const KIND: &str = "Signal";
 
 const COLUMNS: &[Column] = &[
-    column("Severity", "string", "spec.severity", "How serious it is."),
-    column("State", "string", "status.state", "Whether events still come."),
-    column("Triage", "string", "status.triage.state", "What people made of it."),
+    column("Severity", "string", "spec.severity", "Severity of the signal."),
+    column("State", "string", "status.state", "State of the signal: open, updated or closed."),
+    column("Triage", "string", "status.triage.state", "Triage state that a user has set."),
     column("Rule", "string", "spec.rule.id", "The rule that raised the signal."),
     column("User", "string", "spec.actor.username", "The user who sent the requests."),
     column("Count", "integer", "spec.count", "Number of events that contributed."),
     column("Last Seen", "date", "spec.lastSeen", "Time since the last event."),
-    column("Title", "string", "spec.title", "What happened."),
-    wide(column("Targets", "integer", "spec.targets.count", "How many objects were acted on.")),
+    column("Title", "string", "spec.title", "Actor, action, count and target."),
+    wide(column("Targets", "integer", "spec.targets.count", "Number of objects of the requests.")),
     wide(column("First Seen", "date", "spec.firstSeen", "Time since the first event.")),
     wide(AGE),
 ];
@@ -125,8 +125,8 @@ fn merged(stored: Map<String, Value>, new: Map<String, Value>) -> Map<String, Va
         Some(Value::Object(labels)) => labels.clone(),
         _ => Map::new(),
     };
-    if let Some(Value::Object(own)) = fields::value(&new, "metadata.labels") {
-        labels.extend(own.clone());
+    if let Some(Value::Object(new_labels)) = fields::value(&new, "metadata.labels") {
+        labels.extend(new_labels.clone());
     }
     for (key, value) in new {
         if key != "metadata" {

@@ -36,13 +36,13 @@ const EXPIRED: &str = "expired";
 
 const COLUMNS: &[Column] = &[
     column("State", "string", "status.state", "Whether the suppression is in effect."),
-    column("Expires At", "string", "spec.expiresAt", "Until when it has effect."),
+    column("Expires At", "string", "spec.expiresAt", "Time from which it has no effect."),
     column("Hidden", "integer", "status.hidden", "Number of signals that it hid."),
     column("Created By", "string", "status.createdBy", "The user who created it."),
     column("Reason", "string", "spec.reason", "Why."),
-    wide(column("Rules", "string", "spec.rules", "Which rules it is about.")),
+    wide(column("Rules", "string", "spec.rules", "IDs of the suppressed rules.")),
     wide(column("Ticket", "string", "spec.ticket", "Ticket with more information.")),
-    wide(column("Last Hidden", "date", "status.lastHidden", "Time since the last one.")),
+    wide(column("Last Hidden", "date", "status.lastHidden", "Time since it last hid a signal.")),
     wide(AGE),
 ];
 
@@ -61,7 +61,7 @@ pub fn resource(options: &LoadOptions) -> Resource {
         columns: COLUMNS,
         schema: schema::kind(
             "Suppression hides the signals of certain events for a limited time. The events \
-             themselves are recorded nevertheless.",
+             themselves are still recorded.",
             spec_schema(),
             status_schema(),
         )
@@ -82,7 +82,7 @@ fn spec_schema() -> Value {
     let matched = "The suppressed events: selections and a condition, as in the detection of a \
                    Sigma rule. Without a condition, all selections must match.";
     object_with(
-        "What is not raised.",
+        "The signals to hide, for how long, and why.",
         &["rules", "match", "expiresAt", "reason"],
         &[
             ("rules", rules),
@@ -96,7 +96,7 @@ fn spec_schema() -> Value {
 
 fn status_schema() -> Value {
     object(
-        "What came of it. Set by the server.",
+        "State of the suppression. Set by the server.",
         &[
             ("state", words(&[ACTIVE, EXPIRED], "Whether the suppression is in effect.")),
             ("createdBy", text("The user who created it.")),
@@ -142,10 +142,12 @@ pub async fn load(
     options: &LoadOptions,
     now: Timestamp,
 ) -> Result<Vec<Suppression>, ApiError> {
-    let mut found = Vec::new();
-    registry.scan(SUPPRESSIONS, |body| found.extend(Suppression::parse(body, options))).await?;
-    found.retain(|suppression| suppression.expires_at > now);
-    Ok(found)
+    let mut suppressions = Vec::new();
+    registry
+        .scan(SUPPRESSIONS, |body| suppressions.extend(Suppression::parse(body, options)))
+        .await?;
+    suppressions.retain(|suppression| suppression.expires_at > now);
+    Ok(suppressions)
 }
 
 /// Writes the total number of signals that a suppression has hidden. Does nothing if the
@@ -224,13 +226,13 @@ impl Strategy for Rules {
         }
         let events = fields::value(suppression, "spec.match").cloned().unwrap_or_default();
         if let Err(mistakes) = EventMatcher::parse("spec.match", &events, &self.options) {
-            errors.extend(mistakes.iter().take(ERRORS_MAX).map(mistake));
+            errors.extend(mistakes.iter().take(ERRORS_MAX).map(to_field_error));
         }
         let is_new = old.is_none_or(|old| {
             fields::text(old, "spec.expiresAt") != fields::text(suppression, "spec.expiresAt")
         });
         if is_new {
-            errors.extend(wrong_expiry(suppression, &ctx.now));
+            errors.extend(check_expiry(suppression, &ctx.now));
         }
         errors
     }
@@ -256,14 +258,14 @@ impl Strategy for Rules {
     }
 }
 
-/// Refuses ids of rules that do not exist: a misspelt id would hide nothing.
+/// Rejects ids of rules that do not exist: a misspelt id would hide nothing.
 fn check_rules(
     suppression: &Map<String, Value>,
     accepted: &[&str],
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
-    let named = rules_of(suppression);
-    if named.iter().all(|rule| *rule == EVERY_RULE || accepted.contains(rule)) {
+    let names = rules_of(suppression);
+    if names.iter().all(|rule| *rule == EVERY_RULE || accepted.contains(rule)) {
         return Ok(());
     }
     let stored = objects.list(DETECTION_RULES, None);
@@ -272,7 +274,7 @@ fn check_rules(
     known.extend(accepted);
     let field = |index| format!("spec.rules[{index}]");
     let what = "there is no rule with this id";
-    rule_names::check((KIND, suppression), &named, &known, (&field, what))
+    rule_names::check((KIND, suppression), &names, &known, (&field, what))
 }
 
 fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {
@@ -280,7 +282,7 @@ fn rules_of(suppression: &Map<String, Value>) -> Vec<&str> {
 }
 
 /// Without line and column, because the match is an object and not YAML text.
-fn mistake(error: &detect::RuleError) -> FieldError {
+fn to_field_error(error: &detect::RuleError) -> FieldError {
     let hint = error.hint.as_ref().map(|hint| format!(" (help: {hint})")).unwrap_or_default();
     FieldError {
         reason: "FieldValueInvalid",
@@ -289,18 +291,18 @@ fn mistake(error: &detect::RuleError) -> FieldError {
     }
 }
 
-fn wrong_expiry(suppression: &Map<String, Value>, now: &str) -> Option<FieldError> {
+fn check_expiry(suppression: &Map<String, Value>, now: &str) -> Option<FieldError> {
     let field = "spec.expiresAt";
-    let given = fields::text(suppression, field);
+    let value = fields::text(suppression, field);
     let micros = |text| Timestamp::parse(text).map(Timestamp::as_micros);
-    let (Ok(expires_at), Ok(now)) = (micros(given), micros(now)) else {
-        return Some(FieldError::invalid(field, &given.into(), "must be an RFC 3339 time"));
+    let (Ok(expires_at), Ok(now)) = (micros(value), micros(now)) else {
+        return Some(FieldError::invalid(field, &value.into(), "must be an RFC 3339 time"));
     };
     if expires_at <= now {
-        return Some(FieldError::invalid(field, &given.into(), "must be in the future"));
+        return Some(FieldError::invalid(field, &value.into(), "must be in the future"));
     }
     if expires_at - now > VALIDITY_MAX {
-        return Some(FieldError::invalid(field, &given.into(), "must be within a year"));
+        return Some(FieldError::invalid(field, &value.into(), "must be within a year"));
     }
     None
 }

@@ -6,7 +6,7 @@ use apimachinery::ApiError;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 
-use crate::audit_event::{EventLog, LogRecord, LogStretch, Order};
+use crate::audit_event::{EventLog, LogBatch, LogRecord, Order};
 use crate::event_source::{EventSourceState, EventSources};
 use crate::notifier::{NotifierSpec, NotifierTester};
 
@@ -37,8 +37,8 @@ impl EventLog for Unavailable {
         _ranges: Vec<RangeInclusive<u64>>,
         _order: Order,
         _bytes_max: usize,
-    ) -> Result<LogStretch, ApiError> {
-        Ok(LogStretch::default())
+    ) -> Result<LogBatch, ApiError> {
+        Ok(LogBatch::default())
     }
 
     async fn wait_past(&self, _seq: u64) -> Result<(), ApiError> {

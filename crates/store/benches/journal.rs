@@ -4,7 +4,7 @@
 //! `cargo bench -p store --bench journal [DIRECTORY]`; the default is the current directory. It
 //! measures only the store: no TLS, no HTTP, no encoding of events.
 
-#![expect(clippy::print_stdout, reason = "figures are what it is for")]
+#![expect(clippy::print_stdout, reason = "it prints measurements")]
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -29,8 +29,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Failure> {
-    let place = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let directory = PathBuf::from(place.unwrap_or_else(|| ".".into())).join("bench.store");
+    let argument = std::env::args().skip(1).find(|value| !value.starts_with('-'));
+    let directory = PathBuf::from(argument.unwrap_or_else(|| ".".into())).join("bench.store");
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
@@ -69,8 +69,9 @@ struct Load {
     kind: Kind,
 }
 
-fn measure(runtime: &Runtime, place: &Path, name: &str, load: &Load) -> Result<(), Failure> {
-    let store = Sqlite::open(&place.join("bench.db"), Settings::default(), Arc::new(wall_clock))?;
+fn measure(runtime: &Runtime, directory: &Path, name: &str, load: &Load) -> Result<(), Failure> {
+    let store =
+        Sqlite::open(&directory.join("bench.db"), Settings::default(), Arc::new(wall_clock))?;
     let (cpu_before, begin) = (cpu_seconds()?, now());
     let mut latencies = runtime.block_on(async {
         let mut callers = JoinSet::new();
@@ -86,7 +87,7 @@ fn measure(runtime: &Runtime, place: &Path, name: &str, load: &Load) -> Result<(
     let (seconds, cpu) = (begin.elapsed().as_secs_f64(), cpu_seconds()? - cpu_before);
     latencies.sort_unstable();
     let at = |share: usize| latencies.get(latencies.len() * share / 100).copied().unwrap_or(0);
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_precision_loss, reason = "rounded for display")]
     let (count, commits) = (latencies.len() as f64, store.health().commits as f64);
     println!(
         "{name:<34} {:>9.0} {:>9} {:>9} {:>9.1} {:>7.1}",

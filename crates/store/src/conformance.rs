@@ -66,21 +66,24 @@ async fn with_one_handle<S: Storage>(
 
 async fn changes_are_visible_after_the_commit(store: &dyn Storage) -> Result<(), Violation> {
     let revision = put(store, "g/r/a", "1").await?;
-    let object = get(store, "g/r/a").await?.ok_or("the object is not there")?;
+    let object = get(store, "g/r/a").await?.ok_or("the object does not exist")?;
     ensure!(object.revision == revision, "{object:?} is not of revision {revision}");
     ensure!(&*object.body == b"1" && &*object.key == "g/r/a", "{object:?} was not put");
     delete(store, "g/r/a").await?;
-    ensure!(get(store, "g/r/a").await?.is_none(), "a deleted object is there");
+    ensure!(get(store, "g/r/a").await?.is_none(), "a deleted object still exists");
     Ok(())
 }
 
 async fn revisions_increase_by_one_across_all_keys(store: &dyn Storage) -> Result<(), Violation> {
-    let one = put(store, "g/r/a", "1").await?;
-    let two = put(store, "h/s/b", "1").await?;
-    let three = delete(store, "g/r/a").await?;
-    ensure!([two, three] == [one + 1, one + 2], "{one}, {two}, {three} do not rise by one");
+    let created = put(store, "g/r/a", "1").await?;
+    let other_created = put(store, "h/s/b", "1").await?;
+    let deleted = delete(store, "g/r/a").await?;
+    ensure!(
+        [other_created, deleted] == [created + 1, created + 2],
+        "{created}, {other_created}, {deleted} do not increase by one"
+    );
     let newest = newest(store).await?;
-    ensure!(newest == three, "{newest} is the newest, not {three}");
+    ensure!(newest == deleted, "{newest} is the newest, not {deleted}");
     Ok(())
 }
 
@@ -92,42 +95,48 @@ async fn a_rollback_keeps_only_later_operations(store: &dyn Storage) -> Result<(
         transaction.put("g/r/a", revision, Bytes::from_static(b"2"));
         transaction.append(Bytes::from_static(b"done"));
         transaction.rollback();
-        let seen = transaction.get("g/r/a").map(|object| object.body.clone());
+        let body = transaction.get("g/r/a").map(|object| object.body.clone());
         transaction.append(Bytes::from_static(b"refused"));
-        seen
+        body
     });
-    let seen = work.await.map_err(text)?;
-    ensure!(seen.as_deref() == Some(b"1"), "after a rollback the transaction reads {seen:?}");
-    ensure!(newest(store).await? == before, "a rolled back change took a revision");
-    ensure!(append(store, "last").await? == first + 2, "not exactly one record was left");
+    let body = work.await.map_err(text)?;
+    ensure!(body.as_deref() == Some(b"1"), "after a rollback the transaction reads {body:?}");
+    ensure!(newest(store).await? == before, "a rolled back change used a revision");
+    ensure!(
+        append(store, "last").await? == first + 2,
+        "the rolled back record was appended, or another one is missing"
+    );
     Ok(())
 }
 
 async fn a_panic_rolls_back_only_its_own_transaction(store: &dyn Storage) -> Result<(), Violation> {
-    let broken = write(store, |transaction| {
+    let panicking = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::from_static(b"1"));
         // Panics without the macro.
         let nothing: Option<u64> = transaction.get("g/r/none").map(|object| object.revision);
         std::panic::resume_unwind(Box::new(format!("on purpose: {nothing:?}")))
     });
-    let sound = put(store, "g/r/b", "1");
-    let (broken, sound): (Result<(), _>, _) = (broken.await, sound.await);
-    ensure!(matches!(broken, Err(StoreError::Panicked { .. })), "{broken:?} is not a panic");
+    let unaffected = put(store, "g/r/b", "1");
+    let (panicking, unaffected): (Result<(), _>, _) = (panicking.await, unaffected.await);
+    ensure!(matches!(panicking, Err(StoreError::Panicked { .. })), "{panicking:?} is not a panic");
     ensure!(get(store, "g/r/a").await?.is_none(), "the transaction that panicked left a change");
-    sound.map(drop)
+    unaffected.map(drop)
 }
 
 async fn misusing_a_revision_rolls_the_transaction_back(
     store: &dyn Storage,
 ) -> Result<(), Violation> {
-    let twice = write(store, |transaction| {
+    let result = write(store, |transaction| {
         let revision = transaction.next_revision();
         transaction.put("g/r/a", revision, Bytes::new());
         transaction.put("g/r/b", revision, Bytes::new());
     });
-    let twice = twice.await;
-    ensure!(matches!(twice, Err(StoreError::Misused { .. })), "{twice:?} used one twice");
+    let result = result.await;
+    ensure!(
+        matches!(result, Err(StoreError::Misused { .. })),
+        "{result:?} used one revision twice"
+    );
     ensure!(get(store, "g/r/a").await?.is_none(), "half of the transaction was committed");
     Ok(())
 }
@@ -186,12 +195,15 @@ async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Violation
     ] {
         let (mut at, mut start_after) = (None, None);
         let mut pages = Vec::new();
-        let mut left = 5;
+        let mut remaining = 5;
         loop {
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest: true };
             let page = store.list("g/r/", options).await.map_err(text)?;
-            left -= page.items.len();
-            ensure!(page.remaining == Some(left), "{bytes_max}: {left} are left, not {page:?}");
+            remaining -= page.items.len();
+            ensure!(
+                page.remaining == Some(remaining),
+                "{bytes_max}: {remaining} objects remain, not {page:?}"
+            );
             pages.push(keys(&page).replace("g/r/", ""));
             at = Some(page.revision);
             start_after = page.next;
@@ -206,11 +218,11 @@ async fn pages_are_bounded_in_bytes(store: &dyn Storage) -> Result<(), Violation
 }
 
 async fn lists_show_the_state_at_their_revision(store: &dyn Storage) -> Result<(), Violation> {
-    let born = put(store, "g/r/a", "1").await?;
+    let created = put(store, "g/r/a", "1").await?;
     let changed = put(store, "g/r/a", "2").await?;
-    let gone = delete(store, "g/r/a").await?;
-    let again = put(store, "g/r/a", "3").await?;
-    for (revision, body) in [(born, "1"), (changed, "2"), (gone, ""), (again, "3")] {
+    let deleted = delete(store, "g/r/a").await?;
+    let recreated = put(store, "g/r/a", "3").await?;
+    for (revision, body) in [(created, "1"), (changed, "2"), (deleted, ""), (recreated, "3")] {
         let page = page(store, Some(revision), None, 0).await?;
         let bodies: Vec<&[u8]> = page.items.iter().map(|object| &*object.body).collect();
         ensure!(bodies.concat() == body.as_bytes(), "at {revision}: {page:?}, not {body}");
@@ -224,8 +236,8 @@ async fn watches_resume_at_any_revision(store: &dyn Storage) -> Result<(), Viola
     let middle = put(store, "g/other/a", "1").await?;
     put(store, "g/r/a", "2").await?;
     delete(store, "g/r/a").await?;
-    let mut whole = store.watch("g/r/", start).await.map_err(text)?;
-    let changes = collect(&mut whole, 3).await?;
+    let mut watch = store.watch("g/r/", start).await.map_err(text)?;
+    let changes = collect(&mut watch, 3).await?;
     let kinds: Vec<ChangeKind> = changes.iter().map(|change| change.kind).collect();
     ensure!(
         kinds == [ChangeKind::Created, ChangeKind::Updated, ChangeKind::Deleted],
@@ -233,10 +245,11 @@ async fn watches_resume_at_any_revision(store: &dyn Storage) -> Result<(), Viola
     );
     ensure!(changes.iter().all(|change| change.revision == change.object.revision), "{changes:?}");
     let previous: Vec<bool> = changes.iter().map(|change| change.previous.is_some()).collect();
-    ensure!(previous == [false, true, true], "{changes:?} do not know what was before");
-    let mut rest = store.watch("g/r/", middle).await.map_err(text)?;
-    let rest = collect(&mut rest, 2).await?;
-    ensure!(rest.first().is_some_and(|change| change.kind == ChangeKind::Updated), "{rest:?}");
+    ensure!(previous == [false, true, true], "{changes:?} lack the previous states");
+    let mut watch = store.watch("g/r/", middle).await.map_err(text)?;
+    let changes = collect(&mut watch, 2).await?;
+    let first = changes.first();
+    ensure!(first.is_some_and(|change| change.kind == ChangeKind::Updated), "{changes:?}");
     Ok(())
 }
 
@@ -265,12 +278,12 @@ async fn a_slow_watch_misses_nothing(store: &dyn Storage) -> Result<(), Violatio
 async fn a_watch_knows_its_progress(store: &dyn Storage) -> Result<(), Violation> {
     let start = newest(store).await?;
     let mut watch = store.watch("g/r/", start).await.map_err(text)?;
-    let elsewhere = put(store, "g/other/a", "1").await?;
-    ensure!(watch.progress() == elsewhere, "{} instead of {elsewhere}", watch.progress());
+    let other_revision = put(store, "g/other/a", "1").await?;
+    ensure!(watch.progress() == other_revision, "{} instead of {other_revision}", watch.progress());
     put(store, "g/r/a", "1").await?;
     put(store, "g/other/a", "2").await?;
     ensure!(
-        watch.progress() == elsewhere,
+        watch.progress() == other_revision,
         "its progress includes a change that it has not returned"
     );
     collect(&mut watch, 1).await?;
@@ -285,17 +298,20 @@ async fn lists_ahead_of_the_newest_revision_are_rejected(
     let revision = put(store, "g/r/a", "1").await? + 1;
     let options = ListOptions { at: Some(revision), ..ListOptions::default() };
     let list = store.list("g/r/", options).await;
-    ensure!(matches!(list, Err(ReadError::TooLarge { .. })), "{list:?} is ahead of its time");
+    ensure!(
+        matches!(list, Err(ReadError::TooLarge { .. })),
+        "{list:?} is ahead of the newest revision"
+    );
     Ok(())
 }
 
 async fn a_watch_waits_for_a_revision_ahead(store: &dyn Storage) -> Result<(), Violation> {
-    let ahead = put(store, "g/r/a", "1").await? + 1;
-    let mut watch = store.watch("g/r/", ahead);
-    let polled = poll_fn(|context| Poll::Ready(watch.as_mut().poll(context).is_ready())).await;
-    ensure!(!polled, "it did not wait for revision {ahead}");
+    let future_revision = put(store, "g/r/a", "1").await? + 1;
+    let mut watch = store.watch("g/r/", future_revision);
+    let is_ready = poll_fn(|context| Poll::Ready(watch.as_mut().poll(context).is_ready())).await;
+    ensure!(!is_ready, "it did not wait for revision {future_revision}");
     let reached = put(store, "g/r/a", "2").await?;
-    ensure!(reached == ahead, "{reached} is not {ahead}");
+    ensure!(reached == future_revision, "{reached} is not {future_revision}");
     let mut watch = watch.await.map_err(text)?;
     let next = put(store, "g/r/a", "3").await?;
     let changes = collect(&mut watch, 1).await?;
@@ -306,14 +322,17 @@ async fn a_watch_waits_for_a_revision_ahead(store: &dyn Storage) -> Result<(), V
 async fn a_revision_that_is_never_committed_is_too_large(
     store: &dyn Storage,
 ) -> Result<(), Violation> {
-    let ahead = put(store, "g/r/a", "1").await? + 1000;
-    let waited = store.wait_for_revision(ahead).await;
-    ensure!(matches!(waited, Err(ReadError::TooLarge { .. })), "{waited:?} for {ahead}");
-    let watch = store.watch("g/r/", ahead).await.map(drop);
-    ensure!(matches!(watch, Err(ReadError::TooLarge { .. })), "{watch:?} for {ahead}");
-    store.wait_for_revision(ahead - 1000).await.map_err(text)?;
+    let future_revision = put(store, "g/r/a", "1").await? + 1000;
+    let result = store.wait_for_revision(future_revision).await;
+    ensure!(matches!(result, Err(ReadError::TooLarge { .. })), "{result:?} for {future_revision}");
+    let watch = store.watch("g/r/", future_revision).await.map(drop);
+    ensure!(matches!(watch, Err(ReadError::TooLarge { .. })), "{watch:?} for {future_revision}");
+    store.wait_for_revision(future_revision - 1000).await.map_err(text)?;
     let observed = store.observed_revision();
-    ensure!(observed >= ahead - 1000, "{observed} is behind the revision that was waited for");
+    ensure!(
+        observed >= future_revision - 1000,
+        "{observed} is behind the revision that was waited for"
+    );
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! The cursors of the journal's readers: updated in memory immediately, on disk with a later
 //! commit.
 //!
-//! After a crash, a reader may read some records again; it never misses one. Records are retained
+//! After a crash, a reader may read some records again; it never misses any. Records are retained
 //! until the cursors *on disk* have passed them. The cursor of a parked reader is stored under
 //! another name, and no records are retained for it.
 //!
 //! A registered cursor belongs to the journal handle that registered it last, and only that handle
-//! may move it: two tasks that take each other's place never both deliver. Ownership is not stored,
+//! may move it: two tasks that replace each other never both deliver. Ownership is not stored,
 //! because only one process can have the file open.
 
 use std::collections::BTreeMap;
@@ -198,8 +198,8 @@ impl Cursors {
 
     /// Take over the cursors of the file after a commit with unknown outcome. A cursor that was
     /// moved only in memory is kept, unless the file is ahead of it.
-    pub(crate) fn reload(&mut self, found: Self) {
-        for (reader, Entry { cursor, durable, .. }) in found.readers {
+    pub(crate) fn reload(&mut self, from_file: Self) {
+        for (reader, Entry { cursor, durable, .. }) in from_file.readers {
             let Some(entry) = self.readers.get_mut(&reader) else { continue };
             entry.durable = durable;
             let is_ahead = entry.cursor.as_ref().is_some_and(|cursor| cursor.seq < durable);

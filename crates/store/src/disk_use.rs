@@ -50,16 +50,16 @@ impl DiskUse {
     ) -> rusqlite::Result<Self> {
         let (first, last) = (shared.first_seq(), shared.last_seq());
         let slowest = shared.cursors().slowest().map(|(name, seq)| (name.to_owned(), seq));
-        let passed = slowest.as_ref().map_or(last, |(_, seq)| *seq);
+        let slowest_seq = slowest.as_ref().map_or(last, |(_, seq)| *seq);
         if let Some((name, _)) = slowest {
-            let records = last.saturating_sub(passed);
-            if statements.record_bytes(passed)?.saturating_mul(records) >= used / 2 {
+            let records = last.saturating_sub(slowest_seq);
+            if statements.record_bytes(slowest_seq)?.saturating_mul(records) >= used / 2 {
                 return Ok(Self::Reader { name, records });
             }
         }
         // The last record is never removed.
-        let is_passed = first > 0 && first < passed.min(last);
-        let is_removable = is_passed || shared.index().has_superseded();
+        let is_removable = first > 0 && first < slowest_seq.min(last);
+        let is_removable = is_removable || shared.index().has_superseded();
         Ok(if is_removable { Self::Removable } else { Self::Objects })
     }
 }

@@ -32,14 +32,14 @@ pub enum OpenError {
     },
     /// A later version of this program wrote the file.
     #[error(
-        "{} has layout {found}, this program knows layout {known}: use the newer program, or a backup",
+        "{} has layout {version}, this program knows layout {known}: use the newer program, or a backup",
         path.display()
     )]
     Newer {
         /// The path of the file.
         path: PathBuf,
         /// The schema version of the file.
-        found: i64,
+        version: i64,
         /// The latest schema version that this program knows.
         known: i64,
     },
@@ -121,7 +121,7 @@ impl ReadError {
     }
 
     /// The error that callers get when SQLite fails to read.
-    #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+    #[expect(clippy::needless_pass_by_value, reason = "map_err passes the error by value")]
     pub(crate) fn from_sqlite(error: rusqlite::Error) -> Self {
         Self::Unavailable { reason: error.to_string() }
     }

@@ -170,7 +170,7 @@ pub struct IndexQuery {
 pub struct Selection {
     /// Ranges of sequence numbers, in the requested order. Records between them do not match.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// The range that was not searched yet.
+    /// The range that is not searched yet.
     pub rest: Option<RangeInclusive<u64>>,
 }
 
@@ -189,9 +189,9 @@ impl EventIndex {
 
     /// The segments in the file, in ascending order.
     pub fn stored(&self) -> Result<Vec<StoredSegment>, IndexError> {
-        let found = self.with(|file| file::segments(file))?;
+        let segments = self.with(|file| file::segments(file))?;
         let stored = |(number, last, times)| StoredSegment { number, last, times };
-        Ok(found.into_iter().map(stored).collect())
+        Ok(segments.into_iter().map(stored).collect())
     }
 
     /// Use a segment from now on.
@@ -242,7 +242,7 @@ impl EventIndex {
     pub fn select(&self, query: &IndexQuery, within: RangeInclusive<u64>) -> Selection {
         let (mut first, mut last) = within.into_inner();
         let mut selection = Selection::default();
-        let mut found = 0;
+        let mut count = 0;
         let mut state = self.state();
         for _ in 0..SEGMENTS_MAX {
             if first > last {
@@ -251,14 +251,14 @@ impl EventIndex {
             let number = segment_of(if query.newest_first { last } else { first });
             let (mut start, mut end) = (first.max(first_of(number)), last.min(last_of(number)));
             if let Some(positions) = state.find(query, number) {
-                found += add_ranges(query, &positions, number, start..=end, &mut selection.ranges);
+                count += add_ranges(query, &positions, number, start..=end, &mut selection.ranges);
             } else {
                 if query.newest_first {
                     start = start.max(end.saturating_sub(RANGE_RECORDS - 1));
                 } else {
                     end = end.min(start + (RANGE_RECORDS - 1));
                 }
-                found += end - start + 1;
+                count += end - start + 1;
                 selection.ranges.push(start..=end);
             }
             if query.newest_first {
@@ -266,7 +266,7 @@ impl EventIndex {
             } else {
                 first = end + 1;
             }
-            if found >= SELECTED_MIN {
+            if count >= SELECTED_MIN {
                 break;
             }
         }
@@ -293,7 +293,7 @@ impl EventIndex {
         if let Some(file) = &mut state.file {
             match work(file) {
                 Err(error) if file::is_unusable(&error) => {
-                    tracing::warn!(%error, "the index of events is damaged; it is made again");
+                    tracing::warn!(%error, "the index of events is damaged; it is created again");
                 }
                 done => return Ok(done?),
             }
@@ -312,18 +312,18 @@ impl State {
         if !times.overlap(query.since, query.until) {
             return Some(PositionSet::none());
         }
-        let found = self.file.as_ref().map(|file| find(file, query, number, times));
-        let found = found.and_then(|found| {
-            found.unwrap_or_else(|error| {
+        let positions = self.file.as_ref().map(|file| find(file, query, number, times));
+        let positions = positions.and_then(|positions| {
+            positions.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the index of events cannot be read");
                 None
             })
         });
-        if found.is_none() {
+        if positions.is_none() {
             // The segment will be rebuilt; until then its records are examined one by one.
             self.usable.remove(&number);
         }
-        found
+        positions
     }
 }
 
@@ -334,14 +334,15 @@ fn find(
     number: u64,
     times: Times,
 ) -> rusqlite::Result<Option<PositionSet>> {
-    let mut found = PositionSet::all();
+    let mut positions = PositionSet::all();
     if times.first < query.since || times.last >= query.until {
         let Some(times) = file::times(file, number)? else { return Ok(None) };
-        found = PositionSet::none();
+        positions = PositionSet::none();
         for (block, times) in (0..).zip(times) {
             if times.unwrap_or(Times::NONE).overlap(query.since, query.until) {
-                found
-                    .insert_range(block * BLOCK_PLACES..=block * BLOCK_PLACES + (BLOCK_PLACES - 1));
+                positions.insert_range(
+                    block * BLOCK_POSITIONS..=block * BLOCK_POSITIONS + (BLOCK_POSITIONS - 1),
+                );
             }
         }
     }
@@ -351,20 +352,20 @@ fn find(
         if terms.peek().is_none() {
             continue;
         }
-        if found.is_empty() {
+        if positions.is_empty() {
             break;
         }
         let of_terms = file::column(file, number, column, |bytes| match column {
             builder::REQUEST => {
-                let wanted = terms.filter_map(|term| builder::request_field(term, number));
-                column::find_requests(bytes, &wanted.collect::<Vec<_>>())
+                let fields = terms.filter_map(|term| builder::request_field(term, number));
+                column::find_requests(bytes, &fields.collect::<Vec<_>>())
             }
             _ => find_all(bytes, number, terms),
         })?;
         let Some(of_terms) = of_terms else { return Ok(None) };
-        found.retain(&of_terms);
+        positions.retain(&of_terms);
     }
-    Ok(Some(found))
+    Ok(Some(positions))
 }
 
 /// The positions that may have all of these terms.
@@ -374,15 +375,15 @@ fn find_all<'a>(
     terms: impl Iterator<Item = &'a Term>,
 ) -> Option<PositionSet> {
     let find = |term: Term| column::find(bytes, builder::salted(term.hash, segment));
-    let mut found = PositionSet::all();
+    let mut positions = PositionSet::all();
     for term in terms {
         let mut of_term = find(*term)?;
         if let Some(term) = term.alternative() {
             of_term.extend(&find(term)?);
         }
-        found.retain(&of_term);
+        positions.retain(&of_term);
     }
-    Some(found)
+    Some(positions)
 }
 
 /// Append the positions within `part` of a segment as ranges of sequence numbers. Returns the
@@ -427,6 +428,6 @@ pub fn last_of(segment: u64) -> u64 {
 }
 
 /// The number of positions in a block.
-const BLOCK_PLACES: u16 = POSITIONS >> BLOCKS.ilog2();
+const BLOCK_POSITIONS: u16 = POSITIONS >> BLOCKS.ilog2();
 
 const _: () = assert!(SEGMENT_RECORDS == POSITIONS as u64 && BLOCKS.is_power_of_two());

@@ -86,9 +86,9 @@ impl HealthState {
 
     /// Reject all writes from now on, or accept them again.
     pub(crate) fn set_rejection(&self, reason: Option<StoreError>) {
-        let mut held = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         self.is_rejecting.store(reason.is_some(), Ordering::Release);
-        *held = reason;
+        *guard = reason;
     }
 
     pub(crate) fn count_rejected(&self, requests: u64) {

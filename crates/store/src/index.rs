@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::object_cache::{CachedObject, ObjectCache};
 use crate::{Change, ChangeKind, ListOptions, Object, ReadError};
 
-/// All keys with their revisions, and what a key needs to be compacted.
+/// All keys with their revisions, and the superseded revisions to compact.
 #[derive(Debug)]
 pub(crate) struct Index {
     entries: BTreeMap<Arc<str>, Entry>,
@@ -68,7 +68,7 @@ pub(crate) enum Lookup {
 /// A page of a list before its uncached objects are read from disk.
 #[derive(Debug)]
 pub(crate) struct ListPlan {
-    pub(crate) found: Vec<Lookup>,
+    pub(crate) lookups: Vec<Lookup>,
     pub(crate) revision: u64,
     pub(crate) next: Option<String>,
     pub(crate) remaining: Option<usize>,
@@ -141,23 +141,23 @@ impl Index {
         prefix: &str,
         options: &ListOptions,
     ) -> Result<ListPlan, ReadError> {
-        let at = options.at.unwrap_or(self.revision);
-        self.check(at)?;
+        let revision = options.at.unwrap_or(self.revision);
+        self.check(revision)?;
         let limit = if options.limit == 0 { usize::MAX } else { options.limit };
         let from = match &options.start_after {
             Some(key) if key.as_str() >= prefix => Bound::Excluded(key.as_str()),
             _ => Bound::Included(prefix),
         };
-        let mut shown = self.under(prefix, from).filter_map(|(key, entry)| {
-            entry.revision_at(at).map(|revision| (key, entry, revision))
+        let mut entries = self.under(prefix, from).filter_map(|(key, entry)| {
+            entry.revision_at(revision).map(|revision| (key, entry, revision))
         });
-        let of_page = shown.by_ref().take(limit);
-        let found: Vec<Lookup> =
+        let of_page = entries.by_ref().take(limit);
+        let lookups: Vec<Lookup> =
             of_page.map(|(key, entry, revision)| entry.state(key, revision)).collect();
-        let has_more = shown.next().is_some();
-        let remaining = options.counts_rest.then(|| usize::from(has_more) + shown.count());
-        let next = found.last().filter(|_| has_more).map(|last| last.key().to_string());
-        Ok(ListPlan { found, revision: at, next, remaining })
+        let has_more = entries.next().is_some();
+        let remaining = options.counts_rest.then(|| usize::from(has_more) + entries.count());
+        let next = lookups.last().filter(|_| has_more).map(|last| last.key().to_string());
+        Ok(ListPlan { lookups, revision, next, remaining })
     }
 
     /// Apply a committed change.
@@ -169,8 +169,8 @@ impl Index {
     /// Load a row of the file. Rows must be loaded in ascending order of their revisions.
     pub(crate) fn load(&mut self, object: &Arc<Object>, deleted: bool, time: i64) {
         let revision = object.revision;
-        // Below the oldest readable revision, rows are what compaction left over. Only above it each revision has a
-        // row.
+        // Compaction may have left some rows below the oldest readable revision. Above it, each
+        // revision has a row.
         if revision > self.revision.max(self.compact_revision) + 1
             && revision > self.compact_revision
         {
@@ -232,8 +232,8 @@ impl Index {
         if deleted {
             entry.older.push(Version { revision: by, deleted: true });
         } else {
-            let held = self.cache.insert(Arc::clone(object));
-            entry.current = Some(Current::Cached(Box::new(held)));
+            let cached = self.cache.insert(Arc::clone(object));
+            entry.current = Some(Current::Cached(Box::new(cached)));
             self.evict();
         }
     }
@@ -318,8 +318,8 @@ impl Lookup {
 }
 
 /// The revisions that must be read from disk.
-pub(crate) fn uncached(found: &[Lookup]) -> Vec<u64> {
-    let revisions = found.iter().filter_map(|lookup| match lookup {
+pub(crate) fn uncached(lookups: &[Lookup]) -> Vec<u64> {
+    let revisions = lookups.iter().filter_map(|lookup| match lookup {
         Lookup::OnDisk { revision, .. } => Some(*revision),
         Lookup::Cached(_) => None,
     });
@@ -327,11 +327,11 @@ pub(crate) fn uncached(found: &[Lookup]) -> Vec<u64> {
 }
 
 /// Truncate a list before its first object on disk that was not read; `read` of them were.
-pub(crate) fn cut(found: &mut Vec<Lookup>, read: usize) {
+pub(crate) fn cut(lookups: &mut Vec<Lookup>, read: usize) {
     let mut unread =
-        found.iter().enumerate().filter(|(_, lookup)| matches!(lookup, Lookup::OnDisk { .. }));
+        lookups.iter().enumerate().filter(|(_, lookup)| matches!(lookup, Lookup::OnDisk { .. }));
     if let Some((at, _)) = unread.nth(read) {
-        found.truncate(at);
+        lookups.truncate(at);
     }
 }
 
@@ -350,14 +350,14 @@ pub(crate) fn truncate_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
 /// Combine a lookup with the objects that were read for [`uncached`]. A row that was not found is an
 /// error.
 pub(crate) fn resolve(
-    found: Vec<Lookup>,
+    lookups: Vec<Lookup>,
     read: Vec<Option<Arc<Object>>>,
-    gone: impl Fn(u64) -> ReadError,
+    missing: impl Fn(u64) -> ReadError,
 ) -> Result<Vec<Arc<Object>>, ReadError> {
     let mut read = read.into_iter();
-    let objects = found.into_iter().map(|lookup| match lookup {
+    let objects = lookups.into_iter().map(|lookup| match lookup {
         Lookup::Cached(object) => Ok(object),
-        Lookup::OnDisk { revision, .. } => read.next().flatten().ok_or_else(|| gone(revision)),
+        Lookup::OnDisk { revision, .. } => read.next().flatten().ok_or_else(|| missing(revision)),
     });
     objects.collect()
 }

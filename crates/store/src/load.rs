@@ -10,7 +10,7 @@ use crate::shared::LoadedState;
 use crate::statements::{REVISION_COLUMNS, Revision, named_crc};
 use crate::{Change, ReadError, Reader, ReaderList};
 
-/// Load everything that is kept in memory, with at most `object_cache_bytes` bytes of objects. `highest`
+/// Load the state that is in memory, with at most `object_cache_bytes` bytes of objects. `highest`
 /// is a sequence number that is known to be allocated.
 pub(crate) fn load(
     file: &Connection,
@@ -49,26 +49,26 @@ pub(crate) fn changes_after(
     file: &Connection,
     revision: u64,
 ) -> Result<Vec<(Change, i64)>, ReadError> {
-    let mut found = Vec::new();
-    revisions(file, revision, |row| found.push(row))?;
-    let timed = found.into_iter().map(|row| {
+    let mut rows = Vec::new();
+    revisions(file, revision, |row| rows.push(row))?;
+    let changes = rows.into_iter().map(|row| {
         let time = row.time;
         Ok((read_connection::change(file, row)?, time))
     });
-    timed.collect()
+    changes.collect()
 }
 
 fn revisions(
     file: &Connection,
     after: u64,
-    mut each: impl FnMut(Revision),
+    mut on_row: impl FnMut(Revision),
 ) -> Result<(), ReadError> {
     let query =
         format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision > ? ORDER BY revision");
     let mut query = file.prepare(&query).map_err(ReadError::from_sqlite)?;
     let mut rows = query.query([after.cast_signed()]).map_err(ReadError::from_sqlite)?;
     while let Some(row) = rows.next().map_err(ReadError::from_sqlite)? {
-        each(Revision::read(row)?);
+        on_row(Revision::read(row)?);
     }
     Ok(())
 }
@@ -131,11 +131,11 @@ fn meta(file: &Connection, key: &str) -> Result<u64, ReadError> {
 }
 
 fn optional_meta(file: &Connection, key: &str) -> Result<Option<u64>, ReadError> {
-    let found = file.query_row("SELECT value, crc FROM meta WHERE key = ?", [key], |row| {
+    let row = file.query_row("SELECT value, crc FROM meta WHERE key = ?", [key], |row| {
         Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?))
     });
     let damaged = |number| ReadError::Damaged { what: format!("the number {key:?}"), number };
-    match found.optional().map_err(ReadError::from_sqlite)? {
+    match row.optional().map_err(ReadError::from_sqlite)? {
         Some((value, crc)) if crc == named_crc(key, value, "") => Ok(Some(value)),
         Some((value, _)) => Err(damaged(value)),
         None => Ok(None),

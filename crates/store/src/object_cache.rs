@@ -123,15 +123,15 @@ mod tests {
     #[test]
     fn the_oldest_is_evicted_unless_it_was_read() {
         let mut cache = ObjectCache::new(2 * (10 + OBJECT_BYTES));
-        let mut held: Vec<_> = ["a", "b", "c"].map(|key| cache.insert(object(key))).into();
-        held[0].read();
+        let mut cached: Vec<_> = ["a", "b", "c"].map(|key| cache.insert(object(key))).into();
+        cached[0].read();
         assert_eq!(cache.eviction_candidate().as_deref(), Some("a"));
-        assert!(cache.second_chance(&mut held[0]), "it was read");
+        assert!(cache.second_chance(&mut cached[0]), "it was read");
         assert_eq!(cache.eviction_candidate().as_deref(), Some("b"));
-        assert!(!cache.second_chance(&mut held[1]), "it was not read");
-        cache.remove(&held[1]);
+        assert!(!cache.second_chance(&mut cached[1]), "it was not read");
+        cache.remove(&cached[1]);
         assert_eq!(cache.eviction_candidate(), None);
-        held.push(cache.insert(object("d")));
+        cached.push(cache.insert(object("d")));
         assert_eq!(cache.eviction_candidate().as_deref(), Some("c"));
     }
 
@@ -142,7 +142,7 @@ mod tests {
         for _ in 0..100 {
             cache.add_key("somewhere else");
         }
-        assert_eq!(cache.eviction_candidate(), None, "a quarter is for bodies");
+        assert_eq!(cache.eviction_candidate(), None, "a quarter is reserved for bodies");
         cache.insert(object("b"));
         assert_eq!(cache.eviction_candidate().as_deref(), Some("a"));
         for _ in 0..100 {

@@ -29,21 +29,21 @@ const BUSY: Duration = Duration::from_secs(2);
 /// value.
 pub(crate) fn lock_or_create(path: &Path, now: i64) -> Result<LockFile, OpenError> {
     let directory = directory(path);
-    let at = |at: &Path| {
-        let path = at.to_owned();
+    let io_error = |path: &Path| {
+        let path = path.to_owned();
         move |source| OpenError::Path { path, source }
     };
     let builder = &mut DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+    builder.recursive(true).mode(0o700).create(directory).map_err(io_error(directory))?;
     inspect(path)?;
     let lock_path = sibling(path, ".lock");
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
-    let lock = options.open(&lock_path).map_err(at(&lock_path))?;
+    let lock = options.open(&lock_path).map_err(io_error(&lock_path))?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
+        Err(TryLockError::Error(source)) => return Err(io_error(&lock_path)(source)),
     }
     if !inspect(path)? {
         create(path, directory, now)?;
@@ -60,7 +60,7 @@ pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound && wal_len > 0 => {
-            return Err(damaged("it is missing, but its write-ahead log is there"));
+            return Err(damaged("it is missing, but its write-ahead log exists"));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(failed(error)),
@@ -94,30 +94,30 @@ pub(crate) fn inspect(path: &Path) -> Result<bool, OpenError> {
 }
 
 /// Reject a schema version that this program does not know.
-fn check_version(path: &Path, found: i64) -> Result<(), OpenError> {
+fn check_version(path: &Path, version: i64) -> Result<(), OpenError> {
     let known = i64::from(SCHEMA_VERSION);
-    if (1..=known).contains(&found) {
+    if (1..=known).contains(&version) {
         return Ok(());
     }
-    Err(OpenError::Newer { path: path.to_owned(), found, known })
+    Err(OpenError::Newer { path: path.to_owned(), version, known })
 }
 
 /// Create an empty store under a temporary name, and rename it once it is complete and on disk.
 fn create(path: &Path, directory: &Path, now: i64) -> Result<(), OpenError> {
-    let draft = sibling(path, ".new");
-    let failed = |source| OpenError::Path { path: draft.clone(), source };
-    for leftover in [draft.clone(), sibling(&draft, "-wal"), sibling(&draft, "-shm")] {
+    let temporary = sibling(path, ".new");
+    let failed = |source| OpenError::Path { path: temporary.clone(), source };
+    for leftover in [temporary.clone(), sibling(&temporary, "-wal"), sibling(&temporary, "-shm")] {
         match fs::remove_file(&leftover) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
     }
     let mut options = OpenOptions::new();
-    options.create_new(true).write(true).mode(0o600).open(&draft).map_err(failed)?;
-    create_schema(&draft, now)
-        .map_err(|source| OpenError::Sqlite { path: draft.clone(), source })?;
-    File::open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
-    fs::rename(&draft, path).map_err(failed)?;
+    options.create_new(true).write(true).mode(0o600).open(&temporary).map_err(failed)?;
+    create_schema(&temporary, now)
+        .map_err(|source| OpenError::Sqlite { path: temporary.clone(), source })?;
+    File::open(&temporary).and_then(|file| file.sync_all()).map_err(failed)?;
+    fs::rename(&temporary, path).map_err(failed)?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
 }
 
@@ -175,7 +175,7 @@ pub(crate) fn open_checked(path: &Path) -> Result<Connection, OpenError> {
 
 /// Check the file with SQLite. Of large files, only the ends of the tables are checked.
 fn check(file: &Connection, path: &Path) -> Result<(), OpenError> {
-    let len = fs::metadata(path).map_or(0, |found| found.len());
+    let len = fs::metadata(path).map_or(0, |metadata| metadata.len());
     let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
     if len <= CHECK_WHOLE_BYTES_MAX {
         let verdict = file.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));

@@ -48,15 +48,15 @@ impl ReadConnection {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match held.take() {
+        let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match guard.take() {
             Some(file) => file,
             None => self.open().map_err(ReadError::from_sqlite)?,
         };
         let result = read(&file);
         // The file may have been replaced: the next read opens it again.
         if !matches!(result, Err(ReadError::Unavailable { .. })) {
-            *held = Some(file);
+            *guard = Some(file);
         }
         result
     }
@@ -78,18 +78,18 @@ impl ReadConnection {
         revisions: &[u64],
         bytes_max: usize,
     ) -> Result<Vec<Option<Arc<Object>>>, ReadError> {
-        let (mut found, mut bytes_left) = (Vec::new(), bytes_max);
+        let (mut states, mut bytes_left) = (Vec::new(), bytes_max);
         for chunk in revisions.chunks(READ_OBJECTS_MAX) {
             let mut read = self.with(|file| objects(file, chunk, bytes_left))?;
             let is_truncated = read.len() < chunk.len();
             let bytes: usize = read.iter().flatten().map(|object| object.body.len()).sum();
-            found.append(&mut read);
+            states.append(&mut read);
             bytes_left = bytes_left.saturating_sub(bytes);
             if is_truncated || bytes_left == 0 {
                 break;
             }
         }
-        Ok(found)
+        Ok(states)
     }
 
     /// The changes of keys with this prefix, oldest first, from `after` (exclusive) to `up_to`
@@ -149,15 +149,15 @@ impl ReadConnection {
             let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
             let mut rows =
                 query.query(params![first.cast_signed(), limit]).map_err(ReadError::from_sqlite)?;
-            let mut found = RecordBuffer { bytes_max, ..RecordBuffer::default() };
+            let mut buffer = RecordBuffer { bytes_max, ..RecordBuffer::default() };
             loop {
-                let expected = first + found.entries.len() as u64;
+                let expected = first + buffer.entries.len() as u64;
                 let row = rows.next().map_err(ReadError::from_sqlite)?;
                 let record = row.map(read_record).transpose();
                 match record.and_then(|record| in_order(record, expected, last)) {
-                    Ok(Some((_, time, bytes))) if found.fits(bytes) => found.add(time, bytes),
-                    Err(damage) if found.entries.is_empty() => return Err(damage),
-                    Ok(_) | Err(_) => return Ok(found.finish(first)),
+                    Ok(Some((_, time, bytes))) if buffer.fits(bytes) => buffer.add(time, bytes),
+                    Err(damage) if buffer.entries.is_empty() => return Err(damage),
+                    Ok(_) | Err(_) => return Ok(buffer.finish(first)),
                 }
             }
         })
@@ -286,16 +286,16 @@ pub(crate) fn objects(
     }
     let query = format!("SELECT {REVISION_COLUMNS} FROM revisions WHERE revision = ?");
     let mut query = file.prepare(&query).map_err(ReadError::from_sqlite)?;
-    let (mut found, mut bytes) = (Vec::new(), 0_usize);
+    let (mut objects, mut bytes) = (Vec::new(), 0_usize);
     for revision in revisions {
         let row = query.query_row([revision.cast_signed()], |row| Ok(Revision::read(row)));
         let object =
             row.optional().map_err(ReadError::from_sqlite)?.transpose()?.map(|row| row.object);
         bytes = bytes.saturating_add(object.as_ref().map_or(0, |object| object.body.len()));
-        found.push(object);
+        objects.push(object);
         if bytes >= bytes_max {
             break;
         }
     }
-    Ok(found)
+    Ok(objects)
 }

@@ -52,11 +52,11 @@ pub(crate) fn check_ends(
     }
     if highest > last {
         let unread = cursors.registered().map(|(_, cursor)| cursor.seq.saturating_add(1)).min();
-        let gone = if first > 0 { last + 1 } else { unread.unwrap_or(1).min(highest) };
-        gaps.insert(Gap { first: gone, last: highest });
+        let first_lost = if first > 0 { last + 1 } else { unread.unwrap_or(1).min(highest) };
+        gaps.insert(Gap { first: first_lost, last: highest });
     }
-    let wrong = cursors.registered().filter(|(_, cursor)| cursor.seq > highest);
-    for reader in wrong.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+    let beyond_end = cursors.registered().filter(|(_, cursor)| cursor.seq > highest);
+    for reader in beyond_end.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
         tracing::error!(
             reader,
             last,

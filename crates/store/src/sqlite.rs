@@ -151,15 +151,15 @@ impl Storage for Sqlite {
     }
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
-        let ListPlan { found, revision, mut next, mut remaining } =
+        let ListPlan { lookups, revision, mut next, mut remaining } =
             self.0.shared.index().plan_list(prefix, &options)?;
         let bytes_max = if options.bytes_max == 0 { usize::MAX } else { options.bytes_max };
-        let count = found.len();
-        let items = self.fetch(found, revision, bytes_max).await?;
-        let left = count - items.len();
-        if left > 0 {
+        let count = lookups.len();
+        let items = self.fetch(lookups, revision, bytes_max).await?;
+        let unread = count - items.len();
+        if unread > 0 {
             next = items.last().map(|last| last.key.to_string());
-            remaining = remaining.map(|remaining| remaining + left);
+            remaining = remaining.map(|remaining| remaining + unread);
         }
         Ok(Page { items, revision, next, remaining })
     }
@@ -191,23 +191,23 @@ impl Sqlite {
     /// ones are read from disk.
     async fn fetch(
         &self,
-        mut found: Vec<Lookup>,
+        mut lookups: Vec<Lookup>,
         at: u64,
         bytes_max: usize,
     ) -> Result<Vec<Arc<Object>>, ReadError> {
         let mut read = Vec::new();
-        let uncached = index::uncached(&found);
+        let uncached = index::uncached(&lookups);
         if !uncached.is_empty() {
             let count = uncached.len();
             read = self.read(uncached, bytes_max).await?;
             if read.len() < count {
-                index::cut(&mut found, read.len());
+                index::cut(&mut lookups, read.len());
             }
         }
         // The rows may have been compacted in the meantime.
         let oldest = self.oldest_revision();
         let compacted = |_| ReadError::Compacted { revision: at, oldest };
-        let mut objects = index::resolve(found, read, compacted)?;
+        let mut objects = index::resolve(lookups, read, compacted)?;
         index::truncate_bytes(&mut objects, bytes_max);
         Ok(objects)
     }
@@ -220,6 +220,6 @@ impl Sqlite {
         let shared = Arc::clone(&self.0.shared);
         let read =
             task::spawn_blocking(move || shared.read_connection.objects(&revisions, bytes_max));
-        read.await.map_err(|_gone| ReadError::Closed)?
+        read.await.map_err(|_join_error| ReadError::Closed)?
     }
 }

@@ -44,7 +44,7 @@ impl Journal for SqliteJournal {
             }
             read
         });
-        read.await.map_err(|_gone| ReadError::Closed)?
+        read.await.map_err(|_join_error| ReadError::Closed)?
     }
 
     async fn find_gaps(&self, first: u64, rows_max: usize) -> Result<(Vec<Gap>, u64), ReadError> {
@@ -59,7 +59,7 @@ impl Journal for SqliteJournal {
             gaps.retain(|gap| gap.last >= shared.first_seq());
             Ok((gaps, last_examined))
         });
-        scan.await.map_err(|_gone| ReadError::Closed)?
+        scan.await.map_err(|_join_error| ReadError::Closed)?
     }
 
     fn known_gaps(&self) -> Vec<Gap> {
@@ -80,7 +80,7 @@ impl Journal for SqliteJournal {
             };
             handle.shared.read_connection.with(read)
         });
-        read.await.map_err(|_gone| ReadError::Closed)?
+        read.await.map_err(|_join_error| ReadError::Closed)?
     }
 
     async fn wait_past(&self, seq: u64) -> Result<u64, ReadError> {
@@ -123,7 +123,7 @@ impl Journal for SqliteJournal {
         let read = task::spawn_blocking(move || {
             handle.shared.read_connection.with(|file| statements::read_checkpoint(file, &reader))
         });
-        read.await.map_err(|_gone| ReadError::Closed)?
+        read.await.map_err(|_join_error| ReadError::Closed)?
     }
 
     async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError> {

@@ -56,7 +56,7 @@ impl StoreWatch {
         let read = task::spawn_blocking(move || {
             shared.read_connection.changes(&prefix, after, up_to, limits)
         });
-        let (changes, progress) = read.await.map_err(|_gone| ReadError::Closed)??;
+        let (changes, progress) = read.await.map_err(|_join_error| ReadError::Closed)??;
         // Rows may have been compacted during the read.
         self.shared.index().check(after)?;
         self.progress = progress;

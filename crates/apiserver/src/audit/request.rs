@@ -233,12 +233,12 @@ mod tests {
             if !id.is_empty() {
                 headers.insert("audit-id", HeaderValue::from_bytes(id.as_bytes()).unwrap());
             }
-            let found = audit_id(&headers, is_front_proxy);
-            let found = found.to_str().unwrap();
-            let kind = match found.len() {
-                36 if found != id => "new",
-                39 if found.starts_with("sha256-") => "digest",
-                _ => found,
+            let actual = audit_id(&headers, is_front_proxy);
+            let actual = actual.to_str().unwrap();
+            let kind = match actual.len() {
+                36 if actual != id => "new",
+                39 if actual.starts_with("sha256-") => "digest",
+                _ => actual,
             };
             assert_eq!(kind, expected, "{id:.80}");
         };

@@ -125,7 +125,7 @@ mod tests {
             ("accept", "x"),
         ]);
         strip(&mut map, &RequestHeaderNames::default());
-        let left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
-        assert_eq!(left, ["accept"]);
+        let remaining: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        assert_eq!(remaining, ["accept"]);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct RejectionLog(Mutex<Window>);
 
 #[derive(Default)]
 struct Window {
-    began: i64,
+    start: i64,
     logged: u32,
     left_out: u64,
 }
@@ -50,9 +50,9 @@ impl RejectionLog {
     /// left out too.
     fn take_slot(&self, now: Timestamp) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = now.as_micros().saturating_sub(window.began);
+        let age = now.as_micros().saturating_sub(window.start);
         if !(0..WINDOW_MICROS).contains(&age) {
-            *window = Window { began: now.as_micros(), logged: 0, left_out: window.left_out };
+            *window = Window { start: now.as_micros(), logged: 0, left_out: window.left_out };
         }
         if window.logged >= LOGGED_MAX {
             window.left_out += 1;

@@ -46,13 +46,13 @@ impl TokenReviews {
         if let Some(outcome) = self.cache.get(&key) {
             return outcome;
         }
-        let outcome = self.ask(token).await?;
+        let outcome = self.send_review(token).await?;
         self.cache.insert(key, outcome.clone());
         outcome
     }
 
     /// Sends a review. The outer error means that there is no response; it is not cached.
-    async fn ask(&self, token: &str) -> Result<Review, String> {
+    async fn send_review(&self, token: &str) -> Result<Review, String> {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: None };
         let review = TokenReview { spec, ..TokenReview::default() };
         let parameters = PostParams::default();
@@ -128,21 +128,21 @@ pub(crate) fn strip_websocket(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    /// `offered` are the subprotocols; `left` are those that remain after the removal.
+    /// `offered` are the subprotocols; `remaining` are those that remain after the removal.
     #[track_caller]
-    fn check(offered: &[&str], expected: Option<Result<&str, ()>>, left: &str) {
+    fn check(offered: &[&str], expected: Option<Result<&str, ()>>, remaining: &str) {
         let mut headers = HeaderMap::new();
         headers.insert("connection", HeaderValue::from_static("Upgrade"));
         headers.insert("upgrade", HeaderValue::from_static("websocket"));
         for protocol in offered {
             headers.append(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_str(protocol).unwrap());
         }
-        let found = from_websocket(&headers);
-        let found = found.as_ref().map(|found| found.as_deref().map_err(|_| ()));
-        assert_eq!(found, expected, "{offered:?}");
+        let token = from_websocket(&headers);
+        let token = token.as_ref().map(|token| token.as_deref().map_err(|_| ()));
+        assert_eq!(token, expected, "{offered:?}");
         strip_websocket(&mut headers);
         let others = headers.get(SEC_WEBSOCKET_PROTOCOL).map(|value| value.to_str().unwrap());
-        assert_eq!(others.unwrap_or_default(), left, "{offered:?}");
+        assert_eq!(others.unwrap_or_default(), remaining, "{offered:?}");
         headers.insert("upgrade", HeaderValue::from_static("h2c"));
         assert_eq!(from_websocket(&headers), None);
     }

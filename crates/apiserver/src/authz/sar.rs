@@ -22,7 +22,7 @@ pub const CACHE_TIME: Duration = Duration::from_secs(10);
 /// Maximum number of decisions in each cache.
 const CACHE_ENTRIES: u64 = 8192;
 /// Attributes of this size or more, in bytes, are not cached, so that the cache stays small.
-const CACHED_QUESTION_BYTES_MAX: usize = 10_000;
+const CACHED_ATTRIBUTES_BYTES_MAX: usize = 10_000;
 
 /// Authorizes with `authorization.k8s.io/v1` `SubjectAccessReview`.
 pub struct SubjectAccessReviews {
@@ -39,7 +39,7 @@ impl SubjectAccessReviews {
         Self { api: Api::all(client), allowed: cache(allowed_time), others: cache(denied_time) }
     }
 
-    async fn ask(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
+    async fn send_review(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         let (review, parameters) = (review_of(attributes), PostParams::default());
         let answer = with_retries(|| self.api.create(&parameters, &review))
             .await
@@ -67,8 +67,8 @@ impl Authorizer for SubjectAccessReviews {
         {
             return Ok(decision);
         }
-        let decision = self.ask(attributes).await?;
-        if size(attributes) < CACHED_QUESTION_BYTES_MAX {
+        let decision = self.send_review(attributes).await?;
+        if size(attributes) < CACHED_ATTRIBUTES_BYTES_MAX {
             let cache = match decision {
                 Decision::Allow(_) => &self.allowed,
                 Decision::Deny(_) | Decision::NoOpinion(_) => &self.others,

@@ -31,7 +31,7 @@ const NO_HEAD: u64 = u64::MAX;
 
 /// Requests in flight on a connection, and the start of its idle time.
 pub(super) struct ConnectionActivity {
-    pub(super) began: Instant,
+    pub(super) start: Instant,
     active: AtomicU32,
     /// Milliseconds since the connection began.
     idle_since: AtomicU64,
@@ -49,7 +49,7 @@ impl ConnectionActivity {
     /// A new HTTP/1 connection. The time limit of the first head starts at once.
     pub(super) fn new() -> Self {
         Self {
-            began: Instant::now(),
+            start: Instant::now(),
             active: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
@@ -84,8 +84,8 @@ impl ConnectionActivity {
     /// Aborts responses that the client does not read. Returns whether there is one.
     pub(super) fn end_stalled(&self) -> bool {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = answers.values().filter(|answer| answer.end_if_stalled()).count();
-        ended > 0
+        let aborted = answers.values().filter(|answer| answer.end_if_stalled()).count();
+        aborted > 0
     }
 
     fn on_read(&self) {
@@ -97,11 +97,11 @@ impl ConnectionActivity {
     }
 
     fn since(&self, millis: u64) -> Duration {
-        self.began.elapsed().saturating_sub(Duration::from_millis(millis))
+        self.start.elapsed().saturating_sub(Duration::from_millis(millis))
     }
 
     fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
 }
 

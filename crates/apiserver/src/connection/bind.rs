@@ -58,31 +58,31 @@ mod tests {
 
     use super::*;
 
-    /// Checks whether a listener on `on` accepts a connection to `to`, and which source address it
-    /// sees.
-    async fn check(on: &str, to: &str, expected: Option<&str>) {
-        let listener = bind(SocketAddr::new(on.parse().unwrap(), 0)).unwrap();
+    /// Checks whether a listener on `listen` accepts a connection to `target`, and which source
+    /// address it sees.
+    async fn check(listen: &str, target: &str, expected: Option<&str>) {
+        let listener = bind(SocketAddr::new(listen.parse().unwrap(), 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let near = TcpStream::connect(SocketAddr::new(to.parse().unwrap(), port)).await;
-        let from = match near {
-            Ok(_near) => Some(listener.accept().await.unwrap().1.ip().to_canonical().to_string()),
+        let stream = TcpStream::connect(SocketAddr::new(target.parse().unwrap(), port)).await;
+        let from = match stream {
+            Ok(_stream) => Some(listener.accept().await.unwrap().1.ip().to_canonical().to_string()),
             Err(_) => None,
         };
-        assert_eq!(from.as_deref(), expected, "{on} {to}");
+        assert_eq!(from.as_deref(), expected, "{listen} {target}");
     }
 
     #[tokio::test]
     async fn an_unspecified_address_binds_both_families() {
         let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
-        let six = has_ipv6.then_some("::1");
+        let ipv6_source = has_ipv6.then_some("::1");
         check("0.0.0.0", "127.0.0.1", Some("127.0.0.1")).await;
-        check("0.0.0.0", "::1", six).await;
+        check("0.0.0.0", "::1", ipv6_source).await;
         check("::", "127.0.0.1", Some("127.0.0.1")).await;
-        check("::", "::1", six).await;
+        check("::", "::1", ipv6_source).await;
         check("127.0.0.1", "127.0.0.1", Some("127.0.0.1")).await;
         check("127.0.0.1", "::1", None).await;
         if has_ipv6 {
-            check("::1", "::1", six).await;
+            check("::1", "::1", ipv6_source).await;
             check("::1", "127.0.0.1", None).await;
         }
     }

@@ -81,9 +81,9 @@ mod tests {
 
     /// Sends `pieces` through a pipe that takes `width` bytes at a time, and checks the result.
     async fn check(width: usize, pieces: &[&[u8]]) {
-        let (near, mut far) = tokio::io::duplex(width);
+        let (server, mut client) = tokio::io::duplex(width);
         let writing = async move {
-            let mut stream = CoalescingWriter::new(near);
+            let mut stream = CoalescingWriter::new(server);
             for piece in pieces {
                 stream.write_all(piece).await.unwrap();
                 if piece.is_empty() {
@@ -93,7 +93,7 @@ mod tests {
             stream.shutdown().await.unwrap();
         };
         let mut arrived = Vec::new();
-        let (read, ()) = tokio::join!(far.read_to_end(&mut arrived), writing);
+        let (read, ()) = tokio::join!(client.read_to_end(&mut arrived), writing);
         read.unwrap();
         assert!(arrived == pieces.concat(), "{width}: {} bytes arrived", arrived.len());
     }
@@ -109,13 +109,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_flush_yields_to_other_writers() {
-        let (near, mut far) = tokio::io::duplex(1 << 10);
-        let mut stream = CoalescingWriter::new(near);
+        let (server, mut client) = tokio::io::duplex(1 << 10);
+        let mut stream = CoalescingWriter::new(server);
         stream.write_all(b"one").await.unwrap();
         assert!(futures::poll!(std::pin::pin!(stream.flush())).is_pending());
         stream.write_all(b"two").await.unwrap();
         stream.flush().await.unwrap();
         let mut arrived = [0; 8];
-        assert_eq!(far.read(&mut arrived).await.unwrap(), 6);
+        assert_eq!(client.read(&mut arrived).await.unwrap(), 6);
     }
 }

@@ -283,17 +283,17 @@ impl Outgoing {
             if self.passing > 0 || bytes.is_empty() {
                 break;
             }
-            let wanted = FrameHeader::parse(&self.start).map_or(HEADER_LEN, Self::wanted);
-            let step = (wanted - self.start.len()).min(bytes.len());
+            let len = FrameHeader::parse(&self.start).map_or(HEADER_LEN, Self::collected_len);
+            let step = (len - self.start.len()).min(bytes.len());
             self.start.extend_from_slice(bytes.get(..step).unwrap_or_default());
             bytes = bytes.get(step..).unwrap_or_default();
             let Some(header) = FrameHeader::parse(&self.start) else { continue };
-            let wanted = Self::wanted(header);
-            if self.start.len() < wanted {
+            let len = Self::collected_len(header);
+            if self.start.len() < len {
                 continue;
             }
             let is_malformed = MALFORMED.iter().any(|code| self.start.ends_with(code));
-            ends += u32::from(wanted > HEADER_LEN && is_malformed);
+            ends += u32::from(len > HEADER_LEN && is_malformed);
             self.passing = HEADER_LEN + header.len - self.start.len();
             self.start.clear();
         }
@@ -301,7 +301,7 @@ impl Outgoing {
     }
 
     /// Number of bytes of a frame to collect: up to its error code, if it has one.
-    fn wanted(header: FrameHeader) -> usize {
+    fn collected_len(header: FrameHeader) -> usize {
         let code_end = match header.kind {
             RST_STREAM => 4,
             GOAWAY => 8,
@@ -331,12 +331,12 @@ impl<S: AsyncWrite + Unpin, C: Fn() + Unpin> AsyncWrite for Frames<S, C> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, slices))?;
-        let mut left = written;
+        let mut remaining = written;
         for slice in slices {
-            let len = left.min(slice.len());
+            let len = remaining.min(slice.len());
             let ends = this.outgoing.watch(slice.get(..len).unwrap_or_default());
             (0..ends).for_each(|_| (this.count)());
-            left -= len;
+            remaining -= len;
         }
         Poll::Ready(Ok(written))
     }

@@ -14,11 +14,11 @@ const NETWORK_BITS: u32 = 64;
 pub struct ConnectionLimiter {
     total_max: usize,
     address_max: usize,
-    taken: Mutex<Taken>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Default)]
-struct Taken {
+struct Counts {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -26,29 +26,29 @@ struct Taken {
 impl ConnectionLimiter {
     /// Creates a limiter of this many connections, in total and per address.
     pub fn new(total_max: usize, address_max: usize) -> Arc<Self> {
-        Arc::new(Self { total_max, address_max, taken: Mutex::default() })
+        Arc::new(Self { total_max, address_max, counts: Mutex::default() })
     }
 
     /// Takes a permit for a connection from this address; `None` if a limit is reached.
     pub fn try_acquire(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionPermit> {
         let from = origin(from);
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let address_count = taken.by_address.get(&from).copied().unwrap_or_default();
-        if taken.total >= self.total_max || address_count >= self.address_max {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let address_count = counts.by_address.get(&from).copied().unwrap_or_default();
+        if counts.total >= self.total_max || address_count >= self.address_max {
             return None;
         }
-        taken.total += 1;
-        taken.by_address.insert(from, address_count + 1);
+        counts.total += 1;
+        counts.by_address.insert(from, address_count + 1);
         Some(ConnectionPermit { limiter: Arc::clone(self), from })
     }
 
     fn release(&self, from: IpAddr) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.total -= 1;
-        if let Some(address_count) = taken.by_address.get_mut(&from) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.total -= 1;
+        if let Some(address_count) = counts.by_address.get_mut(&from) {
             *address_count -= 1;
             if *address_count == 0 {
-                taken.by_address.remove(&from);
+                counts.by_address.remove(&from);
             }
         }
     }
@@ -87,7 +87,7 @@ mod tests {
         let try_acquire = |from: &str| limiter.try_acquire(from.parse().unwrap());
         let first = try_acquire("192.0.2.1").unwrap();
         let _second = try_acquire("::ffff:192.0.2.1").unwrap();
-        assert!(try_acquire("192.0.2.1").is_none(), "two are its share");
+        assert!(try_acquire("192.0.2.1").is_none(), "its limit is two");
         let _other = try_acquire("2001:db8::1").unwrap();
         let _neighbour = try_acquire("2001:db8::ffff").unwrap();
         assert!(try_acquire("2001:db8:0:0:1::").is_none(), "it is the same network");
@@ -103,6 +103,6 @@ mod tests {
         for number in 0..100_u32 {
             drop(limiter.try_acquire(IpAddr::V4(number.into())).unwrap());
         }
-        assert_eq!(limiter.taken.lock().unwrap().by_address.len(), 0);
+        assert_eq!(limiter.counts.lock().unwrap().by_address.len(), 0);
     }
 }

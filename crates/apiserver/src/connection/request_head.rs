@@ -82,7 +82,7 @@ impl HeadError {
             Self::TransferEncoding => (501, "Unsupported transfer encoding"),
             Self::Expectation => (417, ""),
         };
-        let body = ResponseBody::whole(Bytes::from_static(text.as_bytes()), None);
+        let body = ResponseBody::complete(Bytes::from_static(text.as_bytes()), None);
         let mut response = Response::new(body);
         *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
         let headers = response.headers_mut();
@@ -103,7 +103,7 @@ fn has_malformed_escape(path: &[u8]) -> bool {
 /// As Go's `hasToken`: commas and blanks separate tokens.
 fn has_token(value: &[u8], token: &[u8]) -> bool {
     let mut tokens = value.split(|byte| matches!(byte, b' ' | b',' | b'\t'));
-    tokens.any(|found| found.eq_ignore_ascii_case(token))
+    tokens.any(|candidate| candidate.eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

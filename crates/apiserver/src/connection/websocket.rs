@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use crate::handler::watch_body::WatchBody;
 use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES};
-use frames::{Broken, Incoming, Opcode, Received};
+use frames::{Incoming, Opcode, ReceiveError, Received};
 
 mod frames;
 
@@ -175,8 +175,8 @@ impl Session {
             let (opcode, payload) = tokio::select! {
                 received = incoming.next(&mut reader) => match received {
                     Ok(Received::Ping(payload)) => (Opcode::Pong, payload),
-                    Ok(Received::Close(code)) | Err(Broken::Rules(code)) => close(code),
-                    Err(Broken::Gone) => return,
+                    Ok(Received::Close(code)) | Err(ReceiveError::ProtocolViolation(code)) => close(code),
+                    Err(ReceiveError::Disconnected) => return,
                 },
                 event = poll_fn(|context| watch.poll_bytes(context)) => match event {
                     Some(event) => (Opcode::Text, event),
@@ -244,16 +244,16 @@ mod tests {
 
     #[track_caller]
     fn check(pairs: &[(&'static str, &'static str)], expected: Result<Option<&str>, u16>) {
-        let found = handshake(&headers(pairs));
-        if let Ok(headers) = &found {
+        let response = handshake(&headers(pairs));
+        if let Ok(headers) = &response {
             assert_eq!(headers[SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         }
-        let found = found.map(|headers| {
+        let response = response.map(|headers| {
             let protocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
             protocol.map(|value| value.to_str().unwrap().to_owned())
         });
         let expected = expected.map(|protocol| protocol.map(str::to_owned));
-        assert_eq!(found.map_err(|error| error.status.code), expected, "{pairs:?}");
+        assert_eq!(response.map_err(|error| error.status.code), expected, "{pairs:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use crate::connection::ActiveRequest;
-use crate::handler::budget::Held;
+use crate::handler::budget::Reservation;
 use crate::handler::max_in_flight::Seat;
 use crate::handler::status_errors;
 use crate::handler::watch_body::WatchBody;
@@ -19,12 +19,12 @@ use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_P
 
 /// Reads the whole body. Fails if it is longer than [`BODY_BYTES_MAX`], pauses too long, or exceeds
 /// its share of `budget`.
-pub(crate) async fn read(mut body: Incoming, budget: &mut Held) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(mut body: Incoming, budget: &mut Reservation) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         return Err(status_errors::too_large(BODY_BYTES_MAX));
     }
     let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
+    let mut buffer = BytesMut::new();
     while !body.is_end_stream() {
         let frame = match tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await {
             Ok(None) => break,
@@ -37,23 +37,23 @@ pub(crate) async fn read(mut body: Incoming, budget: &mut Held) -> Result<Bytes,
             }
         };
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + whole.len() + data.len() > BODY_BYTES_MAX {
+        if first.len() + buffer.len() + data.len() > BODY_BYTES_MAX {
             return Err(status_errors::too_large(BODY_BYTES_MAX));
         }
         if !budget.grow(data.len()) {
             return Err(status_errors::too_many_requests());
         }
         // Most bodies arrive in one piece, which is not copied.
-        if first.is_empty() && whole.is_empty() {
+        if first.is_empty() && buffer.is_empty() {
             first = data;
         } else {
-            if whole.is_empty() {
-                whole.extend_from_slice(&std::mem::take(&mut first));
+            if buffer.is_empty() {
+                buffer.extend_from_slice(&std::mem::take(&mut first));
             }
-            whole.extend_from_slice(&data);
+            buffer.extend_from_slice(&data);
         }
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    Ok(if buffer.is_empty() { first } else { buffer.freeze() })
 }
 
 /// Body of a response: bytes or a watch.
@@ -70,15 +70,15 @@ pub(crate) struct ResponseBody {
 
 enum Content {
     /// Bytes, sent in pieces.
-    Whole(Arc<Outgoing>),
+    Complete(Arc<Outgoing>),
     /// Events of a watch.
     Watch(Box<WatchBody>),
 }
 
 /// A response that is being sent. The connection aborts it if the client reads nothing.
-pub(crate) struct Outgoing(Mutex<Left>);
+pub(crate) struct Outgoing(Mutex<Remaining>);
 
-struct Left {
+struct Remaining {
     bytes: Bytes,
     /// Seat of the request, held until the response has been sent.
     seat: Option<Seat>,
@@ -86,7 +86,7 @@ struct Left {
     since: Instant,
     /// Whether the body is longer than one piece.
     is_long: bool,
-    is_cut: bool,
+    is_aborted: bool,
 }
 
 /// The client did not read its response for too long.
@@ -95,39 +95,39 @@ struct Left {
 pub(crate) struct Stalled;
 
 impl Outgoing {
-    fn left(&self) -> MutexGuard<'_, Left> {
+    fn remaining(&self) -> MutexGuard<'_, Remaining> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Frees bytes and seat if the client has read nothing for [`ANSWER_PAUSE_MAX`]. Returns
     /// whether the response is aborted.
     pub(crate) fn end_if_stalled(&self) -> bool {
-        let mut left = self.left();
-        if !left.is_cut && left.since.elapsed() >= ANSWER_PAUSE_MAX {
-            left.is_cut = true;
-            left.bytes = Bytes::new();
-            left.seat = None;
+        let mut remaining = self.remaining();
+        if !remaining.is_aborted && remaining.since.elapsed() >= ANSWER_PAUSE_MAX {
+            remaining.is_aborted = true;
+            remaining.bytes = Bytes::new();
+            remaining.seat = None;
         }
-        left.is_cut
+        remaining.is_aborted
     }
 
     fn next(&self, copies: bool) -> Option<Result<Bytes, Stalled>> {
-        let mut left = self.left();
-        if left.is_cut {
+        let mut remaining = self.remaining();
+        if remaining.is_aborted {
             return Some(Err(Stalled));
         }
-        if left.bytes.is_empty() {
+        if remaining.bytes.is_empty() {
             return None;
         }
-        let len = left.bytes.len().min(ANSWER_PIECE_BYTES);
-        let mut piece = left.bytes.split_to(len);
-        if copies && left.is_long {
+        let len = remaining.bytes.len().min(ANSWER_PIECE_BYTES);
+        let mut piece = remaining.bytes.split_to(len);
+        if copies && remaining.is_long {
             piece = Bytes::copy_from_slice(&piece);
         }
-        if left.bytes.is_empty() {
-            left.seat = None;
+        if remaining.bytes.is_empty() {
+            remaining.seat = None;
         } else {
-            left.since = Instant::now();
+            remaining.since = Instant::now();
         }
         Some(Ok(piece))
     }
@@ -135,11 +135,12 @@ impl Outgoing {
 
 impl ResponseBody {
     /// A complete body. `seat` is released when the last piece has been taken.
-    pub(crate) fn whole(bytes: Bytes, seat: Option<Seat>) -> Self {
+    pub(crate) fn complete(bytes: Bytes, seat: Option<Seat>) -> Self {
         let seat = seat.filter(|_| !bytes.is_empty());
         let is_long = bytes.len() > ANSWER_PIECE_BYTES;
-        let left = Left { bytes, seat, since: Instant::now(), is_long, is_cut: false };
-        Self::new(Content::Whole(Arc::new(Outgoing(Mutex::new(left)))))
+        let remaining =
+            Remaining { bytes, seat, since: Instant::now(), is_long, is_aborted: false };
+        Self::new(Content::Complete(Arc::new(Outgoing(Mutex::new(remaining)))))
     }
 
     pub(crate) fn watch(watch: WatchBody) -> Self {
@@ -152,8 +153,8 @@ impl ResponseBody {
 
     /// Holds `active_request` until the body has been sent.
     pub(crate) fn keeping(mut self, active_request: ActiveRequest) -> Self {
-        if let Content::Whole(outgoing) = &self.content
-            && !outgoing.left().bytes.is_empty()
+        if let Content::Complete(outgoing) = &self.content
+            && !outgoing.remaining().bytes.is_empty()
         {
             self.number = Some(active_request.answers(Arc::clone(outgoing)));
         }
@@ -181,7 +182,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let copies = self.copies;
         match &mut self.get_mut().content {
-            Content::Whole(outgoing) => {
+            Content::Complete(outgoing) => {
                 Poll::Ready(outgoing.next(copies).map(|piece| piece.map(Frame::data)))
             }
             Content::Watch(watch) => {
@@ -192,9 +193,9 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Whole(outgoing) => {
-                let left = outgoing.left();
-                left.bytes.is_empty() && !left.is_cut
+            Content::Complete(outgoing) => {
+                let remaining = outgoing.remaining();
+                remaining.bytes.is_empty() && !remaining.is_aborted
             }
             Content::Watch(_) => false,
         }
@@ -202,7 +203,9 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Whole(outgoing) => SizeHint::with_exact(outgoing.left().bytes.len() as u64),
+            Content::Complete(outgoing) => {
+                SizeHint::with_exact(outgoing.remaining().bytes.len() as u64)
+            }
             Content::Watch(_) => SizeHint::default(),
         }
     }
@@ -231,9 +234,9 @@ mod tests {
             let alive = Arc::new(());
             let bytes =
                 Bytes::from_owner(Watched { bytes: vec![1; 1 << 20], _alive: Arc::clone(&alive) });
-            let mut body = ResponseBody::whole(bytes, None);
+            let mut body = ResponseBody::complete(bytes, None);
             body.copies = copies;
-            let Content::Whole(outgoing) = &body.content else { panic!("it is whole") };
+            let Content::Complete(outgoing) = &body.content else { panic!("it is whole") };
             let outgoing = Arc::clone(outgoing);
             let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
             assert_eq!(piece.len(), ANSWER_PIECE_BYTES);
@@ -252,14 +255,14 @@ mod tests {
     #[tokio::test]
     async fn a_response_is_sent_completely_in_chunks() {
         for (len, copies) in [(0, true), (1, false), (64 << 10, true), (200_000, true)] {
-            let whole = vec![7; len];
-            let mut body = ResponseBody::whole(Bytes::from(whole.clone()), None);
+            let expected = vec![7; len];
+            let mut body = ResponseBody::complete(Bytes::from(expected.clone()), None);
             body.copies = copies;
-            let mut found = Vec::new();
+            let mut received = Vec::new();
             while let Some(piece) = body.frame().await {
-                found.extend_from_slice(&piece.unwrap().into_data().unwrap());
+                received.extend_from_slice(&piece.unwrap().into_data().unwrap());
             }
-            assert_eq!(found, whole);
+            assert_eq!(received, expected);
             assert!(body.is_end_stream());
         }
     }

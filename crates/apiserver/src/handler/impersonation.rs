@@ -28,12 +28,12 @@ pub(crate) async fn resolve(
     if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
         return Ok(None);
     }
-    let wanted = wanted(headers).map_err(Answer::from)?;
-    for question in questions(user, &wanted) {
-        match authorizer.authorize(&question).await {
+    let impersonated = impersonated_user(headers).map_err(Answer::from)?;
+    for attributes in required_access(user, &impersonated) {
+        match authorizer.authorize(&attributes).await {
             Ok(Decision::Allow(_)) => {}
             Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
-                return Err(status_errors::forbidden(&question, &reason));
+                return Err(status_errors::forbidden(&attributes, &reason));
             }
             Err(error) => return Err(Answer::from(ApiError::internal(&error.to_string()))),
         }
@@ -43,36 +43,36 @@ pub(crate) async fn resolve(
     for name in names {
         headers.remove(name);
     }
-    Ok(Some(completed(wanted)))
+    Ok(Some(completed(impersonated)))
 }
 
 /// Parses the impersonated user from the headers.
-fn wanted(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
+fn impersonated_user(headers: &HeaderMap) -> Result<UserInfo, ApiError> {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let one = |name: &str| headers.get(name).map(text).unwrap_or_default();
-    let mut wanted = UserInfo {
-        username: one("impersonate-user"),
-        uid: one("impersonate-uid"),
+    let value = |name: &str| headers.get(name).map(text).unwrap_or_default();
+    let mut impersonated = UserInfo {
+        username: value("impersonate-user"),
+        uid: value("impersonate-uid"),
         groups: headers.get_all("impersonate-group").iter().map(text).collect(),
         ..UserInfo::default()
     };
     for (name, value) in headers {
         if let Some(key) = name.as_str().strip_prefix(EXTRA_PREFIX) {
             let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
-            wanted.extra.entry(key).or_default().push(text(value));
+            impersonated.extra.entry(key).or_default().push(text(value));
         }
     }
-    if wanted.username.is_empty() {
+    if impersonated.username.is_empty() {
         let what = "without impersonating a user";
         return Err(ApiError::internal(&format!("requested groups, uid or extra {what}")));
     }
-    Ok(wanted)
+    Ok(impersonated)
 }
 
 /// Attributes to authorize: one each for the user, every group, the UID, and every value of the
 /// extra fields.
-fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
-    let ask = |group: &str, resource: &str, name: &str| Attributes {
+fn required_access(user: &Arc<UserInfo>, impersonated: &UserInfo) -> Vec<Attributes> {
+    let attributes = |group: &str, resource: &str, name: &str| Attributes {
         user: Arc::clone(user),
         verb: "impersonate".to_owned(),
         group: group.to_owned(),
@@ -80,37 +80,38 @@ fn questions(user: &Arc<UserInfo>, wanted: &UserInfo) -> Vec<Attributes> {
         name: name.to_owned(),
         ..Attributes::default()
     };
-    let mut questions = vec![match service_account(&wanted.username) {
-        Some((namespace, name)) => {
-            Attributes { namespace: namespace.to_owned(), ..ask("", "serviceaccounts", name) }
-        }
-        None => ask("", "users", &wanted.username),
+    let mut required_access = vec![match service_account(&impersonated.username) {
+        Some((namespace, name)) => Attributes {
+            namespace: namespace.to_owned(),
+            ..attributes("", "serviceaccounts", name)
+        },
+        None => attributes("", "users", &impersonated.username),
     }];
-    questions.extend(wanted.groups.iter().map(|group| ask("", "groups", group)));
-    if !wanted.uid.is_empty() {
-        questions.push(ask("authentication.k8s.io", "uids", &wanted.uid));
+    required_access.extend(impersonated.groups.iter().map(|group| attributes("", "groups", group)));
+    if !impersonated.uid.is_empty() {
+        required_access.push(attributes("authentication.k8s.io", "uids", &impersonated.uid));
     }
-    for (key, values) in &wanted.extra {
-        questions.extend(values.iter().map(|value| Attributes {
+    for (key, values) in &impersonated.extra {
+        required_access.extend(values.iter().map(|value| Attributes {
             subresource: key.clone(),
-            ..ask("authentication.k8s.io", "userextras", value)
+            ..attributes("authentication.k8s.io", "userextras", value)
         }));
     }
-    questions
+    required_access
 }
 
 /// Adds the groups that authentication would give to this user.
-fn completed(mut wanted: UserInfo) -> UserInfo {
-    if let Some((namespace, _)) = service_account(&wanted.username)
-        && wanted.groups.is_empty()
+fn completed(mut impersonated: UserInfo) -> UserInfo {
+    if let Some((namespace, _)) = service_account(&impersonated.username)
+        && impersonated.groups.is_empty()
     {
         let of_namespace = format!("system:serviceaccounts:{namespace}");
-        wanted.groups = vec!["system:serviceaccounts".to_owned(), of_namespace];
+        impersonated.groups = vec!["system:serviceaccounts".to_owned(), of_namespace];
     }
-    if wanted.username == "system:anonymous" && wanted.groups.is_empty() {
-        wanted.groups = vec!["system:unauthenticated".to_owned()];
+    if impersonated.username == "system:anonymous" && impersonated.groups.is_empty() {
+        impersonated.groups = vec!["system:unauthenticated".to_owned()];
     }
-    with_authenticated_group(wanted)
+    with_authenticated_group(impersonated)
 }
 
 #[cfg(test)]
@@ -127,10 +128,10 @@ mod tests {
     #[async_trait]
     impl Authorizer for Only {
         async fn authorize(&self, a: &Attributes) -> Result<Decision, AuthorizerError> {
-            let asked = [&a.group, &a.resource, &a.subresource, &a.namespace, &a.name]
+            let resource = [&a.group, &a.resource, &a.subresource, &a.namespace, &a.name]
                 .map(String::as_str)
                 .join("/");
-            Ok(if a.verb == "impersonate" && self.0.contains(&asked.as_str()) {
+            Ok(if a.verb == "impersonate" && self.0.contains(&resource.as_str()) {
                 Decision::Allow(String::new())
             } else {
                 Decision::NoOpinion(String::new())
@@ -148,8 +149,8 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
         let user = UserInfo { username: "root".to_owned(), ..UserInfo::default() };
-        let found = resolve(&Arc::new(user), &mut headers, &Only(allowed)).await;
-        let found = found
+        let resolved = resolve(&Arc::new(user), &mut headers, &Only(allowed)).await;
+        let resolved = resolved
             .map(|user| user.map(|user| (user.username, user.groups)))
             .map_err(|answer| answer.code.as_u16());
         let expected = expected.map(|user| {
@@ -157,8 +158,8 @@ mod tests {
                 (name.to_owned(), groups.iter().map(|group| (*group).to_owned()).collect())
             })
         });
-        assert_eq!(found, expected);
-        if found.is_ok() {
+        assert_eq!(resolved, expected);
+        if resolved.is_ok() {
             assert!(headers.keys().all(|name| !name.as_str().starts_with(PREFIX)));
         }
     }

@@ -6,9 +6,9 @@ use apimachinery::ApiError;
 
 use crate::Request;
 use crate::authz::union::MASTERS;
-use crate::handler::budget::{Budget, Held};
+use crate::handler::budget::{Budget, Reservation};
 use crate::handler::status_errors;
-use crate::limits::{BODIES_BYTES_MAX, BYTES_SHARES, Limits, REQUESTS_LEFT, WATCHES_MAX};
+use crate::limits::{BODIES_BYTES_MAX, BYTES_SHARES, Limits, REQUESTS_RESERVE, WATCHES_MAX};
 
 /// Limits on requests in flight. A request over a limit is rejected with 429.
 pub(crate) struct InFlight {
@@ -20,14 +20,14 @@ pub(crate) struct InFlight {
 }
 
 /// One unit of an in-flight limit; released on drop.
-pub(crate) type Seat = Held;
+pub(crate) type Seat = Reservation;
 
 impl InFlight {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            reads: Budget::leaving(limits.reads_max, REQUESTS_LEFT),
-            mutations: Budget::leaving(limits.mutations_max, REQUESTS_LEFT),
-            watches: Budget::leaving(WATCHES_MAX, REQUESTS_LEFT),
+            reads: Budget::with_reserve(limits.reads_max, REQUESTS_RESERVE),
+            mutations: Budget::with_reserve(limits.mutations_max, REQUESTS_RESERVE),
+            watches: Budget::with_reserve(WATCHES_MAX, REQUESTS_RESERVE),
             bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
         }
     }
@@ -43,11 +43,11 @@ impl InFlight {
             "watch" if request.info.is_resource_request => &self.watches,
             _ => &self.mutations,
         };
-        seats.take(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
+        seats.reserve(&request.user, 1).map(Some).ok_or_else(status_errors::too_many_requests)
     }
 
     /// Starts to count the body of a request, at zero bytes.
-    pub(crate) fn body_bytes(&self, request: &Request) -> Result<Held, ApiError> {
-        self.bodies.take(&request.user, 0).ok_or_else(status_errors::too_many_requests)
+    pub(crate) fn body_bytes(&self, request: &Request) -> Result<Reservation, ApiError> {
+        self.bodies.reserve(&request.user, 0).ok_or_else(status_errors::too_many_requests)
     }
 }

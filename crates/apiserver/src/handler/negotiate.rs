@@ -66,13 +66,13 @@ impl Rendering {
     /// Negotiates the rendering of a request. Fails with 406 if no accepted media type is
     /// available.
     pub(crate) fn negotiate(request: &Request) -> Result<Self, ApiError> {
-        let asked = asked(&request.headers, &request.info.verb)?;
-        let mut form = asked.form;
+        let requested = requested_form(&request.headers, &request.info.verb)?;
+        let mut form = requested.form;
         if let Form::Table(include, _) = &mut form {
             *include = include_object(request)?;
         }
-        let (language, gzip) = (asked.language, takes_gzip(&request.headers));
-        Ok(Self { form, language, pretty: asked.pretty || is_pretty(request), gzip })
+        let (language, gzip) = (requested.language, takes_gzip(&request.headers));
+        Ok(Self { form, language, pretty: requested.pretty || is_pretty(request), gzip })
     }
 
     /// Maximum size of objects, in bytes, that are rendered on the thread that serves the request.
@@ -106,9 +106,9 @@ impl Rendering {
     }
 }
 
-/// Request of one entry of `Accept`.
+/// The form that one entry of `Accept` requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct RequestedForm {
     form: Form,
     language: Language,
     pretty: bool,
@@ -126,8 +126,8 @@ pub(crate) struct Range {
 impl Range {
     /// Value of a parameter; empty if it is absent.
     pub(crate) fn parameter(&self, key: &str) -> &str {
-        let found = self.parameters.iter().find(|(name, _)| name == key);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        let parameter = self.parameters.iter().find(|(name, _)| name == key);
+        parameter.map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 
     /// Whether the range includes JSON.
@@ -196,23 +196,23 @@ pub(crate) fn is_pretty(request: &Request) -> bool {
 
 /// Selects the best entry that is available. Fails with 406 if a list is requested as the metadata
 /// of one object, or the reverse.
-fn asked(headers: &HeaderMap, verb: &str) -> Result<Asked, ApiError> {
+fn requested_form(headers: &HeaderMap, verb: &str) -> Result<RequestedForm, ApiError> {
     let ranges = accepted(headers);
-    let (range, asked) = ranges
+    let (range, requested) = ranges
         .iter()
-        .find_map(|range| Some((range, asked_by(range, verb)?)))
+        .find_map(|range| Some((range, requested_by(range, verb)?)))
         .ok_or_else(not_acceptable)?;
     let unfit = match (verb, range.parameter("as")) {
         ("list", "PartialObjectMetadata") => "is a list",
         ("create" | "get" | "patch" | "update", "PartialObjectMetadataList") => "is not a list",
-        _ => return Ok(asked),
+        _ => return Ok(requested),
     };
     let kind = range.parameter("as");
     let message = format!("you requested {kind}, but the requested object {unfit}");
     Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message))
 }
 
-fn asked_by(range: &Range, verb: &str) -> Option<Asked> {
+fn requested_by(range: &Range, verb: &str) -> Option<RequestedForm> {
     // A watch is a stream, and streams are not available as YAML.
     let is_offered = range.takes_json() || (range.takes_yaml() && verb != "watch");
     if !is_offered {
@@ -233,7 +233,7 @@ fn asked_by(range: &Range, verb: &str) -> Option<Asked> {
         _ => return None,
     };
     let pretty = range.parameter("pretty") == "1";
-    Some(Asked { form, language: range.language(), pretty })
+    Some(RequestedForm { form, language: range.language(), pretty })
 }
 
 fn include_object(request: &Request) -> Result<Include, ApiError> {
@@ -292,8 +292,10 @@ mod tests {
     fn check(verb: &str, accept: &str, expected: Option<(Form, Language)>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-        let found = asked(&headers, verb).ok().map(|asked| (asked.form, asked.language));
-        assert_eq!(found, expected, "{verb} {accept}");
+        let requested = requested_form(&headers, verb)
+            .ok()
+            .map(|requested| (requested.form, requested.language));
+        assert_eq!(requested, expected, "{verb} {accept}");
     }
 
     #[test]
@@ -369,6 +371,9 @@ mod tests {
 
     #[test]
     fn without_a_header_any_media_type_is_accepted() {
-        assert_eq!(asked(&HeaderMap::new(), "get").map(|asked| asked.form), Ok(Form::Plain));
+        assert_eq!(
+            requested_form(&HeaderMap::new(), "get").map(|requested| requested.form),
+            Ok(Form::Plain)
+        );
     }
 }

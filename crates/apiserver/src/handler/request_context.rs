@@ -65,7 +65,9 @@ impl RequestContext {
         let completion = (audit, code, seat);
         let body = WatchBody::new(watch.frames, completion, Arc::clone(state), &self.request.info);
         let (headers, body) = match upgrade {
-            Some(upgrade) => (upgrade.start(body), ResponseBody::whole(bytes::Bytes::new(), None)),
+            Some(upgrade) => {
+                (upgrade.start(body), ResponseBody::complete(bytes::Bytes::new(), None))
+            }
             None => (HeaderMap::new(), ResponseBody::watch(body)),
         };
         self.respond(state, code, headers, watch.content_type, body)
@@ -104,7 +106,7 @@ impl RequestContext {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
             body.clear();
         }
-        self.respond(state, code, headers, content_type, ResponseBody::whole(body, seat))
+        self.respond(state, code, headers, content_type, ResponseBody::complete(body, seat))
     }
 
     fn respond(

@@ -43,12 +43,12 @@ fn denial(attributes: &Attributes) -> String {
     if !attributes.subresource.is_empty() {
         resource = format!("{resource}/{}", attributes.subresource);
     }
-    let place = match attributes.namespace.as_str() {
+    let scope = match attributes.namespace.as_str() {
         "" => "at the cluster scope".to_owned(),
         namespace => format!("in the namespace {namespace:?}"),
     };
     let group = &attributes.group;
-    format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {place}")
+    format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}")
 }
 
 /// Escapes a message, so that a browser does not interpret it as markup.

@@ -53,10 +53,10 @@ fn text_format(open_metrics: &str) -> String {
         if line == "# EOF" || line.starts_with("# UNIT ") {
             continue;
         }
-        let found = ["# HELP ", "# TYPE "]
+        let description = ["# HELP ", "# TYPE "]
             .iter()
             .find_map(|start| described(line, start).map(|(name, rest)| (*start, name, rest)));
-        if let Some((start, name, rest)) = found {
+        if let Some((start, name, rest)) = description {
             let rest = match (start, rest) {
                 ("# TYPE ", "info" | "stateset") => "gauge",
                 ("# TYPE ", "unknown") => "untyped",

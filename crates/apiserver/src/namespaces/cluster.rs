@@ -36,12 +36,12 @@ impl ClusterNamespaces {
         Self { api: Api::all(client), active }
     }
 
-    async fn look(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
-        let found = self.api.get_opt(namespace).await.map_err(|error| {
+    async fn look_up(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
+        let namespace_object = self.api.get_opt(namespace).await.map_err(|error| {
             tracing::warn!(namespace, %error, "cannot look up a namespace");
             ApiError::unavailable("the namespace cannot be looked up", 1)
         })?;
-        Ok(found.as_ref().map_or(NamespaceState::Missing, state_of))
+        Ok(namespace_object.as_ref().map_or(NamespaceState::Missing, state_of))
     }
 }
 
@@ -51,10 +51,10 @@ impl NamespaceSource for ClusterNamespaces {
         if self.active.contains_key(namespace) {
             return Ok(NamespaceState::Active);
         }
-        let mut state = self.look(namespace).await?;
+        let mut state = self.look_up(namespace).await?;
         if state == NamespaceState::Missing {
             tokio::time::sleep(MISSING_PAUSE).await;
-            state = self.look(namespace).await?;
+            state = self.look_up(namespace).await?;
         }
         if state == NamespaceState::Active {
             self.active.insert(namespace.to_owned(), ());

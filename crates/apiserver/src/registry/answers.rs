@@ -16,7 +16,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::handler::answer::JSON;
-use crate::handler::budget::{Budget, Held};
+use crate::handler::budget::{Budget, Reservation};
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
 use crate::limits::{
@@ -67,7 +67,7 @@ struct Rendered {
     object: Option<Json>,
     /// Compared on lookup, because responses of two paths may have the same hash.
     path: String,
-    _held: Held,
+    _reservation: Reservation,
 }
 
 /// Keeps a rendered response alive as long as its bytes are in use.
@@ -99,56 +99,57 @@ impl Default for Answers {
 
 impl Answers {
     /// Waits for a permit to render a list.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn render_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
     }
 
     /// The cached response, if another client is receiving it.
-    pub(super) fn known(&self, key: Key<'_>) -> Option<Answer> {
+    pub(super) fn cached(&self, key: Key<'_>) -> Option<Answer> {
         let known = self.find(self.hash(key), &key.request.info.path)?;
         Some(known.answer())
     }
 
     /// Reserves `bytes` of the budget for a response. The error is 429 Too Many Requests when the
     /// budget is used up.
-    pub(super) fn hold(&self, user: &UserInfo, bytes: usize) -> Result<Held, ApiError> {
-        self.budget.take(user, bytes).ok_or_else(status_errors::too_many_requests)
+    pub(super) fn reserve(&self, user: &UserInfo, bytes: usize) -> Result<Reservation, ApiError> {
+        self.budget.reserve(user, bytes).ok_or_else(status_errors::too_many_requests)
     }
 
-    /// The cached response, or a new one if the budget allows it. `held` is a reservation that the
+    /// The cached response, or a new one if the budget allows it. `reservation` is a reservation that the
     /// caller has already made.
     pub(super) async fn shared(
         &self,
         key: Key<'_>,
         bytes: usize,
-        held: Option<Held>,
-        make: impl FnOnce() -> Answer + Send + 'static,
+        reservation: Option<Reservation>,
+        render: impl FnOnce() -> Answer + Send + 'static,
     ) -> Result<Answer, ApiError> {
         if bytes <= ANSWER_BYTES_FREE {
-            return Ok(make());
+            return Ok(render());
         }
         let path = &key.request.info.path;
         let hash = self.hash(key);
         if let Some(known) = self.find(hash, path) {
             return Ok(known.answer());
         }
-        let mut held = match held {
-            Some(held) => held,
-            None => self.hold(&key.request.user, bytes)?,
+        let mut reservation = match reservation {
+            Some(reservation) => reservation,
+            None => self.reserve(&key.request.user, bytes)?,
         };
         let Answer { code, headers, content_type, body, object, .. } =
             if bytes > key.rendering.inline_bytes_max() {
                 // Rendering takes long, so it must not block other requests.
-                let rendered = tokio::task::spawn_blocking(make).await;
+                let rendered = tokio::task::spawn_blocking(render).await;
                 rendered.map_err(|_| ApiError::internal("the response could not be serialized"))?
             } else {
-                make()
+                render()
             };
         // Indented output is longer than its objects. The response exists already, so it is not
-        // refused.
-        held.grow(body.len().saturating_sub(bytes));
+        // rejected.
+        reservation.grow(body.len().saturating_sub(bytes));
         let path = path.clone();
-        let rendered = Rendered { code, headers, content_type, body, object, path, _held: held };
+        let rendered =
+            Rendered { code, headers, content_type, body, object, path, _reservation: reservation };
         Ok(self.remember(hash, rendered).answer())
     }
 
@@ -159,25 +160,25 @@ impl Answers {
         what: impl Hash,
         object_key: &str,
         user: &UserInfo,
-        make: impl FnOnce() -> Bytes,
+        render: impl FnOnce() -> Bytes,
         bytes: usize,
     ) -> Option<Bytes> {
         if bytes <= ANSWER_BYTES_FREE {
-            return Some(make());
+            return Some(render());
         }
         let hash = self.keys.hash_one((what, object_key));
         if let Some(known) = self.find(hash, object_key) {
             return Some(known.answer().body);
         }
-        let held = self.of_watches.take(user, bytes)?;
+        let reservation = self.of_watches.reserve(user, bytes)?;
         let rendered = Rendered {
             code: StatusCode::OK,
             headers: HeaderMap::new(),
             content_type: JSON,
-            body: make(),
+            body: render(),
             object: None,
             path: object_key.to_owned(),
-            _held: held,
+            _reservation: reservation,
         };
         Some(self.remember(hash, rendered).answer().body)
     }
@@ -249,27 +250,27 @@ mod tests {
     async fn equal_lists_share_memory_and_others_are_rejected_beyond_the_limit() {
         let answers = Answers::default();
         let len = 20 << 20;
-        let ask = async |path: &str, revision: u64| {
+        let list = async |path: &str, revision: u64| {
             let request = request(path);
             let rendering = Rendering::negotiate(&request).unwrap();
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
-            let make =
+            let render =
                 move || Answer::json(StatusCode::OK, Json::from_normalized(Bytes::from(text)));
-            answers.shared(key, len, None, make).await
+            answers.shared(key, len, None, render).await
         };
         let mut equal = Vec::new();
         for _ in 0..40 {
-            equal.push(ask("/apis/a.b/v1/things", 7).await.unwrap());
+            equal.push(list("/apis/a.b/v1/things", 7).await.unwrap());
         }
         let first = equal[0].body.as_ptr();
         assert!(equal.iter().all(|answer| answer.body.as_ptr() == first));
         let events = equal.iter().map(|answer| answer.object.clone().unwrap().into_bytes());
         assert!(events.into_iter().all(|event| event.as_ptr() == first));
-        assert!(ask("/apis/a.b/v1/things", 8).await.is_err(), "beyond the user's share");
+        assert!(list("/apis/a.b/v1/things", 8).await.is_err(), "beyond the user's share");
         drop(equal);
-        let next = ask("/apis/a.b/v1/things", 8).await.unwrap();
-        assert!(ask("/apis/a.b/v1/others", 8).await.is_err());
+        let next = list("/apis/a.b/v1/things", 8).await.unwrap();
+        assert!(list("/apis/a.b/v1/others", 8).await.is_err());
         drop(next);
         assert!(answers.rendered().values().all(|known| known.strong_count() == 0));
     }
@@ -281,8 +282,8 @@ mod tests {
         let len = 3 << 20;
         let push_event = |name: &str, revision: u64| {
             let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
-            let make = || Bytes::from(vec![b'x'; len]);
-            answers.event(("ADDED", revision), "g/r/shop/x", &user, make, len)
+            let render = || Bytes::from(vec![b'x'; len]);
+            answers.event(("ADDED", revision), "g/r/shop/x", &user, render, len)
         };
         let equal: Vec<Bytes> = (0..2000).map(|_| push_event("alice", 7).unwrap()).collect();
         assert!(equal.iter().all(|event| event.as_ptr() == equal[0].as_ptr()));

@@ -74,18 +74,18 @@ mod tests {
 
     #[test]
     fn a_token_survives_a_round_trip() {
-        for place in [
+        for token in [
             ContinueToken { revision: Some(7), after: "shop/rp-1".to_owned() },
             ContinueToken { revision: None, after: "rp-1".to_owned() },
         ] {
-            assert_eq!(ContinueToken::decode(&place.encode()).unwrap(), place);
+            assert_eq!(ContinueToken::decode(&token.encode()).unwrap(), token);
         }
     }
 
     #[test]
     fn a_foreign_token_is_rejected() {
         let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
-        for bad in [
+        for invalid in [
             "%%%".to_owned(),
             encode("{}"),
             encode(r#"{"v":"meta.k8s.io/v2","rv":1,"start":"a"}"#),
@@ -93,9 +93,9 @@ mod tests {
             encode(r#"{"v":"meta.k8s.io/v1","rv":0,"start":"a"}"#),
             encode(r#"{"v":"meta.k8s.io/v1","rv":1,"start":"../a"}"#),
         ] {
-            let error = ContinueToken::decode(&bad).unwrap_err();
-            assert_eq!(error.status.reason, "BadRequest", "{bad}");
-            assert!(error.status.message.starts_with("continue key is not valid"), "{bad}");
+            let error = ContinueToken::decode(&invalid).unwrap_err();
+            assert_eq!(error.status.reason, "BadRequest", "{invalid}");
+            assert!(error.status.message.starts_with("continue key is not valid"), "{invalid}");
         }
     }
 }

@@ -80,16 +80,16 @@ impl Decoded {
 
     /// Checks name and namespace against the URL, and fills them in.
     pub(crate) fn check_identity(&mut self, namespace: &str, name: &str) -> Result<(), ApiError> {
-        let own = metadata::text(&self.object, "namespace");
-        if !own.is_empty() && own != namespace {
+        let in_object = metadata::text(&self.object, "namespace");
+        if !in_object.is_empty() && in_object != namespace {
             return Err(ApiError::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));
         }
-        let own = metadata::text(&self.object, "name");
-        if !name.is_empty() && !own.is_empty() && own != name {
+        let in_object = metadata::text(&self.object, "name");
+        if !name.is_empty() && !in_object.is_empty() && in_object != name {
             return Err(ApiError::bad_request(format!(
-                "the name of the object ({own}) does not match the name on the URL ({name})"
+                "the name of the object ({in_object}) does not match the name on the URL ({name})"
             )));
         }
         metadata::set(&mut self.object, "namespace", namespace);
@@ -109,9 +109,9 @@ pub(crate) fn drop_status(kind: &ServedResource, object: &mut Map<String, Value>
 
 /// Adds warnings as headers.
 pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
-    let mut said = HashSet::new();
+    let mut unique = HashSet::new();
     let warnings: Vec<&String> =
-        warnings.iter().filter(|warning| !warning.is_empty() && said.insert(*warning)).collect();
+        warnings.iter().filter(|warning| !warning.is_empty() && unique.insert(*warning)).collect();
     let len = |warning: &str| warning.chars().count();
     let mut all = 0;
     let first_beyond = warnings.iter().position(|warning| {

@@ -1,7 +1,7 @@
 //! Collects the objects of a list, a few megabytes at a time.
 //!
 //! The objects count against the budget for responses while they are collected: a list that exceeds
-//! the budget is refused before it is in memory. Objects in the store's cache count too, because
+//! the budget is rejected before it is in memory. Objects in the store's cache count too, because
 //! the response contains a copy of them.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::continue_token::ContinueToken;
 use super::read::{ListQuery, SelectionPredicate};
 use super::render::ListMeta;
 use super::{ResourceRequest, answers, render};
-use crate::handler::budget::Held;
+use crate::handler::budget::Reservation;
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
 use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
@@ -42,24 +42,24 @@ pub(super) struct Listing<'l> {
 
 /// The collected objects of a list.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct CollectedList {
     pub(super) items: Vec<Arc<Object>>,
     pub(super) head: ListMeta,
     /// Total size of the bodies, in bytes.
     pub(super) bytes: usize,
     /// Their reservation in the budget, if they are counted.
-    pub(super) held: Option<Held>,
+    pub(super) reservation: Option<Reservation>,
 }
 
 /// The content of a list response.
-pub(super) enum Found {
-    New(Gathered),
+pub(super) enum ListContent {
+    New(CollectedList),
     /// An equal response that is being sent to another client.
-    Known(Box<Answer>),
+    Cached(Box<Answer>),
 }
 
 /// Why a list fails.
-pub(super) enum NotGathered {
+pub(super) enum ListError {
     Read(ReadError),
     Rejected(ApiError),
 }
@@ -77,7 +77,7 @@ impl Listing<'_> {
 
     /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
     /// if it has too many: the client would take a part for the whole.
-    fn is_full(&self, bytes: usize) -> Result<bool, NotGathered> {
+    fn is_full(&self, bytes: usize) -> Result<bool, ListError> {
         let share = self.rendering.bytes_share();
         if self.query.limit > 0 {
             return Ok(bytes >= LIST_PAGE_BYTES_MAX / share);
@@ -86,7 +86,7 @@ impl Listing<'_> {
         if bytes <= bytes_max {
             return Ok(false);
         }
-        Err(NotGathered::Rejected(status_errors::list_too_large(bytes_max)))
+        Err(ListError::Rejected(status_errors::list_too_large(bytes_max)))
     }
 }
 
@@ -96,10 +96,10 @@ impl ResourceRequest<'_> {
         &self,
         listing: &Listing<'_>,
         audit: &mut AuditContext,
-    ) -> Result<Found, NotGathered> {
+    ) -> Result<ListContent, ListError> {
         let Listing { prefix, filter, query, .. } = listing;
         let selects_all = filter.selects_all();
-        let mut gathered = Gathered::default();
+        let mut collected = CollectedList::default();
         let mut start_after = query.after.as_ref().map(|after| format!("{prefix}{after}"));
         let mut at = query.at;
         // Number of objects of the whole list, from the first page.
@@ -107,7 +107,7 @@ impl ResourceRequest<'_> {
         loop {
             let limit_left = match query.limit {
                 0 => usize::MAX,
-                limit => limit - gathered.items.len(),
+                limit => limit - collected.items.len(),
             };
             let (limit, bytes_max) = if selects_all {
                 (limit_left.min(PAGE_OBJECTS), PAGE_BYTES)
@@ -116,31 +116,31 @@ impl ResourceRequest<'_> {
             };
             let counts_rest = selects_all && query.limit > 0 && count.is_none();
             let options = ListOptions { at, start_after, limit, bytes_max, counts_rest };
-            let asked = self.shared.clock.now();
-            let page = self.shared.store.list(prefix, options).await.map_err(NotGathered::Read)?;
-            audit.track_since(Layer::Storage, asked);
+            let start = self.shared.clock.now();
+            let page = self.shared.store.list(prefix, options).await.map_err(ListError::Read)?;
+            audit.track_since(Layer::Storage, start);
             count = count.or(page.remaining.map(|remaining| page.items.len() + remaining));
-            let before = gathered.items.len();
+            let before = collected.items.len();
             let mut admitted = page.items.into_iter().filter(|object| filter.matches(&object.body));
             let new_items = admitted.by_ref().take(limit_left);
-            gathered.items.extend(new_items.map(|object| listing.part_of(object)));
-            let new = gathered.items.iter().skip(before).map(|object| object.body.len()).sum();
-            if let Some(answer) = self.count(listing, &mut gathered, new, page.revision)? {
-                return Ok(Found::Known(Box::new(answer)));
+            collected.items.extend(new_items.map(|object| listing.part_of(object)));
+            let new = collected.items.iter().skip(before).map(|object| object.body.len()).sum();
+            if let Some(answer) = self.count(listing, &mut collected, new, page.revision)? {
+                return Ok(ListContent::Cached(Box::new(answer)));
             }
-            let is_at_limit = query.limit > 0 && gathered.items.len() == query.limit;
+            let is_at_limit = query.limit > 0 && collected.items.len() == query.limit;
             let more = page.next.is_some() || (is_at_limit && admitted.next().is_some());
-            let is_full = is_at_limit || listing.is_full(gathered.bytes)?;
+            let is_full = is_at_limit || listing.is_full(collected.bytes)?;
             if !more || is_full {
-                gathered.head.revision = page.revision;
-                if let Some(last) = gathered.items.last().filter(|_| more) {
+                collected.head.revision = page.revision;
+                if let Some(last) = collected.items.last().filter(|_| more) {
                     let after = last.key.strip_prefix(prefix).unwrap_or(&last.key).to_owned();
-                    gathered.head.next =
+                    collected.head.next =
                         ContinueToken { revision: Some(page.revision), after }.encode();
-                    let rest = count.map(|count| count.saturating_sub(gathered.items.len()));
-                    gathered.head.remaining = rest;
+                    let rest = count.map(|count| count.saturating_sub(collected.items.len()));
+                    collected.head.remaining = rest;
                 }
-                return Ok(Found::New(gathered));
+                return Ok(ListContent::New(collected));
             }
             at = Some(page.revision);
             start_after = page.next;
@@ -151,26 +151,26 @@ impl ResourceRequest<'_> {
     fn count(
         &self,
         listing: &Listing<'_>,
-        gathered: &mut Gathered,
+        collected: &mut CollectedList,
         new: usize,
         revision: u64,
-    ) -> Result<Option<Answer>, NotGathered> {
-        gathered.bytes += new;
-        if gathered.bytes <= ANSWER_BYTES_FREE {
+    ) -> Result<Option<Answer>, ListError> {
+        collected.bytes += new;
+        if collected.bytes <= ANSWER_BYTES_FREE {
             return Ok(None);
         }
         let answers = &self.shared.answers;
-        if let Some(held) = &mut gathered.held {
-            let is_held = held.grow(new);
-            let rejected = || NotGathered::Rejected(status_errors::too_many_requests());
-            return if is_held { Ok(None) } else { Err(rejected()) };
+        if let Some(reservation) = &mut collected.reservation {
+            let is_reserved = reservation.grow(new);
+            let rejected = || ListError::Rejected(status_errors::too_many_requests());
+            return if is_reserved { Ok(None) } else { Err(rejected()) };
         }
         let key = answers::key(self.request, revision, listing.rendering, listing.now);
-        if let Some(answer) = answers.known(key) {
+        if let Some(answer) = answers.cached(key) {
             return Ok(Some(answer));
         }
-        let held = answers.hold(&self.request.user, gathered.bytes);
-        gathered.held = Some(held.map_err(NotGathered::Rejected)?);
+        let reservation = answers.reserve(&self.request.user, collected.bytes);
+        collected.reservation = Some(reservation.map_err(ListError::Rejected)?);
         Ok(None)
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn decode(
         *metadata = Value::Object(Map::new());
     }
     let Value::Object(fields) = metadata else {
-        return Err(wrong("metadata", metadata, "v1.ObjectMeta"));
+        return Err(type_error("metadata", metadata, "v1.ObjectMeta"));
     };
     for key in fields.keys().filter(|key| !FIELDS.contains(&key.as_str())) {
         unknown.push(format!("metadata.{key}"));
@@ -91,44 +91,45 @@ pub(crate) fn decode(
 
 /// Checks the type of a field. As in Go, null becomes the empty string in labels and annotations.
 fn typed(key: &str, value: &mut Value) -> Result<(), String> {
-    let wrong = |value: &Value, wanted| Err(wrong(&format!("metadata.{key}"), value, wanted));
+    let type_error =
+        |value: &Value, expected| Err(type_error(&format!("metadata.{key}"), value, expected));
     match key {
         "labels" | "annotations" => {
-            let Value::Object(map) = value else { return wrong(value, "map[string]string") };
+            let Value::Object(map) = value else { return type_error(value, "map[string]string") };
             for entry in map.values_mut() {
                 match entry {
                     Value::Null => *entry = Value::from(""),
                     Value::String(_) => {}
-                    other => return wrong(other, "string"),
+                    other => return type_error(other, "string"),
                 }
             }
         }
         "finalizers" => {
-            let Value::Array(list) = value else { return wrong(value, "[]string") };
+            let Value::Array(list) = value else { return type_error(value, "[]string") };
             if let Some(entry) = list.iter().find(|entry| !entry.is_string()) {
-                return wrong(entry, "string");
+                return type_error(entry, "string");
             }
         }
         "ownerReferences" => {
-            let Value::Array(list) = value else { return wrong(value, "[]v1.OwnerReference") };
+            let Value::Array(list) = value else { return type_error(value, "[]v1.OwnerReference") };
             if let Some(entry) = list.iter().find(|entry| !entry.is_object()) {
-                return wrong(entry, "v1.OwnerReference");
+                return type_error(entry, "v1.OwnerReference");
             }
         }
         "generation" | "deletionGracePeriodSeconds" if !value.is_i64() => {
-            return wrong(value, "int64");
+            return type_error(value, "int64");
         }
         "generation" | "deletionGracePeriodSeconds" => {}
-        _ if !value.is_string() => return wrong(value, "string"),
+        _ if !value.is_string() => return type_error(value, "string"),
         _ => {}
     }
     Ok(())
 }
 
-fn wrong(path: &str, value: &Value, wanted: &str) -> String {
-    let found = type_of(value);
+fn type_error(path: &str, value: &Value, expected: &str) -> String {
+    let actual = type_of(value);
     format!(
-        "json: cannot unmarshal {found} into Go struct field ObjectMeta.{path} of type {wanted}"
+        "json: cannot unmarshal {actual} into Go struct field ObjectMeta.{path} of type {expected}"
     )
 }
 
@@ -171,16 +172,16 @@ struct InOrder<'a> {
 
 impl Serialize for InOrder<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut whole = serializer.serialize_map(None)?;
-        whole.serialize_entry("apiVersion", &self.kind.api_version)?;
-        whole.serialize_entry("kind", self.kind.resource.kind)?;
-        whole.serialize_entry("metadata", &Fields(of(self.object)))?;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("apiVersion", &self.kind.api_version)?;
+        map.serialize_entry("kind", self.kind.resource.kind)?;
+        map.serialize_entry("metadata", &Fields(of(self.object)))?;
         for (key, value) in self.object {
             if !HEAD.contains(&key.as_str()) {
-                whole.serialize_entry(key, value)?;
+                map.serialize_entry(key, value)?;
             }
         }
-        whole.end()
+        map.end()
     }
 }
 
@@ -239,11 +240,11 @@ pub(crate) fn validate_generate_name(
         masked.push('a');
     }
     let field = "metadata.generateName";
-    let found = wrong_name(kind, &masked).into_iter();
-    found.map(|error| FieldError::invalid(field, &base.into(), &error)).collect()
+    let errors = name_errors(kind, &masked).into_iter();
+    errors.map(|error| FieldError::invalid(field, &base.into(), &error)).collect()
 }
 
-fn wrong_name(kind: &ServedResource, name: &str) -> Vec<String> {
+fn name_errors(kind: &ServedResource, name: &str) -> Vec<String> {
     let is_namespace = kind.id.group.is_empty() && kind.id.plural == "namespaces";
     if is_namespace { validation::dns1123_label(name) } else { validation::dns1123_subdomain(name) }
 }
@@ -254,7 +255,7 @@ fn validate_name(kind: &ServedResource, object: &Map<String, Value>, errors: &mu
         errors.push(FieldError::required("metadata.name", "name or generateName is required"));
         return;
     }
-    for error in wrong_name(kind, name) {
+    for error in name_errors(kind, name) {
         errors.push(FieldError::invalid("metadata.name", &name.into(), &error));
     }
     if kind.is_namespaced() {

@@ -128,7 +128,7 @@ impl DeleteOptions {
 }
 
 /// The body has precedence over the query. With `dryRun` only in the query, upstream deletes the
-/// object, although the audit event's URI shows a dry run. Here the request is refused.
+/// object, although the audit event's URI shows a dry run. Here the request is rejected.
 fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
     let speaks_of_dry_run = all(request, "dryRun").iter().any(|value| !value.is_empty());
     if is_for_real && speaks_of_dry_run {
@@ -187,14 +187,14 @@ fn check_kind(body: &Value) -> Result<(), ApiError> {
     Err(ApiError::bad_request(format!("expect object of kind DeleteOptions, got {kind}")))
 }
 
-/// Refuses fields of a wrong type: an invalid precondition or dry run must not lead to a deletion.
+/// Rejects fields of a wrong type: an invalid precondition or dry run must not lead to a deletion.
 fn check_types(body: &Value) -> Result<(), ApiError> {
     let of = |key: &str| body.get(key).unwrap_or(&Value::Null);
     let preconditions = of("preconditions");
     let text = |value: &Value| value.is_string();
     let texts = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(text));
     let in_preconditions = |key: &str| preconditions.get(key).unwrap_or(&Value::Null);
-    for (field, value, is_right, wanted) in [
+    for (field, value, is_valid, expected) in [
         ("dryRun", of("dryRun"), texts(of("dryRun")), "[]string"),
         ("propagationPolicy", of("propagationPolicy"), text(of("propagationPolicy")), "string"),
         ("orphanDependents", of("orphanDependents"), of("orphanDependents").is_boolean(), "bool"),
@@ -213,9 +213,9 @@ fn check_types(body: &Value) -> Result<(), ApiError> {
             "string",
         ),
     ] {
-        if !is_right && !value.is_null() {
+        if !is_valid && !value.is_null() {
             return Err(ApiError::bad_request(format!(
-                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: json: cannot unmarshal {} into Go struct field DeleteOptions.{field} of type {wanted}",
+                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: json: cannot unmarshal {} into Go struct field DeleteOptions.{field} of type {expected}",
                 metadata::type_of(value)
             )));
         }

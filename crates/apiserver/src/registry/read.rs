@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use store::ReadError;
 
 use super::continue_token::ContinueToken;
-use super::gather::{Found, Gathered, Listing, NotGathered};
+use super::gather::{CollectedList, ListContent, ListError, Listing};
 use super::options::first;
 use super::render;
 use super::write::WriteResult;
@@ -95,12 +95,12 @@ impl ResourceRequest<'_> {
         let now = self.shared.clock.now();
         let key = answers::key(self.request, stored.revision, rendering, now);
         let (bytes, kind) = (stored.body.len(), Arc::clone(self.kind));
-        let make = move || {
+        let render = move || {
             let answer = render::object(rendering, &kind, StatusCode::OK, &stored.body, now);
             encoding::finish(rendering, answer)
         };
         let answers = &self.shared.answers;
-        answers.shared(key, bytes, None, make).await.map(Outcome::Unlogged)
+        answers.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
     }
 
     /// Responds with an object and the details that its kind computes, from one snapshot.
@@ -131,28 +131,29 @@ impl ResourceRequest<'_> {
         let prefix = self.kind.prefix(self.namespace());
         // The permit covers reading and rendering: it limits how many long lists are in memory at
         // once.
-        let turn = self.shared.answers.turn().await;
+        let permit = self.shared.answers.render_permit().await;
         let now = self.shared.clock.now();
         let listing = Listing { prefix: &prefix, filter: &filter, query: &query, rendering, now };
-        let Gathered { items, head, bytes, held } = match self.gather(&listing, audit).await {
-            Ok(Found::New(gathered)) => gathered,
-            Ok(Found::Known(answer)) => return Ok(Outcome::Unlogged(*answer)),
-            Err(NotGathered::Read(ReadError::Compacted { .. })) => {
-                return Ok(Outcome::Unlogged(expired(&query)));
-            }
-            Err(NotGathered::Read(error)) => return Err(read_error(&error)),
-            Err(NotGathered::Rejected(error)) => return Err(error),
-        };
-        let began = self.shared.clock.now();
+        let CollectedList { items, head, bytes, reservation } =
+            match self.gather(&listing, audit).await {
+                Ok(ListContent::New(gathered)) => gathered,
+                Ok(ListContent::Cached(answer)) => return Ok(Outcome::Unlogged(*answer)),
+                Err(ListError::Read(ReadError::Compacted { .. })) => {
+                    return Ok(Outcome::Unlogged(expired(&query)));
+                }
+                Err(ListError::Read(error)) => return Err(read_error(&error)),
+                Err(ListError::Rejected(error)) => return Err(error),
+            };
+        let start = self.shared.clock.now();
         let key = answers::key(self.request, head.revision, rendering, now);
         let kind = Arc::clone(self.kind);
-        let make = move || {
+        let render = move || {
             let parts = items.iter().map(|object| &object.body);
             encoding::finish(rendering, render::list(rendering, &kind, &head, parts, now))
         };
-        let answer = self.shared.answers.shared(key, bytes, held, make).await?;
-        drop(turn);
-        audit.track_since(render::layer(rendering), began);
+        let answer = self.shared.answers.shared(key, bytes, reservation, render).await?;
+        drop(permit);
+        audit.track_since(render::layer(rendering), start);
         Ok(Outcome::Unlogged(answer))
     }
 
@@ -182,11 +183,11 @@ impl ResourceRequest<'_> {
                     "specifying resource version is not allowed when using continue",
                 ));
             }
-            let place = ContinueToken::decode(token)?;
+            let token = ContinueToken::decode(token)?;
             return Ok(ListQuery {
-                at: place.revision,
+                at: token.revision,
                 at_least: 0,
-                after: Some(place.after),
+                after: Some(token.after),
                 limit,
             });
         }

@@ -41,8 +41,8 @@ impl ResourceRequest<'_> {
 
     async fn get_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
         let rendering = Rendering::negotiate(self.request)?;
-        let found = storage.get(self.name()).await?;
-        let body = found.ok_or_else(|| self.kind.not_found(self.name()))?;
+        let object = storage.get(self.name()).await?;
+        let body = object.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
         let answer = render::object(rendering, self.kind, StatusCode::OK, &body, now);
         let answer = encoding::finish(rendering, answer);
@@ -98,12 +98,12 @@ impl ResourceRequest<'_> {
             stream::pending().boxed()
         };
         let now = Instant::now();
-        let course = WatchStream {
+        let watch = WatchStream {
             shared: Arc::clone(self.shared),
             framing: Framing::new(self.kind, rendering.form),
             batches: Some(batches),
             frames: VecDeque::new(),
-            seen: None,
+            sent_revision: None,
             bookmarks: first(self.request, "allowWatchBookmarks")
                 .is_some_and(super::options::is_true),
             next_bookmark: now + BOOKMARK_PERIOD,
@@ -111,7 +111,7 @@ impl ResourceRequest<'_> {
         };
         Ok(Outcome::Watch(WatchReply {
             content_type: crate::handler::answer::JSON,
-            frames: Box::pin(stream::unfold(course, WatchStream::next)),
+            frames: Box::pin(stream::unfold(watch, WatchStream::next)),
         }))
     }
 }
@@ -124,7 +124,7 @@ struct WatchStream {
     batches: Option<BoxStream<'static, Result<ReadBatch, ApiError>>>,
     frames: VecDeque<Bytes>,
     /// The revision up to which all events have been sent.
-    seen: Option<u64>,
+    sent_revision: Option<u64>,
     bookmarks: bool,
     next_bookmark: Instant,
     end: Instant,
@@ -143,8 +143,9 @@ impl WatchStream {
             }
             if now >= self.next_bookmark {
                 self.next_bookmark = now + BOOKMARK_PERIOD;
-                if let Some(seen) = self.seen.filter(|_| self.bookmarks) {
-                    self.frames.push_back(self.framing.bookmark(seen, self.shared.clock.now()));
+                if let Some(sent_revision) = self.sent_revision.filter(|_| self.bookmarks) {
+                    self.frames
+                        .push_back(self.framing.bookmark(sent_revision, self.shared.clock.now()));
                     continue;
                 }
             }
@@ -156,7 +157,7 @@ impl WatchStream {
                 () = tokio::time::sleep_until(wake) => continue,
             };
             match batch {
-                Some(Ok(batch)) => self.take(&batch),
+                Some(Ok(batch)) => self.push_frames(&batch),
                 Some(Err(error)) => {
                     self.batches = None;
                     self.frames.push_back(super::watch::frame("ERROR", &Answer::from(error).body));
@@ -166,8 +167,8 @@ impl WatchStream {
         }
     }
 
-    fn take(&mut self, batch: &ReadBatch) {
-        self.seen = Some(batch.revision);
+    fn push_frames(&mut self, batch: &ReadBatch) {
+        self.sent_revision = Some(batch.revision);
         let now = self.shared.clock.now();
         for body in &batch.items {
             let frame = self.framing.frame("ADDED", body, now);

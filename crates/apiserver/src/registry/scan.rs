@@ -19,8 +19,8 @@ impl Registry {
         kind: ResourceId,
         mut each: impl FnMut(&[u8]) + Send,
     ) -> Result<(), ApiError> {
-        let found = self.shared.kind_of(kind.group, kind.plural);
-        let Some(kind) = found else {
+        let served = self.shared.kind_of(kind.group, kind.plural);
+        let Some(kind) = served else {
             return Err(ApiError::not_found(kind.group, kind.plural, ""));
         };
         let prefix = kind.prefix("");

@@ -209,24 +209,24 @@ fn quoted(kind: &ServedResource, value: &Value) -> String {
         return "***".to_owned();
     }
     // Most patches succeed, so only the quoted part is serialized.
-    let mut beginning = Beginning::default();
-    let is_whole = serde_json::to_writer(&mut beginning, value).is_ok();
-    let text = String::from_utf8_lossy(&beginning.0);
+    let mut prefix = PrefixWriter::default();
+    let is_complete = serde_json::to_writer(&mut prefix, value).is_ok();
+    let text = String::from_utf8_lossy(&prefix.0);
     match text.char_indices().nth(QUOTED_MAX) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None if is_whole => text.into_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None if is_complete => text.into_owned(),
         None => format!("{text}…"),
     }
 }
 
 /// A writer that accepts as many bytes as the quoted characters can have, and then fails.
 #[derive(Default)]
-struct Beginning(Vec<u8>);
+struct PrefixWriter(Vec<u8>);
 
-impl io::Write for Beginning {
+impl io::Write for PrefixWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = QUOTED_MAX * CHARACTER_BYTES_MAX - self.0.len();
-        let len = left.min(bytes.len());
+        let free = QUOTED_MAX * CHARACTER_BYTES_MAX - self.0.len();
+        let len = free.min(bytes.len());
         self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
         // 0 bytes written, which makes the caller stop.
         Ok(len)
@@ -251,7 +251,7 @@ fn apply(
     let (old, incoming) = match prepared {
         Some(prepared) if prepared.revision == stored.revision => (prepared.old, prepared.changed?),
         // Patching again takes too long inside the transaction. Clients retry, as after five failed
-        // tries of kube-apiserver.
+        // attempts of kube-apiserver.
         Some(_) if stored.body.len() > REAPPLIED_BYTES_MAX => {
             return Err(kind.conflict(&write.name, STALE));
         }
@@ -264,7 +264,7 @@ fn apply(
     write.warnings.extend(incoming.warnings);
     let mut object = incoming.object;
     check_revision(write, &object, &old, matches!(change, Change::Replace(_)))?;
-    confine(write, &mut object, &old);
+    restore_other_fields(write, &mut object, &old);
     let errors = metadata::validate_deletion_fields(&object, &old);
     metadata::preserve_system_fields(&mut object, &old);
     let strategy = &kind.resource.strategy;
@@ -300,10 +300,10 @@ fn check_revision(
     old: &Map<String, Value>,
     is_replacement: bool,
 ) -> Result<(), ApiError> {
-    let seen = metadata::text(object, "resourceVersion");
+    let sent_version = metadata::text(object, "resourceVersion");
     let may_be_empty = write.kind.resource.strategy.updates_unconditionally();
     // Zero is no revision.
-    if matches!(seen, "" | "0") && is_replacement && !may_be_empty {
+    if matches!(sent_version, "" | "0") && is_replacement && !may_be_empty {
         let error = FieldError {
             reason: "FieldValueInvalid",
             field: "metadata.resourceVersion".to_owned(),
@@ -311,24 +311,25 @@ fn check_revision(
         };
         return write.kind.reject_invalid(&write.name, &[error]);
     }
-    if !seen.is_empty() && seen != metadata::text(old, "resourceVersion") {
+    if !sent_version.is_empty() && sent_version != metadata::text(old, "resourceVersion") {
         return Err(write.kind.conflict(&write.name, STALE));
     }
-    let (uid, own) = (metadata::text(object, "uid"), metadata::text(old, "uid"));
-    if !uid.is_empty() && uid != own {
+    let (uid, stored_uid) = (metadata::text(object, "uid"), metadata::text(old, "uid"));
+    if !uid.is_empty() && uid != stored_uid {
         if !is_replacement {
             let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
             return write.kind.reject_invalid(&write.name, &[error]);
         }
-        let detail =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+        let detail = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {stored_uid}"
+        );
         return Err(write.kind.conflict(&write.name, &detail));
     }
     Ok(())
 }
 
 /// Restores every field outside the subresource that the URL names.
-fn confine(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
+fn restore_other_fields(write: &Write, object: &mut Map<String, Value>, old: &Map<String, Value>) {
     let subresource = write.kind.subresource(&write.context.subresource);
     if let Some(Subresource::Field { path, .. }) = subresource {
         let value = fields::lookup_in(object, path).cloned();
@@ -377,8 +378,8 @@ mod tests {
     #[test]
     fn a_patch_error_quotes_part_of_an_object_but_never_of_a_secret() {
         let quote = |plural: &str, value: &Value| {
-            let found = kinds::all().into_iter().find(|kind| kind.plural == plural);
-            quoted(&ServedResource::new(found.unwrap()), value)
+            let resource = kinds::all().into_iter().find(|kind| kind.plural == plural);
+            quoted(&ServedResource::new(resource.unwrap()), value)
         };
         assert_eq!(quote("widgets", &json!({"a": 1})), r#"{"a":1}"#);
         let long = quote("widgets", &json!("\u{fc}".repeat(5000)));

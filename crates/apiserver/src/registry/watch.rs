@@ -251,8 +251,8 @@ impl WatchStream {
         if self.bookmarks
             && let Some(changes) = &mut self.changes
         {
-            let seen = changes.progress();
-            self.bookmark(seen, false);
+            let progress = changes.progress();
+            self.bookmark(progress, false);
         }
     }
 

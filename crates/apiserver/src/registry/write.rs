@@ -77,12 +77,12 @@ impl Write {
         let writer = claim.clone();
         let storage = Arc::clone(&self.shared.store);
         let mut write = self;
-        let (asked, rendering) = (write.now, write.rendering);
+        let (start, rendering) = (write.now, write.rendering);
         let written = store::write(&*storage, move |tx| {
             if !writer.claim() {
                 return None;
             }
-            audit.track_since(Layer::Storage, asked);
+            audit.track_since(Layer::Storage, start);
             let shared = Arc::clone(&write.shared);
             let cause = audit.audit_id().unwrap_or_default();
             let outcome = {

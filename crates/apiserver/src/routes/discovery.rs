@@ -33,8 +33,9 @@ pub(crate) fn group_versions(resources: &[Resource]) -> Vec<GroupVersion<'_>> {
     let mut list: Vec<GroupVersion<'_>> = Vec::new();
     for resource in resources {
         let (group, version) = (resource.group, resource.version);
-        let found = list.iter_mut().find(|entry| entry.group == group && entry.version == version);
-        match found {
+        let existing =
+            list.iter_mut().find(|entry| entry.group == group && entry.version == version);
+        match existing {
             Some(entry) => entry.resources.push(resource),
             None => list.push(GroupVersion { group, version, resources: vec![resource] }),
         }
@@ -140,10 +141,10 @@ fn aggregated_group(name: &str, versions: &[GroupVersion<'_>]) -> Value {
     let versions: Vec<Value> = versions
         .iter()
         .filter(|entry| entry.group == name)
-        .map(|one| {
+        .map(|version| {
             let resources: Vec<Value> =
-                one.resources.iter().map(|resource| aggregated_resource(resource)).collect();
-            json!({"version": one.version, "resources": resources, "freshness": "Current"})
+                version.resources.iter().map(|resource| aggregated_resource(resource)).collect();
+            json!({"version": version.version, "resources": resources, "freshness": "Current"})
         })
         .collect();
     let metadata = if name.is_empty() { json!({}) } else { json!({"name": name}) };
@@ -166,10 +167,10 @@ fn aggregated_resource(resource: &Resource) -> Value {
     let subresources: Vec<Value> = resource
         .subresources
         .iter()
-        .map(|one| {
+        .map(|subresource| {
             json!({
-                "subresource": one.name(), "responseKind": response_kind(resource, *one),
-                "verbs": words(one.verbs()),
+                "subresource": subresource.name(), "responseKind": response_kind(resource, *subresource),
+                "verbs": words(subresource.verbs()),
             })
         })
         .collect();

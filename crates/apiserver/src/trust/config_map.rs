@@ -53,9 +53,9 @@ impl AuthenticationConfigMap {
     }
 
     async fn read(&self) -> Result<String, TrustError> {
-        let found = self.api.get(NAME).await.map_err(|e| TrustError::Lookup(Box::new(e)))?;
-        self.trust.replace(Some(&snapshot_of(&found)?))?;
-        Ok(found.metadata.resource_version.unwrap_or_default())
+        let config_map = self.api.get(NAME).await.map_err(|e| TrustError::Lookup(Box::new(e)))?;
+        self.trust.replace(Some(&snapshot_of(&config_map)?))?;
+        Ok(config_map.metadata.resource_version.unwrap_or_default())
     }
 
     /// Watches the ConfigMap until `closing` is cancelled.

@@ -47,7 +47,7 @@ fn outline(events: impl IntoIterator<Item = Event>) -> Vec<(u16, Stage, i64)> {
 #[test]
 fn level_none_does_not_collect_metadata() {
     let event_builder =
-        EventBuilder::begin(&decision(Level::None, &[]), || panic!("facts are asked for"));
+        EventBuilder::begin(&decision(Level::None, &[]), || panic!("the metadata is collected"));
     assert!(event_builder.is_none());
 }
 
@@ -111,15 +111,15 @@ fn failures_have_their_stages() {
     assert_eq!(status.message, "APIServer panic'd: boom");
 
     let status = Status { reason: "Unauthorized".to_owned(), ..Status::default() };
-    let refusal = Response { code: 401, status: Some(status), object: Some(json("{}")) };
-    let unauthorized = begin().unauthorized(refusal.clone(), NOW).cloned().unwrap();
+    let response = Response { code: 401, status: Some(status), object: Some(json("{}")) };
+    let unauthorized = begin().unauthorized(response.clone(), NOW).cloned().unwrap();
     assert_eq!(
         (unauthorized.stage, unauthorized.user.username.as_str()),
         (Stage::ResponseStarted, "")
     );
     assert_eq!(unauthorized.response_status.unwrap().reason, "Unauthorized");
     let omitted = decision(Level::Metadata, &[Stage::ResponseStarted]);
-    assert!(EventBuilder::begin(&omitted, metadata).unwrap().unauthorized(refusal, NOW).is_none());
+    assert!(EventBuilder::begin(&omitted, metadata).unwrap().unauthorized(response, NOW).is_none());
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn the_body_fills_fields_that_the_url_lacks() {
     };
     let mut event_builder = EventBuilder::begin(&decision(Level::Metadata, &[]), metadata).unwrap();
     event_builder.request_object(json(object));
-    let found = event_builder.received().unwrap().object_ref.unwrap();
+    let object_ref = event_builder.received().unwrap().object_ref.unwrap();
     assert_eq!(
-        [found.namespace, found.name, found.uid, found.resource_version],
+        [object_ref.namespace, object_ref.name, object_ref.uid, object_ref.resource_version],
         ["url", "rp", "u", "7"]
     );
 }
@@ -206,7 +206,7 @@ fn redacted_bodies_contain_only_references() {
 #[test]
 fn a_slow_request_has_latency_annotations() {
     let received = metadata().received.as_micros();
-    for (micros, told) in
+    for (micros, expected) in
         [(500_000, None), (500_001, Some("500.001ms")), (61_500_000, Some("1m1.5s"))]
     {
         let mut event_builder =
@@ -218,10 +218,10 @@ fn a_slow_request_has_latency_annotations() {
             .cloned();
         let annotations = event.unwrap().annotations;
         let total = annotations.get("apiserver.latency.k8s.io/total").map(String::as_str);
-        assert_eq!(total, told);
+        assert_eq!(total, expected);
         let part = annotations.get("apiserver.latency.k8s.io/authorization").map(String::as_str);
-        assert_eq!(part, told.and(Some("401.5ms")));
-        assert_eq!(annotations.len(), if told.is_some() { 2 } else { 0 });
+        assert_eq!(part, expected.and(Some("401.5ms")));
+        assert_eq!(annotations.len(), if expected.is_some() { 2 } else { 0 });
     }
 }
 

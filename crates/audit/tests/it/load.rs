@@ -81,7 +81,7 @@ fn values_of_the_wrong_type_are_reported() {
     }
 }
 
-/// Regression: a policy was valid whose metadata kube-apiserver refuses, so that it did not start.
+/// Regression: a policy was accepted although kube-apiserver rejects its metadata and does not start.
 #[test]
 fn metadata_has_the_types_of_object_meta() {
     let with = |field: &str| format!("metadata: {{{field}}}\nrules: [{{level: None}}]");
@@ -138,10 +138,10 @@ fn metadata_has_the_types_of_object_meta() {
     ] {
         check(&with(field), &format!("line 3: metadata.{expected}"));
     }
-    let odd = with(
+    let metadata = with(
         "labels: {a: b, a: c}, ownerReferences: [{uid: x, color: red}], managedFields: [{fieldsV1: {a: {b: 1, b: 2}}}]",
     );
-    let warnings = loaded(&odd).unwrap().warnings;
+    let warnings = loaded(&metadata).unwrap().warnings;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
@@ -182,20 +182,25 @@ fn other_documents_are_rejected() {
         [("a: b\nc: [", 2), ("{\"kind\":\n\"Policy\",}", 2), ("? [a]\n: b", 1), ("a: \"\\x", 1)]
     {
         match load(text) {
-            Err(LoadError::Syntax { line: found, .. }) => assert!(found >= line, "{text}: {found}"),
+            Err(LoadError::Syntax { line: error_line, .. }) => {
+                assert!(error_line >= line, "{text}: {error_line}");
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
     assert!(Policy::load(b"a: \xff", Strictness::Kubernetes).is_err());
-    let long = vec![b' '; audit::POLICY_LEN_MAX + 1];
-    assert!(matches!(Policy::load(&long, Strictness::Kubernetes), Err(LoadError::TooLong { .. })));
+    let too_long = vec![b' '; audit::POLICY_LEN_MAX + 1];
+    assert!(matches!(
+        Policy::load(&too_long, Strictness::Kubernetes),
+        Err(LoadError::TooLong { .. })
+    ));
 }
 
 #[test]
 fn unknown_and_repeated_fields_are_warnings_unless_strict() {
     let text = "apiVersion: audit.k8s.io/v1\nkind: Policy\nfoo: 1\nmetadata: {name: x, bar: 2}\nrules:\n- level: None\n  userz: [a]\n  level: Metadata\n";
-    let found = Policy::load(text.as_bytes(), Strictness::Kubernetes).unwrap();
-    let warnings: Vec<_> = found.warnings.iter().map(ToString::to_string).collect();
+    let loaded_policy = Policy::load(text.as_bytes(), Strictness::Kubernetes).unwrap();
+    let warnings: Vec<_> = loaded_policy.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
@@ -206,10 +211,10 @@ fn unknown_and_repeated_fields_are_warnings_unless_strict() {
         ]
     );
     // The last duplicate wins.
-    let decision = found.policy.decide(&audit::Attributes::default());
+    let decision = loaded_policy.policy.decide(&audit::Attributes::default());
     assert_eq!(decision.level, event::Level::Metadata);
-    let refused = Policy::load(text.as_bytes(), Strictness::Strict).unwrap_err();
-    assert_eq!(refused.to_string(), warnings.join("\n"));
+    let error = Policy::load(text.as_bytes(), Strictness::Strict).unwrap_err();
+    assert_eq!(error.to_string(), warnings.join("\n"));
 }
 
 #[test]
@@ -225,12 +230,12 @@ fn json_and_yaml_are_read_as_kubernetes_reads_them() {
 
 #[test]
 fn aliases_do_not_expand_without_limit() {
-    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    let mut aliases = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
         let alias = format!("*a{},", level - 1).repeat(10);
-        bomb = [bomb, format!("a{level}: &a{level} [{alias}]\n")].concat();
+        aliases = [aliases, format!("a{level}: &a{level} [{alias}]\n")].concat();
     }
-    assert!(matches!(loaded(&bomb), Err(LoadError::Syntax { .. })));
+    assert!(matches!(loaded(&aliases), Err(LoadError::Syntax { .. })));
     let deep = format!("rules: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(loaded(&deep), Err(LoadError::Syntax { .. })));
     let deep: Vec<_> = (0..2_000).map(|depth| [&" ".repeat(depth), "a:\n"].concat()).collect();

@@ -23,9 +23,9 @@ fn check(policy: &Policy, expected: &str) {
     }
     assert_eq!(REQUESTS.lines().count(), expected.lines().count());
     for (request, expected) in REQUESTS.lines().zip(expected.lines()) {
-        let found = explain::line(policy, request).unwrap();
-        let found: Answer = serde_json::from_str(&found).unwrap();
-        assert_eq!(found, serde_json::from_str(expected).unwrap(), "{request}");
+        let answer = explain::line(policy, request).unwrap();
+        let answer: Answer = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer, serde_json::from_str(expected).unwrap(), "{request}");
     }
 }
 
@@ -90,7 +90,7 @@ fn an_explanation_names_the_rule() {
     );
     assert!(line("{\"usr\":\"a\"}").is_err());
     assert!(line("").is_err());
-    for (text, found) in [
+    for (text, expected_end) in [
         ("[]", "a list"),
         ("[\"alice\", []]", "a list"),
         ("\"alice\"", "a string"),
@@ -98,9 +98,9 @@ fn an_explanation_names_the_rule() {
         ("true", "a boolean"),
         ("null", "null"),
     ] {
-        let said = line(text).unwrap_err().to_string();
-        let wanted = "not a request: a JSON object such as {\"user\":\"alice\"";
-        assert!(said.starts_with(wanted) && said.ends_with(found), "{said}");
+        let error = line(text).unwrap_err().to_string();
+        let expected_start = "not a request: a JSON object such as {\"user\":\"alice\"";
+        assert!(error.starts_with(expected_start) && error.ends_with(expected_end), "{error}");
     }
 }
 
@@ -174,21 +174,22 @@ fn model_resource(rule: &Rule, request: &Request) -> bool {
                 && (entry.resources.is_empty()
                     || (entry.resource_names.is_empty()
                         || has(&entry.resource_names, &request.name))
-                        && entry.resources.iter().any(|it| {
-                            it == "*"
-                                || *it == combined
-                                || !subresource.is_empty() && *it == format!("*/{subresource}")
-                                || it.ends_with("/*") && it.trim_end_matches("/*") == resource
+                        && entry.resources.iter().any(|pattern| {
+                            pattern == "*"
+                                || *pattern == combined
+                                || !subresource.is_empty() && *pattern == format!("*/{subresource}")
+                                || pattern.ends_with("/*")
+                                    && pattern.trim_end_matches("/*") == resource
                         }))
         })
 }
 
-fn word(words: &'static [&'static str]) -> impl Strategy<Value = String> {
+fn text_of(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(words).prop_map(str::to_owned)
 }
 
-fn some(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
-    prop::collection::vec(word(words), 0..3)
+fn list_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(text_of(words), 0..3)
 }
 
 const USERS: &[&str] = &["a", "b", ""];
@@ -201,17 +202,17 @@ const API_GROUPS: &[&str] = &["", "p.q", "r"];
 prop_compose! {
     fn rule()(
         level in prop::sample::select(&["Metadata", "Request"][..]),
-        (users, user_groups, verbs) in (some(USERS), some(GROUPS), some(VERBS)),
-        namespaces in some(NAMESPACES),
+        (users, user_groups, verbs) in (list_of(USERS), list_of(GROUPS), list_of(VERBS)),
+        namespaces in list_of(NAMESPACES),
         resources in prop::collection::vec(
             (
-                word(&["", "p.q", "r", "*"]),
-                some(&["*", "s", "s/t", "*/t", "s/*", "t", "*/*", "st"]),
-                some(NAMES),
+                text_of(&["", "p.q", "r", "*"]),
+                list_of(&["*", "s", "s/t", "*/t", "s/*", "t", "*/*", "st"]),
+                list_of(NAMES),
             ),
             0..3,
         ),
-        non_resource_urls in some(&["*", "/a", "/a*", "/a/b", "/"]),
+        non_resource_urls in list_of(&["*", "/a", "/a*", "/a/b", "/"]),
         on_resources in any::<bool>(),
     ) -> Rule {
         let resources = resources.into_iter().map(|(group, resources, names)| Entry {
@@ -230,13 +231,13 @@ prop_compose! {
 
 prop_compose! {
     fn request()(
-        user in prop::option::of(word(USERS)),
-        groups in some(GROUPS),
-        (verb, namespace, name) in (word(VERBS), word(NAMESPACES), word(NAMES)),
+        user in prop::option::of(text_of(USERS)),
+        groups in list_of(GROUPS),
+        (verb, namespace, name) in (text_of(VERBS), text_of(NAMESPACES), text_of(NAMES)),
         resource_request in any::<bool>(),
-        api_group in word(API_GROUPS),
-        (resource, subresource) in (word(&["s", "t", "st"]), word(&["", "t", "s"])),
-        path in word(&["/a", "/a/b", "/ab", "/", ""]),
+        api_group in text_of(API_GROUPS),
+        (resource, subresource) in (text_of(&["s", "t", "st"]), text_of(&["", "t", "s"])),
+        path in text_of(&["/a", "/a/b", "/ab", "/", ""]),
     ) -> Request {
         Request {
             user, groups, verb, resource_request, namespace, api_group, resource, subresource, name,

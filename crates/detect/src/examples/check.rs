@@ -53,16 +53,23 @@ pub fn check(document: &Document, events: &str, options: &LoadOptions) -> Report
         matched.extend(outcome.matched);
     }
     for (index, rule) in rules.rules().iter().enumerate() {
-        report.failures.extend(untried(rule, raised.contains(&rule.id), matched.contains(&index)));
+        report.failures.extend(coverage_failure(
+            rule,
+            raised.contains(&rule.id),
+            matched.contains(&index),
+        ));
     }
     if !examples.iter().any(|example| example.expected.is_empty()) {
-        report.failures.push("no example expects nothing: add what comes close".to_owned());
+        report.failures.push(
+            "no example expects no signal: add an example of similar events that must raise none"
+                .to_owned(),
+        );
     }
     report
 }
 
 /// The failure for a rule that no example covers.
-fn untried(rule: &Rule, is_raised: bool, is_matched: bool) -> Option<String> {
+fn coverage_failure(rule: &Rule, is_raised: bool, is_matched: bool) -> Option<String> {
     let id = &rule.id;
     if rule.raises && !is_raised {
         return Some(format!("no example raises a signal of {id}"));

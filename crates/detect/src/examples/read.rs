@@ -141,7 +141,7 @@ fn repeated(line: &Repeat) -> Result<Vec<Step>, String> {
 
 /// Parses a duration such as `30s`. Returns microseconds.
 fn period(text: &str) -> Option<i64> {
-    let digits = text.find(|it: char| !it.is_ascii_digit())?;
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
         "us" => 1,
@@ -175,8 +175,8 @@ mod tests {
 
     fn check_error(text: &str, expected: &str) {
         let errors = read(text).unwrap_err();
-        let found: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expected);
+        let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(messages.join("\n"), expected);
     }
 
     #[test]

@@ -79,18 +79,18 @@ const TECHNIQUES: [(&str, &str); 25] = [
 #[must_use]
 pub fn in_version(attack: &Attack, version: Version) -> Attack {
     let moved = |ids: &[String]| {
-        let mut found: Vec<String> = Vec::new();
+        let mut converted: Vec<String> = Vec::new();
         for id in ids {
             let old = MOVED.iter().find(|(new, _)| new == id).map(|(_, old)| *old);
             let id = match (version, old) {
                 (Version::Before19, Some(old)) => old.to_owned(),
                 _ => id.clone(),
             };
-            if !found.contains(&id) {
-                found.push(id);
+            if !converted.contains(&id) {
+                converted.push(id);
             }
         }
-        found
+        converted
     };
     Attack { tactics: moved(&attack.tactics), techniques: moved(&attack.techniques) }
 }

@@ -70,8 +70,8 @@ impl Attribute {
 impl fmt::Display for Attribute {
     /// Joins the keys with dots; a key with dots is in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, key) in self.keys.iter().enumerate() {
-            match (key.contains(['.', '/']), place) {
+        for (index, key) in self.keys.iter().enumerate() {
+            match (key.contains(['.', '/']), index) {
                 (true, _) => write!(f, "[\"{key}\"]")?,
                 (false, 0) => f.write_str(key)?,
                 (false, _) => write!(f, ".{key}")?,
@@ -127,9 +127,9 @@ pub enum Operator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
     /// Case-insensitive: `Alice` equals `alice`.
-    Ignored,
+    Insensitive,
     /// Case-sensitive.
-    Counts,
+    Sensitive,
 }
 
 /// A part of a wildcard pattern.
@@ -185,7 +185,7 @@ impl Operator {
             {
                 *case
             }
-            _ => Case::Counts,
+            _ => Case::Sensitive,
         }
     }
 }
@@ -210,7 +210,7 @@ impl Condition {
     /// Tests that a field equals one of these texts, case-sensitively.
     pub fn one_of(name: &str, texts: &[&str]) -> Self {
         let texts = texts.iter().map(|text| (*text).to_owned()).collect();
-        Self::Test(Attribute::named(name), Operator::OneOf(texts, Case::Counts))
+        Self::Test(Attribute::named(name), Operator::OneOf(texts, Case::Sensitive))
     }
 
     /// Tests that a field has a value.
@@ -223,8 +223,8 @@ impl Condition {
     #[must_use]
     pub fn simplified(self) -> Self {
         match self {
-            Self::All(parts) => whole(parts, true),
-            Self::Any(parts) => whole(parts, false),
+            Self::All(parts) => flattened(parts, true),
+            Self::Any(parts) => flattened(parts, false),
             Self::Not(inner) => inner.simplified().negated(),
             test @ Self::Test(..) => test,
         }
@@ -249,17 +249,17 @@ impl Condition {
 
     /// Specializes the condition for events with one of these verbs.
     fn with_verbs(self, verbs: &[String]) -> Self {
-        let all = |parts: Vec<Self>| parts.into_iter().map(|it| it.with_verbs(verbs)).collect();
+        let all = |parts: Vec<Self>| parts.into_iter().map(|part| part.with_verbs(verbs)).collect();
         match self {
             Self::All(parts) => Self::All(all(parts)),
             Self::Any(parts) => Self::Any(all(parts)),
             Self::Not(inner) => inner.with_verbs(verbs).negated(),
-            Self::Test(attribute, Operator::OneOf(wanted, case)) if attribute.is_verb() => {
-                let is_wanted = |verb: &String| wanted.contains(verb);
+            Self::Test(attribute, Operator::OneOf(verbs_of_test, case)) if attribute.is_verb() => {
+                let is_wanted = |verb: &String| verbs_of_test.contains(verb);
                 match (verbs.iter().all(is_wanted), verbs.iter().any(is_wanted)) {
                     (true, _) => Self::ALWAYS,
                     (false, false) => Self::NEVER,
-                    (false, true) => Self::Test(attribute, Operator::OneOf(wanted, case)),
+                    (false, true) => Self::Test(attribute, Operator::OneOf(verbs_of_test, case)),
                 }
             }
             other @ Self::Test(..) => other,
@@ -268,26 +268,30 @@ impl Condition {
 
     /// All tested fields, without duplicates.
     pub fn attributes(&self) -> BTreeSet<&Attribute> {
-        let mut found = BTreeSet::new();
-        self.collect(&mut found);
-        found
+        let mut attributes = BTreeSet::new();
+        self.collect(&mut attributes);
+        attributes
     }
 
-    fn collect<'c>(&'c self, found: &mut BTreeSet<&'c Attribute>) {
+    fn collect<'c>(&'c self, attributes: &mut BTreeSet<&'c Attribute>) {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|it| it.collect(found)),
-            Self::Not(inner) => inner.collect(found),
+            Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.collect(attributes);
+                }
+            }
+            Self::Not(inner) => inner.collect(attributes),
             Self::Test(attribute, operator) => {
-                found.insert(attribute);
+                attributes.insert(attribute);
                 if let Operator::SameAs(other, _) = operator {
-                    found.insert(other);
+                    attributes.insert(other);
                 }
             }
         }
     }
 }
 
-fn whole(parts: Vec<Condition>, is_all: bool) -> Condition {
+fn flattened(parts: Vec<Condition>, is_all: bool) -> Condition {
     let mut flat: Vec<Condition> = Vec::new();
     for part in parts.into_iter().map(Condition::simplified) {
         match part {
@@ -314,17 +318,21 @@ fn with_lists(parts: Vec<Condition>) -> Vec<Condition> {
     let mut merged: Vec<Condition> = Vec::with_capacity(parts.len());
     for part in parts {
         if let Condition::Test(attribute, Operator::OneOf(texts, case)) = &part {
-            let known = merged.iter_mut().find_map(|it| match it {
-                Condition::Test(other, Operator::OneOf(known, of))
+            let existing = merged.iter_mut().find_map(|known_test| match known_test {
+                Condition::Test(other, Operator::OneOf(existing, of))
                     if other == attribute && of == case =>
                 {
-                    Some(known)
+                    Some(existing)
                 }
                 _ => None,
             });
-            if let Some(known) = known {
-                known.extend(
-                    texts.iter().filter(|text| !known.contains(text)).cloned().collect::<Vec<_>>(),
+            if let Some(existing) = existing {
+                existing.extend(
+                    texts
+                        .iter()
+                        .filter(|text| !existing.contains(text))
+                        .cloned()
+                        .collect::<Vec<_>>(),
                 );
                 continue;
             }

@@ -202,7 +202,7 @@ impl Events {
 
 /// Position and size of a panel, in columns and rows of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct GridPosition {
     pub(super) x: u32,
     pub(super) y: u32,
     pub(super) width: u32,
@@ -213,16 +213,16 @@ pub(super) struct Place {
 pub(super) const GRID_COLUMNS: u32 = 24;
 
 /// Lays out panels of these widths and heights in rows.
-pub(super) fn places(sizes: impl Iterator<Item = (u32, u32)>) -> Vec<Place> {
+pub(super) fn grid_positions(sizes: impl Iterator<Item = (u32, u32)>) -> Vec<GridPosition> {
     let (mut x, mut y, mut row_height) = (0, 0, 0);
     sizes
         .map(|(width, height)| {
             if x + width > GRID_COLUMNS {
                 (x, y, row_height) = (0, y + row_height, 0);
             }
-            let place = Place { x, y, width, height };
+            let position = GridPosition { x, y, width, height };
             (x, row_height) = (x + width, row_height.max(height));
-            place
+            position
         })
         .collect()
 }

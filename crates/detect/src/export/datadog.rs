@@ -39,7 +39,7 @@ const PROVIDER: &str = r#"terraform {
 
 /// The dashboards for a profile.
 pub(super) fn dashboards(profile: &str) -> Vec<File> {
-    let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
+    let profile = profiles::PROFILES.iter().find(|known| known.name == profile);
     profile.map(dashboard::of).into_iter().collect()
 }
 

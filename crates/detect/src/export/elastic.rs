@@ -27,7 +27,7 @@ const FORMATS: [Format; 1] =
 
 /// The dashboards for a profile.
 pub(super) fn dashboards(profile: &str) -> Vec<File> {
-    let profile = profiles::PROFILES.iter().find(|it| it.name == profile);
+    let profile = profiles::PROFILES.iter().find(|known| known.name == profile);
     profile.map(dashboard::of).into_iter().collect()
 }
 

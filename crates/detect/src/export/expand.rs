@@ -65,11 +65,11 @@ impl Expander<'_> {
 
     fn test(&self, path: &Path, test: &Test) -> Expanded {
         match path {
-            Path::DryRun => Ok(truth(test, self.is_dry_run())),
+            Path::DryRun => Ok(boolean(test, self.is_dry_run())),
             Path::Writes(keys) => Ok(writes(keys, test)),
-            Path::Succeeded => Ok(truth(test, codes(200.0, 300.0))),
+            Path::Succeeded => Ok(boolean(test, codes(200.0, 300.0))),
             Path::Refused => {
-                Ok(truth(test, Condition::one_of("responseStatus.code", &["401", "403"])))
+                Ok(boolean(test, Condition::one_of("responseStatus.code", &["401", "403"])))
             }
             Path::User(user) => of_user("user", user, path, test),
             Path::ImpersonatedUser(user) => of_user("impersonatedUser", user, path, test),
@@ -91,13 +91,13 @@ impl Expander<'_> {
     /// Whether the test compares with K10's namespace.
     fn is_k10(&self, test: &Test) -> bool {
         matches!(test, Test::Matches(pattern)
-            if pattern.literal().is_some_and(|it| it.eq_ignore_ascii_case(self.k10_namespace)))
+            if pattern.literal().is_some_and(|literal| literal.eq_ignore_ascii_case(self.k10_namespace)))
     }
 
     fn is_k10_account(&self, user: &str) -> Condition {
         let start = format!("{SERVICE_ACCOUNT}{}:", self.k10_namespace);
         let username = Attribute::named(&format!("{user}.username"));
-        Condition::Test(username, Operator::StartsWith(start, Case::Counts))
+        Condition::Test(username, Operator::StartsWith(start, Case::Sensitive))
     }
 
     /// The condition that a user other than K10 is impersonated.
@@ -139,7 +139,7 @@ impl Expander<'_> {
                         text => Wild::Text(text.to_owned()),
                     });
                     let uri = Attribute::named("requestURI");
-                    Condition::Test(uri, Operator::Like(parts.collect(), Case::Counts))
+                    Condition::Test(uri, Operator::Like(parts.collect(), Case::Sensitive))
                 };
                 // A second question mark is part of a value.
                 let in_query = Condition::All(vec![
@@ -159,7 +159,7 @@ impl Expander<'_> {
 }
 
 /// Replaces a computed boolean field, which is never absent.
-fn truth(test: &Test, when: Condition) -> Condition {
+fn boolean(test: &Test, when: Condition) -> Condition {
     match (test.accepts("true"), test.accepts("false")) {
         (true, true) => Condition::ALWAYS,
         (true, false) => when,
@@ -179,12 +179,13 @@ fn writes(keys: &[String], test: &Test) -> Condition {
         pointer.extend(["/", &key.replace('~', "~0").replace('/', "~1")]);
         pointers.push(pointer.clone());
     }
-    let start =
-        |text: &str| Condition::Test(path(), Operator::StartsWith(text.to_owned(), Case::Counts));
+    let start = |text: &str| {
+        Condition::Test(path(), Operator::StartsWith(text.to_owned(), Case::Sensitive))
+    };
     let changes = Condition::one_of("requestObject.op", &["add", "copy", "move", "replace"]);
     let is_written = Condition::Any(vec![
         Condition::Test(body(keys), Operator::Exists),
-        Condition::Test(path(), Operator::OneOf(pointers, Case::Counts)),
+        Condition::Test(path(), Operator::OneOf(pointers, Case::Sensitive)),
         start(&format!("{pointer}/")),
         // Only operations on the whole document.
         Condition::All(vec![changes, start("/").negated()]),
@@ -224,22 +225,22 @@ fn of_user(name: &str, user: &UserPath, path: &Path, test: &Test) -> Expanded {
     let username = Attribute::named(&format!("{name}.username"));
     let like = |parts: Vec<Wild>| {
         let parts = [vec![Wild::Text(SERVICE_ACCOUNT.to_owned())], parts].concat();
-        Condition::Test(username.clone(), Operator::Like(parts, Case::Counts))
+        Condition::Test(username.clone(), Operator::Like(parts, Case::Sensitive))
     };
     let colon = || Wild::Text(":".to_owned());
     match (user, test) {
         (UserPath::IsServiceAccount, _) => {
-            Ok(truth(test, like(vec![Wild::Many, colon(), Wild::Many])))
+            Ok(boolean(test, like(vec![Wild::Many, colon(), Wild::Many])))
         }
-        (UserPath::ServiceAccountNamespace, Test::Exists(wanted)) => {
+        (UserPath::ServiceAccountNamespace, Test::Exists(expected)) => {
             let is = like(vec![Wild::One, Wild::Many, colon(), Wild::Many]);
-            Ok(if *wanted { is } else { is.negated() })
+            Ok(if *expected { is } else { is.negated() })
         }
         (UserPath::ServiceAccountNamespace, Test::Matches(pattern)) => match pattern.form() {
             // Namespaces are lower case.
             Form::Equal(namespace) => {
                 let start = format!("{SERVICE_ACCOUNT}{}:", namespace.to_lowercase());
-                let operator = Operator::StartsWith(start, Case::Counts);
+                let operator = Operator::StartsWith(start, Case::Sensitive);
                 Ok(Condition::Test(username.clone(), operator))
             }
             Form::StartsWith(start) => {
@@ -267,9 +268,9 @@ fn plain(path: &Path, test: &Test) -> Expanded {
         Test::Matches(pattern) => {
             let case = case(pattern.case());
             match pattern.form() {
-                Form::Equal(wanted) if wanted.is_empty() => return Ok(exists.negated()),
+                Form::Equal(expected) if expected.is_empty() => return Ok(exists.negated()),
                 Form::NotEmpty => Operator::Exists,
-                Form::Equal(wanted) => Operator::OneOf(vec![wanted.to_string()], case),
+                Form::Equal(expected) => Operator::OneOf(vec![expected.to_string()], case),
                 Form::Contains(part) => Operator::Contains(part.to_string(), case),
                 Form::StartsWith(start) => Operator::StartsWith(start.to_string(), case),
                 Form::EndsWith(end) => Operator::EndsWith(end.to_string(), case),
@@ -289,7 +290,7 @@ fn plain(path: &Path, test: &Test) -> Expanded {
     if *path == Path::Status(StatusPath::Code)
         && let Operator::OneOf(texts, _) = &operator
     {
-        return Ok(Condition::Test(attribute, Operator::OneOf(texts.clone(), Case::Counts)));
+        return Ok(Condition::Test(attribute, Operator::OneOf(texts.clone(), Case::Sensitive)));
     }
     Ok(Condition::Test(attribute, operator))
 }
@@ -314,8 +315,8 @@ pub(super) fn raw(field: &Field) -> Result<Attribute, Reason> {
 
 const fn case(case: matcher::Case) -> Case {
     match case {
-        matcher::Case::Ignored => Case::Ignored,
-        matcher::Case::Counts => Case::Counts,
+        matcher::Case::Insensitive => Case::Insensitive,
+        matcher::Case::Sensitive => Case::Sensitive,
     }
 }
 

@@ -61,7 +61,7 @@ impl Target for Falco {
             Counts::Single => None,
             Counts::FirstSeen { .. } => Some(ReasonKind::NoFirstSeen),
             Counts::Sequence => Some(ReasonKind::NoOrder),
-            Counts::Silence => Some(ReasonKind::NoSilence),
+            Counts::Absence => Some(ReasonKind::NoAbsence),
             Counts::Values(_) => Some(ReasonKind::NoDistinctCount),
             Counts::Events | Counts::Queries => Some(ReasonKind::NoCount),
         };

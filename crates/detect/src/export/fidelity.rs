@@ -71,7 +71,7 @@ pub enum ReasonKind {
     /// The target cannot express the order of events.
     NoOrder,
     /// The target cannot detect the absence of events.
-    NoSilence,
+    NoAbsence,
     /// Suppressions are not written for it.
     NoSuppressions,
     /// The target does not remember earlier values.
@@ -110,8 +110,8 @@ impl Reason {
     }
 
     /// A window that is reduced to the limit of the target.
-    pub fn window_too_long(wanted: Duration, limit: Duration) -> Self {
-        let detail = format!("{} instead of {}", shown(limit), shown(wanted));
+    pub fn window_too_long(window: Duration, limit: Duration) -> Self {
+        let detail = format!("{} instead of {}", format_duration(limit), format_duration(window));
         Self::new(ReasonKind::WindowTooLong, Effect::Fewer, detail)
     }
 
@@ -129,7 +129,7 @@ impl Reason {
 }
 
 /// Formats a duration in its largest whole unit.
-pub(super) fn shown(time: Duration) -> String {
+pub(super) fn format_duration(time: Duration) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3600, "h"), (60, "m")];
     let seconds = time.as_secs();
     let unit =
@@ -150,7 +150,7 @@ impl ReasonKind {
             Self::NoDistinctCount => "distinct values cannot be counted",
             Self::NoCount => "events cannot be counted",
             Self::NoOrder => "the order of events is unknown",
-            Self::NoSilence => "the absence of events cannot be detected",
+            Self::NoAbsence => "the absence of events cannot be detected",
             Self::NoSuppressions => "use a Sigma filter instead (--rules)",
             Self::NoFirstSeen => "earlier values are unknown",
             Self::NoUpperBound => "a count cannot have an upper bound",

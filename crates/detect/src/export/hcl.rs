@@ -52,15 +52,15 @@ impl Block {
         let indent = "  ".repeat(depth);
         to.extend([&indent, self.head.as_str(), " {\n"]);
         // Align the equal signs of consecutive lines.
-        for run in self.attributes.chunk_by(|one, two| is_short(one) && is_short(two)) {
+        for run in self.attributes.chunk_by(|left, right| is_short(left) && is_short(right)) {
             let width = run.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
             for (name, expression) in run {
                 let blanks = " ".repeat(width - name.len());
                 to.extend([&indent, "  ", name, &blanks, " = ", expression, "\n"]);
             }
         }
-        for (place, block) in self.inner.iter().enumerate() {
-            if place > 0 || !self.attributes.is_empty() {
+        for (index, block) in self.inner.iter().enumerate() {
+            if index > 0 || !self.attributes.is_empty() {
                 to.push('\n');
             }
             block.write(depth + 1, to);

@@ -40,11 +40,11 @@ fn overview(columns: &[Column], page: &mut String) {
     page.push_str("\n|---|");
     page.push_str(&"---|".repeat(columns.len()));
     page.push('\n');
-    let ids = columns.first().map(|it| it.rules.iter().map(|rule| &rule.rule));
-    for (place, id) in ids.into_iter().flatten().enumerate() {
+    let ids = columns.first().map(|column| column.rules.iter().map(|rule| &rule.rule));
+    for (index, id) in ids.into_iter().flatten().enumerate() {
         page.extend(["| `", id, "` |"]);
         for column in columns {
-            let word = column.rules.get(place).map_or("", |it| it.fidelity.as_str());
+            let word = column.rules.get(index).map_or("", |exported| exported.fidelity.as_str());
             page.extend([" ", word, " |"]);
         }
         page.push('\n');
@@ -56,18 +56,22 @@ fn section(column: &Column, page: &mut String) {
     let Column { target, profile, rules } = column;
     let (title, name) = (target.title(), profile.name);
     page.extend(["\n## ", title, ", profile `", name, "`\n\n", profile.title, ".\n"]);
-    if rules.iter().any(|it| !it.fidelity.is_same()) {
+    if rules.iter().any(|item| !item.fidelity.is_same()) {
         page.push_str("\n| Rule | Result | Reason |\n|---|---|---|\n");
     }
-    for exported in rules.iter().filter(|it| !it.fidelity.is_same()) {
-        let reasons = exported.fidelity.reasons().iter().filter(|it| !is_aside(it));
+    for exported in rules.iter().filter(|exported| !exported.fidelity.is_same()) {
+        let reasons = exported.fidelity.reasons().iter().filter(|reason| !is_aside(reason));
         let reasons: Vec<String> = reasons.map(in_words).collect();
         let why = reasons.join("; ").replace('|', "\\|");
         let result = exported.fidelity.as_str();
         page.extend(["| `", &exported.rule, "` | ", result, " | ", &why, " |\n"]);
     }
     let mut asides: Vec<(&Reason, usize)> = Vec::new();
-    for reason in rules.iter().flat_map(|it| it.fidelity.reasons()).filter(|it| is_aside(it)) {
+    for reason in rules
+        .iter()
+        .flat_map(|exported| exported.fidelity.reasons())
+        .filter(|reason| is_aside(reason))
+    {
         match asides.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count += 1,
             None => asides.push((reason, 1)),

@@ -113,7 +113,7 @@ pub enum Counts {
     /// One event of each query, in order.
     Sequence,
     /// Absence: no event for the time span after an event.
-    Silence,
+    Absence,
 }
 
 /// A severity case.
@@ -141,7 +141,7 @@ impl<'r> RuleModel<'r> {
         };
         let mut reasons = Vec::new();
         let mut queries = Vec::with_capacity(counted.len());
-        for (place, part) in counted.iter().enumerate() {
+        for (index, part) in counted.iter().enumerate() {
             lacking(part, profile, &mut reasons);
             written_fields(part, &mut reasons);
             let domain = &rules.options().k10_domain;
@@ -149,9 +149,9 @@ impl<'r> RuleModel<'r> {
             let condition = route::fitted(&condition, part, profile, domain, &mut reasons);
             queries.push(Query {
                 rule: part,
-                label: label(part, place, &counted),
+                label: label(part, index, &counted),
                 condition: condition.map_err(of_rule)?,
-                group_by: keys(&fields(rule, place)).map_err(of_rule)?,
+                group_by: keys(&fields(rule, index)).map_err(of_rule)?,
             });
         }
         let counts = counts(rule).map_err(of_rule)?;
@@ -161,12 +161,12 @@ impl<'r> RuleModel<'r> {
             keep_known(&mut query.group_by, &counts, &lacks, &mut reasons);
         }
         supersedes(rules, rule, &mut reasons);
-        let refused: Vec<Reason> =
-            reasons.iter().filter(|it| it.effect == Effect::Refusal).cloned().collect();
-        if !refused.is_empty() {
-            return Err(refused);
+        let refusals: Vec<Reason> =
+            reasons.iter().filter(|reason| reason.effect == Effect::Refusal).cloned().collect();
+        if !refusals.is_empty() {
+            return Err(refusals);
         }
-        let (timespan, least, most) = match &rule.body {
+        let (timespan, count_min, count_max) = match &rule.body {
             Body::Detection(_) => (0, 1, u64::MAX),
             Body::Correlation(Correlation { timespan, condition, .. }) => {
                 (*timespan, condition.at_least.max(1), condition.at_most)
@@ -174,12 +174,12 @@ impl<'r> RuleModel<'r> {
         };
         Ok(Self {
             rule,
-            group_by: queries.first().map(|it| it.group_by.clone()).unwrap_or_default(),
+            group_by: queries.first().map(|query| query.group_by.clone()).unwrap_or_default(),
             queries,
             counts,
             timespan: Duration::from_micros(u64::try_from(timespan).unwrap_or_default()),
-            cases: cases(rule, least),
-            at_most: (most != u64::MAX).then_some(most),
+            cases: cases(rule, count_min),
+            at_most: (count_max != u64::MAX).then_some(count_max),
             attack: attack::of_tags(&rule.tags),
             is_for_another: expander.is_for_another(),
             reasons,
@@ -190,8 +190,10 @@ impl<'r> RuleModel<'r> {
     /// The description in Markdown, with the differences of this export.
     pub fn description(&self) -> String {
         let mut text = self.rule.description.trim().to_owned();
-        for reason in
-            self.differences.iter().filter(|it| !matches!(it.effect, Effect::None | Effect::Rare))
+        for reason in self
+            .differences
+            .iter()
+            .filter(|reason| !matches!(reason.effect, Effect::None | Effect::Rare))
         {
             let direction = match reason.effect {
                 Effect::Fewer => "finds less than the rule it is made of",
@@ -219,7 +221,7 @@ impl<'r> RuleModel<'r> {
 }
 
 /// The group-by fields of the query with that index, with their names in the rule.
-fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
+fn fields(rule: &Rule, index: usize) -> Vec<(String, &Field)> {
     match &rule.body {
         Body::Detection(_) => {
             rule.signal.group_by.iter().map(|field| (field.to_string(), field)).collect()
@@ -227,7 +229,7 @@ fn fields(rule: &Rule, place: usize) -> Vec<(String, &Field)> {
         Body::Correlation(correlation) => correlation
             .group_by
             .iter()
-            .filter_map(|group| Some((group.name.clone(), group.fields.get(place)?)))
+            .filter_map(|group| Some((group.name.clone(), group.fields.get(index)?)))
             .collect(),
     }
 }
@@ -306,7 +308,7 @@ fn counts(rule: &Rule) -> Result<Counts, Reason> {
             CorrelationKind::ValueCount(fields) => Counts::Values(counted_key(fields)?),
             CorrelationKind::Temporal => Counts::Queries,
             CorrelationKind::TemporalOrdered => Counts::Sequence,
-            CorrelationKind::Absence => Counts::Silence,
+            CorrelationKind::Absence => Counts::Absence,
         },
     })
 }
@@ -329,7 +331,7 @@ fn counted_key(fields: &[Field]) -> Result<Key, Reason> {
 }
 
 /// The rule's cases, followed by the rule's severity as the default.
-fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
+fn cases(rule: &Rule, count_min: u64) -> Vec<SeverityCase> {
     let mut cases: Vec<SeverityCase> = rule
         .signal
         .cases
@@ -337,24 +339,24 @@ fn cases(rule: &Rule, least: u64) -> Vec<SeverityCase> {
         .map(|case| SeverityCase {
             name: case.name.clone(),
             severity: case.severity,
-            at_least: case.at_least.max(least),
+            at_least: case.at_least.max(count_min),
         })
         .collect();
     // A case after one that always holds is unreachable.
-    let end = cases.iter().position(|case| case.at_least <= least).map(|at| at + 1);
+    let end = cases.iter().position(|case| case.at_least <= count_min).map(|at| at + 1);
     cases.truncate(end.unwrap_or(cases.len()));
     if end.is_none() {
         let name = String::new();
-        cases.push(SeverityCase { name, severity: rule.severity, at_least: least });
+        cases.push(SeverityCase { name, severity: rule.severity, at_least: count_min });
     }
     cases
 }
 
 /// The query's label, with its index if the label is not unique.
-fn label(rule: &Rule, place: usize, all: &[&Rule]) -> String {
-    let own = rule.signal.query.as_str();
-    let same = all.iter().filter(|other| other.signal.query == own).count();
-    if same > 1 { format!("{own}_{}", place + 1) } else { own.to_owned() }
+fn label(rule: &Rule, index: usize, all: &[&Rule]) -> String {
+    let label = rule.signal.query.as_str();
+    let count = all.iter().filter(|other| other.signal.query == label).count();
+    if count > 1 { format!("{label}_{}", index + 1) } else { label.to_owned() }
 }
 
 /// Reports the rule's events that the profile lacks.
@@ -367,7 +369,7 @@ fn lacking(rule: &Rule, profile: &Profile, reasons: &mut Vec<Reason>) {
             Word::ApiGroup => Dimension::ApiGroup,
         };
         let words = requirements.of_dimension(dimension);
-        let missing = words.map(|words| words.iter().filter(|it| lack.covers(it)).count());
+        let missing = words.map(|words| words.iter().filter(|value| lack.covers(value)).count());
         let effect = match (missing, words) {
             (Some(0), _) => continue,
             (Some(missing), Some(words)) if missing == words.len() => Effect::Refusal,

@@ -6,7 +6,7 @@ use super::model::RuleModel;
 use crate::template::{Part, Template};
 
 /// Formats a variable for a target.
-pub(super) type Shown<'s> = &'s dyn Fn(&str) -> String;
+pub(super) type FormatVariable<'s> = &'s dyn Fn(&str) -> String;
 
 /// A placeholder for a variable: `<actor.username>`.
 pub(super) fn placeholder(variable: &str) -> String {
@@ -14,23 +14,23 @@ pub(super) fn placeholder(variable: &str) -> String {
 }
 
 /// Renders a text, replacing its variables.
-pub(super) fn text(text: &str, shown: Shown<'_>) -> String {
+pub(super) fn text(text: &str, format_variable: FormatVariable<'_>) -> String {
     let mut plain = String::with_capacity(text.len());
     match Template::parse(text) {
-        Ok(template) => parts(template.parts(), shown, &mut plain),
+        Ok(template) => parts(template.parts(), format_variable, &mut plain),
         Err(_) => plain.push_str(text),
     }
     plain.trim().to_owned()
 }
 
-fn parts(parts: &[Part], shown: Shown<'_>, text: &mut String) {
+fn parts(parts: &[Part], format_variable: FormatVariable<'_>, text: &mut String) {
     for part in parts {
         match part {
             Part::Text(plain) => text.push_str(plain),
-            Part::Variable(name) => text.push_str(&shown(name)),
+            Part::Variable(name) => text.push_str(&format_variable(name)),
             Part::If(condition, inner) => {
-                if condition.wanted {
-                    self::parts(inner, shown, text);
+                if condition.expected {
+                    self::parts(inner, format_variable, text);
                 }
             }
         }
@@ -38,8 +38,8 @@ fn parts(parts: &[Part], shown: Shown<'_>, text: &mut String) {
 }
 
 /// The rule's guide, in Markdown.
-pub(super) fn guide(model: &RuleModel<'_>, shown: Shown<'_>) -> String {
-    let (signal, mut whole) = (&model.rule.signal, String::new());
+pub(super) fn guide(model: &RuleModel<'_>, format_variable: FormatVariable<'_>) -> String {
+    let (signal, mut markdown) = (&model.rule.signal, String::new());
     let guide = &signal.guide;
     for (heading, part) in [
         ("Goal", &guide.goal),
@@ -47,14 +47,14 @@ pub(super) fn guide(model: &RuleModel<'_>, shown: Shown<'_>) -> String {
         ("Triage and response", &guide.response),
     ] {
         if !part.is_empty() {
-            whole.extend(["## ", heading, "\n\n", &text(part.trim(), shown), "\n\n"]);
+            markdown.extend(["## ", heading, "\n\n", &text(part.trim(), format_variable), "\n\n"]);
         }
     }
     if !signal.blind_spots.is_empty() {
-        whole.push_str("## Blind spots\n\n");
+        markdown.push_str("## Blind spots\n\n");
         for spot in &signal.blind_spots {
-            whole.extend(["- ", &text(spot.trim(), shown), "\n"]);
+            markdown.extend(["- ", &text(spot.trim(), format_variable), "\n"]);
         }
     }
-    whole.trim_end().to_owned()
+    markdown.trim_end().to_owned()
 }

@@ -53,7 +53,7 @@ fn kasten(attribute: &Attribute) -> Column {
 }
 
 /// The column; missing for a key with dots, which Sigma cannot express, and for the cluster.
-fn named(attribute: &Attribute, name: String, text: Kind) -> Column {
+fn named(attribute: &Attribute, name: String, text_kind: Kind) -> Column {
     let keys = attribute.keys();
     if keys == ["cluster"] || keys.iter().any(|key| key.contains('.')) {
         return Column::Missing;
@@ -63,7 +63,7 @@ fn named(attribute: &Attribute, name: String, text: Kind) -> Column {
         _ if attribute.is_object() => Kind::Object,
         _ if attribute.is_of_body() => Kind::Any,
         _ if attribute.is_list() => Kind::List,
-        _ => text,
+        _ => text_kind,
     };
     Column::Named(name, kind)
 }
@@ -102,12 +102,12 @@ struct Writer<'w> {
 impl Writer<'_> {
     fn documents(&mut self) -> Result<String, Reason> {
         let model = self.model;
-        self.say_what_is_lost();
+        self.report_lost_properties();
         let mut documents = Vec::new();
         match &model.counts {
-            Counts::Silence => {
+            Counts::Absence => {
                 let detail = "engines differ in what they make of a count below one";
-                return Err(Reason::refusal(ReasonKind::NoSilence, detail));
+                return Err(Reason::refusal(ReasonKind::NoAbsence, detail));
             }
             Counts::Single | Counts::FirstSeen { .. } => {
                 let [query] = model.queries.as_slice() else {
@@ -127,20 +127,20 @@ impl Writer<'_> {
         Ok(documents.join("---\n"))
     }
 
-    fn say_what_is_lost(&mut self) {
+    fn report_lost_properties(&mut self) {
         let model = self.model;
         if let Counts::FirstSeen { .. } = model.counts {
-            self.say(ReasonKind::NoFirstSeen, Effect::More, "each event raises an alert");
+            self.add_reason(ReasonKind::NoFirstSeen, Effect::More, "each event raises an alert");
         }
         if model.cases.len() > 1 {
-            self.say(ReasonKind::Cases, Effect::None, "the level is that of the rule");
+            self.add_reason(ReasonKind::Cases, Effect::None, "the level is that of the rule");
         }
         if model.counts == Counts::Single {
-            self.say(ReasonKind::Grouping, Effect::None, "each event raises its own alert");
+            self.add_reason(ReasonKind::Grouping, Effect::None, "each event raises its own alert");
         }
     }
 
-    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: &str) {
+    fn add_reason(&mut self, kind: ReasonKind, effect: Effect, detail: &str) {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
@@ -201,20 +201,20 @@ impl Writer<'_> {
                 _ => "event_count",
             },
         );
-        let names: Vec<String> = model.queries.iter().map(|it| self.reference(it)).collect();
+        let names: Vec<String> = model.queries.iter().map(|query| self.reference(query)).collect();
         correlation.texts("rules", &names);
         let mut keys = Vec::new();
         let mut aliases = Mapping::default();
-        for (place, key) in model.group_by.iter().enumerate() {
+        for (index, key) in model.group_by.iter().enumerate() {
             let name = self.key(key)?;
-            let of_query = |query: &Query<'_>| query.group_by.get(place).cloned();
-            let others: Vec<Key> = model.queries.iter().filter_map(of_query).collect();
-            if others.iter().all(|other| other.attribute == key.attribute) {
+            let of_query = |query: &Query<'_>| query.group_by.get(index).cloned();
+            let keys_of_queries: Vec<Key> = model.queries.iter().filter_map(of_query).collect();
+            if keys_of_queries.iter().all(|other| other.attribute == key.attribute) {
                 keys.push(name);
                 continue;
             }
             let mut alias = Mapping::default();
-            for (other, rule) in others.iter().zip(&names) {
+            for (other, rule) in keys_of_queries.iter().zip(&names) {
                 alias.text(rule, &self.key(other)?);
             }
             keys.push(key.name.clone());
@@ -236,12 +236,12 @@ impl Writer<'_> {
         if let Counts::Values(key) = &model.counts {
             condition.text("field", &self.key(key)?);
         }
-        let least = model.cases.last().map_or(1, |case| case.at_least);
+        let count_min = model.cases.last().map_or(1, |case| case.at_least);
         if model.counts != Counts::Sequence {
-            condition.number("gte", least);
+            condition.number("gte", count_min);
         }
-        if let Some(most) = model.at_most {
-            condition.number("lte", most);
+        if let Some(count_max) = model.at_most {
+            condition.number("lte", count_max);
         }
         if !condition.is_empty() {
             correlation.mapping("condition", condition);
@@ -255,7 +255,7 @@ impl Writer<'_> {
                 "by `{}` instead of `{}`, which differ when K10 acts for a user",
                 key.attribute, key.name
             );
-            self.say(ReasonKind::Grouping, Effect::Either, &detail);
+            self.add_reason(ReasonKind::Grouping, Effect::Either, &detail);
         }
         Ok(self.profile.named(&key.attribute)?.0)
     }
@@ -263,7 +263,7 @@ impl Writer<'_> {
 
 /// Replaces all but letters, digits and underscores.
 fn identifier(text: &str) -> String {
-    text.replace(|it: char| !it.is_ascii_alphanumeric(), "_")
+    text.replace(|c: char| !c.is_ascii_alphanumeric(), "_")
 }
 
 /// A UUID derived from the text, because Sigma requires UUIDs as ids.
@@ -271,17 +271,17 @@ fn uuid(text: &str) -> String {
     let digest = Sha256::digest(format!("keepwatch rule {text}").as_bytes());
     let mut bytes: Vec<u8> = digest.iter().take(16).copied().collect();
     // UUID version 8 (custom).
-    for (place, mask, bits) in [(6, 0x0f, 0x80), (8, 0x3f, 0x80)] {
-        if let Some(byte) = bytes.get_mut(place) {
+    for (index, mask, bits) in [(6, 0x0f, 0x80), (8, 0x3f, 0x80)] {
+        if let Some(byte) = bytes.get_mut(index) {
             *byte = (*byte & mask) | bits;
         }
     }
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let cut = |from, to| hex.get(from..to).unwrap_or_default().concat();
-    [cut(0, 4), cut(4, 6), cut(6, 8), cut(8, 10), cut(10, 16)].join("-")
+    let digits = |from, to| hex.get(from..to).unwrap_or_default().concat();
+    [digits(0, 4), digits(4, 6), digits(6, 8), digits(8, 10), digits(10, 16)].join("-")
 }
 
 /// Formats a duration in its largest whole unit.
 fn timespan(time: Duration) -> String {
-    super::fidelity::shown(time)
+    super::fidelity::format_duration(time)
 }

@@ -88,18 +88,18 @@ pub fn export(
     may_differ: bool,
 ) -> Exported {
     let rule = suppression.name.clone();
-    let draft = match target.suppression(suppression, choice, &[]) {
-        Ok(draft) => draft,
+    let output = match target.suppression(suppression, choice, &[]) {
+        Ok(output) => output,
         Err(reasons) => {
             return Exported { rule, files: Vec::new(), fidelity: Fidelity::Refused(reasons) };
         }
     };
-    let fidelity = Fidelity::of(draft.reasons.clone());
+    let fidelity = Fidelity::of(output.reasons.clone());
     if fidelity.is_same() {
-        return Exported { rule, files: draft.files, fidelity };
+        return Exported { rule, files: output.files, fidelity };
     }
     let may_differ = may_differ && !fidelity.is_refused();
-    let again = may_differ.then(|| target.suppression(suppression, choice, &draft.reasons).ok());
-    let files = again.flatten().map(|draft| draft.files).unwrap_or_default();
+    let second = may_differ.then(|| target.suppression(suppression, choice, &output.reasons).ok());
+    let files = second.flatten().map(|output| output.files).unwrap_or_default();
     Exported { rule, files, fidelity }
 }

@@ -46,16 +46,17 @@ pub(super) fn path(text: &str) -> Result<Path, FieldError> {
         }
     }
     names::all()
-        .find(|known| is(known.v1, known.k10, &keys))
+        .find(|known| has_keys(known.v1, known.k10, &keys))
         .map(|known| known.path.clone())
         .ok_or_else(|| unknown(text, &keys))
 }
 
 /// Whether the keys are the path of a field. Each key can have either of its spellings.
-fn is(v1: &str, k10: &str, keys: &[&str]) -> bool {
+fn has_keys(v1: &str, k10: &str, keys: &[&str]) -> bool {
     let mut spellings = v1.split('.').zip(k10.split('.'));
-    keys.iter().all(|key| spellings.next().is_some_and(|(one, two)| *key == one || *key == two))
-        && spellings.next().is_none()
+    keys.iter().all(|key| {
+        spellings.next().is_some_and(|(v1_key, k10_key)| *key == v1_key || *key == k10_key)
+    }) && spellings.next().is_none()
 }
 
 /// Parses the keys after a prefix that allows any key, for example `annotations`.
@@ -83,9 +84,9 @@ fn joined(rest: &[Segment]) -> String {
 /// segments after them are one key.
 fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
     let flat = rest.windows(2).position(|pair| match pair {
-        [one, two] => {
-            matches!(one.key.as_str(), "metadata" | "selector")
-                && matches!(two.key.as_str(), "labels" | "annotations" | "matchLabels")
+        [outer, inner] => {
+            matches!(outer.key.as_str(), "metadata" | "selector")
+                && matches!(inner.key.as_str(), "labels" | "annotations" | "matchLabels")
         }
         _ => false,
     });
@@ -93,11 +94,13 @@ fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
         Some(at) if at + 2 < rest.len() => rest.split_at(at + 2),
         _ => (rest, &[][..]),
     };
-    if let Some(odd) = nested.iter().find(|it| !it.is_quoted && it.key.contains('/')) {
+    if let Some(unquoted) =
+        nested.iter().find(|segment| !segment.is_quoted && segment.key.contains('/'))
+    {
         return Err(FieldError::new(
             format!(
                 "the key `{}` holds a slash, so the dots before it are part of the key",
-                odd.key
+                unquoted.key
             ),
             "put the whole key in brackets, as in metadata.labels[\"k10.kasten.io/policyName\"]",
         ));
@@ -125,23 +128,23 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
         }
         if let Some(inside) = rest.strip_prefix("[\"").or_else(|| rest.strip_prefix("['")) {
             let close = if rest.starts_with("[\"") { "\"]" } else { "']" };
-            let (key, behind) =
+            let (key, remaining) =
                 inside.split_once(close).ok_or_else(|| syntax("a bracket does not end"))?;
             segments.push(Segment { key: key.to_owned(), is_quoted: true });
-            rest = behind;
+            rest = remaining;
         } else if rest.starts_with('[') {
             return Err(syntax("a list is looked into as a whole, without an index"));
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            let (key, behind) = rest.split_at(end);
+            let (key, remaining) = rest.split_at(end);
             segments.push(Segment { key: key.to_owned(), is_quoted: false });
-            rest = behind;
+            rest = remaining;
         }
-        if let Some(behind) = rest.strip_prefix('.') {
-            if behind.is_empty() {
+        if let Some(remaining) = rest.strip_prefix('.') {
+            if remaining.is_empty() {
                 return Err(syntax("it ends with a dot"));
             }
-            rest = behind;
+            rest = remaining;
         }
     }
     if segments.is_empty() || segments.iter().any(|segment| segment.key.is_empty()) {
@@ -151,7 +154,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
 }
 
 /// Field names that users often write, and a hint at the actual path.
-const ELSEWHERE: [(&str, &str); 17] = [
+const HINTS: [(&str, &str); 17] = [
     ("hostPath", "it is in the body: requestObject.spec.volumes.hostPath.path"),
     (
         "capabilities",
@@ -188,12 +191,12 @@ fn siblings(keys: &[&str]) -> Option<String> {
 
 fn unknown(text: &str, keys: &[&str]) -> FieldError {
     let message = format!("no audit event has a field `{text}`");
-    let elsewhere = ELSEWHERE.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-    let hint = elsewhere.map(|(_, hint)| (*hint).to_owned()).or_else(|| {
+    let hint = HINTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+    let hint = hint.map(|(_, hint)| (*hint).to_owned()).or_else(|| {
         let joined = keys.join(".");
         let all = names::all().flat_map(|known| [known.v1, known.k10]);
-        let found = nearest::of(&joined, all)?;
-        Some(format!("did you mean `{found}`?"))
+        let known = nearest::of(&joined, all)?;
+        Some(format!("did you mean `{known}`?"))
     });
     let hint = hint.or_else(|| siblings(keys)).unwrap_or_else(|| {
         "fields of the body begin with requestObject or responseObject".to_owned()

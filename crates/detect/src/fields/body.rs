@@ -33,7 +33,7 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
-    fn found(&mut self, value: Value<'_>) {
+    fn add(&mut self, value: Value<'_>) {
         if self.keys.is_empty() && !*self.is_over {
             *self.is_over = (self.take)(value).is_break();
         }
@@ -42,7 +42,7 @@ impl Walk<'_> {
     /// Takes a number in its JSON form.
     fn number(&mut self, number: fmt::Arguments<'_>) {
         if self.keys.is_empty() && !*self.is_over {
-            self.found(Value::Text(&number.to_string()));
+            self.add(Value::Text(&number.to_string()));
         }
     }
 }
@@ -63,17 +63,17 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_unit<E>(mut self) -> Result<(), E> {
-        self.found(Value::Null);
+        self.add(Value::Null);
         Ok(())
     }
 
     fn visit_bool<E>(mut self, is: bool) -> Result<(), E> {
-        self.found(Value::Text(if is { "true" } else { "false" }));
+        self.add(Value::Text(if is { "true" } else { "false" }));
         Ok(())
     }
 
     fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
-        self.found(Value::Text(text));
+        self.add(Value::Text(text));
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        self.found(Value::Object);
+        self.add(Value::Object);
         let Self { keys, take, is_over } = self;
         while let Some(is_next) = members.next_key_seed(Key(keys.first()))? {
             if is_next && !*is_over {
@@ -139,6 +139,6 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(self.0.is_some_and(|wanted| wanted == key))
+        Ok(self.0.is_some_and(|expected| expected == key))
     }
 }

@@ -97,7 +97,8 @@ impl<'de> Visitor<'de> for Content<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let Self { keys, is_patch, is_written } = self;
-        let (first, rest) = keys.split_first().map_or(("", keys), |(it, rest)| (it.as_str(), rest));
+        let (first, rest) =
+            keys.split_first().map_or(("", keys), |(first_key, rest)| (first_key.as_str(), rest));
         while let Some(key) = members.next_key_seed(OneOf([first, DIRECTIVES[0], DIRECTIVES[1]]))? {
             match key {
                 Some(0) => members.next_value_seed(Content {
@@ -234,6 +235,6 @@ impl Visitor<'_> for OneOf<'_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|wanted| *wanted == key))
+        Ok(self.0.iter().position(|known| *known == key))
     }
 }

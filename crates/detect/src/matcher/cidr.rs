@@ -32,8 +32,8 @@ impl Network {
         if address.is_ipv4() != self.address.is_ipv4() {
             return false;
         }
-        let ((wanted, width), (found, _)) = (bits(self.address), bits(address));
-        found & mask(self.prefix_len, width) == wanted
+        let ((network_bits, width), (address_bits, _)) = (bits(self.address), bits(address));
+        address_bits & mask(self.prefix_len, width) == network_bits
     }
 }
 

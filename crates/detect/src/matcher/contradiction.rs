@@ -38,9 +38,9 @@ impl Results {
     }
 
     pub(crate) fn all(results: impl IntoIterator<Item = Self>) -> Self {
-        let both = |one: Self, two: Self| Self {
-            can_hold: one.can_hold && two.can_hold,
-            can_fail: one.can_fail || two.can_fail,
+        let both = |left: Self, right: Self| Self {
+            can_hold: left.can_hold && right.can_hold,
+            can_fail: left.can_fail || right.can_fail,
         };
         results.into_iter().fold(Self::of(true), both)
     }
@@ -69,11 +69,11 @@ pub(super) fn impossible(node: &Node, budget: &Budget) -> Option<String> {
         return Some("responseStatus.code".to_owned());
     }
     let mut others = fields.into_iter().filter(|field| !is_of_response(field.path()));
-    let found = others.find(|field| {
+    let impossible_field = others.find(|field| {
         let is_left = |value| may_be(node, field, value, budget);
         !is_left(Value::Absent) && !may_have(node, field, budget)
     });
-    found.map(ToString::to_string)
+    impossible_field.map(ToString::to_string)
 }
 
 /// Whether an event that has the field can meet the condition.
@@ -170,7 +170,7 @@ fn is_cased(node: &Node, field: &Field) -> bool {
         Node::Test(of, test) => {
             of == field
                 && match test {
-                    Test::Matches(pattern) => pattern.case() == Case::Counts,
+                    Test::Matches(pattern) => pattern.case() == Case::Sensitive,
                     Test::Exists(_) | Test::Null => false,
                     _ => true,
                 }
@@ -256,8 +256,8 @@ fn derived_from(path: &Path) -> Option<(Path, &UserPath)> {
 fn result(test: &Test, value: Value<'_>) -> Results {
     match (test, value) {
         (Test::SameAs(..) | Test::Within(_), _) => Results::UNKNOWN,
-        (Test::Exists(wanted), Value::Absent) => Results::of(!wanted),
-        (Test::Exists(wanted), _) => Results::of(*wanted),
+        (Test::Exists(expected), Value::Absent) => Results::of(!expected),
+        (Test::Exists(expected), _) => Results::of(*expected),
         (Test::Null, Value::Absent) => Results::of(true),
         (Test::Matches(pattern), Value::Absent) => Results::of(pattern.matches("")),
         (Test::Null, _) | (_, Value::Absent) => Results::of(false),

@@ -15,7 +15,7 @@ const UNITS: [(&str, f64); 7] = [
 const LEN_MAX: usize = 64;
 
 /// Parses a duration to microseconds; `None` for other texts.
-#[expect(clippy::cast_possible_truncation, reason = "what is out of range becomes its end")]
+#[expect(clippy::cast_possible_truncation, reason = "a value out of range is clamped")]
 pub(crate) fn micros(text: &str) -> Option<i64> {
     if text.len() > LEN_MAX {
         return None;
@@ -29,13 +29,13 @@ pub(crate) fn micros(text: &str) -> Option<i64> {
     }
     let mut sum = None;
     while !rest.is_empty() {
-        let is_digit = |it: char| it.is_ascii_digit() || it == '.';
-        let (number, behind) = rest.split_at(rest.find(|it| !is_digit(it))?);
-        let unit_len = behind.find(is_digit).unwrap_or(behind.len());
-        let (unit, behind) = behind.split_at(unit_len);
+        let is_digit = |c: char| c.is_ascii_digit() || c == '.';
+        let (number, remaining) = rest.split_at(rest.find(|c| !is_digit(c))?);
+        let unit_len = remaining.find(is_digit).unwrap_or(remaining.len());
+        let (unit, remaining) = remaining.split_at(unit_len);
         let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
         sum = Some(sum.unwrap_or(0.0) + number.parse::<f64>().ok()? * factor);
-        rest = behind;
+        rest = remaining;
     }
     sum.map(|sum| (sum * sign) as i64)
 }

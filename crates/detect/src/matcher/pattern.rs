@@ -8,24 +8,26 @@
 /// Case sensitivity of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
-    Ignored,
-    Counts,
+    Insensitive,
+    Sensitive,
 }
 
 impl Case {
-    pub(crate) fn equal(self, one: &str, two: &str) -> bool {
+    pub(crate) fn equal(self, left: &str, right: &str) -> bool {
         match self {
-            Self::Counts => one == two,
-            Self::Ignored if one.is_ascii() && two.is_ascii() => one.eq_ignore_ascii_case(two),
-            Self::Ignored => folded(one).eq(folded(two)),
+            Self::Sensitive => left == right,
+            Self::Insensitive if left.is_ascii() && right.is_ascii() => {
+                left.eq_ignore_ascii_case(right)
+            }
+            Self::Insensitive => folded(left).eq(folded(right)),
         }
     }
 
     /// A normalized text: equal texts have equal keys.
     pub(crate) fn key(self, text: &str) -> String {
         match self {
-            Self::Counts => text.to_owned(),
-            Self::Ignored => folded_text(text),
+            Self::Sensitive => text.to_owned(),
+            Self::Insensitive => folded_text(text),
         }
     }
 }
@@ -155,7 +157,7 @@ impl Pattern {
 
     pub(crate) fn matches(&self, text: &str) -> bool {
         match &self.form {
-            Form::Equal(wanted) => self.case.equal(text, wanted),
+            Form::Equal(expected) => self.case.equal(text, expected),
             Form::NotEmpty => !text.is_empty(),
             Form::StartsWith(start) => match self.bytes(text, start) {
                 Some((text, start)) => {
@@ -175,12 +177,12 @@ impl Pattern {
                 None => folded_text(text).contains(&folded_text(part)),
             },
             Form::General(tokens) if self.parts.is_empty() => match self.case {
-                Case::Counts => wild(tokens, text.chars()),
-                Case::Ignored => wild(tokens, folded(text)),
+                Case::Sensitive => wild(tokens, text.chars()),
+                Case::Insensitive => wild(tokens, folded(text)),
             },
             Form::General(_) => match self.case {
-                Case::Counts => in_order(&self.parts, text),
-                Case::Ignored => in_order(&self.parts, &folded_text(text)),
+                Case::Sensitive => in_order(&self.parts, text),
+                Case::Insensitive => in_order(&self.parts, &folded_text(text)),
             },
         }
     }
@@ -200,14 +202,14 @@ impl Pattern {
 
     /// Both texts as bytes; `None` if non-ASCII letters need case folding.
     fn bytes<'t>(&self, text: &'t str, part: &'t str) -> Option<(&'t [u8], &'t [u8])> {
-        let as_bytes = self.case == Case::Counts || (part.is_ascii() && text.is_ascii());
+        let as_bytes = self.case == Case::Sensitive || (part.is_ascii() && text.is_ascii());
         as_bytes.then_some((text.as_bytes(), part.as_bytes()))
     }
 
-    fn same(&self, one: &[u8], two: &[u8]) -> bool {
+    fn same(&self, left: &[u8], right: &[u8]) -> bool {
         match self.case {
-            Case::Counts => one == two,
-            Case::Ignored => one.eq_ignore_ascii_case(two),
+            Case::Sensitive => left == right,
+            Case::Insensitive => left.eq_ignore_ascii_case(right),
         }
     }
 
@@ -215,12 +217,13 @@ impl Pattern {
         let Some((first, rest)) = part.split_first() else {
             return true;
         };
-        if self.case == Case::Counts {
+        if self.case == Case::Sensitive {
             return memchr::memmem::find(text, part).is_some();
         }
         let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
         memchr::memchr2_iter(lower, upper, text).any(|at| {
-            text.get(at + 1..at + part.len()).is_some_and(|found| found.eq_ignore_ascii_case(rest))
+            text.get(at + 1..at + part.len())
+                .is_some_and(|candidate| candidate.eq_ignore_ascii_case(rest))
         })
     }
 }
@@ -244,7 +247,7 @@ fn in_order(parts: &[Box<str>], text: &str) -> bool {
 
 fn lowered(tokens: &[Token], case: Case) -> Box<[Token]> {
     let fold = |token: &Token| match token {
-        Token::Char(char) if case == Case::Ignored => {
+        Token::Char(char) if case == Case::Insensitive => {
             char.to_lowercase().map(Token::Char).collect()
         }
         other => vec![*other],
@@ -265,7 +268,7 @@ fn wild(tokens: &[Token], mut text: impl Iterator<Item = char> + Clone) -> bool 
         }
         let fits = match (tokens.get(at), text.next()) {
             (None, None) => return true,
-            (Some(Token::Char(wanted)), Some(found)) => *wanted == found,
+            (Some(Token::Char(expected)), Some(actual)) => *expected == actual,
             (Some(Token::One), Some(_)) => true,
             (Some(_), None) => return false,
             (None | Some(Token::Many), _) => false,
@@ -274,13 +277,13 @@ fn wild(tokens: &[Token], mut text: impl Iterator<Item = char> + Clone) -> bool 
             at += 1;
             continue;
         }
-        let Some((behind, from)) = &mut star else {
+        let Some((after_star, from)) = &mut star else {
             return false;
         };
         if from.next().is_none() {
             return false;
         }
-        at = *behind;
+        at = *after_star;
         text = from.clone();
     }
 }

@@ -139,7 +139,7 @@ fn is_met_by(node: &Node, dimension: Dimension, budget: &Budget, word: &str) -> 
         Node::Test(field, Test::Matches(pattern)) => {
             budget.spend(pattern.steps(word.len()))
                 && dimension.is_path(field.path())
-                && pattern.case() == Case::Ignored
+                && pattern.case() == Case::Insensitive
                 && pattern.matches(word)
         }
         Node::Test(..) | Node::Not(_) => false,

@@ -45,13 +45,17 @@ impl Index {
         let dimensions = Dimension::ALL.map(|dimension| {
             let mut any = vec![0; rules.len().div_ceil(64)];
             for (rule, requirements) in requirements.iter().enumerate() {
-                if requirements.as_ref().is_some_and(|it| it.of_dimension(dimension).is_none()) {
+                if requirements.as_ref().is_some_and(|requirements_of_rule| {
+                    requirements_of_rule.of_dimension(dimension).is_none()
+                }) {
                     set(&mut any, rule);
                 }
             }
             let mut by_word: HashMap<Box<[u8]>, Box<[u64]>> = HashMap::new();
             for (rule, requirements) in requirements.iter().enumerate() {
-                let words = requirements.as_ref().and_then(|it| it.of_dimension(dimension));
+                let words = requirements
+                    .as_ref()
+                    .and_then(|requirements_of_rule| requirements_of_rule.of_dimension(dimension));
                 for word in words.into_iter().flatten() {
                     let bits = by_word
                         .entry(word.as_bytes().into())
@@ -63,7 +67,7 @@ impl Index {
         });
         let wants_dry_runs = rules
             .iter()
-            .map(|rule| matches!(&rule.body, Body::Detection(it) if it.names_dry_run()))
+            .map(|rule| matches!(&rule.body, Body::Detection(expression) if expression.names_dry_run()))
             .collect();
         Self { dimensions, wants_dry_runs }
     }
@@ -75,13 +79,14 @@ impl Index {
     /// Calls `try_rule` with each rule that the event could match, in order.
     pub(super) fn for_each_candidate(&self, fields: &Fields<'_>, mut try_rule: impl FnMut(usize)) {
         let event = fields.event();
-        let (resource, group, subresource) = fields
-            .object_ref()
-            .map_or(("", "", ""), |it| (it.resource, it.api_group, it.subresource));
+        let (resource, group, subresource) =
+            fields.object_ref().map_or(("", "", ""), |reference| {
+                (reference.resource, reference.api_group, reference.subresource)
+            });
         let words = [event.verb(), resource, group, subresource, event.stage().as_str()];
-        for (place, mut bits) in self.candidates(words.map(str::as_bytes)).enumerate() {
+        for (word_index, mut bits) in self.candidates(words.map(str::as_bytes)).enumerate() {
             while bits != 0 {
-                try_rule(place * 64 + bits.trailing_zeros() as usize);
+                try_rule(word_index * 64 + bits.trailing_zeros() as usize);
                 bits &= bits - 1;
             }
         }
@@ -101,8 +106,9 @@ impl Index {
             *set = words.of(word);
         }
         let [first, rest @ ..] = sets;
-        first.iter().enumerate().map(move |(place, bits)| {
-            let both = |bits: u64, set: &&[u64]| bits & set.get(place).copied().unwrap_or_default();
+        first.iter().enumerate().map(move |(word_index, bits)| {
+            let both =
+                |bits: u64, set: &&[u64]| bits & set.get(word_index).copied().unwrap_or_default();
             rest.iter().fold(*bits, both)
         })
     }
@@ -122,8 +128,8 @@ impl Words {
     }
 }
 
-fn set(bits: &mut [u64], place: usize) {
-    if let Some(word) = bits.get_mut(place / 64) {
-        *word |= 1 << (place % 64);
+fn set(bits: &mut [u64], index: usize) {
+    if let Some(word) = bits.get_mut(index / 64) {
+        *word |= 1 << (index % 64);
     }
 }

@@ -36,7 +36,7 @@ impl LoadOptions {
                 "k10_domain" => &self.k10_domain,
                 other => {
                     return Err((
-                        format!("unknown placeholder `%{}%`", crate::sigma::yaml::shown(other)),
+                        format!("unknown placeholder `%{}%`", crate::sigma::yaml::printable(other)),
                         "there are %k10_namespace% and %k10_domain%".to_owned(),
                     ));
                 }

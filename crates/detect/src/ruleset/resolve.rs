@@ -33,7 +33,7 @@ struct Resolver<'e> {
     errors: &'e mut Vec<RuleError>,
     unknown_superseded: Vec<RuleError>,
     /// Whether each document is skipped.
-    is_out: Vec<bool>,
+    is_skipped: Vec<bool>,
     by_name: BTreeMap<String, usize>,
     /// The condition of each document with a detection.
     expressions: Vec<Option<Expression>>,
@@ -52,14 +52,14 @@ pub(super) fn resolve(documents: Vec<Document>, errors: &mut Vec<RuleError>) -> 
     let mut resolver = Resolver {
         errors,
         unknown_superseded: Vec::new(),
-        is_out: vec![false; documents.len()],
+        is_skipped: vec![false; documents.len()],
         by_name: BTreeMap::new(),
         expressions: documents.iter().map(of_rule).collect(),
         budgets: RefCell::default(),
     };
-    resolver.name(&documents);
+    resolver.register_names(&documents);
     resolver.check_references(&documents);
-    resolver.make(&documents)
+    resolver.build(&documents)
 }
 
 /// The rule id: Sigma's `id`, else its `name`, else the file's stem.
@@ -91,33 +91,33 @@ impl Resolver<'_> {
         self.expressions.get(self.by_name.get(name).copied()?)?.as_ref()
     }
 
-    fn leave_out(&mut self, place: usize) {
-        if let Some(is_out) = self.is_out.get_mut(place) {
-            *is_out = true;
+    fn skip(&mut self, index: usize) {
+        if let Some(is_skipped) = self.is_skipped.get_mut(index) {
+            *is_skipped = true;
         }
     }
 
-    fn is_in(&self, place: usize) -> bool {
-        self.is_out.get(place) == Some(&false)
+    fn is_included(&self, index: usize) -> bool {
+        self.is_skipped.get(index) == Some(&false)
     }
 
     /// Registers the id and name of every rule.
-    fn name(&mut self, documents: &[Document]) {
+    fn register_names(&mut self, documents: &[Document]) {
         let mut filters = 0;
-        for (place, document) in documents.iter().enumerate() {
+        for (index, document) in documents.iter().enumerate() {
             if matches!(document.body, Body::Filter(_)) {
                 filters += 1;
                 if filters > FILTERS_MAX {
                     let message = format!("more than {FILTERS_MAX} filters");
                     self.error(document, document.at, message, None);
-                    self.leave_out(place);
+                    self.skip(index);
                 }
                 continue;
             }
-            if place >= RULES_MAX {
+            if index >= RULES_MAX {
                 let message = format!("more than {RULES_MAX} rules");
                 self.error(document, document.at, message, None);
-                self.leave_out(place);
+                self.skip(index);
                 continue;
             }
             let id = identity(document);
@@ -131,38 +131,38 @@ impl Resolver<'_> {
                         first.file, first.at.line
                     );
                     self.error(document, document.at, message, Some(hint));
-                    self.leave_out(place);
+                    self.skip(index);
                 } else {
-                    self.by_name.insert(name.clone(), place);
+                    self.by_name.insert(name.clone(), index);
                 }
             }
         }
     }
 
     /// Builds the rules of the valid documents.
-    fn make(mut self, documents: &[Document]) -> Resolved {
-        let mut places = vec![None; documents.len()];
+    fn build(mut self, documents: &[Document]) -> Resolved {
+        let mut rule_indexes = vec![None; documents.len()];
         let mut count = 0;
-        for (place, document) in documents.iter().enumerate() {
-            if self.is_in(place) && !matches!(document.body, Body::Filter(_)) {
-                if let Some(index) = places.get_mut(place) {
-                    *index = Some(count);
+        for (index, document) in documents.iter().enumerate() {
+            if self.is_included(index) && !matches!(document.body, Body::Filter(_)) {
+                if let Some(rule_index) = rule_indexes.get_mut(index) {
+                    *rule_index = Some(count);
                 }
                 count += 1;
             }
         }
         let index_of = |name: &str| {
-            let place = self.by_name.get(name).copied()?;
-            places.get(place).copied().flatten()
+            let index = self.by_name.get(name).copied()?;
+            rule_indexes.get(index).copied().flatten()
         };
         let mut rules: Vec<Rule> = Vec::with_capacity(count);
-        for (place, document) in documents.iter().enumerate() {
-            if !self.is_in(place) {
+        for (index, document) in documents.iter().enumerate() {
+            if !self.is_included(index) {
                 continue;
             }
             let body = match &document.body {
                 Body::Rule(detection) => {
-                    let compiled = self.expressions.get(place).cloned().flatten();
+                    let compiled = self.expressions.get(index).cloned().flatten();
                     let expression = compiled.unwrap_or_else(|| sigma::expression(detection));
                     rule::Body::Detection(expression)
                 }
@@ -175,11 +175,11 @@ impl Resolver<'_> {
             rules.push(rule(document, body, superseded));
         }
         let emptied = self.apply_filters(documents, &index_of, &mut rules);
-        silence(documents, &index_of, |place| self.is_in(place), &mut rules);
+        disable_counted_rules(documents, &index_of, |index| self.is_included(index), &mut rules);
         let by_name = self
             .by_name
             .iter()
-            .filter_map(|(name, place)| Some((name.clone(), places.get(*place).copied()??)))
+            .filter_map(|(name, index)| Some((name.clone(), rule_indexes.get(*index).copied()??)))
             .collect();
         self.report_emptied(documents, &emptied);
         Resolved { rules, by_name, unknown_superseded: self.unknown_superseded }
@@ -222,15 +222,15 @@ impl Resolver<'_> {
 }
 
 /// Disables signals of the rules that correlations count, unless one has `generate: true`.
-fn silence(
+fn disable_counted_rules(
     documents: &[Document],
     index_of: &dyn Fn(&str) -> Option<usize>,
-    is_in: impl Fn(usize) -> bool,
+    is_included: impl Fn(usize) -> bool,
     rules: &mut [Rule],
 ) {
-    let correlations = documents.iter().enumerate().filter_map(|(place, document)| {
+    let correlations = documents.iter().enumerate().filter_map(|(index, document)| {
         if let Body::Correlation(correlation) = &document.body
-            && is_in(place)
+            && is_included(index)
         {
             Some(correlation)
         } else {
@@ -239,11 +239,11 @@ fn silence(
     });
     let mut generated = vec![false; rules.len()];
     for correlation in correlations {
-        for index in correlation.rules.iter().filter_map(|(name, _)| index_of(name)) {
-            if let Some(rule) = rules.get_mut(index) {
+        for rule_index in correlation.rules.iter().filter_map(|(name, _)| index_of(name)) {
+            if let Some(rule) = rules.get_mut(rule_index) {
                 rule.raises = false;
             }
-            if let Some(is_generated) = generated.get_mut(index) {
+            if let Some(is_generated) = generated.get_mut(rule_index) {
                 *is_generated |= correlation.generate;
             }
         }

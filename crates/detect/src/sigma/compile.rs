@@ -14,7 +14,7 @@ use crate::matcher::{
 };
 
 /// The error of a value, and a hint.
-pub(super) type Complaint = (String, Option<String>);
+pub(super) type ValueError = (String, Option<String>);
 
 /// Compiles a detection with valid items.
 pub(crate) fn expression(detection: &Detection) -> Expression {
@@ -54,26 +54,31 @@ impl<'d> Compiler<'d> {
     /// The indices of the selections that a name or pattern covers.
     fn covered(&self, names: &Names) -> Vec<usize> {
         let selections = self.detection.selections.iter().enumerate();
-        selections.filter(|(_, it)| names.covers(&it.name)).map(|(place, _)| place).collect()
+        selections
+            .filter(|(_, selection)| names.covers(&selection.name))
+            .map(|(index, _)| index)
+            .collect()
     }
 
     fn named(&self, name: &str) -> Option<usize> {
         self.detection.selections.iter().position(|selection| selection.name == *name)
     }
 
-    fn selection(&self, place: usize) -> Node {
-        self.compiled.get(place).map_or(Node::Any(Vec::new()), |it| Node::Shared(Arc::clone(it)))
+    fn selection(&self, index: usize) -> Node {
+        self.compiled
+            .get(index)
+            .map_or(Node::Any(Vec::new()), |node| Node::Shared(Arc::clone(node)))
     }
 
-    fn condition(&self, wanted: &Condition) -> Node {
+    fn condition(&self, condition: &Condition) -> Node {
         let all = |parts: &[Condition]| parts.iter().map(|part| self.condition(part)).collect();
-        match wanted {
+        match condition {
             Condition::Selection(name) => {
-                self.named(name).map_or(Node::Any(Vec::new()), |place| self.selection(place))
+                self.named(name).map_or(Node::Any(Vec::new()), |index| self.selection(index))
             }
             Condition::Of(quantifier, names) => {
-                let places = self.covered(names).into_iter();
-                let nodes = places.map(|place| self.selection(place)).collect();
+                let indexes = self.covered(names).into_iter();
+                let nodes = indexes.map(|index| self.selection(index)).collect();
                 match quantifier {
                     Quantifier::Any => Node::Any(nodes),
                     Quantifier::All => Node::All(nodes),
@@ -86,14 +91,14 @@ impl<'d> Compiler<'d> {
     }
 
     /// Maximum number of comparisons of the condition.
-    fn cost(&self, wanted: &Condition) -> usize {
-        match wanted {
+    fn cost(&self, condition: &Condition) -> usize {
+        match condition {
             Condition::Selection(name) => {
-                self.named(name).and_then(|place| self.costs.get(place).copied()).unwrap_or(1)
+                self.named(name).and_then(|index| self.costs.get(index).copied()).unwrap_or(1)
             }
             Condition::Of(_, names) => {
-                let places = self.covered(names).into_iter();
-                sum(places.filter_map(|place| self.costs.get(place).copied()))
+                let indexes = self.covered(names).into_iter();
+                sum(indexes.filter_map(|index| self.costs.get(index).copied()))
             }
             Condition::Not(inner) => self.cost(inner),
             Condition::All(parts) | Condition::Any(parts) => {
@@ -107,8 +112,8 @@ fn sum(costs: impl Iterator<Item = usize>) -> usize {
     costs.fold(1, usize::saturating_add)
 }
 
-fn block(wanted: &Block) -> Node {
-    match wanted {
+fn block(source: &Block) -> Node {
+    match source {
         Block::All(items) => Node::All(items.iter().map(item).collect()),
         Block::Any(blocks) => Node::Any(blocks.iter().map(block).collect()),
     }
@@ -127,16 +132,16 @@ fn item(item: &Item) -> Node {
     if has(Modifier::Neq) { Node::Not(Box::new(node)) } else { node }
 }
 
-fn value_node(item: &Item, value: &Value) -> Result<Node, Complaint> {
+fn value_node(item: &Item, value: &Value) -> Result<Node, ValueError> {
     let mut nodes: Vec<Node> =
         tests(item, value)?.into_iter().map(|test| Node::Test(item.field.clone(), test)).collect();
     Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) })
 }
 
 /// The tests of one value of an item: alternatives, usually one.
-pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> {
+pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, ValueError> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
-    let case = if has(Modifier::Cased) { Case::Counts } else { Case::Ignored };
+    let case = if has(Modifier::Cased) { Case::Sensitive } else { Case::Insensitive };
     let text = match &value.scalar {
         Scalar::Null => return Ok(vec![Test::Null]),
         Scalar::Bool(is) if has(Modifier::Exists) => return Ok(vec![Test::Exists(*is)]),
@@ -155,7 +160,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
     if has(Modifier::Cidr) {
         let network = Network::parse(text).ok_or_else(|| {
             (
-                format!("`{}` is not a network", super::yaml::shown(text)),
+                format!("`{}` is not a network", super::yaml::printable(text)),
                 Some("write it as 192.0.2.0/24, all bits behind the prefix 0".to_owned()),
             )
         })?;
@@ -167,7 +172,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
     }
     if has(Modifier::Within) || has(Modifier::Shorter) {
         let micros = parse_duration(text).ok_or_else(|| {
-            (format!("`{}` is not a time", super::yaml::shown(text)), Some(UNITS.to_owned()))
+            (format!("`{}` is not a time", super::yaml::printable(text)), Some(UNITS.to_owned()))
         })?;
         let is_within = has(Modifier::Within);
         return Ok(vec![if is_within { Test::Within(micros) } else { Test::Shorter(micros) }]);
@@ -177,7 +182,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
 }
 
 fn equal(text: &str) -> Test {
-    Test::Matches(Pattern::equal_to(text, Case::Ignored))
+    Test::Matches(Pattern::equal_to(text, Case::Insensitive))
 }
 
 fn comparison(item: &Item) -> Option<Comparison> {
@@ -191,9 +196,9 @@ fn comparison(item: &Item) -> Option<Comparison> {
 }
 
 fn has_text_comparison(item: &Item) -> bool {
-    item.modifiers
-        .iter()
-        .any(|it| !matches!(it, Modifier::All | Modifier::Cased | Modifier::Neq | Modifier::Expand))
+    item.modifiers.iter().any(|modifier| {
+        !matches!(modifier, Modifier::All | Modifier::Cased | Modifier::Neq | Modifier::Expand)
+    })
 }
 
 fn is_plain_integer(number: &str) -> bool {
@@ -204,10 +209,11 @@ fn float(number: &str) -> f64 {
     number.parse().unwrap_or(f64::NAN)
 }
 
-fn regex(text: &str, item: &Item) -> Result<BoundedRegex, Complaint> {
+fn regex(text: &str, item: &Item) -> Result<BoundedRegex, ValueError> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let flags = [(Modifier::IgnoreCase, 'i'), (Modifier::MultiLine, 'm'), (Modifier::DotAll, 's')];
-    let flags: String = flags.iter().filter(|(it, _)| has(*it)).map(|(_, flag)| *flag).collect();
+    let flags: String =
+        flags.iter().filter(|(modifier, _)| has(*modifier)).map(|(_, flag)| *flag).collect();
     // Put the flags in the text, so that exports have them too.
     let text = if flags.is_empty() { text.to_owned() } else { format!("(?{flags}){text}") };
     BoundedRegex::new(&text).map_err(|error| match error {
@@ -223,13 +229,13 @@ fn regex(text: &str, item: &Item) -> Result<BoundedRegex, Complaint> {
 }
 
 /// The encoded forms of the value, as tokens.
-fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, Complaint> {
+fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, ValueError> {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     if has(Modifier::Base64) || has(Modifier::Base64Offset) {
         let tokens = tokens(text);
         let plain: Option<String> = tokens
             .iter()
-            .map(|token| if let Token::Char(it) = token { Some(*it) } else { None })
+            .map(|token| if let Token::Char(c) = token { Some(*c) } else { None })
             .collect();
         let plain = plain.ok_or_else(|| {
             let hint = "escape it with a backslash if it is meant literally".to_owned();
@@ -253,11 +259,11 @@ fn variants(text: &str, item: &Item) -> Result<Vec<Vec<Token>>, Complaint> {
 
 /// Replaces each dash or slash at the start of a word by `dash`.
 fn with_dashes(text: &str, dash: char) -> String {
-    let mut before = ' ';
-    let swap = |it: char| {
-        let begins = matches!(it, '-' | '/') && !before.is_alphanumeric();
-        before = it;
-        if begins { dash } else { it }
+    let mut previous = ' ';
+    let swap = |c: char| {
+        let begins = matches!(c, '-' | '/') && !previous.is_alphanumeric();
+        previous = c;
+        if begins { dash } else { c }
     };
     text.chars().map(swap).collect()
 }
@@ -284,8 +290,8 @@ fn encoded(bytes: &[u8], at_offsets: bool) -> Vec<Vec<Token>> {
 fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut chars = text.chars().peekable();
-    while let Some(it) = chars.next() {
-        tokens.push(match it {
+    while let Some(c) = chars.next() {
+        tokens.push(match c {
             '*' => Token::Many,
             '?' => Token::One,
             '\\' => match chars.next_if(|next| matches!(next, '*' | '?' | '\\')) {
@@ -306,6 +312,6 @@ fn framed(tokens: &[Token], item: &Item, case: Case) -> Pattern {
     framed.extend(many(anywhere || has(Modifier::EndsWith)));
     framed.extend(tokens);
     framed.extend(many(anywhere || has(Modifier::StartsWith)));
-    framed.dedup_by(|one, two| *one == Token::Many && *two == Token::Many);
+    framed.dedup_by(|left, right| *left == Token::Many && *right == Token::Many);
     Pattern::new(&framed, case)
 }

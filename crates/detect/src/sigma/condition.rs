@@ -4,7 +4,7 @@
 //! `all of` before `them` or a pattern of names. Words are separated by blanks and parentheses.
 
 use super::ast::{Condition, Names, Quantifier};
-use super::yaml::shown;
+use super::yaml::printable;
 
 /// Maximum length of a condition, in bytes.
 const LEN_MAX: usize = 8192;
@@ -42,18 +42,18 @@ type Parsed = Result<Condition, (String, Option<String>)>;
 impl Parser<'_> {
     fn any(&mut self) -> Parsed {
         let mut parts = vec![self.all()?];
-        while self.take("or") {
+        while self.consume("or") {
             parts.push(self.all()?);
         }
-        Ok(whole(parts, Condition::Any))
+        Ok(combined(parts, Condition::Any))
     }
 
     fn all(&mut self) -> Parsed {
         let mut parts = vec![self.not()?];
-        while self.take("and") {
+        while self.consume("and") {
             parts.push(self.not()?);
         }
-        Ok(whole(parts, Condition::All))
+        Ok(combined(parts, Condition::All))
     }
 
     fn not(&mut self) -> Parsed {
@@ -61,8 +61,11 @@ impl Parser<'_> {
         if self.depth > DEPTH_MAX {
             return Err((format!("the condition nests more than {DEPTH_MAX} deep"), None));
         }
-        let condition =
-            if self.take("not") { Condition::Not(Box::new(self.not()?)) } else { self.primary()? };
+        let condition = if self.consume("not") {
+            Condition::Not(Box::new(self.not()?))
+        } else {
+            self.primary()?
+        };
         self.depth -= 1;
         Ok(condition)
     }
@@ -72,7 +75,7 @@ impl Parser<'_> {
             self.words.pop().ok_or_else(|| ("the condition ends too soon".to_owned(), None))?;
         if word == "(" {
             let inner = self.any()?;
-            return if self.take(")") {
+            return if self.consume(")") {
                 Ok(inner)
             } else {
                 Err(("a parenthesis is not closed".to_owned(), None))
@@ -82,7 +85,8 @@ impl Parser<'_> {
         if is_of {
             return self.of(word);
         }
-        if word == ")" || ["and", "or", "of", "them"].iter().any(|it| word.eq_ignore_ascii_case(it))
+        if word == ")"
+            || ["and", "or", "of", "them"].iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
         {
             return Err(unexpected(word));
         }
@@ -96,7 +100,7 @@ impl Parser<'_> {
             "all" => Quantifier::All,
             other => {
                 return Err((
-                    format!("`{} of` cannot be asked for", shown(other)),
+                    format!("`{} of` is not supported", printable(other)),
                     Some("use `1 of`, `any of` or `all of`".to_owned()),
                 ));
             }
@@ -114,7 +118,7 @@ impl Parser<'_> {
         Ok(Condition::Of(quantifier, names))
     }
 
-    fn take(&mut self, word: &str) -> bool {
+    fn consume(&mut self, word: &str) -> bool {
         let is_next = self.words.last().is_some_and(|next| next.eq_ignore_ascii_case(word));
         if is_next {
             self.words.pop();
@@ -123,7 +127,7 @@ impl Parser<'_> {
     }
 }
 
-fn whole(mut parts: Vec<Condition>, of: fn(Vec<Condition>) -> Condition) -> Condition {
+fn combined(mut parts: Vec<Condition>, of: fn(Vec<Condition>) -> Condition) -> Condition {
     match parts.len() {
         1 => parts.remove(0),
         _ => of(parts),
@@ -132,7 +136,7 @@ fn whole(mut parts: Vec<Condition>, of: fn(Vec<Condition>) -> Condition) -> Cond
 
 fn unexpected(word: &str) -> (String, Option<String>) {
     (
-        format!("`{}` is not expected there in a condition", shown(word)),
+        format!("`{}` is not expected there in a condition", printable(word)),
         Some("combine names of selections with and, or, not and parentheses".to_owned()),
     )
 }
@@ -141,9 +145,9 @@ fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for part in text.split_whitespace() {
         let mut rest = part;
-        while let Some(at) = rest.find(['(', ')']) {
-            let (before, behind) = rest.split_at(at);
-            let (parenthesis, after) = behind.split_at(1);
+        while let Some(index) = rest.find(['(', ')']) {
+            let (before, remaining) = rest.split_at(index);
+            let (parenthesis, after) = remaining.split_at(1);
             words.extend((!before.is_empty()).then_some(before));
             words.push(parenthesis);
             rest = after;
@@ -168,7 +172,7 @@ mod tests {
             ("NOT any of x", "!any:x"),
             ("a AND(b)", "(a & b)"),
         ] {
-            assert_eq!(shown_as(&parse(text).unwrap()), expected, "{text}");
+            assert_eq!(printed(&parse(text).unwrap()), expected, "{text}");
         }
     }
 
@@ -182,14 +186,14 @@ mod tests {
         }
     }
 
-    fn shown_as(condition: &Condition) -> String {
-        let join = |parts: &[Condition], with: &str| {
-            let parts: Vec<String> = parts.iter().map(shown_as).collect();
-            format!("({})", parts.join(with))
+    fn printed(condition: &Condition) -> String {
+        let join = |parts: &[Condition], separator: &str| {
+            let parts: Vec<String> = parts.iter().map(printed).collect();
+            format!("({})", parts.join(separator))
         };
         match condition {
             Condition::Selection(name) => name.clone(),
-            Condition::Not(inner) => format!("!{}", shown_as(inner)),
+            Condition::Not(inner) => format!("!{}", printed(inner)),
             Condition::All(parts) => join(parts, " & "),
             Condition::Any(parts) => join(parts, " | "),
             Condition::Of(quantifier, names) => {

@@ -2,8 +2,8 @@
 
 use super::ast::{Alias, Correlation, CorrelationKind};
 use super::header::unknown;
-use super::members::{Members, text, texts_with_places};
-use super::yaml::{Node, Value, shown};
+use super::members::{Members, text, texts_with_positions};
+use super::yaml::{Node, Value, printable};
 use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
 use crate::field::Field;
@@ -34,7 +34,7 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
     let at = members.at;
     let (kind, kind_at) = kind(&mut members, errors)?;
     let rules = rules(&mut members, errors);
-    let generate = truth(&mut members, "generate", errors);
+    let generate = boolean(&mut members, "generate", errors);
     let group_by = group_by(&mut members, errors);
     let timespan = timespan(&mut members, errors);
     let aliases = aliases(&mut members, errors);
@@ -77,9 +77,9 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
     }
     if let CorrelationKind::ValueCount(counted) = &kind
         && let [counted] = counted.as_slice()
-        && threshold.is_some_and(|it| it.at_least > 1)
+        && threshold.is_some_and(|threshold| threshold.at_least > 1)
         && !counted.has_several_values()
-        && group_by.iter().any(|(name, _)| Field::parse(name).is_ok_and(|it| it == *counted))
+        && group_by.iter().any(|(name, _)| Field::parse(name).is_ok_and(|field| field == *counted))
     {
         let message = format!("each group has one value of `{counted}`, so there are never more");
         errors.hint(kind_at, message, "count another field, or group by another one");
@@ -129,17 +129,17 @@ fn kind(members: &mut Members<'_>, errors: &mut Errors) -> Option<(&'static str,
         );
         return None;
     }
-    let found = TYPES.into_iter().find(|known| *known == word);
-    if found.is_none() {
+    let kind = TYPES.into_iter().find(|known| *known == word);
+    if kind.is_none() {
         unknown(node.at, "correlation type", &word, &TYPES, errors);
     }
-    Some((found?, node.at))
+    Some((kind?, node.at))
 }
 
 fn rules(members: &mut Members<'_>, errors: &mut Errors) -> Vec<(String, Position)> {
     let at = members.at;
     let rules = match members.take("rules") {
-        Some(node) => texts_with_places(node, "rules", errors),
+        Some(node) => texts_with_positions(node, "rules", errors),
         None => Vec::new(),
     };
     if rules.is_empty() || rules.len() > RULES_MAX {
@@ -152,14 +152,14 @@ fn group_by(members: &mut Members<'_>, errors: &mut Errors) -> Vec<(String, Posi
     let Some(node) = members.take("group-by") else {
         return Vec::new();
     };
-    let fields = texts_with_places(node, "group-by", errors);
+    let fields = texts_with_positions(node, "group-by", errors);
     if fields.len() > GROUP_BY_MAX {
         errors.add(node.at, format!("at most {GROUP_BY_MAX} fields make a group"));
     }
     fields
 }
 
-pub(super) fn truth(members: &mut Members<'_>, key: &'static str, errors: &mut Errors) -> bool {
+pub(super) fn boolean(members: &mut Members<'_>, key: &'static str, errors: &mut Errors) -> bool {
     match members.take(key) {
         None => false,
         Some(node) => match &node.value {
@@ -185,11 +185,11 @@ fn timespan(members: &mut Members<'_>, errors: &mut Errors) -> Option<i64> {
 /// Parses a time span such as `10m` to microseconds.
 pub(super) fn duration(node: &Node, what: &str, errors: &mut Errors) -> Option<i64> {
     let written = text(node, what, errors)?;
-    let found = parse_duration(&written).filter(|span| (1..=TIMESPAN_MAX).contains(span));
-    if found.is_none() {
-        errors.hint(node.at, format!("`{what}` is not a time: `{}`", shown(&written)), UNITS);
+    let duration = parse_duration(&written).filter(|span| (1..=TIMESPAN_MAX).contains(span));
+    if duration.is_none() {
+        errors.hint(node.at, format!("`{what}` is not a time: `{}`", printable(&written)), UNITS);
     }
-    found
+    duration
 }
 
 /// Parses a number and a unit to microseconds.
@@ -211,7 +211,7 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
 
 /// The field of a value count; several fields are counted in combination, as in Sigma.
 fn counted_fields(node: &Node, errors: &mut Errors) -> Vec<Field> {
-    let names = texts_with_places(node, "field", errors);
+    let names = texts_with_positions(node, "field", errors);
     if names.is_empty() || names.len() > COUNTED_MAX {
         errors.add(node.at, format!("values of 1 to {COUNTED_MAX} fields are counted"));
     }
@@ -257,9 +257,9 @@ fn threshold(
         return None;
     }
     members.finish("condition", errors);
-    let lower = [gte, gt.map(|it| it.saturating_add(1)), eq].into_iter().flatten().max();
+    let lower = [gte, gt.map(|bound| bound.saturating_add(1)), eq].into_iter().flatten().max();
     let below_one = lt == Some(0);
-    let upper = [lte, lt.map(|it| it.saturating_sub(1)), eq].into_iter().flatten().min();
+    let upper = [lte, lt.map(|bound| bound.saturating_sub(1)), eq].into_iter().flatten().min();
     let threshold = match (lower, upper) {
         (None, None) if !errors.is_empty() => return None,
         (None, None) => {
@@ -301,14 +301,14 @@ fn check_bounds(
 }
 
 fn count(node: &Node, key: &str, errors: &mut Errors) -> Option<u64> {
-    let found = match &node.value {
+    let count = match &node.value {
         Value::Number(number) => number.parse().ok(),
         _ => None,
     };
-    if found.is_none() {
+    if count.is_none() {
         errors.hint(node.at, format!("`{key}` must be a number"), "a whole number from 0 on");
     }
-    found
+    count
 }
 
 fn aliases(members: &mut Members<'_>, errors: &mut Errors) -> Vec<Alias> {

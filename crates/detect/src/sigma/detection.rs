@@ -5,7 +5,7 @@ use super::condition;
 use super::members::Members;
 use super::modifier;
 use super::possible;
-use super::yaml::{self, Node, shown};
+use super::yaml::{self, Node, printable};
 use super::{Context, too_much_work};
 use crate::budget::Budget;
 use crate::error::{Errors, Position};
@@ -82,7 +82,7 @@ pub(super) fn of_members(
     };
     let parsed = conditions(condition, errors)?;
     // Each of the steps below looks up each name of the condition.
-    if !context.budget.spend(LOOK_UPS * look_up_steps(&parsed, selections.len())) {
+    if !context.budget.spend(LOOK_UPS * lookup_steps(&parsed, selections.len())) {
         too_much_work(at, errors);
         return None;
     }
@@ -101,7 +101,7 @@ pub(super) fn of_members(
 }
 
 /// Work to look up each name of a condition among this many selections, in steps.
-fn look_up_steps(condition: &Condition, selections: usize) -> u64 {
+fn lookup_steps(condition: &Condition, selections: usize) -> u64 {
     match condition {
         Condition::Selection(_) => selections as u64,
         Condition::Of(_, names) => {
@@ -111,9 +111,9 @@ fn look_up_steps(condition: &Condition, selections: usize) -> u64 {
             };
             len.saturating_mul(selections as u64)
         }
-        Condition::Not(inner) => look_up_steps(inner, selections),
+        Condition::Not(inner) => lookup_steps(inner, selections),
         Condition::All(parts) | Condition::Any(parts) => {
-            parts.iter().map(|part| look_up_steps(part, selections)).sum()
+            parts.iter().map(|part| lookup_steps(part, selections)).sum()
         }
     }
 }
@@ -154,8 +154,10 @@ fn check_whole(detection: &Detection, at: Position, budget: &Budget, errors: &mu
         return;
     }
     let mut selections = detection.selections.iter();
-    if let Some(selection) = selections.find(|it| contradicts(&detection.condition, it, budget)) {
-        let name = shown(&selection.name);
+    if let Some(selection) =
+        selections.find(|selection| contradicts(&detection.condition, selection, budget))
+    {
+        let name = printable(&selection.name);
         errors.hint(
             at,
             format!("no event meets the condition: it requires and excludes `{name}`"),
@@ -176,11 +178,11 @@ fn contradicts(condition: &Condition, selection: &Selection, budget: &Budget) ->
                 _ => Results::UNKNOWN,
             },
             Condition::Not(inner) => results(inner, name, holds).inverted(),
-            Condition::All(all) => Results::all(all.iter().map(|it| results(it, name, holds))),
-            Condition::Any(all) => Results::any(all.iter().map(|it| results(it, name, holds))),
+            Condition::All(all) => Results::all(all.iter().map(|part| results(part, name, holds))),
+            Condition::Any(all) => Results::any(all.iter().map(|part| results(part, name, holds))),
         }
     }
-    budget.spend(2 * look_up_steps(condition, 1))
+    budget.spend(2 * lookup_steps(condition, 1))
         && [true, false]
             .into_iter()
             .all(|holds| !results(condition, &selection.name, holds).can_hold)
@@ -192,7 +194,9 @@ fn regexes(node: &Node, is_regex: bool) -> usize {
         yaml::Value::List(items) => items.iter().map(|item| regexes(item, is_regex)).sum(),
         yaml::Value::Map(members) => members
             .iter()
-            .map(|(key, node)| regexes(node, cut(&key.text).1.split('|').any(|it| it == "re")))
+            .map(|(key, node)| {
+                regexes(node, cut(&key.text).1.split('|').any(|modifier| modifier == "re"))
+            })
             .sum(),
         _ => usize::from(is_regex),
     }
@@ -239,7 +243,10 @@ fn check_names(condition: &Condition, selections: &[Selection], at: Position, er
         if !is_used && !selection.name.starts_with('_') {
             errors.hint(
                 selection.at,
-                format!("the condition does not name the selection `{}`", shown(&selection.name)),
+                format!(
+                    "the condition does not name the selection `{}`",
+                    printable(&selection.name)
+                ),
                 "name it in the condition, or remove it",
             );
         }
@@ -259,13 +266,13 @@ fn check_name(
     let names = || selections.iter().map(|selection| selection.name.as_str());
     match condition {
         Condition::Selection(name) => {
-            let place = selections.iter().position(|selection| selection.name == *name);
-            if let Some(is_used) = place.and_then(|place| used.get_mut(place)) {
+            let index = selections.iter().position(|selection| selection.name == *name);
+            if let Some(is_used) = index.and_then(|index| used.get_mut(index)) {
                 *is_used = true;
             } else {
-                let message = format!("there is no selection `{}`", shown(name));
+                let message = format!("there is no selection `{}`", printable(name));
                 let hint =
-                    nearest::of(name, names()).map(|found| format!("did you mean `{found}`?"));
+                    nearest::of(name, names()).map(|known| format!("did you mean `{known}`?"));
                 errors.push(at, message, hint);
             }
         }
@@ -281,7 +288,7 @@ fn check_name(
                 let message = match pattern {
                     Names::Them => "there is no selection for `them`".to_owned(),
                     Names::Pattern(pattern) => {
-                        format!("no selection has a name like `{}`", shown(pattern))
+                        format!("no selection has a name like `{}`", printable(pattern))
                     }
                 };
                 errors.add(at, message);
@@ -310,21 +317,17 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     let tokens: Vec<crate::matcher::Token> =
         pattern
             .chars()
-            .map(|it| {
-                if it == '*' {
-                    crate::matcher::Token::Many
-                } else {
-                    crate::matcher::Token::Char(it)
-                }
+            .map(|c| {
+                if c == '*' { crate::matcher::Token::Many } else { crate::matcher::Token::Char(c) }
             })
             .collect();
-    crate::matcher::Pattern::new(&tokens, crate::matcher::Case::Counts).matches(name)
+    crate::matcher::Pattern::new(&tokens, crate::matcher::Case::Sensitive).matches(name)
 }
 
 fn block(node: &Node, name: &str, context: &Context<'_>, errors: &mut Errors) -> Option<Block> {
     match &node.value {
         yaml::Value::Map(members) if members.is_empty() => {
-            errors.add(node.at, format!("the selection `{}` is empty", shown(name)));
+            errors.add(node.at, format!("the selection `{}` is empty", printable(name)));
             None
         }
         yaml::Value::Map(members) => {
@@ -338,7 +341,7 @@ fn block(node: &Node, name: &str, context: &Context<'_>, errors: &mut Errors) ->
             Some(Block::All(items))
         }
         yaml::Value::List(items) if items.is_empty() => {
-            errors.add(node.at, format!("the selection `{}` is empty", shown(name)));
+            errors.add(node.at, format!("the selection `{}` is empty", printable(name)));
             None
         }
         yaml::Value::List(items) => {

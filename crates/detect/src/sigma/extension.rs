@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::ast::{Body, CorrelationKind};
 use super::correlation::{duration, field};
 use super::header::severity;
-use super::members::{Members, text, texts_with_places};
+use super::members::{Members, text, texts_with_positions};
 use super::yaml::{Node, Value};
 use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
@@ -71,7 +71,7 @@ pub(super) fn read(
     let mut inner = Members::of(node, "keepwatch", errors)?;
     let at = inner.at;
     if matches!(body, Some(Body::Correlation(_))) {
-        refuse_of_single_events(&mut inner, errors);
+        reject_single_event_keys(&mut inner, errors);
     }
     if let Some(query) = inner.take("query") {
         signal.query = label(query, errors).unwrap_or(signal.query);
@@ -104,14 +104,14 @@ pub(super) fn read(
         response: inner.text("response", errors).unwrap_or_default(),
     };
     if let Some(node) = inner.take("supersedes") {
-        supersedes = texts_with_places(node, "supersedes", errors);
+        supersedes = texts_with_positions(node, "supersedes", errors);
     }
     inner.finish("keepwatch", errors);
     Some(Extension { signal, supersedes, cases_at })
 }
 
 /// Rejects the keys that only detection rules may have.
-fn refuse_of_single_events(inner: &mut Members<'_>, errors: &mut Errors) {
+fn reject_single_event_keys(inner: &mut Members<'_>, errors: &mut Errors) {
     for (key, hint) in [
         ("group-by", "events are grouped by `group-by` of the correlation"),
         ("first-seen", "put it into a rule on single events"),
@@ -140,7 +140,7 @@ fn label(node: &Node, errors: &mut Errors) -> Option<String> {
 }
 
 fn fields(node: &Node, what: &str, errors: &mut Errors) -> Vec<Field> {
-    let texts = texts_with_places(node, what, errors);
+    let texts = texts_with_positions(node, what, errors);
     if texts.len() > FIELDS_MAX {
         errors.add(node.at, format!("`{what}` has more than {FIELDS_MAX} fields"));
     }
@@ -188,7 +188,7 @@ fn check_cases(node: &Node, cases: &[Case], body: Option<&Body>, errors: &mut Er
     let Some(Body::Correlation(correlation)) = body else { return };
     let count_max = match correlation.kind {
         CorrelationKind::Absence => {
-            let hint = "leave `cases` away, and set `level`";
+            let hint = "remove `cases`, and set `level`";
             errors.hint(node.at, "silence has no count, so no case could decide", hint);
             return;
         }

@@ -3,7 +3,7 @@
 use super::Context;
 use super::ast::{Filter, FilterRules};
 use super::detection;
-use super::members::{Members, texts_with_places};
+use super::members::{Members, texts_with_positions};
 use super::yaml::{Node, Value};
 use crate::error::Errors;
 
@@ -12,7 +12,7 @@ pub(super) fn read(node: &Node, context: &Context<'_>, errors: &mut Errors) -> O
     let at = members.at;
     let rules = match members.take("rules") {
         Some(Node { value: Value::Text(word), .. }) if word == "any" => FilterRules::Any,
-        Some(node) => FilterRules::Named(texts_with_places(node, "rules", errors)),
+        Some(node) => FilterRules::Named(texts_with_positions(node, "rules", errors)),
         None => FilterRules::Named(Vec::new()),
     };
     if matches!(&rules, FilterRules::Named(names) if names.is_empty()) {

@@ -11,7 +11,7 @@ use crate::rule::SignalOptions;
 /// Sigma's values of `status`.
 const STATUSES: [&str; 5] = ["stable", "test", "experimental", "deprecated", "unsupported"];
 /// Sigma's keys that the engine ignores.
-const PASSED_OVER: [&str; 9] = [
+const IGNORED_KEYS: [&str; 9] = [
     "related",
     "license",
     "fields",
@@ -32,7 +32,7 @@ pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
     if title.is_empty() {
         errors.hint(at, "the rule has no title", "add `title: …`");
     }
-    for key in PASSED_OVER {
+    for key in IGNORED_KEYS {
         members.take(key);
     }
     let author = members.texts("author", errors).join(", ");
@@ -60,10 +60,9 @@ pub(super) fn read(members: &mut Members<'_>, errors: &mut Errors) -> Header {
 fn word(members: &mut Members<'_>, key: &'static str, errors: &mut Errors) -> Option<String> {
     let node = members.take(key)?;
     let word = text(node, key, errors)?;
-    let is_word = !word.is_empty()
-        && word.len() <= ID_LEN_MAX
-        && word.chars().all(|it| it.is_ascii_graphic());
-    if !is_word {
+    let is_valid =
+        !word.is_empty() && word.len() <= ID_LEN_MAX && word.chars().all(|c| c.is_ascii_graphic());
+    if !is_valid {
         errors.hint(
             node.at,
             format!("`{key}` is not a name"),
@@ -98,9 +97,9 @@ pub(super) fn unknown(
 ) {
     let hint = nearest::of(word, choices.iter().copied()).map_or_else(
         || format!("one of {}", choices.join(", ")),
-        |found| format!("did you mean `{found}`?"),
+        |known| format!("did you mean `{known}`?"),
     );
-    errors.hint(at, format!("`{}` is not a {what}", super::yaml::shown(word)), hint);
+    errors.hint(at, format!("`{}` is not a {what}", super::yaml::printable(word)), hint);
 }
 
 fn level(members: &mut Members<'_>, errors: &mut Errors) -> Option<Severity> {

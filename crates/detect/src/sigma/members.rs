@@ -1,6 +1,6 @@
 //! Reads the members of a mapping by key; a remaining member is an error.
 
-use super::yaml::{Node, Value, shown};
+use super::yaml::{Node, Value, printable};
 use crate::error::{Errors, Position};
 use crate::nearest;
 
@@ -38,8 +38,8 @@ impl<'n> Members<'n> {
     /// Takes the value of a key, with the position of the key.
     pub(super) fn take_with_key(&mut self, key: &'static str) -> Option<(Position, &'n Node)> {
         self.known.push(key);
-        let place = self.rest.iter().position(|(text, ..)| *text == key)?;
-        let (_, at, node) = self.rest.remove(place);
+        let index = self.rest.iter().position(|(text, ..)| *text == key)?;
+        let (_, at, node) = self.rest.remove(index);
         Some((at, node))
     }
 
@@ -62,10 +62,10 @@ impl<'n> Members<'n> {
             if errors.is_full() {
                 return;
             }
-            let message = format!("unknown key `{}` in {what}", shown(key));
+            let message = format!("unknown key `{}` in {what}", printable(key));
             let hint = nearest::of(key, self.known.iter().copied()).map_or_else(
                 || format!("known keys: {}", self.known.join(", ")),
-                |found| format!("did you mean `{found}`?"),
+                |known| format!("did you mean `{known}`?"),
             );
             errors.hint(*at, message, hint);
         }
@@ -103,7 +103,7 @@ fn listed<'n>(node: &Node, items: &'n [Node], what: &str, errors: &mut Errors) -
 }
 
 /// Reads one name or a list of names. An entry without a name is an error.
-pub(super) fn texts_with_places(
+pub(super) fn texts_with_positions(
     node: &Node,
     what: &str,
     errors: &mut Errors,

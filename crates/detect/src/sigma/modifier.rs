@@ -1,7 +1,7 @@
 //! The modifiers of a field, and their valid combinations.
 
 use super::ast::{Item, Modifier, Scalar};
-use super::yaml::shown;
+use super::yaml::printable;
 use crate::error::{Errors, Position};
 use crate::nearest;
 
@@ -49,9 +49,9 @@ pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec
             let known = NAMES.iter().map(|(name, _)| *name);
             let hint = nearest::of(word, known.clone()).map_or_else(
                 || format!("known modifiers: {}", known.collect::<Vec<_>>().join(", ")),
-                |found| format!("did you mean `{found}`?"),
+                |known| format!("did you mean `{known}`?"),
             );
-            errors.hint(at, format!("unknown modifier `{}`", shown(word)), hint);
+            errors.hint(at, format!("unknown modifier `{}`", printable(word)), hint);
             return None;
         };
         if modifiers.contains(modifier) || modifiers.len() == MODIFIERS_MAX {
@@ -112,7 +112,7 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
     }
     let compares = comparisons.first().copied();
     for value in &item.values {
-        if let Some((message, hint)) = complaint(compares, &value.scalar) {
+        if let Some((message, hint)) = value_error(compares, &value.scalar) {
             errors.hint(value.at, message, hint);
         }
     }
@@ -121,8 +121,8 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
     }
 }
 
-fn complaint(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, &'static str)> {
-    let (wanted, hint) = match (compares?, scalar) {
+fn value_error(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, &'static str)> {
+    let (expected, hint) = match (compares?, scalar) {
         (Modifier::Exists, Scalar::Bool(_)) => return None,
         (Modifier::Exists, _) => ("true or false", "write `true` or `false` without quotes"),
         (Modifier::Lt | Modifier::Lte | Modifier::Gt | Modifier::Gte, scalar) => match scalar {
@@ -137,7 +137,7 @@ fn complaint(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, &'
         }
         _ => return None,
     };
-    Some((format!("the value must be {wanted}"), hint))
+    Some((format!("the value must be {expected}"), hint))
 }
 
 impl Modifier {

@@ -81,7 +81,7 @@ pub(super) fn of_singular(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let stem = word.strip_suffix('y').unwrap_or(&word);
     let plurals = [format!("{word}s"), format!("{word}es"), format!("{stem}ies")];
-    PLURALS.into_iter().find(|plural| plurals.iter().any(|it| it == plural))
+    PLURALS.into_iter().find(|plural| plurals.iter().any(|candidate| candidate == plural))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use event::InternalEvent;
 
 use super::ast::{Item, Modifier, Scalar};
-use super::compile::{self, Complaint};
+use super::compile::{self, ValueError};
 use super::plurals;
-use super::yaml::shown;
+use super::yaml::printable;
 use crate::budget::Budget;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
@@ -50,16 +50,16 @@ pub(super) fn check(item: &Item, budget: &Budget, errors: &mut Errors) {
         path => words(path).unwrap_or_default().len(),
     };
     for value in &item.values {
-        let complaint = match compile::tests(item, value) {
+        let value_error = match compile::tests(item, value) {
             Ok(tests) => {
                 if !budget.spend(steps(&tests, tried)) {
                     return;
                 }
-                complaint(item, &value.scalar, &tests)
+                value_error(item, &value.scalar, &tests)
             }
-            Err(complaint) => Some(complaint),
+            Err(value_error) => Some(value_error),
         };
-        if let Some((message, hint)) = complaint {
+        if let Some((message, hint)) = value_error {
             errors.push(value.at, message, hint);
         }
     }
@@ -77,7 +77,7 @@ fn steps(tests: &[Test], tried: usize) -> u64 {
     tests.iter().map(of_test).sum()
 }
 
-fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> {
+fn value_error(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<ValueError> {
     let asks_for_none = |test: &Test| matches!(test, Test::Null | Test::Exists(false));
     if is_always_there(item.field.path()) && tests.iter().all(asks_for_none) {
         let message = format!("`{}` is never absent: the rule could not fire", item.field);
@@ -88,36 +88,36 @@ fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> 
         let is_wrong = matches!(scalar, Scalar::Bool(_))
             && !item.modifiers.contains(&Modifier::Exists)
             && !words.contains(&"true");
-        return is_wrong.then(|| never(item, "a boolean", &words));
+        return is_wrong.then(|| impossible_word(item, "a boolean", &words));
     };
     if text.contains('%') && !item.modifiers.contains(&Modifier::Expand) && is_placeholder(text) {
         return Some((
-            format!("`{}` is a placeholder, but nothing fills it in", shown(text)),
+            format!("`{}` is a placeholder, but nothing fills it in", printable(text)),
             Some(format!("write `{}|expand`", item.field)),
         ));
     }
     if tests.iter().any(|test| matches!(test, Test::SameAs(..))) {
         return None;
     }
-    if let Some((what, fields)) = unfit(item.field.path(), tests) {
+    if let Some((what, fields)) = mismatched_operand(item.field.path(), tests) {
         let hint = format!("{what} are compared in {fields} and in bodies");
         return Some((impossible(item, text), Some(hint)));
     }
     if matches!(item.field.path(), Path::Status(StatusPath::Code)) {
         let mut codes = (100..600_u16).map(|code| code.to_string());
         let fits = codes.any(|code| tests.iter().any(|test| test.accepts(&code)));
-        return (!fits).then(|| never(item, text, &[]));
+        return (!fits).then(|| impossible_word(item, text, &[]));
     }
     if let Some(words) = words(item.field.path()) {
         let fits = |word: &&str| tests.iter().any(|test| test.accepts(word));
-        return (!words.iter().any(fits)).then(|| never(item, text, &words));
+        return (!words.iter().any(fits)).then(|| impossible_word(item, text, &words));
     }
-    if *item.field.path() == Path::RequestUri && tests.iter().all(|it| it.begins_without('/')) {
+    if *item.field.path() == Path::RequestUri && tests.iter().all(|test| test.begins_without('/')) {
         let hint = "a request URI begins with a slash".to_owned();
         return Some((impossible(item, text), Some(hint)));
     }
     let literal = tests.iter().find_map(Test::literal)?;
-    malformed(item.field.path(), literal, tests).map(|hint| (impossible(item, text), Some(hint)))
+    format_error(item.field.path(), literal, tests).map(|hint| (impossible(item, text), Some(hint)))
 }
 
 /// Fields that every event has.
@@ -127,7 +127,7 @@ const fn is_always_there(path: &Path) -> bool {
 
 /// A comparison that does not fit the values of the field: its operand type, and a field that has
 /// it.
-fn unfit(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
+fn mismatched_operand(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
     let is_free = match path {
         Path::RequestObject(_) | Path::ResponseObject(_) | Path::Annotation(_) => true,
         Path::User(user)
@@ -156,7 +156,7 @@ const fn is_number(path: &Path) -> bool {
 }
 
 fn impossible(item: &Item, text: &str) -> String {
-    format!("`{}` is never `{}`: the rule could not fire", item.field, shown(text))
+    format!("`{}` is never `{}`: the rule could not fire", item.field, printable(text))
 }
 
 /// `%name%`
@@ -166,7 +166,7 @@ fn is_placeholder(text: &str) -> bool {
     parts.next().is_some_and(|name| name.starts_with("k10_")) && parts.next().is_some()
 }
 
-fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
+fn impossible_word(item: &Item, text: &str, words: &[&str]) -> ValueError {
     let hint = match (item.field.path(), text.to_ascii_lowercase().as_str()) {
         (Path::Verb, "replace") => "the verb of a replacement (PUT) is `update`".to_owned(),
         (Path::Verb, "exec" | "attach" | "portforward") => {
@@ -177,7 +177,7 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
         }
         (Path::Status(StatusPath::Code), _) => "HTTP status codes are 100 to 599".to_owned(),
         _ => match nearest::of(text, words.iter().copied()) {
-            Some(found) => format!("did you mean `{found}`?"),
+            Some(known) => format!("did you mean `{known}`?"),
             None => format!("one of {}", words.join(", ")),
         },
     };
@@ -207,7 +207,7 @@ pub(crate) fn words(path: &Path) -> Option<Vec<&'static str>> {
 }
 
 /// The error of a literal value, for a field with a fixed format.
-fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
+fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
     let is_whole = tests.iter().all(Test::is_equality);
     match path {
         Path::ObjectRef(RefPath::Resource) if literal.contains('/') => {
@@ -217,12 +217,14 @@ fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
             Some("name the version with objectRef.apiVersion".to_owned())
         }
         Path::ObjectRef(RefPath::Resource | RefPath::ApiGroup | RefPath::Namespace)
-            if !literal.bytes().all(|it| it.is_ascii_alphanumeric() || b".-".contains(&it)) =>
+            if !literal
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)) =>
         {
             Some("these names have letters, digits, dots and dashes only".to_owned())
         }
         Path::ObjectRef(RefPath::Resource | RefPath::ApiGroup | RefPath::Namespace)
-            if literal.bytes().any(|it| it.is_ascii_uppercase())
+            if literal.bytes().any(|byte| byte.is_ascii_uppercase())
                 && tests.iter().all(Test::is_cased) =>
         {
             Some("these names have no capital letters: leave `cased` away".to_owned())
@@ -250,7 +252,7 @@ fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
             Some("write an address, or a network with the modifier `cidr`".to_owned())
         }
         Path::SourceIps
-            if !literal.bytes().all(|it| it.is_ascii_hexdigit() || b".:%".contains(&it)) =>
+            if !literal.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:%".contains(&byte)) =>
         {
             Some(
                 "addresses have digits, dots and colons; networks need the modifier `cidr`"
@@ -277,7 +279,7 @@ fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<Str
     let is_whole = tests.iter().all(Test::is_equality);
     let begins_with = |start: &str| {
         let start_of = literal.get(..start.len());
-        start_of.is_some_and(|it| it.eq_ignore_ascii_case(start))
+        start_of.is_some_and(|literal_start| literal_start.eq_ignore_ascii_case(start))
             && tests.iter().all(|test| !test.begins_without('s'))
     };
     match path {

@@ -22,27 +22,32 @@ pub(crate) fn suppressions(
 ) -> Result<Vec<Suppression>, Vec<RuleError>> {
     let context = &Context { options, budget: &Budget::new() };
     let mut errors = Errors::of(&document.file);
-    let mut found = Vec::new();
+    let mut suppressions = Vec::new();
     for root in yaml::parse(&document.text, &mut errors) {
-        read(&root, context, &mut errors, &mut found);
+        read(&root, context, &mut errors, &mut suppressions);
     }
-    if found.is_empty() && errors.is_empty() {
-        let hint = "`kubectl get suppressions -o yaml` writes those that there are";
+    if suppressions.is_empty() && errors.is_empty() {
+        let hint = "`kubectl get suppressions -o yaml` writes the existing ones";
         errors.hint(Position { line: 1, column: 1 }, "there is no Suppression in it", hint);
     }
-    if errors.is_empty() { Ok(found) } else { Err(errors.into_vec()) }
+    if errors.is_empty() { Ok(suppressions) } else { Err(errors.into_vec()) }
 }
 
 /// Parses one object, or each object of a list.
-fn read(root: &Node, context: &Context<'_>, errors: &mut Errors, found: &mut Vec<Suppression>) {
+fn read(
+    root: &Node,
+    context: &Context<'_>,
+    errors: &mut Errors,
+    suppressions: &mut Vec<Suppression>,
+) {
     let Some(mut members) = Members::of(root, "a Suppression", errors) else { return };
     if let Some(Node { value: Value::List(items), .. }) = members.take("items") {
         for item in items {
-            found.extend(object(item, context, errors));
+            suppressions.extend(object(item, context, errors));
         }
         return;
     }
-    found.extend(object(root, context, errors));
+    suppressions.extend(object(root, context, errors));
 }
 
 fn object(node: &Node, context: &Context<'_>, errors: &mut Errors) -> Option<Suppression> {

@@ -103,7 +103,7 @@ fn read(text: &str, roots: &mut Vec<Node>) -> Result<(), Fault> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref());
-                builder.place(Node::leaf(at, value), Some(text.into_owned()), anchor)?;
+                builder.add(Node::leaf(at, value), Some(text.into_owned()), anchor)?;
             }
             Event::SequenceStart(anchor, _) => {
                 builder.open(at, anchor, Open::List(Vec::new()))?;
@@ -173,7 +173,7 @@ impl Builder {
             Value::Map(members) => members.iter().for_each(|(key, child)| count(&key.text, child)),
             _ => {}
         }
-        self.place(Node { value, ..node }, None, anchor)
+        self.add(Node { value, ..node }, None, anchor)
     }
 
     fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Fault> {
@@ -194,11 +194,11 @@ impl Builder {
             _ => None,
         };
         let node = target.clone();
-        self.place(node, key, 0)
+        self.add(node, key, 0)
     }
 
     /// Adds a complete node to the open collection; `key` is its text, if it can be a key.
-    fn place(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), Fault> {
+    fn add(&mut self, node: Node, key: Option<String>, anchor: usize) -> Result<(), Fault> {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.nodes;
@@ -231,24 +231,21 @@ fn unique(members: Vec<(Key, Node)>) -> Result<Vec<(Key, Node)>, Fault> {
             return Err(fault(key.at, "`<<` is not supported: write the keys out"));
         }
         if !known.insert(key.text.as_str()) {
-            return Err(fault(key.at, &format!("the key `{}` comes twice", shown(&key.text))));
+            return Err(fault(key.at, &format!("the key `{}` comes twice", printable(&key.text))));
         }
     }
     Ok(members)
 }
 
 /// Truncates an untrusted text for messages.
-pub(crate) fn shown(text: &str) -> String {
-    const SHOWN_MAX: usize = 80;
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN_MAX)
-        .map(|it| if it.is_control() { '\u{fffd}' } else { it })
-        .collect();
-    if text.chars().nth(SHOWN_MAX).is_some() {
-        shown.push('…');
+pub(crate) fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    let mut printable: String =
+        text.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        printable.push('…');
     }
-    shown
+    printable
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {

@@ -25,15 +25,15 @@ pub const NAMES_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 128;
 
 /// Keys next to the event in the encoding of K10 that repeat data of the event.
-const FRONT: [&str; 5] = ["message", "timestamp", "status", "service", "network"];
+const REPEATED_KEYS: [&str; 5] = ["message", "timestamp", "status", "service", "network"];
 /// The key next to the event that has additional data: the cluster.
-const TAGS: &str = "ddtags";
+const TAGS_KEY: &str = "ddtags";
 
 /// Data that was decoded but cannot be encoded again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
     unknown: BTreeMap<String, u64>,
-    others: u64,
+    further_unknown: u64,
     replaced: u64,
     /// The paths of bodies that are nested too deeply to be kept.
     unreadable_bodies: Vec<String>,
@@ -45,9 +45,9 @@ impl Notes {
         self.unknown.iter().map(|(path, count)| (path.as_str(), *count))
     }
 
-    /// How often unknown fields occurred beyond the first [`NAMES_MAX`] names.
-    pub fn others(&self) -> u64 {
-        self.others
+    /// How often further unknown fields occurred, beyond the first [`NAMES_MAX`] names.
+    pub fn further_unknown(&self) -> u64 {
+        self.further_unknown
     }
 
     /// The number of texts with an unpaired surrogate or invalid UTF-8.
@@ -69,7 +69,7 @@ impl Notes {
         if self.unknown.len() < NAMES_MAX || self.unknown.contains_key(&name) {
             *self.unknown.entry(name).or_default() += 1;
         } else {
-            self.others += 1;
+            self.further_unknown += 1;
         }
     }
 
@@ -111,7 +111,7 @@ pub(crate) fn decode(
     Ok(event)
 }
 
-/// Decode a whole document. Returns the tags next to it.
+/// Decode a whole document. Returns the tags next to the event.
 pub(super) fn decode_into<'de, T: Decode<'de>>(
     value: &mut T,
     text: &'de str,
@@ -122,7 +122,7 @@ pub(super) fn decode_into<'de, T: Decode<'de>>(
     let (path, tags) = (Vec::new(), String::new());
     let mut context = Context { encoding, surrogates, notes, path, tags };
     let mut from = serde_json::Deserializer::from_str(text);
-    Place(value, &mut context).deserialize(&mut from)?;
+    Destination(value, &mut context).deserialize(&mut from)?;
     from.end()?;
     Ok(context.tags)
 }
@@ -141,9 +141,9 @@ pub(super) trait Decode<'de>: Sized {
 }
 
 /// A destination of decoding that accepts null too.
-pub(super) struct Place<'s, 'n, T>(pub(super) &'s mut T, pub(super) &'s mut Context<'n>);
+pub(super) struct Destination<'s, 'n, T>(pub(super) &'s mut T, pub(super) &'s mut Context<'n>);
 
-impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Place<'_, '_, T> {
+impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Destination<'_, '_, T> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
@@ -151,7 +151,7 @@ impl<'de, T: Decode<'de>> DeserializeSeed<'de> for Place<'_, '_, T> {
     }
 }
 
-impl<'de, T: Decode<'de>> Visitor<'de> for Place<'_, '_, T> {
+impl<'de, T: Decode<'de>> Visitor<'de> for Destination<'_, '_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,7 +208,7 @@ impl Visitor<'_> for TextVisitor<'_, '_> {
             return Ok(text.to_owned());
         }
         self.0.notes.add_replaced();
-        Ok(without_halves(bytes))
+        Ok(replace_surrogates(bytes))
     }
 }
 
@@ -222,7 +222,7 @@ impl<'de> DeserializeSeed<'de> for TextVisitor<'_, '_> {
 
 /// The text was UTF-8 before its escape sequences were decoded, so invalid bytes are unpaired
 /// surrogates of three bytes, of which the first is 0xed.
-fn without_halves(bytes: &[u8]) -> String {
+fn replace_surrogates(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
@@ -358,7 +358,7 @@ impl<'de, T: Decode<'de> + Default> Visitor<'de> for ListVisitor<'_, '_, T> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut item = T::default();
-        while items.next_element_seed(Place(&mut item, self.1))?.is_some() {
+        while items.next_element_seed(Destination(&mut item, self.1))?.is_some() {
             self.0.push(std::mem::take(&mut item));
         }
         Ok(())
@@ -391,7 +391,7 @@ impl<'de, T: Decode<'de> + Default> Visitor<'de> for MapVisitor<'_, '_, T> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         while let Some(key) = members.next_key_seed(TextVisitor(self.1))? {
             let mut value = T::default();
-            members.next_value_seed(Place(&mut value, self.1))?;
+            members.next_value_seed(Destination(&mut value, self.1))?;
             self.0.insert(key, value);
         }
         Ok(())
@@ -424,15 +424,15 @@ impl<'de, T: Fields<'de>> Visitor<'de> for FieldsVisitor<'_, '_, T> {
             if fields.field(&key, context, &mut members)? {
                 continue;
             }
-            let is_beside = context.path.is_empty() && context.encoding == Encoding::Kasten;
-            if is_beside && key == TAGS {
+            let is_next_to_event = context.path.is_empty() && context.encoding == Encoding::Kasten;
+            if is_next_to_event && key == TAGS_KEY {
                 let mut tags = String::new();
-                members.next_value_seed(Place(&mut tags, context))?;
+                members.next_value_seed(Destination(&mut tags, context))?;
                 context.tags = tags;
                 continue;
             }
             members.next_value::<IgnoredAny>()?;
-            if !(is_beside && FRONT.contains(&&*key)) {
+            if !(is_next_to_event && REPEATED_KEYS.contains(&&*key)) {
                 context.notes.add_unknown(&context.path, &key);
             }
         }

@@ -8,7 +8,9 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess};
 use serde_json::value::RawValue;
 
 use super::Decoded;
-use super::decode::{Context, Decode, Fields, FieldsVisitor, Notes, Place, decode, decode_into};
+use super::decode::{
+    Context, Decode, Destination, Fields, FieldsVisitor, Notes, decode, decode_into,
+};
 use crate::line::Encoding;
 use crate::normalize::Surrogates;
 
@@ -35,7 +37,7 @@ pub enum ReadError {
     #[error("not an audit event")]
     Field(#[source] serde_json::Error),
     /// The line is the first one of a pretty-printed document.
-    #[error("a JSON document over several lines: one a line is needed, as `jq -c .` makes it")]
+    #[error("a JSON document over several lines: write one document per line, as `jq -c .` does")]
     SeveralLines,
     /// The document has no keys of K10's encoding, and `kind` or `apiVersion` is missing.
     #[error(
@@ -118,8 +120,8 @@ pub(crate) fn utf8<'a>(line: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
 /// `2026-11-23T09:30:00Z stdout F`.
 fn without_prefix(line: &[u8]) -> &[u8] {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let mut words = line.splitn(4, |byte| *byte == b' ');
-    match [words.next(), words.next(), words.next(), words.next()] {
+    let mut fields = line.splitn(4, |byte| *byte == b' ');
+    match [fields.next(), fields.next(), fields.next(), fields.next()] {
         [Some([b'0'..=b'9', ..]), Some(b"stdout" | b"stderr"), Some(b"F" | b"P"), Some(rest)] => {
             rest
         }
@@ -156,8 +158,8 @@ impl<'de> Fields<'de> for Outline {
         members: &mut A,
     ) -> Result<bool, A::Error> {
         match key {
-            "kind" => members.next_value_seed(Place(&mut self.kind, context))?,
-            "apiVersion" => members.next_value_seed(Place(&mut self.api_version, context))?,
+            "kind" => members.next_value_seed(Destination(&mut self.kind, context))?,
+            "apiVersion" => members.next_value_seed(Destination(&mut self.api_version, context))?,
             _ => {
                 members.next_value::<IgnoredAny>()?;
                 self.is_k10 |= matches!(key, "Level" | "AuditID" | "Stage");
@@ -193,7 +195,7 @@ impl<'de> Fields<'de> for List<'de> {
         members: &mut A,
     ) -> Result<bool, A::Error> {
         if key == context.name("items", "Items") {
-            members.next_value_seed(Place(&mut self.items, context))?;
+            members.next_value_seed(Destination(&mut self.items, context))?;
             return Ok(true);
         }
         let is_known = match key {

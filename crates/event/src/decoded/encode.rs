@@ -61,8 +61,8 @@ impl Decoded {
     }
 
     /// Append the line in the encoding of K10, with the keys for log tools at the start, without
-    /// the newline. The cluster is that of `context`, or if that is empty, the one that the event
-    /// came with.
+    /// the newline. The cluster is that of `context`, or if that is empty, that of the
+    /// event itself.
     pub fn write_k10(&self, context: &LineContext, line: &mut Vec<u8>) {
         let named;
         let context = match self.cluster() {
@@ -152,8 +152,8 @@ fn or_null<T: ?Sized>(value: Option<&T>, line: &mut Vec<u8>, write: impl FnOnce(
 
 fn array<T>(values: &[T], line: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
     line.push(b'[');
-    for (place, value) in values.iter().enumerate() {
-        if place > 0 {
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
             line.push(b',');
         }
         write(value, line);
@@ -163,8 +163,8 @@ fn array<T>(values: &[T], line: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) 
 
 fn map<T>(map: &BTreeMap<String, T>, line: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
     line.push(b'{');
-    for (place, (key, value)) in map.iter().enumerate() {
-        if place > 0 {
+    for (index, (key, value)) in map.iter().enumerate() {
+        if index > 0 {
             line.push(b',');
         }
         string(key, line);
@@ -228,8 +228,8 @@ fn outcome(status: &Outcome, line: &mut Vec<u8>) {
     object.text_unless_empty(br#","status":"#, text(&status.status));
     object.text_unless_empty(br#","message":"#, text(&status.message));
     object.text_unless_empty(br#","reason":"#, text(&status.reason));
-    if let Some(found) = &status.details {
-        details(found, object.key(br#","details":"#));
+    if let Some(status_details) = &status.details {
+        details(status_details, object.key(br#","details":"#));
     }
     if status.code != 0 {
         number(&mut object, br#","code":"#, status.code.into());

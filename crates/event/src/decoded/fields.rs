@@ -5,7 +5,7 @@
 
 use serde::de::{Deserializer, MapAccess};
 
-use super::decode::{Context, Decode, Fields, FieldsVisitor, Place};
+use super::decode::{Context, Decode, Destination, Fields, FieldsVisitor};
 use super::{
     Authentication, Cause, Decoded, Details, ListMeta, Outcome, Reference, ShardInfo, User,
 };
@@ -13,8 +13,8 @@ use super::{
 /// Defines the fields of a type: the key in `audit.k8s.io/v1`, the key in K10's encoding, and the
 /// field. A macro, because no function can name fields.
 macro_rules! fields {
-    ($whole:ident { $($v1:literal $kasten:literal $field:ident,)+ }) => {
-        impl<'de> Fields<'de> for $whole {
+    ($type:ident { $($v1:literal $kasten:literal $field:ident,)+ }) => {
+        impl<'de> Fields<'de> for $type {
             fn field<A: MapAccess<'de>>(
                 &mut self,
                 key: &str,
@@ -23,7 +23,7 @@ macro_rules! fields {
             ) -> Result<bool, A::Error> {
                 $(if key == context.name($v1, $kasten) {
                     context.path.push(context.name($v1, $kasten));
-                    members.next_value_seed(Place(&mut self.$field, context))?;
+                    members.next_value_seed(Destination(&mut self.$field, context))?;
                     context.path.pop();
                     return Ok(true);
                 })+
@@ -31,7 +31,7 @@ macro_rules! fields {
             }
         }
 
-        impl<'de> Decode<'de> for $whole {
+        impl<'de> Decode<'de> for $type {
             fn value<D: Deserializer<'de>>(
                 &mut self,
                 context: &mut Context<'_>,
@@ -41,8 +41,8 @@ macro_rules! fields {
             }
         }
     };
-    ($whole:ident { $($key:literal $field:ident,)+ }) => {
-        fields!($whole { $($key $key $field,)+ });
+    ($type:ident { $($key:literal $field:ident,)+ }) => {
+        fields!($type { $($key $key $field,)+ });
     };
 }
 

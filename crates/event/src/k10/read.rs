@@ -30,10 +30,10 @@ pub fn read(line: &[u8]) -> Result<Event, ReadError> {
 pub fn read_with_cluster(line: &[u8]) -> Result<(Event, Option<String>), ReadError> {
     let notes = &mut Notes::default();
     let text = utf8(line, notes);
-    let found = decode(&text, Encoding::Kasten, Surrogates::Replace, notes);
-    let found = found.map_err(ReadError::Field)?;
-    let cluster = found.cluster().map(str::to_owned);
-    let mut event = found.into_event().map_err(ReadError::Word)?;
+    let decoded = decode(&text, Encoding::Kasten, Surrogates::Replace, notes);
+    let decoded = decoded.map_err(ReadError::Field)?;
+    let cluster = decoded.cluster().map(str::to_owned);
+    let mut event = decoded.into_event().map_err(ReadError::Word)?;
     notes.annotate(&mut event);
     Ok((event, cluster))
 }

@@ -63,7 +63,7 @@ pub(crate) fn split(record: &[u8]) -> Result<Frame<'_>, ReadError> {
     let mut rest = record;
     match rest.split_off_first() {
         Some(&VERSION) => {}
-        found => return Err(ReadError::Version(found.copied())),
+        version => return Err(ReadError::Version(version.copied())),
     }
     let (fields, _) = part(&mut rest)?;
     let request_object = body(&mut rest)?;
@@ -79,7 +79,7 @@ pub(crate) fn fields(record: &[u8]) -> Result<&[u8], ReadError> {
     let mut rest = record;
     match rest.split_off_first() {
         Some(&VERSION) => Ok(part(&mut rest)?.0),
-        found => Err(ReadError::Version(found.copied())),
+        version => Err(ReadError::Version(version.copied())),
     }
 }
 
@@ -94,8 +94,8 @@ fn part<'a>(rest: &mut &'a [u8]) -> Result<(&'a [u8], bool), ReadError> {
 }
 
 fn number(rest: &mut &[u8]) -> Result<u32, ReadError> {
-    let (number, after) = rest.split_first_chunk::<LENGTH_LEN>().ok_or(TRUNCATED)?;
-    *rest = after;
+    let (number, remaining) = rest.split_first_chunk::<LENGTH_LEN>().ok_or(TRUNCATED)?;
+    *rest = remaining;
     Ok(u32::from_be_bytes(*number))
 }
 

@@ -69,8 +69,8 @@ pub fn write_signal(change: ChangeKind, time: Timestamp, signal: &Signal) -> Byt
     // fail.
     let object = object.map(Json::into_bytes).unwrap_or_default();
     let mut record = Vec::with_capacity(HEAD_LEN + object.len());
-    record.extend_from_slice(&[SIGNAL, place(&ChangeKind::ALL, &change)]);
-    record.push(place(&Severity::ALL, &signal.spec.severity));
+    record.extend_from_slice(&[SIGNAL, index_of(&ChangeKind::ALL, &change)]);
+    record.push(index_of(&Severity::ALL, &signal.spec.severity));
     record.extend_from_slice(&time.as_micros().to_be_bytes());
     record.extend_from_slice(&object);
     Bytes::from(record)
@@ -109,9 +109,9 @@ fn read(record: &[u8]) -> Result<SignalRecord, ReadError> {
 }
 
 /// The index of a value in the list of all values.
-fn place<T: PartialEq>(all: &[T], value: &T) -> u8 {
-    let place = all.iter().position(|known| known == value);
-    place.and_then(|place| u8::try_from(place).ok()).unwrap_or_default()
+fn index_of<T: PartialEq>(all: &[T], value: &T) -> u8 {
+    let index = all.iter().position(|known| known == value);
+    index.and_then(|index| u8::try_from(index).ok()).unwrap_or_default()
 }
 
 #[derive(Serialize)]
@@ -162,10 +162,10 @@ mod tests {
     fn signals_round_trip() {
         for change in ChangeKind::ALL {
             let record = write_signal(change, Timestamp::from_micros(5), &signal());
-            let found = signal_of(&record).unwrap().unwrap();
+            let record = signal_of(&record).unwrap().unwrap();
             let expected = (change, Severity::High, Timestamp::from_micros(5));
-            assert_eq!((found.change, found.severity, found.time), expected);
-            assert_eq!(found.signal().unwrap(), signal());
+            assert_eq!((record.change, record.severity, record.time), expected);
+            assert_eq!(record.signal().unwrap(), signal());
         }
     }
 
@@ -186,9 +186,9 @@ mod tests {
         signal.spec.evidence.events = vec![RawValue::from_string(event).unwrap()];
         signal.spec.evidence.audit_ids = vec!["id-1".to_owned()];
         let record = write_signal(ChangeKind::Opened, Timestamp::default(), &signal);
-        let found = signal_of(&record).unwrap().unwrap().signal().unwrap();
-        assert_eq!(found.spec.evidence.audit_ids, ["id-1"]);
-        assert!(found.spec.evidence.events.is_empty());
+        let record = signal_of(&record).unwrap().unwrap().signal().unwrap();
+        assert_eq!(record.spec.evidence.audit_ids, ["id-1"]);
+        assert!(record.spec.evidence.events.is_empty());
     }
 
     #[test]

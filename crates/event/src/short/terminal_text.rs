@@ -26,7 +26,7 @@ impl TerminalText {
         Self { text: word.to_owned(), columns: columns(word) }
     }
 
-    /// A client's text that is c field of a line.
+    /// A client's text that is a field of a line.
     pub(super) fn field(text: &str) -> Self {
         let printed = Self::sentence(text);
         if !printed.text.contains([' ', '"']) {
@@ -38,9 +38,9 @@ impl TerminalText {
 
     /// A text that may contain client input, at the end of a line.
     pub(super) fn sentence(text: &str) -> Self {
-        let shown = text.get(..text.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
-        let mut printed = String::with_capacity(shown.len());
-        for c in shown.chars() {
+        let start = text.get(..text.floor_char_boundary(BYTES_MAX)).unwrap_or_default();
+        let mut printed = String::with_capacity(start.len());
+        for c in start.chars() {
             if is_printable(c) {
                 printed.push(c);
             } else {
@@ -48,7 +48,7 @@ impl TerminalText {
                 write!(printed, "\\u{{{:x}}}", u32::from(c)).unwrap_or_default();
             }
         }
-        if shown.len() < text.len() {
+        if start.len() < text.len() {
             printed.push_str(ELLIPSIS);
         }
         Self { columns: columns(&printed), text: printed }
@@ -76,8 +76,8 @@ impl TerminalText {
         if self.columns <= columns_max {
             return self;
         }
-        let Some(shown) = columns_max.checked_sub(1) else { return Self::word("") };
-        let (tail_max, mut tail) = (shown / 2, 0);
+        let Some(available) = columns_max.checked_sub(1) else { return Self::word("") };
+        let (tail_max, mut tail) = (available / 2, 0);
         let mut tail_start = self.text.len();
         for (at, c) in self.text.char_indices().rev() {
             tail += width(c);
@@ -86,7 +86,7 @@ impl TerminalText {
             }
             tail_start = at;
         }
-        let head = self.head(shown - tail_max);
+        let head = self.head(available - tail_max);
         let tail = self.text.get(tail_start..).unwrap_or_default();
         Self::word(&format!("{head}{ELLIPSIS}{tail}"))
     }
@@ -96,8 +96,8 @@ impl TerminalText {
         if self.columns <= columns_max {
             return self.clone();
         }
-        let Some(shown) = columns_max.checked_sub(1) else { return Self::word("") };
-        Self::word(&format!("{}{ELLIPSIS}", self.head(shown)))
+        let Some(available) = columns_max.checked_sub(1) else { return Self::word("") };
+        Self::word(&format!("{}{ELLIPSIS}", self.head(available)))
     }
 
     /// The characters that fit into a number of columns.
@@ -111,15 +111,15 @@ impl TerminalText {
     }
 }
 
-/// Whether a character is visible and takes c or two columns of its own.
+/// Whether a character is visible and takes one or two columns of its own.
 fn is_printable(c: char) -> bool {
     // Classified as letters and symbols, but displayed as blanks.
     let is_blank =
         matches!(c, '\u{115f}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}' | '\u{ad}');
-    let is_ours = c == '…';
+    let is_ellipsis = c == '…';
     match c {
         ' '..='~' => true,
-        _ if c.is_control() || c.is_whitespace() || is_blank || is_ours => false,
+        _ if c.is_control() || c.is_whitespace() || is_blank || is_ellipsis => false,
         _ => width(c) > 0,
     }
 }

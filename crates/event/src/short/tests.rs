@@ -132,11 +132,19 @@ fn long_client_text_pushes_nothing_else_off_the_line() {
 
 #[test]
 fn client_text_does_not_control_the_terminal() {
-    let evil = "\u{1b}[2J\r\n\u{9b}H\u{202e}x";
-    let request = (403, evil, evil, evil, evil, evil, evil);
+    let control_characters = "\u{1b}[2J\r\n\u{9b}H\u{202e}x";
+    let request = (
+        403,
+        control_characters,
+        control_characters,
+        control_characters,
+        control_characters,
+        control_characters,
+        control_characters,
+    );
     let line = line_of(&event(request), plain(COLUMNS_MAX));
-    let shown = "\\u{1b}[2J\\u{d}\\u{a}\\u{9b}H\\u{202e}x";
-    assert!(line.contains(&format!("{shown}/{shown} {shown}")), "{line}");
+    let escaped = "\\u{1b}[2J\\u{d}\\u{a}\\u{9b}H\\u{202e}x";
+    assert!(line.contains(&format!("{escaped}/{escaped} {escaped}")), "{line}");
     assert!(line.chars().all(|c| !c.is_control() && c != '\u{202e}'), "{line}");
 }
 

@@ -40,9 +40,9 @@ fn internal(line: &str) -> String {
 
 #[test]
 fn decoded_events_are_written_as_by_kubernetes() {
-    let theirs = include_str!("../data/odd-v1.ndjson").lines();
+    let expected_v1 = include_str!("../data/odd-v1.ndjson").lines();
     for ((line, v1_line), kasten_line) in
-        ODD.lines().zip(theirs).zip(include_str!("../data/odd-kasten.ndjson").lines())
+        ODD.lines().zip(expected_v1).zip(include_str!("../data/odd-kasten.ndjson").lines())
     {
         let event = event(line);
         assert_eq!(v1(&event), v1_line, "{line}");
@@ -73,9 +73,9 @@ fn k10_lines_convert_back_to_kubernetes_lines() {
     let tagged = LineContext { cluster_name: "prod-eu".to_owned(), ..labels() };
     let mut line = Vec::new();
     event(ODD.lines().next().unwrap()).write_k10(&tagged, &mut line);
-    let again = event(&String::from_utf8(line).unwrap());
-    assert_eq!(again.cluster(), Some("prod-eu"));
-    assert!(kasten(&again).contains(r#""ddtags":"cluster-name:prod-eu""#));
+    let converted = event(&String::from_utf8(line).unwrap());
+    assert_eq!(converted.cluster(), Some("prod-eu"));
+    assert!(kasten(&converted).contains(r#""ddtags":"cluster-name:prod-eu""#));
 }
 
 /// Read a line and check its description: `event`, `list` with its items, `signal`, or the reason
@@ -86,32 +86,32 @@ fn check(line: &[u8], expected: &str) {
         let source = std::error::Error::source(&error).map(ToString::to_string);
         format!("{error} {}", source.unwrap_or_default())
     };
-    let mut found = match decoded::read(line, &mut notes) {
+    let mut actual = match decoded::read(line, &mut notes) {
         Ok(Document::Event(event)) => format!("event {}", v1(&event)),
         Ok(Document::List(items)) => {
-            let items = items.into_iter().map(|item| item.map_or_else(reason, |it| v1(&it)));
+            let items = items.into_iter().map(|item| item.map_or_else(reason, |event| v1(&event)));
             format!("list {}", items.collect::<Vec<_>>().join(" | "))
         }
         Ok(Document::Signal) => "signal".to_owned(),
         Err(error) => reason(error),
     };
     for (path, count) in notes.unknown() {
-        write!(found, " -{path}:{count}").unwrap();
+        write!(actual, " -{path}:{count}").unwrap();
     }
     if notes.replaced() > 0 {
-        write!(found, " replaced:{}", notes.replaced()).unwrap();
+        write!(actual, " replaced:{}", notes.replaced()).unwrap();
     }
     let line = String::from_utf8_lossy(line);
-    assert!(expected.split('*').all(|part| found.contains(part)), "{line}\n{found}\n{expected}");
+    assert!(expected.split('*').all(|part| actual.contains(part)), "{line}\n{actual}\n{expected}");
     let is_plain = !expected.contains(" -");
-    assert!(!is_plain || !found.contains(" -"), "{line}\n{found}");
+    assert!(!is_plain || !actual.contains(" -"), "{line}\n{actual}");
 }
 
 const TYPE: &str = r#""kind":"Event","apiVersion":"audit.k8s.io/v1""#;
 
 #[test]
 fn unknown_fields_are_named_and_counted() {
-    for (rest, expected) in [
+    for (fields, expected) in [
         (r#""metadata":{},"timestamp":"t""#, " -metadata:1 -timestamp:1"),
         (r#""user":{"name":"a","name":"b"}"#, " -user.name:2"),
         (
@@ -133,7 +133,7 @@ fn unknown_fields_are_named_and_counted() {
             "event",
         ),
     ] {
-        check(format!("{{{TYPE},{rest}}}").as_bytes(), expected);
+        check(format!("{{{TYPE},{fields}}}").as_bytes(), expected);
     }
     check(
         br#"{"Level":"Metadata","message":"a","service":"b","network":{},"status":"info","x":1}"#,
@@ -144,9 +144,10 @@ fn unknown_fields_are_named_and_counted() {
         " -User.Username:1 -verb:1",
     );
     let mut notes = Notes::default();
-    let many = (0..100).map(|at| format!(",\"field-{at}\":1")).collect::<Vec<_>>().concat();
-    decoded::read(format!("{{{TYPE}{many}}}").as_bytes(), &mut notes).unwrap();
-    assert_eq!((notes.unknown().count(), notes.others()), (NAMES_MAX, 36));
+    let unknown_fields =
+        (0..100).map(|at| format!(",\"field-{at}\":1")).collect::<Vec<_>>().concat();
+    decoded::read(format!("{{{TYPE}{unknown_fields}}}").as_bytes(), &mut notes).unwrap();
+    assert_eq!((notes.unknown().count(), notes.further_unknown()), (NAMES_MAX, 36));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn a_line_is_an_event_or_a_list_or_has_an_error() {
 
 #[test]
 fn documents_that_kubernetes_rejects_are_errors() {
-    for (rest, expected) in [
+    for (fields, expected) in [
         (r#""verb":7"#, "expected a string"),
         (r#""user":"alice""#, "expected an object"),
         (r#""user":{"groups":"a"}"#, "expected an array"),
@@ -219,7 +220,7 @@ fn documents_that_kubernetes_rejects_are_errors() {
         (r#""stageTimestamp":"9999-12-31T23:59:59.000000-01:00""#, "RFC 3339"),
         (r#""stageTimestamp":7"#, "expected a string"),
     ] {
-        check(format!("{{{TYPE},{rest}}}").as_bytes(), expected);
+        check(format!("{{{TYPE},{fields}}}").as_bytes(), expected);
     }
     let deep = format!("{{{TYPE},\"requestObject\":{}{}}}", "[".repeat(200), "]".repeat(200));
     check(deep.as_bytes(), "requestObject cannot be kept*nested too deeply");
@@ -257,7 +258,7 @@ fn invalid_utf8_is_replaced_as_in_go_and_counted() {
 /// code.
 #[test]
 fn the_detector_reads_the_set_fields_of_decoded_events() {
-    for (rest, expected) in [
+    for (fields, expected) in [
         (r#""stage":"Panic""#, Ok("Metadata 0")),
         (r#""stage":"Panic","requestObject":{}"#, Ok("Request 0")),
         (r#""stage":"Panic","requestObject":{},"responseObject":{}"#, Ok("RequestResponse 0")),
@@ -267,11 +268,11 @@ fn the_detector_reads_the_set_fields_of_decoded_events() {
         (r#""stage":"Done""#, Err("unknown stage \"Done\"")),
         (r#""stage":"Panic","level":"Loud""#, Err("unknown level \"Loud\"")),
     ] {
-        let read = ::event::v1::read(format!("{{{rest}}}").as_bytes());
-        let found = read.map(|event| {
+        let read = ::event::v1::read(format!("{{{fields}}}").as_bytes());
+        let actual = read.map(|event| {
             format!("{} {}", event.level, event.response_status.map_or(0, |status| status.code))
         });
-        let found = found.map_err(|error| std::error::Error::source(&error).unwrap().to_string());
-        assert_eq!(found.as_deref().map_err(String::as_str), expected, "{rest}");
+        let actual = actual.map_err(|error| std::error::Error::source(&error).unwrap().to_string());
+        assert_eq!(actual.as_deref().map_err(String::as_str), expected, "{fields}");
     }
 }

@@ -65,8 +65,8 @@ fn lines_of_both_encodings_survive_a_round_trip() {
         };
         assert_eq!(read(&v1_line), of(Encoding::V1, None));
         assert_eq!(read(&kasten_line), of(Encoding::Kasten, Some("prod-eu")));
-        let bare = kasten_line.split_once("\"Level\"").unwrap().1;
-        assert_eq!(read(&format!("{{\"Level\"{bare}")), of(Encoding::Kasten, None));
+        let without_log_keys = kasten_line.split_once("\"Level\"").unwrap().1;
+        assert_eq!(read(&format!("{{\"Level\"{without_log_keys}")), of(Encoding::Kasten, None));
         let logged = format!("2026-11-23T09:30:00.1Z stdout F {kasten_line}");
         assert_eq!(read(&logged), of(Encoding::Kasten, Some("prod-eu")));
     }
@@ -107,7 +107,7 @@ fn k10_lines_end_with_the_internal_event_of_kubernetes() {
 
 #[test]
 fn k10_lines_begin_with_the_keys_for_log_tools() {
-    let front = |index: usize| {
+    let start = |index: usize| {
         let line = kasten_line(&v1::read(EVENTS.lines().nth(index).unwrap().as_bytes()).unwrap());
         line.split("\"Level\"").next().unwrap().to_owned()
     };
@@ -131,11 +131,11 @@ fn k10_lines_begin_with_the_keys_for_log_tools() {
         ),
         (7, format!(r#"{{"message":"K10Event other","status":"info",{labels}"#)),
     ] {
-        assert_eq!(front(index), expected);
+        assert_eq!(start(index), expected);
     }
 }
 
-/// Regression test: every own event had the message `K10Event other`, gaps as well as heartbeats.
+/// Regression test: every internal event had the message `K10Event other`, gaps as well as heartbeats.
 #[test]
 fn internal_events_are_recognized_and_cannot_be_forged() {
     let message = |event: &Event| {
@@ -144,11 +144,11 @@ fn internal_events_are_recognized_and_cannot_be_forged() {
         line["message"].as_str().unwrap().to_owned()
     };
     let time = Timestamp::from_micros(1);
-    let mut said = Vec::new();
-    for own in InternalEvent::ALL {
-        let event = own.event(Stage::ResponseComplete, "", time);
-        assert_eq!(EventRef::from(&event).internal(), Some(own));
-        said.push(message(&event));
+    let mut messages = Vec::new();
+    for kind in InternalEvent::ALL {
+        let event = kind.event(Stage::ResponseComplete, "", time);
+        assert_eq!(EventRef::from(&event).internal(), Some(kind));
+        messages.push(message(&event));
         // An HTTP method may have any name, and so may a user behind another front proxy.
         let other = Event { user: UserInfo::default(), ..event.clone() };
         assert_eq!(message(&other), "K10Event other");
@@ -165,7 +165,7 @@ fn internal_events_are_recognized_and_cannot_be_forged() {
         "K10Event resume cursors",
         "K10Event quarantine eventsources",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(messages, expected);
 }
 
 #[test]
@@ -187,13 +187,13 @@ fn lines_that_are_no_events_are_rejected() {
 
 /// Text with everything that could break a line or mislead a terminal.
 fn text() -> impl Strategy<Value = String> {
-    let odd = prop::sample::select(
+    let special = prop::sample::select(
         "\0\u{1}\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{1f}\"\\/<>&'\u{7f}\u{80}\u{85}\u{9b}\u{9f}\u{61c}\
          \u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}\u{fffd}💾é"
             .chars()
             .collect::<Vec<_>>(),
     );
-    prop::collection::vec(prop_oneof![odd, any::<char>(), prop::char::range('a', 'z')], 0..12)
+    prop::collection::vec(prop_oneof![special, any::<char>(), prop::char::range('a', 'z')], 0..12)
         .prop_map(|chars| chars.into_iter().collect())
 }
 
@@ -225,9 +225,9 @@ fn status() -> impl Strategy<Value = Status> {
 }
 
 fn object_ref() -> impl Strategy<Value = ObjectReference> {
-    prop::array::uniform8(text()).prop_map(|words| {
+    prop::array::uniform8(text()).prop_map(|fields| {
         let [resource, namespace, name, uid, api_group, api_version, resource_version, subresource] =
-            words;
+            fields;
         ObjectReference {
             resource,
             namespace,
@@ -275,9 +275,9 @@ prop_compose! {
 
 /// Whether a line has no character that ends it early or controls a terminal.
 fn is_harmless(line: &str) -> bool {
-    line.chars().all(|found| {
-        let direction = matches!(found, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        !found.is_control() && !direction && !"<>&".contains(found)
+    line.chars().all(|c| {
+        let direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        !c.is_control() && !direction && !"<>&".contains(c)
     })
 }
 
@@ -299,27 +299,27 @@ proptest! {
 
     #[test]
     fn a_damaged_record_is_rejected_or_encoded_as_harmless_lines(
-        event in event(), places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+        event in event(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
     ) {
         let mut record = record::write(&event).to_vec();
         // Only in the head: bodies are not validated.
         let head_len = u32::from_be_bytes(*record[1..].first_chunk().unwrap()) as usize;
-        for (place, byte) in places {
-            record[5 + place.index(head_len)] = byte;
+        for (position, byte) in changes {
+            record[5 + position.index(head_len)] = byte;
         }
         if let Ok(view) = EventRef::parse(&record) {
-            let again = Event::from(&view);
-            prop_assert_eq!(v1_line_of(&view), v1_line(&again));
+            let decoded = Event::from(&view);
+            prop_assert_eq!(v1_line_of(&view), v1_line(&decoded));
             let line = kasten_line_of(&view);
             prop_assert!(is_harmless(&line), "{}", line);
-            prop_assert_eq!(line, kasten_line(&again));
+            prop_assert_eq!(line, kasten_line(&decoded));
         }
     }
 
     #[test]
-    fn a_truncated_record_is_rejected(event in event(), place in any::<prop::sample::Index>()) {
+    fn a_truncated_record_is_rejected(event in event(), len in any::<prop::sample::Index>()) {
         let record = record::write(&event);
-        prop_assert!(EventRef::parse(&record[..place.index(record.len())]).is_err());
+        prop_assert!(EventRef::parse(&record[..len.index(record.len())]).is_err());
         prop_assert!(EventRef::parse(&[&record[..], b"0"].concat()).is_err());
     }
 
@@ -337,8 +337,8 @@ proptest! {
         let reference = serde_json::from_str::<&serde_json::value::RawValue>(&text);
         prop_assert_eq!(parsed.is_ok(), reference.is_ok(), "{:?}", text);
         if let Ok(json) = parsed {
-            let again = Json::parse(json.clone().into_bytes()).unwrap();
-            prop_assert_eq!(again.as_bytes().as_ptr(), json.as_bytes().as_ptr());
+            let decoded = Json::parse(json.clone().into_bytes()).unwrap();
+            prop_assert_eq!(decoded.as_bytes().as_ptr(), json.as_bytes().as_ptr());
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) enum DashboardsCommand {
     Export(DashboardExportArgs),
 }
 
-/// Which dashboards go where.
+/// Which dashboards are exported, and where they are written.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DashboardExportArgs {
     /// Target: datadog or grafana

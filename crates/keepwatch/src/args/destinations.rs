@@ -1,4 +1,4 @@
-//! Flags about destinations of events: what profiles may ask for, and in which portions.
+//! Flags about destinations of events: what profiles may request, and how large the objects are.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -19,7 +19,7 @@ pub(crate) enum InvestigateCommand {
     User(Box<UserArgs>),
 }
 
-/// Whose activity, in which stretch of time, and from where.
+/// The user, the time range, and the sources.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UserArgs {
     /// Name of the user, such as alice or system:serviceaccount:shop:web
@@ -58,10 +58,10 @@ pub(crate) enum TimelineFormat {
     Html,
 }
 
-/// The beginning of a stretch of time.
+/// The start of a time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Since {
-    /// So long before its end.
+    /// This long before its end.
     Before(Duration),
     /// At this time.
     At(Timestamp),

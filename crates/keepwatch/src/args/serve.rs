@@ -13,7 +13,7 @@ use super::destinations::DestinationArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
 use crate::line_labels;
 use crate::log::LogFormat;
-use crate::reader_places::ResumeFrom;
+use crate::reader_positions::ResumeFrom;
 
 /// Everything that cannot change without a restart.
 #[derive(Clone, Debug, Args)]

@@ -8,14 +8,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("{text:?} is not a duration such as 30s, 1m30s or 168h"))
 }
 
-/// Smallest maximum of a line: it must fit the user, the verb, the object and the time.
+/// The smallest allowed maximum: the user, the verb, the object and the time must fit.
 const LINE_BYTES_MIN: u64 = 16 << 10;
 
 /// The maximum size of an audit line.
 pub(crate) fn line_size(text: &str) -> Result<u64, String> {
     match bytes(text)? {
         size if size < LINE_BYTES_MIN => Err(format!(
-            "{text} is too little for who, what and when: give {LINE_BYTES_MIN} bytes at least"
+            "{text} is too small for the user, the object and the time: use at least {LINE_BYTES_MIN} bytes"
         )),
         size => Ok(size),
     }
@@ -23,7 +23,7 @@ pub(crate) fn line_size(text: &str) -> Result<u64, String> {
 
 /// A number of bytes: an integer, optionally with `k`, `M`, `G`, `Ki`, `Mi` or `Gi`, and `B`.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is not a size such as 512Mi or 4Gi");
+    let invalid = || format!("{text:?} is not a size such as 512Mi or 4Gi");
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor: u64 = match unit.strip_suffix('B').unwrap_or(unit) {
@@ -35,10 +35,10 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         "Mi" => 1 << 20,
         "Gi" => 1 << 30,
         "Ti" => 1 << 40,
-        _ => return Err(wrong()),
+        _ => return Err(invalid()),
     };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    number.checked_mul(factor).ok_or_else(wrong)
+    let number: u64 = number.parse().map_err(|_| invalid())?;
+    number.checked_mul(factor).ok_or_else(invalid)
 }
 
 /// A Service of the cluster.

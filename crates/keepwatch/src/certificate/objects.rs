@@ -53,11 +53,11 @@ impl CertificateSecret {
         Ok(Stored { pair, secret })
     }
 
-    /// Writes `pair`. Returns false if the Secret was changed since `kept` was read.
-    pub(super) async fn write(&self, kept: Stored, pair: &ServingPair) -> Result<bool> {
+    /// Writes `pair`. Returns false if the Secret was changed since `stored` was read.
+    pub(super) async fn write(&self, stored: Stored, pair: &ServingPair) -> Result<bool> {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let written = match kept.secret {
+        let written = match stored.secret {
             Some(mut secret) => {
                 secret.data.get_or_insert_default().append(&mut data(pair));
                 self.api.replace(&self.name, &parameters, &secret).await
@@ -141,11 +141,11 @@ impl ApiServices {
     pub(super) async fn read(&self) -> Result<Registered> {
         let mut ours = Vec::new();
         for name in &self.names {
-            let found = self.api.get_opt(name).await;
-            let found = found.with_context(|| format!("cannot read APIService {name}"))?;
-            let Some(found) = found else { continue };
-            if self.is_ours(&found) {
-                ours.push(found);
+            let stored = self.api.get_opt(name).await;
+            let stored = stored.with_context(|| format!("cannot read APIService {name}"))?;
+            let Some(api_service) = stored else { continue };
+            if self.is_ours(&api_service) {
+                ours.push(api_service);
             } else {
                 tracing::warn!(name, "an APIService names another Service and is left alone");
             }
@@ -157,8 +157,8 @@ impl ApiServices {
         })
     }
 
-    fn is_ours(&self, found: &APIService) -> bool {
-        let service = found.spec.as_ref().and_then(|spec| spec.service.as_ref());
+    fn is_ours(&self, api_service: &APIService) -> bool {
+        let service = api_service.spec.as_ref().and_then(|spec| spec.service.as_ref());
         service.is_some_and(|service| {
             service.name.as_deref() == Some(&self.service.name)
                 && service.namespace.as_deref() == Some(&self.service.namespace)

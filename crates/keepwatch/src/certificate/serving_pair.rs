@@ -19,9 +19,9 @@ const HOUR: u64 = 3600;
 const LIFE: Duration = Duration::from_secs(90 * 24 * HOUR);
 /// A certificate is renewed this long before it expires.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * HOUR);
-/// A certificate is valid this long before it is made, because clocks differ.
+/// A certificate is valid this long before it is issued, because clocks differ.
 const SKEW: Duration = Duration::from_secs(HOUR);
-/// How long an old authority stays in the bundle beside a new one.
+/// How long an old authority stays in the bundle next to a new one.
 const OVERLAP: Duration = Duration::from_secs(HOUR);
 /// Most authorities in a bundle.
 const AUTHORITIES_MAX: usize = 3;
@@ -72,28 +72,28 @@ impl ServingPair {
     }
 
     /// A new pair for `host`, with a new authority. The authorities of `before` stay in the bundle.
-    pub(super) fn make(host: &str, before: Option<&Self>, now: Timestamp) -> Result<Self> {
-        let authority_key = KeyPair::generate().context("cannot make a key")?;
+    pub(super) fn generate(host: &str, before: Option<&Self>, now: Timestamp) -> Result<Self> {
+        let authority_key = KeyPair::generate().context("cannot generate a key")?;
         let mut params = CertificateParams::new(Vec::<String>::new()).context("no names")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         // A distinct name for each authority, because clients select the issuer by name.
-        params.distinguished_name = named(&format!("{host}-ca@{}", seconds(now)));
-        limit(&mut params, now);
-        let authority = params.self_signed(&authority_key).context("cannot make an authority")?;
+        params.distinguished_name = common_name(&format!("{host}-ca@{}", seconds(now)));
+        set_validity(&mut params, now);
+        let authority = params.self_signed(&authority_key).context("cannot create an authority")?;
         let issuer = Issuer::new(params, authority_key);
 
         let mut params = CertificateParams::new(vec![host.to_owned(), "localhost".to_owned()])
             .context("cannot name the Service")?;
-        params.distinguished_name = named(host);
+        params.distinguished_name = common_name(host);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        limit(&mut params, now);
-        let key = KeyPair::generate().context("cannot make a key")?;
+        set_validity(&mut params, now);
+        let key = KeyPair::generate().context("cannot generate a key")?;
         let leaf = params.signed_by(&key, &issuer).context("cannot sign a certificate")?;
 
-        let mut authorities = vec![normal(&authority.pem())];
+        let mut authorities = vec![normalized(&authority.pem())];
         authorities.extend(before.into_iter().flat_map(|pair| pair.authorities.iter().cloned()));
         authorities.truncate(AUTHORITIES_MAX);
         Ok(Self { certificate: leaf.pem(), key: key.serialize_pem(), authorities })
@@ -114,24 +114,26 @@ impl ServingPair {
 
     /// The state of the pair for `host` at this time.
     pub(super) fn assess(&self, host: &str, now: Timestamp) -> PairState {
-        if ServingCertificate::from_pem("it", &self.certificate, &self.key, now).is_err() {
+        if ServingCertificate::from_pem("the certificate", &self.certificate, &self.key, now)
+            .is_err()
+        {
             return PairState::Unusable;
         }
-        let Some(facts) = CertificateFields::parse(&self.certificate) else {
+        let Some(fields) = CertificateFields::parse(&self.certificate) else {
             return PairState::Unusable;
         };
         let authority =
             self.authorities.first().and_then(|authority| CertificateFields::parse(authority));
-        let is_signed = authority.is_some_and(|authority| authority.subject == facts.issuer);
-        if !is_signed || !facts.hosts.iter().any(|name| name == host) {
+        let is_signed = authority.is_some_and(|authority| authority.subject == fields.issuer);
+        if !is_signed || !fields.hosts.iter().any(|name| name == host) {
             return PairState::Unusable;
         }
         let now = seconds(now);
-        if now + signed(RENEW_BEFORE) > facts.not_after {
+        if now + signed(RENEW_BEFORE) > fields.not_after {
             return PairState::Expiring;
         }
-        let made = facts.not_before + signed(SKEW);
-        if self.authorities.len() > 1 && now > made + signed(OVERLAP) {
+        let issued = fields.not_before + signed(SKEW);
+        if self.authorities.len() > 1 && now > issued + signed(OVERLAP) {
             return PairState::OverlapOver;
         }
         PairState::Valid
@@ -173,22 +175,22 @@ impl CertificateFields {
 /// The certificates of a PEM bundle.
 fn certificates(bundle: &str) -> Vec<String> {
     let blocks = bundle.split_inclusive(END).filter(|block| block.contains(END));
-    blocks.take(AUTHORITIES_MAX).map(normal).collect()
+    blocks.take(AUTHORITIES_MAX).map(normalized).collect()
 }
 
 /// Trimmed, with one newline at the end.
-fn normal(pem: &str) -> String {
+fn normalized(pem: &str) -> String {
     format!("{}\n", pem.trim())
 }
 
-fn named(name: &str) -> DistinguishedName {
+fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
     // A common name has 64 characters at most; what counts is the alternative name.
     distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());
     distinguished_name
 }
 
-fn limit(params: &mut CertificateParams, now: Timestamp) {
+fn set_validity(params: &mut CertificateParams, now: Timestamp) {
     let epoch = date_time_ymd(1970, 1, 1);
     let now = Duration::from_secs(u64::try_from(seconds(now)).unwrap_or_default());
     params.not_before = epoch + now.saturating_sub(SKEW);
@@ -222,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_new_certificate_is_valid_until_thirty_days_before_its_expiry() {
-        let pair = ServingPair::make(HOST, None, at(START)).unwrap();
+        let pair = ServingPair::generate(HOST, None, at(START)).unwrap();
         check(&pair, 0, PairState::Valid);
         check(&pair, -1800, PairState::Valid);
         check(&pair, 60 * DAY - 60, PairState::Valid);
@@ -232,45 +234,45 @@ mod tests {
 
     #[test]
     fn an_old_ca_is_trusted_for_an_hour_after_a_new_one() {
-        let old = ServingPair::make(HOST, None, at(START - 70 * DAY)).unwrap();
-        let new = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
+        let old = ServingPair::generate(HOST, None, at(START - 70 * DAY)).unwrap();
+        let new = ServingPair::generate(HOST, Some(&old), at(START)).unwrap();
         assert_eq!(new.authorities.len(), 2);
         assert!(new.bundle().ends_with(&old.bundle()));
         check(&new, 1800, PairState::Valid);
         check(&new, 3700, PairState::OverlapOver);
-        let ensure = new.without_old_authorities();
-        check(&ensure, 3700, PairState::Valid);
-        assert_eq!((&ensure.certificate, &ensure.key), (&new.certificate, &new.key));
+        let trimmed = new.without_old_authorities();
+        check(&trimmed, 3700, PairState::Valid);
+        assert_eq!((&trimmed.certificate, &trimmed.key), (&new.certificate, &new.key));
     }
 
     #[test]
     fn the_bundle_stays_bounded() {
-        let mut pair = ServingPair::make(HOST, None, at(START)).unwrap();
+        let mut pair = ServingPair::generate(HOST, None, at(START)).unwrap();
         for round in 1..10 {
-            pair = ServingPair::make(HOST, Some(&pair), at(START + round)).unwrap();
+            pair = ServingPair::generate(HOST, Some(&pair), at(START + round)).unwrap();
         }
         assert_eq!(pair.authorities.len(), AUTHORITIES_MAX);
     }
 
     #[test]
     fn damaged_and_foreign_certificates_are_unusable() {
-        let good = ServingPair::make(HOST, None, at(START)).unwrap();
-        let other = ServingPair::make("other.kasten-io.svc", None, at(START)).unwrap();
+        let valid = ServingPair::generate(HOST, None, at(START)).unwrap();
+        let other = ServingPair::generate("other.kasten-io.svc", None, at(START)).unwrap();
         check(&other, 0, PairState::Unusable);
-        check(&ServingPair { key: other.key.clone(), ..good.clone() }, 0, PairState::Unusable);
+        check(&ServingPair { key: other.key.clone(), ..valid.clone() }, 0, PairState::Unusable);
         check(
-            &ServingPair { authorities: other.authorities, ..good.clone() },
+            &ServingPair { authorities: other.authorities, ..valid.clone() },
             0,
             PairState::Unusable,
         );
-        check(&ServingPair { authorities: Vec::new(), ..good.clone() }, 0, PairState::Unusable);
+        check(&ServingPair { authorities: Vec::new(), ..valid.clone() }, 0, PairState::Unusable);
         check(&ServingPair::new(String::new(), String::new(), "nonsense"), 0, PairState::Unusable);
     }
 
     #[test]
     fn a_certificate_survives_a_round_trip_through_its_secret() {
-        let old = ServingPair::make(HOST, None, at(START - DAY)).unwrap();
-        let pair = ServingPair::make(HOST, Some(&old), at(START)).unwrap();
+        let old = ServingPair::generate(HOST, None, at(START - DAY)).unwrap();
+        let pair = ServingPair::generate(HOST, Some(&old), at(START)).unwrap();
         let again = ServingPair::new(pair.certificate.clone(), pair.key.clone(), &pair.bundle());
         assert!(again == pair);
     }

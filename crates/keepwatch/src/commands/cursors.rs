@@ -45,13 +45,13 @@ pub(crate) fn run(command: &CursorsCommand) -> Result<ExitCode> {
 fn list(data_dir: &Path) -> Result<()> {
     let ReaderList { readers, parked, first_seq, last_seq } =
         store::list_readers(&data_dir.join(STORE_FILE))?;
-    let held = readers
+    let registered = readers
         .into_iter()
         .map(|Reader { name, cursor, lag }| (name, cursor.seq, lag.to_string(), cursor.state));
     let released = parked
         .into_iter()
         .map(|(name, cursor)| (name, cursor.seq, "-".to_owned(), RELEASED.to_owned()));
-    let lines: Vec<_> = held.chain(released).collect();
+    let lines: Vec<_> = registered.chain(released).collect();
     let mut out = io::stdout().lock();
     writeln!(out, "journal: {first_seq} to {last_seq}")?;
     let widest = lines.iter().map(|(name, ..)| name.len()).chain([HEADING.len()]).max();
@@ -69,15 +69,15 @@ fn acknowledge(data_dir: &Path) -> Result<()> {
     if !path.is_file() {
         bail!("there is no store at {}", path.display());
     }
-    let seen = journal_gaps::acknowledge(&path)?;
-    if seen.is_empty() {
+    let acknowledged = journal_gaps::acknowledge(&path)?;
+    if acknowledged.is_empty() {
         eprint_line("no records are known to be missing that were not acknowledged before");
     }
-    for hole in seen {
-        let (first, last) = (hole.first, hole.last);
+    for gap in acknowledged {
+        let (first, last) = (gap.first, gap.last);
         eprint_line(&format!(
             "acknowledged: records {first} to {last} are missing ({})",
-            hole.records()
+            gap.records()
         ));
     }
     Ok(())
@@ -90,7 +90,7 @@ fn move_cursor(args: &MoveArgs, direction: Direction) -> Result<()> {
     }
     let store = open_store(&path, store::Settings::default())?;
     let moved = app::runtime()?.block_on(async {
-        let moved = place(&store, args, direction).await;
+        let moved = move_reader(&store, args, direction).await;
         store.close().await;
         moved
     })?;
@@ -98,32 +98,32 @@ fn move_cursor(args: &MoveArgs, direction: Direction) -> Result<()> {
     Ok(())
 }
 
-async fn place(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
+async fn move_reader(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
     let journal = store.journal();
     let (reader, to) = (&args.reader, args.to);
     let Some(cursor) = journal.cursor(reader) else {
-        return place_released(store, args, direction).await;
+        return move_released(store, args, direction).await;
     };
     let from = cursor.seq;
-    may_go(&*journal, reader, direction, from, to)?;
+    check_target(&*journal, reader, direction, from, to)?;
     journal.advance_durably(reader, to, "").await.context("the cursor was not moved")?;
     let moved = format!("{reader}: {from} -> {to}");
     record(store, direction, reader, &moved).await;
-    let mut told = match direction {
+    let mut message = match direction {
         Direction::Forward => format!("{moved}; {} records will not be delivered", to - from),
         Direction::Back => format!("{moved}; {} records will be delivered again", from - to),
     };
     let uploading = UploadIntent::parse(&cursor.state).map(|intent| intent.last_seq());
     if let Some(last) = uploading.filter(|last| direction == Direction::Forward && to < *last) {
-        told = format!(
-            "{told}; an object up to {last} was being uploaded: its records after {to} may arrive twice"
+        message = format!(
+            "{message}; an object up to {last} was being uploaded: its records after {to} may arrive twice"
         );
     }
-    Ok(told)
+    Ok(message)
 }
 
-/// Moves the place that is remembered of a released reader. No records are held for it.
-async fn place_released(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
+/// Moves the stored position of a released reader. No records are retained for it.
+async fn move_released(store: &Sqlite, args: &MoveArgs, direction: Direction) -> Result<String> {
     let journal = store.journal();
     let (reader, to) = (&args.reader, args.to);
     let parked = journal.parked().into_iter().find(|(name, _)| name == reader);
@@ -131,19 +131,19 @@ async fn place_released(store: &Sqlite, args: &MoveArgs, direction: Direction) -
         format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
     })?;
     let from = cursor.seq;
-    may_go(&*journal, reader, direction, from, to)?;
-    let place = Cursor { seq: to, state: String::new() };
-    journal.park(reader, place).await.context("the cursor was not moved")?;
+    check_target(&*journal, reader, direction, from, to)?;
+    let cursor = Cursor { seq: to, state: String::new() };
+    journal.park(reader, cursor).await.context("the cursor was not moved")?;
     let moved = format!("{reader}: {from} -> {to}");
     record(store, direction, reader, &moved).await;
     Ok(format!(
-        "{moved}; {reader} is released: no records are held for it, and it continues there only if it \
+        "{moved}; {reader} is released: no records are retained for it, and it continues there only if it \
          is configured again with --resume-from=cursor"
     ))
 }
 
-/// Whether there is something to skip, or to have again.
-fn may_go(
+/// Fails if there is nothing to skip, or nothing to deliver again.
+fn check_target(
     journal: &dyn Journal,
     reader: &str,
     direction: Direction,
@@ -158,7 +158,10 @@ fn may_go(
         Direction::Forward if to > last => bail!("the journal ends at {last}: {to} is not in it"),
         Direction::Back if to >= from => bail!("{reader} is at {from}: {to} is not behind it"),
         Direction::Back if to.saturating_add(1) < first => {
-            bail!("the journal begins at {first}: {} is the furthest back", first.saturating_sub(1))
+            bail!(
+                "the journal begins at {first}: {} is the lowest position",
+                first.saturating_sub(1)
+            )
         }
         Direction::Forward | Direction::Back => Ok(()),
     }
@@ -168,7 +171,7 @@ fn may_go(
 async fn record(store: &Sqlite, direction: Direction, reader: &str, moved: &str) {
     let change =
         if direction == Direction::Forward { InternalEvent::Skip } else { InternalEvent::Rewind };
-    if let Err(error) = crate::reader_places::record(store, change, reader, moved).await {
+    if let Err(error) = crate::reader_positions::record(store, change, reader, moved).await {
         tracing::warn!(%error, moved, "the move could not be recorded as an event");
     }
 }

@@ -21,11 +21,13 @@ fn export(args: &DashboardExportArgs) -> Result<ExitCode> {
         let known: Vec<&str> = systems.iter().map(|system| system.name).collect();
         unknown("to", &args.to, &known)
     })?;
-    let asked = args.profile.as_deref();
-    let profile =
-        system.profiles.iter().find(|profile| asked.is_none_or(|asked| asked == **profile));
-    let profile =
-        profile.ok_or_else(|| unknown("profile", asked.unwrap_or_default(), system.profiles))?;
+    let requested = args.profile.as_deref();
+    let profile = system
+        .profiles
+        .iter()
+        .find(|profile| requested.is_none_or(|requested| requested == **profile));
+    let profile = profile
+        .ok_or_else(|| unknown("profile", requested.unwrap_or_default(), system.profiles))?;
     let files = system.write(profile);
     write(&files, args.out.as_deref())?;
     let count = files.len();

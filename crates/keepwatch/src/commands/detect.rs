@@ -36,16 +36,16 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     let mut signals = Signals::default();
     let mut progress = Progress::new();
     while let Some(next) = inputs.next() {
-        replay.process(&next).try_for_each(|change| signals.take(change))?;
+        replay.process(&next).try_for_each(|change| signals.process(change))?;
         progress.tick(&inputs);
     }
-    replay.finish().try_for_each(|change| signals.take(change))?;
+    replay.finish().try_for_each(|change| signals.process(change))?;
     progress.finish();
     summarize(&inputs)?;
     if replay.late() > 0 {
         eprint_line(&format!(
-            "{} events came too late after newer ones, so windows that contain both can lack them: \
-             sort the input by time, give each log as an input of its own, or raise --lateness",
+            "{} events came too late after newer ones, so counts over time can lack them: sort the \
+             input by time, pass each log as a separate input, or raise --lateness",
             replay.late()
         ));
     }
@@ -88,7 +88,7 @@ pub(crate) fn summarize(inputs: &Inputs) -> Result<()> {
         ));
     }
     if tally.signals > 0 {
-        eprint_line(&format!("{} signals between the events were passed over", tally.signals));
+        eprint_line(&format!("{} signals between the events were skipped", tally.signals));
     }
     if tally.events == 0 && (tally.failures > 0 || tally.others > 0) {
         bail!("nothing could be read");

@@ -34,8 +34,8 @@ pub(crate) fn run(command: &EventsCommand) -> Result<ExitCode> {
             };
             let from = input::standard_input().context(UNREADABLE)?;
             let out = BufWriter::new(io::stdout().lock());
-            let all_good = Conversion { target, out, tally: Tally::default() }.run(from)?;
-            Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+            let all_valid = Conversion { target, out, tally: Tally::default() }.run(from)?;
+            Ok(if all_valid { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
     }
 }
@@ -52,7 +52,7 @@ struct Tally {
     notes: Notes,
     signals: u64,
     /// Lines, or items of a list, that are not events.
-    bad: u64,
+    invalid: u64,
 }
 
 struct Conversion<W> {
@@ -66,15 +66,15 @@ impl<W: Write> Conversion<W> {
     fn run(mut self, mut from: Lines) -> Result<bool> {
         loop {
             let read = match from.next().context(UNREADABLE)? {
-                Some(Line::Whole(line)) => decoded::read(line, &mut self.tally.notes),
+                Some(Line::Complete(line)) => decoded::read(line, &mut self.tally.notes),
                 Some(Line::TooLong) => {
                     let why = format!("it is longer than {LINE_BYTES_MAX} bytes");
-                    self.refuse(&format!("line {}", from.number()), &why);
+                    self.report_invalid(&format!("line {}", from.number()), &why);
                     continue;
                 }
                 None => break,
             };
-            let place = format!("line {}", from.number());
+            let location = format!("line {}", from.number());
             match read {
                 Ok(Document::Event(event)) => self.print(&event)?,
                 Ok(Document::List(events)) => {
@@ -82,18 +82,21 @@ impl<W: Write> Conversion<W> {
                         match event {
                             Ok(event) => self.print(&event)?,
                             Err(error) => {
-                                self.refuse(&format!("{place}, items[{item}]"), &chain(error));
+                                self.report_invalid(
+                                    &format!("{location}, items[{item}]"),
+                                    &with_causes(error),
+                                );
                             }
                         }
                     }
                 }
                 Ok(Document::Signal) => self.tally.signals += 1,
-                Err(error) => self.refuse(&place, &chain(error)),
+                Err(error) => self.report_invalid(&location, &with_causes(error)),
             }
         }
         self.out.flush()?;
         self.tally.print();
-        Ok(self.tally.bad == 0)
+        Ok(self.tally.invalid == 0)
     }
 
     fn print(&mut self, event: &Decoded) -> Result<()> {
@@ -106,7 +109,10 @@ impl<W: Write> Conversion<W> {
                 match event::v1::read(&std::mem::take(&mut line)) {
                     Ok(event) => short::write(&EventRef::from(&event), terminal.style(), &mut line),
                     Err(error) => {
-                        self.refuse("an event", &format!("{:#}", anyhow::Error::new(error)));
+                        self.report_invalid(
+                            "an event",
+                            &format!("{:#}", anyhow::Error::new(error)),
+                        );
                         return Ok(());
                     }
                 }
@@ -117,9 +123,9 @@ impl<W: Write> Conversion<W> {
         Ok(())
     }
 
-    fn refuse(&mut self, place: &str, why: &str) {
-        self.tally.bad += 1;
-        eprint_line(&format!("{place}: {}", printable::plain(why)));
+    fn report_invalid(&mut self, location: &str, why: &str) {
+        self.tally.invalid += 1;
+        eprint_line(&format!("{location}: {}", printable::plain(why)));
     }
 }
 
@@ -130,23 +136,23 @@ impl Tally {
             let path = printable::plain(path);
             eprint_line(&format!("left out: field `{path}`, {}", times(count)));
         }
-        if self.notes.others() > 0 {
-            let times = times(self.notes.others());
+        if self.notes.further_unknown() > 0 {
+            let times = times(self.notes.further_unknown());
             eprint_line(&format!(
                 "left out: fields of other names than these {NAMES_MAX}, {times}"
             ));
         }
         if self.notes.replaced() > 0 {
             eprint_line(&format!(
-                "{}: a text had bytes or half a surrogate pair that are no character; U+FFFD stands \
-                 in their place, as Kubernetes' decoder has it",
+                "{}: a string had invalid UTF-8 or half a surrogate pair, which was replaced by U+FFFD, \
+                 as Kubernetes' decoder does it",
                 times(self.notes.replaced())
             ));
         }
         if self.signals > 0 {
             eprint_line(&format!(
                 "left out: {} between the events",
-                lines_of_signals(self.signals)
+                count_of_signals(self.signals)
             ));
         }
     }
@@ -156,10 +162,10 @@ fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-fn lines_of_signals(count: u64) -> String {
+fn count_of_signals(count: u64) -> String {
     if count == 1 { "one signal".to_owned() } else { format!("{count} signals") }
 }
 
-fn chain(error: decoded::ReadError) -> String {
+fn with_causes(error: decoded::ReadError) -> String {
     format!("{:#}", anyhow::Error::new(error))
 }

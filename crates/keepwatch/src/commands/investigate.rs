@@ -39,7 +39,7 @@ const SINCE_DEFAULT: Duration = Duration::from_hours(24);
 /// Runs one of the commands.
 pub(crate) fn run(command: &InvestigateCommand) -> Result<ExitCode> {
     let InvestigateCommand::User(args) = command;
-    let (timeline, is_whole) = if args.input.inputs.is_empty() {
+    let (timeline, is_complete) = if args.input.inputs.is_empty() {
         (live::read(args, scope(args, Some(SINCE_DEFAULT)))?, true)
     } else {
         from_inputs(args)?
@@ -54,7 +54,7 @@ pub(crate) fn run(command: &InvestigateCommand) -> Result<ExitCode> {
         }
     }
     out.flush()?;
-    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    Ok(if is_complete { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 /// The timeline of the inputs, and whether all of them could be read.
@@ -62,9 +62,9 @@ fn from_inputs(args: &UserArgs) -> Result<(Timeline, bool)> {
     let mut replay = Replay::open(&args.rules)?;
     let mut inputs = Inputs::open(&args.input)?;
     let origin = match args.input.inputs.as_slice() {
-        [one] if one == "-" => "standard input".to_owned(),
-        [one] => one.clone(),
-        more => format!("{} inputs", more.len()),
+        [input] if input == "-" => "standard input".to_owned(),
+        [input] => input.clone(),
+        inputs => format!("{} inputs", inputs.len()),
     };
     let mut timeline = Timeline::new(scope(args, None), origin);
     let mut progress = Progress::new();

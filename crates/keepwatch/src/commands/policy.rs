@@ -26,14 +26,14 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<ExitCode> {
         PolicyCommand::Explain { policy, k10_api_domain, requests } => {
             let installation = installation(k10_api_domain, kasten::names::K10_NAMESPACE)?;
             let policy = named(policy, &installation)?;
-            let all_good = if requests == Path::new("-") {
+            let all_valid = if requests == Path::new("-") {
                 explain(&policy, io::stdin().lock())?
             } else {
                 let file = File::open(requests)
                     .with_context(|| format!("cannot read {}", requests.display()))?;
                 explain(&policy, BufReader::new(file))?
             };
-            Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+            Ok(if all_valid { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
         }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn load(path: &Path, strictness: Strictness) -> Result<Policy> {
 /// Whether every line was a request.
 fn explain(policy: &Policy, requests: impl BufRead) -> Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut all_good = true;
+    let mut all_valid = true;
     for (index, line) in requests.lines().enumerate() {
         let line = line.context("cannot read the requests")?;
         if line.trim().is_empty() {
@@ -74,11 +74,11 @@ fn explain(policy: &Policy, requests: impl BufRead) -> Result<bool> {
         match audit::explain::line(policy, &line) {
             Ok(answer) => writeln!(out, "{answer}")?,
             Err(error) => {
-                all_good = false;
+                all_valid = false;
                 eprint_line(&format!("line {}: {:#}", index + 1, anyhow::Error::new(error)));
             }
         }
     }
     out.flush()?;
-    Ok(all_good)
+    Ok(all_valid)
 }

@@ -1,4 +1,4 @@
-//! `keepwatch reference`: pages of the documentation that are made from the program itself.
+//! `keepwatch reference`: pages of the documentation that are generated from the program itself.
 
 mod annotations;
 mod limits;
@@ -37,7 +37,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The groups and versions that kube-apiserver hands on to this server.
+/// The groups and versions whose requests kube-apiserver proxies to this server.
 fn api_services() -> Result<String> {
     let mut page =
         String::from("# Generated from the code: `cargo xtask codegen` writes this file.\n");

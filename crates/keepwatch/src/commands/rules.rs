@@ -59,9 +59,9 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
             let is_named =
                 |rule: &&Rule| documents.iter().any(|document| document.file == rule.origin.file);
             let raising = rules.rules().iter().filter(|rule| rule.raises).filter(is_named).count();
-            let count = |number: usize, one: &str, many: &str| match number {
-                1 => format!("1 {one}"),
-                _ => format!("{number} {many}"),
+            let count = |number: usize, singular: &str, plural: &str| match number {
+                1 => format!("1 {singular}"),
+                _ => format!("{number} {plural}"),
             };
             let files = count(documents.len(), "file", "files");
             let rules = count(raising, "rule that raises", "rules that raise");
@@ -69,7 +69,7 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(errors) => {
-            say_all(&errors);
+            print_errors(&errors);
             Ok(ExitCode::from(FAILED))
         }
     }
@@ -86,7 +86,7 @@ fn load_alone_or_with_builtin(
     })
 }
 
-fn say_all(errors: &[RuleError]) {
+fn print_errors(errors: &[RuleError]) {
     for error in errors {
         eprint_line(&error.to_string());
     }
@@ -95,17 +95,17 @@ fn say_all(errors: &[RuleError]) {
 }
 
 /// The built-in rules, and those in files with them.
-fn everything(args: &RuleFilesArgs) -> Result<RuleSet> {
+fn load_all(args: &RuleFilesArgs) -> Result<RuleSet> {
     let mut documents = builtin::kasten().to_vec();
     documents.extend(rule_files::read_all(&args.paths)?);
     RuleSet::load(&documents, &options(args)?).map_err(|errors| {
-        say_all(&errors);
+        print_errors(&errors);
         anyhow!("rules cannot be read")
     })
 }
 
 fn list(args: &RuleFilesArgs) -> Result<ExitCode> {
-    let rules = everything(args)?;
+    let rules = load_all(args)?;
     let raising: Vec<&Rule> = rules.rules().iter().filter(|rule| rule.raises).collect();
     let width = raising.iter().map(|rule| rule.id.chars().count()).max().unwrap_or(0).max(2);
     let mut out = io::stdout().lock();
@@ -141,13 +141,13 @@ fn kind(rule: &Rule) -> &'static str {
 }
 
 fn show(id: &str, args: &RuleFilesArgs) -> Result<ExitCode> {
-    let rules = everything(args)?;
-    let found = rules.find(id).and_then(|index| rules.rules().get(index));
-    let rule = found.ok_or_else(|| {
+    let rules = load_all(args)?;
+    let rule = rules.find(id).and_then(|index| rules.rules().get(index));
+    let rule = rule.ok_or_else(|| {
         anyhow!("there is no rule {id:?}: `keepwatch rules list` lists the rules")
     })?;
     let mut out = io::stdout().lock();
-    // What it counts is part of it.
+    // The rules that it correlates are part of it.
     if let Body::Correlation(correlation) = &rule.body {
         for part in correlation.rules.iter().filter_map(|index| rules.rules().get(*index)) {
             writeln!(out, "{}\n---", part.text.trim_end())?;
@@ -169,7 +169,7 @@ fn test(args: &RuleFilesArgs) -> Result<ExitCode> {
             rule_files::text(&events)
         } else {
             Err(anyhow!(
-                "there is no {}: it holds the events and the expected signals",
+                "there is no {}, which must contain the events and the expected signals",
                 events.display()
             ))
         };

@@ -17,8 +17,8 @@ use crate::terminal::eprint_line;
 /// Runs the command.
 pub(crate) fn run(args: &UninstallArgs) -> Result<ExitCode> {
     crate::log::init(args.log_format, false);
-    let said = app::runtime()?.block_on(clean_up(args))?;
-    eprint_line(&said);
+    let message = app::runtime()?.block_on(clean_up(args))?;
+    eprint_line(&message);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,7 +26,7 @@ async fn clean_up(args: &UninstallArgs) -> Result<String> {
     let client = connect(args.kubeconfig.as_deref()).await?;
     if let Some(deployment) = &args.unless_deployment {
         let (namespace, name) = (&deployment.namespace, &deployment.name);
-        if is_there(&client, namespace, name).await? {
+        if exists(&client, namespace, name).await? {
             return Ok(format!(
                 "nothing is done: Deployment {namespace}/{name} exists, so the server is installed"
             ));
@@ -40,9 +40,9 @@ async fn clean_up(args: &UninstallArgs) -> Result<String> {
 }
 
 /// Whether the server's Deployment exists and is not being deleted.
-async fn is_there(client: &kube::Client, namespace: &str, name: &str) -> Result<bool> {
+async fn exists(client: &kube::Client, namespace: &str, name: &str) -> Result<bool> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &kind);
-    let found = api.get_opt(name).await.context("the server's Deployment cannot be looked for")?;
-    Ok(found.is_some_and(|deployment| deployment.metadata.deletion_timestamp.is_none()))
+    let deployment = api.get_opt(name).await.context("the server's Deployment cannot be read")?;
+    Ok(deployment.is_some_and(|deployment| deployment.metadata.deletion_timestamp.is_none()))
 }

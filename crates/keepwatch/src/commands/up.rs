@@ -31,13 +31,13 @@ use crate::line_labels::labels;
 use crate::modes::{self, FolderUse};
 use crate::passkeys;
 use crate::program;
-use crate::reader_places::ResumeFrom;
+use crate::reader_positions::ResumeFrom;
 use crate::standalone::data_dir::DataDir;
 use crate::standalone::demo::{Demo, Narrator};
 use crate::standalone::encrypted_storage::EncryptedStorage;
 use crate::standalone::executor::Executor;
 use crate::standalone::namespace_controller::NamespaceController;
-use crate::standalone::namespaces::{self, OwnNamespaces};
+use crate::standalone::namespaces::{self, StoredNamespaces};
 use crate::standalone::pki::{Authority, write_private};
 use crate::standalone::{
     CONTROLLER, INSTALLATION, NAMESPACE_CONTROLLER, core_events, destinations, kubeconfig, rbac,
@@ -146,10 +146,10 @@ struct Startup {
 
 impl Startup {
     async fn run(self) {
-        namespaces::begin(&self.admin).await;
+        namespaces::create_initial(&self.admin).await;
         eprint_line(&self.greeting);
         if let Some(demo) = self.demo {
-            demo.tell().await;
+            demo.run().await;
         }
         // The receiver is gone when the server is already shutting down.
         _ = self.told.send(());
@@ -195,7 +195,7 @@ async fn open(
     let trust = Trust::open(files)?;
     let labels =
         LineContext { signals_match_filter: args.siem_signals_match_k10_filter, ..labels("") };
-    let format = args.audit_log_format.unwrap_or_else(encoding::usual);
+    let format = args.audit_log_format.unwrap_or_else(encoding::default_for_stdout);
     let encoding = encoding::for_stdout(format, labels)?;
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(stdout)];
@@ -205,7 +205,7 @@ async fn open(
         trust: None,
         authenticator: Authenticator::new(trust, None, Anonymous::Allowed),
         authorizer,
-        namespaces: Arc::new(OwnNamespaces(store.clone())),
+        namespaces: Arc::new(StoredNamespaces(store.clone())),
         policy,
         resources,
         installation: INSTALLATION,

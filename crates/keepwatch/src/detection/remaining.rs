@@ -97,9 +97,9 @@ impl RemainingBackups {
         }
         let mut remaining: Vec<Remaining> =
             applications.iter().map(|name| self.of_application(name)).collect();
-        remaining.sort_by_key(|one| (one.restore_point_contents, one.restore_points));
+        remaining.sort_by_key(|entry| (entry.restore_point_contents, entry.restore_points));
         remaining.truncate(APPLICATIONS_MAX);
-        remaining.sort_by(|one, other| one.application.cmp(&other.application));
+        remaining.sort_by(|left, right| left.application.cmp(&right.application));
         if self.affected.len() < SIGNALS_MAX || self.affected.contains_key(&signal.id) {
             self.affected.insert(signal.id.clone(), applications);
         }
@@ -368,7 +368,7 @@ mod tests {
         unlisted: &[Target],
     ) -> Vec<String> {
         backups.enrich(signal, unlisted).await;
-        signal.spec.remaining.iter().map(|one| one.application.clone()).collect()
+        signal.spec.remaining.iter().map(|entry| entry.application.clone()).collect()
     }
 
     #[tokio::test]
@@ -380,16 +380,16 @@ mod tests {
         let mut signal = Signal::default();
         signal.spec.targets.items.push(target("rpc-shop"));
         backups.enrich(&mut signal, &[]).await;
-        let mut elsewhere = Signal::default();
-        elsewhere.spec.cluster = "other".to_owned();
-        elsewhere.spec.targets.items.push(target("rpc-shop"));
-        backups.enrich(&mut elsewhere, &[]).await;
-        assert_eq!(elsewhere.spec.remaining, []);
-        let nothing = Remaining { application: "shop".to_owned(), ..Remaining::default() };
-        assert_eq!(signal.spec.remaining, [nothing]);
+        let mut foreign = Signal::default();
+        foreign.spec.cluster = "other".to_owned();
+        foreign.spec.targets.items.push(target("rpc-shop"));
+        backups.enrich(&mut foreign, &[]).await;
+        assert_eq!(foreign.spec.remaining, []);
+        let none_left = Remaining { application: "shop".to_owned(), ..Remaining::default() };
+        assert_eq!(signal.spec.remaining, [none_left]);
     }
 
-    /// Regression: the applications of the first objects only, which the signal names, were counted.
+    /// Regression: only the applications of the first objects, which the signal names, were counted.
     #[tokio::test]
     async fn applications_of_objects_that_the_signal_does_not_name_are_counted() {
         let folder = tempfile::tempdir().unwrap();

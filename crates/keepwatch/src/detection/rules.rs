@@ -61,7 +61,7 @@ struct Counters {
     suppressions: Vec<SuppressionStatistics>,
 }
 
-/// A change in the store.
+/// The watches of the stored rules and suppressions.
 pub(super) struct Watches {
     rules: Watch,
     suppressions: Watch,
@@ -83,8 +83,8 @@ impl RuleSource {
             .collect();
         let options = self.options.clone();
         let installed = self.registry.run_as_server(move |objects| {
-            let taken = detection_rule::install(objects, &rules, &options)?;
-            for name in taken {
+            let names = detection_rule::install(objects, &rules, &options)?;
+            for name in names {
                 tracing::warn!(rule = name, "a built-in rule is missing: its name is taken");
             }
             Ok(())
@@ -94,9 +94,9 @@ impl RuleSource {
 
     /// The current rules and suppressions, and why some are left out.
     pub(super) async fn load(&self) -> Result<(DetectorRules, Vec<(String, String)>)> {
-        let cannot = "the rules cannot be read";
+        let message = "the rules cannot be read";
         let documents = detection_rule::load(&self.registry).await;
-        let mut documents = documents.map_err(|error| failure(cannot, &error))?;
+        let mut documents = documents.map_err(|error| failure(message, &error))?;
         // A rule with the id of a built-in one does not replace it.
         documents.sort_by_key(|document| !is_builtin(&document.file));
         let (rules, errors) = RuleSet::load_lenient(&documents, &self.options);
@@ -106,7 +106,7 @@ impl RuleSource {
             tracing::warn!(rule, error, "a rule is not evaluated");
         }
         let loaded = suppression::load(&self.registry, &self.options, SystemClock.now()).await;
-        let suppressions = loaded.map_err(|error| failure(cannot, &error))?;
+        let suppressions = loaded.map_err(|error| failure(message, &error))?;
         let suppressions = suppressions.into_iter().map(|suppression| detect::Suppression {
             name: suppression.name,
             rules: suppression.rules,
@@ -149,7 +149,7 @@ impl RuleFollower {
             loop {
                 tracing::warn!(%error, "rules are not followed at the moment");
                 tokio::time::sleep(RETRY_PAUSE).await;
-                match self.start_again().await {
+                match self.restart().await {
                     Ok(()) => break,
                     Err(again) => error = again,
                 }
@@ -158,7 +158,7 @@ impl RuleFollower {
     }
 
     /// Reopens the watches, and reads what changed meanwhile.
-    async fn start_again(&mut self) -> Result<()> {
+    async fn restart(&mut self) -> Result<()> {
         self.watches = self.source.watches().await?;
         self.reload().await
     }
@@ -212,8 +212,15 @@ impl RuleFollower {
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
                 detection_rule::record_statistics(objects, &copy.rules, &copy.errors)?;
-                for hidden in copy.suppressions.iter().filter(|hidden| hidden.signals > 0) {
-                    suppression::record_hidden(objects, &hidden.suppression, hidden.signals, now)?;
+                for statistics in
+                    copy.suppressions.iter().filter(|statistics| statistics.signals > 0)
+                {
+                    suppression::record_hidden(
+                        objects,
+                        &statistics.suppression,
+                        statistics.signals,
+                        now,
+                    )?;
                 }
                 suppression::expire(objects, now)
             })
@@ -248,8 +255,8 @@ impl RuleFollower {
     }
 
     async fn remove_old_signals(&mut self) {
-        let (kept, now) = (retention::Retention::default(), SystemClock.now());
-        match retention::sweep(&self.source.registry, &kept, now).await {
+        let (policy, now) = (retention::Retention::default(), SystemClock.now());
+        match retention::sweep(&self.source.registry, &policy, now).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old signals are removed"),
             Err(error) => {
@@ -259,7 +266,7 @@ impl RuleFollower {
     }
 }
 
-/// Whether both give the same evaluation.
+/// Whether both evaluate events in the same way.
 fn is_same(left: &DetectorRules, right: &DetectorRules) -> bool {
     let texts = |rules: &DetectorRules| -> Vec<Arc<str>> {
         rules.rules.rules().iter().map(|rule| Arc::clone(&rule.text)).collect()

@@ -22,31 +22,34 @@ pub(super) type Meter = Arc<AtomicU64>;
 
 /// Opens a file.
 pub(super) fn file(path: &Path, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
-    unpacked(File::open(path)?, meter)
+    decompressed(File::open(path)?, meter)
 }
 
 /// Standard input.
 pub(super) fn stdin(meter: &Meter) -> io::Result<Box<dyn BufRead>> {
-    unpacked(io::stdin(), meter)
+    decompressed(io::stdin(), meter)
 }
 
 /// The content of `from`, decompressed if it is gzip, of any number of members. Its name does not matter.
-pub(super) fn unpacked(from: impl Read + 'static, meter: &Meter) -> io::Result<Box<dyn BufRead>> {
+pub(super) fn decompressed(
+    from: impl Read + 'static,
+    meter: &Meter,
+) -> io::Result<Box<dyn BufRead>> {
     let mut from = Metered { from, meter: Arc::clone(meter) };
     let mut magic = Vec::new();
     Read::take(&mut from, MAGIC_BYTES).read_to_end(&mut magic)?;
     if magic.starts_with(&ZSTD) {
         return Err(io::Error::other(
-            "it is compressed by Zstandard: unpack it with `zstd -dc` and give it as -",
+            "it is compressed by Zstandard: decompress it with `zstd -dc` and pass it as -",
         ));
     }
     let is_gzip = magic.starts_with(&GZIP);
-    let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(from));
+    let content = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(from));
     if is_gzip {
-        let lines = MultiGzDecoder::new(whole);
-        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, lines)));
+        let decoder = MultiGzDecoder::new(content);
+        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
     }
-    Ok(Box::new(whole))
+    Ok(Box::new(content))
 }
 
 struct Metered<R> {
@@ -72,17 +75,17 @@ mod tests {
     use super::*;
 
     fn gzip(text: &str) -> Vec<u8> {
-        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-        packed.write_all(text.as_bytes()).unwrap();
-        packed.finish().unwrap()
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
     }
 
     fn check(bytes: Vec<u8>, expected: &str) {
         let meter = Meter::default();
         let length = bytes.len() as u64;
         let mut text = String::new();
-        let mut unpacked = unpacked(Cursor::new(bytes), &meter).unwrap();
-        unpacked.read_to_string(&mut text).unwrap();
+        let mut decompressed = decompressed(Cursor::new(bytes), &meter).unwrap();
+        decompressed.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), meter.load(Ordering::Relaxed)), (expected, length));
     }
 
@@ -97,12 +100,12 @@ mod tests {
 
     #[test]
     fn corrupt_gzip_is_reported() {
-        let zstd = unpacked(Cursor::new(ZSTD.to_vec()), &Meter::default());
+        let zstd = decompressed(Cursor::new(ZSTD.to_vec()), &Meter::default());
         assert!(zstd.err().unwrap().to_string().contains("zstd -dc"));
-        let mut cut = gzip("one\n");
-        cut.truncate(15);
+        let mut truncated = gzip("one\n");
+        truncated.truncate(15);
         let mut text = String::new();
-        let mut opened = unpacked(Cursor::new(cut), &Meter::default()).unwrap();
+        let mut opened = decompressed(Cursor::new(truncated), &Meter::default()).unwrap();
         assert!(opened.read_to_string(&mut text).is_err());
     }
 }

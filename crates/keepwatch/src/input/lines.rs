@@ -15,8 +15,8 @@ pub(crate) struct Lines {
 
 /// A line, trimmed.
 pub(crate) enum Line<'a> {
-    /// The whole line.
-    Whole(&'a [u8]),
+    /// The complete line.
+    Complete(&'a [u8]),
     /// The line was longer than allowed, and skipped.
     TooLong,
 }
@@ -43,7 +43,7 @@ impl Lines {
                 Read::Line => {
                     self.number += 1;
                     match self.unfinished.join(&mut self.line) {
-                        Joined::Whole => {}
+                        Joined::Complete => {}
                         Joined::Part => continue,
                         Joined::TooLong => return Ok(Some(Line::TooLong)),
                     }
@@ -58,7 +58,7 @@ impl Lines {
                 break;
             }
         }
-        Ok(Some(Line::Whole(self.line.trim_ascii())))
+        Ok(Some(Line::Complete(self.line.trim_ascii())))
     }
 
     fn read(&mut self) -> io::Result<Read> {
@@ -71,14 +71,14 @@ impl Lines {
                 Err(error) => return Err(error),
             };
             let end = memchr::memchr(b'\n', buffer);
-            let taken = end.map_or(buffer.len(), |end| end + 1);
-            let is_end = taken == 0;
-            length = length.saturating_add(taken);
+            let consumed = end.map_or(buffer.len(), |end| end + 1);
+            let is_end = consumed == 0;
+            length = length.saturating_add(consumed);
             is_too_long |= length > LINE_BYTES_MAX;
             if !is_too_long {
-                self.line.extend_from_slice(buffer.get(..taken).unwrap_or_default());
+                self.line.extend_from_slice(buffer.get(..consumed).unwrap_or_default());
             }
-            self.from.consume(taken);
+            self.from.consume(consumed);
             match (is_end, end) {
                 (true, _) if length == 0 => return Ok(Read::End),
                 (false, None) => {}
@@ -102,17 +102,17 @@ mod tests {
     fn check(text: &[u8], expected: &[(u64, Option<&str>)]) {
         let mut lines =
             Lines::new(Box::new(io::BufReader::with_capacity(3, io::Cursor::new(text.to_vec()))));
-        let mut found = Vec::new();
+        let mut output = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             let line = match line {
-                Line::Whole(line) => Some(String::from_utf8_lossy(line).into_owned()),
+                Line::Complete(line) => Some(String::from_utf8_lossy(line).into_owned()),
                 Line::TooLong => None,
             };
-            found.push((lines.number(), line));
+            output.push((lines.number(), line));
         }
         let expected: Vec<_> =
             expected.iter().map(|(number, line)| (*number, line.map(str::to_owned))).collect();
-        assert_eq!(found, expected);
+        assert_eq!(output, expected);
     }
 
     #[test]

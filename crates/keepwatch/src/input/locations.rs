@@ -17,7 +17,7 @@ use super::bytes::{self, Meter};
 use super::objects::{self, Objects};
 use crate::args::input::InputArgs;
 
-/// Most files of the inputs; their paths are held in memory.
+/// Most files of the inputs; their paths are in memory.
 const FILES_MAX: usize = 1_000_000;
 /// Most levels of nested folders.
 const DEPTH_MAX: usize = 32;
@@ -40,8 +40,8 @@ pub(super) struct Stream {
 
 /// The streams to read.
 #[derive(Default)]
-pub(super) struct Found {
-    pub(super) streams: Vec<Stream>,
+pub(super) struct Streams {
+    pub(super) list: Vec<Stream>,
     /// Total bytes, as far as they are known.
     pub(super) bytes: u64,
     /// Inputs that cannot be read, and why.
@@ -64,7 +64,7 @@ impl Part {
             Self::File(path) => bytes::file(path, meter),
             Self::Object { objects, key, .. } => {
                 let object = objects.read(key).map_err(io::Error::other)?;
-                bytes::unpacked(object, meter)
+                bytes::decompressed(object, meter)
             }
         }
     }
@@ -80,41 +80,41 @@ impl Part {
 }
 
 /// The streams of all inputs. Only listings of buckets are requested here.
-pub(super) fn find(args: &InputArgs) -> Result<Found> {
-    let mut found = Found::default();
+pub(super) fn find(args: &InputArgs) -> Result<Streams> {
+    let mut streams = Streams::default();
     if args.inputs.iter().filter(|input| *input == "-").count() > 1 {
-        bail!("standard input (-) can be read once only");
+        bail!("standard input (-) can be read only once");
     }
     for input in &args.inputs {
         if input == "-" {
-            found.push(Stream { name: input.clone(), parts: [Part::Stdin].into() });
+            streams.push(Stream { name: input.clone(), parts: [Part::Stdin].into() });
         } else if let Some((bucket, prefix)) = objects::address(input) {
             let objects = Objects::open(bucket, &args.s3)?;
             match objects.list(prefix) {
                 Ok(listed) if listed.is_empty() => {
-                    found.failures.push(format!("{input}: there is no object with this prefix"));
+                    streams.failures.push(format!("{input}: there is no object with this prefix"));
                 }
                 Ok(listed) => {
                     let bucket: Arc<str> = bucket.into();
-                    found.bytes += listed.iter().map(|object| object.size).sum::<u64>();
+                    streams.bytes += listed.iter().map(|object| object.size).sum::<u64>();
                     let parts = listed.into_iter().map(|object| {
                         let (objects, bucket) = (Arc::clone(&objects), Arc::clone(&bucket));
                         Part::Object { objects, key: object.key, bucket }
                     });
-                    found.group(parts.collect(), input);
+                    streams.group(parts.collect(), input);
                 }
-                Err(error) => found.failures.push(format!("{input}: {error}")),
+                Err(error) => streams.failures.push(format!("{input}: {error}")),
             }
         } else {
-            found.add_path(Path::new(input));
+            streams.add_path(Path::new(input));
         }
     }
-    Ok(found)
+    Ok(streams)
 }
 
-impl Found {
+impl Streams {
     fn push(&mut self, stream: Stream) {
-        self.streams.push(stream);
+        self.list.push(stream);
     }
 
     fn add_path(&mut self, path: &Path) {
@@ -149,14 +149,14 @@ impl Found {
             let stream = stream_of(&path).unwrap_or(name).to_owned();
             streams.entry(stream).or_default().push_back(part);
         }
-        self.streams.extend(streams.into_iter().map(|(name, parts)| Stream { name, parts }));
+        self.list.extend(streams.into_iter().map(|(name, parts)| Stream { name, parts }));
     }
 }
 
 /// The folder of a stream in Keepwatch's layout: everything up to the component `source=…`.
 fn stream_of(path: &str) -> Option<&str> {
-    let at = path.find(&format!("/{SOURCE}"))? + 1;
-    let end = path.get(at..)?.find('/')? + at;
+    let start = path.find(&format!("/{SOURCE}"))? + 1;
+    let end = path.get(start..)?.find('/')? + start;
     path.get(..end)
 }
 
@@ -179,8 +179,8 @@ fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Re
         }
         if files.len() >= FILES_MAX || depth >= DEPTH_MAX {
             bail!(
-                "{}: more than {FILES_MAX} files, or folders within {DEPTH_MAX} folders: give a \
-                 folder further down",
+                "{}: more than {FILES_MAX} files, or folders within {DEPTH_MAX} folders: pass a \
+                 subfolder",
                 path.display()
             );
         }

@@ -23,7 +23,7 @@ use crate::terminal::eprint_line;
 /// Most streams that are open at a time; others wait until one has ended.
 const OPEN_MAX: usize = 256;
 /// Lines that are not events and are reported on stderr; further ones are only counted.
-const NAMED_MAX: u64 = 10;
+const REPORTED_MAX: u64 = 10;
 /// If the time of a stream jumps ahead by more and the next event is as far behind, the timestamp is
 /// wrong, and the stream is not held back until the others reach it. Microseconds.
 const JUMP_MAX: i64 = 5 * 60 * 1_000_000;
@@ -64,21 +64,21 @@ pub(crate) struct Tally {
 impl Inputs {
     /// Finds all inputs of the command line, and reads the first event of each stream.
     pub(crate) fn open(args: &InputArgs) -> Result<Self> {
-        let found = locations::find(args)?;
+        let streams = locations::find(args)?;
         let mut tally = Tally::default();
-        for failure in &found.failures {
+        for failure in &streams.failures {
             tally.fail(failure);
         }
         let cluster: Arc<str> = args.cluster_name.as_str().into();
-        let is_single = found.streams.len() == 1;
+        let is_single = streams.list.len() == 1;
         let mut waiting = Vec::new();
-        for stream in found.streams {
+        for stream in streams.list {
             let first = if is_single { Timestamp::UNSET } else { first_time(&stream) };
             waiting.push((first, Reader::new(stream)));
         }
         waiting.sort_by_key(|(first, _)| Reverse(*first));
         let heads = BinaryHeap::new();
-        Ok(Self { waiting, open: Vec::new(), heads, tally, bytes: found.bytes, cluster })
+        Ok(Self { waiting, open: Vec::new(), heads, tally, bytes: streams.bytes, cluster })
     }
 
     /// The next event; `None` at the end of all inputs.
@@ -86,7 +86,7 @@ impl Inputs {
         while self.open_next() {}
         let Reverse((_, slot)) = self.heads.pop()?;
         let reader = self.open.get_mut(slot)?.as_mut()?;
-        let Found { event, encoding, cluster } = reader.head.take()?;
+        let StreamEvent { event, encoding, cluster } = reader.head.take()?;
         let source = Arc::clone(match encoding {
             Encoding::V1 => &reader.name,
             Encoding::Kasten => &reader.kasten_name,
@@ -125,8 +125,8 @@ impl Inputs {
             if free.is_none() {
                 self.open.push(None);
             }
-            if let Some(place) = self.open.get_mut(slot) {
-                *place = Some(reader);
+            if let Some(entry) = self.open.get_mut(slot) {
+                *entry = Some(reader);
             }
             self.heads.push(Reverse((time, slot)));
         }
@@ -134,8 +134,8 @@ impl Inputs {
     }
 
     fn close(&mut self, slot: usize) {
-        if let Some(place) = self.open.get_mut(slot) {
-            *place = None;
+        if let Some(entry) = self.open.get_mut(slot) {
+            *entry = None;
         }
     }
 }
@@ -147,9 +147,9 @@ impl Tally {
         eprint_line(&format!("error: {why}"));
     }
 
-    fn pass_over(&mut self, part: &str, number: u64, why: &str) {
+    fn skip(&mut self, part: &str, number: u64, why: &str) {
         self.others += 1;
-        if self.others <= NAMED_MAX {
+        if self.others <= REPORTED_MAX {
             eprint_line(&format!("{part}, line {number}: {why}"));
         }
     }
@@ -165,7 +165,7 @@ fn first_time(stream: &Stream) -> Timestamp {
         return Timestamp::UNSET;
     };
     let stream = Stream { name: String::new(), parts: [part.clone()].into() };
-    let mut tally = Tally { others: NAMED_MAX, ..Tally::default() };
+    let mut tally = Tally { others: REPORTED_MAX, ..Tally::default() };
     Reader { is_silent: true, ..Reader::new(stream) }
         .advance(&mut tally)
         .unwrap_or(Timestamp::UNSET)
@@ -181,9 +181,9 @@ struct Reader {
     lines: Option<(String, Lines)>,
     /// The rest of a batch.
     batch: VecDeque<(Event, Encoding)>,
-    head: Option<Found>,
+    head: Option<StreamEvent>,
     /// The event after the head, if it was read to check the time of the head.
-    following: Option<Found>,
+    following: Option<StreamEvent>,
     /// Time of the last event, without wrong ones.
     last: Option<Timestamp>,
     cluster: Option<Arc<str>>,
@@ -191,7 +191,7 @@ struct Reader {
 }
 
 /// An event of a stream.
-struct Found {
+struct StreamEvent {
     event: Event,
     encoding: Encoding,
     cluster: Option<Arc<str>>,
@@ -215,37 +215,37 @@ impl Reader {
 
     /// Reads the next event. Returns its time in the merge.
     fn advance(&mut self, tally: &mut Tally) -> Option<Timestamp> {
-        let found = match self.following.take() {
+        let next = match self.following.take() {
             Some(following) => following,
             None => self.read(tally)?,
         };
-        let stamp = time_of(&found.event);
-        self.head = Some(found);
-        if self.last.is_some_and(|last| !is_jump(last, stamp)) {
-            self.last = Some(stamp);
-            return Some(stamp);
+        let timestamp = time_of(&next.event);
+        self.head = Some(next);
+        if self.last.is_some_and(|last| !is_jump(last, timestamp)) {
+            self.last = Some(timestamp);
+            return Some(timestamp);
         }
         self.following = self.read(tally);
-        let following = self.following.as_ref().map(|found| time_of(&found.event));
-        let time = match following.filter(|following| is_jump(*following, stamp)) {
+        let following = self.following.as_ref().map(|following| time_of(&following.event));
+        let time = match following.filter(|following| is_jump(*following, timestamp)) {
             Some(following) => self.last.unwrap_or(following),
-            None => stamp,
+            None => timestamp,
         };
         self.last = Some(time);
         Some(time)
     }
 
-    fn read(&mut self, tally: &mut Tally) -> Option<Found> {
+    fn read(&mut self, tally: &mut Tally) -> Option<StreamEvent> {
         loop {
             if let Some((event, encoding)) = self.batch.pop_front() {
-                return Some(Found { event, encoding, cluster: None });
+                return Some(StreamEvent { event, encoding, cluster: None });
             }
             let Some((part, lines)) = &mut self.lines else {
                 self.open_part(tally)?;
                 continue;
             };
             let line = match lines.next() {
-                Ok(Some(Line::Whole(line))) => record::read(line),
+                Ok(Some(Line::Complete(line))) => record::read(line),
                 Ok(Some(Line::TooLong)) => {
                     Record::Other(format!("it is longer than {} bytes", super::LINE_BYTES_MAX))
                 }
@@ -254,7 +254,7 @@ impl Reader {
                     continue;
                 }
                 Err(error) => {
-                    let why = broken(part, &error);
+                    let why = read_error(part, &error);
                     self.lines = None;
                     if !self.is_silent {
                         tally.fail(&why);
@@ -265,19 +265,19 @@ impl Reader {
             match line {
                 Record::Event(line) => {
                     let line::Line { event, encoding, cluster } = *line;
-                    let cluster = cluster.map(|name| known(&mut self.cluster, &name));
-                    return Some(Found { event, encoding, cluster });
+                    let cluster = cluster.map(|name| shared_name(&mut self.cluster, &name));
+                    return Some(StreamEvent { event, encoding, cluster });
                 }
                 Record::List(events, others) => {
                     self.batch.extend(events);
                     for why in others {
-                        tally.pass_over(part, lines.number(), &why);
+                        tally.skip(part, lines.number(), &why);
                     }
                 }
                 Record::Signal => tally.signals += 1,
                 Record::Other(why) => {
                     let number = lines.number();
-                    tally.pass_over(part, number, &why);
+                    tally.skip(part, number, &why);
                 }
             }
         }
@@ -290,7 +290,7 @@ impl Reader {
         let meter = if self.is_silent { Meter::default() } else { Arc::clone(&tally.meter) };
         match part.open(&meter) {
             Ok(bytes) => self.lines = Some((part.name(), Lines::new(bytes))),
-            Err(error) if !self.is_silent => tally.fail(&broken(&part.name(), &error)),
+            Err(error) if !self.is_silent => tally.fail(&read_error(&part.name(), &error)),
             Err(_) => {}
         }
         Some(())
@@ -298,14 +298,14 @@ impl Reader {
 }
 
 /// Lines of one stream have the same cluster name, so it is stored once.
-fn known(cluster: &mut Option<Arc<str>>, name: &str) -> Arc<str> {
+fn shared_name(cluster: &mut Option<Arc<str>>, name: &str) -> Arc<str> {
     match cluster {
         Some(known) if **known == *name => Arc::clone(known),
         _ => Arc::clone(cluster.insert(name.into())),
     }
 }
 
-fn broken(part: &str, error: &io::Error) -> String {
+fn read_error(part: &str, error: &io::Error) -> String {
     format!("cannot read {part}: {error}")
 }
 

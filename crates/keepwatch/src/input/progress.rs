@@ -8,7 +8,7 @@ use super::Inputs;
 use crate::clock::SystemClock;
 
 /// Events between two reads of the clock.
-const EVENTS_PER_LOOK: u64 = 1024;
+const EVENTS_PER_CHECK: u64 = 1024;
 /// Time before the first progress line and between two of them, in microseconds.
 const PERIOD: i64 = 200_000;
 /// Width of the bar in characters.
@@ -19,9 +19,9 @@ const CLEAR: &str = "\r\x1b[K";
 /// The line, on standard error if that is a terminal.
 pub(crate) struct Progress {
     is_shown: bool,
-    began: i64,
+    start: i64,
     next: i64,
-    looks: u64,
+    ticks: u64,
     is_drawn: bool,
 }
 
@@ -29,13 +29,13 @@ impl Progress {
     pub(crate) fn new() -> Self {
         let now = SystemClock.now().as_micros();
         let is_shown = io::stderr().is_terminal();
-        Self { is_shown, began: now, next: now + PERIOD, looks: 0, is_drawn: false }
+        Self { is_shown, start: now, next: now + PERIOD, ticks: 0, is_drawn: false }
     }
 
-    /// Call it for each event.
+    /// Must be called for each event.
     pub(crate) fn tick(&mut self, inputs: &Inputs) {
-        self.looks += 1;
-        if !self.is_shown || !self.looks.is_multiple_of(EVENTS_PER_LOOK) {
+        self.ticks += 1;
+        if !self.is_shown || !self.ticks.is_multiple_of(EVENTS_PER_CHECK) {
             return;
         }
         let now = SystemClock.now().as_micros();
@@ -44,7 +44,7 @@ impl Progress {
         }
         self.next = now + PERIOD;
         let (read, bytes) = inputs.progress();
-        let line = line(read, bytes, inputs.tally().events, now.saturating_sub(self.began));
+        let line = line(read, bytes, inputs.tally().events, now.saturating_sub(self.start));
         self.is_drawn = write!(io::stderr(), "{CLEAR}{line}").is_ok();
     }
 
@@ -57,7 +57,7 @@ impl Progress {
     }
 }
 
-/// The line after so many microseconds.
+/// The line after this many microseconds.
 fn line(read: u64, bytes: u64, events: u64, micros: i64) -> String {
     let micros = micros.max(1).unsigned_abs();
     let rate = u128::from(events) * 1_000_000 / u128::from(micros);
@@ -66,7 +66,7 @@ fn line(read: u64, bytes: u64, events: u64, micros: i64) -> String {
         return format!("{} read, {speed}", size(read));
     }
     let share =
-        |whole: u64| u64::try_from(u128::from(read) * u128::from(whole) / u128::from(bytes));
+        |total: u64| u64::try_from(u128::from(read) * u128::from(total) / u128::from(bytes));
     let filled = usize::try_from(share(BAR as u64).unwrap_or(0)).unwrap_or(BAR);
     let left = if read == 0 {
         String::new()
@@ -85,16 +85,16 @@ fn line(read: u64, bytes: u64, events: u64, micros: i64) -> String {
 
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut whole = bytes;
+    let mut value = bytes;
     let mut unit = "B";
     for larger in UNITS {
-        if whole < 10 * 1024 {
+        if value < 10 * 1024 {
             break;
         }
-        whole /= 1024;
+        value /= 1024;
         unit = larger;
     }
-    format!("{whole} {unit}")
+    format!("{value} {unit}")
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn other(line: &[u8], reason: &str) -> Record {
     }
     if line == b"{" {
         return Record::Other(
-            "a JSON document over several lines: one event a line is needed, as `jq -c .` makes it"
+            "a JSON document over several lines: write one event per line, as `jq -c .` does"
                 .to_owned(),
         );
     }
@@ -59,10 +59,10 @@ fn other(line: &[u8], reason: &str) -> Record {
         ("", _) if object.signal.is_some() => Record::Signal,
         ("EventList", "audit.k8s.io/v1") => {
             let (mut events, mut others) = (Vec::new(), Vec::new());
-            for (at, item) in object.items.iter().enumerate() {
+            for (index, item) in object.items.iter().enumerate() {
                 match item_of_list(item.get().as_bytes()) {
                     Ok(event) => events.push(event),
-                    Err(error) => others.push(shortened(&format!("items[{at}]: {error:#}"))),
+                    Err(error) => others.push(shortened(&format!("items[{index}]: {error:#}"))),
                 }
             }
             Record::List(events, others)
@@ -108,7 +108,7 @@ mod tests {
     );
 
     fn check(line: &str, expected: &str) {
-        let found = match read(line.as_bytes()) {
+        let actual = match read(line.as_bytes()) {
             Record::Event(line) => {
                 let line::Line { event, cluster, .. } = *line;
                 format!("{} {} {cluster:?}", event.user.username, event.verb)
@@ -117,7 +117,7 @@ mod tests {
             Record::Signal => "signal".to_owned(),
             Record::Other(reason) => reason,
         };
-        assert!(found.contains(expected), "{line}: {found}");
+        assert!(actual.contains(expected), "{line}: {actual}");
     }
 
     #[test]
@@ -130,8 +130,8 @@ mod tests {
         check(&list, "2 events");
         let list = list.replace(r#"items":["#, r#"items":[{"level":"Odd","stage":"Panic"},"#);
         check(&list, r#"2 events ["items[0]: "#);
-        let odd = V1.replace(r#""verb":"get""#, r#""verb":1"#);
-        check(&odd, "not an audit.k8s.io/v1 event");
+        let invalid = V1.replace(r#""verb":"get""#, r#""verb":1"#);
+        check(&invalid, "not an audit.k8s.io/v1 event");
         check(&V1.replace("io/v1", "io/v1beta1"), "audit.k8s.io/v1 is needed");
         check(r#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","spec":{}}"#, "signal");
         check(r#"{"message":"Keepwatch signal opened","signal":{"kind":"Signal"}}"#, "signal");

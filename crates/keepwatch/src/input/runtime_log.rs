@@ -1,8 +1,8 @@
 //! Joins the lines that a container runtime splits in its log: containerd and CRI-O tag a part by `P`
 //! and the last one by `F`; in Docker's JSON log, a text without a newline at its end continues in the
-//! next one. Each of the two output streams of a container is joined for itself.
+//! next one. The two output streams of a container are joined separately.
 //!
-//! Deliberately absent: other lines, which stay as they are.
+//! Other lines stay as they are.
 
 use std::borrow::Cow;
 
@@ -21,11 +21,11 @@ struct Unfinished {
     is_too_long: bool,
 }
 
-/// What a line of a log is.
+/// What became of a line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joined {
-    /// A whole line, which replaced the part.
-    Whole,
+    /// A complete line, which replaced the part.
+    Complete,
     /// A part of a line that continues.
     Part,
     /// The end of a line that is longer than allowed.
@@ -40,10 +40,10 @@ struct Entry<'l> {
 }
 
 impl UnfinishedLines {
-    /// Adds a line of a log. If it ends a line, `line` becomes the whole one, without the runtime's
-    /// own words.
+    /// Adds a line of a log. If it ends a line, `line` becomes the complete one, without the
+    /// runtime's prefix.
     pub(super) fn join(&mut self, line: &mut Vec<u8>) -> Joined {
-        let Some(Entry { is_stderr, text, is_end }) = entry(line) else { return Joined::Whole };
+        let Some(Entry { is_stderr, text, is_end }) = entry(line) else { return Joined::Complete };
         let [out, err] = &mut self.0;
         let unfinished = if is_stderr { err } else { out };
         if unfinished.text.len() + text.len() > LINE_BYTES_MAX {
@@ -61,12 +61,13 @@ impl UnfinishedLines {
             return Joined::TooLong;
         }
         *line = text;
-        Joined::Whole
+        Joined::Complete
     }
 
     /// A line that never ended, because the log ends; `None` if there is none.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
-        let unfinished = self.0.iter_mut().find(|it| it.is_too_long || !it.text.is_empty())?;
+        let unfinished =
+            self.0.iter_mut().find(|line| line.is_too_long || !line.text.is_empty())?;
         Some(std::mem::take(unfinished).text)
     }
 }
@@ -128,21 +129,21 @@ mod tests {
     /// The lines that the parts make; `…` is one that continues, `!` one that is too long.
     fn check(parts: &[&str], expected: &[&str]) {
         let mut unfinished = UnfinishedLines::default();
-        let mut found: Vec<String> = parts
+        let mut output: Vec<String> = parts
             .iter()
             .map(|part| {
                 let mut line = part.as_bytes().to_vec();
                 match unfinished.join(&mut line) {
-                    Joined::Whole => String::from_utf8(line).unwrap(),
+                    Joined::Complete => String::from_utf8(line).unwrap(),
                     Joined::Part => "…".to_owned(),
                     Joined::TooLong => "!".to_owned(),
                 }
             })
             .collect();
         while let Some(rest) = unfinished.take() {
-            found.push(format!("unfinished {}", String::from_utf8(rest).unwrap()));
+            output.push(format!("unfinished {}", String::from_utf8(rest).unwrap()));
         }
-        assert_eq!(found, expected, "{parts:?}");
+        assert_eq!(output, expected, "{parts:?}");
     }
 
     #[test]

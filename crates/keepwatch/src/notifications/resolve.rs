@@ -132,17 +132,17 @@ mod tests {
             assert_eq!(inputs, Inputs::new(&spec, None, secret));
             assert_ne!(inputs, Inputs::new(&spec, Some(Vec::new()), secret));
             let target = target(&inputs, &EgressPolicy::default());
-            let found = match &target.notifier {
+            let outcome = match &target.notifier {
                 Ok(notifier) => notifier.origin().to_owned(),
                 Err(error) => error.clone(),
             };
-            assert_eq!(found, expected, "{kind:?}");
+            assert_eq!(outcome, expected, "{kind:?}");
             assert_eq!((target.sends_updates, target.sends_closed), (true, false));
         }
     }
 
     #[test]
-    fn a_spec_and_its_secrets_make_a_target_or_a_reason() {
+    fn a_spec_resolves_to_a_target_or_a_reason() {
         check(|_| {}, "https://canary.example");
         check(
             |spec| spec.secret_ref.as_mut().unwrap().key = "odd".to_owned(),

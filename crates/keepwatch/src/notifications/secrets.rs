@@ -43,29 +43,29 @@ impl Secrets {
 
     /// Watches exactly the Secrets of these keys.
     pub(super) fn watch_only<'k>(&mut self, keys: impl Iterator<Item = &'k SecretKey>) {
-        let wanted: BTreeSet<NamespacedName> =
-            keys.filter(|key| self.allows(&key.namespace)).map(place).collect();
-        for place in &wanted {
-            if !self.watched.contains_key(place) {
-                let (cache, at) = (self.cache.clone(), place.clone());
-                let task = watch_secret(self.client.clone(), place.clone(), move |lookup| {
+        let needed: BTreeSet<NamespacedName> =
+            keys.filter(|key| self.allows(&key.namespace)).map(secret_name).collect();
+        for name in &needed {
+            if !self.watched.contains_key(name) {
+                let (cache, cached_name) = (self.cache.clone(), name.clone());
+                let task = watch_secret(self.client.clone(), name.clone(), move |lookup| {
                     cache.change(|lookups| {
-                        lookups.insert(at.clone(), lookup);
+                        lookups.insert(cached_name.clone(), lookup);
                     });
                 });
-                self.watched.insert(place.clone(), self.tasks.spawn(task));
+                self.watched.insert(name.clone(), self.tasks.spawn(task));
             }
         }
         let cache = &self.cache;
-        self.watched.retain(|place, task| {
-            let is_wanted = wanted.contains(place);
-            if !is_wanted {
+        self.watched.retain(|name, task| {
+            let is_needed = needed.contains(name);
+            if !is_needed {
                 task.abort();
                 cache.change(|lookups| {
-                    lookups.remove(place);
+                    lookups.remove(name);
                 });
             }
-            is_wanted
+            is_needed
         });
         while self.tasks.try_join_next().is_some() {}
     }
@@ -79,27 +79,27 @@ impl Secrets {
                 self.namespaces.join(" or ")
             ));
         }
-        let lookup = self.cache.lookup(&place(key));
+        let lookup = self.cache.lookup(&secret_name(key));
         value(key, lookup)
             .unwrap_or_else(|| Err(format!("Secret {namespace}/{name} is being read")))
     }
 
-    /// The same for keys that are not watched yet: waits until their Secrets have been read.
+    /// Watches the Secrets of these keys, and waits until they have been read.
     pub(super) async fn wait_for(&mut self, keys: &[SecretKey]) {
         self.watch_only(keys.iter());
         let mut changes = self.changes();
-        let is_seen = |key: &SecretKey| {
+        let is_read = |key: &SecretKey| {
             !self.allows(&key.namespace)
-                || !matches!(self.cache.lookup(&place(key)), Lookup::NotSynced)
+                || !matches!(self.cache.lookup(&secret_name(key)), Lookup::NotSynced)
         };
-        let all_seen = async {
-            while !keys.iter().all(is_seen) {
+        let all_read = async {
+            while !keys.iter().all(is_read) {
                 // The sender is in `self`.
                 _ = changes.changed().await;
             }
         };
         // `get` reports what is missing then.
-        _ = tokio::time::timeout(READ_TIME_MAX, all_seen).await;
+        _ = tokio::time::timeout(READ_TIME_MAX, all_read).await;
     }
 
     fn allows(&self, namespace: &str) -> bool {
@@ -113,13 +113,13 @@ impl SecretCache {
         self.version.send_modify(|version| *version += 1);
     }
 
-    fn lookup(&self, place: &NamespacedName) -> Lookup<SecretData> {
+    fn lookup(&self, name: &NamespacedName) -> Lookup<SecretData> {
         let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-        lookups.get(place).cloned().unwrap_or_default()
+        lookups.get(name).cloned().unwrap_or_default()
     }
 }
 
-fn place(key: &SecretKey) -> NamespacedName {
+fn secret_name(key: &SecretKey) -> NamespacedName {
     NamespacedName { namespace: key.namespace.clone(), name: key.name.clone() }
 }
 
@@ -143,16 +143,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_reason_why_a_key_is_not_known_says_what_to_do() {
+    fn each_unavailable_key_has_its_own_error() {
         let values = BTreeMap::from([
             ("token".to_owned(), Some(SecretString::from("canary"))),
             ("binary".to_owned(), None),
         ]);
-        let there = Lookup::Found(SecretData { kind: "Opaque".to_owned(), values });
+        let existing = Lookup::Found(SecretData { kind: "Opaque".to_owned(), values });
         for (key, lookup, expected) in [
-            ("token", &there, Some(None)),
-            ("binary", &there, Some(Some("key binary of Secret ns/team is not text"))),
-            ("odd", &there, Some(Some("Secret ns/team has no key odd"))),
+            ("token", &existing, Some(None)),
+            ("binary", &existing, Some(Some("key binary of Secret ns/team is not text"))),
+            ("odd", &existing, Some(Some("Secret ns/team has no key odd"))),
             ("token", &Lookup::NotFound, Some(Some("Secret ns/team does not exist"))),
             ("token", &Lookup::NotSynced, None),
             (
@@ -166,8 +166,8 @@ mod tests {
                 name: "team".to_owned(),
                 key: key.to_owned(),
             };
-            let found = value(&key, lookup.clone()).map(Result::err);
-            assert_eq!(found.as_ref().map(Option::as_deref), expected);
+            let error = value(&key, lookup.clone()).map(Result::err);
+            assert_eq!(error.as_ref().map(Option::as_deref), expected);
         }
     }
 }

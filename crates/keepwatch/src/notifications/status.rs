@@ -1,4 +1,4 @@
-//! Writes the health of notifiers into their statuses: changes that users must know at once, mere counters
+//! Writes the health of notifiers into their statuses: errors and changed states at once, counters
 //! periodically.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use event::Timestamp;
 use siem::notifier::{NotifierState, NotifierStatus, record_status};
 
 /// Time between two writes of counters; each write is an audit event.
-const NUMBERS_PERIOD: Duration = Duration::from_secs(10);
+const COUNTERS_PERIOD: Duration = Duration::from_secs(10);
 
 /// Writes statuses.
 pub(super) struct Statuses {
@@ -36,10 +36,10 @@ impl Statuses {
                 continue;
             }
             let (object, latest) = (name.clone(), status.clone());
-            let done = self
+            let result = self
                 .registry
                 .run_as_server(move |objects| record_status(objects, &object, &latest));
-            match done.await {
+            match result.await {
                 Ok(()) => {
                     self.written.insert(name, (status, now));
                 }
@@ -75,7 +75,7 @@ fn is_due(
         return true;
     }
     let passed = now.as_micros().saturating_sub(at.as_micros());
-    let period = i64::try_from(NUMBERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
+    let period = i64::try_from(COUNTERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
     // The position alone is not written, because it changes with every signal.
     let has_changed = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
     has_changed && !(0..period).contains(&passed)

@@ -18,7 +18,7 @@ pub(crate) struct Tester(Arc<OnceLock<NotifierConfig>>);
 
 impl Tester {
     /// Enables test notifications.
-    pub(super) fn begin(&self, parts: NotifierConfig) {
+    pub(super) fn enable(&self, parts: NotifierConfig) {
         // A server starts once.
         self.0.set(parts).ok();
     }

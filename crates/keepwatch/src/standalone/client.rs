@@ -44,8 +44,8 @@ pub(crate) fn api(
 
 /// A string in an object's data, for example `status.state`; empty if it is missing.
 pub(crate) fn text<'o>(object: &'o DynamicObject, path: &[&str]) -> &'o str {
-    let found = path.iter().try_fold(&object.data, |value, key| value.get(key));
-    found.and_then(Value::as_str).unwrap_or_default()
+    let value = path.iter().try_fold(&object.data, |parent, key| parent.get(key));
+    value.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Calls `on_object` with every existing, new and changed object of a kind, in all namespaces, forever.

@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 /// How long they are stored.
-const KEPT: SignedDuration = SignedDuration::from_hours(1);
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 /// How many are stored in a namespace.
-pub(crate) const KEPT_MAX: usize = 500;
+pub(crate) const EVENTS_MAX: usize = 500;
 
 const EVENTS: ResourceId = ResourceId { group: "", plural: "events" };
 
@@ -98,7 +98,8 @@ fn schema() -> Value {
         let field = json!({"type": "object", "description": name, "properties": texts(fields)});
         properties.insert(name.to_owned(), field);
     }
-    let count = json!({"type": "integer", "format": "int32", "description": "How often."});
+    let count =
+        json!({"type": "integer", "format": "int32", "description": "How often it happened."});
     properties.insert("count".to_owned(), count);
     properties.insert("metadata".to_owned(), json!({"type": "object", "description": "Metadata."}));
     json!({
@@ -123,17 +124,18 @@ impl Strategy for CoreEvents {
         ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let namespace = text(event, "/metadata/namespace").to_owned();
-        let mut kept: Vec<(String, String)> = objects
+        let mut stored: Vec<(String, String)> = objects
             .list(EVENTS, Some(&namespace))
             .iter()
             .map(|event| (last_seen(event).to_owned(), text(event, "/metadata/name").to_owned()))
             .collect();
-        kept.sort();
+        stored.sort();
         let now: Timestamp = ctx.now.parse().unwrap_or_default();
-        let is_old = |seen: &str| seen.parse::<Timestamp>().is_ok_and(|seen| now - KEPT > seen);
-        let spare = (kept.len() + 1).saturating_sub(KEPT_MAX);
-        for (index, (seen, name)) in kept.iter().enumerate() {
-            if index < spare || is_old(seen) {
+        let is_old =
+            |time: &str| time.parse::<Timestamp>().is_ok_and(|time| now - RETENTION > time);
+        let excess = (stored.len() + 1).saturating_sub(EVENTS_MAX);
+        for (index, (time, name)) in stored.iter().enumerate() {
+            if index < excess || is_old(time) {
                 objects.delete(EVENTS, &namespace, name)?;
             }
         }
@@ -144,13 +146,14 @@ impl Strategy for CoreEvents {
 fn last_seen(event: &Map<String, Value>) -> &str {
     match text(event, "/lastTimestamp") {
         "" => text(event, "/metadata/creationTimestamp"),
-        seen => seen,
+        time => time,
     }
 }
 
 fn text<'o>(event: &'o Map<String, Value>, pointer: &str) -> &'o str {
     let mut segments = pointer.split('/').skip(1);
     let first = segments.next().and_then(|first| event.get(first));
-    let found = segments.fold(first, |value, segment| value.and_then(|value| value.get(segment)));
-    found.and_then(Value::as_str).unwrap_or_default()
+    let value =
+        segments.fold(first, |parent, segment| parent.and_then(|parent| parent.get(segment)));
+    value.and_then(Value::as_str).unwrap_or_default()
 }

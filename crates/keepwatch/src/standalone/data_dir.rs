@@ -13,8 +13,8 @@ use crate::store_file::STORE_FILE;
 
 /// The file that marks a directory as a data directory.
 const MARKER: &str = "keepwatch.txt";
-const MARKER_TEXT: &str = "Keepwatch keeps its store, certificates and kubeconfig in this folder.\n\
-                           Removing the folder forgets everything.\n";
+const MARKER_TEXT: &str = "Keepwatch stores its data, certificates and kubeconfig in this folder.\n\
+                           Removing the folder deletes all of it.\n";
 
 /// The path of an opened data directory.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl DataDir {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let unusable = || {
             let path = path.display();
-            format!("cannot use folder {path}: give another one with --dir, or make it writable")
+            format!("cannot use folder {path}: choose another one with --dir, or make it writable")
         };
         let marker = path.join(MARKER);
         let is_new = match fs::read_dir(path) {
@@ -45,8 +45,8 @@ impl DataDir {
         if !is_new && !marker.exists() {
             let path = path.display();
             bail!(
-                "folder {path} holds something else than a Keepwatch server: \
-                 give an empty or new one with --dir"
+                "folder {path} contains other files than those of a Keepwatch server: \
+                 choose an empty or new one with --dir"
             );
         }
         // The marker is written first, so that a directory that was created only in part is

@@ -1,8 +1,8 @@
 //! The demo: K10's daily backups, alice's ordinary work, and then mallory, who destroys backups.
 //!
 //! Each user is an ordinary HTTPS client with its own certificate; a reader can send the same requests
-//! with the kubeconfig. The text goes to stderr, in step with the audit lines; its numbers are counted
-//! from the responses. The demo can run again in the same folder.
+//! with the kubeconfig. The text goes to stderr, synchronized with the audit lines; its numbers
+//! are counted from the responses. The demo can run again in the same folder.
 
 mod client;
 mod destination;
@@ -46,7 +46,7 @@ pub(crate) struct Demo {
     /// The path of the kubeconfig, for the commands at the end.
     kubeconfig: PathBuf,
     /// Whether the server keeps running after the demo.
-    stays: bool,
+    keeps_running: bool,
 }
 
 impl Demo {
@@ -55,7 +55,7 @@ impl Demo {
         text: &str,
         path: PathBuf,
         narrator: Narrator,
-        stays: bool,
+        keeps_running: bool,
     ) -> Result<Self> {
         Ok(Self {
             admin: kubeconfig::client(text, "admin").await?,
@@ -64,31 +64,33 @@ impl Demo {
             mallory: DemoUser(kubeconfig::client(text, "mallory").await?),
             narrator,
             kubeconfig: path,
-            stays,
+            keeps_running,
         })
     }
 
     /// Runs the demo, from the first backup to the commands at the end.
-    pub(crate) async fn tell(self) {
+    pub(crate) async fn run(self) {
         self.prepare().await;
-        self.keep_backups().await;
-        self.work().await;
+        self.create_backups().await;
+        self.work_as_alice().await;
         mallory::destroy(&self).await;
         self.back_up_again().await;
-        ending::tell(&self).await;
+        ending::print(&self).await;
     }
 
-    /// Where events go beside standard output, and what is there before the first backup.
+    /// Creates what exists before the first backup: a destination for events, applications and a passkey.
     async fn prepare(&self) {
-        self.narrator.begin("A destination for events, three applications, and a passkey:").await;
+        self.narrator
+            .announce("A destination for events, three applications, and a passkey:")
+            .await;
         let is_ready = destination::set_up(&DemoUser(self.admin.clone())).await;
         namespaces::create(&self.admin, &APPLICATIONS).await;
         let spec = json!({"secret": {"name": "k10-cluster-passphrase", "namespace": "kasten-io"}});
         self.kasten.create(kinds::PASSKEY, "", PASSKEY, &json!({}), &spec).await;
         if is_ready {
-            let folder = destination::folder(self.home());
+            let folder = destination::folder(self.data_dir());
             self.narrator
-                .tell(&format!(
+                .report(&format!(
                     "An AuditConfig sends what is recorded to a destination too, here the folder {}.",
                     folder.display()
                 ))
@@ -96,10 +98,10 @@ impl Demo {
         }
     }
 
-    /// K10's daily backups of three applications for a stretch of time.
-    async fn keep_backups(&self) {
+    /// K10's daily backups of three applications for some days.
+    async fn create_backups(&self) {
         self.narrator
-            .begin(&format!(
+            .announce(&format!(
                 "K10's own account backs up {}, {DAYS} days in a few seconds (no cluster, no data):",
                 APPLICATIONS.join(", ")
             ))
@@ -113,40 +115,41 @@ impl Demo {
         let kind = kinds::BACKUP_CLUSTER_ACTION;
         let mut of_cluster = 0;
         if let Some(action) = self.kasten.create(kind, "", SCHEDULED, &json!({}), &spec).await {
-            of_cluster = usize::from(self.kasten.until(kind, &action, "Complete").await.is_some());
+            of_cluster =
+                usize::from(self.kasten.wait_for_state(kind, &action, "Complete").await.is_some());
         }
         self.narrator
-            .tell(&format!(
+            .report(&format!(
                 "There are {points} new restore points of applications and {of_cluster} of the cluster."
             ))
             .await;
     }
 
-    /// The next night's backups: something is there again, for the reader to look at.
+    /// The next night's backups, so that the reader can look at some.
     async fn back_up_again(&self) {
-        let left: Vec<&str> = APPLICATIONS.into_iter().filter(|name| *name != MOVED).collect();
+        let remaining: Vec<&str> = APPLICATIONS.into_iter().filter(|name| *name != MOVED).collect();
         self.narrator
-            .begin(&format!("The next night K10 backs up {} again:", left.join(" and ")))
+            .announce(&format!("The next night K10 backs up {} again:", remaining.join(" and ")))
             .await;
-        let backups = left.iter().map(|application| self.back_up(application, 0));
+        let backups = remaining.iter().map(|application| self.back_up(application, 0));
         let points = join_all(backups).await.into_iter().flatten().count();
         let admin = DemoUser(self.admin.clone());
         let all = admin.list(kinds::RESTORE_POINT_CONTENT, "").await.len();
         let older = all.saturating_sub(points);
         self.narrator
-            .tell(&format!(
+            .report(&format!(
                 "There are {points} new restore points, and {older} older ones are left."
             ))
             .await;
     }
 
-    /// One backup that a policy makes, to its end.
+    /// One backup by a policy, until it has finished.
     async fn back_up(&self, application: &str, day: i64) -> Option<DynamicObject> {
-        let action = self.begin_backup(application, day).await?;
-        self.kasten.until(kinds::BACKUP_ACTION, &action, "Complete").await
+        let action = self.start_backup(application, day).await?;
+        self.kasten.wait_for_state(kinds::BACKUP_ACTION, &action, "Complete").await
     }
 
-    async fn begin_backup(&self, application: &str, day: i64) -> Option<DynamicObject> {
+    async fn start_backup(&self, application: &str, day: i64) -> Option<DynamicObject> {
         let labels = json!({
             (names::POLICY_NAME): format!("daily-{application}"),
             (names::POLICY_NAMESPACE): names::K10_NAMESPACE,
@@ -159,8 +162,8 @@ impl Demo {
     }
 
     /// Alice's ordinary work: reads, one restore, one legitimate namespace deletion.
-    async fn work(&self) {
-        self.narrator.begin("alice, a developer, restores crm after a migration:").await;
+    async fn work_as_alice(&self) {
+        self.narrator.announce("alice, a developer, restores crm after a migration:").await;
         let points = self.alice.list(kinds::RESTORE_POINT, "crm").await;
         let newest = points.iter().max_by_key(|point| point.metadata.creation_timestamp.clone());
         if let Some(newest) = newest {
@@ -170,24 +173,25 @@ impl Demo {
             let spec = json!({"subject": subject});
             let kind = kinds::RESTORE_ACTION;
             let action = self.alice.create(kind, "crm", "restore-", &json!({}), &spec).await;
-            let is_done = match &action {
-                Some(action) => self.alice.until(kind, action, "Complete").await.is_some(),
+            let is_restored = match &action {
+                Some(action) => self.alice.wait_for_state(kind, action, "Complete").await.is_some(),
                 None => false,
             };
-            let outcome = if is_done { "restored crm from it" } else { "could not restore crm" };
+            let outcome =
+                if is_restored { "restored crm from it" } else { "could not restore crm" };
             let count = points.len();
             self.narrator
-                .tell(&format!(
+                .report(&format!(
                     "alice looked at {count} restore points of crm, read the newest and {outcome}."
                 ))
                 .await;
         }
-        self.move_away().await;
+        self.delete_moved().await;
     }
 
-    async fn move_away(&self) {
+    async fn delete_moved(&self) {
         self.narrator
-            .begin(&format!("{MOVED} has moved elsewhere: alice deletes its namespace:"))
+            .announce(&format!("{MOVED} has moved elsewhere: alice deletes its namespace:"))
             .await;
         let before = self.alice.list(kinds::RESTORE_POINT, MOVED).await.len();
         if !self.alice.delete_namespace(MOVED).await {
@@ -196,24 +200,24 @@ impl Demo {
         let admin = DemoUser(self.admin.clone());
         let after = admin.list(kinds::RESTORE_POINT, MOVED).await.len();
         self.narrator
-            .tell(&format!(
+            .report(&format!(
                 "The namespace controller deleted the {} restore points in it, one by one.",
                 before.saturating_sub(after)
             ))
             .await;
     }
 
-    /// The folder with everything.
-    fn home(&self) -> &Path {
+    /// The data directory.
+    fn data_dir(&self) -> &Path {
         self.kubeconfig.parent().unwrap_or(Path::new("."))
     }
 }
 
-/// So many days before now, as Kubernetes writes times.
+/// This many days before now, as Kubernetes writes times.
 fn days_ago(days: i64) -> Value {
     let now: jiff::Timestamp = super::executor::now().parse().unwrap_or_default();
     (now - jiff::SignedDuration::from_hours(24 * days)).to_string().into()
 }
 
-/// A kind and what its objects are called in a sentence.
-type Things = (ResourceNames, &'static str);
+/// A kind, and the noun for its objects.
+type KindAndNoun = (ResourceNames, &'static str);

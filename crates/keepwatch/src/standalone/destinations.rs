@@ -18,7 +18,7 @@ use crate::background_task::BackgroundTask;
 use crate::delivery_control::{Environment, controller_task};
 use crate::line_labels::labels;
 use crate::notifications;
-use crate::reader_places::ResumeFrom;
+use crate::reader_positions::ResumeFrom;
 
 /// How long an object stays open for more events; short, because a user is watching.
 const SEAL_AGE: Duration = Duration::from_secs(2);

@@ -24,18 +24,18 @@ use store::{
 use super::pki::write_private;
 
 /// First byte of an encrypted object; no JSON begins with it.
-const MARK: u8 = 0x01;
+const ENCRYPTED_MARKER: u8 = 0x01;
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
 
 /// A storage that encrypts the objects under one prefix.
 pub(crate) struct EncryptedStorage {
     inner: Sqlite,
-    seal: Arc<Seal>,
+    encryption: Arc<Encryption>,
 }
 
 /// The encryption key, and the prefix it is used for.
-struct Seal {
+struct Encryption {
     key: LessSafeKey,
     random: SystemRandom,
     prefix: &'static str,
@@ -49,7 +49,10 @@ impl EncryptedStorage {
         let stored = stored.context("cannot read the store")?.items;
         if !file.exists() {
             if !stored.is_empty() {
-                bail!("{} is missing, and without it the Secrets here stay closed", file.display());
+                bail!(
+                    "{} is missing, and without it the stored Secrets cannot be decrypted",
+                    file.display()
+                );
             }
             let mut key = [0_u8; KEY_LEN];
             SystemRandom::new().fill(&mut key).ok().context("no random numbers")?;
@@ -59,47 +62,52 @@ impl EncryptedStorage {
             .with_context(|| format!("cannot read {}", file.display()))?;
         let key = STANDARD.decode(text.trim()).unwrap_or_default();
         let key = UnboundKey::new(&AES_256_GCM, &key).ok();
-        let key = key.with_context(|| format!("{} holds no key", file.display()))?;
-        let seal = Seal { key: LessSafeKey::new(key), random: SystemRandom::new(), prefix };
-        if stored.iter().any(|object| seal.unseal(&object.key, &object.body).is_none()) {
-            bail!("{} is not the key that the Secrets here were sealed with", file.display());
+        let key = key.with_context(|| format!("{} contains no valid key", file.display()))?;
+        let encryption =
+            Encryption { key: LessSafeKey::new(key), random: SystemRandom::new(), prefix };
+        if stored.iter().any(|object| encryption.decrypt(&object.key, &object.body).is_none()) {
+            bail!(
+                "{} does not contain the key that the stored Secrets are encrypted with",
+                file.display()
+            );
         }
-        Ok(Self { inner, seal: Arc::new(seal) })
+        Ok(Self { inner, encryption: Arc::new(encryption) })
     }
 }
 
-impl Seal {
+impl Encryption {
     fn covers(&self, key: &str) -> bool {
         key.starts_with(self.prefix)
     }
 
-    fn seal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
+    fn encrypt(&self, key: &str, body: &[u8]) -> Option<Bytes> {
         let mut nonce = [0_u8; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
-        let mut sealed = body.to_vec();
+        let mut encrypted = body.to_vec();
         let bound = Aad::from(key.as_bytes());
         let nonce_used = Nonce::assume_unique_for_key(nonce);
-        self.key.seal_in_place_append_tag(nonce_used, bound, &mut sealed).ok()?;
-        Some(Bytes::from([&[MARK], nonce.as_slice(), &sealed].concat()))
+        self.key.seal_in_place_append_tag(nonce_used, bound, &mut encrypted).ok()?;
+        Some(Bytes::from([&[ENCRYPTED_MARKER], nonce.as_slice(), &encrypted].concat()))
     }
 
-    fn unseal(&self, key: &str, body: &[u8]) -> Option<Bytes> {
-        let (nonce, sealed) = body.strip_prefix(&[MARK])?.split_at_checked(NONCE_LEN)?;
+    fn decrypt(&self, key: &str, body: &[u8]) -> Option<Bytes> {
+        let (nonce, encrypted) =
+            body.strip_prefix(&[ENCRYPTED_MARKER])?.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         // Zeroized when the last reader drops it.
-        let mut opened = Zeroizing::new(sealed.to_vec());
-        let len = self.key.open_in_place(nonce, Aad::from(key.as_bytes()), &mut opened).ok()?.len();
-        opened.truncate(len);
-        Some(Bytes::from_owner(opened))
+        let mut plain = Zeroizing::new(encrypted.to_vec());
+        let len = self.key.open_in_place(nonce, Aad::from(key.as_bytes()), &mut plain).ok()?.len();
+        plain.truncate(len);
+        Some(Bytes::from_owner(plain))
     }
 
     /// The decrypted object. An object that cannot be decrypted stays as it is, so that its reader finds it
     /// damaged.
-    fn opened(&self, object: Arc<Object>) -> Arc<Object> {
+    fn decrypted(&self, object: Arc<Object>) -> Arc<Object> {
         if !self.covers(&object.key) {
             return object;
         }
-        match self.unseal(&object.key, &object.body) {
+        match self.decrypt(&object.key, &object.body) {
             Some(body) => {
                 Arc::new(Object { key: Arc::clone(&object.key), revision: object.revision, body })
             }
@@ -107,10 +115,10 @@ impl Seal {
         }
     }
 
-    fn opened_change(&self, change: Change) -> Change {
+    fn decrypted_change(&self, change: Change) -> Change {
         Change {
-            object: self.opened(change.object),
-            previous: change.previous.map(|previous| self.opened(previous)),
+            object: self.decrypted(change.object),
+            previous: change.previous.map(|previous| self.decrypted(previous)),
             ..change
         }
     }
@@ -119,7 +127,7 @@ impl Seal {
 #[async_trait]
 impl Storage for EncryptedStorage {
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
-        Ok(self.inner.get(key).await?.map(|object| self.seal.opened(object)))
+        Ok(self.inner.get(key).await?.map(|object| self.encryption.decrypted(object)))
     }
 
     async fn newest_revision(&self) -> Result<u64, ReadError> {
@@ -140,18 +148,21 @@ impl Storage for EncryptedStorage {
 
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError> {
         let page = self.inner.list(prefix, options).await?;
-        let items = page.items.into_iter().map(|object| self.seal.opened(object)).collect();
+        let items =
+            page.items.into_iter().map(|object| self.encryption.decrypted(object)).collect();
         Ok(Page { items, ..page })
     }
 
     async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError> {
         let inner = self.inner.watch(prefix, after).await?;
-        Ok(Box::new(DecryptingWatch { inner, seal: Arc::clone(&self.seal) }))
+        Ok(Box::new(DecryptingWatch { inner, encryption: Arc::clone(&self.encryption) }))
     }
 
     fn submit(&self, work: TransactionFn) -> PendingCommit {
-        let seal = Arc::clone(&self.seal);
-        self.inner.submit(Box::new(move |inner| work(&mut Sealing { inner, seal: &seal })))
+        let encryption = Arc::clone(&self.encryption);
+        self.inner.submit(Box::new(move |inner| {
+            work(&mut EncryptingTransaction { inner, encryption: &encryption });
+        }))
     }
 
     fn append(&self, record: Bytes) -> PendingCommit {
@@ -170,19 +181,19 @@ impl Storage for EncryptedStorage {
 /// A watch that decrypts objects.
 struct DecryptingWatch {
     inner: Watch,
-    seal: Arc<Seal>,
+    encryption: Arc<Encryption>,
 }
 
 #[async_trait]
 impl WatchStream for DecryptingWatch {
     async fn next(&mut self) -> Result<Vec<Change>, ReadError> {
         let changes = self.inner.next().await?;
-        Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
+        Ok(changes.into_iter().map(|change| self.encryption.decrypted_change(change)).collect())
     }
 
     async fn next_committed(&mut self) -> Result<Vec<Change>, ReadError> {
         let changes = self.inner.next_committed().await?;
-        Ok(changes.into_iter().map(|change| self.seal.opened_change(change)).collect())
+        Ok(changes.into_iter().map(|change| self.encryption.decrypted_change(change)).collect())
     }
 
     fn progress(&mut self) -> u64 {
@@ -191,26 +202,30 @@ impl WatchStream for DecryptingWatch {
 }
 
 /// A transaction that encrypts objects.
-struct Sealing<'tx> {
+struct EncryptingTransaction<'tx> {
     inner: &'tx mut dyn Transaction,
-    seal: &'tx Seal,
+    encryption: &'tx Encryption,
 }
 
-impl Sealing<'_> {
+impl EncryptingTransaction<'_> {
     /// If no random nonce can be generated, an empty object is stored instead of the plain Secret.
-    fn sealed(&self, key: &str, body: Bytes) -> Bytes {
-        if self.seal.covers(key) { self.seal.seal(key, &body).unwrap_or_default() } else { body }
+    fn encrypted(&self, key: &str, body: Bytes) -> Bytes {
+        if self.encryption.covers(key) {
+            self.encryption.encrypt(key, &body).unwrap_or_default()
+        } else {
+            body
+        }
     }
 }
 
-impl Transaction for Sealing<'_> {
+impl Transaction for EncryptingTransaction<'_> {
     fn get(&self, key: &str) -> Option<Arc<Object>> {
-        self.inner.get(key).map(|object| self.seal.opened(object))
+        self.inner.get(key).map(|object| self.encryption.decrypted(object))
     }
 
     fn scan(&self, prefix: &str) -> Vec<Arc<Object>> {
-        let found = self.inner.scan(prefix);
-        found.into_iter().map(|object| self.seal.opened(object)).collect()
+        let objects = self.inner.scan(prefix);
+        objects.into_iter().map(|object| self.encryption.decrypted(object)).collect()
     }
 
     fn next_revision(&mut self) -> u64 {
@@ -218,12 +233,12 @@ impl Transaction for Sealing<'_> {
     }
 
     fn put(&mut self, key: &str, revision: u64, body: Bytes) {
-        let body = self.sealed(key, body);
+        let body = self.encrypted(key, body);
         self.inner.put(key, revision, body);
     }
 
     fn delete(&mut self, key: &str, revision: u64, last_state: Bytes) {
-        let last_state = self.sealed(key, last_state);
+        let last_state = self.encrypted(key, last_state);
         self.inner.delete(key, revision, last_state);
     }
 

@@ -23,11 +23,11 @@ use crate::clock::SystemClock;
 /// Duration of an action.
 const ACTION_TIME: Duration = Duration::from_secs(3);
 /// Duration of an action in the demo.
-pub(crate) const ACTION_TIME_STORY: Duration = Duration::from_millis(240);
+const ACTION_TIME_DEMO: Duration = Duration::from_millis(240);
 /// The reported progress, in percent.
 const PROGRESS: [u8; 3] = [10, 45, 80];
 /// Actions of each kind that run concurrently; others wait.
-const UNDER_WAY_MAX: usize = 16;
+const CONCURRENT_MAX: usize = 16;
 
 /// The kinds that are executed.
 const KINDS: [ResourceNames; 12] = [
@@ -53,8 +53,8 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// An executor; fast in the demo.
-    pub(crate) fn new(client: kube::Client, in_story: bool) -> Self {
-        let action_time = if in_story { ACTION_TIME_STORY } else { ACTION_TIME };
+    pub(crate) fn new(client: kube::Client, in_demo: bool) -> Self {
+        let action_time = if in_demo { ACTION_TIME_DEMO } else { ACTION_TIME };
         Self { client, action_time }
     }
 
@@ -65,7 +65,7 @@ impl Executor {
     }
 
     async fn run_kind(self: Arc<Self>, kind: ResourceNames) {
-        let (found, mut work) = mpsc::unbounded_channel::<DynamicObject>();
+        let (sender, mut actions) = mpsc::unbounded_channel::<DynamicObject>();
         let mut known = HashSet::new();
         let resource = kind_of(kind);
         let watching = follow(&self.client, &resource, move |action| {
@@ -74,18 +74,18 @@ impl Executor {
                 known.remove(&uid);
             } else if known.insert(uid) {
                 // It cannot fail: the receiver lives as long as this function.
-                found.send(action).ok();
+                sender.send(action).ok();
             }
         });
         let working = async {
             // Aborts them all when the executor is dropped.
-            let mut under_way = JoinSet::new();
+            let mut running = JoinSet::new();
             loop {
                 tokio::select! {
-                    Some(action) = work.recv(), if under_way.len() < UNDER_WAY_MAX => {
-                        under_way.spawn(Arc::clone(&self).carry_out(kind, action));
+                    Some(action) = actions.recv(), if running.len() < CONCURRENT_MAX => {
+                        running.spawn(Arc::clone(&self).execute(kind, action));
                     }
-                    Some(_) = under_way.join_next() => {}
+                    Some(_) = running.join_next() => {}
                     else => return,
                 }
             }
@@ -94,7 +94,7 @@ impl Executor {
     }
 
     /// From Pending to Complete, unless it is cancelled.
-    async fn carry_out(self: Arc<Self>, kind: ResourceNames, action: DynamicObject) {
+    async fn execute(self: Arc<Self>, kind: ResourceNames, action: DynamicObject) {
         let task = Task::new(&self.client, kind, &action);
         let mut first = json!({"state": "Running", "startTime": now(), "progress": 0});
         if kind == kinds::VALIDATE_ACTION || kind == kinds::UPGRADE_ACTION {
@@ -111,10 +111,10 @@ impl Executor {
             }
         }
         tokio::time::sleep(self.action_time / 4).await;
-        let made = task.make(&self.client).await;
+        let restore_point = task.create_results(&self.client).await;
         let mut last = json!({"state": "Complete", "endTime": now(), "progress": 100});
-        if let (Some(made), Some(last)) = (made, last.as_object_mut()) {
-            last.insert("restorePoint".to_owned(), made);
+        if let (Some(restore_point), Some(last)) = (restore_point, last.as_object_mut()) {
+            last.insert("restorePoint".to_owned(), restore_point);
         }
         task.report(last).await;
     }
@@ -146,15 +146,15 @@ impl<'a> Task<'a> {
     }
 
     /// Creates the objects that result from the action, as named in its status.
-    async fn make(&self, client: &kube::Client) -> Option<Value> {
+    async fn create_results(&self, client: &kube::Client) -> Option<Value> {
         match self.kind.kind {
-            "BackupAction" => self.make_restore_point(client).await,
-            "BackupClusterAction" => self.make_cluster_restore_point(client).await,
+            "BackupAction" => self.create_restore_point(client).await,
+            "BackupClusterAction" => self.create_cluster_restore_point(client).await,
             _ => None,
         }
     }
 
-    async fn make_restore_point(&self, client: &kube::Client) -> Option<Value> {
+    async fn create_restore_point(&self, client: &kube::Client) -> Option<Value> {
         let content_name = format!("{}-{}", self.namespace, self.name);
         let labels = self.labels(self.namespace, "namespace");
         let content = object(kinds::RESTORE_POINT_CONTENT, "", &content_name, &labels);
@@ -176,7 +176,7 @@ impl<'a> Task<'a> {
         Some(json!({"name": self.name, "namespace": self.namespace}))
     }
 
-    async fn make_cluster_restore_point(&self, client: &kube::Client) -> Option<Value> {
+    async fn create_cluster_restore_point(&self, client: &kube::Client) -> Option<Value> {
         let labels = self.labels(names::CLUSTER_APPLICATION, "cluster");
         let point = object(kinds::CLUSTER_RESTORE_POINT, "", self.name, &labels);
         create(client, kinds::CLUSTER_RESTORE_POINT, "", &point).await?;
@@ -190,10 +190,10 @@ impl<'a> Task<'a> {
             (names::APP_NAMESPACE): application,
             (names::APP_TYPE): kind,
         });
-        let own = self.action.metadata.labels.as_ref();
+        let action_labels = self.action.metadata.labels.as_ref();
         for policy in [names::POLICY_NAME, names::POLICY_NAMESPACE] {
             if let (Some(value), Some(labels)) =
-                (own.and_then(|own| own.get(policy)), labels.as_object_mut())
+                (action_labels.and_then(|labels| labels.get(policy)), labels.as_object_mut())
             {
                 labels.insert(policy.to_owned(), value.clone().into());
             }
@@ -223,8 +223,8 @@ async fn create(
 }
 
 fn is_finished(action: &DynamicObject) -> bool {
-    let is_going = action.metadata.deletion_timestamp.is_some();
-    is_going
+    let is_deleted = action.metadata.deletion_timestamp.is_some();
+    is_deleted
         || matches!(
             text(action, &["status", "state"]),
             "Complete" | "Failed" | "Skipped" | "Cancelled" | "Deleting"

@@ -68,7 +68,7 @@ pub(crate) async fn controller_client(kubeconfig: &str, context: &str) -> Result
 }
 
 fn connect(config: kube::Config, context: &str) -> Result<kube::Client> {
-    kube::Client::try_from(config).with_context(|| format!("cannot make a client for {context}"))
+    kube::Client::try_from(config).with_context(|| format!("cannot create a client for {context}"))
 }
 
 async fn config(kubeconfig: &str, context: &str) -> Result<kube::Config> {

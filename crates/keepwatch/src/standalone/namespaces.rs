@@ -21,11 +21,11 @@ use store::{Sqlite, Storage as _};
 use super::{INSTALLATION, NAMESPACE_CONTROLLER, client};
 
 /// Namespaces of a new server. [`LAST`] is created last: if it exists, all were created.
-const FIRST: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
+const INITIAL: [&str; 6] = ["shop", "blog", "crm", "kasten-io", "kube-system", LAST];
 const LAST: &str = "default";
 
 /// Namespaces that cannot be deleted, as in any cluster.
-const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+const UNDELETABLE: [&str; 3] = ["default", "kube-system", "kube-public"];
 
 /// The finalizer that keeps a namespace until it is empty.
 pub(crate) const FINALIZER: &str = "kubernetes";
@@ -45,7 +45,7 @@ const COLUMNS: &[Column] = &[
         kind: "date",
         path: "metadata.creationTimestamp",
         priority: 0,
-        description: "How long it has been there.",
+        description: "Time since it was created.",
     },
 ];
 
@@ -90,18 +90,18 @@ fn schema() -> Value {
             "metadata": {"type": "object", "description": "Standard metadata."},
             "spec": {
                 "type": "object",
-                "description": "How the namespace behaves.",
+                "description": "Settings of the namespace.",
                 "properties": {
                     "finalizers": {
                         "type": "array",
-                        "description": "What must be done before the namespace can go.",
+                        "description": "What must be done before the namespace can be removed.",
                         "items": {"type": "string"},
                     },
                 },
             },
             "status": {
                 "type": "object",
-                "description": "How the namespace is.",
+                "description": "State of the namespace.",
                 "properties": {
                     "phase": {"type": "string", "description": "Active or Terminating."},
                 },
@@ -139,13 +139,14 @@ impl Strategy for Namespaces {
         if ctx.user.username == NAMESPACE_CONTROLLER.common_name {
             return;
         }
-        let kept = old.get("metadata").and_then(|metadata| metadata.get("finalizers")).cloned();
+        let finalizers =
+            old.get("metadata").and_then(|metadata| metadata.get("finalizers")).cloned();
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("finalizers".to_owned(), kept.unwrap_or(Value::Null));
+            metadata.insert("finalizers".to_owned(), finalizers.unwrap_or(Value::Null));
         }
         for field in ["spec", "status"] {
-            if let Some(kept) = old.get(field) {
-                namespace.insert(field.to_owned(), kept.clone());
+            if let Some(value) = old.get(field) {
+                namespace.insert(field.to_owned(), value.clone());
             }
         }
     }
@@ -177,7 +178,7 @@ impl Strategy for Namespaces {
     }
 
     fn admit_delete(&self, name: &str, _ctx: &WriteContext) -> Result<(), ApiError> {
-        if !IMMORTAL.contains(&name) {
+        if !UNDELETABLE.contains(&name) {
             return Ok(());
         }
         Err(ApiError::forbidden("", "namespaces", name, "this namespace may not be deleted"))
@@ -205,12 +206,12 @@ fn text<'o>(object: &'o Map<String, Value>, key: &str) -> &'o str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Creates the namespaces of a new server. Later starts leave them to the owner.
-pub(crate) async fn begin(client: &kube::Client) {
+/// Creates the namespaces of a new server. Later starts do not change them.
+pub(crate) async fn create_initial(client: &kube::Client) {
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &client::kind(&resource()));
     let last = client::retry(|| async { namespaces.get_opt(LAST).await }).await;
     if last.flatten().is_none() {
-        create(client, &FIRST).await;
+        create(client, &INITIAL).await;
     }
 }
 
@@ -218,10 +219,10 @@ pub(crate) async fn begin(client: &kube::Client) {
 pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
     let kind = client::kind(&resource());
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    let there = client::retry(|| async { namespaces.list(&ListParams::default()).await }).await;
-    let there: Vec<String> =
-        there.into_iter().flatten().map(|namespace| namespace.name_any()).collect();
-    for name in names.iter().filter(|name| !there.iter().any(|existing| existing == *name)) {
+    let existing = client::retry(|| async { namespaces.list(&ListParams::default()).await }).await;
+    let existing: Vec<String> =
+        existing.into_iter().flatten().map(|namespace| namespace.name_any()).collect();
+    for name in names.iter().filter(|name| !existing.iter().any(|existing| existing == *name)) {
         let namespace = DynamicObject::new(name, &kind);
         client::retry(|| async { namespaces.create(&PostParams::default(), &namespace).await })
             .await;
@@ -229,19 +230,19 @@ pub(crate) async fn create(client: &kube::Client, names: &[&str]) {
 }
 
 /// Finds namespaces in this server's own store.
-pub(crate) struct OwnNamespaces(pub(crate) Sqlite);
+pub(crate) struct StoredNamespaces(pub(crate) Sqlite);
 
 #[async_trait]
-impl NamespaceSource for OwnNamespaces {
+impl NamespaceSource for StoredNamespaces {
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
-        let found = self.0.get(&format!("core/namespaces/{namespace}")).await;
-        let found = found.map_err(|error| ApiError::unavailable(error.to_string(), 5))?;
-        let Some(found) = found else {
+        let object = self.0.get(&format!("core/namespaces/{namespace}")).await;
+        let object = object.map_err(|error| ApiError::unavailable(error.to_string(), 5))?;
+        let Some(object) = object else {
             return Ok(NamespaceState::Missing);
         };
-        let object: Map<String, Value> = serde_json::from_slice(&found.body)
+        let object: Map<String, Value> = serde_json::from_slice(&object.body)
             .map_err(|_| ApiError::internal("a namespace is damaged in the store"))?;
-        let is_going = !text(&object, "deletionTimestamp").is_empty();
-        Ok(if is_going { NamespaceState::Terminating } else { NamespaceState::Active })
+        let is_deleted = !text(&object, "deletionTimestamp").is_empty();
+        Ok(if is_deleted { NamespaceState::Terminating } else { NamespaceState::Active })
     }
 }

@@ -45,9 +45,9 @@ impl Authority {
         let now = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
         let (certificate_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
         if !key_path.exists() || !certificate_path.exists() {
-            let key = KeyPair::generate().context("cannot make a key")?;
+            let key = KeyPair::generate().context("cannot generate a key")?;
             let certificate =
-                params(now)?.self_signed(&key).context("cannot make a certificate authority")?;
+                params(now)?.self_signed(&key).context("cannot create a certificate authority")?;
             write_private(&key_path, &key.serialize_pem())?;
             write_private(&certificate_path, &certificate.pem())?;
         }
@@ -55,7 +55,7 @@ impl Authority {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         };
         let key = KeyPair::from_pem(&read(&key_path)?)
-            .with_context(|| format!("{} holds no usable private key", key_path.display()))?;
+            .with_context(|| format!("{} contains no usable private key", key_path.display()))?;
         let certificate = read(&certificate_path)?;
         Ok(Self { issuer: Issuer::new(params(now)?, key), certificate, now })
     }
@@ -87,10 +87,10 @@ impl Authority {
     }
 
     fn sign(&self, mut params: CertificateParams) -> Result<Identity> {
-        limit(&mut params, self.now, LEAF_YEARS);
+        set_validity(&mut params, self.now, LEAF_YEARS);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate().context("cannot make a key")?;
+        let key = KeyPair::generate().context("cannot generate a key")?;
         let certificate =
             params.signed_by(&key, &self.issuer).context("cannot sign a certificate")?;
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
@@ -104,9 +104,9 @@ pub(crate) fn self_signed(hosts: Vec<String>, now: Timestamp) -> Result<Identity
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "keepwatch");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    limit(&mut params, now, LEAF_YEARS);
-    let key = KeyPair::generate().context("cannot make a key")?;
-    let certificate = params.self_signed(&key).context("cannot make a certificate")?;
+    set_validity(&mut params, now, LEAF_YEARS);
+    let key = KeyPair::generate().context("cannot generate a key")?;
+    let certificate = params.self_signed(&key).context("cannot create a certificate")?;
     Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
@@ -134,19 +134,19 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Distinct only by the dates, so that the issuer's name is stable.
+/// The parameters of the authority. They differ only in the dates, so that the issuer's name is stable.
 fn params(now: jiff::Timestamp) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::<String>::new()).context("no names to refuse")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "keepwatch-ca");
-    limit(&mut params, now, AUTHORITY_YEARS);
+    set_validity(&mut params, now, AUTHORITY_YEARS);
     Ok(params)
 }
 
 /// Valid from yesterday, because clocks differ.
-fn limit(params: &mut CertificateParams, now: jiff::Timestamp, years: i16) {
+fn set_validity(params: &mut CertificateParams, now: jiff::Timestamp, years: i16) {
     let yesterday = now - jiff::SignedDuration::from_hours(24);
     let from = jiff::tz::Offset::UTC.to_datetime(yesterday).date();
     let day = |year: i16| {

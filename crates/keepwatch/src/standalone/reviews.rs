@@ -1,7 +1,7 @@
 //! Reviews of the caller's own access: `kubectl auth can-i`, `can-i --list` and `auth whoami`.
 //!
 //! In a cluster kube-apiserver serves these; here they serve to test RBAC manifests. Nothing is stored, and
-//! a user cannot ask about others; impersonation does that.
+//! a user cannot query the access of others except by impersonation.
 
 use std::sync::Arc;
 
@@ -106,14 +106,14 @@ fn objects(description: &str, fields: &[(&str, Value)]) -> Value {
 
 fn selector(description: &str) -> Value {
     let requirement = [
-        ("key", text("What is compared.")),
-        ("operator", text("How.")),
-        ("values", texts("With what.")),
+        ("key", text("Key of the field or label.")),
+        ("operator", text("Operator.")),
+        ("values", texts("Values to compare with.")),
     ];
     object(
         description,
         &[
-            ("rawSelector", text("As in a query.")),
+            ("rawSelector", text("Selector as in a query parameter.")),
             ("requirements", objects("Conditions.", &requirement)),
         ],
     )
@@ -128,24 +128,24 @@ fn access_schema() -> Value {
         ("resource", text("Resource; * is all.")),
         ("subresource", text("Subresource.")),
         ("name", text("Name; empty for all.")),
-        ("fieldSelector", selector("Only objects with such fields.")),
-        ("labelSelector", selector("Only objects with such labels.")),
+        ("fieldSelector", selector("Field selector of the request.")),
+        ("labelSelector", selector("Label selector of the request.")),
     ];
     let path = [("path", text("Path of the URL.")), ("verb", text("HTTP method."))];
     let spec = object(
-        "What is asked.",
+        "The request to check.",
         &[
             ("resourceAttributes", object("Access to a resource.", &resource)),
             ("nonResourceAttributes", object("Access to a path.", &path)),
         ],
     );
     let status = object(
-        "The answer.",
+        "The result.",
         &[
-            ("allowed", flag("Whether the user may.")),
+            ("allowed", flag("Whether the user may send the request.")),
             ("denied", flag("Whether it is denied, whatever else allows it.")),
-            ("reason", text("Why.")),
-            ("evaluationError", text("What kept the question from being answered.")),
+            ("reason", text("Reason of the decision.")),
+            ("evaluationError", text("Error of the evaluation.")),
         ],
     );
     let description = "SelfSubjectAccessReview asks whether the user may do something.";
@@ -161,29 +161,29 @@ fn rules_schema() -> Value {
     ];
     let of_paths = [("verbs", texts("HTTP methods.")), ("nonResourceURLs", texts("Paths."))];
     let status = object(
-        "The answer.",
+        "The result.",
         &[
             ("resourceRules", objects("Access to resources.", &of_resources)),
             ("nonResourceRules", objects("Access to paths.", &of_paths)),
-            ("incomplete", flag("Whether there may be more.")),
-            ("evaluationError", text("Why there may be more.")),
+            ("incomplete", flag("Whether there may be more rules.")),
+            ("evaluationError", text("Why there may be more rules.")),
         ],
     );
-    let spec = object("What is asked.", &[("namespace", text("Namespace."))]);
+    let spec = object("The namespace to check.", &[("namespace", text("Namespace."))]);
     let description = "SelfSubjectRulesReview asks what the user may do in a namespace.";
     schema(description, &[("spec", spec), ("status", status)])
 }
 
 fn subject_schema() -> Value {
-    let extra = json!({"type": "object", "description": "More of the user.",
+    let extra = json!({"type": "object", "description": "Other attributes of the user.",
         "additionalProperties": {"type": "array", "items": {"type": "string"}}});
     let user = [
         ("username", text("Name.")),
-        ("uid", text("Identity.")),
+        ("uid", text("UID of the user.")),
         ("groups", texts("Groups.")),
         ("extra", extra),
     ];
-    let status = object("The answer.", &[("userInfo", object("The user.", &user))]);
+    let status = object("The result.", &[("userInfo", object("The user.", &user))]);
     let description = "SelfSubjectReview asks who the user is.";
     schema(description, &[("status", status)])
 }
@@ -198,8 +198,8 @@ impl Strategy for AccessReviews {
         _old: Option<&Map<String, Value>>,
         _ctx: &WriteContext,
     ) -> Vec<FieldError> {
-        let is_given = |key: &str| review.get("spec").and_then(|spec| spec.get(key)).is_some();
-        if is_given("resourceAttributes") != is_given("nonResourceAttributes") {
+        let is_set = |key: &str| review.get("spec").and_then(|spec| spec.get(key)).is_some();
+        if is_set("resourceAttributes") != is_set("nonResourceAttributes") {
             return Vec::new();
         }
         let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -275,14 +275,14 @@ impl Strategy for RulesReviews {
     fn review(&self, review: &Map<String, Value>, ctx: &WriteContext) -> Option<Review> {
         let namespace = review.get("spec").and_then(|spec| spec.get("namespace"));
         let namespace = namespace.and_then(Value::as_str).unwrap_or_default();
-        let answered = if namespace.is_empty() {
+        let response = if namespace.is_empty() {
             Err(ApiError::bad_request("no namespace on request"))
         } else {
             let mut review = review.clone();
             review.insert("status".to_owned(), self.0.rules_of(&ctx.user, namespace));
             Ok(review)
         };
-        Some(Box::pin(std::future::ready(answered)))
+        Some(Box::pin(std::future::ready(response)))
     }
 }
 

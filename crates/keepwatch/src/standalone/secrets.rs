@@ -44,14 +44,14 @@ const COLUMNS: &[Column] = &[
         kind: "integer",
         path: "data",
         priority: 0,
-        description: "How many keys there are.",
+        description: "Number of keys.",
     },
     Column {
         name: "Age",
         kind: "date",
         path: "metadata.creationTimestamp",
         priority: 0,
-        description: "How long it has been there.",
+        description: "Time since it was created.",
     },
 ];
 
@@ -102,9 +102,9 @@ fn schema() -> Value {
             "kind": {"type": "string", "description": "Kind of the object."},
             "metadata": {"type": "object", "description": "Standard metadata."},
             "data": texts("The values, in base64."),
-            "stringData": texts("Values as they are; written only, and kept in data."),
+            "stringData": texts("Values that are not encoded; write-only, stored in data."),
             "type": {"type": "string", "description": "What the keys are for."},
-            "immutable": {"type": "boolean", "description": "Whether it can change no more."},
+            "immutable": {"type": "boolean", "description": "Whether it can no longer be changed."},
         },
     })
 }
@@ -141,7 +141,7 @@ impl Strategy for Secrets {
         old: Option<&Map<String, Value>>,
         _ctx: &WriteContext,
     ) -> Vec<FieldError> {
-        let mut errors = wrong_data(secret);
+        let mut errors = validate_data(secret);
         let kind = text(secret, "type");
         let required =
             REQUIRED.iter().find(|(of, _)| *of == kind).map_or(&[][..], |(_, keys)| keys);
@@ -151,7 +151,7 @@ impl Strategy for Secrets {
             }
         }
         if let Some(old) = old {
-            errors.extend(wrong_change(secret, old));
+            errors.extend(validate_change(secret, old));
         }
         errors
     }
@@ -159,9 +159,9 @@ impl Strategy for Secrets {
 
 /// Merges `stringData`, which wins, into `data`. The schema refuses values that are not strings.
 fn merge_texts(secret: &mut Map<String, Value>) {
-    let is_sound =
+    let has_only_strings =
         |value: &Value| value.as_object().is_some_and(|texts| texts.values().all(Value::is_string));
-    if !secret.get("stringData").is_some_and(is_sound) {
+    if !secret.get("stringData").is_some_and(has_only_strings) {
         return;
     }
     let Some(Value::Object(texts)) = secret.shift_remove("stringData") else { return };
@@ -174,19 +174,19 @@ fn merge_texts(secret: &mut Map<String, Value>) {
 }
 
 /// Validates keys and values. The errors do not repeat values.
-fn wrong_data(secret: &Map<String, Value>) -> Vec<FieldError> {
+fn validate_data(secret: &Map<String, Value>) -> Vec<FieldError> {
     let none = Map::new();
     let data = secret.get("data").and_then(Value::as_object).unwrap_or(&none);
     let mut errors = Vec::new();
     let mut bytes = 0;
     for (key, value) in data {
         let field = format!("data[{key}]");
-        let is_known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let is_named = !key.is_empty()
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_valid = !key.is_empty()
             && key.len() <= KEY_LEN_MAX
-            && key.chars().all(is_known)
+            && key.chars().all(is_allowed)
             && !matches!(key.as_str(), "." | "..");
-        if !is_named {
+        if !is_valid {
             let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or \
                           '.'";
             errors.push(FieldError::invalid(&field, &json!(key), detail));
@@ -206,11 +206,11 @@ fn wrong_data(secret: &Map<String, Value>) -> Vec<FieldError> {
     errors
 }
 
-fn wrong_change(secret: &Map<String, Value>, old: &Map<String, Value>) -> Vec<FieldError> {
+fn validate_change(secret: &Map<String, Value>, old: &Map<String, Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if text(secret, "type") != text(old, "type") {
-        let given = json!(text(secret, "type"));
-        errors.push(FieldError::invalid("type", &given, "field is immutable"));
+        let kind = json!(text(secret, "type"));
+        errors.push(FieldError::invalid("type", &kind, "field is immutable"));
     }
     if old.get("immutable") == Some(&Value::Bool(true)) {
         let detail = "field is immutable when `immutable` is set";

@@ -21,7 +21,7 @@ pub(crate) fn resource() -> Resource {
         columns: &[],
         schema: json!({
             "type": "object",
-            "description": "Service is a name for what serves; there is none here.",
+            "description": "Service is a network service; this server has none.",
             "properties": {
                 "apiVersion": {"type": "string", "description": "Version of the schema."},
                 "kind": {"type": "string", "description": "Kind of the object."},

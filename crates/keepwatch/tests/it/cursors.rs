@@ -227,7 +227,7 @@ fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
     let verbs = runtime.block_on(async {
         let store = open();
         let journal = store.journal();
-        assert!(journal.cursor("stdout").is_none(), "no records are held for it");
+        assert!(journal.cursor("stdout").is_none(), "no records are retained for it");
         let records = journal.read(9, 10, 1 << 20).await.unwrap();
         store.close().await;
         let verb = |record: store::Record| event::record::read(record.bytes).unwrap().verb;

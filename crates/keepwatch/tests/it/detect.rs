@@ -200,7 +200,7 @@ fn lines_that_are_not_events_are_reported_and_skipped() {
         "standard input, line 1: ",
         "standard input, line 6: a JSON document over several lines",
         "2 lines are no audit event; 3 events were read",
-        "1 signals between the events were passed over",
+        "1 signals between the events were skipped",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -93,7 +93,7 @@ fn values_seen_before_the_time_range_are_not_new() {
     let hour = ["--since", "1h", "--until", "2026-11-23T10:00:05Z"];
     assert_eq!(document("mallory", &hour, &lines())["count"], 2);
     let nothing = investigate("nobody", &[], &lines());
-    assert!(nothing.contains("nothing is on record"), "{nothing}");
+    assert!(nothing.contains("nothing is recorded"), "{nothing}");
 }
 
 #[test]

@@ -118,5 +118,5 @@ fn a_different_encryption_key_is_rejected() {
     std::fs::remove_file(&key).unwrap();
     assert!(start().contains("is missing"));
     std::fs::write(&key, "A".repeat(43) + "=").unwrap();
-    assert!(start().contains("is not the key"));
+    assert!(start().contains("does not contain the key"));
 }

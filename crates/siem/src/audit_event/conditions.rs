@@ -128,14 +128,16 @@ impl Conditions {
             }
             let is_given = terms.iter().take(index).any(|other| other.path == *path);
             if is_given && ["since", "until", "order"].contains(&path.as_str()) {
-                let message = format!("the field selector has {path} twice: give it once");
+                let message = format!("the field selector has {path} twice: set it once");
                 return Err(ApiError::bad_request(message));
             }
             match path.as_str() {
-                "since" => conditions.since = Some(moment(path, value)?),
-                "until" => conditions.until = Some(moment(path, value)?),
+                "since" => conditions.since = Some(parse_time(path, value)?),
+                "until" => conditions.until = Some(parse_time(path, value)?),
                 "order" => conditions.order = order(value)?,
-                "metadata.name" => conditions.seq = Some(super::place(value).unwrap_or_default()),
+                "metadata.name" => {
+                    conditions.seq = Some(super::seq_of_name(value).unwrap_or_default());
+                }
                 // The resource is cluster-scoped, so its objects have an empty namespace.
                 _ if value.is_empty() => {}
                 _ => conditions.seq = Some(0),
@@ -213,7 +215,7 @@ impl Condition {
     }
 }
 
-fn moment(path: &str, value: &str) -> Result<Timestamp, ApiError> {
+fn parse_time(path: &str, value: &str) -> Result<Timestamp, ApiError> {
     Timestamp::parse(value).map_err(|_| {
         ApiError::bad_request(format!(
             "the field selector {path}={value} is not an RFC 3339 time such as 2026-11-23T09:30:00Z"

@@ -35,11 +35,11 @@ pub struct Selection {
 
 /// The result of one read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogStretch {
+pub struct LogBatch {
     /// The records, in the requested order.
     pub records: Vec<LogRecord>,
-    /// Whether the read stopped at its limit of bytes, so that more records may follow.
-    pub is_cut: bool,
+    /// Whether the read ended at its limit of bytes, so that more records may follow.
+    pub is_truncated: bool,
 }
 
 /// A log of records with ascending sequence numbers, whose oldest records may be trimmed.
@@ -67,7 +67,7 @@ pub trait EventLog: Send + Sync {
         ranges: Vec<RangeInclusive<u64>>,
         order: Order,
         bytes_max: usize,
-    ) -> Result<LogStretch, ApiError>;
+    ) -> Result<LogBatch, ApiError>;
 
     /// Ranges whose records are known to be missing or damaged. Trimmed records do not count as
     /// missing.
@@ -85,12 +85,12 @@ pub trait EventLog: Send + Sync {
         conditions: &Conditions,
         within: RangeInclusive<u64>,
     ) -> Result<Selection, ApiError> {
-        Ok(everywhere(conditions.order, within))
+        Ok(without_index(conditions.order, within))
     }
 }
 
-/// The next ranges to read without an index.
-pub fn everywhere(order: Order, within: RangeInclusive<u64>) -> Selection {
+/// The next ranges to read if there is no index: all records of `within`, in blocks.
+pub fn without_index(order: Order, within: RangeInclusive<u64>) -> Selection {
     let (first, last) = within.into_inner();
     if first > last {
         return Selection::default();

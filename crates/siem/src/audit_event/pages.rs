@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use http::StatusCode;
 
-use super::{Conditions, EventLog, LogRecord, Order, body, place};
+use super::{Conditions, EventLog, LogRecord, Order, body, seq_of_name};
 
 /// Maximum number of events in a page, also without a limit of the client.
 pub const PAGE_MAX: usize = 500;
@@ -37,16 +37,16 @@ struct Page {
     limit: usize,
     items: Vec<Bytes>,
     bytes: usize,
-    looked_at: u64,
+    scanned: u64,
 }
 
 impl Page {
     fn is_full(&self) -> bool {
-        self.items.len() >= self.limit || self.bytes >= PAGE_BYTES || self.looked_at >= SCAN_MAX
+        self.items.len() >= self.limit || self.bytes >= PAGE_BYTES || self.scanned >= SCAN_MAX
     }
 
     /// Adds the record to the page if it is a selected event.
-    fn take(&mut self, record: &LogRecord) {
+    fn add(&mut self, record: &LogRecord) {
         if let Some(body) = admitted(&self.conditions, record) {
             self.bytes += body.len();
             self.items.push(body);
@@ -72,9 +72,9 @@ fn admitted(conditions: &Conditions, record: &LogRecord) -> Option<Bytes> {
 #[async_trait]
 impl ReadOnlyStorage for Pages {
     async fn get(&self, name: &str) -> Result<Option<Bytes>, ApiError> {
-        let Some(seq) = place(name).filter(|seq| *seq > 0) else { return Ok(None) };
-        let found = self.0.read_ranges(vec![seq..=seq], Order::Oldest, READ_BYTES).await?;
-        let Some(record) = found.records.first() else {
+        let Some(seq) = seq_of_name(name).filter(|seq| *seq > 0) else { return Ok(None) };
+        let batch = self.0.read_ranges(vec![seq..=seq], Order::Oldest, READ_BYTES).await?;
+        let Some(record) = batch.records.first() else {
             return self
                 .unreadable(&(seq..=seq))
                 .map_or(Ok(None), |text| Err(ApiError::internal(&text)));
@@ -88,7 +88,7 @@ impl ReadOnlyStorage for Pages {
         let last = self.0.last_seq();
         let revision = query.at.map_or(last, |at| at.min(last));
         let after = query.after.as_deref().map(position).transpose()?;
-        let mut page = Page { conditions, limit, items: Vec::new(), bytes: 0, looked_at: 0 };
+        let mut page = Page { conditions, limit, items: Vec::new(), bytes: 0, scanned: 0 };
         let first = self.0.first_seq().max(1);
         let within = match (page.conditions.seq, page.conditions.order) {
             (Some(seq), _) => seq.max(first)..=seq.min(revision),
@@ -100,12 +100,12 @@ impl ReadOnlyStorage for Pages {
             }
         };
         let next = self.fill(&mut page, within.clone()).await?;
-        let looked_at = match (next, page.conditions.order) {
+        let scanned_range = match (next, page.conditions.order) {
             (None, _) => within,
             (Some(seq), Order::Oldest) => *within.start()..=seq,
             (Some(seq), Order::Newest) => seq..=*within.end(),
         };
-        let warnings = self.unreadable(&looked_at).into_iter().collect();
+        let warnings = self.unreadable(&scanned_range).into_iter().collect();
         let next = next.map(|seq| seq.to_string());
         Ok(ReadPage { items: page.items, revision, next, warnings })
     }
@@ -129,9 +129,9 @@ impl ReadOnlyStorage for Pages {
 impl Pages {
     /// A warning about unreadable records in the range, if there are any.
     fn unreadable(&self, within: &RangeInclusive<u64>) -> Option<String> {
-        let places = self.0.unreadable(within);
-        let first = places.first()?.start();
-        let count: u64 = places.iter().map(|range| range.end() - range.start() + 1).sum();
+        let unreadable = self.0.unreadable(within);
+        let first = unreadable.first()?.start();
+        let count: u64 = unreadable.iter().map(|range| range.end() - range.start() + 1).sum();
         Some(match count {
             1 => format!("record {first} of the journal is missing or damaged, and is not listed"),
             _ => format!(
@@ -160,18 +160,18 @@ impl Pages {
             rest = selection.rest;
             let mut ranges = VecDeque::from(selection.ranges);
             while !ranges.is_empty() {
-                let some = take_some(&mut ranges, rows, order);
+                let next_ranges = take_ranges(&mut ranges, rows, order);
                 rows = (2 * rows).min(READ_ROWS);
-                let found = self.0.read_ranges(some.clone(), order, READ_BYTES).await?;
-                for record in &found.records {
-                    page.looked_at += 1;
-                    page.take(record);
+                let batch = self.0.read_ranges(next_ranges.clone(), order, READ_BYTES).await?;
+                for record in &batch.records {
+                    page.scanned += 1;
+                    page.add(record);
                     if page.is_full() {
                         return Ok((record.seq != end).then_some(record.seq));
                     }
                 }
-                if let Some(last) = found.records.last().filter(|_| found.is_cut) {
-                    put_back(some, last.seq, order, &mut ranges);
+                if let Some(last) = batch.records.last().filter(|_| batch.is_truncated) {
+                    return_ranges(next_ranges, last.seq, order, &mut ranges);
                 }
             }
         }
@@ -180,49 +180,49 @@ impl Pages {
 }
 
 /// Removes up to `rows` sequence numbers from the front of the ranges.
-fn take_some(
+fn take_ranges(
     ranges: &mut VecDeque<RangeInclusive<u64>>,
     rows: usize,
     order: Order,
 ) -> Vec<RangeInclusive<u64>> {
-    let (mut some, mut left) = (Vec::new(), rows as u64);
-    while left > 0 {
+    let (mut next_ranges, mut rows_left) = (Vec::new(), rows as u64);
+    while rows_left > 0 {
         let Some(range) = ranges.pop_front() else { break };
         let (start, end) = range.into_inner();
-        let (taken, behind) = match order {
+        let (removed, remaining) = match order {
             Order::Oldest => {
-                let cut = end.min(start.saturating_add(left - 1));
-                (start..=cut, cut + 1..=end)
+                let split = end.min(start.saturating_add(rows_left - 1));
+                (start..=split, split + 1..=end)
             }
             Order::Newest => {
-                let cut = start.max(end.saturating_sub(left - 1));
-                (cut..=end, start..=cut - 1)
+                let split = start.max(end.saturating_sub(rows_left - 1));
+                (split..=end, start..=split - 1)
             }
         };
-        left -= taken.end() - taken.start() + 1;
-        some.push(taken);
-        if !behind.is_empty() {
-            ranges.push_front(behind);
+        rows_left -= removed.end() - removed.start() + 1;
+        next_ranges.push(removed);
+        if !remaining.is_empty() {
+            ranges.push_front(remaining);
         }
     }
-    some
+    next_ranges
 }
 
 /// Puts the part of the ranges after `seq` back at the front.
-fn put_back(
-    some: Vec<RangeInclusive<u64>>,
+fn return_ranges(
+    next_ranges: Vec<RangeInclusive<u64>>,
     seq: u64,
     order: Order,
     ranges: &mut VecDeque<RangeInclusive<u64>>,
 ) {
-    let behind = some.into_iter().skip_while(|range| !range.contains(&seq)).enumerate();
-    let behind = behind.map(|(at, range)| match (at, order) {
+    let returned = next_ranges.into_iter().skip_while(|range| !range.contains(&seq)).enumerate();
+    let returned = returned.map(|(at, range)| match (at, order) {
         (0, Order::Oldest) => seq + 1..=*range.end(),
         (0, Order::Newest) => *range.start()..=seq - 1,
         _ => range,
     });
-    let behind: Vec<_> = behind.filter(|range| !range.is_empty()).collect();
-    behind.into_iter().rev().for_each(|range| ranges.push_front(range));
+    let returned: Vec<_> = returned.filter(|range| !range.is_empty()).collect();
+    returned.into_iter().rev().for_each(|range| ranges.push_front(range));
 }
 
 fn position(after: &str) -> Result<u64, ApiError> {

@@ -26,7 +26,7 @@ pub fn install(
     rules: &[BuiltinRule],
     options: &LoadOptions,
 ) -> Result<Vec<String>, ApiError> {
-    let mut taken = Vec::new();
+    let mut user_names = Vec::new();
     for rule in rules {
         match objects.get(DETECTION_RULES, "", &rule.name) {
             None => objects.create(DETECTION_RULES, object(rule, options))?,
@@ -36,7 +36,7 @@ pub fn install(
                 describe(&mut renewed, options);
                 objects.update(DETECTION_RULES, renewed)?;
             }
-            Some(_) => taken.push(rule.name.clone()),
+            Some(_) => user_names.push(rule.name.clone()),
         }
     }
     for stored in objects.list(DETECTION_RULES, None) {
@@ -45,7 +45,7 @@ pub fn install(
             objects.delete(DETECTION_RULES, "", name)?;
         }
     }
-    Ok(taken)
+    Ok(user_names)
 }
 
 fn object(rule: &BuiltinRule, options: &LoadOptions) -> Map<String, Value> {

@@ -39,26 +39,27 @@ pub fn record_statistics(
         statistics.iter().map(|entry| (entry.rule.as_str(), entry)).collect();
     for stored in objects.list(DETECTION_RULES, None) {
         let mut rule = stored;
-        let own: Vec<&RuleStatistics> =
+        let of_object: Vec<&RuleStatistics> =
             rule_ids(&rule).iter().filter_map(|id| by_rule.get(id).copied()).collect();
-        let sum =
-            |count: fn(&RuleStatistics) -> u64| own.iter().map(|entry| count(entry)).sum::<u64>();
-        let last_fired = own.iter().filter_map(|entry| entry.last_fired).max();
-        if !own.is_empty() {
+        let sum = |count: fn(&RuleStatistics) -> u64| {
+            of_object.iter().map(|entry| count(entry)).sum::<u64>()
+        };
+        let last_fired = of_object.iter().filter_map(|entry| entry.last_fired).max();
+        if !of_object.is_empty() {
             let (matched, signals) = (sum(|entry| entry.matched), sum(|entry| entry.signals));
-            let evaluated = own.iter().map(|entry| entry.evaluated).max().unwrap_or_default();
+            let evaluated = of_object.iter().map(|entry| entry.evaluated).max().unwrap_or_default();
             let stored = |path: &str| fields::value(&rule, path).and_then(Value::as_u64);
-            let is_news = (stored("status.matched"), stored("status.signals"))
+            let has_changed = (stored("status.matched"), stored("status.signals"))
                 != (Some(matched), Some(signals))
                 || stored("status.evaluated").is_none_or(|before| {
                     evaluated < before || evaluated >= before.saturating_mul(2)
                 });
-            if is_news {
+            if has_changed {
                 fields::set(&mut rule, "status.evaluated", evaluated);
                 fields::set(&mut rule, "status.matched", matched);
                 fields::set(&mut rule, "status.signals", signals);
                 // The cost differs at each measurement, so it alone does not cause a write.
-                let costs = own.iter().filter_map(|entry| entry.cost);
+                let costs = of_object.iter().filter_map(|entry| entry.cost);
                 if let Some(cost) = costs.reduce(u64::saturating_add) {
                     fields::set(&mut rule, "status.cost", cost);
                 }

@@ -63,13 +63,13 @@ pub struct NotifierSpec {
     #[serde(default)]
     pub send_updates: bool,
     /// Whether a notification is sent when a signal is closed.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub send_closed: bool,
     /// CA certificates as PEM, trusted in addition to the system's.
     pub ca_bundle: Option<String>,
 }
 
-const fn yes() -> bool {
+const fn default_true() -> bool {
     true
 }
 
@@ -105,7 +105,7 @@ pub(super) fn schema() -> Value {
         )
     };
     object_with(
-        "What is sent where.",
+        "The destination, and the signals that are sent to it.",
         &["type"],
         &[
             ("type", words(&TYPES, "Protocol of the destination.")),
@@ -158,7 +158,7 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
                           urlSecretRef";
             errors.push(FieldError::forbidden("spec.url", detail));
         }
-        Some(url) => errors.extend(wrong_url(url)),
+        Some(url) => errors.extend(check_url(url)),
         None if !has_secret_url => {
             errors.push(FieldError::required("spec.url", "or urlSecretRef"));
         }
@@ -183,21 +183,21 @@ pub(super) fn validate(notifier: &Map<String, Value>) -> Vec<FieldError> {
     errors
 }
 
-/// Refuses a URL with a password or with parameters, because spec and audit events must not contain
+/// Rejects a URL with a password or with parameters, because spec and audit events must not contain
 /// secrets. The error does not repeat the URL.
-fn wrong_url(url: &str) -> Option<FieldError> {
-    let wrong = |message: &str| {
+fn check_url(url: &str) -> Option<FieldError> {
+    let invalid = |message: &str| {
         let message = format!("Invalid value: {message}");
         Some(FieldError { reason: "FieldValueInvalid", field: "spec.url".to_owned(), message })
     };
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let Some(rest) = rest else { return wrong("must begin with https:// or http://") };
+    let Some(rest) = rest else { return invalid("must begin with https:// or http://") };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.is_empty() || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return wrong("must be a URL such as https://alertmanager.monitoring.svc:9093");
+        return invalid("must be a URL such as https://alertmanager.monitoring.svc:9093");
     }
     if host.contains('@') || url.contains(['?', '#']) {
-        return wrong(
+        return invalid(
             "user, password and parameters are secrets: put the whole URL into a Secret, and set \
              urlSecretRef",
         );

@@ -8,7 +8,7 @@ use crate::schema::{count, counts, list, object, text, texts, time, words};
 /// The structural schema of `spec`.
 pub(super) fn schema() -> Value {
     object(
-        "What happened. The detector writes it.",
+        "The finding. The detector writes it.",
         &[
             ("rule", rule()),
             (
@@ -55,7 +55,7 @@ fn actor() -> Value {
         &[
             (
                 "username",
-                text("The user as whom the requests were authorized; empty if there are several."),
+                text("The user for whom the requests were authorized; empty if there are several."),
             ),
             ("uid", text("UID of the user.")),
             ("groups", texts("Groups of the user.")),
@@ -86,7 +86,7 @@ fn group() -> Value {
 
 fn targets() -> Value {
     let target = object(
-        "An object that was acted on.",
+        "The object of a request.",
         &[
             ("group", text("API group.")),
             ("resource", text("Resource name.")),
@@ -106,7 +106,7 @@ fn targets() -> Value {
 
 fn remaining() -> Value {
     object(
-        "What an application has left.",
+        "The remaining backups of an application.",
         &[
             ("application", text("Namespace of the application.")),
             ("restorePoints", count("Number of restore points that can still be restored.")),

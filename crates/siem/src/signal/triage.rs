@@ -61,11 +61,11 @@ impl Strategy for Triage {
         let mut triage = match fields::value(signal, "status.triage") {
             Some(Value::Object(triage)) => triage.clone(),
             None | Some(Value::Null) => Map::new(),
-            // The schema refuses it.
-            Some(wrong) => {
-                let wrong = wrong.clone();
+            // The schema rejects it.
+            Some(value) => {
+                let value = value.clone();
                 fields::restore(signal, old, &["status", "metadata.labels"]);
-                fields::set(signal, "status.triage", wrong);
+                fields::set(signal, "status.triage", value);
                 return;
             }
         };

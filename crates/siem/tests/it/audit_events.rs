@@ -73,9 +73,9 @@ async fn events_are_listed_like_a_log() {
         00000000000000000002  2026-11-23T09:30:02.000000Z  alice  delete  restorepoints  shop  rp-2  200  192.0.2.7  null  null  null  id-2
     "]]
     .assert_eq(&table);
-    let (code, one) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
-    assert_eq!((code, one["event"]["auditID"].as_str()), (200, Some("id-2")));
-    assert_eq!(one["metadata"]["resourceVersion"], "2");
+    let (code, event) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
+    assert_eq!((code, event["event"]["auditID"].as_str()), (200, Some("id-2")));
+    assert_eq!(event["metadata"]["resourceVersion"], "2");
     for name in ["00000000000000000099", "2", "00000000000000000000", "x"] {
         assert_eq!(server.send(&format!("GET {EVENTS}/{name}"), "").await.0, 404, "{name}");
     }
@@ -103,8 +103,8 @@ async fn selectors_find_events() {
         let (code, list) = server.send(&line, "").await;
         assert_eq!((code, listed(&list).0.as_str()), (200, expected), "{selector}");
     }
-    let (_, none) = server.send(&format!("GET {EVENTS}?labelSelector=a"), "").await;
-    assert_eq!(listed(&none).0, "");
+    let (_, list) = server.send(&format!("GET {EVENTS}?labelSelector=a"), "").await;
+    assert_eq!(listed(&list).0, "");
 }
 
 #[tokio::test]
@@ -181,21 +181,21 @@ async fn reads_of_events_do_not_record_the_events_again() {
 #[tokio::test]
 async fn lists_warn_about_unreadable_records() {
     let server = server_of(9, |store| damaged_log_of(store, &[3, 7])).await;
-    let one = |seq: u64| {
+    let warning = |seq: u64| {
         vec![format!(
             "299 - \"record {seq} of the journal is missing or damaged, and is not listed\""
         )]
     };
-    let two = "299 - \"2 records of the journal are missing or damaged, and are not listed; the first \
+    let two_records = "299 - \"2 records of the journal are missing or damaged, and are not listed; the first \
                is number 3\"";
-    let two = vec![two.to_owned()];
+    let two_records = vec![two_records.to_owned()];
     for (query, expected) in [
         // First, because each read records an event.
-        ("?limit=4&fieldSelector=order=newest", one(7)),
-        ("", two.clone()),
-        ("?fieldSelector=user=nobody", two.clone()),
-        ("?fieldSelector=order=newest", two.clone()),
-        ("?limit=4", one(3)),
+        ("?limit=4&fieldSelector=order=newest", warning(7)),
+        ("", two_records.clone()),
+        ("?fieldSelector=user=nobody", two_records.clone()),
+        ("?fieldSelector=order=newest", two_records.clone()),
+        ("?limit=4", warning(3)),
         ("?limit=2", Vec::new()),
     ] {
         assert_eq!(server.warnings(&format!("GET {EVENTS}{query}")).await, expected, "{query}");
@@ -213,10 +213,10 @@ async fn new_events_are_sent_to_watches() {
     let server = server(3).await;
     let line = format!("GET {EVENTS}?watch=1&resourceVersion=1&fieldSelector=user=mallory");
     let watch = server.watch(&line, 2);
-    let more = async {
+    let record_more = async {
         record(&server, 4..=5).await;
     };
-    let (watched, ()) = tokio::join!(watch, more);
+    let (watched, ()) = tokio::join!(watch, record_more);
     assert_eq!(watched, ["ADDED 00000000000000000003", "ADDED 00000000000000000005"]);
 }
 

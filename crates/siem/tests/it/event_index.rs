@@ -12,7 +12,7 @@ use bytes::Bytes;
 use event::{Event, EventRef, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use siem::audit_event::{Conditions, EventLog, LogRecord, LogStretch, Order, Selection, resource};
+use siem::audit_event::{Conditions, EventLog, LogBatch, LogRecord, Order, Selection, resource};
 use store::Record;
 use store::event_index::{EventIndex, IndexQuery, SegmentBuilder, first_of, last_of};
 
@@ -20,7 +20,7 @@ use super::server::START;
 
 /// Two segments and a part of a third.
 const RECORDS: u64 = 36_000;
-/// Maximum number of pages that are compared; more would not show more.
+/// Maximum number of pages that are compared; more pages would not make the test stronger.
 const PAGES: usize = 6;
 
 static EVENTS: LazyLock<Vec<Event>> = LazyLock::new(|| (1..=RECORDS).map(event_of).collect());
@@ -32,8 +32,8 @@ fn scrambled(seq: u64, salt: u64, below: u64) -> u64 {
     (mixed ^ mixed >> 31).wrapping_mul(0xd6e8_feb8_6659_fd93) % below
 }
 
-/// One of `count` words; the first ones are far more frequent than the last ones.
-fn word(prefix: &str, count: u64, seq: u64, salt: u64) -> String {
+/// One of `count` values; the first ones are far more frequent than the last ones.
+fn skewed_value(prefix: &str, count: u64, seq: u64, salt: u64) -> String {
     let number = scrambled(seq, salt, count) * scrambled(seq, salt + 1, count) / count;
     format!("{prefix}-{number}")
 }
@@ -47,13 +47,15 @@ fn event_of(seq: u64) -> Event {
         other => other.cast_signed() * 1_000,
     };
     let time = Timestamp::from_micros(START + seq.cast_signed() * 1_000_000 + skew);
-    let user = |salt| UserInfo { username: word("user", 60, seq, salt), ..UserInfo::default() };
-    let name = if pick(5, 4) == 0 { format!("rp-{}", seq / 3) } else { word("name", 90, seq, 6) };
+    let user =
+        |salt| UserInfo { username: skewed_value("user", 60, seq, salt), ..UserInfo::default() };
+    let name =
+        if pick(5, 4) == 0 { format!("rp-{}", seq / 3) } else { skewed_value("name", 90, seq, 6) };
     let object = ObjectReference {
         resource: ["restorepoints", "profiles", "policies", "passkeys"][index(pick(7, 4))].into(),
         api_group: ["apps.kio.kasten.io", "config.kio.kasten.io", ""][index(pick(8, 3))].into(),
         subresource: if pick(9, 9) == 0 { "details".to_owned() } else { String::new() },
-        namespace: word("ns", 40, seq, 10),
+        namespace: skewed_value("ns", 40, seq, 10),
         name: if pick(12, 5) == 0 { String::new() } else { name },
         ..ObjectReference::default()
     };
@@ -65,7 +67,9 @@ fn event_of(seq: u64) -> Event {
         audit_id: format!("id-{}", seq / 2),
         user: user(2),
         impersonated_user: (pick(16, 20) == 0).then(|| user(3)),
-        source_ips: (0..=pick(17, 7)).map(|at| word("192.0.2", 300, seq, 20 + at)).collect(),
+        source_ips: (0..=pick(17, 7))
+            .map(|index| skewed_value("192.0.2", 300, seq, 20 + index))
+            .collect(),
         object_ref: (pick(18, 10) > 0).then_some(object),
         response_status: (pick(19, 10) > 0).then(|| Status {
             code: [200, 201, 403, 404][index(pick(30, 4))],
@@ -147,10 +151,10 @@ impl EventLog for Log {
         ranges: Vec<RangeInclusive<u64>>,
         order: Order,
         bytes_max: usize,
-    ) -> Result<LogStretch, ApiError> {
+    ) -> Result<LogBatch, ApiError> {
         // Sometimes read in two parts, as if records were large.
         let rows_max = usize::try_from(ranges[0].start() % 3).unwrap() * 20 + 20;
-        let mut stretch = LogStretch::default();
+        let mut batch = LogBatch::default();
         let seqs = ranges.into_iter().flat_map(|range| match order {
             Order::Oldest => range.collect::<Vec<_>>(),
             Order::Newest => range.rev().collect(),
@@ -161,10 +165,10 @@ impl EventLog for Log {
             time: Timestamp::default(),
             bytes: RECORDED[index_of(seq)].clone(),
         };
-        stretch.records = seqs.by_ref().take(rows_max).map(record).collect();
-        stretch.is_cut = seqs.next().is_some();
+        batch.records = seqs.by_ref().take(rows_max).map(record).collect();
+        batch.is_truncated = seqs.next().is_some();
         assert!(bytes_max >= 1 << 20);
-        Ok(stretch)
+        Ok(batch)
     }
 
     async fn wait_past(&self, _seq: u64) -> Result<(), ApiError> {
@@ -177,7 +181,7 @@ impl EventLog for Log {
         within: RangeInclusive<u64>,
     ) -> Result<Selection, ApiError> {
         let Some(index) = &self.index else {
-            return Ok(siem::audit_event::everywhere(conditions.order, within));
+            return Ok(siem::audit_event::without_index(conditions.order, within));
         };
         let Some(terms) = conditions.terms() else { return Ok(Selection::default()) };
         let query = IndexQuery {
@@ -186,8 +190,8 @@ impl EventLog for Log {
             until: conditions.until.map_or(i64::MAX, Timestamp::as_micros),
             newest_first: conditions.order == Order::Newest,
         };
-        let found = index.select(&query, within);
-        Ok(Selection { ranges: found.ranges, rest: found.rest })
+        let selection = index.select(&query, within);
+        Ok(Selection { ranges: selection.ranges, rest: selection.rest })
     }
 }
 
@@ -209,8 +213,8 @@ const FIELDS: [&str; 13] = [
 
 /// Selectors: conditions with the values of some event, and some that no event matches.
 fn selectors() -> impl Strategy<Value = Vec<FieldTerm>> {
-    let chosen = subsequence(&FIELDS[..], 0..=4);
-    let of_one_event = (1..=RECORDS, chosen, any::<[u8; 13]>(), any::<bool>());
+    let fields = subsequence(&FIELDS[..], 0..=4);
+    let of_one_event = (1..=RECORDS, fields, any::<[u8; 13]>(), any::<bool>());
     of_one_event.prop_map(|(seq, fields, chances, is_newest)| {
         let terms = fields.iter().zip(chances).map(|(field, chance)| term(field, seq, chance));
         let order = is_newest.then(|| ("order".to_owned(), "newest".to_owned(), true));
@@ -229,7 +233,7 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
         20..30 => "",
         _ => "-",
     };
-    let moment = |ahead: i64| {
+    let time = |ahead: i64| {
         let micros = event.stage_timestamp.as_micros() + ahead * i64::from(chance) * 20_000_000;
         Timestamp::from_micros(micros).to_string()
     };
@@ -248,8 +252,8 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
         "sourceIP" => event.source_ips.last().unwrap().clone(),
         "auditID" => event.audit_id,
         "stage" => event.stage.as_str().to_owned(),
-        "since" => return (field.to_owned(), moment(-1), true),
-        "until" => return (field.to_owned(), moment(1), true),
+        "since" => return (field.to_owned(), time(-1), true),
+        "until" => return (field.to_owned(), time(1), true),
         unknown => panic!("{unknown}"),
     };
     let value = if other == "-" { value } else { other.to_owned() };
@@ -257,13 +261,13 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
 }
 
 /// Whether an event matches, by an independent implementation.
-fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
+fn matches(event: &Event, terms: &[FieldTerm]) -> bool {
     let none = ObjectReference::default();
     let object = event.object_ref.as_ref().unwrap_or(&none);
     terms.iter().all(|FieldTerm { path, value, is_equal }| {
         let code = event.response_status.as_ref().map_or(0, |status| status.code).to_string();
         let time = |text: &str| Timestamp::parse(text).unwrap();
-        let holds = match path.as_str() {
+        let is_match = match path.as_str() {
             "user" => {
                 let impersonated = event.impersonated_user.as_ref();
                 [Some(&event.user), impersonated]
@@ -286,37 +290,37 @@ fn is_asked_for(event: &Event, terms: &[FieldTerm]) -> bool {
             "order" => true,
             unknown => panic!("{unknown}"),
         };
-        holds == *is_equal
+        is_match == *is_equal
     })
 }
 
 /// The sequence numbers of the matching events of the first pages.
 fn expected(log: &Log, terms: &[FieldTerm], count: usize) -> Vec<u64> {
     let is_newest = terms.iter().any(|term| term.value == "newest");
-    let is_found = |seq: &u64| {
-        is_asked_for(&EVENTS[index_of(*seq)], terms)
+    let is_expected = |seq: &u64| {
+        matches(&EVENTS[index_of(*seq)], terms)
             && EventRef::parse(&RECORDED[index_of(*seq)]).is_ok()
     };
     let mut seqs: Box<dyn Iterator<Item = u64>> = Box::new(log.first..=RECORDS);
     if is_newest {
         seqs = Box::new((log.first..=RECORDS).rev());
     }
-    seqs.filter(is_found).take(count).collect()
+    seqs.filter(is_expected).take(count).collect()
 }
 
 async fn listed(pages: &dyn ReadOnlyStorage, terms: &[FieldTerm], limit: usize) -> Vec<u64> {
-    let (mut found, mut after) = (Vec::new(), None);
+    let (mut seqs, mut after) = (Vec::new(), None);
     for _ in 0..PAGES {
         let query = ReadQuery { terms: terms.to_vec(), limit, after, at: Some(RECORDS) };
         let page = pages.list(query).await.unwrap();
         assert!(page.items.len() <= limit);
-        found.extend(page.items.iter().map(|body| seq_of(body)));
+        seqs.extend(page.items.iter().map(|body| seq_of(body)));
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    found
+    seqs
 }
 
 fn seq_of(body: &[u8]) -> u64 {
@@ -343,8 +347,8 @@ proptest! {
         let log = Arc::clone(&LOGS[log]);
         let pages = resource(Arc::clone(&log) as Arc<dyn EventLog>).read_only.unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let found = runtime.block_on(listed(&*pages, &terms, limit));
-        prop_assert_eq!(found, expected(&log, &terms, PAGES * limit));
+        let seqs = runtime.block_on(listed(&*pages, &terms, limit));
+        prop_assert_eq!(seqs, expected(&log, &terms, PAGES * limit));
     }
 }
 
@@ -378,11 +382,11 @@ fn the_index_skips_records_that_cannot_match() {
                 selection.ranges.iter().map(|range| range.end() - range.start() + 1).sum::<u64>();
             rest = selection.rest;
         }
-        let is_found = |seq: &u64| {
-            is_asked_for(&EVENTS[index_of(*seq)], &terms)
+        let is_expected = |seq: &u64| {
+            matches(&EVENTS[index_of(*seq)], &terms)
                 && EventRef::parse(&RECORDED[index_of(*seq)]).is_ok()
         };
-        let expected = (1..=last_of(1)).filter(is_found).count() as u64;
+        let expected = (1..=last_of(1)).filter(is_expected).count() as u64;
         assert!((1..500).contains(&expected), "{terms:?}: {expected}");
         // Some fingerprints collide, and small gaps between records are read along.
         assert!(

@@ -43,8 +43,8 @@ fn server() -> TestServer {
     }))
 }
 
-fn check(found: &str, expected: &Expect) {
-    expected.assert_eq(found);
+fn check(actual: &str, expected: &Expect) {
+    expected.assert_eq(actual);
 }
 
 #[tokio::test]
@@ -58,8 +58,8 @@ async fn kubectl_get_shows_what_each_source_received() {
             audit-webhook-test  AuditWebhook  test  null  null  0  0  0  null
         "]],
     );
-    let (code, one) = server.send(&format!("GET {SOURCES}/audit-webhook-prod"), "").await;
-    assert_eq!((code, &one["status"]["rejectedRequests"]), (200, &2.into()));
+    let (code, source) = server.send(&format!("GET {SOURCES}/audit-webhook-prod"), "").await;
+    assert_eq!((code, &source["status"]["rejectedRequests"]), (200, &2.into()));
 }
 
 #[tokio::test]

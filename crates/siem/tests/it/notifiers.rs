@@ -45,13 +45,13 @@ fn alertmanager(url: &str) -> Value {
 #[tokio::test]
 async fn a_notifier_gets_its_defaults() {
     let server = open();
-    let (code, made) = create(&server, &alertmanager("https://am:9093")).await;
-    assert_eq!(code, 201, "{made}");
+    let (code, created) = create(&server, &alertmanager("https://am:9093")).await;
+    assert_eq!(code, 201, "{created}");
     let notifiers = load(&server.registry).await.unwrap();
     let spec = &notifiers[0].spec;
     assert_eq!(spec.min_severity, Severity::High);
     assert!(spec.send_closed && !spec.send_updates && spec.rules.is_empty());
-    assert_eq!(made["status"], json!({"state": "pending"}));
+    assert_eq!(created["status"], json!({"state": "pending"}));
 }
 
 /// Regression: a notifier with a misspelt rule was accepted and sent nothing.
@@ -68,12 +68,12 @@ async fn a_notifier_names_rules_that_exist() {
         spec["rules"] = json!(rules);
         spec
     };
-    let (code, refused) = create(&server, &with(&["touched", "tuched"])).await;
-    assert_eq!(code, 422, "{refused}");
+    let (code, response) = create(&server, &with(&["touched", "tuched"])).await;
+    assert_eq!(code, 422, "{response}");
     expect![[r#"Notifier.siem.keepwatch.io "pager" is invalid: spec.rules[1]: Invalid value: "tuched": there is no rule with this id or title (did you mean "touched"?)"#]]
-        .assert_eq(refused["message"].as_str().unwrap());
-    let named = ["touched", "Restore points are touched", "keepwatch-state-pressure"];
-    assert_eq!(create(&server, &with(&named)).await.0, 201);
+        .assert_eq(response["message"].as_str().unwrap());
+    let names = ["touched", "Restore points are touched", "keepwatch-state-pressure"];
+    assert_eq!(create(&server, &with(&names)).await.0, 201);
     server.send("DELETE /apis/siem.keepwatch.io/v1alpha1/detectionrules/mine", "").await;
     let patch = r#"{"metadata":{"labels":{"team":"backup"}}}"#;
     assert_eq!(server.send(&format!("PATCH {NOTIFIERS}/pager"), patch).await.0, 200);
@@ -124,8 +124,8 @@ async fn a_sample_is_sent_on_request_and_recorded() {
     create(&server, &alertmanager("https://am:9093")).await;
     let line = format!("POST {NOTIFIERS}/pager/test");
     assert_eq!(server.outcome(&line, "").await, "200 pager took a sample signal");
-    let dry = server.outcome(&format!("{line}?dryRun=All"), "{}").await;
-    assert_eq!(dry, "200 dry run: nothing was done");
+    let dry_run = server.outcome(&format!("{line}?dryRun=All"), "{}").await;
+    assert_eq!(dry_run, "200 dry run: nothing was done");
     let patch = json!({"spec": {"url": "http://am:9093"}}).to_string();
     assert_eq!(server.send(&format!("PATCH {NOTIFIERS}/pager"), &patch).await.0, 200);
     assert_eq!(server.outcome(&line, "").await, "502 pager: nothing answers");

@@ -7,7 +7,7 @@ use apiserver::authz::rbac::Rbac;
 use event::UserInfo;
 
 /// Bindings of each role to a user with its name.
-fn bound() -> String {
+fn role_bindings() -> String {
     ["view", "analyst", "admin"]
         .map(|role| {
             format!(
@@ -23,16 +23,16 @@ fn bound() -> String {
 /// Each line has a verb, a resource and the users who are allowed, of the three test users.
 #[track_caller]
 fn check(table: &str) {
-    let bindings = bound();
+    let bindings = role_bindings();
     let manifests = siem::ROLES.iter().copied().chain([("bindings.yaml", bindings.as_str())]);
     let rbac = Rbac::from_manifests(manifests).unwrap();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let (resource, subresource) = words[1].split_once('/').unwrap_or((words[1], ""));
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (resource, subresource) = fields[1].split_once('/').unwrap_or((fields[1], ""));
         for user in ["view", "analyst", "admin"] {
             let attributes = Attributes {
                 user: Arc::new(UserInfo { username: user.to_owned(), ..UserInfo::default() }),
-                verb: words[0].to_owned(),
+                verb: fields[0].to_owned(),
                 group: siem::GROUP.to_owned(),
                 version: siem::VERSION.to_owned(),
                 resource: resource.to_owned(),
@@ -40,7 +40,7 @@ fn check(table: &str) {
                 ..Attributes::default()
             };
             let may = rbac.decide(&attributes).is_some();
-            assert_eq!(may, words[2..].contains(&user), "{user}: {line}");
+            assert_eq!(may, fields[2..].contains(&user), "{user}: {line}");
         }
     }
 }

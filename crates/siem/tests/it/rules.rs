@@ -29,15 +29,15 @@ fn open() -> TestServer {
     TestServer::open(siem::resources(&Services::default()))
 }
 
-async fn bring(server: &TestServer, rules: &[(&str, String)]) {
+async fn install_builtin(server: &TestServer, rules: &[(&str, String)]) {
     let rules: Vec<BuiltinRule> = rules
         .iter()
         .map(|(name, sigma)| BuiltinRule { name: (*name).to_owned(), sigma: sigma.clone() })
         .collect();
     server
         .write(move |objects| {
-            let taken = install(objects, &rules, &LoadOptions::default())?;
-            assert!(taken.iter().all(|name| name == "mine"), "{taken:?}");
+            let user_names = install(objects, &rules, &LoadOptions::default())?;
+            assert!(user_names.iter().all(|name| name == "mine"), "{user_names:?}");
             Ok(())
         })
         .await;
@@ -49,17 +49,17 @@ const SECOND: &str = "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0002";
 #[tokio::test]
 async fn rules_created_by_users_are_loaded() {
     let server = open();
-    let (code, made) =
+    let (code, created) =
         server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
-    assert_eq!(code, 201, "{made}");
+    assert_eq!(code, 201, "{created}");
     expect![[r#"{"source":"user","title":"Restore points are touched","severity":"high","rules":["0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001"],"titles":["Restore points are touched"]}"#]]
-        .assert_eq(&made["status"].to_string());
-    assert_eq!(made["spec"]["enabled"], true);
+        .assert_eq(&created["status"].to_string());
+    assert_eq!(created["spec"]["enabled"], true);
     let documents = load(&server.registry).await.unwrap();
     assert_eq!((documents.len(), documents[0].file.as_str()), (1, "mine"));
     let patch = r#"{"spec":{"enabled":false},"status":{"signals":7}}"#;
-    let (_, off) = server.send(&format!("PATCH {RULES}/mine"), patch).await;
-    assert_eq!(off["status"], made["status"]);
+    let (_, disabled) = server.send(&format!("PATCH {RULES}/mine"), patch).await;
+    assert_eq!(disabled["status"], created["status"]);
     assert!(load(&server.registry).await.unwrap().is_empty());
     assert_eq!(server.send(&format!("DELETE {RULES}/mine"), "").await.0, 200);
 }
@@ -79,9 +79,10 @@ async fn an_error_has_its_position() {
 async fn a_rule_id_belongs_to_one_object() {
     let server = open();
     server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
-    let twin = server.outcome(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
+    let outcome =
+        server.outcome(&format!("POST {RULES}"), &rule("twin", &sigma(FIRST, "get"))).await;
     expect![[r#"422 DetectionRule.siem.keepwatch.io "twin" is invalid: spec.sigma: Invalid value: "0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0001": DetectionRule "mine" already has a rule with this id or name"#]]
-        .assert_eq(&twin);
+        .assert_eq(&outcome);
 }
 
 /// Regression: an object whose rule has the name of another rule was accepted and never evaluated.
@@ -90,9 +91,9 @@ async fn a_name_belongs_to_one_object() {
     let server = open();
     let named = |id: &str| format!("name: same_name\n{}", sigma(id, "delete"));
     assert_eq!(server.send(&format!("POST {RULES}"), &rule("one", &named(FIRST))).await.0, 201);
-    let twin = server.outcome(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
+    let outcome = server.outcome(&format!("POST {RULES}"), &rule("two", &named(SECOND))).await;
     expect![[r#"422 DetectionRule.siem.keepwatch.io "two" is invalid: spec.sigma: Invalid value: "same_name": DetectionRule "one" already has a rule with this id or name"#]]
-        .assert_eq(&twin);
+        .assert_eq(&outcome);
 }
 
 /// Regression: all rules without an id had the id "", so that only one could exist.
@@ -104,8 +105,8 @@ async fn a_rule_without_an_id_has_the_name_of_its_object() {
         .filter(|line| !line.starts_with("id:"))
         .collect();
     for name in ["one", "two"] {
-        let (code, made) = server.send(&format!("POST {RULES}"), &rule(name, &without_id)).await;
-        assert_eq!((code, &made["status"]["rules"]), (201, &json!([name])));
+        let (code, created) = server.send(&format!("POST {RULES}"), &rule(name, &without_id)).await;
+        assert_eq!((code, &created["status"]["rules"]), (201, &json!([name])));
     }
 }
 
@@ -113,7 +114,7 @@ async fn a_rule_without_an_id_has_the_name_of_its_object() {
 #[tokio::test]
 async fn a_rule_supersedes_only_rules_of_its_own_object() {
     let server = open();
-    bring(&server, &[("first", sigma(FIRST, "delete"))]).await;
+    install_builtin(&server, &[("first", sigma(FIRST, "delete"))]).await;
     let superseding =
         |id: &str| format!("{}keepwatch: {{supersedes: ['{id}']}}\n", sigma(SECOND, "delete"));
     let refused =
@@ -125,14 +126,18 @@ async fn a_rule_supersedes_only_rules_of_its_own_object() {
         superseding("0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0009"),
         sigma("0f6b3b7e-6d4b-4c56-9d53-0a7e6a1f0009", "get")
     );
-    let (code, made) = server.send(&format!("POST {RULES}"), &rule("mine", &both)).await;
-    assert_eq!(code, 201, "{made}");
+    let (code, created) = server.send(&format!("POST {RULES}"), &rule("mine", &both)).await;
+    assert_eq!(code, 201, "{created}");
 }
 
 #[tokio::test]
 async fn built_in_rules_can_only_be_disabled() {
     let server = open();
-    bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
+    install_builtin(
+        &server,
+        &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))],
+    )
+    .await;
     let patch = r#"{"spec":{"enabled":false}}"#;
     assert_eq!(server.send(&format!("PATCH {RULES}/first"), patch).await.0, 200);
     let mut outcome = server.outcome(&format!("DELETE {RULES}/first"), "").await + "\n";
@@ -143,7 +148,7 @@ async fn built_in_rules_can_only_be_disabled() {
         403 detectionrules.siem.keepwatch.io "first" is forbidden: the rule is built in: its text cannot be changed. Set spec.enabled to false, and create a rule of your own with another id"#]]
     .assert_eq(&outcome);
     let changed = sigma(FIRST, "list").replace("high", "low");
-    bring(&server, &[("first", changed)]).await;
+    install_builtin(&server, &[("first", changed)]).await;
     expect![[r"
         Name  Enabled  Severity  Source  Signals  Last Fired  Title  Evaluated  Matched  Age
         first  false  low  builtin  null  null  Restore points are touched  null  null  0s
@@ -155,15 +160,19 @@ async fn built_in_rules_can_only_be_disabled() {
 async fn a_name_used_by_a_user_is_not_overwritten() {
     let server = open();
     server.send(&format!("POST {RULES}"), &rule("mine", &sigma(FIRST, "delete"))).await;
-    bring(&server, &[("mine", sigma(SECOND, "get"))]).await;
-    let (_, mine) = server.send(&format!("GET {RULES}/mine"), "").await;
-    assert_eq!(mine["status"]["source"], "user");
+    install_builtin(&server, &[("mine", sigma(SECOND, "get"))]).await;
+    let (_, object) = server.send(&format!("GET {RULES}/mine"), "").await;
+    assert_eq!(object["status"]["source"], "user");
 }
 
 #[tokio::test]
 async fn the_detector_writes_the_statistics_of_rules() {
     let server = open();
-    bring(&server, &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))]).await;
+    install_builtin(
+        &server,
+        &[("first", sigma(FIRST, "delete")), ("second", sigma(SECOND, "get"))],
+    )
+    .await;
     let statistics = RuleStatistics {
         rule: FIRST.to_owned(),
         evaluated: 100,
@@ -192,7 +201,7 @@ async fn the_detector_writes_the_statistics_of_rules() {
 #[tokio::test]
 async fn unmatched_events_do_not_update_the_status_each_time() {
     let server = open();
-    bring(&server, &[("first", sigma(FIRST, "delete"))]).await;
+    install_builtin(&server, &[("first", sigma(FIRST, "delete"))]).await;
     let mut versions = Vec::new();
     for (evaluated, matched) in [(100, 7), (150, 7), (200, 7), (201, 8)] {
         let rule = FIRST.to_owned();

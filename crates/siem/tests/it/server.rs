@@ -17,7 +17,7 @@ use event::{Event, Level, ObjectReference, Timestamp, UserInfo};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
-use siem::audit_event::{EventLog, LogRecord, LogStretch, Order};
+use siem::audit_event::{EventLog, LogBatch, LogRecord, Order};
 use store::{Direction, Journal, Settings, Sqlite};
 use tempfile::TempDir;
 
@@ -267,15 +267,15 @@ impl EventLog for Log {
         ranges: Vec<RangeInclusive<u64>>,
         order: Order,
         bytes_max: usize,
-    ) -> Result<LogStretch, ApiError> {
+    ) -> Result<LogBatch, ApiError> {
         let direction = match order {
             Order::Oldest => Direction::Forward,
             Order::Newest => Direction::Backward,
         };
-        let stretch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
-        let records = stretch.records.into_iter().map(record);
+        let batch = self.0.read_ranges(ranges, direction, bytes_max).await.unwrap();
+        let records = batch.records.into_iter().map(record);
         let records = records.filter(|record| !self.1.contains(&record.seq)).collect();
-        Ok(LogStretch { records, is_cut: stretch.is_truncated })
+        Ok(LogBatch { records, is_truncated: batch.is_truncated })
     }
 
     fn unreadable(&self, within: &RangeInclusive<u64>) -> Vec<RangeInclusive<u64>> {

@@ -56,10 +56,10 @@ async fn users_can_read_and_watch_the_detectors_signals() {
 #[tokio::test]
 async fn signals_can_be_selected_by_fields_and_labels() {
     let server = server().await;
-    let mut low = signal("s2", SignalState::Closed, 1);
-    low.spec.severity = Severity::Low;
-    low.spec.actor.impersonated_by = "eve".to_owned();
-    detect(&server, low).await;
+    let mut low_severity = signal("s2", SignalState::Closed, 1);
+    low_severity.spec.severity = Severity::Low;
+    low_severity.spec.actor.impersonated_by = "eve".to_owned();
+    detect(&server, low_severity).await;
     for (query, expected) in [
         ("fieldSelector=spec.severity=low", "s2"),
         ("fieldSelector=status.state!=closed", "s1"),
@@ -117,8 +117,8 @@ async fn an_archived_signal_requires_a_reason_and_an_open_one_has_none() {
     expect![[r#"422 Signal.siem.keepwatch.io "s1" is invalid: status.triage.state: Unsupported value: "done": supported values: "open", "under_review", "archived""#]]
         .assert_eq(&check(json!({"state": "done"})).await);
     // Regression: values of a wrong type had no effect, or opened the signal again.
-    for wrong in [json!({"state": 5}), json!({"note": ["x"]}), json!(["x"]), json!("x")] {
-        let outcome = check(wrong.clone()).await;
+    for invalid in [json!({"state": 5}), json!({"note": ["x"]}), json!(["x"]), json!("x")] {
+        let outcome = check(invalid.clone()).await;
         assert!(outcome.starts_with("422 ") && outcome.contains("must be of type"), "{outcome}");
     }
     assert_eq!(check(json!({"state": "archived", "reason": "other"})).await, "200");
@@ -164,9 +164,9 @@ async fn signals_beyond_the_retention_are_deleted_and_this_is_recorded() {
 #[tokio::test]
 async fn users_can_delete_signals_but_not_create_them() {
     let server = server().await;
-    let made = server.outcome(&format!("POST {SIGNALS}"), r#"{"metadata":{"name":"s3"}}"#).await;
+    let outcome = server.outcome(&format!("POST {SIGNALS}"), r#"{"metadata":{"name":"s3"}}"#).await;
     expect![[r#"405 create is not supported on resources of kind "signals.siem.keepwatch.io""#]]
-        .assert_eq(&made);
+        .assert_eq(&outcome);
     let changed = server.outcome(&format!("PATCH {SIGNALS}/s1"), "{}").await;
     assert!(changed.starts_with("405"), "{changed}");
     assert_eq!(server.send(&format!("DELETE {SIGNALS}/s1"), "").await.0, 200);

@@ -19,8 +19,8 @@ async fn open() -> TestServer {
                  logsource:\n  product: kubernetes\n  service: audit\n\
                  detection:\n  selection:\n    verb: delete\n  condition: selection\n";
     let rule = json!({"metadata": {"name": "deleted"}, "spec": {"sigma": sigma}}).to_string();
-    let (code, made) = server.send(&format!("POST {RULES}"), &rule).await;
-    assert_eq!(code, 201, "{made}");
+    let (code, created) = server.send(&format!("POST {RULES}"), &rule).await;
+    assert_eq!(code, 201, "{created}");
     server
 }
 
@@ -41,10 +41,10 @@ async fn create(server: &TestServer, spec: &Value) -> (u16, Value) {
 #[tokio::test]
 async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     let server = open().await;
-    let (code, made) = create(&server, &spec()).await;
-    assert_eq!(code, 201, "{made}");
+    let (code, created) = create(&server, &spec()).await;
+    assert_eq!(code, 201, "{created}");
     expect![[r#"{"state":"active","createdBy":"alice","hidden":0}"#]]
-        .assert_eq(&made["status"].to_string());
+        .assert_eq(&created["status"].to_string());
     let options = LoadOptions::default();
     let at = Timestamp::from_micros(START);
     let loaded = load(&server.registry, &options, at).await.unwrap();
@@ -61,9 +61,9 @@ async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     .assert_eq(&server.table(&format!("GET {SUPPRESSIONS}")).await);
     let patch = json!({"spec": {"expiresAt": "2026-12-02T00:00:00Z"}, "status": {"hidden": 0}});
     let line = format!("PATCH {SUPPRESSIONS}/robot");
-    let (_, longer) = server.send(&line, &patch.to_string()).await;
+    let (_, updated) = server.send(&line, &patch.to_string()).await;
     expect![[r#"{"state":"active","createdBy":"alice","hidden":3,"lastHidden":"2026-11-23T09:30:00.000000Z","updatedBy":"alice"}"#]]
-        .assert_eq(&longer["status"].to_string());
+        .assert_eq(&updated["status"].to_string());
 }
 
 #[tokio::test]

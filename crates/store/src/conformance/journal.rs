@@ -70,13 +70,13 @@ async fn records_are_read_once_and_in_order<S: Storage>(pair: &Pair<S>) -> Resul
     let (store, journal) = pair;
     ensure!(journal.last_seq() == 0, "an empty journal has a last record");
     fill(store, 100).await?;
-    ensure!(journal.last_seq() == 100, "{} is the last of 100", journal.last_seq());
-    ensure!(journal.first_seq() == 1, "{} is the first of 100", journal.first_seq());
+    ensure!(journal.last_seq() == 100, "the last of 100 records is {}", journal.last_seq());
+    ensure!(journal.first_seq() == 1, "the first of 100 records is {}", journal.first_seq());
     let mut seq = 0;
     while seq < 100 {
         for record in journal.read(seq, 7, 1 << 20).await.map_err(text)? {
             seq += 1;
-            ensure!(record.seq == seq, "{} comes instead of {seq}", record.seq);
+            ensure!(record.seq == seq, "read {} instead of {seq}", record.seq);
             let text = format!("record {seq}");
             ensure!(&*record.bytes == text.as_bytes(), "{:?} is not {text}", record.bytes);
         }
@@ -92,10 +92,10 @@ async fn a_read_is_bounded_and_returns_a_record_if_there_is_one<S: Storage>(
     for (after, rows_max, bytes_max, expected) in
         [(0, 4, 1 << 20, 4), (0, 9, 20, 2), (3, 9, 1, 1), (8, 9, 1, 1), (9, 9, 1 << 20, 0)]
     {
-        let found = journal.read(after, rows_max, bytes_max).await.map_err(text)?.len();
+        let count = journal.read(after, rows_max, bytes_max).await.map_err(text)?.len();
         ensure!(
-            found == expected,
-            "{found} records after {after} within {rows_max} rows and {bytes_max} bytes"
+            count == expected,
+            "{count} records after {after} within {rows_max} rows and {bytes_max} bytes"
         );
     }
     Ok(())
@@ -116,17 +116,17 @@ async fn ranges_are_read_in_the_requested_order<S: Storage>(
         (vec![20..=30, 0..=1], Forward, 1, &[1], false),
         (Vec::new(), Forward, all, &[], false),
     ] {
-        let found =
+        let batch =
             journal.read_ranges(ranges.clone(), direction, bytes_max).await.map_err(text)?;
-        let seqs: Vec<u64> = found.records.iter().map(|record| record.seq).collect();
+        let seqs: Vec<u64> = batch.records.iter().map(|record| record.seq).collect();
         ensure!(
-            (&*seqs, found.is_truncated) == (expected, is_truncated),
+            (&*seqs, batch.is_truncated) == (expected, is_truncated),
             "{seqs:?} ({}) of {ranges:?} {direction:?} within {bytes_max} bytes",
-            found.is_truncated
+            batch.is_truncated
         );
         let is_whole =
             |record: &Record| *record.bytes == *format!("record {}", record.seq).as_bytes();
-        ensure!(found.records.iter().all(is_whole), "another record in the place of one");
+        ensure!(batch.records.iter().all(is_whole), "a record has the content of another one");
     }
     Ok(())
 }
@@ -134,10 +134,10 @@ async fn ranges_are_read_in_the_requested_order<S: Storage>(
 async fn waiting_ends_with_the_next_record<S: Storage>(pair: &Pair<S>) -> Result<(), Violation> {
     let (store, journal) = pair;
     fill(store, 3).await?;
-    ensure!(journal.wait_past(1).await == Ok(3), "it waits for a record that is there");
+    ensure!(journal.wait_past(1).await == Ok(3), "it waits for an existing record");
     let mut waiting = journal.wait_past(3);
-    let at_once = std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
-    ensure!(at_once.await.is_pending(), "it does not wait for a record that is not there");
+    let poll = std::future::poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context)));
+    ensure!(poll.await.is_pending(), "it does not wait for a missing record");
     append(store, "the next").await?;
     ensure!(waiting.await == Ok(4), "it does not return the last record");
     Ok(())
@@ -151,7 +151,7 @@ async fn each_reader_has_its_own_cursor<S: Storage>(pair: &Pair<S>) -> Result<()
     journal.advance("one", 4, "state").map_err(text)?;
     journal.advance_durably("two", 9, "").await.map_err(text)?;
     let again = journal.register("one", 0).await.map_err(text)?;
-    ensure!((again.seq, &*again.state) == (4, "state"), "{again:?} is not where it was");
+    ensure!((again.seq, &*again.state) == (4, "state"), "{again:?} has moved");
     let readers = journal.readers();
     let lags: Vec<_> = readers.iter().map(|reader| (&*reader.name, reader.lag)).collect();
     ensure!(lags == [("one", 6), ("two", 1)], "{lags:?}");
@@ -181,9 +181,9 @@ async fn a_transaction_moves_a_cursor_with_what_it_writes<S: Storage>(
         transaction.advance("reader", 2, "last");
     });
     ensure!(seq.await == Ok(3), "the record is not the third");
-    let cursor = journal.cursor("reader").ok_or("the reader is gone")?;
+    let cursor = journal.cursor("reader").ok_or("the reader is not registered")?;
     ensure!((cursor.seq, &*cursor.state) == (2, "last"), "{cursor:?}");
-    ensure!(get(store, "g/r/a").await?.is_some(), "the object is not there");
+    ensure!(get(store, "g/r/a").await?.is_some(), "the object does not exist");
     // A transaction of the storage owns no cursor.
     let other = write(store, |transaction| transaction.advance("reader", 3, "")).await;
     ensure!(matches!(other, Err(StoreError::NotOwner { .. })), "{other:?}");
@@ -201,9 +201,9 @@ async fn a_checkpoint_is_replaced_as_a_whole<S: Storage>(pair: &Pair<S>) -> Resu
         let seq =
             transact(&**journal, |transaction| transaction.save_checkpoint("reader", 5, chunks));
         seq.await.map_err(text)?;
-        let found = journal.checkpoint("reader").await.map_err(text)?;
-        ensure!(found.is_some() != texts.is_empty(), "{found:?} for {texts:?}");
-        ensure!(found.clone().unwrap_or_default() == expected, "{found:?} for {texts:?}");
+        let checkpoint = journal.checkpoint("reader").await.map_err(text)?;
+        ensure!(checkpoint.is_some() != texts.is_empty(), "{checkpoint:?} for {texts:?}");
+        ensure!(checkpoint.clone().unwrap_or_default() == expected, "{checkpoint:?} for {texts:?}");
         ensure!(at(&**journal, "reader") == Some(5), "its cursor was not moved");
     }
     let other = journal.checkpoint("other").await.map_err(text)?;
@@ -222,8 +222,8 @@ async fn a_rolled_back_transaction_moves_no_cursor<S: Storage>(
     });
     seq.await.map_err(text)?;
     ensure!(at(&**journal, "reader") == Some(1), "{:?}", journal.cursor("reader"));
-    let found = journal.checkpoint("reader").await.map_err(text)?;
-    ensure!(found.is_none(), "{found:?} was rolled back");
+    let checkpoint = journal.checkpoint("reader").await.map_err(text)?;
+    ensure!(checkpoint.is_none(), "{checkpoint:?} was rolled back");
     Ok(())
 }
 
@@ -256,8 +256,8 @@ async fn a_removed_reader_leaves_no_cursor_and_no_checkpoint<S: Storage>(
     ensure!(matches!(moved, Err(StoreError::Unregistered { .. })), "{moved:?}");
     journal.register("reader", 3).await.map_err(text)?;
     ensure!(at(&**journal, "reader") == Some(3), "{:?}", journal.cursor("reader"));
-    let found = journal.checkpoint("reader").await.map_err(text)?;
-    ensure!(found.is_none(), "{found:?} is of the reader that was removed");
+    let checkpoint = journal.checkpoint("reader").await.map_err(text)?;
+    ensure!(checkpoint.is_none(), "{checkpoint:?} belongs to the removed reader");
     Ok(())
 }
 
@@ -266,17 +266,18 @@ async fn a_parked_reader_keeps_its_cursor_and_retains_no_records<S: Storage>(
 ) -> Result<(), Violation> {
     let (store, journal) = pair;
     fill(store, 9).await?;
-    let place = |seq, state: &str| Cursor { seq, state: state.to_owned() };
+    let cursor = |seq, state: &str| Cursor { seq, state: state.to_owned() };
     journal.register("reader", 0).await.map_err(text)?;
     journal.advance("reader", 4, "state").map_err(text)?;
-    journal.park("reader", place(4, "off")).await.map_err(text)?;
-    journal.park("never on", place(7, "")).await.map_err(text)?;
+    journal.park("reader", cursor(4, "off")).await.map_err(text)?;
+    journal.park("never on", cursor(7, "")).await.map_err(text)?;
     ensure!(journal.readers().is_empty(), "{:?} hold records", journal.readers());
     ensure!(journal.cursor("reader").is_none(), "{:?}", journal.cursor("reader"));
-    let expected = [("never on".to_owned(), place(7, "")), ("reader".to_owned(), place(4, "off"))];
+    let expected =
+        [("never on".to_owned(), cursor(7, "")), ("reader".to_owned(), cursor(4, "off"))];
     ensure!(journal.parked() == expected, "{:?}", journal.parked());
-    journal.resume("reader", place(5, "state")).await.map_err(text)?;
-    ensure!(journal.cursor("reader") == Some(place(5, "state")), "{:?}", journal.cursor("reader"));
+    journal.resume("reader", cursor(5, "state")).await.map_err(text)?;
+    ensure!(journal.cursor("reader") == Some(cursor(5, "state")), "{:?}", journal.cursor("reader"));
     journal.remove("never on").await.map_err(text)?;
     ensure!(journal.parked().is_empty(), "{:?} are parked", journal.parked());
     Ok(())
@@ -291,8 +292,8 @@ async fn a_cursor_belongs_to_the_handle_that_registered_it_last<S: Storage>(
     fill(store, 9).await?;
     first.register("reader", 0).await.map_err(text)?;
     first.advance("reader", 3, "state").map_err(text)?;
-    let taken = second.register("reader", 0).await.map_err(text)?;
-    ensure!((taken.seq, &*taken.state) == (3, "state"), "{taken:?} is not where it was");
+    let cursor = second.register("reader", 0).await.map_err(text)?;
+    ensure!((cursor.seq, &*cursor.state) == (3, "state"), "{cursor:?} has moved");
     let moved = first.advance("reader", 5, "");
     ensure!(matches!(moved, Err(StoreError::NotOwner { .. })), "{moved:?}");
     let moved = first.advance_durably("reader", 5, "").await;

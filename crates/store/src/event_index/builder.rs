@@ -69,7 +69,7 @@ impl Values {
         self.postings.push(posting(id, position));
     }
 
-    #[expect(clippy::iter_over_hash_type, reason = "each has its own place")]
+    #[expect(clippy::iter_over_hash_type, reason = "each value has its own position")]
     fn column(&self, segment: u64) -> Vec<u8> {
         let mut hashes = vec![0; self.ids.len()];
         for (hash, id) in &self.ids {
@@ -78,7 +78,7 @@ impl Values {
                 *to = salted(*hash, segment);
             }
         }
-        column::of_values(&hashes, &self.postings)
+        column::encode_values(&hashes, &self.postings)
     }
 }
 
@@ -140,7 +140,7 @@ impl SegmentBuilder {
     pub fn finish(self, last: Option<&Record>) -> Segment {
         let mut columns: Vec<Vec<u8>> =
             self.values.iter().map(|values| values.column(self.segment)).collect();
-        columns.extend(self.fingerprints.iter().map(|of| column::of_fingerprints(of)));
+        columns.extend(self.fingerprints.iter().map(|of| column::encode_fingerprints(of)));
         columns.push(self.requests.column());
         Segment { number: self.segment, last: last.into(), times: self.times, columns }
     }

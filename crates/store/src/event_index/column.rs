@@ -41,7 +41,7 @@ const LANES: usize = 32;
 pub(crate) type Request = [u16; REQUEST_FIELDS];
 
 /// Encode a column of values. The ID of a value is its index in `hashes`.
-pub(crate) fn of_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
+pub(crate) fn encode_values(hashes: &[u32], postings: &[u32]) -> Vec<u8> {
     let mut order: Vec<(u32, usize)> =
         hashes.iter().enumerate().map(|(id, hash)| (stored(*hash, HASH_BITS), id)).collect();
     order.sort_unstable();
@@ -76,7 +76,7 @@ fn stored(hash: u32, bits: u32) -> u32 {
 }
 
 /// Encode the column of requests. The ID in a posting is the index of its request.
-pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
+pub(crate) fn encode_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
     if requests.len() > REQUESTS_MAX {
         return vec![ANY];
     }
@@ -89,10 +89,10 @@ pub(crate) fn of_requests(requests: &[Request], postings: &[u32]) -> Vec<u8> {
 }
 
 /// Encode a column whose values are nearly all different: the fingerprint of each position.
-pub(crate) fn of_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
+pub(crate) fn encode_fingerprints(fingerprints: &[u16]) -> Vec<u8> {
     let mut column = Vec::with_capacity(1 + fingerprints.len() * 3 / 2);
     column.push(FINGERPRINTS);
-    column.extend(fingerprints.iter().map(|print| print.to_le_bytes()[0]));
+    column.extend(fingerprints.iter().map(|fingerprint| fingerprint.to_le_bytes()[0]));
     let (pairs, _) = fingerprints.as_chunks::<2>();
     column.extend(pairs.iter().map(|[a, b]| high_bits(*a) | high_bits(*b) << 4));
     column
@@ -121,36 +121,36 @@ fn find_value(mut rest: &[u8], hash: u32) -> Option<PositionSet> {
     let count = usize::from(u16::from_le_bytes(*take(&mut rest)?));
     let (hashes, _) = rest.split_off(..count * 3)?.as_chunks::<3>();
     let of = |[a, b, c]: &[u8; 3]| u32::from_le_bytes([*a, *b, *c, 0]);
-    let mut found = PositionSet::none();
+    let mut positions = PositionSet::none();
     if let Ok(at) = hashes.binary_search_by_key(&hash, of) {
-        PostingLists::parse(rest)?.nth(at)?.add_to(&mut found)?;
+        PostingLists::parse(rest)?.nth(at)?.add_to(&mut positions)?;
     }
-    Some(found)
+    Some(positions)
 }
 
-fn find_fingerprint(rest: &[u8], wanted: u16) -> Option<PositionSet> {
+fn find_fingerprint(rest: &[u8], fingerprint: u16) -> Option<PositionSet> {
     let (low_bits, high) = rest.split_at_checked(usize::from(POSITIONS))?;
-    let [low, _] = wanted.to_le_bytes();
-    let mut found = PositionSet::none();
+    let [low, _] = fingerprint.to_le_bytes();
+    let mut positions = PositionSet::none();
     for (at, lanes) in low_bits.chunks(LANES).enumerate() {
         // The compiler vectorizes a comparison without a branch.
-        if lanes.iter().fold(0, |found, bits| found | u8::from(*bits == low)) == 0 {
+        if lanes.iter().fold(0, |equal, bits| equal | u8::from(*bits == low)) == 0 {
             continue;
         }
         for (lane, bits) in lanes.iter().enumerate() {
             let position = at * LANES + lane;
             let high = *high.get(position / 2)? >> (position % 2 * 4) & 0xf;
-            if *bits == low && high == high_bits(wanted) {
-                found.insert(u16::try_from(position).ok()?);
+            if *bits == low && high == high_bits(fingerprint) {
+                positions.insert(u16::try_from(position).ok()?);
             }
         }
     }
-    Some(found)
+    Some(positions)
 }
 
 /// The positions of the requests that have all of these hashes, given as pairs of field number and
 /// hash; `None` if this is not a valid column of requests.
-pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<PositionSet> {
+pub(crate) fn find_requests(column: &[u8], fields: &[(usize, u16)]) -> Option<PositionSet> {
     let mut rest = match column.split_first()? {
         (&REQUESTS, rest) => rest,
         (&ANY, []) => return Some(PositionSet::all()),
@@ -160,24 +160,24 @@ pub(crate) fn find_requests(column: &[u8], wanted: &[(usize, u16)]) -> Option<Po
     let (requests, _) =
         rest.split_off(..count * REQUEST_FIELDS * 2)?.as_chunks::<{ REQUEST_FIELDS * 2 }>();
     let mut lists = PostingLists::parse(rest)?;
-    let mut found = PositionSet::none();
+    let mut positions = PositionSet::none();
     for request in requests {
         let list = lists.next()?;
         let (hashes, _) = request.as_chunks::<2>();
         let has = |(field, hash): &(usize, u16)| {
             hashes.get(*field).is_some_and(|stored| u16::from_le_bytes(*stored) == *hash)
         };
-        if wanted.iter().all(has) {
-            list.add_to(&mut found)?;
+        if fields.iter().all(has) {
+            list.add_to(&mut positions)?;
         }
     }
-    Some(found)
+    Some(positions)
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    let (found, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(found)
+    let (chunk, remaining) = rest.split_first_chunk()?;
+    *rest = remaining;
+    Some(chunk)
 }
 
 fn length(len: usize) -> [u8; 2] {
@@ -200,7 +200,7 @@ mod tests {
 
     fn column(values: u32) -> Vec<u8> {
         let hashes: Vec<u32> = (0..values).map(hash).collect();
-        of_values(&hashes, &postings(values))
+        encode_values(&hashes, &postings(values))
     }
 
     fn expected(value: u32, values: u32) -> Vec<u16> {
@@ -212,8 +212,12 @@ mod tests {
         for values in [1, 3, 300, 4_000] {
             let column = column(values);
             for value in (0..values).step_by(1 + usize::try_from(values).unwrap() / 50) {
-                let found = find(&column, hash(value)).unwrap();
-                assert_eq!(found.iter().collect::<Vec<_>>(), expected(value, values), "{values}");
+                let positions = find(&column, hash(value)).unwrap();
+                assert_eq!(
+                    positions.iter().collect::<Vec<_>>(),
+                    expected(value, values),
+                    "{values}"
+                );
             }
             assert_eq!(find(&column, hash(values)), Some(PositionSet::none()));
         }
@@ -225,10 +229,12 @@ mod tests {
         assert_eq!(column.first(), Some(&MERGED));
         let mut too_many = 0;
         for value in (0..9_001).step_by(17) {
-            let found = find(&column, hash(value)).unwrap();
+            let positions = find(&column, hash(value)).unwrap();
             let expected = expected(value, 9_001);
-            too_many += found.len() - expected.len();
-            assert!(expected.iter().all(|position| found.iter().any(|found| found == *position)));
+            too_many += positions.len() - expected.len();
+            assert!(expected.iter().all(|position| {
+                positions.iter().any(|found_position| found_position == *position)
+            }));
         }
         assert!(too_many < 5_000, "{too_many}");
     }
@@ -238,12 +244,12 @@ mod tests {
         let hash = |position: u16| hash(u32::from(position)).wrapping_mul(0x85eb_ca6b);
         let fingerprints: Vec<u16> =
             (0..POSITIONS).map(|position| fingerprint(hash(position))).collect();
-        let column = of_fingerprints(&fingerprints);
+        let column = encode_fingerprints(&fingerprints);
         let mut found_in_all = 0;
         for position in (0..POSITIONS).step_by(101) {
-            let found = find(&column, hash(position)).unwrap();
-            assert!(found.iter().any(|found| found == position));
-            found_in_all += found.len();
+            let positions = find(&column, hash(position)).unwrap();
+            assert!(positions.iter().any(|found_position| found_position == position));
+            found_in_all += positions.len();
         }
         assert!(found_in_all < 163 * 10, "{found_in_all}");
     }
@@ -252,13 +258,13 @@ mod tests {
     fn requests_are_found_by_all_of_their_fields_together() {
         let requests: Vec<Request> =
             (0..60).map(|at| [at % 3, at % 5, at % 4, 0, 200, 1]).collect();
-        let column = of_requests(&requests, &postings(60));
-        let wanted = [(0, 2), (1, 4), (2, 2), (4, 200)];
-        let found = find_requests(&column, &wanted).unwrap();
-        assert_eq!(found.iter().collect::<Vec<_>>(), expected(14, 60));
-        let found = find_requests(&column, &wanted[..2]).unwrap();
+        let column = encode_requests(&requests, &postings(60));
+        let fields = [(0, 2), (1, 4), (2, 2), (4, 200)];
+        let positions = find_requests(&column, &fields).unwrap();
+        assert_eq!(positions.iter().collect::<Vec<_>>(), expected(14, 60));
+        let positions = find_requests(&column, &fields[..2]).unwrap();
         assert_eq!(
-            found.len(),
+            positions.len(),
             [14, 29, 44, 59].map(|bits| expected(bits, 60).len()).iter().sum::<usize>()
         );
         assert_eq!(find_requests(&column, &[(0, 9)]), Some(PositionSet::none()));
@@ -267,7 +273,8 @@ mod tests {
 
     #[test]
     fn too_many_combinations_are_not_indexed() {
-        let column = of_requests(&vec![[0; REQUEST_FIELDS]; REQUESTS_MAX + 1], &postings(4_097));
+        let column =
+            encode_requests(&vec![[0; REQUEST_FIELDS]; REQUESTS_MAX + 1], &postings(4_097));
         assert_eq!(find_requests(&column, &[(0, 9)]), Some(PositionSet::all()));
     }
 
@@ -279,9 +286,9 @@ mod tests {
         for bytes in [&[][..], &[0, 0, 0], &[2, 9, 0], &[4, 1]] {
             assert_eq!(find_requests(bytes, &[]), None, "{bytes:?}");
         }
-        let whole = column(50);
+        let column = column(50);
         for len in 0..200 {
-            assert_eq!(find(&whole[..len], hash(0)), None, "{len}");
+            assert_eq!(find(&column[..len], hash(0)), None, "{len}");
         }
     }
 }

@@ -34,9 +34,9 @@ const SCHEMA: &str = "
 pub(super) fn open(path: &Path) -> Result<Connection, IndexError> {
     match connect(path) {
         Ok(Some(file)) => return Ok(file),
-        Ok(None) => tracing::info!("the index of events has another layout; it is made again"),
+        Ok(None) => tracing::info!("the index of events has another layout; it is created again"),
         Err(error) if is_unusable(&error) => {
-            tracing::warn!(%error, "the index of events is damaged; it is made again");
+            tracing::warn!(%error, "the index of events is damaged; it is created again");
         }
         Err(error) => return Err(error.into()),
     }
@@ -95,9 +95,9 @@ fn connect(path: &Path) -> rusqlite::Result<Option<Connection>> {
     if tables > 0 {
         return Ok(None);
     }
-    let marks =
+    let mark_file =
         format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT};");
-    file.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {marks} COMMIT;"))?;
+    file.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} {mark_file} COMMIT;"))?;
     Ok(Some(file))
 }
 
@@ -140,7 +140,7 @@ pub(super) fn delete(file: &mut Connection, first: u64, end: u64) -> rusqlite::R
 pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastRecord, Times)>> {
     let mut query = file.prepare("SELECT * FROM segments ORDER BY segment")?;
     let mut rows = query.query([])?;
-    let mut found = Vec::new();
+    let mut segments = Vec::new();
     while let Some(row) = rows.next()? {
         let number = row.get::<_, i64>(0)?.cast_unsigned();
         let seq = row.get::<_, i64>(1)?.cast_unsigned();
@@ -155,10 +155,10 @@ pub(super) fn segments(file: &Connection) -> rusqlite::Result<Vec<(u64, LastReco
                 .flatten()
                 .copied()
                 .reduce(|a, b| Times { first: a.first.min(b.first), last: a.last.max(b.last) });
-            found.push((number, last, all.unwrap_or(Times::NONE)));
+            segments.push((number, last, all.unwrap_or(Times::NONE)));
         }
     }
-    Ok(found)
+    Ok(segments)
 }
 
 /// The times of a segment's blocks; `None` if they are missing or damaged.
@@ -173,8 +173,8 @@ pub(super) fn times(
         Ok((last, row.get::<_, Vec<u8>>(3)?, row.get::<_, i64>(4)?))
     });
     let row = row.optional()?;
-    let sound = row.filter(|(last, times, crc)| *crc == segment_crc(segment, last, times));
-    Ok(sound.and_then(|(_, times, _)| times_of(&times)))
+    let verified = row.filter(|(last, times, crc)| *crc == segment_crc(segment, last, times));
+    Ok(verified.and_then(|(_, times, _)| times_of(&times)))
 }
 
 /// Apply `read` to a column; `None` if the column is missing or damaged.
@@ -263,11 +263,11 @@ mod tests {
             UPDATE segments SET segment = 9 WHERE segment = 3;";
         file.execute_batch(damage).unwrap();
         assert_eq!([0, 1, 2].map(|at| is_there(&file, 1, at)), [false, false, true]);
-        assert!(!is_there(&file, 16, 4), "a row in the place of another");
+        assert!(!is_there(&file, 16, 4), "a row under the ID of another one");
         assert_eq!(times(&file, 2).unwrap(), None);
-        let found = segments(&file).unwrap();
-        assert_eq!(found.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(found[0].2, TIMES);
+        let stored = segments(&file).unwrap();
+        assert_eq!(stored.iter().map(|(number, ..)| *number).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(stored[0].2, TIMES);
     }
 
     #[test]

@@ -71,8 +71,8 @@ fn write_list(positions: &[u16], heads: &mut Vec<u8>, lists: &mut Vec<u8>) {
     write_number(count, heads);
     let width = if count < SHORT { POSITION_BITS } else { width(count) };
     let start = lists.len();
-    let mut bits = BitWriter { bytes: lists, held: 0, len: 0 };
-    // One before the first position, in wrapping arithmetic.
+    let mut bits = BitWriter { bytes: lists, pending_bits: 0, len: 0 };
+    // The position before the first one, in wrapping arithmetic.
     let mut last = u16::MAX;
     for position in positions {
         if *position == last {
@@ -139,7 +139,7 @@ impl<'a> PostingLists<'a> {
 impl List<'_> {
     /// Add the positions to a set; `None` if the list is invalid.
     pub(crate) fn add_to(self, positions: &mut PositionSet) -> Option<()> {
-        let mut bits = BitReader { bytes: self.bytes, held: 0, len: 0 };
+        let mut bits = BitReader { bytes: self.bytes, pending_bits: 0, len: 0 };
         if self.count < SHORT {
             for _ in 0..self.count {
                 positions.insert(u16::try_from(bits.take(POSITION_BITS)?).ok()?);
@@ -161,19 +161,19 @@ impl List<'_> {
 /// Writes bits, the lowest of a byte first.
 struct BitWriter<'a> {
     bytes: &'a mut Vec<u8>,
-    held: u64,
+    pending_bits: u64,
     len: u32,
 }
 
 impl BitWriter<'_> {
     /// Write the lowest bits of a number, at most 32.
     fn push(&mut self, number: u64, bits: u32) {
-        self.held |= number << self.len;
+        self.pending_bits |= number << self.len;
         self.len += bits;
         while self.len >= 8 {
-            let [low, ..] = self.held.to_le_bytes();
+            let [low, ..] = self.pending_bits.to_le_bytes();
             self.bytes.push(low);
-            self.held >>= 8;
+            self.pending_bits >>= 8;
             self.len -= 8;
         }
     }
@@ -196,7 +196,7 @@ impl BitWriter<'_> {
 
 struct BitReader<'a> {
     bytes: &'a [u8],
-    held: u64,
+    pending_bits: u64,
     len: u32,
 }
 
@@ -204,7 +204,7 @@ impl BitReader<'_> {
     fn fill(&mut self) {
         while self.len <= 48 {
             let Some(byte) = self.bytes.split_off_first() else { return };
-            self.held |= u64::from(*byte) << self.len;
+            self.pending_bits |= u64::from(*byte) << self.len;
             self.len += 8;
         }
     }
@@ -212,26 +212,26 @@ impl BitReader<'_> {
     fn take(&mut self, bits: u32) -> Option<u64> {
         self.fill();
         self.len = self.len.checked_sub(bits)?;
-        let taken = self.held & ((1 << bits) - 1);
-        self.held >>= bits;
-        Some(taken)
+        let value = self.pending_bits & ((1 << bits) - 1);
+        self.pending_bits >>= bits;
+        Some(value)
     }
 
     fn take_rice(&mut self, width: u32) -> Option<u64> {
         let mut high = 0_u64;
         loop {
             self.fill();
-            let zeros = self.held.trailing_zeros().min(self.len);
+            let zeros = self.pending_bits.trailing_zeros().min(self.len);
             high += u64::from(zeros);
             if zeros < self.len {
-                self.held >>= zeros + 1;
+                self.pending_bits >>= zeros + 1;
                 self.len -= zeros + 1;
                 break;
             }
             if self.len == 0 {
                 return None;
             }
-            (self.held, self.len) = (0, 0);
+            (self.pending_bits, self.len) = (0, 0);
         }
         Some(high << width | self.take(width)?)
     }
@@ -276,18 +276,20 @@ mod tests {
         let mut column = Vec::new();
         write(&postings, &list_of, lists.len(), &mut column);
         for (at, list) in lists.iter().enumerate() {
-            let mut found = PositionSet::none();
-            PostingLists::parse(&column).unwrap().nth(at).unwrap().add_to(&mut found).unwrap();
+            let mut positions = PositionSet::none();
+            PostingLists::parse(&column).unwrap().nth(at).unwrap().add_to(&mut positions).unwrap();
             let mut expected = list.clone();
             expected.sort_unstable();
             expected.dedup();
-            assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{at}");
+            assert_eq!(positions.iter().collect::<Vec<_>>(), expected, "{at}");
         }
         for cut in 0..column.len() {
-            let mut found = PositionSet::none();
+            let mut positions = PositionSet::none();
             let Some(mut cut) = PostingLists::parse(&column[..cut]) else { continue };
             let last = cut.nth(lists.len() - 1);
-            assert!(last.is_none_or(|last| last.add_to(&mut found).is_none() || last.count == 0));
+            assert!(
+                last.is_none_or(|last| last.add_to(&mut positions).is_none() || last.count == 0)
+            );
         }
         column.len()
     }

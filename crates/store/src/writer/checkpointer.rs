@@ -91,7 +91,7 @@ impl Checkpointer {
     }
 }
 
-/// The thread's loop: one checkpoint for each request.
+/// The loop of the thread: makes one checkpoint for each request.
 fn run_requested(path: &Path, requests: &Receiver<()>, results: &SyncSender<rusqlite::Result<()>>) {
     while requests.recv().is_ok() {
         let result = open::connect(path).and_then(|file| checkpoint(&file));

@@ -144,9 +144,9 @@ impl<'a> CommitGroup<'a> {
         {
             return known.object.clone();
         }
-        let (shared_key, found) = self.index().get_with_key(key);
-        let exists = found.is_some();
-        let object = found.and_then(|found| self.read(vec![found]).pop());
+        let (shared_key, lookup) = self.index().get_with_key(key);
+        let exists = lookup.is_some();
+        let object = lookup.and_then(|lookup| self.read(vec![lookup]).pop());
         // Do not remember an object that could not be read as absent.
         if object.is_some() == exists {
             let key = shared_key.unwrap_or_else(|| Arc::from(key));
@@ -164,9 +164,9 @@ impl<'a> CommitGroup<'a> {
 
     /// Read the objects of a lookup. A read error is remembered, and the transaction is rolled
     /// back.
-    fn read(&self, found: Vec<Lookup>) -> Vec<Arc<Object>> {
-        let read = read_connection::objects(self.file, &index::uncached(&found), usize::MAX);
-        match read.and_then(|read| index::resolve(found, read, ReadError::missing_revision)) {
+    fn read(&self, lookups: Vec<Lookup>) -> Vec<Arc<Object>> {
+        let read = read_connection::objects(self.file, &index::uncached(&lookups), usize::MAX);
+        match read.and_then(|read| index::resolve(lookups, read, ReadError::missing_revision)) {
             Ok(objects) => objects,
             Err(error) => {
                 self.read_error.set(Some(error));
@@ -274,13 +274,13 @@ impl Transaction for WriteTransaction<'_, '_> {
     fn scan(&self, prefix: &str) -> Vec<Arc<Object>> {
         let overlay = &self.group.overlay;
         let index = self.group.index();
-        let committed = index.scan(prefix).filter(|found| !overlay.contains_key(found.key()));
+        let committed = index.scan(prefix).filter(|lookup| !overlay.contains_key(lookup.key()));
         let committed: Vec<_> = committed.collect();
         drop(index);
         let mut objects = self.group.read(committed);
-        let fresh = overlay.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        let fresh = fresh.take_while(|(key, _)| key.starts_with(prefix));
-        objects.extend(fresh.filter_map(|(_, object)| object.clone()));
+        let uncommitted = overlay.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        let uncommitted = uncommitted.take_while(|(key, _)| key.starts_with(prefix));
+        objects.extend(uncommitted.filter_map(|(_, object)| object.clone()));
         objects.sort_by(|a, b| a.key.cmp(&b.key));
         objects
     }

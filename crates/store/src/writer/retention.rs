@@ -80,7 +80,7 @@ impl Retention {
         self.bytes_since_check = 0;
         self.measure(shared, statements)?;
         // Remove more rows than arrive, or retention never catches up.
-        let most = match new_records {
+        let rows_max = match new_records {
             0 => TRIM_ROWS_IDLE,
             new => TRIM_ROWS_MIN.max(new * 2),
         };
@@ -89,13 +89,13 @@ impl Retention {
         let history = history_age(settings, shared.health.used());
         let since = time.saturating_sub(micros(history));
         let plan = TrimPlan {
-            compacted: index.compactable(since, settings.history_rows, most),
+            compacted: index.compactable(since, settings.history_rows, rows_max),
             compact_revision: index.compact_revision(),
-            records_up_to: records_up_to(shared, statements, time, most)?,
+            records_up_to: records_up_to(shared, statements, time, rows_max)?,
             is_checked: true,
         };
         let records = plan.records_up_to.map_or(0, |up_to| up_to - shared.first_seq() + 1);
-        self.has_more = plan.compacted.len() >= most || records >= most as u64;
+        self.has_more = plan.compacted.len() >= rows_max || records >= rows_max as u64;
         Ok(plan)
     }
 
@@ -133,16 +133,16 @@ fn records_up_to(
     shared: &Shared,
     statements: &mut Statements<'_>,
     time: i64,
-    most: usize,
+    rows_max: usize,
 ) -> rusqlite::Result<Option<u64>> {
     let (first, last) = (shared.first_seq(), shared.last_seq());
-    let passed = shared.cursors().slowest().map_or(last, |(_, seq)| seq);
+    let passed_seq = shared.cursors().slowest().map_or(last, |(_, seq)| seq);
     // Keep the last record: it preserves the highest sequence number.
-    let passed = passed.min(last.saturating_sub(1));
-    if first == 0 || first > passed {
+    let passed_seq = passed_seq.min(last.saturating_sub(1));
+    if first == 0 || first > passed_seq {
         return Ok(None);
     }
-    let mut up_to = passed.min(first + most as u64 - 1);
+    let mut up_to = passed_seq.min(first + rows_max as u64 - 1);
     let early_bytes =
         shared.settings.journal_retention_bytes.min(early_removal_bytes(&shared.settings));
     if shared.health.used() >= early_bytes {

@@ -21,15 +21,15 @@ use crate::test_store::{TestStore, open};
 /// The directory of the victim's store; if unset, the process is not a victim.
 const DIRECTORY: &str = "KEEPWATCH_STORE_VICTIM";
 /// The number of acknowledgements after which a victim exits; by default [`VICTIM_ACKNOWLEDGEMENTS`].
-const LIFE_VARIABLE: &str = "KEEPWATCH_STORE_VICTIM_LIFE";
+const ACKNOWLEDGEMENTS_VARIABLE: &str = "KEEPWATCH_STORE_VICTIM_LIFE";
 const VICTIM_ACKNOWLEDGEMENTS: usize = 600;
 /// More acknowledgements than any victim reaches: at most four callers share a flush, and 500 are
 /// counted.
-const LONG_LIFE: usize = 4 * 600;
+const ACKNOWLEDGEMENTS_MAX: usize = 4 * 600;
 /// The number of victims that run at the same time, each under its own strace.
-const TOGETHER: usize = 3;
+const CONCURRENT_VICTIMS: usize = 3;
 /// The number of retries after a rejection, at intervals of a twentieth of a second.
-const PATIENCE: usize = 100;
+const RETRIES_MAX: usize = 100;
 
 /// Not a test itself: the process that the [`crash`](self) tests kill. It returns immediately if
 /// the directory is not set. Its callers share one thread, so that strace has fewer system calls to
@@ -40,7 +40,7 @@ async fn victim() {
     let path = Path::new(&directory).join("keepwatch.db");
     let test = TestStore::new();
     let store = open(&path, &test.settings, &test.clock).expect("the store opens");
-    let acknowledgements = number(LIFE_VARIABLE).unwrap_or(VICTIM_ACKNOWLEDGEMENTS);
+    let acknowledgements = number(ACKNOWLEDGEMENTS_VARIABLE).unwrap_or(VICTIM_ACKNOWLEDGEMENTS);
     let mut callers = JoinSet::new();
     for caller in 0..4 {
         let store = store.clone();
@@ -58,7 +58,7 @@ async fn victim() {
 
 /// Commit one change with its record and print the acknowledgement; `false` if all retries failed.
 async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
-    for _ in 0..PATIENCE {
+    for _ in 0..RETRIES_MAX {
         let work = write(store, move |transaction| {
             let key = format!("g/r/{caller}/{}", number % 7);
             let revision = transaction.next_revision();
@@ -89,19 +89,19 @@ async fn step(store: &dyn Storage, caller: usize, number: usize) -> bool {
 
 /// Start the victim, under `wrapper` if it is not empty.
 fn start(directory: &Path, wrapper: &[&str], acknowledgements: usize) -> Child {
-    let this = env::current_exe().expect("this binary");
+    let binary = env::current_exe().expect("this binary");
     let mut command = match wrapper {
         [program, arguments @ ..] => {
             let mut command = Command::new(program);
-            command.args(arguments).arg(this);
+            command.args(arguments).arg(binary);
             command
         }
-        [] => Command::new(this),
+        [] => Command::new(binary),
     };
     command.args(["--exact", "crash::victim", "--nocapture", "--test-threads=1"]);
     command
         .env(DIRECTORY, directory)
-        .env(LIFE_VARIABLE, acknowledgements.to_string())
+        .env(ACKNOWLEDGEMENTS_VARIABLE, acknowledgements.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     command.spawn().expect("the victim starts")
@@ -141,7 +141,7 @@ async fn verify(directory: &Path, acknowledged: &[String], context: &str) {
     }
     let mut changes = BTreeSet::new();
     let start = store.oldest_revision();
-    let mut watch = store.watch("", start).await.expect("all history is there");
+    let mut watch = store.watch("", start).await.expect("the whole history is readable");
     while watch.progress() < store.observed_revision() {
         for change in watch.next().await.expect("changes are read") {
             let verb = if change.kind == ChangeKind::Deleted { "delete" } else { "put" };
@@ -176,7 +176,7 @@ async fn acknowledged_changes_survive_a_kill_at_any_moment() {
             let reader = tokio::task::spawn_blocking(move || acknowledged_lines(output));
             tokio::time::sleep(Duration::from_millis(5 + seed % 150)).await;
             victim.kill().expect("it is killed");
-            victim.wait().expect("it is gone");
+            victim.wait().expect("it ends");
             acknowledged.extend(reader.await.expect("the acknowledgements"));
             if directory.path().join("keepwatch.db").exists() {
                 let context = format!("round {round}, run {run}");
@@ -187,16 +187,16 @@ async fn acknowledged_changes_survive_a_kill_at_any_moment() {
 }
 
 /// Whether `strace` is available. In CI its absence is a failure.
-fn strace() -> bool {
-    let found = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
-    assert!(found || env::var_os("CI").is_none(), "strace is missing: install it");
-    if !found {
+fn is_strace_available() -> bool {
+    let is_available = Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_ok();
+    assert!(is_available || env::var_os("CI").is_none(), "strace is missing: install it");
+    if !is_available {
         println!("NOT PROVED: strace is missing");
     }
-    found
+    is_available
 }
 
-async fn under_strace(inject: &str, acknowledgements: usize) -> Vec<String> {
+async fn run_under_strace(inject: &str, acknowledgements: usize) -> Vec<String> {
     let context = inject;
     let directory = tempfile::tempdir().expect("a directory");
     let inject = format!("inject={inject}");
@@ -208,7 +208,7 @@ async fn under_strace(inject: &str, acknowledgements: usize) -> Vec<String> {
     let output = BufReader::new(victim.stdout.take().expect("its output"));
     let acknowledged = tokio::task::spawn_blocking(move || acknowledged_lines(output));
     let acknowledged = acknowledged.await.expect("the acknowledgements");
-    victim.wait().expect("it is gone");
+    victim.wait().expect("it ends");
     if directory.path().join("keepwatch.db").exists() {
         verify(directory.path(), &acknowledged, context).await;
     } else {
@@ -219,19 +219,22 @@ async fn under_strace(inject: &str, acknowledgements: usize) -> Vec<String> {
 
 /// Kill the victim at each call of `call`: one system call, or several equivalent ones, separated
 /// by commas.
-async fn killed_at_each(call: &str) {
-    if !strace() {
+async fn check_kills_at_each(call: &str) {
+    if !is_strace_available() {
         return;
     }
     let mut victims = JoinSet::new();
     for number in 1..=number("KEEPWATCH_KILL_POINTS").unwrap_or(50) {
-        if victims.len() == TOGETHER {
-            victims.join_next().await.transpose().expect("a victim is as it should be");
+        if victims.len() == CONCURRENT_VICTIMS {
+            victims.join_next().await.transpose().expect("the check of a victim succeeds");
         }
         let inject = format!("{call}:signal=KILL:when={number}");
         victims.spawn(async move {
-            let acknowledged = under_strace(&inject, LONG_LIFE).await;
-            assert!(acknowledged.len() < LONG_LIFE, "{inject}: it was never reached");
+            let acknowledged = run_under_strace(&inject, ACKNOWLEDGEMENTS_MAX).await;
+            assert!(
+                acknowledged.len() < ACKNOWLEDGEMENTS_MAX,
+                "{inject}: the call was never reached"
+            );
         });
     }
     victims.join_all().await;
@@ -239,24 +242,24 @@ async fn killed_at_each(call: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_changes_survive_a_kill_at_each_flush() {
-    killed_at_each("fdatasync,fsync").await;
+    check_kills_at_each("fdatasync,fsync").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_changes_survive_a_kill_at_each_write() {
-    killed_at_each("pwrite64").await;
+    check_kills_at_each("pwrite64").await;
 }
 
 /// One flush fails: its group is rejected, the file is checked, and the remaining changes are
 /// committed.
 #[tokio::test]
 async fn acknowledged_changes_survive_a_failed_flush() {
-    if !strace() {
+    if !is_strace_available() {
         return;
     }
     for number in [3, 5, 9, 23, 60] {
         let inject = format!("fdatasync:error=EIO:when={number}");
-        let acknowledged = under_strace(&inject, VICTIM_ACKNOWLEDGEMENTS).await;
+        let acknowledged = run_under_strace(&inject, VICTIM_ACKNOWLEDGEMENTS).await;
         assert_eq!(acknowledged.len(), VICTIM_ACKNOWLEDGEMENTS, "{inject}: it did not recover");
     }
 }
@@ -264,11 +267,11 @@ async fn acknowledged_changes_survive_a_failed_flush() {
 /// The disk fails permanently: nothing is acknowledged from then on.
 #[tokio::test]
 async fn nothing_is_acknowledged_on_a_failed_disk() {
-    if !strace() {
+    if !is_strace_available() {
         return;
     }
     let inject = "fdatasync:error=EIO:when=12+";
-    let acknowledged = under_strace(inject, VICTIM_ACKNOWLEDGEMENTS).await;
+    let acknowledged = run_under_strace(inject, VICTIM_ACKNOWLEDGEMENTS).await;
     let count = acknowledged.len();
     assert!(0 < count && count < VICTIM_ACKNOWLEDGEMENTS / 2, "{count} were acknowledged");
 }

@@ -30,8 +30,8 @@ async fn writes_fail_on_a_full_disk_and_resume_afterwards() {
         .env(DIRECTORY, directory.path())
         .output()
         .expect("unshare starts");
-    let said = String::from_utf8_lossy(&inner.stdout) + String::from_utf8_lossy(&inner.stderr);
-    assert!(inner.status.success() && said.contains("1 passed"), "{said}");
+    let output = String::from_utf8_lossy(&inner.stdout) + String::from_utf8_lossy(&inner.stderr);
+    assert!(inner.status.success() && output.contains("1 passed"), "{output}");
 }
 
 async fn fill_and_free(directory: &Path) {
@@ -51,10 +51,10 @@ async fn fill_and_free(directory: &Path) {
     };
     assert_eq!(rejection, StoreError::NoSpace);
     assert_eq!(store.health().condition, Condition::NoSpace);
-    assert!(append(&store, "small").await.is_err(), "the next is refused, however small");
-    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
-    let early = store.journal().read(0, 1, 1).await.expect("the journal can be read");
-    assert_eq!(early[0].seq, 1);
+    assert!(append(&store, "small").await.is_err(), "even a small record is rejected");
+    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads continue");
+    let first_batch = store.journal().read(0, 1, 1).await.expect("the journal can be read");
+    assert_eq!(first_batch[0].seq, 1);
     fs::remove_file(&filler).expect("the filler is removed");
     let resumed = async {
         loop {
@@ -66,7 +66,7 @@ async fn fill_and_free(directory: &Path) {
     };
     let seq = tokio::time::timeout(Duration::from_secs(5), resumed).await.expect("it resumes");
     assert!(seq > acknowledged);
-    assert!(store.take_rejected() >= 2, "refusals are counted");
+    assert!(store.take_rejected() >= 2, "rejections are counted");
     store.close().await;
     let store = open(&path, &test.settings, &test.clock).expect("the store opens again");
     let journal = store.journal();

@@ -21,47 +21,47 @@ async fn watch_from(store: &dyn Storage, after: u64) -> &'static str {
 async fn a_restart_loses_nothing_and_revisions_continue_above() {
     let test = TestStore::new();
     let store = test.open();
-    let one = put(&store, "g/r/a", "1").await.expect("it is put");
-    let two = put(&store, "g/r/a", "2").await.expect("it is put");
+    let created = put(&store, "g/r/a", "1").await.expect("it is put");
+    let updated = put(&store, "g/r/a", "2").await.expect("it is put");
     store.close().await;
     test.clock.advance(60);
     let store = test.open();
-    assert_eq!(store.observed_revision(), two);
+    assert_eq!(store.observed_revision(), updated);
     assert_eq!(
         store.get("g/r/a").await.expect("the disk answers").expect("it is there").revision,
-        two
+        updated
     );
-    assert_eq!(watch_from(&store, two).await, "ok");
+    assert_eq!(watch_from(&store, updated).await, "ok");
     let changes =
-        store.watch("g/r/", one).await.expect("it begins").next().await.expect("a change");
+        store.watch("g/r/", created).await.expect("it begins").next().await.expect("a change");
     assert_eq!(changes.len(), 1);
-    assert_eq!(changes[0].previous.as_ref().map(|object| object.revision), Some(one));
-    let three = put(&store, "g/r/a", "3").await.expect("it is put");
-    assert_eq!(three, test.clock.now().cast_unsigned());
+    assert_eq!(changes[0].previous.as_ref().map(|object| object.revision), Some(created));
+    let restarted = put(&store, "g/r/a", "3").await.expect("it is put");
+    assert_eq!(restarted, test.clock.now().cast_unsigned());
 }
 
 #[tokio::test]
 async fn a_restored_copy_never_allocates_a_revision_twice() {
     let test = TestStore::new();
     let store = test.open();
-    let kept = put(&store, "g/r/a", "1").await.expect("it is put");
+    let backed_up = put(&store, "g/r/a", "1").await.expect("it is put");
     store.close().await;
     let copy = fs::read(test.path()).expect("a backup");
     let store = test.open();
     test.clock.advance(1);
-    let lost = put(&store, "g/r/a", "2").await.expect("it is put");
+    let after_backup = put(&store, "g/r/a", "2").await.expect("it is put");
     store.close().await;
     fs::write(test.path(), copy).expect("the backup is restored");
     test.clock.advance(3600);
     let store = test.open();
-    assert_eq!(store.observed_revision(), kept);
-    assert_eq!(watch_from(&store, lost).await, "compacted");
+    assert_eq!(store.observed_revision(), backed_up);
+    assert_eq!(watch_from(&store, after_backup).await, "compacted");
     let next = put(&store, "g/r/a", "3").await.expect("it is put");
-    assert!(next > lost, "{next} is not above {lost}");
+    assert!(next > after_backup, "{next} is not above {after_backup}");
     let start = test.clock.now().cast_unsigned();
     let expected = [
-        (kept, "ok"),
-        (lost, "compacted"),
+        (backed_up, "ok"),
+        (after_backup, "compacted"),
         (start - 1, "compacted"),
         (next, "ok"),
         (next + 1, "too large"),
@@ -71,7 +71,7 @@ async fn a_restored_copy_never_allocates_a_revision_twice() {
     }
     // The gap is stored in the file.
     store.close().await;
-    assert_eq!(watch_from(&test.open(), lost).await, "compacted");
+    assert_eq!(watch_from(&test.open(), after_backup).await, "compacted");
 }
 
 #[tokio::test]
@@ -141,22 +141,23 @@ async fn pages_show_one_revision_while_everything_changes() {
     }
     let at = store.observed_revision();
     let mut options = ListOptions { limit: 7, counts_rest: true, ..ListOptions::default() };
-    let mut seen = Vec::new();
+    let mut objects = Vec::new();
     loop {
         let page = store.list("g/r/", options.clone()).await.expect("a page");
         assert_eq!(page.revision, at);
-        assert_eq!(page.remaining, Some(100 - seen.len() - page.items.len()));
-        seen.extend(page.items.iter().map(|object| (object.key.to_string(), object.body.clone())));
+        assert_eq!(page.remaining, Some(100 - objects.len() - page.items.len()));
+        objects
+            .extend(page.items.iter().map(|object| (object.key.to_string(), object.body.clone())));
         let Some(next) = page.next else { break };
         options.at = Some(at);
         options.start_after = Some(next);
         for number in 0..100 {
             put(&store, &format!("g/r/{number:03}"), "new").await.expect("it is put");
         }
-        put(&store, &format!("g/r/{}x", seen.len()), "new").await.expect("it is put");
+        put(&store, &format!("g/r/{}x", objects.len()), "new").await.expect("it is put");
     }
-    assert_eq!(seen.len(), 100);
-    assert!(seen.iter().all(|(_, body)| &**body == b"old"), "something newer was shown");
+    assert_eq!(objects.len(), 100);
+    assert!(objects.iter().all(|(_, body)| &**body == b"old"), "a page contains a newer state");
 }
 
 /// Regression test: 1,150 superseded revisions filled the file, and requests were rejected until
@@ -185,7 +186,7 @@ async fn history_is_compacted_early_before_changes_are_rejected() {
 /// one with few unread records for space used by many others.
 #[tokio::test]
 async fn a_full_file_names_what_uses_most_of_it() {
-    for (reader_bytes, object_bytes, blamed) in [
+    for (reader_bytes, object_bytes, expected) in [
         (0, 20_000, "objects use most of it"),
         (9_000, 100, "reader `slow`"),
         (50, 20_000, "objects use most of it"),
@@ -213,8 +214,8 @@ async fn a_full_file_names_what_uses_most_of_it() {
                 break rejection.to_string();
             }
         };
-        assert!(rejection.contains(blamed), "{reader_bytes} and {object_bytes}: {rejection}");
-        assert_eq!(rejection.contains("reader"), blamed.contains("reader"), "{rejection}");
+        assert!(rejection.contains(expected), "{reader_bytes} and {object_bytes}: {rejection}");
+        assert_eq!(rejection.contains("reader"), expected.contains("reader"), "{rejection}");
     }
 }
 

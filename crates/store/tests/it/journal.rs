@@ -96,7 +96,7 @@ async fn records_are_removed_by_age_once_every_reader_has_passed() {
     while journal.first_seq() < 51 {
         append(&store, "tick").await.expect("it is recorded");
     }
-    assert_eq!(journal.first_seq(), 51, "nothing that the slow one has not read may go");
+    assert_eq!(journal.first_seq(), 51, "records that the slow reader has not read are retained");
     let next = journal.read(50, 1, 1).await.expect("records");
     assert_eq!(next[0].seq, 51);
     // Recent records are kept, even if all readers have passed them.
@@ -126,7 +126,7 @@ async fn a_full_journal_rejects_writes_until_its_reader_advances() {
             Err(rejection) => break rejection,
         }
     };
-    assert!(warned, "there was no warning at half of the bound");
+    assert!(warned, "there was no warning at half of the limit");
     assert!(
         matches!(&rejection, StoreError::Full { largest_use: DiskUse::Reader { name, .. }, limit, .. }
             if name == "stuck" && *limit == 2 << 20),
@@ -134,14 +134,14 @@ async fn a_full_journal_rejects_writes_until_its_reader_advances() {
     );
     assert!(rejection.retry_after().is_some());
     assert_eq!(store.health().condition, Condition::Full);
-    assert!(store.health().used_bytes < 3 << 20, "the bound was passed by far");
-    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads go on");
-    assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are refused, too");
+    assert!(store.health().used_bytes < 3 << 20, "the file grew far beyond the limit");
+    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads continue");
+    assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are rejected too");
     assert_eq!(store.take_rejected(), 2);
     assert_eq!(store.health().rejected_unrecorded, 0);
     let last = journal.last_seq();
     let work = journal.submit(Box::new(move |transaction| {
-        transaction.append(Bytes::from_static(b"what the reader found"));
+        transaction.append(Bytes::from_static(b"output of the reader"));
         transaction.advance("stuck", last + 1, "");
     }));
     assert_eq!(work.await.expect("a reader's work is done").seq, last + 1);
@@ -150,7 +150,9 @@ async fn a_full_journal_rejects_writes_until_its_reader_advances() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), recovered).await.expect("it takes work again");
+    tokio::time::timeout(Duration::from_secs(10), recovered)
+        .await
+        .expect("it accepts writes again");
 }
 
 #[tokio::test]
@@ -198,7 +200,7 @@ fn tamper(test: &TestStore, sql: &str) {
 /// readers' cursors, so that readers skipped all new records.
 #[tokio::test]
 async fn a_truncated_journal_reuses_no_sequence_number_and_reports_the_gap() {
-    let check = async |sql: &str, next: u64, gap: (u64, u64), seen: &[u64]| {
+    let check = async |sql: &str, next: u64, gap: (u64, u64), expected: &[u64]| {
         let test = TestStore::new();
         let store = test.open();
         for number in 1..=20 {
@@ -226,7 +228,7 @@ async fn a_truncated_journal_reuses_no_sequence_number_and_reports_the_gap() {
                 Err(error) => panic!("{sql}: {error}"),
             }
         }
-        assert_eq!(read, seen, "{sql}");
+        assert_eq!(read, expected, "{sql}");
     };
     check("DELETE FROM journal WHERE seq > 10", 21, (11, 20), &[21]).await;
     check("DELETE FROM journal WHERE seq > 19", 21, (20, 20), &[19, 21]).await;
@@ -234,9 +236,9 @@ async fn a_truncated_journal_reuses_no_sequence_number_and_reports_the_gap() {
     check("DELETE FROM journal WHERE seq < 20", 21, (19, 19), &[20, 21]).await;
     // After a SIGKILL, only the lock file may have the number; after an older program, only a
     // cursor does.
-    let unkept = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
-    check(unkept, 21, (11, 20), &[21]).await;
-    check(&format!("{unkept}{WITHOUT_LOCK_FILE}"), 19, (11, 18), &[19]).await;
+    let without_number = "DELETE FROM meta WHERE key = 'seq'; DELETE FROM journal WHERE seq > 10";
+    check(without_number, 21, (11, 20), &[21]).await;
+    check(&format!("{without_number}{WITHOUT_LOCK_FILE}"), 19, (11, 18), &[19]).await;
     let cut = "DELETE FROM journal WHERE seq > 10";
     check(&format!("{cut}{WITHOUT_LOCK_FILE}"), 21, (11, 20), &[21]).await;
 }
@@ -274,11 +276,11 @@ async fn gaps_inside_the_journal_are_found_and_each_is_one_error() {
     tamper(&test, "DELETE FROM journal WHERE seq IN (5, 11, 12, 13)");
     let store = test.open();
     let journal = store.journal();
-    let five = Gap { first: 5, last: 5 };
-    let eleven = Gap { first: 11, last: 13 };
-    assert_eq!(journal.find_gaps(1, 1000).await, Ok((vec![five, eleven], 30)));
-    assert_eq!(journal.find_gaps(1, 6).await, Ok((vec![five], 7)));
-    assert_eq!(journal.find_gaps(11, 6).await, Ok((vec![eleven], 19)));
+    let single_gap = Gap { first: 5, last: 5 };
+    let long_gap = Gap { first: 11, last: 13 };
+    assert_eq!(journal.find_gaps(1, 1000).await, Ok((vec![single_gap, long_gap], 30)));
+    assert_eq!(journal.find_gaps(1, 6).await, Ok((vec![single_gap], 7)));
+    assert_eq!(journal.find_gaps(11, 6).await, Ok((vec![long_gap], 19)));
     assert_eq!(journal.read(10, 9, 999).await, Err(ReadError::Missing { first: 11, last: 13 }));
     assert!(journal.known_gaps().is_empty());
 }

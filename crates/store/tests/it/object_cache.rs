@@ -37,11 +37,11 @@ async fn check_contents(object_cache_bytes: usize) {
         for number in 0..60 {
             let key = format!("g/r/{:02}", (number * 7 + round) % 20);
             if number % 5 == 4 {
-                let gone = key.clone();
+                let deleted_key = key.clone();
                 let was_there = write(&store, move |transaction| {
-                    let last = transaction.get(&gone)?;
+                    let last = transaction.get(&deleted_key)?;
                     let revision = transaction.next_revision();
-                    transaction.delete(&gone, revision, last.body.clone());
+                    transaction.delete(&deleted_key, revision, last.body.clone());
                     Some(last.body.clone())
                 });
                 assert_eq!(was_there.await.expect("it is done"), expected.remove(&key));
@@ -67,12 +67,12 @@ async fn contents_do_not_depend_on_what_is_cached() {
 async fn a_change_has_its_previous_state_from_disk() {
     let test = test(0);
     let store = test.open();
-    let one = put(&store, "g/r/a", "1").await.expect("it is put");
-    let mut watch = store.watch("g/r/", one).await.expect("it begins");
+    let created = put(&store, "g/r/a", "1").await.expect("it is put");
+    let mut watch = store.watch("g/r/", created).await.expect("it begins");
     put(&store, "g/r/a", "2").await.expect("it is put");
     let changes = watch.next().await.expect("a change");
     let previous = changes[0].previous.as_ref().expect("there was one");
-    assert_eq!((previous.revision, &*previous.body), (one, &b"1"[..]));
+    assert_eq!((previous.revision, &*previous.body), (created, &b"1"[..]));
 }
 
 /// An object that is damaged on disk is an error for all reads, and never treated as absent.
@@ -83,8 +83,8 @@ async fn a_damaged_object_is_an_error_and_never_absent() {
     put(&store, "g/r/a", "1").await.expect("it is put");
     put(&store, "g/r/b", "1").await.expect("it is put");
     let file = Connection::open(test.path()).expect("the file");
-    let spoilt = file.execute("UPDATE revisions SET body = x'32' WHERE key = 'g/r/a'", []);
-    assert_eq!(spoilt, Ok(1));
+    let updated = file.execute("UPDATE revisions SET body = x'32' WHERE key = 'g/r/a'", []);
+    assert_eq!(updated, Ok(1));
     let damaged = |error: ReadError| matches!(error, ReadError::Damaged { .. });
     assert!(store.get("g/r/a").await.is_err_and(damaged));
     assert!(store.list("g/r/", ListOptions::default()).await.is_err_and(damaged));
@@ -97,7 +97,7 @@ async fn a_damaged_object_is_an_error_and_never_absent() {
     });
     assert!(matches!(rejected.await, Err(StoreError::Unavailable { .. })));
     assert_eq!(store.observed_revision(), before);
-    assert!(store.get("g/r/b").await.is_ok_and(|found| found.is_some()));
+    assert!(store.get("g/r/b").await.is_ok_and(|object| object.is_some()));
     put(&store, "g/r/b", "2").await.expect("others go on");
     assert_eq!(file.execute("DELETE FROM revisions WHERE key = 'g/r/a'", []), Ok(1));
     assert!(store.get("g/r/a").await.is_err_and(damaged));

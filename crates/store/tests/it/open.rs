@@ -138,9 +138,9 @@ async fn other_users_cannot_read_the_file() {
 /// After any bit flip, each read returns what was written, or an error.
 #[tokio::test]
 async fn a_flipped_bit_never_changes_what_is_read() {
-    let sound = sound_file().await;
-    for at in (100..sound.len()).step_by(997) {
-        let mut bytes = sound.clone();
+    let bytes_of_store = sound_file().await;
+    for at in (100..bytes_of_store.len()).step_by(997) {
+        let mut bytes = bytes_of_store.clone();
         bytes[at] ^= 1 << (at % 8);
         let test = TestStore::new();
         let path = test.path();

@@ -25,8 +25,8 @@ async fn save(journal: &dyn Journal, seq: u64, texts: &[&'static str]) {
 
 async fn check(store: &Sqlite, seq: u64, texts: &[&'static str]) {
     let journal = store.journal();
-    let found = journal.checkpoint("detector").await.expect("it can be read");
-    assert_eq!(found.unwrap_or_default(), chunks(texts));
+    let checkpoint = journal.checkpoint("detector").await.expect("it can be read");
+    assert_eq!(checkpoint.unwrap_or_default(), chunks(texts));
     assert_eq!(journal.cursor("detector").expect("it is registered").seq, seq);
 }
 
@@ -78,7 +78,7 @@ async fn a_rolled_back_transaction_moves_no_cursor() {
         transaction.rollback();
         transaction.advance("detector", 2, "");
     }));
-    work.await.expect("the rest is done");
+    work.await.expect("the rest is committed");
     check(&store, 2, &["one"]).await;
     let unregistered = journal.submit(Box::new(|transaction| {
         transaction.append(Bytes::from_static(b"never"));
@@ -128,8 +128,8 @@ async fn a_damaged_checkpoint_is_an_error() {
         drop(file);
         let store = test.open();
         let journal = store.journal();
-        let found = journal.checkpoint("detector").await;
-        assert!(matches!(found, Err(ReadError::Damaged { .. })), "{damage}: {found:?}");
+        let checkpoint = journal.checkpoint("detector").await;
+        assert!(matches!(checkpoint, Err(ReadError::Damaged { .. })), "{damage}: {checkpoint:?}");
         // The next checkpoint repairs it.
         save(&*journal, 2, &["three"]).await;
         check(&store, 2, &["three"]).await;
@@ -148,8 +148,8 @@ async fn a_file_of_schema_version_1_opens_and_keeps_everything() {
     journal.advance_durably("detector", 11, "state").await.expect("it is durable");
     store.close().await;
     let file = Connection::open(test.path()).expect("the file");
-    let back = "DROP TABLE checkpoints; PRAGMA user_version = 1;";
-    file.execute_batch(back).expect("it has the layout of before");
+    let downgrade = "DROP TABLE checkpoints; PRAGMA user_version = 1;";
+    file.execute_batch(downgrade).expect("it has the previous layout");
     drop(file);
     let store = test.open();
     for number in 0..20 {

@@ -94,9 +94,37 @@ const NAMES: [(&str, &str); 22] = [
     ("wrong", "invalid"),
 ];
 
-/// The crates that have none of these names.
-const NAME_CRATES: [&str; 8] =
-    ["controller", "delivery", "e2e", "kasten", "objectstore", "sink", "testkit", "xtask"];
+/// The crates that have none of these names, except in [`UNCHECKED_PATHS`].
+const NAME_CRATES: [&str; 15] = [
+    "apiserver",
+    "audit",
+    "controller",
+    "delivery",
+    "detect",
+    "e2e",
+    "event",
+    "kasten",
+    "keepwatch",
+    "objectstore",
+    "siem",
+    "sink",
+    "store",
+    "testkit",
+    "xtask",
+];
+
+/// Files and folders of these crates whose names are not checked yet.
+const UNCHECKED_PATHS: [&str; 9] = [
+    "apiserver/tests",
+    "detect/src/engine",
+    "detect/tests",
+    "keepwatch/src/args/audit_webhook.rs",
+    "keepwatch/src/commands/serve.rs",
+    "keepwatch/src/commands/serve/check.rs",
+    "keepwatch/src/commands/source.rs",
+    "keepwatch/src/commands/up.rs",
+    "keepwatch/tests",
+];
 
 /// The violations in the names of a file and in its file name.
 pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
@@ -105,7 +133,8 @@ pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
         return Vec::new();
     }
-    let is_name_checked = NAME_CRATES.iter().any(|name| below.starts_with(name));
+    let is_name_checked = NAME_CRATES.iter().any(|name| below.starts_with(name))
+        && !UNCHECKED_PATHS.iter().any(|path| below.starts_with(path));
     let file = path.display();
     let mut violations = Vec::new();
     for part in below.iter().map(|part| part.to_string_lossy()) {
@@ -252,7 +281,8 @@ mod tests {
         let expected =
             "crates/sink/src/a.rs:1: told does not say what it is; use message or expected";
         check("crates/sink/src/a.rs", "let told = 1;\nlet is_told = 2;\n// told\n", &[expected]);
-        check("crates/detect/src/a.rs", "let told = 1;\n", &[]);
+        check("crates/source/src/a.rs", "let told = 1;\n", &[]);
+        check("crates/keepwatch/tests/it/a.rs", "let told = 1;\n", &[]);
     }
 
     #[test]

@@ -81,23 +81,23 @@ pub(super) struct RoleRef {
 
 /// Splits a text into documents. Lists are expanded, empty documents skipped.
 pub(super) fn documents(origin: &str, text: &str) -> Result<Vec<Value>, ManifestError> {
-    let documents = Yaml::load_from_str(text).map_err(|error| ManifestError::Syntax {
+    let sources = Yaml::load_from_str(text).map_err(|error| ManifestError::Syntax {
         origin: origin.to_owned(),
         detail: error.to_string(),
     })?;
-    let mut found = Vec::new();
-    for document in &documents {
-        match json_of(document) {
+    let mut documents = Vec::new();
+    for source in &sources {
+        match json_of(source) {
             Value::Null => {}
             Value::Object(mut list) if is_list(&list) => {
                 if let Some(Value::Array(items)) = list.remove("items") {
-                    found.extend(items);
+                    documents.extend(items);
                 }
             }
-            document => found.push(document),
+            document => documents.push(document),
         }
     }
-    Ok(found)
+    Ok(documents)
 }
 
 fn is_list(document: &Map<String, Value>) -> bool {

@@ -94,8 +94,9 @@ fn check(table: &str) {
             attributes.group = target.next().unwrap();
             attributes.resource = target.next().unwrap();
             attributes.subresource = target.next().unwrap_or_default();
-            let word =
-                |at: usize| words.get(at).filter(|word| **word != "-").map(|w| (*w).to_owned());
+            let word = |index: usize| {
+                words.get(index).filter(|word| **word != "-").map(|word| (*word).to_owned())
+            };
             attributes.namespace = word(4).unwrap_or_default();
             attributes.name = word(5).unwrap_or_default();
         }

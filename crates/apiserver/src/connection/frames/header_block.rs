@@ -11,7 +11,7 @@ use super::{CONTINUATION, END_HEADERS, FrameHeader, HEADER_LEN, HEADERS};
 use crate::limits::URI_BYTES_MAX;
 
 /// Length to which a path is cut, in bytes; still too long.
-const KEPT: usize = URI_BYTES_MAX + 1;
+const CUT_LEN: usize = URI_BYTES_MAX + 1;
 /// Indexes of `:path` in the static table.
 const PATH: [usize; 2] = [4, 5];
 const PADDED: u8 = 8;
@@ -79,10 +79,10 @@ fn with_shorter_path(block: &[u8]) -> Option<Vec<u8>> {
             continue;
         }
         let path = value.decoded()?;
-        let kept = path.get(..KEPT)?;
+        let cut_path = path.get(..CUT_LEN)?;
         let mut out = block.get(..before)?.to_vec();
-        write_number(kept.len(), 7, &mut out);
-        out.extend_from_slice(kept);
+        write_number(cut_path.len(), 7, &mut out);
+        out.extend_from_slice(cut_path);
         out.extend_from_slice(rest);
         return Some(out);
     }
@@ -180,19 +180,19 @@ mod tests {
     }
 
     fn check(path: &[u8], start: &[u8], expected: Option<&[u8]>) {
-        let found = shortened(&frames(&block(path, start), 16_384, 1));
+        let actual = shortened(&frames(&block(path, start), 16_384, 1));
         let expected = expected.map(|path| frames(&block(path, start), FRAME_LEN_MAX, 1));
-        assert_eq!(found.as_deref(), expected.as_deref());
+        assert_eq!(actual.as_deref(), expected.as_deref());
     }
 
     #[test]
     fn only_a_too_long_path_is_shortened() {
         let long = vec![b'a'; 70_000];
-        let kept = vec![b'a'; KEPT];
-        check(&long, &[0x04], Some(&kept));
-        check(&long, &[0x15], Some(&kept));
-        check(&long, &[0x44], Some(&kept));
-        check(&long, &[&[0x00, 5], &b":path"[..]].concat(), Some(&kept));
+        let cut_path = vec![b'a'; CUT_LEN];
+        check(&long, &[0x04], Some(&cut_path));
+        check(&long, &[0x15], Some(&cut_path));
+        check(&long, &[0x44], Some(&cut_path));
+        check(&long, &[&[0x00, 5], &b":path"[..]].concat(), Some(&cut_path));
         // Another header's name, indexed and literal; a path of allowed length.
         check(&long, &[0x0f, 0x05], None);
         check(&long, &[0x00, 1, b'p'], None);
@@ -209,8 +209,8 @@ mod tests {
         long.extend_from_slice(&coded);
         let expected = {
             let mut short = vec![0x82, 0x04];
-            write_number(KEPT, 7, &mut short);
-            short.extend_from_slice(&vec![b'a'; KEPT]);
+            write_number(CUT_LEN, 7, &mut short);
+            short.extend_from_slice(&vec![b'a'; CUT_LEN]);
             short
         };
         let plain = shortened(&frames(&long, 16_384, 0)).unwrap();
@@ -226,8 +226,8 @@ mod tests {
         others[3] = CONTINUATION;
         padded.extend_from_slice(&others);
         let with_priority = [&[9; PRIORITY_LEN][..], &expected].concat();
-        let found = shortened(&padded).unwrap();
-        assert_eq!(&found[..], &frames(&with_priority, FRAME_LEN_MAX, PRIORITY)[..]);
+        let actual = shortened(&padded).unwrap();
+        assert_eq!(&actual[..], &frames(&with_priority, FRAME_LEN_MAX, PRIORITY)[..]);
     }
 
     #[test]

@@ -30,8 +30,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
                 continue;
             }
             let (first, characters) = *CODES.get(len - LEN_MIN)?;
-            let place = usize::try_from(code.checked_sub(first).unwrap_or(u32::MAX)).ok()?;
-            if let Some(character) = characters.get(place) {
+            let index = usize::try_from(code.checked_sub(first).unwrap_or(u32::MAX)).ok()?;
+            if let Some(character) = characters.get(index) {
                 text.push(*character);
                 (code, len) = (0, 0);
             }
@@ -58,7 +58,11 @@ mod tests {
         ];
         assert_eq!(decode(&url).as_deref(), Some(&b"https://www.example.com"[..]));
         assert_eq!(decode(&[]), Some(Vec::new()));
-        assert_eq!(decode(&[0xff, 0xff, 0xff, 0xff]), None, "the end of a string inside of it");
+        assert_eq!(
+            decode(&[0xff, 0xff, 0xff, 0xff]),
+            None,
+            "the end-of-string code inside the string"
+        );
         assert_eq!(decode(&[0x00, 0x00]), None, "padding of zeros");
     }
 }

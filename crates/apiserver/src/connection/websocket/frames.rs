@@ -31,13 +31,13 @@ pub(super) enum Received {
     Close(u16),
 }
 
-/// The incoming side has ended.
+/// Why no further frame can be received.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(super) enum ReceiveError {
     /// The client disconnected.
-    Gone,
+    Disconnected,
     /// The client violated the protocol. Contains the close code for it.
-    Rules(u16),
+    ProtocolViolation(u16),
 }
 
 /// Parser of client frames. Dropping a future of [`Incoming::next`] loses no data.
@@ -53,14 +53,14 @@ impl Incoming {
     pub(super) async fn next(
         &mut self,
         reader: &mut (impl AsyncRead + Unpin),
-    ) -> Result<Received, Broken> {
+    ) -> Result<Received, ReceiveError> {
         loop {
             if let Some(received) = self.parse()? {
                 return Ok(received);
             }
             self.buffer.reserve(READ_BYTES);
             match reader.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Err(Broken::Gone),
+                Ok(0) | Err(_) => return Err(ReceiveError::Disconnected),
                 Ok(_) => {}
             }
         }
@@ -68,11 +68,11 @@ impl Incoming {
 
     /// Parses the next complete frame in the buffer. The buffer stays small: control frames are
     /// short, and data is discarded.
-    fn parse(&mut self) -> Result<Option<Received>, Broken> {
+    fn parse(&mut self) -> Result<Option<Received>, ReceiveError> {
         loop {
-            let passed = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.buffer.len());
-            self.buffer.advance(passed);
-            self.skip -= passed as u64;
+            let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(self.buffer.len());
+            self.buffer.advance(skipped);
+            self.skip -= skipped as u64;
             if self.skip > 0 {
                 return Ok(None);
             }
@@ -120,9 +120,9 @@ struct Head {
 
 impl Head {
     /// Parses a frame header; `None` if it is incomplete.
-    fn parse(mut bytes: &[u8]) -> Result<Option<Self>, Broken> {
-        let all = bytes.len();
-        if all < 2 {
+    fn parse(mut bytes: &[u8]) -> Result<Option<Self>, ReceiveError> {
+        let available = bytes.len();
+        if available < 2 {
             return Ok(None);
         }
         let (first, second) = (bytes.get_u8(), bytes.get_u8());
@@ -131,7 +131,7 @@ impl Head {
         let is_known = matches!(opcode, 0..=2 | 8..=10);
         // Reserved bits belong to extensions, and none is offered; client frames must be masked.
         if !is_known || first & 0x70 != 0 || second & 0x80 == 0 || (is_control && !is_final) {
-            return Err(Broken::Rules(PROTOCOL_ERROR));
+            return Err(ReceiveError::ProtocolViolation(PROTOCOL_ERROR));
         }
         let payload = match second & 0x7f {
             126 => bytes.try_get_u16().map(u64::from),
@@ -140,13 +140,13 @@ impl Head {
         };
         let Ok(payload) = payload else { return Ok(None) };
         if is_control && payload > CONTROL_BYTES_MAX {
-            return Err(Broken::Rules(PROTOCOL_ERROR));
+            return Err(ReceiveError::ProtocolViolation(PROTOCOL_ERROR));
         }
         if payload > WEBSOCKET_FRAME_BYTES_MAX as u64 {
-            return Err(Broken::Rules(TOO_BIG));
+            return Err(ReceiveError::ProtocolViolation(TOO_BIG));
         }
         let Some(mask) = bytes.first_chunk().copied() else { return Ok(None) };
-        let len = all - bytes.len() + mask.len();
+        let len = available - bytes.len() + mask.len();
         Ok(Some(Self { opcode, is_control, mask, len, payload }))
     }
 }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     /// Checks the received frames for every split of the bytes.
-    async fn check(sent: &[Vec<u8>], expected: &[Result<Received, Broken>]) {
+    async fn check(sent: &[Vec<u8>], expected: &[Result<Received, ReceiveError>]) {
         let sent = sent.concat();
         for step in [1, 2, 7, sent.len().max(1)] {
             let mut pieces = Pieces(&sent, step);
@@ -235,7 +235,8 @@ mod tests {
             masked(0x8a, b"pong"),
             masked(0x88, &1001_u16.to_be_bytes()),
         ];
-        check(&sent, &[ping(), ping(), Ok(Received::Close(1001)), Err(Broken::Gone)]).await;
+        check(&sent, &[ping(), ping(), Ok(Received::Close(1001)), Err(ReceiveError::Disconnected)])
+            .await;
         check(&[masked(0x88, b"")], &[Ok(Received::Close(1000))]).await;
         check(&[masked(0x88, &7_u16.to_be_bytes())], &[Ok(Received::Close(1002))]).await;
     }
@@ -245,13 +246,13 @@ mod tests {
         let unmasked = vec![0x81, 0];
         let reserved = masked(0xc1, b"");
         let unknown = masked(0x83, b"");
-        let cut_ping = masked(0x09, b"");
+        let fragmented_ping = masked(0x09, b"");
         let long_ping = masked(0x89, &[0; 126]);
-        for sent in [unmasked, reserved, unknown, cut_ping, long_ping] {
-            check(&[sent], &[Err(Broken::Rules(1002))]).await;
+        for sent in [unmasked, reserved, unknown, fragmented_ping, long_ping] {
+            check(&[sent], &[Err(ReceiveError::ProtocolViolation(1002))]).await;
         }
         let huge = [&[0x82, 0xff][..], &u64::MAX.to_be_bytes()].concat();
-        check(&[huge], &[Err(Broken::Rules(1009))]).await;
+        check(&[huge], &[Err(ReceiveError::ProtocolViolation(1009))]).await;
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl<'j> Writer<'j> {
                 self.member(depth);
             } else {
                 self.out.extend_from_slice(b"- ");
-                self.held(depth + 1, true);
+                self.nested_value(depth + 1, true);
             }
             match self.take() {
                 Some(b',') => {}
@@ -87,7 +87,7 @@ impl<'j> Writer<'j> {
         if !matches!(self.peek(), Some(b'{' | b'[')) || self.is_flow(inner) {
             self.out.push(b' ');
         }
-        self.held(inner, false);
+        self.nested_value(inner, false);
     }
 
     fn is_flow(&self, depth: usize) -> bool {
@@ -95,7 +95,7 @@ impl<'j> Writer<'j> {
     }
 
     /// Writes a value inside a container.
-    fn held(&mut self, depth: usize, is_inline: bool) {
+    fn nested_value(&mut self, depth: usize, is_inline: bool) {
         match self.peek() {
             Some(b'{' | b'[') if !self.is_flow(depth) => self.block(depth, is_inline),
             Some(b'"') => {
@@ -324,10 +324,10 @@ mod tests {
     /// With indentation, a body of 3 MB would become one of 300 MB.
     #[test]
     fn a_short_string_does_not_expand_much() {
-        let worst = format!("{}{}0{}", "[".repeat(120), "0,".repeat(100_000), "]".repeat(120));
-        assert!(from_json(worst.as_bytes()).len() < 3 * worst.len());
-        let worst = format!("{}{}0{}", "[".repeat(12), "0,".repeat(100_000), "]".repeat(12));
-        assert!(from_json(worst.as_bytes()).len() < 16 * worst.len());
+        let nested = format!("{}{}0{}", "[".repeat(120), "0,".repeat(100_000), "]".repeat(120));
+        assert!(from_json(nested.as_bytes()).len() < 3 * nested.len());
+        let nested = format!("{}{}0{}", "[".repeat(12), "0,".repeat(100_000), "]".repeat(12));
+        assert!(from_json(nested.as_bytes()).len() < 16 * nested.len());
     }
 
     #[test]

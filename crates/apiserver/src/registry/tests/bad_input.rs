@@ -14,9 +14,14 @@ pub(super) async fn check(cases: &[Case<'_>]) {
     for (line, body, headers, code, reason, message) in cases {
         let line = line.replace("WIDGETS", WIDGETS).replace("VAULTS", VAULTS);
         let recorded = registry.events().await.len();
-        let got = registry.ask(&line, body, headers).await;
-        assert_eq!((got.code, got.reason()), (*code, *reason), "{line} {body}: {}", got.message());
-        assert!(got.message().starts_with(message), "{line} {body}: {}", got.message());
+        let reply = registry.send(&line, body, headers).await;
+        assert_eq!(
+            (reply.code, reply.reason()),
+            (*code, *reason),
+            "{line} {body}: {}",
+            reply.message()
+        );
+        assert!(reply.message().starts_with(message), "{line} {body}: {}", reply.message());
         let events = registry.events().await;
         assert_eq!(events.len(), recorded + 1, "{line} is on record once");
         let status = events[recorded].response_status.as_ref().unwrap();
@@ -27,7 +32,7 @@ pub(super) async fn check(cases: &[Case<'_>]) {
 }
 
 #[tokio::test]
-async fn bodies() {
+async fn invalid_bodies_are_rejected() {
     let deep =
         format!(r#"{{"metadata":{{"name":"x"}},"spec":{}{}}}"#, "[".repeat(4000), "]".repeat(4000));
     let deep_yaml = format!("spec: {}", "[".repeat(4000));
@@ -54,7 +59,7 @@ async fn bodies() {
 }
 
 #[tokio::test]
-async fn fields() {
+async fn invalid_fields_are_rejected_with_their_paths() {
     let invalid = "Widget.test.example.com \"x\" is invalid: ";
     let cases = [
         (r#"{"metadata":{"name":"x"}}"#, "spec: Required value"),
@@ -110,7 +115,7 @@ async fn fields() {
 }
 
 #[tokio::test]
-async fn paths_and_verbs() {
+async fn unknown_paths_and_unsupported_verbs_are_rejected() {
     let missing = "the server could not find the requested resource";
     check(&[
         ("GET /apis/test.example.com/v1/gadgets", "", &[], 404, "NotFound", missing),
@@ -148,7 +153,7 @@ async fn paths_and_verbs() {
 }
 
 #[tokio::test]
-async fn verbs_and_names() {
+async fn unsupported_verbs_and_missing_names_are_rejected() {
     let body = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;
     check(&[
         (
@@ -197,7 +202,7 @@ async fn verbs_and_names() {
 }
 
 #[tokio::test]
-async fn parameters() {
+async fn invalid_query_parameters_are_rejected() {
     let body = r#"{"metadata":{"name":"x"},"spec":{"size":1}}"#;
     let long = format!("POST WIDGETS?fieldManager={}", "m".repeat(129));
     check(&[
@@ -229,16 +234,16 @@ async fn parameters() {
 }
 
 #[tokio::test]
-async fn unknown_and_duplicate_fields() {
+async fn unknown_and_duplicate_fields_are_handled_by_field_validation() {
     let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"x","colour":1},"spec":{"size":2,"size":3,"shape":"round"},"more":1}"#;
-    let strict = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
+    let strict = registry.send(&format!("POST {WIDGETS}?fieldValidation=Strict"), body, &[]).await;
     assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
     assert_eq!(
         strict.message(),
         "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: duplicate field \"spec.size\", unknown field \"spec.shape\", unknown field \"more\", unknown field \"metadata.colour\""
     );
-    let warned = registry.ask(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
+    let warned = registry.send(&format!("POST {WIDGETS}?dryRun=All"), body, &[]).await;
     assert_eq!(warned.code, 201);
     assert_eq!(
         warned.header("warning"),
@@ -250,26 +255,26 @@ async fn unknown_and_duplicate_fields() {
         ]
     );
     assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
-    let ignored = registry.ask(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
+    let ignored = registry.send(&format!("POST {WIDGETS}?fieldValidation=Ignore"), body, &[]).await;
     assert_eq!((ignored.code, ignored.header("warning").len()), (201, 0));
 }
 
-/// Regression: YAML with a duplicate key was refused for every value of `fieldValidation`.
+/// Regression: YAML with a duplicate key was rejected for every value of `fieldValidation`.
 #[tokio::test]
-async fn duplicate_keys_of_yaml_are_refused_only_by_strict_validation() {
+async fn duplicate_keys_of_yaml_are_rejected_only_by_strict_validation() {
     let registry = TestRegistry::open().await;
     let yaml = [("content-type", "application/yaml")];
     let body =
         "metadata:\n  name: x\nspec:\n  size: 2\n  size: 3\n  shape: round\nmetadata:\n  name: y\n";
-    let ask =
-        async |query: &str| registry.ask(&format!("POST {WIDGETS}{query}"), body, &yaml).await;
-    let strict = ask("?fieldValidation=Strict").await;
+    let send =
+        async |query: &str| registry.send(&format!("POST {WIDGETS}{query}"), body, &yaml).await;
+    let strict = send("?fieldValidation=Strict").await;
     assert_eq!((strict.code, strict.reason()), (400, "BadRequest"));
     assert_eq!(
         strict.message(),
         "Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: yaml: unmarshal errors:\n  line 5: key \"size\" already set in map\n  line 8: key \"metadata\" already set in map, unknown field \"spec.shape\""
     );
-    let warned = ask("").await;
+    let warned = send("").await;
     assert_eq!((warned.code, &warned.json["metadata"]["name"]), (201, &"y".into()));
     assert_eq!(warned.json["spec"], serde_json::json!({"size": 3}));
     assert_eq!(
@@ -280,7 +285,7 @@ async fn duplicate_keys_of_yaml_are_refused_only_by_strict_validation() {
             "299 - \"unknown field \\\"spec.shape\\\"\"",
         ]
     );
-    let ignored = ask("?fieldValidation=Ignore&dryRun=All").await;
+    let ignored = send("?fieldValidation=Ignore&dryRun=All").await;
     assert_eq!((ignored.code, ignored.header("warning").len()), (409, 0));
     let events = registry.events().await;
     let recorded = events[2].request_object.as_ref().unwrap();
@@ -289,7 +294,7 @@ async fn duplicate_keys_of_yaml_are_refused_only_by_strict_validation() {
 }
 
 #[tokio::test]
-async fn names_and_labels() {
+async fn invalid_names_and_labels_are_rejected() {
     let invalid = |name: &str, rest: &str| {
         format!("Widget.test.example.com {name:?} is invalid: metadata.{rest}")
     };
@@ -347,14 +352,19 @@ async fn the_prefix_of_a_generated_name_is_validated_completely() {
     let registry = TestRegistry::open().await;
     let check = async |base: &str, expected: &str| {
         let body = format!(r#"{{"metadata":{{"generateName":{base:?}}},"spec":{{"size":1}}}}"#);
-        let got = registry.ask(&format!("POST {WIDGETS}"), &body, &[]).await;
-        let causes = got.json["details"]["causes"].as_array();
+        let reply = registry.send(&format!("POST {WIDGETS}"), &body, &[]).await;
+        let causes = reply.json["details"]["causes"].as_array();
         let mut causes = causes.into_iter().flatten();
-        assert_eq!(got.code, if expected.is_empty() { 201 } else { 422 }, "{base}: {}", got.json);
+        assert_eq!(
+            reply.code,
+            if expected.is_empty() { 201 } else { 422 },
+            "{base}: {}",
+            reply.json
+        );
         if !expected.is_empty() {
             let cause = causes.find(|cause| cause["field"] == "metadata.generateName");
             let message = cause.unwrap()["message"].as_str().unwrap();
-            assert!(message.contains(expected), "{}", got.json);
+            assert!(message.contains(expected), "{}", reply.json);
         }
     };
     check(&"g".repeat(300), "must be no more than 253 bytes").await;
@@ -366,7 +376,7 @@ async fn the_prefix_of_a_generated_name_is_validated_completely() {
 }
 
 #[tokio::test]
-async fn documents_of_another_type() {
+async fn documents_of_another_type_are_rejected() {
     let unrecognized = "the object provided is unrecognized (must be of type Widget): ";
     let not_handled = "Widget in version \"v1\" cannot be handled as a Widget: ";
     let mut cases: Vec<Case<'_>> = Vec::new();
@@ -388,14 +398,14 @@ async fn documents_of_another_type() {
     let protobuf = &[("content-type", "application/vnd.kubernetes.protobuf")];
     let unknown = "the body of the request was in an unknown format";
     cases.push(("POST WIDGETS", "{}", protobuf, 415, "UnsupportedMediaType", unknown));
-    let odd = &[("content-type", "application/json;;;")];
+    let malformed = &[("content-type", "application/json;;;")];
     let incomplete = "Widget.test.example.com \"\" is invalid: ";
-    cases.push(("POST WIDGETS", "{}", odd, 422, "Invalid", incomplete));
+    cases.push(("POST WIDGETS", "{}", malformed, 422, "Invalid", incomplete));
     check(&cases).await;
 }
 
 #[tokio::test]
-async fn selectors_and_versions() {
+async fn invalid_selectors_and_versions_are_rejected() {
     let (selector, version) = ("unable to parse requirement: ", "invalid resource version: ");
     let lines = [
         ("GET WIDGETS?labelSelector=!!", selector),
@@ -415,7 +425,7 @@ async fn selectors_and_versions() {
 }
 
 #[tokio::test]
-async fn invalid_methods_and_paths() {
+async fn invalid_methods_and_paths_are_rejected() {
     let lines = ["OPTIONS WIDGETS/a", "FROBNICATE WIDGETS/a", "POST WIDGETS/a", "PUT WIDGETS"];
     let mut cases = Vec::from(lines.map(|line| (line, "{}", &[][..], 405, "MethodNotAllowed", "")));
     let missing = "the server could not find the requested resource";
@@ -426,7 +436,7 @@ async fn invalid_methods_and_paths() {
 #[tokio::test]
 async fn delete_options_of_another_type_delete_nothing() {
     let start = "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: json: cannot unmarshal ";
-    let wrong = [
+    let invalid_options = [
         (r#"{"preconditions":{"uid":7}}"#, "number", "preconditions.uid of type types.UID"),
         (
             r#"{"preconditions":{"resourceVersion":7}}"#,
@@ -440,11 +450,11 @@ async fn delete_options_of_another_type_delete_nothing() {
         (r#"{"orphanDependents":"yes"}"#, "string", "orphanDependents of type bool"),
         (r#"{"gracePeriodSeconds":"x"}"#, "string", "gracePeriodSeconds of type int64"),
     ];
-    let messages = wrong.map(|(_, found, field)| {
-        format!("{start}{found} into Go struct field DeleteOptions.{field}")
+    let messages = invalid_options.map(|(_, json_type, field)| {
+        format!("{start}{json_type} into Go struct field DeleteOptions.{field}")
     });
     let mut cases: Vec<Case<'_>> = Vec::new();
-    for ((body, ..), message) in wrong.iter().zip(&messages) {
+    for ((body, ..), message) in invalid_options.iter().zip(&messages) {
         cases.push(("DELETE WIDGETS/a", body, &[], 400, "BadRequest", message));
     }
     let unrecognized = "the object provided is unrecognized (must be of type DeleteOptions): ";

@@ -4,20 +4,20 @@ use super::bad_input::{MERGE, check};
 use super::test_registry::{TestRegistry, WIDGETS};
 
 #[tokio::test]
-async fn patches() {
+async fn invalid_patches_are_rejected() {
     const JSON: &[(&str, &str)] = &[("content-type", "application/json-patch+json")];
     const APPLY: &[(&str, &str)] = &[("content-type", "application/apply-patch+yaml")];
     let undecodable = "error decoding patch: ";
     let rejected = "the server rejected our request due to an error in our request";
     let invalid = "Widget.test.example.com \"a\" is invalid: ";
-    let (wrong_size, gone, range) = (
+    let (wrong_size, removed_size, range) = (
         format!("{invalid}spec.size: Invalid value: \"string\": spec.size in body must be of type"),
         format!("{invalid}spec.size: Required value"),
         format!("{invalid}spec.size: Invalid value: 0: spec.size in body should be greater than"),
     );
     let deep = format!(r#"{{"spec":{}{}}}"#, "[".repeat(4000), "]".repeat(4000));
-    let many = vec![r#"{"op":"test","path":"/kind","value":"Widget"}"#; 10_001].join(",");
-    let many = format!("[{many}]");
+    let operations = vec![r#"{"op":"test","path":"/kind","value":"Widget"}"#; 10_001].join(",");
+    let many = format!("[{operations}]");
     check(&[
         ("PATCH WIDGETS/a", "", MERGE, 400, "BadRequest", undecodable),
         ("PATCH WIDGETS/a", "{", MERGE, 400, "BadRequest", undecodable),
@@ -30,7 +30,7 @@ async fn patches() {
         ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"/none"}]"#, JSON, 422, "Invalid", rejected),
         ("PATCH WIDGETS/a", r#"[{"op":"test","path":"/spec/size","value":2}]"#, JSON, 422, "Invalid", rejected),
         ("PATCH WIDGETS/a", &many, JSON, 413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is 10000, got 10001"),
-        ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"/spec/size"}]"#, JSON, 422, "Invalid", &gone),
+        ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"/spec/size"}]"#, JSON, 422, "Invalid", &removed_size),
         ("PATCH WIDGETS/a", r#"{"spec":{"size":"2"}}"#, MERGE, 422, "Invalid", &wrong_size),
         ("PATCH WIDGETS/a", r#"{"spec":{"size":0}}"#, MERGE, 422, "Invalid", &range),
         ("PATCH WIDGETS/a", r#"{"kind":"Gadget"}"#, MERGE, 400, "BadRequest", "Gadget in version"),
@@ -56,7 +56,7 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     let widget = r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#;
     registry.ok(&format!("POST {WIDGETS}"), widget).await;
     let line = format!("PATCH {WIDGETS}/a?fieldValidation=Strict");
-    let strict = registry.ask(&line, r#"{"more":1,"more":2}"#, MERGE).await;
+    let strict = registry.send(&line, r#"{"more":1,"more":2}"#, MERGE).await;
     let causes = &strict.json["details"]["causes"];
     assert_eq!((causes[0]["field"].as_str(), causes.get(1)), (Some("patch"), None));
     assert_eq!(causes[0]["reason"], "FieldValueInvalid");
@@ -65,9 +65,9 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     let why = r#"": strict decoding error: duplicate field "more", unknown field "more""#;
     assert!(message.ends_with(why), "{message}");
     let long = format!(r#"{{"more":"{}"}}"#, "x".repeat(5000));
-    assert!(registry.ask(&line, &long, MERGE).await.message().len() < 2000);
+    assert!(registry.send(&line, &long, MERGE).await.message().len() < 2000);
 
-    let failed = registry.ask(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
+    let failed = registry.send(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
     assert!(failed.json.get("details").is_none(), "{}", failed.json);
     assert!(failed.message().contains("/none"), "{}", failed.message());
 }
@@ -80,16 +80,17 @@ async fn patches_cannot_make_an_object_larger_than_a_body() {
     registry.ok(&format!("POST {WIDGETS}"), r#"{"metadata":{"name":"a"},"spec":{"size":1}}"#).await;
     let mut codes = Vec::new();
     for round in 0..6 {
-        let labels: Vec<String> = (0..15_000).map(|at| format!(r#""l{round}-{at}":"x""#)).collect();
+        let labels: Vec<String> =
+            (0..15_000).map(|number| format!(r#""l{round}-{number}":"x""#)).collect();
         let patch = format!(r#"{{"metadata":{{"labels":{{{}}}}}}}"#, labels.join(","));
-        codes.push(registry.ask(&format!("PATCH {WIDGETS}/a"), &patch, MERGE).await.code);
+        codes.push(registry.send(&format!("PATCH {WIDGETS}/a"), &patch, MERGE).await.code);
     }
     assert_eq!(codes.first(), Some(&200));
     assert_eq!(codes.last(), Some(&413));
     let text = format!(r#"{{"metadata":{{"annotations":{{"a":"{}"}}}}}}"#, "x".repeat(200 << 10));
-    assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), &text, MERGE).await.code, 200);
+    assert_eq!(registry.send(&format!("PATCH {WIDGETS}/a"), &text, MERGE).await.code, 200);
     let none = r#"{"metadata":{"labels":null}}"#;
-    assert_eq!(registry.ask(&format!("PATCH {WIDGETS}/a"), none, MERGE).await.code, 200);
+    assert_eq!(registry.send(&format!("PATCH {WIDGETS}/a"), none, MERGE).await.code, 200);
 }
 
 /// Regression: a patch of `deletionTimestamp` was answered with 200 and had no effect.
@@ -97,7 +98,7 @@ async fn patches_cannot_make_an_object_larger_than_a_body() {
 async fn only_a_deletion_sets_the_fields_of_a_deletion() {
     let registry = TestRegistry::open().await;
     let body = r#"{"metadata":{"name":"a","finalizers":["example.com/hold"]},"spec":{"size":1}}"#;
-    let made = registry.ok(&format!("POST {WIDGETS}"), body).await;
+    let created = registry.ok(&format!("POST {WIDGETS}"), body).await;
     let line = format!("PATCH {WIDGETS}/a");
     let patch = |field: &str, value: &str| format!(r#"{{"metadata":{{"{field}":{value}}}}}"#);
     let invalid = "Widget.test.example.com \"a\" is invalid: ";
@@ -105,24 +106,27 @@ async fn only_a_deletion_sets_the_fields_of_a_deletion() {
     let (deletion, period) = ("deletionTimestamp", "deletionGracePeriodSeconds");
     let why_time = "metadata.deletionTimestamp: Invalid value: 2026-11-30 12:00:00 +0000 UTC: field is immutable";
     let why_period = "metadata.deletionGracePeriodSeconds: Invalid value: 30: field is immutable";
-    let refused = async |body: &str, why: &str| {
-        let reply = registry.ask(&line, body, MERGE).await;
+    let check_rejected = async |body: &str, why: &str| {
+        let reply = registry.send(&line, body, MERGE).await;
         assert_eq!((reply.code, reply.message()), (422, &*format!("{invalid}{why}")), "{body}");
     };
-    refused(&patch(deletion, time), why_time).await;
-    refused(&patch(period, "30"), why_period).await;
+    check_rejected(&patch(deletion, time), why_time).await;
+    check_rejected(&patch(period, "30"), why_period).await;
     for ignored in [patch(deletion, "null"), patch("creationTimestamp", time)] {
-        assert_eq!(registry.ask(&line, &ignored, MERGE).await.answer.body, made.answer.body);
+        assert_eq!(registry.send(&line, &ignored, MERGE).await.answer.body, created.answer.body);
     }
-    let mut replacement = made.json.clone();
+    let mut replacement = created.json.clone();
     replacement["metadata"][deletion] = "2026-11-30T12:00:00Z".into();
-    let replaced = registry.ask(&format!("PUT {WIDGETS}/a"), &replacement.to_string(), &[]).await;
+    let replaced = registry.send(&format!("PUT {WIDGETS}/a"), &replacement.to_string(), &[]).await;
     assert_eq!((replaced.code, replaced.message()), (422, &*format!("{invalid}{why_time}")));
 
-    let going = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
-    refused(&patch(period, "30"), why_period).await;
+    let terminating = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
+    check_rejected(&patch(period, "30"), why_period).await;
     for ignored in [patch(deletion, time), patch(deletion, "null"), patch(period, "null")] {
-        assert_eq!(registry.ask(&line, &ignored, MERGE).await.answer.body, going.answer.body);
+        assert_eq!(
+            registry.send(&line, &ignored, MERGE).await.answer.body,
+            terminating.answer.body
+        );
     }
 }
 
@@ -135,7 +139,7 @@ async fn core_kinds_accept_every_strategic_merge_patch() {
     let registry = TestRegistry::open().await;
     let line = "PATCH /api/v1/namespaces/shop";
     let finalizers = async |patch: &str| {
-        let reply = registry.ask(line, &format!(r#"{{"metadata":{{{patch}}}}}"#), STRATEGIC).await;
+        let reply = registry.send(line, &format!(r#"{{"metadata":{{{patch}}}}}"#), STRATEGIC).await;
         assert_eq!(reply.code, 200, "{patch}: {}", reply.message());
         reply.json["metadata"]["finalizers"].clone()
     };
@@ -147,7 +151,7 @@ async fn core_kinds_accept_every_strategic_merge_patch() {
         serde_json::json!(["a.b/one"])
     );
     let replaced = registry
-        .ask(line, r#"{"metadata":{"labels":{"$patch":"replace","a":"b"}}}"#, STRATEGIC)
+        .send(line, r#"{"metadata":{"labels":{"$patch":"replace","a":"b"}}}"#, STRATEGIC)
         .await;
     assert_eq!(replaced.json["metadata"]["labels"], serde_json::json!({"a": "b"}));
 }

@@ -16,7 +16,7 @@ fn page(registry: &TestRegistry, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn discovery_by_group() {
+async fn each_group_has_a_discovery_document() {
     let registry = TestRegistry::open().await;
     assert_eq!(page(&registry, "/api")["versions"], json!(["v1"]));
     let groups = page(&registry, "/apis");
@@ -40,7 +40,7 @@ async fn discovery_by_group() {
 }
 
 #[tokio::test]
-async fn aggregated_discovery() {
+async fn aggregated_discovery_lists_all_groups() {
     let registry = TestRegistry::open().await;
     let answer = registry.document("GET /apis", &[AGGREGATED]).unwrap();
     assert_eq!(
@@ -80,9 +80,9 @@ async fn openapi_describes_kinds_and_operations() {
     let url = index["paths"]["apis/test.example.com/v1"]["serverRelativeURL"].as_str().unwrap();
     let (path, hash) = url.split_once("?hash=").unwrap();
     assert_eq!((path, hash.len()), ("/openapi/v3/apis/test.example.com/v1", 128));
-    let kept = registry.document(&format!("GET {url}"), &[]).unwrap();
-    assert_eq!(kept.headers["cache-control"], "public, immutable");
-    assert_eq!(kept.headers["expires"], "Wed, 13 Nov 2024 22:13:20 GMT");
+    let document = registry.document(&format!("GET {url}"), &[]).unwrap();
+    assert_eq!(document.headers["cache-control"], "public, immutable");
+    assert_eq!(document.headers["expires"], "Wed, 13 Nov 2024 22:13:20 GMT");
     assert!(
         !registry.document(&format!("GET {path}"), &[]).unwrap().headers.contains_key("expires")
     );
@@ -94,7 +94,10 @@ async fn openapi_describes_kinds_and_operations() {
         widget["x-kubernetes-group-version-kind"],
         json!([{"group": "test.example.com", "version": "v1", "kind": "Widget"}])
     );
-    assert_eq!(widget["properties"]["spec"]["properties"]["size"]["description"], "How large.");
+    assert_eq!(
+        widget["properties"]["spec"]["properties"]["size"]["description"],
+        "Size of the widget."
+    );
     assert!(schemas["com.example.test.v1.WidgetList"].is_object());
     let operation = &document["paths"]["/apis/test.example.com/v1/namespaces/{namespace}/widgets/{name}"]
         ["patch"];
@@ -103,7 +106,7 @@ async fn openapi_describes_kinds_and_operations() {
         .as_array()
         .unwrap()
         .iter()
-        .filter_map(|one| one["name"].as_str())
+        .filter_map(|item| item["name"].as_str())
         .collect();
     assert_eq!(parameters, ["dryRun", "fieldManager", "fieldValidation"]);
     check_references(&document, &document);
@@ -127,9 +130,10 @@ async fn openapi_is_offered_as_protobuf_too() {
         let json = registry.document(&line, &[]).unwrap();
         let etag = json.headers["etag"].to_str().unwrap();
         let sent = format!("application/com.github.proto-openapi.spec.{version}.v1.0+protobuf");
-        let asked = format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf");
-        let list = format!("{asked};q=0.9, application/json;q=0.8");
-        for accept in [&sent, &asked, &list].map(String::as_str) {
+        let requested =
+            format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf");
+        let list = format!("{requested};q=0.9, application/json;q=0.8");
+        for accept in [&sent, &requested, &list].map(String::as_str) {
             let answer = registry.document(&line, &[("accept", accept)]).unwrap();
             assert_eq!((answer.code.as_u16(), answer.content_type), (200, &*sent), "{accept}");
             assert_eq!(answer.headers["etag"], etag);
@@ -146,9 +150,9 @@ async fn openapi_is_offered_as_protobuf_too() {
             assert_eq!((hashed.body, hashed.content_type), (answer.body, &*sent));
             let other = if version == "v2" { "/openapi/v3/api/v1" } else { "/openapi/v2" };
             let headers = [("accept", accept)];
-            let elsewhere = registry.document(&format!("GET {other}"), &headers).unwrap();
+            let other_document = registry.document(&format!("GET {other}"), &headers).unwrap();
             let code = if accept.contains("json") { 200 } else { 406 };
-            assert_eq!(elsewhere.code.as_u16(), code, "{other} {accept}");
+            assert_eq!(other_document.code.as_u16(), code, "{other} {accept}");
         }
     }
 }
@@ -174,7 +178,7 @@ async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
             let plain = registry.document(line, &[("accept", accept)]).unwrap();
             assert_eq!(text, plain.body, "{line}");
             let vary: Vec<&str> =
-                answer.headers.get_all("vary").iter().map(|one| one.to_str().unwrap()).collect();
+                answer.headers.get_all("vary").iter().map(|item| item.to_str().unwrap()).collect();
             assert_eq!(vary, ["Accept", "Accept-Encoding"]);
         }
         if content_type == "application/yaml" {
@@ -190,7 +194,7 @@ async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
     );
 }
 
-/// Regression: parameters of a media type were an error, and a refusal said that YAML is accepted.
+/// Regression: parameters of a media type were an error, and the 406 response listed YAML as accepted.
 #[tokio::test]
 async fn accept_headers_of_openapi_are_handled_as_upstream() {
     const V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
@@ -241,7 +245,7 @@ async fn accept_headers_of_openapi_are_handled_as_upstream() {
     }
 }
 
-/// Regression: three places decided about compression, and only one of them told caches of it.
+/// Regression: three places decided about compression, and only one of them set `Vary`.
 #[tokio::test]
 async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
     let registry = TestRegistry::open().await;
@@ -265,14 +269,14 @@ async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
     );
     registry.ok(&format!("POST {WIDGETS}"), &body).await;
     for headers in [&[][..], &indented[1..]] {
-        let answer = registry.ask(&format!("GET {WIDGETS}/big"), "", headers).await.answer;
+        let answer = registry.send(&format!("GET {WIDGETS}/big"), "", headers).await.answer;
         assert_eq!(vary(&answer), ["Accept-Encoding"], "{headers:?}");
     }
 }
 
 /// Checks that every `$ref` has a target.
-fn check_references(document: &Value, place: &Value) {
-    match place {
+fn check_references(document: &Value, node: &Value) {
+    match node {
         Value::Object(map) => {
             if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
                 let pointer = reference.strip_prefix('#').unwrap();

@@ -49,21 +49,21 @@ fn widgets() -> Resource {
                 kind: "string",
                 path: "status.state",
                 priority: 0,
-                description: "How it is.",
+                description: "State of the widget.",
             },
             Column {
                 name: "Size",
                 kind: "integer",
                 path: "spec.size",
                 priority: 1,
-                description: "How large it is.",
+                description: "Size of the widget.",
             },
             Column {
                 name: "Age",
                 kind: "date",
                 path: "metadata.creationTimestamp",
                 priority: 0,
-                description: "How old it is.",
+                description: "Age of the widget.",
             },
         ],
         schema: json!({
@@ -73,10 +73,10 @@ fn widgets() -> Resource {
             "properties": {
                 "spec": {
                     "type": "object",
-                    "description": "What it should be.",
+                    "description": "Desired state of the widget.",
                     "required": ["size"],
                     "properties": {
-                        "size": {"type": "integer", "minimum": 1, "description": "How large."},
+                        "size": {"type": "integer", "minimum": 1, "description": "Size of the widget."},
                         "colour": {"type": "string", "enum": ["red", "blue"]},
                         "vault": {"type": "string"},
                     },
@@ -94,12 +94,12 @@ fn widgets() -> Resource {
 
 struct Widgets;
 
-fn vault(object: &Map<String, Value>) -> Option<&str> {
+fn vault_name(object: &Map<String, Value>) -> Option<&str> {
     object.get("spec")?.get("vault")?.as_str()
 }
 
 impl Strategy for Widgets {
-    fn prepare_create(&self, object: &mut Map<String, Value>, _at: &WriteContext) {
+    fn prepare_create(&self, object: &mut Map<String, Value>, _ctx: &WriteContext) {
         object.insert("status".to_owned(), json!({"state": "New"}));
     }
 
@@ -107,7 +107,7 @@ impl Strategy for Widgets {
         &self,
         object: &Map<String, Value>,
         _old: Option<&Map<String, Value>>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Vec<FieldError> {
         let size = &object["spec"]["size"];
         if *size == 13 {
@@ -117,8 +117,8 @@ impl Strategy for Widgets {
     }
 
     fn required_access(&self, object: &Map<String, Value>) -> Vec<Attributes> {
-        let name = vault(object).map(str::to_owned);
-        let wanted = name.map(|name| Attributes {
+        let name = vault_name(object).map(str::to_owned);
+        let required = name.map(|name| Attributes {
             verb: "get".to_owned(),
             group: "test.example.com".to_owned(),
             version: "v1".to_owned(),
@@ -126,16 +126,16 @@ impl Strategy for Widgets {
             name,
             ..Attributes::default()
         });
-        wanted.into_iter().collect()
+        required.into_iter().collect()
     }
 
     fn on_create(
         &self,
         object: &mut Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        match vault(object) {
+        match vault_name(object) {
             Some(name) if objects.get(VAULTS, "", name).is_none() => {
                 Err(ApiError::not_found("test.example.com", "vaults", name))
             }
@@ -147,9 +147,9 @@ impl Strategy for Widgets {
         &self,
         object: &Map<String, Value>,
         objects: &mut Objects<'_>,
-        _at: &WriteContext,
+        _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
-        vault(object).map_or(Ok(()), |name| objects.delete(VAULTS, "", name))
+        vault_name(object).map_or(Ok(()), |name| objects.delete(VAULTS, "", name))
     }
 
     fn details(

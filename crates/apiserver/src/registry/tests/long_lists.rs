@@ -21,13 +21,13 @@ const OBJECTS: usize = 60;
 const OBJECT_BYTES: usize = 1 << 20;
 
 /// A store that counts the bytes of the objects that it lists.
-struct Counting {
+struct CountingStorage {
     store: Sqlite,
     listed: Arc<AtomicUsize>,
 }
 
 #[async_trait]
-impl Storage for Counting {
+impl Storage for CountingStorage {
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError> {
         self.store.get(key).await
     }
@@ -82,17 +82,17 @@ async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
     let counted = Arc::clone(&listed);
     let settings = Settings { object_cache_bytes: 1, ..Settings::default() };
     let registry = TestRegistry::open_on(settings, true, move |store| {
-        Arc::new(Counting { store, listed: counted })
+        Arc::new(CountingStorage { store, listed: counted })
     });
     let padding = "x".repeat(OBJECT_BYTES);
     for number in 0..OBJECTS {
         let body = format!(r#"{{"metadata":{{"name":"v{number:02}"}},"note":"{padding}"}}"#);
-        let put = store::write(&registry.store, move |transaction| {
+        let written = store::write(&registry.store, move |transaction| {
             let revision = transaction.next_revision();
             let key = format!("test.example.com/vaults/v{number:02}");
             transaction.put(&key, revision, Bytes::from(body));
         });
-        put.await.unwrap();
+        written.await.unwrap();
     }
     (registry, listed)
 }
@@ -104,7 +104,7 @@ async fn a_list_beyond_the_budget_is_rejected_before_it_is_read() {
     let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
     let object = OBJECT_BYTES + 1024;
     // Responses that are being sent.
-    let mut held: Vec<Answer> = Vec::new();
+    let mut pending: Vec<Answer> = Vec::new();
     let page = LIST_PAGE_BYTES_MAX + PAGE_BYTES + object;
     for (user, query, expected, listed_max) in [
         ("alice", "limit=20", 200, page),
@@ -114,20 +114,20 @@ async fn a_list_beyond_the_budget_is_rejected_before_it_is_read() {
         ("alice", "limit=22", 200, page),
         ("alice", "limit=1000", 429, share - 24 * OBJECT_BYTES + PAGE_BYTES + object),
         ("bob", "limit=1000", 200, page),
-        // Not in pages: the client would take a part for the whole.
+        // Without pages the client would mistake a part for the complete list.
         ("dave", "", 413, LIST_BYTES_MAX + PAGE_BYTES + object),
         ("carol", "limit=1", 200, object),
     ] {
         let before = listed.load(Ordering::SeqCst);
-        let got = registry.ask_as(user, &format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let reply = registry.send_as(user, &format!("GET {VAULTS}?{query}"), "", &[]).await;
         let listed = listed.load(Ordering::SeqCst) - before;
-        assert_eq!(got.code, expected, "{user} {query}");
+        assert_eq!(reply.code, expected, "{user} {query}");
         assert!(listed <= listed_max, "{user} {query}: {listed} bytes and not {listed_max}");
         if expected == 200 {
-            held.push(got.answer);
+            pending.push(reply.answer);
         }
     }
-    drop(held);
+    drop(pending);
 }
 
 /// Regression: one list in YAML took more than three times the memory of all objects.
@@ -139,44 +139,44 @@ async fn a_page_ends_when_it_has_enough_bytes_for_its_format() {
         let headers = &[("accept", accept)];
         let (mut names, mut query) = (0, "limit=500".to_owned());
         loop {
-            let got = registry.ask(&format!("GET {VAULTS}?{query}"), "", headers).await;
-            assert_eq!(got.code, 200, "{accept}");
-            let items = got.json.get("items").or_else(|| got.json.get("rows")).unwrap();
+            let reply = registry.send(&format!("GET {VAULTS}?{query}"), "", headers).await;
+            assert_eq!(reply.code, 200, "{accept}");
+            let items = reply.json.get("items").or_else(|| reply.json.get("rows")).unwrap();
             let count = items.as_array().unwrap().len();
             assert!(
                 count <= LIST_PAGE_BYTES_MAX / share / OBJECT_BYTES + PAGE_BYTES / OBJECT_BYTES
             );
             names += count;
-            match got.json["metadata"]["continue"].as_str() {
+            match reply.json["metadata"]["continue"].as_str() {
                 Some(token) => query = format!("limit=500&continue={token}"),
                 None => break,
             }
         }
         assert_eq!(names, OBJECTS, "{accept}");
-        let got = registry.ask(&format!("GET {VAULTS}"), "", headers).await;
-        assert_eq!(got.code, 413, "{accept}");
+        let reply = registry.send(&format!("GET {VAULTS}"), "", headers).await;
+        assert_eq!(reply.code, 413, "{accept}");
     }
     // The deletion of a namespace lists metadata, and not in pages.
     let metadata = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
-    let got = registry.ask(&format!("GET {VAULTS}"), "", &[("accept", metadata)]).await;
-    assert_eq!((got.code, got.json["items"].as_array().unwrap().len()), (200, OBJECTS));
+    let reply = registry.send(&format!("GET {VAULTS}"), "", &[("accept", metadata)]).await;
+    assert_eq!((reply.code, reply.json["items"].as_array().unwrap().len()), (200, OBJECTS));
 }
 
 #[tokio::test]
 async fn a_list_is_the_same_for_any_page_size() {
     let (registry, _) = registry().await;
     let mut query = "limit=5".to_owned();
-    let mut found = Vec::new();
-    while found.len() < OBJECTS {
-        let got = registry.ask(&format!("GET {VAULTS}?{query}"), "", &[]).await;
-        let items = got.json["items"].as_array().unwrap();
-        found.extend(items.iter().map(|item| item["metadata"]["name"].clone()));
-        let metadata = &got.json["metadata"];
-        let left = (OBJECTS - found.len()) as u64;
-        assert_eq!(metadata["remainingItemCount"].as_u64(), (left > 0).then_some(left));
+    let mut names = Vec::new();
+    while names.len() < OBJECTS {
+        let reply = registry.send(&format!("GET {VAULTS}?{query}"), "", &[]).await;
+        let items = reply.json["items"].as_array().unwrap();
+        names.extend(items.iter().map(|item| item["metadata"]["name"].clone()));
+        let metadata = &reply.json["metadata"];
+        let remaining = (OBJECTS - names.len()) as u64;
+        assert_eq!(metadata["remainingItemCount"].as_u64(), (remaining > 0).then_some(remaining));
         let token = metadata["continue"].as_str().unwrap_or_default();
         query = format!("limit=5&continue={token}");
     }
     let expected: Vec<String> = (0..OBJECTS).map(|number| format!("v{number:02}")).collect();
-    assert_eq!(found, expected);
+    assert_eq!(names, expected);
 }

@@ -61,10 +61,10 @@ impl Authorizer for NotMallory {
 }
 
 /// Namespaces from the store itself.
-struct OwnNamespaces(Arc<dyn Storage>);
+struct StoredNamespaces(Arc<dyn Storage>);
 
 #[async_trait]
-impl NamespaceSource for OwnNamespaces {
+impl NamespaceSource for StoredNamespaces {
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
         let stored = self.0.get(&format!("core/namespaces/{namespace}")).await;
         let Some(stored) = stored.expect("the disk answers") else {
@@ -123,11 +123,11 @@ impl TestRegistry {
     }
 
     pub(super) fn open_with(settings: Settings) -> Self {
-        Self::open_beside(settings, true)
+        Self::open_with_collector(settings, true)
     }
 
     /// A registry with or without a garbage collector.
-    pub(super) fn open_beside(settings: Settings, has_garbage_collector: bool) -> Self {
+    pub(super) fn open_with_collector(settings: Settings, has_garbage_collector: bool) -> Self {
         Self::open_on(settings, has_garbage_collector, |store| Arc::new(store))
     }
 
@@ -150,7 +150,7 @@ impl TestRegistry {
             resources: kinds::all(),
             store: Arc::clone(&shared),
             authorizer: Arc::new(NotMallory),
-            namespaces: Arc::new(OwnNamespaces(shared)),
+            namespaces: Arc::new(StoredNamespaces(shared)),
             clock: Arc::clone(&time) as Arc<dyn Clock>,
             policy: Arc::new(ArcSwap::from_pointee(policy())),
             server_user: Arc::new(UserInfo {
@@ -162,7 +162,7 @@ impl TestRegistry {
         Self { registry, store, time, _folder: folder }
     }
 
-    pub(super) fn pass(&self, seconds: i64) {
+    pub(super) fn advance(&self, seconds: i64) {
         self.time.micros.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
@@ -173,17 +173,17 @@ impl TestRegistry {
 
     /// Sends a request and expects success.
     pub(super) async fn ok(&self, line: &str, body: &str) -> Reply {
-        let reply = self.ask(line, body, &[]).await;
+        let reply = self.send(line, body, &[]).await;
         assert!(reply.code < 300, "{line}: {}", reply.json);
         reply
     }
 
     /// Sends a request as alice. `line` is the method and the path with its query.
-    pub(super) async fn ask(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
-        self.ask_as("alice", line, body, headers).await
+    pub(super) async fn send(&self, line: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
+        self.send_as("alice", line, body, headers).await
     }
 
-    pub(super) async fn ask_as(
+    pub(super) async fn send_as(
         &self,
         user: &str,
         line: &str,

@@ -215,14 +215,14 @@ fn capitalised(word: &str) -> String {
     chars.next().map(|c| c.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn parameter(name: &str, place: &str, is_v2: bool) -> Value {
+fn parameter(name: &str, location: &str, is_v2: bool) -> Value {
     let kind = match name {
         "limit" | "timeoutSeconds" | "gracePeriodSeconds" => "integer",
         "watch" | "allowWatchBookmarks" | "sendInitialEvents" => "boolean",
         _ => "string",
     };
-    let mut parameter = json!({"name": name, "in": place});
-    if place == "path" {
+    let mut parameter = json!({"name": name, "in": location});
+    if location == "path" {
         parameter["required"] = true.into();
     }
     if is_v2 {

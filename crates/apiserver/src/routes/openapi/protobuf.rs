@@ -161,7 +161,7 @@ fn put_member(
     }
     let field = message.fields.iter().find(|Field(name, ..)| *name == key);
     let Some(Field(_, number, shape)) = field else {
-        return Err(format!("there is no place for {key:?}"));
+        return Err(format!("no field is known for {key:?}"));
     };
     put(out, *number, shape, value).map_err(|what| format!("{key}: {what}"))
 }
@@ -175,8 +175,8 @@ fn put(out: &mut Vec<u8>, number: u64, shape: &Shape, value: &Value) -> Result<(
             put_number(out, number, value.as_bool().ok_or("a boolean is expected")?.into());
         }
         Shape::Whole => {
-            let whole = value.as_i64().ok_or("a whole number is expected")?;
-            put_number(out, number, whole.cast_unsigned());
+            let integer = value.as_i64().ok_or("a whole number is expected")?;
+            put_number(out, number, integer.cast_unsigned());
         }
         Shape::Double => put_double(out, number, value.as_f64().ok_or("a number is expected")?),
         Shape::Any => {
@@ -335,8 +335,8 @@ mod tests {
     #[test]
     fn parts_without_a_field_are_named_in_the_error() {
         for (json, what) in [
-            (json!({"paths": {"/a": {"trace": {}}}}), "/a: there is no place for \"trace\""),
-            (json!({"definitions": {"a": {"oneOf": []}}}), "a: there is no place for \"oneOf\""),
+            (json!({"paths": {"/a": {"trace": {}}}}), "/a: no field is known for \"trace\""),
+            (json!({"definitions": {"a": {"oneOf": []}}}), "a: no field is known for \"oneOf\""),
             (json!({"definitions": {"a": {"minLength": "1"}}}), "a: minLength: a whole number"),
             (json!([]), "invalid type: sequence, expected an object of an OpenAPI document"),
         ] {

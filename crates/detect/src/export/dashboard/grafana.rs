@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Panel, Place, Shape, places};
+use super::{GridPosition, Panel, Shape, grid_positions};
 use crate::export::target::File;
 
 /// Version of the dashboard schema. A newer Grafana migrates the dashboard when it loads it.
@@ -47,8 +47,8 @@ impl Dashboard<'_> {
             "refresh": 1,
         });
         let mut panels = self.panels;
-        for (place, panel) in panels.iter_mut().enumerate() {
-            panel["id"] = json!(place + 1);
+        for (index, panel) in panels.iter_mut().enumerate() {
+            panel["id"] = json!(index + 1);
         }
         let variables: Vec<Value> = std::iter::once(data_source).chain(self.variables).collect();
         let dashboard = json!({
@@ -80,10 +80,10 @@ pub(in crate::export) fn event_panels(
     source: &str,
     query: impl Fn(&Panel) -> Option<Value>,
 ) -> Vec<Value> {
-    let places = places(super::PANELS.iter().map(|panel| panel.shape.size()));
-    let panels = super::PANELS.iter().zip(places);
-    let one = |(panel, place): (&Panel, Place)| {
-        let (kind, options) = shown(panel.shape, source);
+    let positions = grid_positions(super::PANELS.iter().map(|panel| panel.shape.size()));
+    let panels = super::PANELS.iter().zip(positions);
+    let panel_of = |(panel, position): (&Panel, GridPosition)| {
+        let (kind, options) = visualization(panel.shape, source);
         let mut target = query(panel)?;
         target["refId"] = json!("A");
         target["datasource"] = data_source(source);
@@ -92,22 +92,22 @@ pub(in crate::export) fn event_panels(
             "title": panel.title,
             "description": panel.description,
             "datasource": data_source(source),
-            "gridPos": grid(place),
+            "gridPos": grid(position),
             "targets": [target],
             "options": options,
             "fieldConfig": field_config(panel.shape),
         }))
     };
-    panels.filter_map(one).collect()
+    panels.filter_map(panel_of).collect()
 }
 
 /// The `gridPos` of a panel.
-pub(super) fn grid(place: Place) -> Value {
-    json!({"x": place.x, "y": place.y, "w": place.width, "h": place.height})
+pub(super) fn grid(position: GridPosition) -> Value {
+    json!({"x": position.x, "y": position.y, "w": position.width, "h": position.height})
 }
 
 /// Grafana's panel type for a shape, and its options.
-fn shown(shape: Shape, source: &str) -> (&'static str, Value) {
+fn visualization(shape: Shape, source: &str) -> (&'static str, Value) {
     // For each value of a field, Loki returns a series and Elasticsearch a row.
     let is_table = source == "elasticsearch";
     match shape {

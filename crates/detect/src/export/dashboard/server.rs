@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::grafana::{Dashboard, data_source, grid, stat, time_series};
-use super::{GRID_COLUMNS, places};
+use super::{GRID_COLUMNS, grid_positions};
 use crate::export::target::File;
 
 const SOURCE: &str = "prometheus";
@@ -221,9 +221,9 @@ const PARTS: &[Part] = &[
 /// The dashboard.
 pub(super) fn dashboard() -> File {
     let sizes = PARTS.iter().map(Part::size);
-    let panels = PARTS.iter().zip(places(sizes)).map(|(part, place)| {
+    let panels = PARTS.iter().zip(grid_positions(sizes)).map(|(part, position)| {
         let mut panel = part.panel();
-        panel["gridPos"] = grid(place);
+        panel["gridPos"] = grid(position);
         panel
     });
     let jobs = format!("label_values({OWN}, job)");
@@ -264,9 +264,8 @@ impl Part {
     fn panel(&self) -> Value {
         match self {
             Row(title) => json!({"type": "row", "title": title, "collapsed": false, "panels": []}),
-            Stat(title, description, expression, unit, bad) => {
-                let steps =
-                    json!([{"color": "green", "value": null}, {"color": "red", "value": bad}]);
+            Stat(title, description, expression, unit, threshold) => {
+                let steps = json!([{"color": "green", "value": null}, {"color": "red", "value": threshold}]);
                 json!({
                     "type": "stat",
                     "title": title,

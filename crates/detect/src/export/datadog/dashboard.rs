@@ -6,7 +6,8 @@ use super::profiles;
 use super::query::Writer;
 use crate::export::condition::Attribute;
 use crate::export::dashboard::{
-    COLUMNS, DESCRIPTION, PANELS, Panel, Place, Shape, TITLE, TOP_ROWS, VARIABLES, file, places,
+    COLUMNS, DESCRIPTION, GridPosition, PANELS, Panel, Shape, TITLE, TOP_ROWS, VARIABLES, file,
+    grid_positions,
 };
 use crate::export::fidelity::Reason;
 use crate::export::profile::Profile;
@@ -19,11 +20,11 @@ const SERIES_MAX: u32 = 20;
 
 /// The dashboard.
 pub(super) fn of(profile: &Profile) -> File {
-    let places = places(PANELS.iter().map(|panel| panel.shape.size()));
-    let panels = PANELS.iter().zip(places);
+    let positions = grid_positions(PANELS.iter().map(|panel| panel.shape.size()));
+    let panels = PANELS.iter().zip(positions);
     // Omit fields that the profile lacks.
     let widgets: Vec<Value> =
-        panels.filter_map(|(panel, place)| widget(panel, place, profile).ok()).collect();
+        panels.filter_map(|(panel, position)| widget(panel, position, profile).ok()).collect();
     let variables: Vec<Value> = VARIABLES
         .iter()
         .filter_map(|variable| {
@@ -42,9 +43,10 @@ pub(super) fn of(profile: &Profile) -> File {
     file("keepwatch-events", &dashboard)
 }
 
-fn widget(panel: &Panel, place: Place, profile: &Profile) -> Result<Value, Reason> {
+fn widget(panel: &Panel, position: GridPosition, profile: &Profile) -> Result<Value, Reason> {
     let search = search(panel, profile)?;
-    let by = panel.by().map(|by| profile.named(&by)).transpose()?.map(|(name, _)| name);
+    let group_by =
+        panel.by().map(|group_by| profile.named(&group_by)).transpose()?.map(|(name, _)| name);
     let mut definition = match panel.shape {
         Shape::Number => json!({
             "type": "query_value",
@@ -53,22 +55,22 @@ fn widget(panel: &Panel, place: Place, profile: &Profile) -> Result<Value, Reaso
             "requests": [counted(&search, None, "scalar", 0)],
         }),
         Shape::Series => {
-            let mut request = counted(&search, by.as_deref(), "timeseries", SERIES_MAX);
+            let mut request = counted(&search, group_by.as_deref(), "timeseries", SERIES_MAX);
             request["display_type"] = json!("bars");
             json!({"type": "timeseries", "show_legend": true, "requests": [request]})
         }
         Shape::Top => json!({
             "type": "toplist",
-            "requests": [counted(&search, by.as_deref(), "scalar", TOP_ROWS)],
+            "requests": [counted(&search, group_by.as_deref(), "scalar", TOP_ROWS)],
         }),
         Shape::List => json!({"type": "list_stream", "requests": [listed(&search, profile)?]}),
     };
     definition["title"] = json!(panel.title);
     let layout = json!({
-        "x": place.x / CELL,
-        "y": place.y / CELL,
-        "width": place.width / CELL,
-        "height": place.height / CELL,
+        "x": position.x / CELL,
+        "y": position.y / CELL,
+        "width": position.width / CELL,
+        "height": position.height / CELL,
     });
     Ok(json!({"definition": definition, "layout": layout}))
 }
@@ -83,8 +85,8 @@ fn search(panel: &Panel, profile: &Profile) -> Result<String, Reason> {
 }
 
 /// A request for the number of logs.
-fn counted(search: &str, by: Option<&str>, format: &str, limit: u32) -> Value {
-    let groups = by.into_iter().map(|facet| {
+fn counted(search: &str, group_by: Option<&str>, format: &str, limit: u32) -> Value {
+    let groups = group_by.into_iter().map(|facet| {
         let sort = json!({"aggregation": "count", "order": "desc"});
         json!({"facet": facet, "limit": limit, "sort": sort})
     });

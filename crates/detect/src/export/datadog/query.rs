@@ -15,23 +15,23 @@ pub(super) struct Writer<'p> {
 
 /// The polarity of a part of a condition: within `not` the effect of a difference is inverted.
 #[derive(Clone, Copy, PartialEq)]
-enum Side {
-    Plain,
+enum Polarity {
+    Positive,
     Negated,
 }
 
-impl Side {
-    const fn other(self) -> Self {
+impl Polarity {
+    const fn inverted(self) -> Self {
         match self {
-            Self::Plain => Self::Negated,
-            Self::Negated => Self::Plain,
+            Self::Positive => Self::Negated,
+            Self::Negated => Self::Positive,
         }
     }
 
     /// The effect of a test that matches fewer events than it should.
-    const fn of_fewer(self) -> Effect {
+    const fn effect_of_fewer(self) -> Effect {
         match self {
-            Self::Plain => Effect::Fewer,
+            Self::Positive => Effect::Fewer,
             Self::Negated => Effect::More,
         }
     }
@@ -41,25 +41,32 @@ impl Writer<'_> {
     /// Writes a condition as a query.
     pub(super) fn query(&mut self, condition: &Condition) -> Result<String, Reason> {
         match condition {
-            Condition::All(parts) if !parts.is_empty() => self.joined(parts, " ", Side::Plain),
-            other => self.part(other, Side::Plain),
+            Condition::All(parts) if !parts.is_empty() => {
+                self.joined(parts, " ", Polarity::Positive)
+            }
+            other => self.part(other, Polarity::Positive),
         }
     }
 
-    fn joined(&mut self, parts: &[Condition], with: &str, side: Side) -> Result<String, Reason> {
+    fn joined(
+        &mut self,
+        parts: &[Condition],
+        separator: &str,
+        polarity: Polarity,
+    ) -> Result<String, Reason> {
         let parts: Result<Vec<String>, Reason> =
-            parts.iter().map(|part| self.part(part, side)).collect();
-        Ok(parts?.join(with))
+            parts.iter().map(|part| self.part(part, polarity)).collect();
+        Ok(parts?.join(separator))
     }
 
-    fn part(&mut self, condition: &Condition, side: Side) -> Result<String, Reason> {
+    fn part(&mut self, condition: &Condition, polarity: Polarity) -> Result<String, Reason> {
         Ok(match condition {
             Condition::All(parts) if parts.is_empty() => "*".to_owned(),
             Condition::Any(parts) if parts.is_empty() => "-*".to_owned(),
-            Condition::All(parts) => format!("({})", self.joined(parts, " ", side)?),
-            Condition::Any(parts) => format!("({})", self.joined(parts, " OR ", side)?),
-            Condition::Not(inner) => format!("-{}", self.part(inner, side.other())?),
-            Condition::Test(attribute, operator) => self.test(attribute, operator, side)?,
+            Condition::All(parts) => format!("({})", self.joined(parts, " ", polarity)?),
+            Condition::Any(parts) => format!("({})", self.joined(parts, " OR ", polarity)?),
+            Condition::Not(inner) => format!("-{}", self.part(inner, polarity.inverted())?),
+            Condition::Test(attribute, operator) => self.test(attribute, operator, polarity)?,
         })
     }
 
@@ -67,30 +74,30 @@ impl Writer<'_> {
         &mut self,
         attribute: &Attribute,
         operator: &Operator,
-        side: Side,
+        polarity: Polarity,
     ) -> Result<String, Reason> {
         let (name, kind) = self.profile.named(attribute)?;
         let value = match operator {
             Operator::OneOf(texts, case) => {
                 for text in texts {
-                    self.compare_case(attribute, text, *case, side);
+                    self.compare_case(attribute, text, *case, polarity);
                 }
                 let values: Vec<String> = texts.iter().map(|text| literal(text)).collect();
                 match values.as_slice() {
-                    [one] => one.clone(),
+                    [text] => text.clone(),
                     _ => format!("({})", values.join(" OR ")),
                 }
             }
             Operator::Contains(text, case) => {
-                self.compare_case(attribute, text, *case, side);
+                self.compare_case(attribute, text, *case, polarity);
                 format!("*{}*", escaped(text))
             }
             Operator::StartsWith(text, case) => {
-                self.compare_case(attribute, text, *case, side);
+                self.compare_case(attribute, text, *case, polarity);
                 format!("{}*", escaped(text))
             }
             Operator::EndsWith(text, case) => {
-                self.compare_case(attribute, text, *case, side);
+                self.compare_case(attribute, text, *case, polarity);
                 format!("*{}", escaped(text))
             }
             Operator::Like(parts, case) => {
@@ -98,7 +105,7 @@ impl Writer<'_> {
                 for part in parts {
                     match part {
                         Wild::Text(text) => {
-                            self.compare_case(attribute, text, *case, side);
+                            self.compare_case(attribute, text, *case, polarity);
                             value.push_str(&escaped(text));
                         }
                         Wild::One => value.push('?'),
@@ -110,7 +117,11 @@ impl Writer<'_> {
             Operator::Number(relation, number) => number_test(*relation, *number, kind, attribute)?,
             Operator::Exists if kind == Kind::Object => {
                 let detail = format!("whether the object `{attribute}` exists");
-                self.say(Reason::new(ReasonKind::Condition, side.of_fewer(), detail));
+                self.add_reason(Reason::new(
+                    ReasonKind::Condition,
+                    polarity.effect_of_fewer(),
+                    detail,
+                ));
                 "*".to_owned()
             }
             // K10's encoding has an empty text for an absent value.
@@ -127,19 +138,22 @@ impl Writer<'_> {
         Ok(format!("{name}:{value}"))
     }
 
-    fn compare_case(&mut self, attribute: &Attribute, text: &str, case: Case, side: Side) {
+    fn compare_case(&mut self, attribute: &Attribute, text: &str, case: Case, polarity: Polarity) {
         let has_letters = text.chars().any(char::is_alphabetic);
         // Kubernetes' own names have fixed case.
         let is_fixed = attribute.has_fixed_case() || text.starts_with("system:");
-        let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
-        if case == Case::Ignored && has_letters && !is_fixed && !is_truth {
-            let reason =
-                Reason::new(ReasonKind::LetterCase, side.of_fewer(), attribute.to_string());
-            self.say(reason);
+        let is_boolean = attribute.is_of_body() && matches!(text, "true" | "false");
+        if case == Case::Insensitive && has_letters && !is_fixed && !is_boolean {
+            let reason = Reason::new(
+                ReasonKind::LetterCase,
+                polarity.effect_of_fewer(),
+                attribute.to_string(),
+            );
+            self.add_reason(reason);
         }
     }
 
-    fn say(&mut self, reason: Reason) {
+    fn add_reason(&mut self, reason: Reason) {
         reason.add_to(&mut self.reasons);
     }
 }

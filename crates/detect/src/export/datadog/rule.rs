@@ -176,9 +176,9 @@ impl Window {
 
     /// The shortest window of at least `time`, or the longest window.
     pub(super) fn at_least(time: Duration) -> Self {
-        let found =
+        let length =
             WINDOWS.into_iter().find(|known| Duration::from_secs(u64::from(*known)) >= time);
-        found.map_or(Self::MAX, Self)
+        length.map_or(Self::MAX, Self)
     }
 
     /// The longest window of at most `time`.

@@ -55,7 +55,7 @@ pub(super) fn draft(
 }
 
 fn terraform(suppression: &Suppression, description: &str, rules: &str, events: &str) -> File {
-    let name = suppression.name.replace(|it: char| !it.is_ascii_alphanumeric(), "_");
+    let name = suppression.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let mut block = Block::resource("datadog_security_monitoring_suppression", &name);
     block.set("name", text(&suppression.name));
     block.set("enabled", "true".to_owned());

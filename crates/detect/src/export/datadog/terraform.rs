@@ -5,7 +5,7 @@ use crate::export::hcl::{Block, list, text};
 
 /// `datadog_security_monitoring_rule`, named by the rule's id.
 pub(super) fn resource(id: &str, rule: &Rule) -> String {
-    let name = id.replace(|it: char| !it.is_ascii_alphanumeric(), "_");
+    let name = id.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let mut block = Block::resource("datadog_security_monitoring_rule", &name);
     block.set("name", text(&rule.name));
     block.set("type", text(word(&rule.r#type)));
@@ -13,7 +13,7 @@ pub(super) fn resource(id: &str, rule: &Rule) -> String {
     block.set("has_extended_title", rule.has_extended_title.to_string());
     block.long_text("message", &rule.message);
     block.set("tags", list(&rule.tags));
-    rule.queries.iter().for_each(|it| query(it, &mut block));
+    rule.queries.iter().for_each(|item| query(item, &mut block));
     for case in &rule.cases {
         let block = block.inner("case");
         block.set("name", text(&case.name));

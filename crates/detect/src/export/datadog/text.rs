@@ -16,7 +16,8 @@ pub(super) fn message(
 ) -> String {
     let mut writer = Writer { model, profile, reasons };
     let signal = &model.rule.signal;
-    let mut text = signal.message.as_ref().map(|it| writer.template(it)).unwrap_or_default();
+    let mut text =
+        signal.message.as_ref().map(|template| writer.template(template)).unwrap_or_default();
     let guide = &signal.guide;
     let description = model.description();
     for (heading, part) in [
@@ -35,7 +36,7 @@ pub(super) fn message(
     {
         if !list.is_empty() {
             let lines: Vec<String> =
-                list.iter().map(|it| format!("- {}", writer.text(it.trim()))).collect();
+                list.iter().map(|item| format!("- {}", writer.text(item.trim()))).collect();
             text = format!("{}\n\n## {heading}\n\n{}", text.trim_end(), lines.join("\n"));
         }
     }
@@ -79,18 +80,19 @@ impl Writer<'_> {
 
     fn block(&mut self, condition: &Test, inner: &[Part], text: &mut String) {
         let name = self.variable(&condition.variable);
-        let name = name.as_deref().and_then(|it| it.strip_prefix("{{")?.strip_suffix("}}"));
+        let name = name.as_deref().and_then(|name| name.strip_prefix("{{")?.strip_suffix("}}"));
         let Some(name) = name else { return };
         // Datadog has a block for an absent value, but none for a present one.
-        let (block, values, wanted) = match condition.values.as_slice() {
-            [] => ("is_exact_match", " \"\"".to_owned(), !condition.wanted),
+        let (block, values, expected) = match condition.values.as_slice() {
+            [] => ("is_exact_match", " \"\"".to_owned(), !condition.expected),
             values => {
                 let block = if condition.is_exact { "is_exact_match" } else { "is_match" };
-                let values: Vec<String> = values.iter().map(|it| format!(" \"{it}\"")).collect();
-                (block, values.concat(), condition.wanted)
+                let values: Vec<String> =
+                    values.iter().map(|value| format!(" \"{value}\"")).collect();
+                (block, values.concat(), condition.expected)
             }
         };
-        let sign = if wanted { "#" } else { "^" };
+        let sign = if expected { "#" } else { "^" };
         text.extend(["{{", sign, block, " \"", name, "\"", &values, "}}"]);
         self.parts(inner, text);
         text.extend(["{{/", block, "}}"]);
@@ -133,8 +135,8 @@ impl Writer<'_> {
 
     /// Converts a field. A computed user becomes the user of the event, as in the group-by.
     fn attribute(&mut self, field: &Field) -> Option<String> {
-        let found = crate::export::model::key(field.as_str(), field).ok();
-        let column = found.map(|Key { attribute, .. }| (self.profile.column)(&attribute));
+        let key = crate::export::model::key(field.as_str(), field).ok();
+        let column = key.map(|Key { attribute, .. }| (self.profile.column)(&attribute));
         let Some(Column::Named(name, _)) = column else {
             self.unknown(field.as_str());
             return None;

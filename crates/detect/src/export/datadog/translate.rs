@@ -9,7 +9,7 @@ use super::rule::{
 };
 use super::{profiles, text};
 use crate::export::condition::{Attribute, Condition, Operator};
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::{Counts, Key, RuleModel};
 use crate::export::profile::Profile;
 
@@ -35,7 +35,7 @@ struct Translation<'t> {
 
 impl Translation<'_> {
     fn rule(&mut self) -> Result<Rule, Reason> {
-        if self.model.at_most.is_some() && self.model.counts != Counts::Silence {
+        if self.model.at_most.is_some() && self.model.counts != Counts::Absence {
             return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
         }
         let queries = self.queries()?;
@@ -54,14 +54,14 @@ impl Translation<'_> {
         })
     }
 
-    fn say(&mut self, reason: Reason) {
+    fn add_reason(&mut self, reason: Reason) {
         reason.add_to(&mut self.reasons);
     }
 
     fn queries(&mut self) -> Result<Vec<Query>, Reason> {
         let model = self.model;
         match &model.counts {
-            Counts::Silence => Err(Reason::refusal(ReasonKind::NoSilence, "")),
+            Counts::Absence => Err(Reason::refusal(ReasonKind::NoAbsence, "")),
             // One query for all conditions, so that an event counts once.
             Counts::Single | Counts::Events | Counts::Values(_) | Counts::FirstSeen { .. } => {
                 model.check_groups()?;
@@ -82,15 +82,15 @@ impl Translation<'_> {
         let mut condition = condition.clone();
         if !is_single {
             // An event without the value belongs to no group.
-            let there =
-                keys.iter().map(|it| Condition::Test(it.attribute.clone(), Operator::Exists));
+            let exist =
+                keys.iter().map(|key| Condition::Test(key.attribute.clone(), Operator::Exists));
             condition =
-                Condition::All(std::iter::once(condition).chain(there).collect()).simplified();
+                Condition::All(std::iter::once(condition).chain(exist).collect()).simplified();
         }
         let mut writer = Writer { profile: self.profile, reasons: Vec::new() };
         let query = writer.query(&condition)?;
-        writer.reasons.into_iter().for_each(|reason| self.say(reason));
-        self.say_dry_runs(&condition);
+        writer.reasons.into_iter().for_each(|reason| self.add_reason(reason));
+        self.report_dry_runs(&condition);
         let scope = profiles::scope(self.profile).into_iter();
         let query: Vec<String> = scope.map(str::to_owned).chain([query]).collect();
         let mut group_by_fields: Vec<String> =
@@ -122,21 +122,21 @@ impl Translation<'_> {
 
     /// Reports the dry runs that are not detected: a deletion counts by its body, other requests by
     /// the usual form of the URL.
-    fn say_dry_runs(&mut self, condition: &Condition) {
-        let asked = condition.attributes();
-        let asks = |name| asked.contains(&Attribute::named(name));
+    fn report_dry_runs(&mut self, condition: &Condition) {
+        let attributes = condition.attributes();
+        let uses = |name| attributes.contains(&Attribute::named(name));
         let details = [
             (
-                asks("requestObject.dryRun"),
+                uses("requestObject.dryRun"),
                 "a deletion that requests a dry run in its URL and has no body matches too",
             ),
             (
-                asks("requestURI"),
+                uses("requestURI"),
                 "a request with an unusual encoding of dryRun in its URL matches too",
             ),
         ];
         for (_, detail) in details.into_iter().filter(|(is, _)| *is) {
-            self.say(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
+            self.add_reason(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
         }
     }
 
@@ -152,7 +152,7 @@ impl Translation<'_> {
                 "by `{}` instead of `{}`, which differ when K10 acts for a user",
                 key.attribute, key.name
             );
-            self.say(Reason::new(ReasonKind::Grouping, effect, detail));
+            self.add_reason(Reason::new(ReasonKind::Grouping, effect, detail));
         }
         self.column(&key.attribute)
     }
@@ -170,7 +170,8 @@ impl Translation<'_> {
             notifications: Vec::new(),
         };
         let of_steps = |last: Option<&str>| {
-            let first = self.model.cases.first().map_or(self.model.rule.severity, |it| it.severity);
+            let first =
+                self.model.cases.first().map_or(self.model.rule.severity, |case| case.severity);
             vec![case("", first, last.map(|step| format!("{step} > 0")))]
         };
         Ok(match &self.model.counts {
@@ -191,7 +192,15 @@ impl Translation<'_> {
                     more => format!("{label} >= {more}"),
                 };
                 let cases = self.model.cases.iter();
-                cases.map(|it| case(&it.name, it.severity, Some(condition(it.at_least)))).collect()
+                cases
+                    .map(|severity_case| {
+                        case(
+                            &severity_case.name,
+                            severity_case.severity,
+                            Some(condition(severity_case.at_least)),
+                        )
+                    })
+                    .collect()
             }
         })
     }
@@ -207,18 +216,21 @@ impl Translation<'_> {
         };
         if self.model.counts == Counts::Single && self.model.cases.len() > 1 {
             let detail = "a case counts the events of its window, not of the whole signal";
-            self.say(Reason::new(ReasonKind::Cases, Effect::None, detail));
+            self.add_reason(Reason::new(ReasonKind::Cases, Effect::None, detail));
         }
         let keep_alive = Window::at_least(signal.keep_alive).max(window.unwrap_or(Window::ZERO));
         let max_signal_duration = Window::at_least(signal.max_duration).max(keep_alive);
-        for (name, wanted, got) in [
+        for (name, expected, actual) in [
             ("without an event", signal.keep_alive, keep_alive),
             ("at most", signal.max_duration, max_signal_duration),
         ] {
-            if got.duration() != wanted {
-                let detail =
-                    format!("{} {name} instead of {}", shown(got.duration()), shown(wanted));
-                self.say(Reason::new(ReasonKind::Lifetime, Effect::None, detail));
+            if actual.duration() != expected {
+                let detail = format!(
+                    "{} {name} instead of {}",
+                    format_duration(actual.duration()),
+                    format_duration(expected)
+                );
+                self.add_reason(Reason::new(ReasonKind::Lifetime, Effect::None, detail));
             }
         }
         let detection_method = match &self.model.counts {
@@ -238,13 +250,17 @@ impl Translation<'_> {
 
     /// The window of a count; a length that the API does not accept becomes the next longer one.
     fn window(&mut self) -> Window {
-        let wanted = self.model.timespan;
-        let window = Window::at_least(wanted);
-        if wanted > DAY {
-            self.say(Reason::window_too_long(wanted, DAY));
-        } else if window.duration() != wanted {
-            let detail = format!("{} instead of {}", shown(window.duration()), shown(wanted));
-            self.say(Reason::new(ReasonKind::RoundedTime, Effect::More, detail));
+        let timespan = self.model.timespan;
+        let window = Window::at_least(timespan);
+        if timespan > DAY {
+            self.add_reason(Reason::window_too_long(timespan, DAY));
+        } else if window.duration() != timespan {
+            let detail = format!(
+                "{} instead of {}",
+                format_duration(window.duration()),
+                format_duration(timespan)
+            );
+            self.add_reason(Reason::new(ReasonKind::RoundedTime, Effect::More, detail));
         }
         window
     }
@@ -254,17 +270,20 @@ impl Translation<'_> {
             return None;
         };
         let days = |time: &Duration| time.as_secs().div_ceil(DAY.as_secs());
-        let least = |days: u64, least| u8::try_from(days.clamp(least, FORGET_AFTER_DAYS_MAX));
+        let clamped =
+            |days: u64, days_min| u8::try_from(days.clamp(days_min, FORGET_AFTER_DAYS_MAX));
         let detail = "the very first value raises no signal";
-        self.say(Reason::new(ReasonKind::NoFirstSeen, Effect::Fewer, detail));
+        self.add_reason(Reason::new(ReasonKind::NoFirstSeen, Effect::Fewer, detail));
         if days(forget_after) > FORGET_AFTER_DAYS_MAX {
-            let detail =
-                format!("a value is forgotten after 30 days instead of {}", shown(*forget_after));
-            self.say(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
+            let detail = format!(
+                "a value is forgotten after 30 days instead of {}",
+                format_duration(*forget_after)
+            );
+            self.add_reason(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
         }
         Some(NewValueOptions {
-            forget_after: least(days(forget_after), 1).unwrap_or(30),
-            learning_duration: least(days(learning), 0).unwrap_or(30),
+            forget_after: clamped(days(forget_after), 1).unwrap_or(30),
+            learning_duration: clamped(days(learning), 0).unwrap_or(30),
             learning_method: LearningMethod::Duration,
             learning_threshold: 0,
         })
@@ -275,16 +294,17 @@ impl Translation<'_> {
         if self.model.counts != Counts::Sequence {
             return None;
         }
-        let labels: Vec<&str> = self.model.queries.iter().map(|it| it.label.as_str()).collect();
+        let labels: Vec<&str> =
+            self.model.queries.iter().map(|query| query.label.as_str()).collect();
         let between = u32::try_from(labels.len().saturating_sub(1)).unwrap_or(u32::MAX).max(1);
-        let wanted = self.model.timespan;
-        let window = Window::at_most((wanted.min(DAY)) / between);
+        let timespan = self.model.timespan;
+        let window = Window::at_most((timespan.min(DAY)) / between);
         let detail = format!(
             "each step within {} of the one before instead of all within {}",
-            shown(window.duration()),
-            shown(wanted)
+            format_duration(window.duration()),
+            format_duration(timespan)
         );
-        self.say(Reason::new(ReasonKind::WindowTooLong, Effect::Fewer, detail));
+        self.add_reason(Reason::new(ReasonKind::WindowTooLong, Effect::Fewer, detail));
         let steps = labels.iter().map(|label| Step {
             name: (*label).to_owned(),
             condition: format!("{label} > 0"),

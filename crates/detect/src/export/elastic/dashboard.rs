@@ -104,7 +104,7 @@ fn listed(mut panel: Value, profile: &Profile) -> Value {
     let names: Vec<String> =
         std::iter::once(TIME.to_owned()).chain(columns.map(|(name, _)| name)).collect();
     let order: serde_json::Map<String, Value> =
-        names.iter().enumerate().map(|(place, name)| (name.clone(), json!(place))).collect();
+        names.iter().enumerate().map(|(index, name)| (name.clone(), json!(index))).collect();
     panel["transformations"] = json!([
         {"id": "filterFieldsByName", "options": {"include": {"names": names}}},
         {"id": "organize", "options": {"indexByName": order}},

@@ -3,7 +3,7 @@
 //!
 //! An index may lack a field, so each is optional (`?`). The language cannot compare two fields.
 
-use super::kql::{can_say, literal, of_kind};
+use super::kql::{can_express, literal, of_kind};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
@@ -26,7 +26,8 @@ pub(super) fn field(name: &str) -> String {
 }
 
 fn joined(parts: &[Condition], with: &str, profile: &Profile) -> Option<String> {
-    let parts: Option<Vec<String>> = parts.iter().map(|it| part(it, profile)).collect();
+    let parts: Option<Vec<String>> =
+        parts.iter().map(|part_condition| part(part_condition, profile)).collect();
     Some(parts?.join(with))
 }
 
@@ -52,7 +53,7 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
             let mark = mark(*case, texts, attribute);
             let values: Vec<String> = texts.iter().map(|text| of_kind(text, kind)).collect();
             match values.as_slice() {
-                [one] if mark.is_empty() => format!("{name} == {one}"),
+                [text] if mark.is_empty() => format!("{name} == {text}"),
                 _ => format!("{name} in{mark} ({})", values.join(", ")),
             }
         }
@@ -85,7 +86,7 @@ fn part_of(text: &str) -> Wild {
 
 /// The mark of a case-insensitive comparison, if case matters.
 fn mark(case: Case, texts: &[String], attribute: &Attribute) -> &'static str {
-    let is_same = texts.iter().all(|text| can_say(attribute, text, case));
+    let is_same = texts.iter().all(|text| can_express(attribute, text, case));
     if is_same { "" } else { "~" }
 }
 

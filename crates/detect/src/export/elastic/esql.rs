@@ -4,7 +4,7 @@
 //! A field with several values is compared as one with a single value; the other languages handle
 //! several values.
 
-use super::kql::{can_say, literal, of_kind};
+use super::kql::{can_express, literal, of_kind};
 use crate::export::condition::{Attribute, Case, Condition, Operator, Wild};
 use crate::export::profile::{Column, Kind, Profile};
 
@@ -43,7 +43,8 @@ impl Writer<'_> {
     }
 
     fn joined(self, parts: &[Condition], with: &str) -> Option<String> {
-        let parts: Option<Vec<String>> = parts.iter().map(|it| self.part(it)).collect();
+        let parts: Option<Vec<String>> =
+            parts.iter().map(|condition| self.part(condition)).collect();
         Some(parts?.join(with))
     }
 
@@ -75,7 +76,7 @@ impl Writer<'_> {
             return None;
         }
         let compared = |texts: &[&str], case| {
-            let is_same = texts.iter().all(|text| can_say(attribute, text, case));
+            let is_same = texts.iter().all(|text| can_express(attribute, text, case));
             if is_same { (name.clone(), false) } else { (format!("TO_LOWER({name})"), true) }
         };
         let written = |text: &str, lower: bool| {
@@ -88,7 +89,7 @@ impl Writer<'_> {
                 let values: Vec<String> =
                     all.iter().map(|text| of_kind(&written(text, lower), kind)).collect();
                 match values.as_slice() {
-                    [one] => format!("{name} == {one}"),
+                    [text] => format!("{name} == {text}"),
                     _ => format!("{name} IN ({})", values.join(", ")),
                 }
             }
@@ -124,8 +125,8 @@ impl Writer<'_> {
             Operator::SameAs(other, case) => {
                 let other = column(other, self.profile)?;
                 match case {
-                    Case::Counts => format!("{name} == {other}"),
-                    Case::Ignored => format!("TO_LOWER({name}) == TO_LOWER({other})"),
+                    Case::Sensitive => format!("{name} == {other}"),
+                    Case::Insensitive => format!("TO_LOWER({name}) == TO_LOWER({other})"),
                 }
             }
             Operator::Cidr(_)

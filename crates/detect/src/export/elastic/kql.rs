@@ -14,9 +14,10 @@ pub(super) fn query(condition: &Condition, profile: &Profile) -> Option<String> 
     }
 }
 
-fn joined(parts: &[Condition], with: &str, profile: &Profile) -> Option<String> {
-    let parts: Option<Vec<String>> = parts.iter().map(|it| part(it, profile)).collect();
-    Some(parts?.join(with))
+fn joined(parts: &[Condition], separator: &str, profile: &Profile) -> Option<String> {
+    let parts: Option<Vec<String>> =
+        parts.iter().map(|condition| part(condition, profile)).collect();
+    Some(parts?.join(separator))
 }
 
 fn part(condition: &Condition, profile: &Profile) -> Option<String> {
@@ -38,32 +39,32 @@ fn grouped(text: &str) -> String {
 fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option<String> {
     let Column::Named(name, kind) = (profile.column)(attribute) else { return None };
     let name = escaped(&name);
-    let says = |text: &str, case: Case| can_say(attribute, text, case);
+    let is_exact = |text: &str, case: Case| can_express(attribute, text, case);
     Some(match operator {
         Operator::OneOf(texts, case) => {
-            if !texts.iter().all(|text| says(text, *case)) {
+            if !texts.iter().all(|text| is_exact(text, *case)) {
                 return None;
             }
             let values: Vec<String> = texts.iter().map(|text| of_kind(text, kind)).collect();
             match values.as_slice() {
-                [one] => format!("{name} : {one}"),
+                [text] => format!("{name} : {text}"),
                 _ => format!("{name} : ({})", values.join(" or ")),
             }
         }
-        Operator::Contains(text, case) if says(text, *case) => {
+        Operator::Contains(text, case) if is_exact(text, *case) => {
             format!("{name} : *{}*", wildcard(text)?)
         }
-        Operator::StartsWith(text, case) if says(text, *case) => {
+        Operator::StartsWith(text, case) if is_exact(text, *case) => {
             format!("{name} : {}*", wildcard(text)?)
         }
-        Operator::EndsWith(text, case) if says(text, *case) => {
+        Operator::EndsWith(text, case) if is_exact(text, *case) => {
             format!("{name} : *{}", wildcard(text)?)
         }
         Operator::Like(parts, case) => {
             let mut value = String::new();
             for part in parts {
                 match part {
-                    Wild::Text(text) if says(text, *case) => value.push_str(&wildcard(text)?),
+                    Wild::Text(text) if is_exact(text, *case) => value.push_str(&wildcard(text)?),
                     Wild::Many => value.push('*'),
                     Wild::Text(_) | Wild::One => return None,
                 }
@@ -84,15 +85,15 @@ fn test(attribute: &Attribute, operator: &Operator, profile: &Profile) -> Option
 }
 
 /// Whether a case-sensitive comparison has the same meaning.
-pub(super) fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
+pub(super) fn can_express(attribute: &Attribute, text: &str, case: Case) -> bool {
     let has_letters = text.chars().any(char::is_alphabetic);
-    // Kubernetes' own names have fixed case.
-    let is_truth = attribute.is_of_body() && matches!(text, "true" | "false");
-    case == Case::Counts
+    let is_boolean = attribute.is_of_body() && matches!(text, "true" | "false");
+    // Kubernetes' own names, which start with `system:`, have fixed case.
+    case == Case::Sensitive
         || !has_letters
         || attribute.has_fixed_case()
         || text.starts_with("system:")
-        || is_truth
+        || is_boolean
 }
 
 /// A literal: a number for a numeric field, else a text.

@@ -31,7 +31,7 @@ pub(super) static PROFILES: [Profile; 2] = [
 ];
 
 /// The mapped fields of bodies, relative to the body.
-const OF_BODIES: [(&str, &str); 13] = [
+const BODY_FIELDS: [(&str, &str); 13] = [
     ("dryRun", "keyword"),
     ("path", "keyword"),
     ("spec.backgroundProcessTimeout", "keyword"),
@@ -72,7 +72,7 @@ fn kasten(attribute: &Attribute) -> Column {
 fn is_mapped(keys: &[&str]) -> bool {
     let ["requestObject" | "responseObject", below @ ..] = keys else { return true };
     let below = below.join(".");
-    OF_BODIES.iter().any(|(known, _)| *known == below)
+    BODY_FIELDS.iter().any(|(known, _)| *known == below)
 }
 
 fn kubernetes_audit(attribute: &Attribute) -> Column {
@@ -107,11 +107,11 @@ fn kind(attribute: &Attribute) -> Kind {
 pub(super) fn mappings(profile: &Profile) -> File {
     let is_kasten = profile.name == "kasten";
     let mut properties = Map::new();
-    for (name, of) in OF_BODIES {
+    for (name, kind) in BODY_FIELDS {
         for body in ["requestObject", "responseObject"] {
             let keys = std::iter::once(body).chain(name.split('.')).map(str::to_owned).collect();
             if let Column::Named(path, _) = (profile.column)(&Attribute::of(keys)) {
-                set(&mut properties, &path, &mapping(of));
+                set(&mut properties, &path, &mapping(kind));
             }
         }
     }
@@ -119,7 +119,7 @@ pub(super) fn mappings(profile: &Profile) -> File {
         for body in ["kasten.RequestObject", "kasten.ResponseObject"] {
             only_mapped(&mut properties, body);
         }
-        for path in LINE {
+        for path in LINE_FIELDS {
             set(&mut properties, path, &mapping("keyword"));
         }
         set(&mut properties, "kasten.ResponseStatus.code", &json!({"type": "integer"}));
@@ -149,7 +149,7 @@ pub(super) fn mappings(profile: &Profile) -> File {
 }
 
 /// Fields that rules use and that may have no value in an index.
-const LINE: [&str; 17] = [
+const LINE_FIELDS: [&str; 17] = [
     "kasten.Annotations.authorization.k8s.io/decision",
     "kasten.Annotations.authorization.k8s.io/reason",
     "kasten.Annotations.keepwatch.io/cursor",
@@ -169,8 +169,8 @@ const LINE: [&str; 17] = [
     "kasten.ObjectRef.Name",
 ];
 
-fn mapping(of: &str) -> Value {
-    match of {
+fn mapping(kind: &str) -> Value {
+    match kind {
         "date" => json!({"type": "date", "ignore_malformed": true}),
         _ => json!({"type": "keyword", "ignore_above": IGNORE_ABOVE}),
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{eql, esql, kql, profiles};
 use crate::export::condition::{Attribute, Condition, Operator};
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::{Counts, Key, Query, RuleModel, Who};
 use crate::export::profile::Profile;
 
@@ -63,7 +63,7 @@ struct Translation<'t> {
 impl Translation<'_> {
     fn search(&mut self) -> Result<Search, Reason> {
         let model = self.model;
-        if model.at_most.is_some() && model.counts != Counts::Silence {
+        if model.at_most.is_some() && model.counts != Counts::Absence {
             return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
         }
         for query in &model.queries {
@@ -81,11 +81,11 @@ impl Translation<'_> {
             Counts::Values(key) => self.counted(Some(key)),
             Counts::Queries => self.all_of_them(),
             Counts::Sequence => self.sequence(),
-            Counts::Silence => self.silence(),
+            Counts::Absence => self.absence(),
         }
     }
 
-    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
+    fn add_reason(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
@@ -94,16 +94,16 @@ impl Translation<'_> {
         for attribute in condition.attributes() {
             self.column(attribute)?;
         }
-        let asked = condition.attributes();
-        let asks = |name| asked.contains(&Attribute::named(name));
-        if asks("requestObject.dryRun") {
+        let attributes = condition.attributes();
+        let uses = |name| attributes.contains(&Attribute::named(name));
+        if uses("requestObject.dryRun") {
             let detail =
                 "a deletion that requests a dry run in its URL and has no body matches too";
-            self.say(ReasonKind::DryRun, Effect::Rare, detail);
+            self.add_reason(ReasonKind::DryRun, Effect::Rare, detail);
         }
-        if asks("requestURI") {
+        if uses("requestURI") {
             let detail = "a request with an unusual encoding of dryRun in its URL matches too";
-            self.say(ReasonKind::DryRun, Effect::Rare, detail);
+            self.add_reason(ReasonKind::DryRun, Effect::Rare, detail);
         }
         Ok(())
     }
@@ -113,11 +113,11 @@ impl Translation<'_> {
     }
 
     /// The disjunction of the queries, which must have the same group-by, with values of the keys
-    /// in `there`.
-    fn any(&self, there: &[&Key]) -> Result<Condition, Reason> {
+    /// in `present_keys`.
+    fn any(&self, present_keys: &[&Key]) -> Result<Condition, Reason> {
         self.model.check_groups()?;
         let any = self.model.queries.iter().map(|query| query.condition.clone()).collect();
-        let exists = there.iter().map(|key| exists(key));
+        let exists = present_keys.iter().map(|key| exists(key));
         Ok(Condition::All(std::iter::once(Condition::Any(any)).chain(exists).collect())
             .simplified())
     }
@@ -136,7 +136,7 @@ impl Translation<'_> {
                     "by `{}` instead of `{}`, which differ when K10 acts for a user",
                     key.attribute, key.name
                 );
-                self.say(ReasonKind::Grouping, effect, detail);
+                self.add_reason(ReasonKind::Grouping, effect, detail);
             }
             fields.push(self.column(&key.attribute)?);
         }
@@ -144,9 +144,10 @@ impl Translation<'_> {
         Ok(fields)
     }
 
-    fn late(&mut self, from: Duration) {
-        let detail = format!("events that come more than {} late are not seen", shown(from));
-        self.say(ReasonKind::Schedule, Effect::None, detail);
+    fn report_lateness(&mut self, from: Duration) {
+        let detail =
+            format!("events that come more than {} late are not seen", format_duration(from));
+        self.add_reason(ReasonKind::Schedule, Effect::None, detail);
     }
 
     fn single(&mut self) -> Result<Search, Reason> {
@@ -164,9 +165,9 @@ impl Translation<'_> {
         });
         let kind = query.ok_or_else(|| self.untranslatable(&condition))?;
         if self.model.cases.len() > 1 {
-            self.say(ReasonKind::Cases, Effect::None, "an alert does not count events");
+            self.add_reason(ReasonKind::Cases, Effect::None, "an alert does not count events");
         }
-        self.late(LATENESS);
+        self.report_lateness(LATENESS);
         let keys = self.model.group_by.clone();
         let suppressed_by = self.fields(&keys, false)?;
         Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by })
@@ -193,12 +194,12 @@ impl Translation<'_> {
 
     fn first_seen(
         &mut self,
-        seen: &[Key],
+        value_keys: &[Key],
         learning: Duration,
         forget_after: Duration,
     ) -> Result<Search, Reason> {
         let mut keys = self.model.group_by.clone();
-        keys.extend(seen.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
+        keys.extend(value_keys.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
         let condition = self.any(&keys.iter().collect::<Vec<_>>())?;
         let query = kql::query(&condition, self.profile);
         let query = query.ok_or_else(|| self.untranslatable(&condition))?;
@@ -207,10 +208,10 @@ impl Translation<'_> {
             return Err(Reason::refusal(ReasonKind::Grouping, "by more than three fields"));
         }
         if !learning.is_zero() {
-            let detail = format!("nothing is learned for {} before", shown(learning));
-            self.say(ReasonKind::NoFirstSeen, Effect::More, detail);
+            let detail = format!("nothing is learned for {} before", format_duration(learning));
+            self.add_reason(ReasonKind::NoFirstSeen, Effect::More, detail);
         }
-        self.late(LATENESS);
+        self.report_lateness(LATENESS);
         let kind = Kind::NewTerms { query, fields: fields.clone(), history: forget_after };
         Ok(Search { kind, interval: INTERVAL, from: INTERVAL + LATENESS, suppressed_by: fields })
     }
@@ -237,8 +238,8 @@ impl Translation<'_> {
     /// Look-back of a count, long enough that no window falls between two runs.
     fn window(&mut self) -> Duration {
         let from = self.model.timespan + INTERVAL;
-        let detail = format!("the window is up to {} longer", shown(INTERVAL));
-        self.say(ReasonKind::RoundedTime, Effect::More, detail);
+        let detail = format!("the window is up to {} longer", format_duration(INTERVAL));
+        self.add_reason(ReasonKind::RoundedTime, Effect::More, detail);
         from
     }
 
@@ -290,13 +291,13 @@ impl Translation<'_> {
             None => "COUNT(*)".to_owned(),
         };
         let by: Vec<&str> = names.iter().map(String::as_str).chain([cluster.as_str()]).collect();
-        let least = model.cases.iter().map(|case| case.at_least).min().unwrap_or(1);
+        let count_min = model.cases.iter().map(|case| case.at_least).min().unwrap_or(1);
         query.extend([
             "| STATS count = ",
             &count,
             ", first_seen = MIN(@timestamp), last_seen = MAX(@timestamp) BY ",
             &by.join(", "),
-            &format!("\n| WHERE count >= {least}"),
+            &format!("\n| WHERE count >= {count_min}"),
         ]);
         let has_severity = model.cases.len() > 1;
         if has_severity {
@@ -312,7 +313,7 @@ impl Translation<'_> {
     fn name(&self, key: &Key) -> String {
         match key.who {
             Who::Named => {
-                self.column(&key.attribute).map(|it| esql::field(&it)).unwrap_or_default()
+                self.column(&key.attribute).map(|name| esql::field(&name)).unwrap_or_default()
             }
             Who::Effective | Who::Actor => key.name.replace('.', "_"),
         }
@@ -322,8 +323,8 @@ impl Translation<'_> {
         let mut text = String::from("CASE(");
         for case in &self.model.cases {
             let severity = super::rule::severity(case.severity);
-            let least = case.at_least.to_string();
-            text.extend(["count >= ", &least, ", \"", severity, "\", "]);
+            let bound = case.at_least.to_string();
+            text.extend(["count >= ", &bound, ", \"", severity, "\", "]);
         }
         let last =
             self.model.cases.last().map_or("low", |case| super::rule::severity(case.severity));
@@ -341,17 +342,17 @@ impl Translation<'_> {
         let mut query = self.counted(None)?;
         let Kind::Esql { query: text, .. } = &mut query.kind else { return Ok(query) };
         let mut columns = String::new();
-        let mut wanted = Vec::new();
+        let mut conditions = Vec::new();
         for part in &model.queries {
             let condition = esql::query(&part.condition, self.profile)
                 .ok_or_else(|| self.untranslatable(&part.condition))?;
             columns.extend([&part.label, " = COUNT(*) WHERE ", &condition, ", "]);
-            wanted.push(format!("{} > 0", part.label));
+            conditions.push(format!("{} > 0", part.label));
         }
         *text = text.replace("STATS count = COUNT(*), ", &format!("STATS {columns}"));
         let end = text.rfind("\n| WHERE count").unwrap_or(text.len());
         text.truncate(end);
-        text.extend(["\n| WHERE ", &wanted.join(" AND ")]);
+        text.extend(["\n| WHERE ", &conditions.join(" AND ")]);
         Ok(query)
     }
 
@@ -360,9 +361,9 @@ impl Translation<'_> {
         let model = self.model;
         let mut text = format!("sequence with maxspan={}", span(model.timespan));
         for Query { condition, group_by, .. } in &model.queries {
-            let there = group_by.iter().map(exists);
+            let exist = group_by.iter().map(exists);
             let condition =
-                Condition::All(std::iter::once(condition.clone()).chain(there).collect());
+                Condition::All(std::iter::once(condition.clone()).chain(exist).collect());
             let condition = condition.simplified();
             let query = eql::query(&condition, self.profile)
                 .ok_or_else(|| self.untranslatable(&condition))?;
@@ -371,14 +372,14 @@ impl Translation<'_> {
             text.extend(["\n  [any where ", &query, "] by ", &by.join(", ")]);
         }
         let detail = "events within one millisecond have no order";
-        self.say(ReasonKind::RoundedTime, Effect::Rare, detail);
-        self.late(LATENESS);
+        self.add_reason(ReasonKind::RoundedTime, Effect::Rare, detail);
+        self.report_lateness(LATENESS);
         let from = model.timespan + INTERVAL + LATENESS;
         Ok(Search { kind: Kind::Eql(text), interval: INTERVAL, from, suppressed_by: Vec::new() })
     }
 
     /// A search for groups without an event for the time span after the last one.
-    fn silence(&mut self) -> Result<Search, Reason> {
+    fn absence(&mut self) -> Result<Search, Reason> {
         let model = self.model;
         let condition = self.any(&[])?;
         let names: Vec<String> = model.group_by.iter().map(|key| self.name(key)).collect();
@@ -394,10 +395,10 @@ impl Translation<'_> {
         ]);
         let detail = format!(
             "silence that ends within {} of its time, or began more than {} ago, is not seen",
-            shown(SILENCE_INTERVAL),
-            shown(SILENCE_SINCE)
+            format_duration(SILENCE_INTERVAL),
+            format_duration(SILENCE_SINCE)
         );
-        self.say(ReasonKind::Schedule, Effect::Fewer, detail);
+        self.add_reason(ReasonKind::Schedule, Effect::Fewer, detail);
         let suppressed_by = by.into_iter().map(|field| field.replace('`', "")).collect();
         Ok(Search {
             kind: Kind::Esql { query, has_severity: false },
@@ -412,15 +413,15 @@ fn exists(key: &Key) -> Condition {
     Condition::Test(key.attribute.clone(), Operator::Exists)
 }
 
-fn tests<'c>(condition: &'c Condition, found: &mut Vec<&'c Condition>) {
+fn tests<'c>(condition: &'c Condition, tests_of: &mut Vec<&'c Condition>) {
     match condition {
         Condition::All(parts) | Condition::Any(parts) => {
             for part in parts {
-                tests(part, found);
+                tests(part, tests_of);
             }
         }
-        Condition::Not(inner) => tests(inner, found),
-        Condition::Test(..) => found.push(condition),
+        Condition::Not(inner) => tests(inner, tests_of),
+        Condition::Test(..) => tests_of.push(condition),
     }
 }
 

@@ -35,14 +35,14 @@ pub(super) fn threat(attack: &Attack) -> Vec<Value> {
     let attack = attack::in_version(attack, VERSION);
     let mut techniques: Vec<&String> = attack.techniques.iter().collect();
     let mut threat = Vec::new();
-    for (place, tactic) in attack.tactics.iter().enumerate() {
-        let is_last = place + 1 == attack.tactics.len();
+    for (index, tactic) in attack.tactics.iter().enumerate() {
+        let is_last = index + 1 == attack.tactics.len();
         // A technique without an entry belongs to the last tactic.
         let is_of = |technique: &&String| {
             is_last || tactics(technique).is_some_and(|of| of.contains(&tactic.as_str()))
         };
-        let (here, elsewhere) = techniques.into_iter().partition(is_of);
-        techniques = elsewhere;
+        let (of_tactic, others) = techniques.into_iter().partition(is_of);
+        techniques = others;
         threat.push(json!({
             "framework": "MITRE ATT&CK",
             "tactic": {
@@ -50,7 +50,7 @@ pub(super) fn threat(attack: &Attack) -> Vec<Value> {
                 "name": attack::tactic(tactic, VERSION).unwrap_or(tactic),
                 "reference": format!("https://attack.mitre.org/tactics/{tactic}/"),
             },
-            "technique": below(&here),
+            "technique": below(&of_tactic),
         }));
     }
     threat

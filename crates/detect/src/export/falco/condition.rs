@@ -27,14 +27,14 @@ impl Writer<'_> {
         let hundred = parts
             .iter()
             .enumerate()
-            .find_map(|(place, part)| Some((place, code_prefix(part, parts.get(place + 1)?)?)));
+            .find_map(|(index, part)| Some((index, code_prefix(part, parts.get(index + 1)?)?)));
         let mut texts = Vec::with_capacity(parts.len());
-        for (place, part) in parts.iter().enumerate() {
+        for (index, part) in parts.iter().enumerate() {
             match hundred {
-                Some((at, digit)) if at == place => {
+                Some((at, digit)) if at == index => {
                     texts.push(format!("ka.response.code startswith {digit}"));
                 }
-                Some((at, _)) if at + 1 == place => {}
+                Some((at, _)) if at + 1 == index => {}
                 _ => texts.push(self.part(part, plain)?),
             }
         }
@@ -73,7 +73,11 @@ impl Writer<'_> {
         // A JSON pointer returns a list as a whole.
         if kind == Kind::List && *operator != Operator::Exists {
             let effect = if plain { Effect::Fewer } else { Effect::More };
-            self.say(ReasonKind::Condition, effect, format!("one of several in `{attribute}`"));
+            self.add_reason(
+                ReasonKind::Condition,
+                effect,
+                format!("one of several in `{attribute}`"),
+            );
         }
         let mut compare = |text: &str, case| self.compare_case(attribute, text, case, plain);
         Ok(match operator {
@@ -83,12 +87,12 @@ impl Writer<'_> {
                 }
                 let values: Vec<String> = texts.iter().map(|text| literal(text)).collect();
                 match values.as_slice() {
-                    [one] => format!("{name} = {one}"),
+                    [text] => format!("{name} = {text}"),
                     _ => format!("{name} in ({})", values.join(", ")),
                 }
             }
             Operator::Contains(text, case) => {
-                let word = if *case == Case::Ignored { "icontains" } else { "contains" };
+                let word = if *case == Case::Insensitive { "icontains" } else { "contains" };
                 format!("{name} {word} {}", literal(text))
             }
             Operator::StartsWith(text, case) => {
@@ -99,7 +103,7 @@ impl Writer<'_> {
                 compare(text, *case);
                 format!("{name} endswith {}", literal(text))
             }
-            Operator::Like(parts, Case::Counts) => {
+            Operator::Like(parts, Case::Sensitive) => {
                 like(&name, parts).ok_or_else(|| unknown("a pattern of"))?
             }
             Operator::Exists => format!("({name} exists and {name} != \"\")"),
@@ -116,23 +120,23 @@ impl Writer<'_> {
     fn compare_case(&mut self, attribute: &Attribute, text: &str, case: Case, plain: bool) {
         let has_letters = text.chars().any(char::is_alphabetic);
         let is_fixed = attribute.has_fixed_case() || text.starts_with("system:");
-        if case == Case::Ignored && has_letters && !is_fixed {
+        if case == Case::Insensitive && has_letters && !is_fixed {
             let effect = if plain { Effect::Fewer } else { Effect::More };
-            self.say(ReasonKind::LetterCase, effect, attribute.to_string());
+            self.add_reason(ReasonKind::LetterCase, effect, attribute.to_string());
         }
     }
 
-    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: String) {
+    fn add_reason(&mut self, kind: ReasonKind, effect: Effect, detail: String) {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 }
 
 /// The first digit of a range of codes such as 400 to 499.
-fn code_prefix(least: &Condition, below: &Condition) -> Option<u8> {
+fn code_prefix(lower: &Condition, upper: &Condition) -> Option<u8> {
     let (
         Condition::Test(first, Operator::Number(Relation::GreaterOrEqual, from)),
         Condition::Test(second, Operator::Number(Relation::Less, to)),
-    ) = (least, below)
+    ) = (lower, upper)
     else {
         return None;
     };

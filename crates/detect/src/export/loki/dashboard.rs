@@ -41,8 +41,8 @@ pub(super) fn of(profile: &Profile) -> File {
 fn query(panel: &Panel, profile: &Profile) -> Result<Value, Reason> {
     let columns = COLUMNS.map(Attribute::named);
     let by = panel.by();
-    let shown = if panel.shape == Shape::List { columns.as_slice() } else { by.as_slice() };
-    let lines = lines(panel.events, shown, profile)?;
+    let shown_fields = if panel.shape == Shape::List { columns.as_slice() } else { by.as_slice() };
+    let lines = lines(panel.events, shown_fields, profile)?;
     let label = by.as_ref().map(super::stage::label).unwrap_or_default();
     Ok(match panel.shape {
         Shape::Number => {
@@ -59,7 +59,8 @@ fn query(panel: &Panel, profile: &Profile) -> Result<Value, Reason> {
             json!({"expr": expression, "queryType": "instant", "legendFormat": legend(&label)})
         }
         Shape::List => {
-            let columns = columns.iter().map(|it| format!("{{{{.{}}}}}", super::stage::label(it)));
+            let columns =
+                columns.iter().map(|column| format!("{{{{.{}}}}}", super::stage::label(column)));
             let text = columns.collect::<Vec<_>>().join(" ");
             let expression = format!("{lines} | line_format `{text}`");
             json!({"expr": expression, "queryType": "range"})
@@ -72,7 +73,7 @@ fn legend(label: &str) -> String {
 }
 
 /// The query for the lines of events, with labels of the shown fields.
-fn lines(events: Events, shown: &[Attribute], profile: &Profile) -> Result<String, Reason> {
+fn lines(events: Events, shown_fields: &[Attribute], profile: &Profile) -> Result<String, Reason> {
     let mut labels = Labels::new(profile);
     let filter = labels.filter(&events.condition())?;
     let mut narrowed = String::new();
@@ -83,7 +84,7 @@ fn lines(events: Events, shown: &[Attribute], profile: &Profile) -> Result<Strin
         let start = if is_tag { "(?:.*cluster-name:)?" } else { "" };
         narrowed.extend([" | ", &label, "=~\"", start, "(?:${", variable.name, "})\""]);
     }
-    for attribute in shown {
+    for attribute in shown_fields {
         labels.of(attribute)?;
     }
     let selector = profiles::selector(profile);

@@ -58,14 +58,14 @@ fn path(name: &str, attribute: &Attribute) -> String {
     let (mut rest, mut path) = (name, String::new());
     for key in attribute.keys() {
         // Keys with dots are free keys, equal in both encodings.
-        let (found, behind) = rest.split_at_checked(key.len()).unwrap_or((rest, ""));
-        rest = behind.strip_prefix('.').unwrap_or(behind);
+        let (key_text, remaining) = rest.split_at_checked(key.len()).unwrap_or((rest, ""));
+        rest = remaining.strip_prefix('.').unwrap_or(remaining);
         let is_plain = |char: char| char.is_ascii_alphanumeric() || char == '_';
-        if found.chars().all(is_plain) {
+        if key_text.chars().all(is_plain) {
             let separator = if path.is_empty() { "" } else { "." };
-            path.extend([separator, found]);
+            path.extend([separator, key_text]);
         } else {
-            path.extend(["[\\\"", found, "\\\"]"]);
+            path.extend(["[\\\"", key_text, "\\\"]"]);
         }
     }
     path

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::profiles;
 use super::stage::{Labels, literal};
 use crate::export::condition::{Attribute, Condition, Operator};
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::{Counts, Key, Query, RuleModel, Who};
 use crate::export::profile::Profile;
 
@@ -49,16 +49,20 @@ struct Translation<'t> {
 impl Translation<'_> {
     fn search(&mut self) -> Result<Search, Reason> {
         let model = self.model;
-        if model.at_most.is_some() && model.counts != Counts::Silence {
+        if model.at_most.is_some() && model.counts != Counts::Absence {
             return Err(Reason::refusal(ReasonKind::NoUpperBound, ""));
         }
         let keys = model.group_by.as_slice();
         let mut bounds = vec!["> 0".to_owned()];
         let expression = match &model.counts {
             Counts::Single => {
-                self.late(LATENESS);
+                self.report_lateness(LATENESS);
                 if model.cases.len() > 1 {
-                    self.say(ReasonKind::Cases, Effect::None, "an alert does not count events");
+                    self.add_reason(
+                        ReasonKind::Cases,
+                        Effect::None,
+                        "an alert does not count events",
+                    );
                 }
                 self.count(&self.any()?, keys, &range(SINGLE), false)?
             }
@@ -87,12 +91,12 @@ impl Translation<'_> {
                 self.all_of_them()?
             }
             Counts::Sequence => {
-                self.say(ReasonKind::NoOrder, Effect::More, "any order counts");
+                self.add_reason(ReasonKind::NoOrder, Effect::More, "any order counts");
                 self.all_of_them()?
             }
-            Counts::Silence => {
+            Counts::Absence => {
                 bounds.clear();
-                self.silence()?
+                self.absence()?
             }
         };
         let labels = Self::by(keys)
@@ -101,13 +105,13 @@ impl Translation<'_> {
         Ok(Search { expression, labels: labels.collect(), bounds })
     }
 
-    fn say(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
+    fn add_reason(&mut self, kind: ReasonKind, effect: Effect, detail: impl Into<String>) {
         Reason::new(kind, effect, detail).add_to(&mut self.reasons);
     }
 
-    fn late(&mut self, by: Duration) {
-        let detail = format!("lines that come more than {} late are not seen", shown(by));
-        self.say(ReasonKind::Schedule, Effect::None, detail);
+    fn report_lateness(&mut self, by: Duration) {
+        let detail = format!("lines that come more than {} late are not seen", format_duration(by));
+        self.add_reason(ReasonKind::Schedule, Effect::None, detail);
     }
 
     /// The disjunction of the queries, which must have the same group-by.
@@ -119,13 +123,13 @@ impl Translation<'_> {
 
     /// The range of a count, long enough that no window falls between two evaluations.
     fn window(&mut self) -> Result<String, Reason> {
-        let wanted = self.model.timespan + INTERVAL;
-        if wanted > RANGE_MAX {
-            return Err(Reason::refusal(ReasonKind::WindowTooLong, shown(wanted)));
+        let window = self.model.timespan + INTERVAL;
+        if window > RANGE_MAX {
+            return Err(Reason::refusal(ReasonKind::WindowTooLong, format_duration(window)));
         }
-        let detail = format!("the window is up to {} longer", shown(INTERVAL));
-        self.say(ReasonKind::RoundedTime, Effect::More, detail);
-        Ok(range(wanted))
+        let detail = format!("the window is up to {} longer", format_duration(INTERVAL));
+        self.add_reason(ReasonKind::RoundedTime, Effect::More, detail);
+        Ok(range(window))
     }
 
     /// The comparison of each case; the cases are disjoint.
@@ -193,23 +197,23 @@ impl Translation<'_> {
 
     fn first_seen(
         &mut self,
-        seen: &[Key],
+        value_keys: &[Key],
         learning: Duration,
         forget_after: Duration,
     ) -> Result<String, Reason> {
         let mut keys = self.model.group_by.clone();
-        keys.extend(seen.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
+        keys.extend(value_keys.iter().filter(|key| !self.model.group_by.contains(key)).cloned());
         if keys.len() > self.model.group_by.len() {
             return Err(Reason::refusal(ReasonKind::Grouping, "by other fields than are new"));
         }
         if !learning.is_zero() {
-            let detail = format!("nothing is learned for {} before", shown(learning));
-            self.say(ReasonKind::NoFirstSeen, Effect::More, detail);
+            let detail = format!("nothing is learned for {} before", format_duration(learning));
+            self.add_reason(ReasonKind::NoFirstSeen, Effect::More, detail);
         }
         if forget_after + SINGLE > RANGE_MAX {
-            return Err(Reason::refusal(ReasonKind::WindowTooLong, shown(forget_after)));
+            return Err(Reason::refusal(ReasonKind::WindowTooLong, format_duration(forget_after)));
         }
-        self.late(LATENESS);
+        self.report_lateness(LATENESS);
         let condition = self.any()?;
         let now = self.count(&condition, &keys, &range(SINGLE), true)?;
         let before = format!("{} offset {}", range(forget_after), range(SINGLE));
@@ -228,15 +232,15 @@ impl Translation<'_> {
     }
 
     /// An expression for groups with events within a day, but none for the time span.
-    fn silence(&mut self) -> Result<String, Reason> {
+    fn absence(&mut self) -> Result<String, Reason> {
         let model = self.model;
         let condition = self.any()?;
         let detail = format!(
             "silence that ends within {} of its time, or began more than {} ago, is not seen",
-            shown(INTERVAL),
-            shown(SILENCE_SINCE)
+            format_duration(INTERVAL),
+            format_duration(SILENCE_SINCE)
         );
-        self.say(ReasonKind::Schedule, Effect::Fewer, detail);
+        self.add_reason(ReasonKind::Schedule, Effect::Fewer, detail);
         let before = self.count(&condition, &model.group_by, &range(SILENCE_SINCE), true)?;
         let since = self.count(&condition, &model.group_by, &range(model.timespan), true)?;
         Ok(format!("{before}\nunless\n{since}"))

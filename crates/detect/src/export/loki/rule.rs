@@ -21,11 +21,11 @@ pub(super) fn yaml(model: &RuleModel<'_>, search: &Search) -> String {
         search.bounds.iter().map(Some).collect()
     };
     let last = model.cases.last().map_or(rule.severity, |case| case.severity);
-    for (place, bound) in bounds.iter().enumerate() {
+    for (index, bound) in bounds.iter().enumerate() {
         // A rule without a count has the severity of one event.
         let severity = match bounds.len() {
             1 => last,
-            _ => model.cases.get(place).map_or(rule.severity, |case| case.severity),
+            _ => model.cases.get(index).map_or(rule.severity, |case| case.severity),
         };
         alert(model, search, bound.map(String::as_str), severity, &mut text);
     }
@@ -61,9 +61,9 @@ fn alert(
         }
     }
     text.push_str("        annotations:\n");
-    let shown = |variable: &str| variable_of(search, variable);
+    let format_variable = |variable: &str| variable_of(search, variable);
     let summary = match &rule.signal.title {
-        Some(title) => plain::text(title.as_str(), &shown),
+        Some(title) => plain::text(title.as_str(), &format_variable),
         None => rule.title.clone(),
     };
     let escape = |text: String| text.replace("{{", "{{ \"{{\" }}");
@@ -81,14 +81,14 @@ fn alert(
 
 /// Compares an expression with a lower bound and an optional upper one.
 fn compared(expression: &str, bound: &str) -> String {
-    let whole = if expression.contains("\nunless\n") || expression.contains("\nand\n") {
+    let grouped = if expression.contains("\nunless\n") || expression.contains("\nand\n") {
         return expression.to_owned();
     } else {
         expression
     };
     match bound.split_once(" < ") {
-        Some((least, below)) => format!("({whole} {least}) < {below}"),
-        None => format!("{whole} {bound}"),
+        Some((lower, upper)) => format!("({grouped} {lower}) < {upper}"),
+        None => format!("{grouped} {bound}"),
     }
 }
 

@@ -53,15 +53,17 @@ impl<'p> Labels<'p> {
         }
     }
 
-    fn part(&mut self, condition: &Condition, wanted: bool) -> Result<String, Reason> {
+    fn part(&mut self, condition: &Condition, is_positive: bool) -> Result<String, Reason> {
         let (parts, is_all) = match condition {
-            Condition::All(parts) => (parts, wanted),
-            Condition::Any(parts) => (parts, !wanted),
-            Condition::Not(inner) => return self.part(inner, !wanted),
-            Condition::Test(attribute, operator) => return self.test(attribute, operator, wanted),
+            Condition::All(parts) => (parts, is_positive),
+            Condition::Any(parts) => (parts, !is_positive),
+            Condition::Not(inner) => return self.part(inner, !is_positive),
+            Condition::Test(attribute, operator) => {
+                return self.test(attribute, operator, is_positive);
+            }
         };
         let parts: Result<Vec<String>, Reason> =
-            parts.iter().map(|part| self.part(part, wanted)).collect();
+            parts.iter().map(|part| self.part(part, is_positive)).collect();
         let parts = parts?;
         Ok(match (parts.as_slice(), is_all) {
             // A label that no line has.
@@ -84,19 +86,20 @@ impl<'p> Labels<'p> {
         &mut self,
         attribute: &Attribute,
         operator: &Operator,
-        wanted: bool,
+        is_positive: bool,
     ) -> Result<String, Reason> {
         let (_, kind) = self.profile.named(attribute)?;
         let name = self.of(attribute)?;
-        let equal = if wanted { "=" } else { "!=" };
-        let like = if wanted { "=~" } else { "!~" };
-        let unknown =
+        let equal = if is_positive { "=" } else { "!=" };
+        let like = if is_positive { "=~" } else { "!~" };
+        let connective = if is_positive { "or" } else { "and" };
+        let refusal =
             |what: &str| Reason::refusal(ReasonKind::Condition, format!("{what} `{attribute}`"));
         let matches = |regex: &str| format!("{name}{like}{}", literal(regex));
         Ok(match operator {
             Operator::OneOf(texts, case) => match texts.as_slice() {
-                [one] if !attribute.is_of_body() && can_say(attribute, one, *case) => {
-                    format!("{name}{equal}{}", literal(one))
+                [text] if !attribute.is_of_body() && can_express(attribute, text, *case) => {
+                    format!("{name}{equal}{}", literal(text))
                 }
                 texts => {
                     let value = matches(&any_of(texts, attribute, *case));
@@ -104,14 +107,13 @@ impl<'p> Labels<'p> {
                         None => value,
                         Some((body, key)) => {
                             let regex = literal(&operation(&key, &alternatives(texts), *case));
-                            let with = if wanted { "or" } else { "and" };
-                            format!("({value} {with} {body}{like}{regex})")
+                            format!("({value} {connective} {body}{like}{regex})")
                         }
                     }
                 }
             },
             Operator::Contains(text, case) => {
-                matches(&whole(&format!(".*{}.*", regex::escape(text)), attribute, *case))
+                matches(&anchored(&format!(".*{}.*", regex::escape(text)), attribute, *case))
             }
             Operator::StartsWith(text, case) if attribute.is_of_body() => {
                 let start = format!("{}[^\\\"]*", regex::escape(text));
@@ -120,33 +122,33 @@ impl<'p> Labels<'p> {
                     None => value,
                     Some((body, key)) => {
                         let regex = literal(&operation(&key, &start, *case));
-                        let with = if wanted { "or" } else { "and" };
-                        format!("({value} {with} {body}{like}{regex})")
+                        format!("({value} {connective} {body}{like}{regex})")
                     }
                 }
             }
             Operator::StartsWith(text, case) => {
-                matches(&whole(&format!("{}.*", regex::escape(text)), attribute, *case))
+                matches(&anchored(&format!("{}.*", regex::escape(text)), attribute, *case))
             }
             Operator::EndsWith(text, case) => {
-                matches(&whole(&format!(".*{}", regex::escape(text)), attribute, *case))
+                matches(&anchored(&format!(".*{}", regex::escape(text)), attribute, *case))
             }
-            Operator::Like(parts, case) => matches(&whole(&wild(parts), attribute, *case)),
+            Operator::Like(parts, case) => matches(&anchored(&wild(parts), attribute, *case)),
             Operator::Regex(regex) => matches(&format!("(?s:.*)(?:{regex})(?s:.*)")),
             Operator::Number(relation, number) if kind == Kind::Number => {
                 // A value that is not a number would fail the whole query.
-                let (there, with) = if wanted { ("!=", "and") } else { ("=", "or") };
-                format!("({name}{there}\"\" {with} {name}{}{number})", sign(*relation, wanted))
+                let (present, connective) = if is_positive { ("!=", "and") } else { ("=", "or") };
+                let sign = comparison(*relation, is_positive);
+                format!("({name}{present}\"\" {connective} {name}{sign}{number})")
             }
             Operator::Cidr(network) if !attribute.is_list() => {
                 format!("{name}{equal}ip({})", literal(network))
             }
-            Operator::Exists => format!("{name}{}\"\"", if wanted { "!=" } else { "=" }),
-            Operator::Number(..) => return Err(unknown("a comparison of numbers with")),
-            Operator::Cidr(_) => return Err(unknown("a network of")),
-            Operator::Within(_) => return Err(unknown("the time of the event beside")),
-            Operator::Shorter(_) => return Err(unknown("the length of the duration")),
-            Operator::SameAs(..) => return Err(unknown("a comparison of two fields, with")),
+            Operator::Exists => format!("{name}{}\"\"", if is_positive { "!=" } else { "=" }),
+            Operator::Number(..) => return Err(refusal("a comparison of numbers with")),
+            Operator::Cidr(_) => return Err(refusal("a network of")),
+            Operator::Within(_) => return Err(refusal("the time of the event beside")),
+            Operator::Shorter(_) => return Err(refusal("the length of the duration")),
+            Operator::SameAs(..) => return Err(refusal("a comparison of two fields, with")),
         })
     }
 }
@@ -178,42 +180,42 @@ fn any_of(texts: &[String], attribute: &Attribute, case: Case) -> String {
     if attribute.is_of_body() {
         return of_body(&any, case);
     }
-    let is_same = texts.iter().all(|text| can_say(attribute, text, case));
+    let is_same = texts.iter().all(|text| can_express(attribute, text, case));
     if is_same { any } else { format!("(?i){any}") }
 }
 
 /// A regular expression for a list of operations with a member that begins with `start`.
 fn operation(key: &str, start: &str, case: Case) -> String {
-    let flags = if case == Case::Ignored { "(?is)" } else { "(?s)" };
+    let flags = if case == Case::Insensitive { "(?is)" } else { "(?s)" };
     let space = "[[:space:]]*";
     format!("{flags}{space}\\[.*\\\"{key}\\\"{space}:{space}\\\"{start}\\\".*")
 }
 
 /// A regular expression for a value of a body, or for one in a list, which is JSON text.
 fn of_body(regex: &str, case: Case) -> String {
-    let flags = if case == Case::Ignored { "(?i)" } else { "" };
+    let flags = if case == Case::Insensitive { "(?i)" } else { "" };
     format!("{flags}(?:{regex}|(?s:\\[(?:.*,)?[[:space:]]*\\\"){regex}(?s:\\\".*))")
 }
 
-fn whole(regex: &str, attribute: &Attribute, case: Case) -> String {
+fn anchored(regex: &str, attribute: &Attribute, case: Case) -> String {
     let flags = match case {
-        Case::Ignored if !attribute.has_fixed_case() => "(?is)",
+        Case::Insensitive if !attribute.has_fixed_case() => "(?is)",
         _ => "(?s)",
     };
     format!("{flags}{regex}")
 }
 
 /// Whether a case-sensitive comparison has the same meaning.
-fn can_say(attribute: &Attribute, text: &str, case: Case) -> bool {
+fn can_express(attribute: &Attribute, text: &str, case: Case) -> bool {
     let has_letters = text.chars().any(char::is_alphabetic);
-    case == Case::Counts
+    case == Case::Sensitive
         || !has_letters
         || attribute.has_fixed_case()
         || text.starts_with("system:")
 }
 
-const fn sign(relation: Relation, wanted: bool) -> &'static str {
-    match (relation, wanted) {
+const fn comparison(relation: Relation, is_positive: bool) -> &'static str {
+    match (relation, is_positive) {
         (Relation::Equal, true) => "==",
         (Relation::Equal, false) => "!=",
         (Relation::Less, true) | (Relation::GreaterOrEqual, false) => "<",

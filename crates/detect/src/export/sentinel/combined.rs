@@ -40,11 +40,12 @@ pub(super) fn rule(rules: &RuleSet, written: &[&str], profile: &Profile) -> Opti
     let first = models.first()?;
     let conditions = models.iter().flat_map(|model| &model.queries);
     let condition =
-        Condition::Any(conditions.map(|it| it.condition.clone()).collect()).simplified();
-    let mut one = first.clone();
-    one.queries = vec![Query { condition, ..first.queries.first()?.clone() }];
-    let query::Query { text, frequency, period, groups, .. } = query::of(&one, profile).ok()?;
-    let own: Vec<&str> = text
+        Condition::Any(conditions.map(|query| query.condition.clone()).collect()).simplified();
+    let mut combined = first.clone();
+    combined.queries = vec![Query { condition, ..first.queries.first()?.clone() }];
+    let query::Query { text, frequency, period, groups, .. } =
+        query::of(&combined, profile).ok()?;
+    let lines: Vec<&str> = text
         .lines()
         .filter(|line| {
             !line.starts_with("| extend AlertSeverity") && !line.starts_with("| extend AlertTitle")
@@ -55,7 +56,7 @@ pub(super) fn rule(rules: &RuleSet, written: &[&str], profile: &Profile) -> Opti
          RuleSeverity = iff(Resource == \"restorepoints\", \"low\", \"high\")\n\
          | extend AlertTitle = strcat(Account, \" deleted \", Resource, \", count \", \
          tostring(Events))",
-        own.join("\n")
+        lines.join("\n")
     );
     let description = "A person, or a service account that is not K10's, deleted restore points, \
                        their contents or cluster restore points. It finds what the three rules \

@@ -73,7 +73,7 @@ impl Writer<'_> {
             Operator::Shorter(micros) => shorter(&value, *micros),
             Operator::SameAs(other, case) => {
                 let other = self.text_of(other)?;
-                let equal = if *case == Case::Counts { "==" } else { "=~" };
+                let equal = if *case == Case::Sensitive { "==" } else { "=~" };
                 format!("(isnotempty({value}) and {value} {equal} {other})")
             }
             Operator::Cidr(network) => {
@@ -83,11 +83,11 @@ impl Writer<'_> {
             }
             _ => {
                 let case = operator.case_of(attribute);
-                let own =
+                let test =
                     of_text(&value, operator, case).ok_or_else(|| unknown("a comparison of"))?;
                 match self.of_list(attribute, &name, operator, case)? {
-                    Some(listed) if kind == Kind::Any => format!("({own} or {listed})"),
-                    _ => own,
+                    Some(listed) if kind == Kind::Any => format!("({test} or {listed})"),
+                    _ => test,
                 }
             }
         })
@@ -127,17 +127,17 @@ fn as_text(name: &str, kind: Kind) -> String {
 
 fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
     let with = |name: &str, part: &str| {
-        let suffix = if case == Case::Counts { "_cs" } else { "" };
+        let suffix = if case == Case::Sensitive { "_cs" } else { "" };
         format!("{value} {name}{suffix} {}", text(part))
     };
     Some(match operator {
         Operator::Exists => format!("isnotempty({value})"),
         Operator::OneOf(texts, _) => match (texts.as_slice(), case) {
-            ([one], Case::Counts) => format!("{value} == {}", text(one)),
-            ([one], Case::Ignored) => format!("{value} =~ {}", text(one)),
+            ([value_text], Case::Sensitive) => format!("{value} == {}", text(value_text)),
+            ([value_text], Case::Insensitive) => format!("{value} =~ {}", text(value_text)),
             (many, case) => {
-                let many: Vec<String> = many.iter().map(|one| text(one)).collect();
-                let is_in = if case == Case::Counts { "in" } else { "in~" };
+                let many: Vec<String> = many.iter().map(|value_text| text(value_text)).collect();
+                let is_in = if case == Case::Sensitive { "in" } else { "in~" };
                 format!("{value} {is_in} ({})", many.join(", "))
             }
         },
@@ -145,7 +145,7 @@ fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
         Operator::StartsWith(part, _) => with("startswith", part),
         Operator::EndsWith(part, _) => with("endswith", part),
         Operator::Like(parts, _) => {
-            let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+            let flags = if case == Case::Sensitive { "(?s)" } else { "(?is)" };
             let regex = format!("{flags}^{}$", wild(parts, ".", ".*"));
             format!("{value} matches regex {}", raw(&regex))
         }
@@ -157,18 +157,18 @@ fn of_text(value: &str, operator: &Operator, case: Case) -> Option<String> {
 /// Tests whether a list contains one of the texts.
 fn in_list(name: &str, texts: &[String], case: Case) -> String {
     let has_letters = texts.iter().any(|text| text.chars().any(char::is_alphabetic));
-    let is_folded = case == Case::Ignored && has_letters;
+    let is_folded = case == Case::Insensitive && has_letters;
     let list =
         if is_folded { format!("parse_json(tolower(tostring({name})))") } else { name.to_owned() };
     let parts: Vec<String> = texts
         .iter()
-        .map(|one| {
-            let one = if is_folded { one.to_lowercase() } else { one.clone() };
-            format!("coalesce(set_has_element({list}, {}), false)", text(&one))
+        .map(|value_text| {
+            let value_text = if is_folded { value_text.to_lowercase() } else { value_text.clone() };
+            format!("coalesce(set_has_element({list}, {}), false)", text(&value_text))
         })
         .collect();
     match parts.as_slice() {
-        [one] => one.clone(),
+        [value_text] => value_text.clone(),
         _ => format!("({})", parts.join(" or ")),
     }
 }
@@ -180,7 +180,7 @@ fn patch_member(key: &str, operator: &Operator, case: Case) -> Option<String> {
     let value = match operator {
         Operator::Exists => "\"[^\"]".to_owned(),
         Operator::OneOf(texts, _) => {
-            let texts: Vec<String> = texts.iter().map(|one| regex::escape(one)).collect();
+            let texts: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
             format!("\"({})\"", texts.join("|"))
         }
         Operator::StartsWith(part, _) => format!("\"{}", regex::escape(part)),
@@ -189,15 +189,15 @@ fn patch_member(key: &str, operator: &Operator, case: Case) -> Option<String> {
         Operator::Like(parts, _) => format!("\"{}\"", wild(parts, "[^\"]", ANY)),
         _ => return None,
     };
-    let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+    let flags = if case == Case::Sensitive { "(?s)" } else { "(?is)" };
     Some(format!(r#"{flags}^\s*\[.*"{key}"\s*:\s*{value}"#))
 }
 
-fn wild(parts: &[Wild], one: &str, many: &str) -> String {
+fn wild(parts: &[Wild], one_character: &str, many_characters: &str) -> String {
     let part = |part: &Wild| match part {
         Wild::Text(text) => regex::escape(text),
-        Wild::One => one.to_owned(),
-        Wild::Many => many.to_owned(),
+        Wild::One => one_character.to_owned(),
+        Wild::Many => many_characters.to_owned(),
     };
     parts.iter().map(part).collect()
 }

@@ -46,7 +46,7 @@ pub(super) fn check(rule: &Rule) -> Result<(), Reason> {
                 && rule
                     .entity_mappings
                     .iter()
-                    .all(|it| (1..=ENTITY_FIELDS_MAX).contains(&it.field_mappings.len())),
+                    .all(|mapping| (1..=ENTITY_FIELDS_MAX).contains(&mapping.field_mappings.len())),
             "the number of entities".to_owned(),
         ),
         (

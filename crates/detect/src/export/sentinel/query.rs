@@ -10,7 +10,7 @@ use super::kql::{self, Writer};
 use super::profiles::{self, Table};
 use super::title;
 use crate::export::condition::{Attribute, Condition};
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::{Counts, Key, RuleModel, Who};
 use crate::export::profile::{Column, Profile};
 
@@ -44,8 +44,8 @@ pub(super) fn of(model: &RuleModel<'_>, profile: &Profile) -> Result<Query, Reas
     let (frequency, period) = builder.schedule();
     let groups: Vec<String> = model.group_by.iter().map(|key| column_name(&key.name)).collect();
     let text = builder.text(&groups, frequency)?;
-    let detail = format!("every {}", shown(frequency));
-    builder.say(Reason::new(ReasonKind::Schedule, Effect::None, detail));
+    let detail = format!("every {}", format_duration(frequency));
+    builder.add_reason(Reason::new(ReasonKind::Schedule, Effect::None, detail));
     Ok(Query { text, frequency, period, groups, reasons: builder.reasons })
 }
 
@@ -59,31 +59,31 @@ struct Builder<'b> {
 type Lines = Vec<String>;
 
 impl Builder<'_> {
-    fn say(&mut self, reason: Reason) {
+    fn add_reason(&mut self, reason: Reason) {
         reason.add_to(&mut self.reasons);
     }
 
     /// Interval and look-back.
     fn schedule(&mut self) -> (Duration, Duration) {
         let signal = &self.model.rule.signal;
-        let wanted = match &self.model.counts {
+        let history = match &self.model.counts {
             Counts::Single if self.model.cases.len() > 1 => signal.keep_alive,
             Counts::Single => Duration::ZERO,
             Counts::FirstSeen { forget_after, .. } => *forget_after,
             _ => self.model.timespan,
         };
-        let most = PERIOD_MAX.saturating_sub(LATENESS);
-        if wanted > most && matches!(self.model.counts, Counts::FirstSeen { .. }) {
+        let history_max = PERIOD_MAX.saturating_sub(LATENESS);
+        if history > history_max && matches!(self.model.counts, Counts::FirstSeen { .. }) {
             let detail = format!(
                 "a value is forgotten after {} instead of {}",
-                shown(PERIOD_MAX),
-                shown(wanted)
+                format_duration(PERIOD_MAX),
+                format_duration(history)
             );
-            self.say(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
-        } else if wanted > most {
-            self.say(Reason::window_too_long(wanted, most));
+            self.add_reason(Reason::new(ReasonKind::Lifetime, Effect::More, detail));
+        } else if history > history_max {
+            self.add_reason(Reason::window_too_long(history, history_max));
         }
-        let period = (wanted + LATENESS).min(PERIOD_MAX);
+        let period = (history + LATENESS).min(PERIOD_MAX);
         (if period >= LONG_PERIOD { FREQUENCY_LONG } else { FREQUENCY }, period)
     }
 
@@ -93,7 +93,7 @@ impl Builder<'_> {
 
     fn text(&mut self, groups: &[String], frequency: Duration) -> Result<String, Reason> {
         let by = [vec!["Cluster".to_owned()], groups.to_vec()].concat().join(", ");
-        let is_new = format!("ingestion_time() > ago({})", shown(frequency + DELAY));
+        let is_new = format!("ingestion_time() > ago({})", format_duration(frequency + DELAY));
         let mut lines = match &self.model.counts {
             Counts::Single => self.single(&by, &is_new)?,
             Counts::FirstSeen { fields, learning, .. } => {
@@ -109,7 +109,7 @@ impl Builder<'_> {
             }
             Counts::Queries => self.window("Query", &by, &is_new)?,
             Counts::Sequence => self.sequence(&by, &is_new)?,
-            Counts::Silence => self.silence(&by, frequency)?,
+            Counts::Absence => self.absence(&by, frequency)?,
         };
         lines.extend(self.severity());
         lines.extend(title::lines(self.model, &mut self.reasons));
@@ -143,7 +143,7 @@ impl Builder<'_> {
         let account = self.key(&actor)?;
         lines.push(format!("| extend Account = {account}"));
         for key in keys {
-            let value = Some(self.key(key)?).filter(|it| *it != account);
+            let value = Some(self.key(key)?).filter(|column| *column != account);
             columns.push((column_name(&key.name), value.unwrap_or_else(|| "Account".to_owned())));
         }
         let (addresses, _) = self.writer.column(&Attribute::named("sourceIPs"))?;
@@ -189,11 +189,11 @@ impl Builder<'_> {
             return self.events(&any, &model.group_by, extra);
         }
         let mut lines = Vec::new();
-        for (place, query) in model.queries.iter().enumerate() {
+        for (index, query) in model.queries.iter().enumerate() {
             let mut extra = extra.to_vec();
             extra.push(("Query", kql::text(&query.label)));
             let events = self.events(&query.condition, &query.group_by, &extra)?;
-            lines.push(if place == 0 { "union (".to_owned() } else { "), (".to_owned() });
+            lines.push(if index == 0 { "union (".to_owned() } else { "), (".to_owned() });
             lines.extend(events.iter().map(|line| format!("    {line}")));
         }
         lines.push(")".to_owned());
@@ -229,9 +229,12 @@ impl Builder<'_> {
             "Value"
         };
         let mut lines = self.matches(&extra)?;
-        let least = self.model.cases.last().map_or(1, |case| case.at_least);
-        let most =
-            self.model.at_most.map(|most| format!(" and Count <= {most}")).unwrap_or_default();
+        let count_min = self.model.cases.last().map_or(1, |case| case.at_least);
+        let upper_bound = self
+            .model
+            .at_most
+            .map(|upper_bound| format!(" and Count <= {upper_bound}"))
+            .unwrap_or_default();
         lines.extend([
             "let Oldest = toscalar(Matches | where IsNew | summarize min(EventTime));".to_owned(),
             "Matches".to_owned(),
@@ -241,7 +244,7 @@ impl Builder<'_> {
             format!("| join kind=inner (Matches | where isnotempty({counted})) on {by}"),
             format!(
                 "| where EventTime <= WindowEnd and EventTime > WindowEnd - {}",
-                shown(self.timespan())
+                format_duration(self.timespan())
             ),
             format!(
                 "| summarize Count = count_distinct({counted}), Events = count(), \
@@ -249,7 +252,7 @@ impl Builder<'_> {
                  arg_max(EventTime, Account, SourceIp, Verb, Resource, Namespace, Name) \
                  by {by}, WindowEnd"
             ),
-            format!("| where New > 0 and Count >= {least}{most}"),
+            format!("| where New > 0 and Count >= {count_min}{upper_bound}"),
             format!("| summarize arg_max(Count, *) by {by}"),
         ]);
         Ok(lines)
@@ -259,20 +262,21 @@ impl Builder<'_> {
     fn sequence(&mut self, by: &str, is_new: &str) -> Result<Lines, Reason> {
         let identity = self.identity()?;
         let mut lines = self.matches(&[("IsNew", is_new.to_owned()), ("EventId", identity)])?;
-        let labels: Vec<&str> = self.model.queries.iter().map(|it| it.label.as_str()).collect();
-        for (place, label) in labels.iter().enumerate() {
-            let step = place + 1;
+        let labels: Vec<&str> =
+            self.model.queries.iter().map(|query| query.label.as_str()).collect();
+        for (index, label) in labels.iter().enumerate() {
+            let step = index + 1;
             let is_last = step == labels.len();
-            let told =
+            let last_event_columns =
                 if is_last { ", Account, SourceIp, Verb, Resource, Namespace, Name" } else { "" };
             lines.push(format!(
                 "let Step{step} = Matches | where Query == {} | project {by}, Time{step} = \
-                 EventTime, Id{step} = EventId, New{step} = IsNew{told};",
+                 EventTime, Id{step} = EventId, New{step} = IsNew{last_event_columns};",
                 kql::text(label)
             ));
         }
         lines.push("Step1".to_owned());
-        let timespan = shown(self.timespan());
+        let timespan = format_duration(self.timespan());
         for step in 2..=labels.len() {
             let before = step - 1;
             lines.push(format!("| join kind=inner Step{step} on {by}"));
@@ -303,7 +307,7 @@ impl Builder<'_> {
         let values: Vec<String> =
             fields.iter().map(|key| self.key(key)).collect::<Result<_, _>>()?;
         let value = match values.as_slice() {
-            [one] => one.clone(),
+            [column] => column.clone(),
             _ => format!("strcat_delim(\"|\", {})", values.join(", ")),
         };
         let mut lines = self.matches(&[("IsNew", is_new.to_owned()), ("Value", value)])?;
@@ -315,14 +319,14 @@ impl Builder<'_> {
         if !learning.is_zero() {
             let detail = format!(
                 "the learning time of {} begins with the first event of the look-back",
-                shown(learning)
+                format_duration(learning)
             );
-            self.say(Reason::new(ReasonKind::Lifetime, Effect::Either, detail));
+            self.add_reason(Reason::new(ReasonKind::Lifetime, Effect::Either, detail));
             lines.push(
                 "| join kind=inner (Matches | summarize Began = min(EventTime) by Cluster) on Cluster"
                     .to_owned(),
             );
-            lines.push(format!("| where EventTime - Began >= {}", shown(learning)));
+            lines.push(format!("| where EventTime - Began >= {}", format_duration(learning)));
         }
         lines.push(format!(
             "| summarize Events = count(), FirstSeen = min(EventTime), LastSeen = max(EventTime), \
@@ -333,17 +337,17 @@ impl Builder<'_> {
     }
 
     /// Finds events without a following event for the time span.
-    fn silence(&mut self, by: &str, frequency: Duration) -> Result<Lines, Reason> {
+    fn absence(&mut self, by: &str, frequency: Duration) -> Result<Lines, Reason> {
         let mut lines = self.matches(&[])?;
-        let timespan = shown(self.timespan());
+        let timespan = format_duration(self.timespan());
         // A run reads events that are at least five minutes old.
         lines.extend([
             "Matches".to_owned(),
             format!("| extend Due = EventTime + {timespan}"),
             format!(
                 "| where Due <= ago({}) and Due > ago({})",
-                shown(FREQUENCY),
-                shown(FREQUENCY + frequency + DELAY)
+                format_duration(FREQUENCY),
+                format_duration(FREQUENCY + frequency + DELAY)
             ),
             format!("| join kind=leftouter (Matches | project Heard = EventTime, {by}) on {by}"),
             format!(
@@ -363,24 +367,24 @@ impl Builder<'_> {
         let cases = &self.model.cases;
         let last = cases.last().map_or(self.model.rule.severity, |case| case.severity);
         let of_cases = |name: &dyn Fn(event::Severity) -> String| {
-            let before = cases.iter().take(cases.len().saturating_sub(1));
-            let before: Vec<String> = before
-                .map(|it| format!("Count >= {}, {}", it.at_least, name(it.severity)))
+            let higher_cases = cases.iter().take(cases.len().saturating_sub(1));
+            let higher_cases: Vec<String> = higher_cases
+                .map(|case| format!("Count >= {}, {}", case.at_least, name(case.severity)))
                 .collect();
-            match before.as_slice() {
+            match higher_cases.as_slice() {
                 [] => name(last),
-                _ => format!("case({}, {})", before.join(", "), name(last)),
+                _ => format!("case({}, {})", higher_cases.join(", "), name(last)),
             }
         };
         if cases.iter().any(|case| case.severity == event::Severity::Critical) {
             let detail = "critical is high, and a detail of the alert says critical";
-            self.say(Reason::new(ReasonKind::Cases, Effect::None, detail));
+            self.add_reason(Reason::new(ReasonKind::Cases, Effect::None, detail));
         }
-        let own = |severity: event::Severity| kql::text(severity.as_str());
+        let as_text = |severity: event::Severity| kql::text(severity.as_str());
         vec![format!(
             "| extend AlertSeverity = {}, RuleSeverity = {}",
             of_cases(&name),
-            of_cases(&own)
+            of_cases(&as_text)
         )]
     }
 
@@ -403,17 +407,17 @@ impl Builder<'_> {
     }
 
     fn key(&self, key: &Key) -> Result<String, Reason> {
-        let own = self.writer.text_of(&key.attribute)?;
+        let field = self.writer.text_of(&key.attribute)?;
         let is_other = match key.who {
-            Who::Named => return Ok(own),
+            Who::Named => return Ok(field),
             Who::Effective => Condition::exists("impersonatedUser.username"),
             Who::Actor => self.model.is_for_another.clone(),
         };
         if (self.writer.profile.column)(&key.impersonated()) == Column::Missing {
-            return Ok(own);
+            return Ok(field);
         }
         let other = self.writer.text_of(&key.impersonated())?;
-        Ok(format!("iff({}, {other}, {own})", self.writer.expression(&is_other)?))
+        Ok(format!("iff({}, {other}, {field})", self.writer.expression(&is_other)?))
     }
 }
 

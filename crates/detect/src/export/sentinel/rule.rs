@@ -233,7 +233,7 @@ fn iso<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S:
 }
 
 pub(super) fn iso_text(time: Duration) -> String {
-    let short = fidelity::shown(time).to_uppercase();
+    let short = fidelity::format_duration(time).to_uppercase();
     if short.ends_with('D') { format!("P{short}") } else { format!("PT{short}") }
 }
 

@@ -29,7 +29,9 @@ pub(super) fn plain(text: &str) -> String {
         match part {
             Part::Text(text) => plain.push_str(text),
             Part::Variable(name) => {
-                plain.push_str(&column(name).map_or_else(|| name.clone(), |it| format!("<{it}>")));
+                plain.push_str(
+                    &column(name).map_or_else(|| name.clone(), |column| format!("<{column}>")),
+                );
             }
             Part::If(_, inner) => open.extend(inner.iter().rev()),
         }
@@ -50,7 +52,7 @@ impl Writer<'_> {
         match part {
             Part::Text(text) => Some(kql::text(text)),
             Part::Variable(name) => self.variable(name),
-            Part::If(Test { variable, values, is_exact, wanted }, inner) => {
+            Part::If(Test { variable, values, is_exact, expected }, inner) => {
                 let column = self.variable(variable)?;
                 let inner = self.parts(inner);
                 let test = match (values.as_slice(), is_exact) {
@@ -64,7 +66,7 @@ impl Writer<'_> {
                         tests.join(" or ")
                     }
                 };
-                let test = if *wanted { test } else { format!("not({test})") };
+                let test = if *expected { test } else { format!("not({test})") };
                 Some(format!("iff({test}, strcat({}), \"\")", inner.join(", ")))
             }
         }

@@ -12,7 +12,7 @@ use super::rule::{
 };
 use super::title;
 use crate::export::attack;
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::RuleModel;
 use crate::export::profile::Profile;
 
@@ -43,13 +43,13 @@ pub(super) fn rule(
     let Query { text, frequency, period, groups, mut reasons } =
         query::of(model, profile).map_err(|reason| vec![reason])?;
     let severity = model.cases.iter().map(|case| case.severity).max();
-    let own = &model.rule.signal;
-    let lookback = own.max_duration.clamp(LOOKBACK_MIN, LOOKBACK_MAX);
-    if lookback != own.keep_alive {
+    let signal = &model.rule.signal;
+    let lookback = signal.max_duration.clamp(LOOKBACK_MIN, LOOKBACK_MAX);
+    if lookback != signal.keep_alive {
         let detail = format!(
             "alerts go into one incident for {}, with or without an event for {}",
-            shown(lookback),
-            shown(own.keep_alive)
+            format_duration(lookback),
+            format_duration(signal.keep_alive)
         );
         reasons.push(Reason::new(ReasonKind::Lifetime, Effect::None, detail));
     }
@@ -79,10 +79,10 @@ pub(super) fn frame(
     let (tactics, techniques) = mitre(attacks);
     let mut custom_details: Map<String, Value> =
         DETAILS.iter().map(|(name, column)| ((*name).to_owned(), Value::from(*column))).collect();
-    for (place, group) in groups.iter().enumerate() {
-        custom_details.insert(format!("Group{}", place + 1), Value::from(group.as_str()));
+    for (index, group) in groups.iter().enumerate() {
+        custom_details.insert(format!("Group{}", index + 1), Value::from(group.as_str()));
     }
-    let group_by_custom_details = (1..=groups.len()).map(|place| format!("Group{place}"));
+    let group_by_custom_details = (1..=groups.len()).map(|index| format!("Group{index}"));
     let entity = |entity_type, identifier, column_name| EntityMapping {
         entity_type,
         field_mappings: vec![FieldMapping { identifier, column_name }],

@@ -36,29 +36,29 @@ impl<'p> Selections<'p> {
 
     /// Writes a conjunction; the parts that fit into one mapping become one selection.
     fn all(&mut self, parts: &[Condition], name: &str) -> Result<String, Reason> {
-        let mut together: Vec<Item> = Vec::new();
+        let mut combined: Vec<Item> = Vec::new();
         let mut words = Vec::new();
-        let mut others = Vec::new();
+        let mut separate = Vec::new();
         for part in parts {
             match part {
                 Condition::Test(attribute, operator) => {
                     let item = self.item(attribute, operator)?;
-                    if together.iter().any(|it| it.key == item.key) {
-                        others.push(self.selection(vec![item], name));
+                    if combined.iter().any(|known| known.key == item.key) {
+                        separate.push(self.selection(vec![item], name));
                     } else {
-                        together.push(item);
+                        combined.push(item);
                     }
                 }
                 other => {
                     let name = if matches!(other, Condition::Not(_)) { "filter" } else { "part" };
-                    others.push(self.expression(other, name)?);
+                    separate.push(self.expression(other, name)?);
                 }
             }
         }
-        if !together.is_empty() {
-            words.push(self.selection(together, name));
+        if !combined.is_empty() {
+            words.push(self.selection(combined, name));
         }
-        words.append(&mut others);
+        words.append(&mut separate);
         Ok(words.join(" and "))
     }
 
@@ -92,8 +92,8 @@ impl<'p> Selections<'p> {
         if let Some((known, _)) = self.named.iter().find(|(_, known)| *known == selection) {
             return known.clone();
         }
-        let same = self.named.iter().filter(|(known, _)| known.starts_with(name)).count();
-        let name = if same == 0 { name.to_owned() } else { format!("{name}_{}", same + 1) };
+        let count = self.named.iter().filter(|(known, _)| known.starts_with(name)).count();
+        let name = if count == 0 { name.to_owned() } else { format!("{name}_{}", count + 1) };
         self.named.push((name.clone(), selection));
         name
     }
@@ -102,14 +102,14 @@ impl<'p> Selections<'p> {
         let (name, kind) = self.profile.named(attribute)?;
         let cased = |text: &str, case: Case| {
             let is_fixed = attribute.has_fixed_case() || !text.chars().any(char::is_alphabetic);
-            if case == Case::Counts && !is_fixed { "|cased" } else { "" }
+            if case == Case::Sensitive && !is_fixed { "|cased" } else { "" }
         };
-        let one = |modifier: &str, value: String| Item {
+        let single_value = |modifier: &str, value: String| Item {
             key: format!("{name}{modifier}"),
             values: vec![value],
         };
         let text = |modifier: &str, text: &str, case: Case| {
-            one(&format!("{modifier}{}", cased(text, case)), quoted(&escaped(text)))
+            single_value(&format!("{modifier}{}", cased(text, case)), quoted(&escaped(text)))
         };
         Ok(match operator {
             Operator::OneOf(texts, _) if kind == Kind::Number => {
@@ -124,11 +124,11 @@ impl<'p> Selections<'p> {
             Operator::EndsWith(end, case) => text("|endswith", end, *case),
             Operator::Like(parts, case) => {
                 let plain: String = parts.iter().map(wildcards).collect();
-                one(cased(&plain, *case), quoted(&plain))
+                single_value(cased(&plain, *case), quoted(&plain))
             }
-            Operator::Regex(regex) => one("|re", quoted(regex)),
-            Operator::Cidr(network) => one("|cidr", quoted(network)),
-            Operator::Number(relation, number) => one(
+            Operator::Regex(regex) => single_value("|re", quoted(regex)),
+            Operator::Cidr(network) => single_value("|cidr", quoted(network)),
+            Operator::Number(relation, number) => single_value(
                 match relation {
                     Relation::Equal => "",
                     Relation::Less => "|lt",
@@ -138,10 +138,10 @@ impl<'p> Selections<'p> {
                 },
                 number.to_string(),
             ),
-            Operator::Exists if kind == Kind::Text => one("", quoted("?*")),
-            Operator::Exists => one("|exists", "true".to_owned()),
-            Operator::SameAs(other, case) => one(
-                if *case == Case::Counts { "|fieldref|cased" } else { "|fieldref" },
+            Operator::Exists if kind == Kind::Text => single_value("", quoted("?*")),
+            Operator::Exists => single_value("|exists", "true".to_owned()),
+            Operator::SameAs(other, case) => single_value(
+                if *case == Case::Sensitive { "|fieldref|cased" } else { "|fieldref" },
                 quoted(&self.profile.named(other)?.0),
             ),
             Operator::Within(_) => return Err(unknown("the time of the event beside", attribute)),
@@ -155,7 +155,7 @@ fn unknown(what: &str, attribute: &Attribute) -> Reason {
 }
 
 fn empty() -> Reason {
-    Reason::refusal(ReasonKind::Condition, "a condition that nothing decides")
+    Reason::refusal(ReasonKind::Condition, "a condition without a test")
 }
 
 fn wildcards(part: &Wild) -> String {

@@ -41,7 +41,7 @@ impl Mapping {
     /// Adds values that are already encoded: one, or a list.
     pub(super) fn value(&mut self, key: &str, values: &[String]) {
         match values {
-            [one] => self.lines.push(format!("{}: {one}", quoted(key))),
+            [value] => self.lines.push(format!("{}: {value}", quoted(key))),
             _ => self.values(key, values),
         }
     }
@@ -74,12 +74,11 @@ impl Mapping {
 /// A YAML string: in JSON's double quotes, unless a plain scalar is safe.
 pub(super) fn quoted(text: &str) -> String {
     const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    let is_plain =
-        |it: char| it.is_ascii_alphanumeric() || matches!(it, '_' | '.' | '/' | '-' | '|');
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-' | '|');
     let mut chars = text.chars();
-    let begins = chars.next().is_some_and(|it| it.is_ascii_alphabetic() || it == '_');
+    let begins = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     let is_word = WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if begins && !is_word && chars.all(|it| is_plain(it) || it == ' ') && !text.ends_with(' ') {
+    if begins && !is_word && chars.all(|c| is_plain(c) || c == ' ') && !text.ends_with(' ') {
         return text.to_owned();
     }
     serde_json::Value::from(text).to_string()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::spl::{self, Writer};
 use super::title;
 use crate::export::condition::{Attribute, Condition, Operator};
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::{Counts, Key, RuleModel, Who};
 use crate::export::profile::{Column, DryRun, Profile};
 
@@ -35,20 +35,20 @@ pub(super) struct Search {
 
 /// Writes the search of a rule.
 pub(super) fn of(model: &RuleModel<'_>, profile: &Profile) -> Result<Search, Reason> {
-    let wanted = match &model.counts {
+    let history = match &model.counts {
         Counts::Single if model.cases.len() > 1 => model.rule.signal.keep_alive,
         Counts::Single => Duration::ZERO,
         Counts::FirstSeen { forget_after, .. } => *forget_after,
         _ => model.timespan,
     };
-    let period = wanted + LATENESS;
+    let period = history + LATENESS;
     let frequency = if period >= LONG_PERIOD { FREQUENCY_LONG } else { FREQUENCY };
     let groups: Vec<String> = model.group_by.iter().map(|key| field_name(&key.name)).collect();
     let writer = Writer { profile, filled: BTreeSet::new() };
     let mut builder = Builder { model, writer, groups: groups.clone(), reasons: Vec::new() };
     let lines = builder.lines(frequency)?;
-    let detail = format!("every {}", shown(frequency));
-    builder.say(Reason::new(ReasonKind::Schedule, Effect::None, detail));
+    let detail = format!("every {}", format_duration(frequency));
+    builder.add_reason(Reason::new(ReasonKind::Schedule, Effect::None, detail));
     Ok(Search { lines, frequency, period, groups, reasons: builder.reasons })
 }
 
@@ -60,7 +60,7 @@ struct Builder<'b> {
 }
 
 /// The fields of the last event that an alert contains.
-const TOLD: [(&str, &str); 5] = [
+const LAST_EVENT_FIELDS: [(&str, &str); 5] = [
     ("verb", "verb"),
     ("resource", "objectRef.resource"),
     ("namespace", "objectRef.namespace"),
@@ -71,7 +71,7 @@ const TOLD: [(&str, &str); 5] = [
 type Lines = Vec<String>;
 
 impl Builder<'_> {
-    fn say(&mut self, reason: Reason) {
+    fn add_reason(&mut self, reason: Reason) {
         reason.add_to(&mut self.reasons);
     }
 
@@ -89,7 +89,7 @@ impl Builder<'_> {
                 std::iter::once(steps).chain(self.window("step", &by)).collect()
             }
             Counts::Sequence => self.sequence(&by),
-            Counts::Silence => self.silence(frequency, &by),
+            Counts::Absence => self.absence(frequency, &by),
         });
         lines.push(self.severity());
         lines.push(title::line(self.model, &mut self.reasons));
@@ -101,7 +101,7 @@ impl Builder<'_> {
         let model = self.model;
         let conditions = model.queries.iter().map(|query| query.condition.clone());
         let any = Condition::Any(conditions.collect()).simplified();
-        self.say_dry_runs(&any);
+        self.report_dry_runs(&any);
         let mut tests = Vec::new();
         match &any {
             Condition::All(parts) => {
@@ -120,11 +120,11 @@ impl Builder<'_> {
         let account = self.key(&actor)?;
         columns.push(("account".to_owned(), account.clone()));
         columns.push(("source_ip".to_owned(), self.writer.field(&Attribute::named("sourceIPs"))?));
-        for (name, field) in TOLD {
+        for (name, field) in LAST_EVENT_FIELDS {
             columns.push((name.to_owned(), self.writer.field(&Attribute::named(field))?));
         }
         for (name, key) in self.groups.clone().into_iter().zip(&model.group_by) {
-            let value = Some(self.key(key)?).filter(|it| *it != account);
+            let value = Some(self.key(key)?).filter(|column| *column != account);
             columns.push((name, value.unwrap_or_else(|| "account".to_owned())));
         }
         columns.extend(self.counted()?);
@@ -153,20 +153,20 @@ impl Builder<'_> {
             && !self.groups.is_empty()
         {
             // An event without the value belongs to no group.
-            let there: Vec<String> =
+            let conditions: Vec<String> =
                 self.groups.iter().map(|name| format!("{name}!=\"\"")).collect();
-            lines.push(format!("| where {}", there.join(" AND ")));
+            lines.push(format!("| where {}", conditions.join(" AND ")));
         }
         Ok(lines)
     }
 
     /// Reports the limit of dry-run detection: a deletion counts unless its body is of a dry run.
-    fn say_dry_runs(&mut self, condition: &Condition) {
-        let asks = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
-        if asks && self.writer.profile.dry_run == DryRun::Wildcards {
+    fn report_dry_runs(&mut self, condition: &Condition) {
+        let uses_body = condition.attributes().contains(&Attribute::named("requestObject.dryRun"));
+        if uses_body && self.writer.profile.dry_run == DryRun::Wildcards {
             let detail =
                 "a deletion that requests a dry run in its URL and has no body matches too";
-            self.say(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
+            self.add_reason(Reason::new(ReasonKind::DryRun, Effect::Rare, detail));
         }
     }
 
@@ -182,9 +182,9 @@ impl Builder<'_> {
             }
             Counts::Queries | Counts::Sequence => {
                 let mut steps = Vec::new();
-                for (place, query) in model.queries.iter().enumerate() {
+                for (index, query) in model.queries.iter().enumerate() {
                     let test = self.writer.expression(&query.condition)?;
-                    steps.push(format!("if({test},\"{}\",null())", place + 1));
+                    steps.push(format!("if({test},\"{}\",null())", index + 1));
                 }
                 let steps = format!("mvappend({})", steps.join(","));
                 vec![("step".to_owned(), steps), ("lead".to_owned(), "mvindex(step,0)".to_owned())]
@@ -198,7 +198,7 @@ impl Builder<'_> {
             format!(
                 "| stats count AS events, sum(is_new) AS new, min(_time) AS first_seen, \
                  max(_time) AS last_seen, {} BY {by}",
-                told()
+                last_event_fields()
             ),
             "| where new>0".to_owned(),
             "| eval count=events".to_owned(),
@@ -207,8 +207,12 @@ impl Builder<'_> {
 
     /// Counts distinct values within the time span before each event.
     fn window(&self, value: &str, by: &str) -> Lines {
-        let least = self.model.cases.last().map_or(1, |case| case.at_least);
-        let most = self.model.at_most.map(|most| format!(" AND count<={most}")).unwrap_or_default();
+        let count_min = self.model.cases.last().map_or(1, |case| case.at_least);
+        let upper_bound = self
+            .model
+            .at_most
+            .map(|upper_bound| format!(" AND count<={upper_bound}"))
+            .unwrap_or_default();
         let mut lines = Vec::new();
         if value == "value" {
             lines.push("| where value!=\"\"".to_owned());
@@ -220,11 +224,11 @@ impl Builder<'_> {
                  sum(is_new) AS new, min(_time) AS first_seen BY {by}",
                 span(self.model.timespan)
             ),
-            format!("| where new>0 AND count>={least}{most}"),
+            format!("| where new>0 AND count>={count_min}{upper_bound}"),
             format!(
                 "| stats max(count) AS count, max(events) AS events, min(first_seen) AS first_seen, \
                  max(_time) AS last_seen, {} BY {by}",
-                told()
+                last_event_fields()
             ),
         ]);
         lines
@@ -260,7 +264,7 @@ impl Builder<'_> {
             "| where isnotnull(reached) AND new>0".to_owned(),
             format!(
                 "| stats min(reached) AS first_seen, max(_time) AS last_seen, {} BY {by}",
-                told()
+                last_event_fields()
             ),
             format!("| eval count={last}, events={last}"),
         ]);
@@ -270,32 +274,32 @@ impl Builder<'_> {
     /// Finds values whose first event in the look-back is new.
     fn first_seen(&mut self, learning: Duration, by: &str) -> Lines {
         let mut lines = vec!["| where value!=\"\"".to_owned()];
-        let began = if learning.is_zero() {
+        let start_field = if learning.is_zero() {
             ""
         } else {
             let detail = format!(
                 "the learning time of {} begins with the first event of the look-back",
-                shown(learning)
+                format_duration(learning)
             );
-            self.say(Reason::new(ReasonKind::Lifetime, Effect::Either, detail));
+            self.add_reason(Reason::new(ReasonKind::Lifetime, Effect::Either, detail));
             lines.push("| eventstats min(_time) AS began BY cluster".to_owned());
             "began "
         };
         lines.push("| eventstats min(is_new) AS all_new BY cluster value".to_owned());
         lines.push("| where all_new=1".to_owned());
-        if !began.is_empty() {
+        if !start_field.is_empty() {
             lines.push(format!("| where _time-began>={}", learning.as_secs()));
         }
         lines.push(format!(
             "| stats count AS events, min(_time) AS first_seen, max(_time) AS last_seen, {} BY {by}",
-            told()
+            last_event_fields()
         ));
         lines.push("| eval count=events".to_owned());
         lines
     }
 
     /// Finds events without a following event for the time span.
-    fn silence(&self, frequency: Duration, by: &str) -> Lines {
+    fn absence(&self, frequency: Duration, by: &str) -> Lines {
         let minutes = |time: Duration| time.as_secs() / 60;
         vec![
             "| sort 0 - _time".to_owned(),
@@ -310,7 +314,7 @@ impl Builder<'_> {
             ),
             format!(
                 "| stats max(_time) AS first_seen, max(_time) AS last_seen, {} BY {by}",
-                told()
+                last_event_fields()
             ),
             "| eval count=0, events=0".to_owned(),
         ]
@@ -319,15 +323,15 @@ impl Builder<'_> {
     fn severity(&self) -> String {
         let cases = &self.model.cases;
         let last = cases.last().map_or(self.model.rule.severity, |case| case.severity);
-        let before = cases.iter().take(cases.len().saturating_sub(1));
-        let before: Vec<String> = before
+        let higher_cases = cases.iter().take(cases.len().saturating_sub(1));
+        let higher_cases: Vec<String> = higher_cases
             .map(|case| format!("count>={},\"{}\",", case.at_least, case.severity.as_str()))
             .collect();
-        let before = before.concat();
-        if before.is_empty() {
+        let higher_cases = higher_cases.concat();
+        if higher_cases.is_empty() {
             format!("| eval severity=\"{}\"", last.as_str())
         } else {
-            format!("| eval severity=case({before}true(),\"{}\")", last.as_str())
+            format!("| eval severity=case({higher_cases}true(),\"{}\")", last.as_str())
         }
     }
 
@@ -343,24 +347,24 @@ impl Builder<'_> {
     }
 
     fn key(&mut self, key: &Key) -> Result<String, Reason> {
-        let own = self.writer.field(&key.attribute)?;
+        let field = self.writer.field(&key.attribute)?;
         let is_other = match key.who {
-            Who::Named => return Ok(own),
+            Who::Named => return Ok(field),
             Who::Effective => Condition::exists("impersonatedUser.username"),
             Who::Actor => self.model.is_for_another.clone(),
         };
         if (self.writer.profile.column)(&key.impersonated()) == Column::Missing {
-            return Ok(own);
+            return Ok(field);
         }
         let other = self.writer.field(&key.impersonated())?;
         let test = self.writer.expression(&is_other)?;
-        Ok(format!("if({test},{other},{own})"))
+        Ok(format!("if({test},{other},{field})"))
     }
 }
 
 /// Aggregations that keep the fields of the last event of a group.
-fn told() -> String {
-    let names = ["account", "source_ip"].into_iter().chain(TOLD.map(|(name, _)| name));
+fn last_event_fields() -> String {
+    let names = ["account", "source_ip"].into_iter().chain(LAST_EVENT_FIELDS.map(|(name, _)| name));
     let each: Vec<String> = names.map(|name| format!("latest({name}) AS {name}")).collect();
     each.join(", ")
 }
@@ -378,7 +382,7 @@ fn terms(condition: &Condition, profile: &Profile) -> Option<String> {
             let each: Vec<String> =
                 texts.iter().map(|text| format!("{}={}", listed(&name), spl::text(text))).collect();
             Some(match each.as_slice() {
-                [one] => one.clone(),
+                [term] => term.clone(),
                 many => format!("({})", many.join(" OR ")),
             })
         }
@@ -395,7 +399,7 @@ fn listed(name: &str) -> String {
 }
 
 fn span(time: Duration) -> String {
-    shown(time)
+    format_duration(time)
 }
 
 /// The field of a key: `actor.username` is `actor_username`.

@@ -88,8 +88,10 @@ impl Writer<'_> {
             (Operator::SameAs(other, case), _) => {
                 let (field, other) = (self.fill(&name), self.field(other)?);
                 match case {
-                    Case::Counts => format!("({field}!=\"\" AND {field}={other})"),
-                    Case::Ignored => format!("({field}!=\"\" AND lower({field})=lower({other}))"),
+                    Case::Sensitive => format!("({field}!=\"\" AND {field}={other})"),
+                    Case::Insensitive => {
+                        format!("({field}!=\"\" AND lower({field})=lower({other}))")
+                    }
                 }
             }
             (Operator::Cidr(network), Kind::List) => {
@@ -105,15 +107,15 @@ impl Writer<'_> {
             }
             (operator, kind) => {
                 let field = self.fill(&name);
-                let own =
+                let test =
                     of_text(&field, operator, case).ok_or_else(|| unknown("a comparison of"))?;
                 match list_name(attribute, &name, operator).filter(|_| kind == Kind::Any) {
                     Some(list) => {
                         let listed = of_text(&format!("'{list}'"), operator, case)
                             .ok_or_else(|| unknown("a comparison of"))?;
-                        format!("({own} OR isnotnull(mvfilter({listed})))")
+                        format!("({test} OR isnotnull(mvfilter({listed})))")
                     }
-                    None => own,
+                    None => test,
                 }
             }
         })
@@ -138,19 +140,19 @@ fn list_name(attribute: &Attribute, name: &str, operator: &Operator) -> Option<S
 }
 
 fn of_text(field: &str, operator: &Operator, case: Case) -> Option<String> {
-    let flags = if case == Case::Counts { "(?s)" } else { "(?is)" };
+    let flags = if case == Case::Sensitive { "(?s)" } else { "(?is)" };
     let matched = |regex: &str| format!("match({field},{})", text(&format!("{flags}{regex}")));
     Some(match operator {
         Operator::OneOf(texts, _) => {
             let has_letters = texts.iter().any(|text| text.chars().any(char::is_alphabetic));
-            let is_folded = case == Case::Ignored && has_letters;
+            let is_folded = case == Case::Insensitive && has_letters;
             let field = if is_folded { format!("lower({field})") } else { field.to_owned() };
             let texts: Vec<String> = texts
                 .iter()
-                .map(|one| if is_folded { text(&one.to_lowercase()) } else { text(one) })
+                .map(|value| if is_folded { text(&value.to_lowercase()) } else { text(value) })
                 .collect();
             match texts.as_slice() {
-                [one] => format!("{field}={one}"),
+                [value] => format!("{field}={value}"),
                 many => format!("in({field},{})", many.join(",")),
             }
         }
@@ -184,10 +186,10 @@ fn within(field: &str, micros: i64) -> String {
 
 /// Tests for a duration in Go's format of less than this many microseconds.
 fn shorter(field: &str, micros: i64) -> String {
-    let unit = |unit: &str, behind: &str, seconds: &str| {
+    let unit = |unit: &str, following: &str, seconds: &str| {
         format!(
-            "if(match({field},\"[0-9.]{unit}{behind}\"),\
-             tonumber(replace({field},\"^.*?([0-9.]+){unit}{behind}.*$\",\"\\1\")),0)*{seconds}"
+            "if(match({field},\"[0-9.]{unit}{following}\"),\
+             tonumber(replace({field},\"^.*?([0-9.]+){unit}{following}.*$\",\"\\1\")),0)*{seconds}"
         )
     };
     let sum = [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use event::Severity;
 
 use super::search::Search;
-use crate::export::fidelity::{Effect, Reason, ReasonKind, shown};
+use crate::export::fidelity::{Effect, Reason, ReasonKind, format_duration};
 use crate::export::model::RuleModel;
 
 /// Writes the stanza, and returns the differences.
@@ -15,7 +15,7 @@ pub(super) fn text(model: &RuleModel<'_>, search: &Search) -> (String, Vec<Reaso
     let severity = severity.unwrap_or(model.rule.severity);
     let detail = format!(
         "an alert is not repeated for {}, with or without further events",
-        shown(signal.keep_alive)
+        format_duration(signal.keep_alive)
     );
     let reasons = vec![Reason::new(ReasonKind::Lifetime, Effect::None, detail)];
     // Throttle per severity, so that a rising severity raises a new alert.

@@ -8,37 +8,39 @@ use crate::template::{Part, Test};
 
 /// The command that computes the title.
 pub(super) fn line(model: &RuleModel<'_>, reasons: &mut Vec<Reason>) -> String {
-    let parts = model.rule.signal.title.as_ref().map(|it| parts(it.parts(), reasons));
-    let parts = parts.filter(|it| !it.is_empty());
-    let title = parts.map_or_else(|| spl::text(&model.rule.title), |it| it.join("."));
+    let parts =
+        model.rule.signal.title.as_ref().map(|title_parts| parts(title_parts.parts(), reasons));
+    let parts = parts.filter(|title_parts| !title_parts.is_empty());
+    let title =
+        parts.map_or_else(|| spl::text(&model.rule.title), |title_parts| title_parts.join("."));
     format!("| eval title={title}")
 }
 
 fn parts(parts: &[Part], reasons: &mut Vec<Reason>) -> Vec<String> {
-    parts.iter().filter_map(|part| one(part, reasons)).collect()
+    parts.iter().filter_map(|part| expression(part, reasons)).collect()
 }
 
-fn one(part: &Part, reasons: &mut Vec<Reason>) -> Option<String> {
+fn expression(part: &Part, reasons: &mut Vec<Reason>) -> Option<String> {
     match part {
         Part::Text(text) => Some(spl::text(text)),
         Part::Variable(name) => variable(name, reasons),
-        Part::If(Test { variable: name, values, is_exact, wanted }, inner) => {
+        Part::If(Test { variable: name, values, is_exact, expected }, inner) => {
             let field = variable(name, reasons)?;
             let inner = parts(inner, reasons).join(".");
             let tests: Vec<String> = match (values.as_slice(), is_exact) {
                 ([], _) => vec![format!("{field}!=\"\"")],
                 (values, true) => {
-                    values.iter().map(|it| format!("{field}={}", spl::text(it))).collect()
+                    values.iter().map(|value| format!("{field}={}", spl::text(value))).collect()
                 }
                 (values, false) => {
-                    let part = |it: &String| {
-                        format!("len(replace({field},{},\"\"))<len({field})", spl::text(it))
+                    let part = |value: &String| {
+                        format!("len(replace({field},{},\"\"))<len({field})", spl::text(value))
                     };
                     values.iter().map(part).collect()
                 }
             };
             let test = tests.join(" OR ");
-            let test = if *wanted { test } else { format!("NOT ({test})") };
+            let test = if *expected { test } else { format!("NOT ({test})") };
             Some(format!("if({test},{inner},\"\")"))
         }
     }
@@ -77,7 +79,7 @@ fn field(name: &str) -> Option<&'static str> {
         "severity" => Some("severity"),
         "events_matched" => Some("events"),
         "cluster" | "cluster-name" => Some("cluster"),
-        // Of the last event, as a search keeps no lists.
+        // The value of the last event, because a search has no lists.
         "users" => Some("account"),
         "namespaces" => Some("namespace"),
         "source_ips" => Some("source_ip"),

@@ -52,7 +52,7 @@ impl Resolver<'_> {
                     continue;
                 };
                 if !expression.may_have(&field, budget) {
-                    let rule = sigma::yaml::shown(rule);
+                    let rule = sigma::yaml::printable(rule);
                     let message = format!("no event of the rule `{rule}` has the field `{field}`");
                     let hint = "an event without it is not correlated: group by another field";
                     return Some((*at, message, hint.to_owned()));
@@ -75,7 +75,7 @@ impl Resolver<'_> {
             rules.filter_map(|(rule, _)| self.expression(rule)).collect();
         let is_group = |field: &Field| {
             let mut names = correlation.group_by.iter();
-            names.any(|(name, _)| Field::parse(name).is_ok_and(|it| it == *field))
+            names.any(|(name, _)| Field::parse(name).is_ok_and(|group_field| group_field == *field))
         };
         let mut values_max: u64 = 1;
         for field in counted {

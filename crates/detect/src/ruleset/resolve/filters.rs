@@ -31,21 +31,21 @@ impl Resolver<'_> {
         let mut emptied = Vec::new();
         let mut of_all: Vec<Filter> = Vec::new();
         let mut of_rule: Vec<Vec<Filter>> = vec![Vec::new(); rules.len()];
-        for (place, document) in documents.iter().enumerate() {
+        for (index, document) in documents.iter().enumerate() {
             let Body::Filter(filter) = &document.body else {
                 continue;
             };
-            if !self.is_in(place) {
+            if !self.is_included(index) {
                 continue;
             }
             let condition = sigma::expression(&filter.detection).into_shared();
-            let is_reached = |index: &usize| {
-                let rule = rules.get(*index);
+            let is_reached = |rule_index: &usize| {
+                let rule = rules.get(*rule_index);
                 !document.is_confined || rule.is_some_and(|rule| rule.origin.file == document.file)
             };
             let indices: BTreeSet<usize> = match &filter.rules {
                 FilterRules::Any if !document.is_confined => {
-                    of_all.push((place, condition));
+                    of_all.push((index, condition));
                     continue;
                 }
                 FilterRules::Any => (0..rules.len()).filter(is_reached).collect(),
@@ -54,9 +54,9 @@ impl Resolver<'_> {
                     indices.filter(is_reached).collect()
                 }
             };
-            for index in indices {
-                if let Some(filters) = of_rule.get_mut(index) {
-                    filters.push((place, Arc::clone(&condition)));
+            for rule_index in indices {
+                if let Some(filters) = of_rule.get_mut(rule_index) {
+                    filters.push((index, Arc::clone(&condition)));
                 }
             }
         }
@@ -101,8 +101,8 @@ impl Resolver<'_> {
                 let mut prefixes = (1..=filters.len()).filter_map(|len| filters.get(..len));
                 let first = prefixes
                     .find(|prefix| is_emptied(prefix).is_some_and(|(is_emptied, _)| is_emptied));
-                let place = first.and_then(<[_]>::last).map_or(last, |(place, _)| *place);
-                Some(Emptied::Rule(place, id.to_owned()))
+                let index = first.and_then(<[_]>::last).map_or(last, |(index, _)| *index);
+                Some(Emptied::Rule(index, id.to_owned()))
             }
         }
     }
@@ -110,20 +110,20 @@ impl Resolver<'_> {
     pub(super) fn report_emptied(&mut self, documents: &[Document], emptied: &[Emptied]) {
         let mut too_long: BTreeSet<usize> = BTreeSet::new();
         for emptied in emptied {
-            let (place, message, hint) = match emptied {
-                Emptied::Rule(place, rule) => (
-                    *place,
-                    format!("no event is left for `{}`", sigma::yaml::shown(rule)),
+            let (index, message, hint) = match emptied {
+                Emptied::Rule(index, rule) => (
+                    *index,
+                    format!("no event is left for `{}`", sigma::yaml::printable(rule)),
                     "the filter excludes all that the rule looks for",
                 ),
-                Emptied::TooMuchWork(place) if too_long.insert(*place) => (
-                    *place,
+                Emptied::TooMuchWork(index) if too_long.insert(*index) => (
+                    *index,
                     format!("examining the filter takes more than {EXAMINATION_STEPS_MAX} steps"),
                     "use fewer fields, values or regular expressions, or name fewer rules",
                 ),
                 Emptied::TooMuchWork(_) => continue,
             };
-            let Some(document) = documents.get(place) else { continue };
+            let Some(document) = documents.get(index) else { continue };
             self.error(document, document.at, message, Some(hint.to_owned()));
         }
     }

@@ -13,7 +13,7 @@ use crate::template::Template;
 impl Resolver<'_> {
     /// Skips documents with missing references.
     pub(super) fn check_references(&mut self, documents: &[Document]) {
-        for (place, document) in documents.iter().enumerate() {
+        for (index, document) in documents.iter().enumerate() {
             let references = match &document.body {
                 Body::Correlation(correlation) => &correlation.rules,
                 Body::Filter(sigma::Filter { rules: FilterRules::Named(rules), .. }) => rules,
@@ -21,47 +21,48 @@ impl Resolver<'_> {
             };
             for (name, at) in references {
                 match self.by_name.get(name).copied() {
-                    Some(target) if self.is_in(target) => {
+                    Some(target) if self.is_included(target) => {
                         let body = documents.get(target).map(|document| &document.body);
                         if !matches!(body, Some(Body::Rule(_))) {
                             let message = format!("`{name}` is a correlation");
                             let hint = "name rules on single events".to_owned();
                             self.error(document, *at, message, Some(hint));
-                            self.leave_out(place);
+                            self.skip(index);
                         }
                     }
                     _ => {
-                        let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
+                        let message =
+                            format!("there is no rule `{}`", sigma::yaml::printable(name));
                         let hint = self.nearest_rule(name);
                         self.error(document, *at, message, Some(hint));
-                        self.leave_out(place);
+                        self.skip(index);
                     }
                 }
             }
         }
-        for (place, document) in documents.iter().enumerate() {
-            if self.is_in(place) && !self.check_queries(document, documents) {
-                self.leave_out(place);
+        for (index, document) in documents.iter().enumerate() {
+            if self.is_included(index) && !self.check_queries(document, documents) {
+                self.skip(index);
             }
             if let Body::Correlation(correlation) = &document.body
-                && self.is_in(place)
+                && self.is_included(index)
                 && !(self.check_rules(document, correlation)
                     && self.check_aliases(document, correlation)
                     && self.check_groups(document, correlation, documents)
                     && self.check_counts(document, correlation, documents))
             {
-                self.leave_out(place);
+                self.skip(index);
             }
         }
-        for (place, document) in documents.iter().enumerate() {
-            if !self.check_superseded(place, documents) {
+        for (index, document) in documents.iter().enumerate() {
+            if !self.check_superseded(index, documents) {
                 self.error(
                     document,
                     document.header.supersedes.first().map_or(document.at, |(_, at)| *at),
                     "the rule supersedes itself".to_owned(),
                     Some("of two rules, only one can supersede the other".to_owned()),
                 );
-                self.leave_out(place);
+                self.skip(index);
             }
         }
     }
@@ -72,7 +73,7 @@ impl Resolver<'_> {
         let known = self.by_name.keys().map(String::as_str).filter(|_| !is_full);
         nearest::of(name, known).map_or_else(
             || "a rule is named by its `id` or `name`".to_owned(),
-            |found| format!("did you mean `{found}`?"),
+            |known| format!("did you mean `{known}`?"),
         )
     }
 
@@ -81,18 +82,18 @@ impl Resolver<'_> {
         let signal = &document.header.signal;
         let mut labels = vec![signal.query.as_str()];
         if let Body::Correlation(correlation) = &document.body {
-            let places = correlation.rules.iter().filter_map(|(rule, _)| self.by_name.get(rule));
-            let counted = places.filter_map(|place| documents.get(*place));
+            let indexes = correlation.rules.iter().filter_map(|(rule, _)| self.by_name.get(rule));
+            let counted = indexes.filter_map(|index| documents.get(*index));
             labels.extend(counted.map(|document| document.header.signal.query.as_str()));
         }
         let templates = [&signal.title, &signal.message].into_iter().flatten();
-        let wrong = templates.flat_map(Template::queries).find(|query| !labels.contains(query));
-        let Some(wrong) = wrong else {
+        let unknown = templates.flat_map(Template::queries).find(|query| !labels.contains(query));
+        let Some(unknown) = unknown else {
             return true;
         };
-        let message = format!("a text counts the query `{}`", sigma::yaml::shown(wrong));
+        let message = format!("a text counts the query `{}`", sigma::yaml::printable(unknown));
         let hint = format!("the rule has {}", labels.join(", "));
-        let at = position_of(document, &format!("events_matched_per_query.{wrong}"));
+        let at = position_of(document, &format!("events_matched_per_query.{unknown}"));
         self.error(document, at, message, Some(hint));
         false
     }
@@ -102,9 +103,9 @@ impl Resolver<'_> {
         let mut known = BTreeSet::new();
         let is_ordered = correlation.kind == CorrelationKind::TemporalOrdered;
         let mut rules = correlation.rules.iter().filter(|_| !is_ordered);
-        let again = rules.find(|(name, _)| !known.insert(self.by_name.get(name).copied()));
-        let Some((name, at)) = again else { return true };
-        let message = format!("the rule `{}` is in the list twice", sigma::yaml::shown(name));
+        let repeated = rules.find(|(name, _)| !known.insert(self.by_name.get(name).copied()));
+        let Some((name, at)) = repeated else { return true };
+        let message = format!("the rule `{}` is in the list twice", sigma::yaml::printable(name));
         self.error(document, *at, message, Some("name each rule once".to_owned()));
         false
     }
@@ -118,11 +119,11 @@ impl Resolver<'_> {
                 let names = correlation.group_by.iter().map(|(name, _)| name.as_str());
                 let hint = nearest::of(&alias.name, names).map_or_else(
                     || "name it in `group-by`, or remove it".to_owned(),
-                    |found| format!("`group-by` has `{found}`"),
+                    |known| format!("`group-by` has `{known}`"),
                 );
                 let message = format!(
                     "`group-by` does not use the alias `{}`",
-                    sigma::yaml::shown(&alias.name)
+                    sigma::yaml::printable(&alias.name)
                 );
                 self.error(document, alias.at, message, Some(hint));
                 is_right = false;
@@ -133,16 +134,16 @@ impl Resolver<'_> {
                 let is_target = |name: &str| self.by_name.get(name).copied() == target;
                 let is_counted =
                     target.is_some() && correlation.rules.iter().any(|(name, _)| is_target(name));
-                let shown = sigma::yaml::shown(rule);
+                let printable = sigma::yaml::printable(rule);
                 let (message, hint) = if !is_counted {
                     let names = correlation.rules.iter().map(|(name, _)| name.as_str());
                     let hint = nearest::of(rule, names).map_or_else(
                         || "name rules of the correlation's `rules`".to_owned(),
-                        |found| format!("did you mean `{found}`?"),
+                        |known| format!("did you mean `{known}`?"),
                     );
-                    (format!("the correlation has no rule `{shown}`"), hint)
+                    (format!("the correlation has no rule `{printable}`"), hint)
                 } else if !known.insert(target) {
-                    let message = format!("the alias has the rule `{shown}` twice");
+                    let message = format!("the alias has the rule `{printable}` twice");
                     (message, "name one field for each rule".to_owned())
                 } else {
                     continue;
@@ -189,7 +190,9 @@ impl Resolver<'_> {
             other == rule || (target.is_some() && self.by_name.get(other).copied() == target)
         });
         field.map(|(.., field)| field.clone()).ok_or_else(|| {
-            let title = target.and_then(|it| documents.get(it)).map(|it| it.header.title.as_str());
+            let title = target
+                .and_then(|other| documents.get(other))
+                .map(|other| other.header.title.as_str());
             let message = format!("the alias `{name}` says nothing of the rule `{rule}`");
             (message, title.map(|title| format!("name the field of “{title}”")))
         })
@@ -197,35 +200,35 @@ impl Resolver<'_> {
 
     /// Reports names of superseded rules that no document has. Returns whether the rule does not
     /// supersede itself, directly or through others.
-    fn check_superseded(&mut self, place: usize, documents: &[Document]) -> bool {
-        let Some(document) = documents.get(place).filter(|_| self.is_in(place)) else {
+    fn check_superseded(&mut self, index: usize, documents: &[Document]) -> bool {
+        let Some(document) = documents.get(index).filter(|_| self.is_included(index)) else {
             return true;
         };
         for (name, at) in &document.header.supersedes {
             let target = self.by_name.get(name).and_then(|target| documents.get(*target));
-            if document.is_confined && target.is_none_or(|it| it.file != document.file) {
-                let name = sigma::yaml::shown(name);
+            if document.is_confined && target.is_none_or(|other| other.file != document.file) {
+                let name = sigma::yaml::printable(name);
                 let message = format!("there is no rule `{name}` in {}", document.file);
                 let hint = "a rule supersedes only rules of the same object; to hide signals of \
                             another rule, create a suppression";
                 self.error(document, *at, message, Some(hint.to_owned()));
-                self.leave_out(place);
+                self.skip(index);
                 return true;
             }
             if !self.by_name.contains_key(name) && self.unknown_superseded.len() < ERRORS_MAX {
-                let message = format!("there is no rule `{}`", sigma::yaml::shown(name));
+                let message = format!("there is no rule `{}`", sigma::yaml::printable(name));
                 let hint = self.nearest_rule(name);
                 self.unknown_superseded.push(error(document, *at, message, Some(hint)));
             }
         }
-        let mut open = vec![place];
-        let mut seen = BTreeSet::new();
+        let mut open = vec![index];
+        let mut visited = BTreeSet::new();
         while let Some(superseding) = open.pop() {
-            let names = documents.get(superseding).map(|it| it.header.supersedes.as_slice());
+            let names = documents.get(superseding).map(|other| other.header.supersedes.as_slice());
             for (name, _) in names.unwrap_or_default() {
                 match self.by_name.get(name) {
-                    Some(target) if *target == place => return false,
-                    Some(target) if seen.insert(*target) => open.push(*target),
+                    Some(target) if *target == index => return false,
+                    Some(target) if visited.insert(*target) => open.push(*target),
                     _ => {}
                 }
             }
@@ -237,7 +240,7 @@ impl Resolver<'_> {
     pub(super) fn superseded(&self, document: &Document, documents: &[Document]) -> Vec<String> {
         let names = document.header.supersedes.iter();
         let id = |(name, _): &(String, Position)| {
-            let target = self.by_name.get(name).and_then(|place| documents.get(*place));
+            let target = self.by_name.get(name).and_then(|index| documents.get(*index));
             target.map_or_else(|| name.clone(), identity)
         };
         names.map(id).collect()

@@ -20,28 +20,28 @@ const MEMORY_BYTES_MAX: usize = 64 << 20;
 #[derive(Default)]
 pub(super) struct Signals {
     open: HashMap<String, Arc<Signal>>,
-    done: Vec<Done>,
+    closed: Vec<Closed>,
     memory: Vec<u8>,
     file: Option<File>,
     file_bytes: u64,
 }
 
 /// The position of a closed signal's line.
-struct Done {
+struct Closed {
     first_seen: Timestamp,
     id: String,
-    place: Place,
+    location: Location,
     length: usize,
 }
 
-enum Place {
+enum Location {
     Memory(usize),
     File(u64),
 }
 
 impl Signals {
     /// Processes a change of a signal.
-    pub(super) fn take(&mut self, change: SignalChange) -> Result<()> {
+    pub(super) fn process(&mut self, change: SignalChange) -> Result<()> {
         let SignalChange { kind, signal, at, .. } = change;
         if kind == ChangeKind::Closed {
             self.open.remove(&signal.id);
@@ -53,10 +53,10 @@ impl Signals {
 
     /// The number of signals.
     pub(super) fn len(&self) -> usize {
-        self.open.len() + self.done.len()
+        self.open.len() + self.closed.len()
     }
 
-    /// One JSON object a line.
+    /// Writes one JSON object per line.
     pub(super) fn write(self, to: &mut impl Write) -> Result<()> {
         self.for_each(|line| {
             to.write_all(line)?;
@@ -64,32 +64,32 @@ impl Signals {
         })
     }
 
-    /// Each as the API serves it.
-    pub(super) fn for_each_object(self, mut take: impl FnMut(Value) -> Result<()>) -> Result<()> {
-        self.for_each(|line| take(serde_json::from_slice(line)?))
+    /// Passes each signal as the object that the API serves.
+    pub(super) fn for_each_object(self, mut handle: impl FnMut(Value) -> Result<()>) -> Result<()> {
+        self.for_each(|line| handle(serde_json::from_slice(line)?))
     }
 
-    fn for_each(mut self, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn for_each(mut self, mut handle: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         for signal in std::mem::take(&mut self.open).into_values() {
             let at = signal.spec.last_seen;
             self.put(&signal, at)?;
         }
-        self.done
+        self.closed
             .sort_by(|left, right| (left.first_seen, &left.id).cmp(&(right.first_seen, &right.id)));
         let mut line = Vec::new();
-        for done in &self.done {
-            match (&done.place, &mut self.file) {
-                (Place::Memory(start), _) => {
-                    take(self.memory.get(*start..start + done.length).unwrap_or_default())?;
+        for closed in &self.closed {
+            match (&closed.location, &mut self.file) {
+                (Location::Memory(start), _) => {
+                    handle(self.memory.get(*start..start + closed.length).unwrap_or_default())?;
                 }
-                (Place::File(start), Some(file)) => {
-                    line.resize(done.length, 0);
+                (Location::File(start), Some(file)) => {
+                    line.resize(closed.length, 0);
                     file.seek(SeekFrom::Start(*start))
                         .and_then(|_| file.read_exact(&mut line))
                         .context("cannot read the temporary file with signals")?;
-                    take(&line)?;
+                    handle(&line)?;
                 }
-                (Place::File(_), None) => {}
+                (Location::File(_), None) => {}
             }
         }
         Ok(())
@@ -100,9 +100,9 @@ impl Signals {
         let mut line = serde_json::to_vec(&siem::signal::object(signal, at))?;
         line.push(b'\n');
         let length = line.len();
-        let place = if self.memory.len() + length <= MEMORY_BYTES_MAX {
+        let location = if self.memory.len() + length <= MEMORY_BYTES_MAX {
             self.memory.extend_from_slice(&line);
-            Place::Memory(self.memory.len() - length)
+            Location::Memory(self.memory.len() - length)
         } else {
             let unwritable = "cannot write the temporary file with signals";
             let file = match &mut self.file {
@@ -111,10 +111,10 @@ impl Signals {
             };
             file.write_all(&line).context(unwritable)?;
             self.file_bytes += length as u64;
-            Place::File(self.file_bytes - length as u64)
+            Location::File(self.file_bytes - length as u64)
         };
         let (first_seen, id) = (signal.spec.first_seen, signal.id.clone());
-        self.done.push(Done { first_seen, id, place, length });
+        self.closed.push(Closed { first_seen, id, location, length });
         Ok(())
     }
 }
@@ -161,18 +161,18 @@ mod tests {
             change(ChangeKind::Closed, "d", 3, &long),
             change(ChangeKind::Closed, "e", 4, "behind"),
         ] {
-            signals.take(update).unwrap();
+            signals.process(update).unwrap();
         }
         assert_eq!(signals.len(), 5);
-        let mut found = Vec::new();
+        let mut output = Vec::new();
         signals
             .for_each_object(|object| {
                 let message = object["spec"]["message"].as_str().unwrap().len();
-                found.push((object["metadata"]["name"].as_str().unwrap().to_owned(), message));
+                output.push((object["metadata"]["name"].as_str().unwrap().to_owned(), message));
                 Ok(())
             })
             .unwrap();
         let expected = [("c", 6), ("a", 5), ("b", 3), ("d", MEMORY_BYTES_MAX), ("e", 6)];
-        assert_eq!(found, expected.map(|(id, length)| (id.to_owned(), length)));
+        assert_eq!(output, expected.map(|(id, length)| (id.to_owned(), length)));
     }
 }

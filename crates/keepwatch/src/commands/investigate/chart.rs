@@ -1,6 +1,6 @@
 //! The chart of the page: rows by kind of request over time, and the signals above them, as inline SVG.
 //!
-//! No script is needed: styles show what the pointer is on. Colours come from the page.
+//! There is no script: styles show the tooltip of what the pointer is on. Colours come from the page.
 
 use std::fmt::Write as _;
 
@@ -33,7 +33,7 @@ const LABEL: f64 = 300.0;
 /// Width for the label of a tick.
 const TICK: f64 = 88.0;
 
-/// The whole drawing; nothing if there is nothing to draw.
+/// The complete drawing; `None` if there is nothing to draw.
 pub(crate) fn svg(timeline: &Timeline) -> Option<String> {
     let mut drawing = String::new();
     // Writing to a string does not fail.
@@ -52,10 +52,10 @@ fn draw(timeline: &Timeline, to: &mut String) -> Option<std::fmt::Result> {
     let row_count = rows.iter().max().map_or(0, |row| row + 1);
     let lanes_top = TOP + offset(row_count, ROW) + if row_count > 0 { 14.0 } else { 0.0 };
     let bottom = lanes_top + offset(Class::ALL.len(), LANE + LANE_GAP);
-    let places = scale.bins();
-    let starts: Vec<i64> = places.iter().map(|bin| bin.from).collect();
+    let intervals = scale.bins();
+    let starts: Vec<i64> = intervals.iter().map(|bin| bin.from).collect();
     let counts = timeline.density.bins(&starts);
-    let bins: Vec<(&Bin, &Counts)> = places.iter().zip(&counts).collect();
+    let bins: Vec<(&Bin, &Counts)> = intervals.iter().zip(&counts).collect();
     let drawn = (|| {
         writeln!(
             to,
@@ -66,7 +66,7 @@ fn draw(timeline: &Timeline, to: &mut String) -> Option<std::fmt::Result> {
         to.push_str(DEFINITIONS);
         axis(&scale, lanes_top, bottom, to)?;
         lanes(timeline, &bins, lanes_top, to)?;
-        pointers(&bins, lanes_top, bottom, to)?;
+        tooltips(&bins, lanes_top, bottom, to)?;
         for (signal, row) in signals.iter().zip(&rows) {
             marker(signal, *row, &scale, bottom, to)?;
         }
@@ -81,20 +81,20 @@ const DEFINITIONS: &str = "<defs>\
     patternTransform=\"rotate(45)\"><rect width=\"5\" height=\"5\" class=\"hatch-ground\"/>\
     <rect width=\"2.2\" height=\"5\" class=\"hatch-line\"/></pattern></defs>\n";
 
-/// The row of each signal: the first in which it does not touch another one.
+/// The row of each signal: the first row in which it does not overlap another signal.
 fn rows(signals: &[&Signal], scale: &Scale) -> Vec<usize> {
     let mut ends: Vec<f64> = Vec::new();
     let mut rows = Vec::new();
     for signal in signals {
-        let begin = scale.x(signal.spec.first_seen.as_micros());
+        let start = scale.x(signal.spec.first_seen.as_micros());
         let end = scale.x(signal.spec.last_seen.as_micros());
         // The label is beside the bar, on one of its sides.
-        let (begin, end) = if label_is_left(begin, end) {
-            (begin - LABEL, end + 16.0)
+        let (start, end) = if label_is_left(start, end) {
+            (start - LABEL, end + 16.0)
         } else {
-            (begin, end + LABEL)
+            (start, end + LABEL)
         };
-        let free = ends.iter().position(|busy| *busy <= begin);
+        let free = ends.iter().position(|busy| *busy <= start);
         let row = free.unwrap_or(ends.len()).min(ROWS_MAX - 1);
         if row == ends.len() {
             ends.push(end);
@@ -143,7 +143,7 @@ fn axis(scale: &Scale, top: f64, bottom: f64, to: &mut String) -> std::fmt::Resu
         writeln!(
             to,
             "<path class=\"pause\" d=\"M{middle:.1} {top}V{bottom}\"/>\
-             <text class=\"tick pause\" transform=\"translate({:.1} {:.1}) rotate(-90)\">{pause} of quiet</text>",
+             <text class=\"tick pause\" transform=\"translate({:.1} {:.1}) rotate(-90)\">{pause} without requests</text>",
             middle + 4.0,
             f64::midpoint(top, bottom)
         )?;
@@ -151,7 +151,7 @@ fn axis(scale: &Scale, top: f64, bottom: f64, to: &mut String) -> std::fmt::Resu
     Ok(())
 }
 
-/// One lane for each kind: its name, its sum, and a bar for each stretch of time.
+/// One lane for each kind: its name, its sum, and a bar for each interval.
 fn lanes(
     timeline: &Timeline,
     bins: &[(&Bin, &Counts)],
@@ -201,8 +201,8 @@ fn lanes(
     Ok(())
 }
 
-/// What is told when the pointer is on a stretch of time.
-fn pointers(bins: &[(&Bin, &Counts)], top: f64, bottom: f64, to: &mut String) -> std::fmt::Result {
+/// The tooltips of the intervals.
+fn tooltips(bins: &[(&Bin, &Counts)], top: f64, bottom: f64, to: &mut String) -> std::fmt::Result {
     for (bin, counts) in bins.iter().filter(|(_, counts)| counts.all.iter().any(|count| *count > 0))
     {
         let mut lines = vec![ticks::span(bin.from, bin.to)];
@@ -284,7 +284,7 @@ fn tip(lines: &[String], x: f64, y: f64, width: f64, to: &mut String) -> std::fm
     writeln!(to, "</g>")
 }
 
-/// Small counts are seen beside large ones.
+/// The height of a bar. It grows with the square root, so that small counts are visible beside large ones.
 #[expect(clippy::cast_precision_loss, reason = "a pixel is higher than the error")]
 fn height(count: u64, highest: u64) -> f64 {
     if count == 0 {
@@ -293,12 +293,12 @@ fn height(count: u64, highest: u64) -> f64 {
     ((count as f64).sqrt() / (highest as f64).sqrt() * (LANE - 6.0)).max(5.0)
 }
 
-/// Beside the end of the bar where there is room, else before its beginning.
-fn label_is_left(begin: f64, end: f64) -> bool {
-    end > WIDTH - RIGHT - LABEL && begin > LEFT + LABEL
+/// Whether the label is left of the bar: only if there is no room at its right.
+fn label_is_left(start: f64, end: f64) -> bool {
+    end > WIDTH - RIGHT - LABEL && start > LEFT + LABEL
 }
 
-#[expect(clippy::cast_precision_loss, reason = "it counts rows and columns")]
+#[expect(clippy::cast_precision_loss, reason = "rows and columns are few")]
 fn offset(count: usize, step: f64) -> f64 {
     count as f64 * step
 }

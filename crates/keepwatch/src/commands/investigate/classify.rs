@@ -1,17 +1,17 @@
-//! What kind of act a request is: reading, creating, destroying, or touching security.
+//! Classifies requests: reading, creating and changing, destroying, or security-relevant.
 
 use event::Event;
 
-/// Kinds of acts, in the order in which they are shown.
+/// Classes of requests, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
-    /// Credentials, rights, identities, what is recorded and what is watched.
+    /// Is about credentials, permissions, identities, or what is recorded and detected.
     Security,
-    /// Something is gone afterwards.
+    /// Deletes something.
     Destructive,
-    /// Something is there or different afterwards.
+    /// Creates or changes something.
     Change,
-    /// Nothing is different afterwards.
+    /// Changes nothing.
     Read,
 }
 
@@ -50,14 +50,14 @@ impl Class {
     }
 }
 
-/// Resources whose content is a secret: reading one is already an act.
+/// Resources whose content is secret, so that reading them is security-relevant.
 const SECRETS: [&str; 2] = ["passkeys", "secrets"];
-/// Subresources that give a way in, or a credential.
+/// Subresources that give access to a pod or node, or a credential.
 const ACCESS: [&str; 6] =
     ["attach", "ephemeralcontainers", "exec", "portforward", "proxy", "token"];
-/// Creating one of these takes something away: a backup that runs, or one that is kept.
+/// Creating one of these is destructive: it cancels a running action or retires a backup.
 const RETIRING: [&str; 2] = ["cancelactions", "retireactions"];
-/// Resources that say what is recorded, where it goes, and what is kept.
+/// Resources that configure what is recorded and detected, where it is delivered, and what is retained.
 const OVERSIGHT: [&str; 9] = [
     "apiservices",
     "auditconfigs",
@@ -71,7 +71,7 @@ const OVERSIGHT: [&str; 9] = [
 ];
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// The kind of act that an event records.
+/// The class of the request that an event records.
 pub(crate) fn class_of(event: &Event) -> Class {
     let verb = event.verb.as_str();
     let is_read = matches!(verb, "get" | "list" | "watch" | "head" | "options");

@@ -1,4 +1,4 @@
-//! How many acts of each kind happened when: counts by time, in steps that grow with the range.
+//! Counts of requests by class and time, in intervals that grow with the time range.
 
 use std::collections::BTreeMap;
 
@@ -6,18 +6,20 @@ use event::Timestamp;
 
 use super::classify::Class;
 
-/// Steps that are kept. When there are more, each two become one.
-const STEPS_MAX: usize = 4096;
-/// The first step, in microseconds.
-const STEP_FIRST: i64 = 1000;
+/// Maximum number of intervals. When there are more, each two are merged.
+const INTERVALS_MAX: usize = 4096;
+/// The initial length of an interval, in microseconds.
+const INTERVAL_INITIAL: i64 = 1000;
 
 /// Counts by time.
 pub(crate) struct Density {
-    step: i64,
-    steps: BTreeMap<i64, Counts>,
+    /// In microseconds.
+    interval: i64,
+    /// By start, in units of `interval`.
+    intervals: BTreeMap<i64, Counts>,
 }
 
-/// Acts of each kind in one step, in the order of [`Class::ALL`].
+/// Requests of each class in one interval, in the order of [`Class::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) all: [u64; Class::ALL.len()],
@@ -38,40 +40,41 @@ impl Counts {
 
 impl Default for Density {
     fn default() -> Self {
-        Self { step: STEP_FIRST, steps: BTreeMap::new() }
+        Self { interval: INTERVAL_INITIAL, intervals: BTreeMap::new() }
     }
 }
 
 impl Density {
     pub(crate) fn add(&mut self, time: Timestamp, class: Class, is_refused: bool) {
-        let counts = self.steps.entry(time.as_micros().div_euclid(self.step)).or_default();
-        let at = class as usize;
-        if let (Some(all), Some(refused)) = (counts.all.get_mut(at), counts.refused.get_mut(at)) {
+        let counts = self.intervals.entry(time.as_micros().div_euclid(self.interval)).or_default();
+        let index = class as usize;
+        if let (Some(all), Some(refused)) =
+            (counts.all.get_mut(index), counts.refused.get_mut(index))
+        {
             *all += 1;
             *refused += u64::from(is_refused);
         }
-        while self.steps.len() > STEPS_MAX {
+        while self.intervals.len() > INTERVALS_MAX {
             self.widen();
         }
     }
 
     fn widen(&mut self) {
-        self.step = self.step.saturating_mul(2);
+        self.interval = self.interval.saturating_mul(2);
         let mut wider: BTreeMap<i64, Counts> = BTreeMap::new();
-        for (at, counts) in std::mem::take(&mut self.steps) {
-            wider.entry(at.div_euclid(2)).or_default().merge(&counts);
+        for (start, counts) in std::mem::take(&mut self.intervals) {
+            wider.entry(start.div_euclid(2)).or_default().merge(&counts);
         }
-        self.steps = wider;
+        self.intervals = wider;
     }
 
-    /// The counts in stretches of time that follow each other. What lies between two of them counts
-    /// with the earlier one.
+    /// The counts in bins that start at these times. Each bin ends where the next one starts.
     pub(crate) fn bins(&self, starts: &[i64]) -> Vec<Counts> {
         let mut bins = vec![Counts::default(); starts.len()];
-        for (at, counts) in &self.steps {
-            let middle = at.saturating_mul(self.step).saturating_add(self.step / 2);
-            let behind = starts.partition_point(|start| *start <= middle);
-            if let Some(bin) = bins.get_mut(behind.saturating_sub(1)) {
+        for (start, counts) in &self.intervals {
+            let middle = start.saturating_mul(self.interval).saturating_add(self.interval / 2);
+            let next = starts.partition_point(|bin| *bin <= middle);
+            if let Some(bin) = bins.get_mut(next.saturating_sub(1)) {
                 bin.merge(counts);
             }
         }
@@ -90,7 +93,7 @@ mod tests {
             let time = Timestamp::from_micros(minute * 60_000_000);
             density.add(time, Class::Read, minute % 2 == 0);
         }
-        assert!(density.steps.len() <= STEPS_MAX);
+        assert!(density.intervals.len() <= INTERVALS_MAX);
         let starts: Vec<i64> = (0..10).map(|part| part * 2000 * 60_000_000).collect();
         let bins = density.bins(&starts);
         let sum: u64 = bins.iter().map(|bin| bin.all[Class::Read as usize]).sum();

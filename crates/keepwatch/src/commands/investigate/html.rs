@@ -21,7 +21,7 @@ const VALUE_CHARS_MAX: usize = 200;
 /// Characters of a signal's message.
 const MESSAGE_CHARS_MAX: usize = 8000;
 
-/// The whole page.
+/// The complete page.
 pub(crate) fn page(timeline: &Timeline) -> String {
     let mut page = String::with_capacity(64 << 10);
     // Writing to a string does not fail.
@@ -42,7 +42,7 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
     )?;
     header(timeline, to)?;
     if timeline.range().is_none() {
-        writeln!(to, "<p class=\"card empty\">Nothing is on record in this stretch of time.</p>")?;
+        writeln!(to, "<p class=\"card empty\">Nothing is recorded in this time range.</p>")?;
     } else {
         tiles(timeline, to)?;
         if let Some(svg) = chart::svg(timeline) {

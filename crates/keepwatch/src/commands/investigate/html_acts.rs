@@ -49,7 +49,7 @@ pub(crate) fn section(timeline: &Timeline, to: &mut String) -> std::fmt::Result 
         writeln!(
             to,
             "<p class=\"note\">{hidden} rows and {dropped} further requests are counted and drawn \
-             above, and not listed. A shorter stretch of time shows them.</p>"
+             above, and not listed. A shorter time range shows them.</p>"
         )?;
     }
     writeln!(to, "</section>")
@@ -109,13 +109,13 @@ fn names(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
     if run.names.len() <= NAMES_SHOWN {
         return write!(to, " <span class=\"names\">{}</span>", listed(&run.names));
     }
-    let (shown, rest) = run.names.split_at(NAMES_SHOWN);
+    let (first, rest) = run.names.split_at(NAMES_SHOWN);
     let more = rest.len();
     let or_more = if run.names.len() == NAMES_MAX { " or more" } else { "" };
     write!(
         to,
         "<details class=\"names\"><summary>{} and {more}{or_more} more</summary>{}</details>",
-        listed(shown),
+        listed(first),
         listed(rest)
     )
 }

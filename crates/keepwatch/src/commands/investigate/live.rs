@@ -28,7 +28,7 @@ pub(super) fn read(args: &UserArgs, scope: Scope) -> Result<Timeline> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot ask a server")?;
+        .context("cannot query a server")?;
     runtime.block_on(async {
         let (client, url) = connect(args).await?;
         let mut timeline = Timeline::new(scope, url);
@@ -50,10 +50,10 @@ async fn connect(args: &UserArgs) -> Result<(kube::Client, String)> {
         None => kube::Config::from_kubeconfig(&options).await,
     };
     let config = config.context(
-        "there is no server to ask: name its kubeconfig with --kubeconfig, or inputs to read",
+        "there is no server to query: pass its kubeconfig with --kubeconfig, or inputs to read",
     )?;
     let url = config.cluster_url.to_string();
-    let client = kube::Client::try_from(config).context("cannot make a client")?;
+    let client = kube::Client::try_from(config).context("cannot create a client")?;
     Ok((client, url.trim_end_matches('/').to_owned()))
 }
 
@@ -61,10 +61,10 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
     let range = range(&timeline.scope);
     let name = timeline.scope.name.clone();
     let of_user = format!("user={},order=newest{range}", escaped(&name));
-    let is_whole = events(client, &of_user, EVENTS_MAX, timeline).await?;
-    if !is_whole {
+    let is_complete = events(client, &of_user, EVENTS_MAX, timeline).await?;
+    if !is_complete {
         eprint_line(&format!(
-            "only the newest {EVENTS_MAX} events are shown: give a shorter stretch of time"
+            "only the newest {EVENTS_MAX} events are shown: choose a shorter time range"
         ));
     }
     // Other users of the addresses come last, because they are less important.
@@ -74,11 +74,11 @@ async fn fill(client: &kube::Client, timeline: &mut Timeline) -> Result<()> {
         events(client, &of_address, NEIGHBOURS_MAX, timeline).await?;
     }
     signals(client, timeline).await?;
-    tell_gaps(client).await
+    report_gaps(client).await
 }
 
 /// Reports missing records of the journal, because the user's may be among them.
-async fn tell_gaps(client: &kube::Client) -> Result<()> {
+async fn report_gaps(client: &kube::Client) -> Result<()> {
     let page = list(client, "auditevents", GAPS, "").await?;
     let count = items(&page).count();
     if count > 0 {
@@ -186,10 +186,10 @@ fn signal(item: &Value) -> Result<Signal> {
 
 /// The time range as field selectors.
 fn range(scope: &Scope) -> String {
-    let term = |name: &str, time: Option<event::Timestamp>| {
+    let parameter = |name: &str, time: Option<event::Timestamp>| {
         time.map(|time| format!(",{name}={time}")).unwrap_or_default()
     };
-    term("since", scope.since) + &term("until", scope.until)
+    parameter("since", scope.since) + &parameter("until", scope.until)
 }
 
 /// A value in a field selector.

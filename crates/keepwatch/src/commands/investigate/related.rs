@@ -6,9 +6,9 @@ use event::Event;
 
 use super::text::counted;
 
-/// Addresses and credentials whose users are remembered.
+/// Maximum number of addresses, and of credentials, whose users are in memory.
 const KEYS_MAX: usize = 20_000;
-/// Users that are remembered for each.
+/// Maximum number of users in memory for each.
 const USERS_MAX: usize = 20;
 /// Related identities that are shown.
 pub(crate) const RELATED_MAX: usize = 100;

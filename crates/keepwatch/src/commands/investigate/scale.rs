@@ -9,7 +9,7 @@ use super::sessions::Session;
 const SEGMENTS_MAX: usize = 7;
 /// Width of a pause.
 const PAUSE: f64 = 26.0;
-/// Width that each stretch has at least, as a share of an equal part.
+/// The minimum width of each segment, as a share of an equal part.
 const SHARE_MIN: f64 = 0.45;
 /// Width of a bar.
 const BIN: f64 = 11.0;
@@ -17,7 +17,7 @@ const BIN: f64 = 11.0;
 const MARGIN: f64 = 0.03;
 const MARGIN_MIN: i64 = 50_000;
 
-/// A stretch of the axis.
+/// A segment of the axis, which is linear in itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) from: i64,
@@ -31,7 +31,7 @@ pub(super) struct Scale {
     pub(super) segments: Vec<Segment>,
 }
 
-/// A bar's place.
+/// The position and the time range of a bar.
 pub(super) struct Bin {
     pub(super) left: f64,
     pub(super) width: f64,
@@ -60,17 +60,17 @@ impl Scale {
         let width = right - left - PAUSE * (parts - 1.0);
         let roots: Vec<f64> = ranges.iter().map(|(from, to)| length(*from, *to).sqrt()).collect();
         let sum: f64 = roots.iter().sum();
-        let mut at = left;
+        let mut x = left;
         let mut segments = Vec::new();
         for ((from, to), root) in ranges.into_iter().zip(roots) {
             let share = SHARE_MIN / parts + (1.0 - SHARE_MIN) * root / sum;
-            segments.push(Segment { from, to, left: at, right: at + width * share });
-            at += width * share + PAUSE;
+            segments.push(Segment { from, to, left: x, right: x + width * share });
+            x += width * share + PAUSE;
         }
         Self { segments }
     }
 
-    /// Where a time is.
+    /// The coordinate of a time.
     pub(super) fn x(&self, time: i64) -> f64 {
         let mut before: Option<&Segment> = None;
         for segment in &self.segments {
@@ -87,21 +87,21 @@ impl Scale {
         before.map_or(0.0, |segment| segment.right)
     }
 
-    /// The places of bars.
+    /// The bars.
     pub(super) fn bins(&self) -> Vec<Bin> {
         let mut bins = Vec::new();
         for segment in &self.segments {
             let count = count((segment.right - segment.left) / BIN);
             let width = (segment.right - segment.left) / number(count);
-            let time = |at: usize| {
-                let offset = i128::from(segment.to - segment.from) * at as i128 / count as i128;
+            let time = |index: usize| {
+                let offset = i128::from(segment.to - segment.from) * index as i128 / count as i128;
                 segment.from.saturating_add(i64::try_from(offset).unwrap_or(0))
             };
-            bins.extend((0..count).map(|at| Bin {
-                left: segment.left + number(at) * width,
+            bins.extend((0..count).map(|index| Bin {
+                left: segment.left + number(index) * width,
                 width,
-                from: time(at),
-                to: time(at + 1),
+                from: time(index),
+                to: time(index + 1),
             }));
         }
         bins
@@ -147,17 +147,24 @@ mod tests {
         let sessions = [session(0, HOUR / 60), session(20 * HOUR, 21 * HOUR)];
         let scale = Scale::new(&sessions, 0, 21 * HOUR, 100.0, 1100.0);
         let times = [0, HOUR / 60, 10 * HOUR, 20 * HOUR, 21 * HOUR];
-        let places = times.map(|time| scale.x(time));
-        assert!(places.is_sorted() && places[0] >= 100.0 && places[4] <= 1100.0, "{places:?}");
-        assert!(places[1] - places[0] > 100.0 && places[3] - places[1] < 80.0, "{places:?}");
+        let positions = times.map(|time| scale.x(time));
+        assert!(
+            positions.is_sorted() && positions[0] >= 100.0 && positions[4] <= 1100.0,
+            "{positions:?}"
+        );
+        assert!(
+            positions[1] - positions[0] > 100.0 && positions[3] - positions[1] < 80.0,
+            "{positions:?}"
+        );
         let bins = scale.bins();
         assert!((80..100).contains(&bins.len()), "{}", bins.len());
-        assert!(bins.windows(2).all(|two| two[0].to <= two[1].from));
+        assert!(bins.windows(2).all(|pair| pair[0].to <= pair[1].from));
     }
 
     #[test]
-    fn many_sessions_have_an_ordinary_axis() {
-        let sessions: Vec<Session> = (0..20).map(|at| session(at * HOUR, at * HOUR + 1)).collect();
+    fn many_sessions_have_a_linear_axis() {
+        let sessions: Vec<Session> =
+            (0..20).map(|hour| session(hour * HOUR, hour * HOUR + 1)).collect();
         let scale = Scale::new(&sessions, 0, 19 * HOUR, 0.0, 1000.0);
         assert_eq!(scale.segments.len(), 1);
     }

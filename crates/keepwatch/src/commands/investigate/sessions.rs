@@ -67,11 +67,11 @@ mod tests {
             sessions.add(Timestamp::from_micros(minute * 60_000_000));
         }
         let minute = |time: Timestamp| time.as_micros() / 60_000_000;
-        let found: Vec<_> = sessions
+        let output: Vec<_> = sessions
             .all()
             .map(|session| (minute(session.first), minute(session.last), session.count))
             .collect();
-        assert_eq!(found, expected);
+        assert_eq!(output, expected);
     }
 
     #[test]

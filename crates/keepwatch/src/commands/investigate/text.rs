@@ -18,7 +18,7 @@ const VALUES_MAX: usize = 10;
 /// Characters of a value.
 const VALUE_CHARS_MAX: usize = 100;
 
-/// The whole text.
+/// The complete text.
 pub(crate) fn page(timeline: &Timeline) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -33,7 +33,7 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         writeln!(to, "  groups {}", groups.join(", "))?;
     }
     let Some((first, last)) = timeline.range() else {
-        return writeln!(to, "  nothing is on record ({})", timeline.origin);
+        return writeln!(to, "  nothing is recorded ({})", timeline.origin);
     };
     let requests = counted(timeline.count, "request");
     writeln!(to, "  {requests}, {} to {}", second(first), second(last))?;
@@ -103,9 +103,9 @@ fn acts(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         let more = runs.len() - LINES_MAX;
         writeln!(to, "  … and {more} more: --output html or json shows them")?;
     }
-    let kept = acts.len() as u64;
-    if timeline.count > kept {
-        let dropped = timeline.count - kept;
+    let listed = acts.len() as u64;
+    if timeline.count > listed {
+        let dropped = timeline.count - listed;
         writeln!(to, "  {dropped} requests are counted above and not listed")?;
     }
     Ok(())

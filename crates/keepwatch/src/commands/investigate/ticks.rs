@@ -122,13 +122,13 @@ mod tests {
         ] {
             let ticks = between(start, start + range, 9.0);
             assert!((1..=10).contains(&ticks.len()), "{ticks:?}");
-            let found = (ticks[0].label.as_str(), ticks[0].day.as_deref());
-            assert_eq!(found, (first, day), "{range}");
+            let label_and_day = (ticks[0].label.as_str(), ticks[0].day.as_deref());
+            assert_eq!(label_and_day, (first, day), "{range}");
         }
     }
 
     #[test]
-    fn a_span_says_its_day_once() {
+    fn a_span_within_a_day_contains_the_date_once() {
         let start = Timestamp::parse("2026-11-23T09:58:20Z").unwrap().as_micros();
         assert_eq!(span(start, start + 60 * SECOND), "2026-11-23 09:58:20 to 09:59:20");
         assert_eq!(span(start, start + DAY), "2026-11-23 09:58:20 to 2026-11-24 09:58:20");

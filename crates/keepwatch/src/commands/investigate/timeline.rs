@@ -13,16 +13,16 @@ use super::density::Density;
 use super::related::{Related, Users, credential_of};
 use super::sessions::Sessions;
 
-/// Requests of one kind that are kept in detail: so many of the first and of the last ones.
+/// Requests of one class that are retained in detail: this many of the first and of the last ones.
 const ACTS_MAX: usize = 2000;
-/// Distinct values that are kept of each field.
+/// Distinct values that are retained of each field.
 const VALUES_MAX: usize = 500;
 /// Values that are distinguished from new ones.
 const KNOWN_MAX: usize = 10_000;
-/// Signals that are kept.
+/// Signals that are retained.
 pub(crate) const SIGNALS_MAX: usize = 500;
 /// Events whose repetitions are detected.
-const SEEN_MAX: usize = 65_536;
+const REPETITIONS_MAX: usize = 65_536;
 /// Two servers that record the same request stamp it within this time. Microseconds.
 const SAME_REQUEST_TIME_MAX: i64 = 5_000_000;
 
@@ -56,7 +56,7 @@ pub(crate) struct Timeline {
     users: Users,
     /// Values from before the time range.
     before: HashSet<(Trait, String)>,
-    seen: Repetitions,
+    repetitions: Repetitions,
 }
 
 /// One request of the user.
@@ -164,7 +164,7 @@ impl Timeline {
                     self.before.insert((kind, value));
                 }
             }
-        } else if self.seen.is_new(event, source) {
+        } else if self.repetitions.is_new(event, source) {
             self.add_act(act(event, acting), event);
         }
     }
@@ -191,7 +191,7 @@ impl Timeline {
         }
     }
 
-    /// Call it after the last event and signal: marks first occurrences and sorts the signals.
+    /// Must be called after the last event and signal: marks first occurrences and sorts the signals.
     pub(crate) fn finish(&mut self) {
         self.signals.sort_by(|left, right| {
             (left.spec.first_seen, &left.id).cmp(&(right.spec.first_seen, &right.id))
@@ -200,7 +200,7 @@ impl Timeline {
         let has_past = !known.is_empty();
         if !has_past {
             for values in [&mut self.addresses, &mut self.agents, &mut self.credentials] {
-                values.learn_first();
+                values.mark_first_known();
             }
         }
         let mut acts: Vec<&mut Act> = self
@@ -211,12 +211,12 @@ impl Timeline {
         acts.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
         for (index, act) in acts.into_iter().enumerate() {
             // The very first value is not marked.
-            let is_learning = index == 0 && !has_past;
+            let is_very_first = index == 0 && !has_past;
             for (kind, value) in std::mem::take(&mut act.traits) {
                 // Reading an object for the first time is not marked.
                 let is_remarkable = match kind {
                     Trait::Verb => act.class < Class::Change,
-                    _ => !is_learning,
+                    _ => !is_very_first,
                 };
                 let is_new = known.len() < KNOWN_MAX && !known.contains(&(kind, value.clone()));
                 if is_new && is_remarkable {
@@ -261,12 +261,12 @@ impl Timeline {
         self.acts.entry(act.class).or_default().add(act);
     }
 
-    /// The requests that are kept, the earliest first.
+    /// The retained requests, the earliest first.
     pub(crate) fn acts(&self) -> Vec<&Act> {
-        let kept = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
-        let mut kept: Vec<&Act> = kept.collect();
-        kept.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
-        kept
+        let acts = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
+        let mut acts: Vec<&Act> = acts.collect();
+        acts.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
+        acts
     }
 
     /// Users that are related to this one.
@@ -304,7 +304,7 @@ impl Values {
 
 impl Values {
     /// Without earlier events, the earliest value is not new.
-    fn learn_first(&mut self) {
+    fn mark_first_known(&mut self) {
         if let Some(value) = self.0.values_mut().min_by_key(|value| value.first) {
             value.is_known = true;
         }
@@ -368,7 +368,7 @@ impl Repetitions {
         }
         others.push((source, time));
         self.order.push_back(request);
-        if self.order.len() > SEEN_MAX
+        if self.order.len() > REPETITIONS_MAX
             && let Some(oldest) = self.order.pop_front()
             && let Some(times) = self.known.get_mut(&oldest)
         {
@@ -388,8 +388,10 @@ fn hash(value: impl Hash) -> u64 {
 /// The object of a request, or its path.
 fn named(event: &Event) -> (String, &str, &str) {
     let reference = event.object_ref.as_ref();
-    let of = |field: fn(&ObjectReference) -> &String| reference.map_or("", |it| field(it).as_str());
-    (resource_of(event), of(|it| &it.namespace), of(|it| &it.name))
+    let of = |field: fn(&ObjectReference) -> &String| {
+        reference.map_or("", |reference| field(reference).as_str())
+    };
+    (resource_of(event), of(|reference| &reference.namespace), of(|reference| &reference.name))
 }
 
 fn bump(counts: &mut [u64; Class::ALL.len()], class: Class) {

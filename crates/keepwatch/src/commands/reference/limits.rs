@@ -137,7 +137,7 @@ fn responses() -> Vec<Row> {
         ("AuditEvents in a page", audit_event::PAGE_MAX.to_string()),
         ("Size at which a page of AuditEvents ends", bytes(audit_event::PAGE_BYTES)),
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
-        ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::KEPT_MAX.to_string()),
+        ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::EVENTS_MAX.to_string()),
         ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),
     ]
 }
@@ -233,7 +233,7 @@ fn events() -> Vec<Row> {
         ("Length of a name", bytes(limit::NAME_BYTES_MAX)),
         ("Length of a message", bytes(limit::MESSAGE_BYTES_MAX)),
         ("Size of the groups of a user", bytes(limit::USER_BYTES_MAX)),
-        ("Size of the body of an error response", bytes(limit::REFUSAL_BYTES_MAX)),
+        ("Size of the body of an error response", bytes(limit::ERROR_BODY_BYTES_MAX)),
         ("Columns of a line in the encoding `short`", event::short::COLUMNS_MAX.to_string()),
     ]
 }

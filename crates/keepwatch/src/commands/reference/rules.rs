@@ -52,10 +52,10 @@ pub(super) fn page() -> Result<String> {
     Ok(page)
 }
 
-/// As GitHub makes it of a heading.
+/// The anchor that GitHub generates for a heading.
 fn anchor(title: &str) -> String {
-    let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
-    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    let letters = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+    letters.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
 fn section(page: &mut String, rule: &Rule) -> Result<()> {
@@ -63,7 +63,12 @@ fn section(page: &mut String, rule: &Rule) -> Result<()> {
     write!(page, "\n## {}\n\n`{}`, {}. ", rule.title, rule.id, severity(rule))?;
     let tags: Vec<&str> = rule.tags.iter().filter_map(|tag| tag.strip_prefix("attack.")).collect();
     writeln!(page, "ATT&CK: {}.\n\n{}\n", tags.join(", "), rule.description.trim_end())?;
-    writeln!(page, "Counts {}. {}\n", counts(rule), life(signal.keep_alive, signal.max_duration))?;
+    writeln!(
+        page,
+        "Counts {}. {}\n",
+        counts(rule),
+        lifetime(signal.keep_alive, signal.max_duration)
+    )?;
     if !signal.supersedes.is_empty() {
         let names: Vec<String> = signal.supersedes.iter().map(|id| format!("`{id}`")).collect();
         writeln!(
@@ -99,7 +104,7 @@ fn severity(rule: &Rule) -> String {
     cases.join(", ")
 }
 
-/// What is counted, together with what, for how long, and how many are enough.
+/// What is counted, the threshold, the time range and the group.
 fn counts(rule: &Rule) -> String {
     match &rule.body {
         Body::Detection(_) if rule.signal.first_seen.is_some() => {
@@ -137,7 +142,7 @@ fn grouped(fields: &[String]) -> String {
     if fields.is_empty() { String::new() } else { format!(" per {}", fields.join(" and ")) }
 }
 
-fn life(keep_alive: Duration, max_duration: Duration) -> String {
+fn lifetime(keep_alive: Duration, max_duration: Duration) -> String {
     let (quiet, most) = (time(keep_alive), time(max_duration));
     format!("A signal closes after {quiet} without an event, at the latest after {most}.")
 }

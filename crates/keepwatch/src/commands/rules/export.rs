@@ -31,7 +31,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let suppressions = suppressions(&args.suppressions, &rules)?;
     let has_suppressions = !suppressions.is_empty();
     let choice = Choice { profile, format, options: rules.options(), has_suppressions };
-    let exported: Vec<Exported> = chosen(&rules, &args.ids)?
+    let exported: Vec<Exported> = selected(&rules, &args.ids)?
         .into_iter()
         .map(|rule| export::export(&rules, rule, target, &choice, args.allow_lossy))
         .collect();
@@ -66,22 +66,22 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
 
 /// The suppressions of these files and folders; each names existing rules.
 fn suppressions(paths: &[PathBuf], rules: &RuleSet) -> Result<Vec<Suppression>> {
-    let mut found = Vec::new();
+    let mut suppressions = Vec::new();
     for document in rule_files::read_all(paths)? {
         let read = Suppression::read(&document, rules.options()).map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow!("suppressions cannot be used:\n{}", lines.join("\n"))
         })?;
-        found.extend(read);
+        suppressions.extend(read);
     }
-    for suppression in &found {
+    for suppression in &suppressions {
         let unknown = suppression.rules.iter().find(|rule| rules.find(rule).is_none());
         if let Some(rule) = unknown {
             let (name, rule) = (plain(&suppression.name), plain(rule));
-            bail!("the suppression {name} names the rule {rule}, which there is not");
+            bail!("the suppression {name} names the rule {rule}, which does not exist");
         }
     }
-    Ok(found)
+    Ok(suppressions)
 }
 
 /// Reports why a rule is not exported.
@@ -105,8 +105,8 @@ fn target(name: &str) -> Result<&'static dyn Target, UsageError> {
 
 fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, UsageError> {
     let profiles = target.profiles();
-    let found = profiles.iter().find(|profile| name.is_none_or(|name| profile.name == name));
-    found.ok_or_else(|| {
+    let profile = profiles.iter().find(|profile| name.is_none_or(|name| profile.name == name));
+    profile.ok_or_else(|| {
         let known: Vec<&str> = profiles.iter().map(|profile| profile.name).collect();
         unknown("profile", name.unwrap_or_default(), &known)
     })
@@ -114,29 +114,29 @@ fn profile(target: &dyn Target, name: Option<&str>) -> Result<&'static Profile, 
 
 fn format(target: &dyn Target, name: Option<&str>) -> Result<&'static Format, UsageError> {
     let formats = target.formats();
-    let found = formats.iter().find(|format| name.is_none_or(|name| format.name == name));
-    found.ok_or_else(|| {
+    let format = formats.iter().find(|format| name.is_none_or(|name| format.name == name));
+    format.ok_or_else(|| {
         let known: Vec<&str> = formats.iter().map(|format| format.name).collect();
         unknown("format", name.unwrap_or_default(), &known)
     })
 }
 
 /// The named rules in the order of the set, or all that raise signals.
-fn chosen<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, UsageError> {
+fn selected<'r>(rules: &'r RuleSet, ids: &[String]) -> Result<Vec<&'r Rule>, UsageError> {
     let mut named = Vec::new();
     for id in ids {
-        let found =
-            rules.find(id).filter(|at| rules.rules().get(*at).is_some_and(|rule| rule.raises));
-        let Some(found) = found else {
+        let index = rules
+            .find(id)
+            .filter(|index| rules.rules().get(*index).is_some_and(|rule| rule.raises));
+        let Some(index) = index else {
             let hint = "`keepwatch rules list` names those that raise signals";
             return Err(UsageError(vec![format!("there is no rule {id:?}: {hint}")]));
         };
-        named.push(found);
+        named.push(index);
     }
-    let rules = rules
-        .rules()
-        .iter()
-        .enumerate()
-        .filter(|(at, rule)| if ids.is_empty() { rule.raises } else { named.contains(at) });
+    let rules =
+        rules.rules().iter().enumerate().filter(|(index, rule)| {
+            if ids.is_empty() { rule.raises } else { named.contains(index) }
+        });
     Ok(rules.map(|(_, rule)| rule).collect())
 }

@@ -67,11 +67,11 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
             tokio::time::sleep(AUTHORITIES_PERIOD).await;
             match tokio::fs::read(&file).await {
                 Ok(read) => {
-                    sender.send_if_modified(|held| {
-                        let is_new = held.as_ref() != Some(&read);
+                    sender.send_if_modified(|current| {
+                        let is_new = current.as_ref() != Some(&read);
                         if is_new {
                             tracing::info!(file = %file.display(), "the CA certificates of destinations changed");
-                            *held = Some(read);
+                            *current = Some(read);
                         }
                         is_new
                     });
@@ -87,12 +87,12 @@ pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option
 }
 
 /// The given namespaces, or K10's own.
-fn namespaces(given: &[String], installation: &Installation) -> Vec<String> {
-    if given.iter().any(|namespace| namespace == "*") {
+fn namespaces(configured: &[String], installation: &Installation) -> Vec<String> {
+    if configured.iter().any(|namespace| namespace == "*") {
         return Vec::new();
     }
-    if !given.is_empty() {
-        return given.to_vec();
+    if !configured.is_empty() {
+        return configured.to_vec();
     }
     vec![installation.namespace().to_owned()]
 }

@@ -13,9 +13,9 @@ use crate::standalone::client::{api, kind, kind_of, retry, text};
 use crate::standalone::namespaces;
 
 /// Time between two polls; each poll is an audit event.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// Longest wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A user with a client certificate.
 pub(super) struct DemoUser(pub(super) kube::Client);
@@ -74,16 +74,16 @@ impl DemoUser {
         if retry(|| async { api.delete(name, &DeleteParams::default()).await }).await.is_none() {
             return false;
         }
-        let gone = async {
+        let deleted = async {
             while retry(|| async { api.get_opt(name).await }).await.flatten().is_some() {
-                tokio::time::sleep(LOOK_PERIOD).await;
+                tokio::time::sleep(POLL_PERIOD).await;
             }
         };
-        tokio::time::timeout(PATIENCE, gone).await.is_ok()
+        tokio::time::timeout(TIMEOUT, deleted).await.is_ok()
     }
 
     /// Waits until an action is in this state, or has finished otherwise.
-    pub(super) async fn until(
+    pub(super) async fn wait_for_state(
         &self,
         kind: ResourceNames,
         action: &DynamicObject,
@@ -91,30 +91,32 @@ impl DemoUser {
     ) -> Option<DynamicObject> {
         let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
         let api = api(&self.0, kind, namespace);
-        tokio::time::timeout(PATIENCE, reached(&api, action, state)).await.ok().flatten()
+        tokio::time::timeout(TIMEOUT, watch_until(&api, action, state)).await.ok().flatten()
     }
 }
 
 /// Watches an action from its known version, so that no state of it is missed; a watcher would list the
-/// newest one first. A watch that breaks is replaced.
-async fn reached(
+/// newest one first. A watch that ends is restarted.
+async fn watch_until(
     api: &Api<DynamicObject>,
     action: &DynamicObject,
     state: &str,
 ) -> Option<DynamicObject> {
-    let named = WatchParams::default().fields(&format!("metadata.name={}", name_of(action)));
+    let by_name = WatchParams::default().fields(&format!("metadata.name={}", name_of(action)));
     let mut version = action.metadata.resource_version.clone().unwrap_or_default();
     loop {
-        let mut changes = retry(|| async { api.watch(&named, &version).await }).await?.boxed();
+        let mut changes = retry(|| async { api.watch(&by_name, &version).await }).await?.boxed();
         while let Ok(Some(change)) = changes.try_next().await {
-            let (WatchEvent::Added(now) | WatchEvent::Modified(now)) = change else { return None };
-            match text(&now, &["status", "state"]) {
-                found if found == state => return Some(now),
+            let (WatchEvent::Added(action) | WatchEvent::Modified(action)) = change else {
+                return None;
+            };
+            match text(&action, &["status", "state"]) {
+                actual if actual == state => return Some(action),
                 "Complete" | "Failed" | "Cancelled" | "Skipped" => return None,
-                _ => version = now.metadata.resource_version.unwrap_or_default(),
+                _ => version = action.metadata.resource_version.unwrap_or_default(),
             }
         }
-        tokio::time::sleep(LOOK_PERIOD).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
 }
 

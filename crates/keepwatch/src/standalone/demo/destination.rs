@@ -10,18 +10,18 @@ use serde_json::json;
 use super::client::DemoUser;
 use crate::standalone::client::{api, retry, text};
 
-/// The claim name that the folder has.
+/// The name of the claim, which is also the name of the folder.
 const CLAIM: &str = "audit";
 /// Name of both objects.
 const NAME: &str = "local";
 /// Time between two polls for readiness; each poll is an audit event.
-const LOOK_PERIOD: Duration = Duration::from_millis(200);
+const POLL_PERIOD: Duration = Duration::from_millis(200);
 /// Longest wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The folder that objects are delivered to.
-pub(super) fn folder(home: &Path) -> PathBuf {
-    home.join("volumes").join(CLAIM)
+pub(super) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("volumes").join(CLAIM)
 }
 
 /// Creates both, and waits until events are delivered. Returns whether they are.
@@ -36,12 +36,12 @@ pub(super) async fn set_up(admin: &DemoUser) -> bool {
     let configs = api(&admin.0, AUDIT_CONFIG, K10_NAMESPACE);
     let ready = async {
         loop {
-            let found = retry(|| async { configs.get(NAME).await }).await?;
-            if text(&found, &["status", "validation"]) == "Success" {
+            let config = retry(|| async { configs.get(NAME).await }).await?;
+            if text(&config, &["status", "validation"]) == "Success" {
                 return Some(());
             }
-            tokio::time::sleep(LOOK_PERIOD).await;
+            tokio::time::sleep(POLL_PERIOD).await;
         }
     };
-    tokio::time::timeout(PATIENCE, ready).await.ok().flatten().is_some()
+    tokio::time::timeout(TIMEOUT, ready).await.ok().flatten().is_some()
 }

@@ -18,42 +18,42 @@ use crate::program;
 use crate::terminal::eprint_line;
 
 /// Time between two polls for more signals; each poll is an audit event.
-const LOOK_PERIOD: Duration = Duration::from_millis(500);
+const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// Polls without a change after which the signals count as complete.
-const QUIET_LOOKS: usize = 3;
+const QUIET_POLLS: usize = 3;
 /// Most polls.
-const LOOKS_MAX: usize = 16;
+const POLLS_MAX: usize = 16;
 /// Most signals that are printed.
-const SHOWN_MAX: usize = 12;
+const PRINTED_MAX: usize = 12;
 
 /// Prints the signals and the next commands.
-pub(super) async fn tell(demo: &Demo) {
+pub(super) async fn print(demo: &Demo) {
     let signals = signals(&demo.admin).await;
-    demo.narrator.keep_step().await;
+    demo.narrator.wait_for_lines().await;
     if !signals.is_empty() {
         let columns = columns();
         eprint_line(&format!(
             "\nKeepwatch raised {} signals, the most severe first:\n",
             signals.len()
         ));
-        for signal in signals.iter().take(SHOWN_MAX) {
+        for signal in signals.iter().take(PRINTED_MAX) {
             eprint_line(&fit(&row(signal), columns));
         }
-        if signals.len() > SHOWN_MAX {
-            eprint_line(&format!("and {} more", signals.len() - SHOWN_MAX));
+        if signals.len() > PRINTED_MAX {
+            eprint_line(&format!("and {} more", signals.len() - PRINTED_MAX));
         }
     }
     eprint_line("");
-    let home = demo.home();
-    if demo.stays {
+    let data_dir = demo.data_dir();
+    if demo.keeps_running {
         let signal = signals.first().map(|signal| text(signal, "/metadata/name"));
-        look_around(&demo.kubeconfig, home, signal.unwrap_or_default());
+        print_live_commands(&demo.kubeconfig, data_dir, signal.unwrap_or_default());
     } else {
-        look_back(home);
+        print_offline_commands(data_dir);
     }
 }
 
-/// One signal: severity, number of events, user, title.
+/// One signal: severity, number of events, title.
 fn row(signal: &Value) -> String {
     let count = signal.pointer("/spec/count").and_then(Value::as_u64).unwrap_or_default();
     let (severity, title) = (text(signal, "/spec/severity"), text(signal, "/spec/title"));
@@ -61,8 +61,8 @@ fn row(signal: &Value) -> String {
 }
 
 /// Commands for a server that keeps running.
-fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
-    let (config, own) = (program::quoted(kubeconfig), program::own());
+fn print_live_commands(kubeconfig: &Path, data_dir: &Path, signal: &str) {
+    let (config, command) = (program::quoted(kubeconfig), program::command());
     eprint_line("In another terminal, in this folder:\n");
     eprint_line(&format!("  export KUBECONFIG={config}"));
     if !signal.is_empty() {
@@ -71,45 +71,49 @@ fn look_around(kubeconfig: &Path, home: &Path, signal: &str) {
     }
     eprint_line("  kubectl get auditevents --field-selector user=mallory,order=newest");
     eprint_line("  kubectl get restorepoints -A       # what is left");
-    eprint_line(&format!("  {own} investigate user mallory --output html > mallory.html"));
-    look_into_archive(&own, home);
+    eprint_line(&format!("  {command} investigate user mallory --output html > mallory.html"));
+    print_detect_command(&command, data_dir);
     if let Ok(file) = std::fs::read_link("/proc/self/fd/1")
         && file.is_file()
     {
         eprint_line(&format!("  tail -F {}    # the events as they come", program::quoted(&file)));
     }
     eprint_line("");
-    say_where_kubectl_is();
+    hint_at_kubectl();
     let end = if io::stdin().is_terminal() {
         "Ctrl-C here".to_owned()
     } else {
         format!("kill {}", std::process::id())
     };
-    let home = program::quoted(home);
+    let data_dir = program::quoted(data_dir);
     eprint_line(&format!(
-        "{end} stops the server; `{own} up --dir {home}` continues with the stored data."
+        "{end} stops the server; `{command} up --dir {data_dir}` continues with the stored data."
     ));
 }
 
 /// Commands for the files that the server leaves.
-fn look_back(home: &Path) {
-    let (own, folder) = (program::own(), program::quoted(home));
+fn print_offline_commands(data_dir: &Path) {
+    let (command, folder) = (program::command(), program::quoted(data_dir));
     eprint_line("The server ends now. What it recorded stays:\n");
-    look_into_archive(&own, home);
-    let archive = program::quoted(&destination::folder(home));
-    eprint_line(&format!("  {own} investigate user mallory {archive}"));
-    eprint_line(&format!("  {own} up --dir {folder}    # serves the stored data, for kubectl"));
+    print_detect_command(&command, data_dir);
+    let archive = program::quoted(&destination::folder(data_dir));
+    eprint_line(&format!("  {command} investigate user mallory {archive}"));
+    eprint_line(&format!("  {command} up --dir {folder}    # serves the stored data, for kubectl"));
 }
 
-fn look_into_archive(own: &str, home: &Path) {
-    let archive = program::quoted(&destination::folder(home));
-    eprint_line(&format!("  {own} detect --output table {archive}    # signals, from the archive"));
+fn print_detect_command(command: &str, data_dir: &Path) {
+    let archive = program::quoted(&destination::folder(data_dir));
+    eprint_line(&format!(
+        "  {command} detect --output table {archive}    # signals, from the archive"
+    ));
 }
 
 /// Prints a hint if kubectl is not in `PATH`.
-fn say_where_kubectl_is() {
+fn hint_at_kubectl() {
     if program::on_path("kubectl").is_none() {
-        eprint_line("kubectl is not on your PATH: https://kubernetes.io/docs/tasks/tools/ has it.");
+        eprint_line(
+            "kubectl is not in your PATH: https://kubernetes.io/docs/tasks/tools/ describes how to install it.",
+        );
     }
 }
 
@@ -119,27 +123,27 @@ fn columns() -> usize {
     fd.map_or(COLUMNS_DEFAULT, |fd| Terminal::new(fd, false).style().columns)
 }
 
-/// The signals, the most severe first, once no more appear. None if the server has none.
+/// The signals, the most severe first, once no more appear; empty if the server has none.
 async fn signals(admin: &kube::Client) -> Vec<Value> {
     let gvk = GroupVersionKind::gvk(siem::GROUP, siem::VERSION, "Signal");
     let kind = ApiResource::from_gvk_with_plural(&gvk, siem::signal::SIGNALS.plural);
     let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind);
-    let (mut found, mut version, mut quiet) = (Vec::new(), 0, 0);
-    for _ in 0..LOOKS_MAX {
+    let (mut items, mut version, mut quiet) = (Vec::new(), 0, 0);
+    for _ in 0..POLLS_MAX {
         let Ok(list) = api.list(&ListParams::default()).await else { return Vec::new() };
         let versions =
             list.items.iter().filter_map(|object| object.metadata.resource_version.as_ref());
         let newest = versions.filter_map(|version| version.parse::<u64>().ok()).max().unwrap_or(0);
         quiet = if newest == version { quiet + 1 } else { 0 };
         version = newest;
-        found = list.items;
-        if quiet >= QUIET_LOOKS && !found.is_empty() {
+        items = list.items;
+        if quiet >= QUIET_POLLS && !items.is_empty() {
             break;
         }
-        tokio::time::sleep(LOOK_PERIOD).await;
+        tokio::time::sleep(POLL_PERIOD).await;
     }
     let mut signals: Vec<Value> =
-        found.iter().filter_map(|signal| serde_json::to_value(signal).ok()).collect();
+        items.iter().filter_map(|signal| serde_json::to_value(signal).ok()).collect();
     signals.sort_by_key(|signal| {
         let severity: Severity = text(signal, "/spec/severity").parse().unwrap_or_default();
         (Reverse(severity), text(signal, "/spec/firstSeen").to_owned())

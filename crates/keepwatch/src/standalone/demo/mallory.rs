@@ -9,12 +9,12 @@ use kube::core::GroupVersionKind;
 use serde_json::json;
 
 use super::client::name_of;
-use super::{Demo, PASSKEY, Things};
+use super::{Demo, KindAndNoun, PASSKEY};
 use crate::standalone::client::retry;
 use crate::standalone::executor::now;
 
 /// The deleted kinds, from reversible to irreversible.
-const TARGETS: [Things; 3] = [
+const TARGETS: [KindAndNoun; 3] = [
     (RESTORE_POINT, "restore points, which only hides the backups"),
     (RESTORE_POINT_CONTENT, "restore point contents, which destroys the data"),
     (CLUSTER_RESTORE_POINT, "restore points of the cluster"),
@@ -23,39 +23,44 @@ const TARGETS: [Things; 3] = [
 /// Runs the attack, step by step.
 pub(super) async fn destroy(demo: &Demo) {
     let (mallory, narrator) = (&demo.mallory, &demo.narrator);
-    narrator.begin("mallory, whose role was meant for tidying up old backups, looks around:").await;
-    let mut found = 0;
+    narrator
+        .announce("mallory, whose role was meant for tidying up old backups, looks around:")
+        .await;
+    let mut count = 0;
     for (kind, _) in TARGETS {
-        found += mallory.list(kind, "").await.len();
+        count += mallory.list(kind, "").await.len();
     }
     let read = mallory.get(PASSKEYS, "", PASSKEY).await;
-    let and = if read { " and read the passkey" } else { "" };
-    narrator.tell(&format!("mallory found {found} restore points and contents{and}.")).await;
+    let addition = if read { " and read the passkey" } else { "" };
+    narrator.report(&format!("mallory found {count} restore points and contents{addition}.")).await;
     cancel(demo).await;
-    for (kind, things) in TARGETS {
-        narrator.begin(&format!("mallory deletes {things}:")).await;
+    for (kind, noun) in TARGETS {
+        narrator.announce(&format!("mallory deletes {noun}:")).await;
         let mut deleted = 0;
         for object in mallory.list(kind, "").await {
             let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
             deleted += usize::from(mallory.delete(kind, namespace, name_of(&object)).await);
         }
-        narrator.tell(&format!("{deleted} deleted.")).await;
+        narrator.report(&format!("{deleted} deleted.")).await;
     }
     try_forbidden(demo).await;
 }
 
 /// K10 starts a backup, and mallory cancels it.
 async fn cancel(demo: &Demo) {
-    demo.narrator.begin("K10 begins tonight's backup of shop, and mallory cancels it:").await;
-    let Some(backup) = demo.begin_backup("shop", 0).await else { return };
-    let Some(backup) = demo.kasten.until(BACKUP_ACTION, &backup, "Running").await else { return };
+    demo.narrator.announce("K10 begins tonight's backup of shop, and mallory cancels it:").await;
+    let Some(backup) = demo.start_backup("shop", 0).await else { return };
+    let Some(backup) = demo.kasten.wait_for_state(BACKUP_ACTION, &backup, "Running").await else {
+        return;
+    };
     let name = name_of(&backup);
     let subject = json!({"kind": "BackupAction", "name": name, "namespace": "shop"});
     let spec = json!({"subject": subject});
     let cancelled = demo.mallory.create(CANCEL_ACTION, "shop", "cancel-", &json!({}), &spec).await;
-    if cancelled.is_some() && demo.kasten.until(BACKUP_ACTION, &backup, "Cancelled").await.is_some()
+    if cancelled.is_some()
+        && demo.kasten.wait_for_state(BACKUP_ACTION, &backup, "Cancelled").await.is_some()
     {
-        demo.narrator.tell("The backup was cancelled while it ran.").await;
+        demo.narrator.report("The backup was cancelled while it ran.").await;
     }
 }
 
@@ -63,7 +68,9 @@ async fn cancel(demo: &Demo) {
 async fn try_forbidden(demo: &Demo) {
     let Demo { mallory, narrator, admin, .. } = demo;
     narrator
-        .begin("mallory tries to delete the passkey, to retire a backup and to delete a namespace:")
+        .announce(
+            "mallory tries to delete the passkey, to retire a backup and to delete a namespace:",
+        )
         .await;
     let since = now();
     let passkey = mallory.delete(PASSKEYS, "", PASSKEY).await;
@@ -73,7 +80,7 @@ async fn try_forbidden(demo: &Demo) {
     let refused = attempts.into_iter().filter(|allowed| !allowed).count();
     let recorded = recorded_refusals(admin, &since).await;
     narrator
-        .tell(&format!(
+        .report(&format!(
             "{refused} of {} were refused; {recorded} of these refusals are on record, as the audit \
              policy says.",
             attempts.len()

@@ -1,4 +1,4 @@
-//! The demo's text on standard error, in step with the audit lines on standard output.
+//! The demo's text on standard error, synchronized with the audit lines on standard output.
 //!
 //! If both appear on one terminal, each sentence waits until the audit lines of the requests before it
 //! are delivered, and a moment longer, so that signals appear and a reader can follow. Otherwise nothing
@@ -22,37 +22,37 @@ const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct Narrator {
     delivery: Arc<Delivery>,
     /// Whether audit lines appear between the sentences.
-    is_among_lines: bool,
+    shares_terminal: bool,
     is_colored: bool,
 }
 
 impl Narrator {
-    /// A narrator in step with the sinks of `delivery`.
+    /// A narrator that waits for the sinks of `delivery`.
     pub(crate) fn new(delivery: Arc<Delivery>) -> Self {
         Self {
             delivery,
-            is_among_lines: io::stdout().is_terminal(),
+            shares_terminal: io::stdout().is_terminal(),
             is_colored: encoding::is_colored(&io::stderr()),
         }
     }
 
     /// Announces what happens next.
-    pub(super) async fn begin(&self, sentence: &str) {
-        self.keep_step().await;
-        if self.is_among_lines {
+    pub(super) async fn announce(&self, sentence: &str) {
+        self.wait_for_lines().await;
+        if self.shares_terminal {
             eprint_line("");
         }
         self.print(sentence);
     }
 
     /// Reports a result.
-    pub(super) async fn tell(&self, sentence: &str) {
-        self.keep_step().await;
+    pub(super) async fn report(&self, sentence: &str) {
+        self.wait_for_lines().await;
         self.print(sentence);
     }
 
     fn print(&self, sentence: &str) {
-        let mark = if self.is_among_lines { "# " } else { "" };
+        let mark = if self.shares_terminal { "# " } else { "" };
         if self.is_colored {
             eprint_line(&format!("\u{1b}[1m{mark}{sentence}\u{1b}[0m"));
         } else {
@@ -61,8 +61,8 @@ impl Narrator {
     }
 
     /// Waits until the audit lines of earlier requests are delivered.
-    pub(super) async fn keep_step(&self) {
-        if !self.is_among_lines {
+    pub(super) async fn wait_for_lines(&self) {
+        if !self.shares_terminal {
             return;
         }
         _ = tokio::time::timeout(LINES_TIME_MAX, self.delivery.sinks_delivered()).await;

@@ -14,7 +14,7 @@ use super::{ByHash, salted};
 /// each time.
 const TEXTS_MAX: usize = 64 << 10;
 /// The number of entries in the table of guesses, which is indexed by a cheap hash of some bytes.
-const GLANCES: usize = 256;
+const GUESSES: usize = 256;
 
 const FIELDS: [TermField; REQUEST_FIELDS] = [
     TermField::Verb,
@@ -32,7 +32,7 @@ pub(super) struct Requests {
     texts: Vec<u8>,
     by_hash: ByHash<u32>,
     /// Guesses: indexes into `known`.
-    glances: [u32; GLANCES],
+    guesses: [u32; GUESSES],
     postings: Vec<u32>,
 }
 
@@ -57,7 +57,7 @@ impl Default for Requests {
             known: Vec::new(),
             texts: Vec::new(),
             by_hash: ByHash::default(),
-            glances: [u32::MAX; GLANCES],
+            guesses: [u32::MAX; GUESSES],
             postings: Vec::new(),
         }
     }
@@ -67,16 +67,16 @@ impl Requests {
     #[inline]
     pub(super) fn add(&mut self, fields: &RecordFields<'_>, segment: u64, position: u16) {
         let texts = [fields.verb, fields.group, fields.resource, fields.subresource];
-        let glance = glance(&texts, fields.code);
-        let guess = self.glances.get(glance).copied().unwrap_or(u32::MAX);
+        let guess_index = guess_hash(&texts, fields.code);
+        let guess = self.guesses.get(guess_index).copied().unwrap_or(u32::MAX);
         let id = match self.known.get(usize::try_from(guess).unwrap_or(usize::MAX)) {
-            Some(known) if self.is(known, &texts, fields) => known.id,
-            _ => self.look_up(fields, &texts, glance, segment),
+            Some(known) if self.matches(known, &texts, fields) => known.id,
+            _ => self.look_up(fields, &texts, guess_index, segment),
         };
         self.postings.push(posting(id, position));
     }
 
-    fn is(&self, known: &Known, texts: &Texts<'_>, fields: &RecordFields<'_>) -> bool {
+    fn matches(&self, known: &Known, texts: &Texts<'_>, fields: &RecordFields<'_>) -> bool {
         let mut rest = self.texts.get(known.start..).unwrap_or_default();
         known.code == fields.code
             && known.stage == fields.stage
@@ -88,27 +88,28 @@ impl Requests {
         &mut self,
         fields: &RecordFields<'_>,
         texts: &Texts<'_>,
-        glance: usize,
+        guess_index: usize,
         segment: u64,
     ) -> u32 {
         let [verb, group, resource, subresource] = *texts;
         let [a, b] = fields.code.to_le_bytes();
         let values =
             [verb, group, resource, subresource, &[a, b], fields.stage.as_str().as_bytes()];
-        let mut at = 0;
+        let mut index = 0;
         let terms = values.map(|value| {
-            at += 1;
-            FIELDS.get(at - 1).map_or(0, |field| Term::new(*field, value).hash)
+            index += 1;
+            FIELDS.get(index - 1).map_or(0, |field| Term::new(*field, value).hash)
         });
         let hash = terms.iter().fold(0_u64, |all, term| all.rotate_left(7) ^ term);
-        let found = self.by_hash.get(&hash).copied();
-        let found = found.and_then(|at| Some((at, self.known.get(usize::try_from(at).ok()?)?)));
-        if let Some((at, known)) = found
-            && self.is(known, texts, fields)
+        let index = self.by_hash.get(&hash).copied();
+        let index =
+            index.and_then(|index| Some((index, self.known.get(usize::try_from(index).ok()?)?)));
+        if let Some((index, known)) = index
+            && self.matches(known, texts, fields)
         {
             let id = known.id;
-            if let Some(guess) = self.glances.get_mut(glance) {
-                *guess = at;
+            if let Some(guess) = self.guesses.get_mut(guess_index) {
+                *guess = index;
             }
             return id;
         }
@@ -120,19 +121,19 @@ impl Requests {
             for text in texts {
                 self.texts.extend_from_slice(text);
             }
-            let at = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+            let index = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
             let lens = texts.map(<[u8]>::len);
             self.known.push(Known { id, start, lens, code: fields.code, stage: fields.stage });
-            self.by_hash.insert(hash, at);
-            if let Some(guess) = self.glances.get_mut(glance) {
-                *guess = at;
+            self.by_hash.insert(hash, index);
+            if let Some(guess) = self.guesses.get_mut(guess_index) {
+                *guess = index;
             }
         }
         id
     }
 
     pub(super) fn column(&self) -> Vec<u8> {
-        column::of_requests(&self.hashes, &self.postings)
+        column::encode_requests(&self.hashes, &self.postings)
     }
 }
 
@@ -147,8 +148,8 @@ fn short(hash: u32) -> u16 {
     u16::from_le_bytes([low, high])
 }
 
-/// A cheap hash below [`GLANCES`] that differs for most combinations.
-fn glance(texts: &Texts<'_>, code: u16) -> usize {
+/// A cheap hash below [`GUESSES`] that differs for most combinations.
+fn guess_hash(texts: &Texts<'_>, code: u16) -> usize {
     let few = |text: &[u8]| {
         let at = |position: usize| u32::from(text.get(position).copied().unwrap_or_default());
         let last = text.last().copied().map_or(0, u32::from);

@@ -30,9 +30,9 @@ pub(crate) enum ResumeFrom {
 
 /// What changes for one reader.
 #[derive(Debug, PartialEq, Eq)]
-enum Step {
+enum CursorChange {
     /// It starts here.
-    Begin(String, u64),
+    Start(String, u64),
     /// It starts here after it was off, or as the replacement of another one.
     Resume(String, u64, String),
     /// It no longer retains records.
@@ -42,7 +42,7 @@ enum Step {
 }
 
 /// Sets the position of each reader, before anything is recorded.
-pub(crate) async fn settle(
+pub(crate) async fn set(
     store: &Sqlite,
     sinks: &[Box<dyn Sink>],
     detects: bool,
@@ -50,32 +50,36 @@ pub(crate) async fn settle(
 ) -> Result<()> {
     let journal = store.journal();
     let names: Vec<&str> = sinks.iter().map(|sink| sink.name()).collect();
-    for step in steps(&*journal, &names, detects, from) {
-        carry_out(store, &*journal, step).await.context("cannot place a reader of the journal")?;
+    for change in changes(&*journal, &names, detects, from) {
+        apply(store, &*journal, change).await.context("cannot set the position of a reader")?;
     }
     Ok(())
 }
 
-async fn carry_out(store: &Sqlite, journal: &dyn Journal, step: Step) -> Result<(), StoreError> {
-    let (change, reader, text) = match step {
-        Step::Begin(reader, seq) => return journal.register(&reader, seq).await.map(drop),
-        Step::Forget(reader) => return journal.remove(&reader).await,
-        Step::Resume(reader, seq, text) => {
+async fn apply(
+    store: &Sqlite,
+    journal: &dyn Journal,
+    change: CursorChange,
+) -> Result<(), StoreError> {
+    let (event, reader, text) = match change {
+        CursorChange::Start(reader, seq) => return journal.register(&reader, seq).await.map(drop),
+        CursorChange::Forget(reader) => return journal.remove(&reader).await,
+        CursorChange::Resume(reader, seq, text) => {
             journal.resume(&reader, Cursor { seq, state: String::new() }).await?;
             tracing::info!(reader, seq, text, "reader of the journal continues");
             (InternalEvent::Resume, reader, text)
         }
-        Step::Park(reader, cursor, text) => {
+        CursorChange::Park(reader, cursor, text) => {
             journal.park(&reader, cursor).await?;
             tracing::warn!(
                 reader,
                 text,
-                "reader is not configured any more; nothing is held for it"
+                "reader is not configured any more; no records are retained for it"
             );
             (InternalEvent::Release, reader, text)
         }
     };
-    if let Err(error) = record(store, change, &reader, &text).await {
+    if let Err(error) = record(store, event, &reader, &text).await {
         tracing::warn!(%error, text, "the change of a cursor could not be recorded as an event");
     }
     Ok(())
@@ -93,61 +97,67 @@ pub(crate) async fn record(
 }
 
 /// The changes, in an order in which a crash between two of them loses nothing.
-fn steps(journal: &dyn Journal, sinks: &[&str], detects: bool, from: ResumeFrom) -> Vec<Step> {
-    let is_line = |name: &str| name != DETECTOR && !name.starts_with(controller::objects::READERS);
+fn changes(
+    journal: &dyn Journal,
+    sinks: &[&str],
+    detects: bool,
+    from: ResumeFrom,
+) -> Vec<CursorChange> {
+    let is_sink = |name: &str| name != DETECTOR && !name.starts_with(controller::objects::READERS);
     let last = journal.last_seq();
     let readers = journal.readers();
     let is_known = |name: &str| readers.iter().any(|reader| reader.name == name);
     let is_wanted = |name: &str| if name == DETECTOR { detects } else { sinks.contains(&name) };
     let parked = journal.parked();
-    let parked_lines: Vec<_> = parked.iter().filter(|(name, _)| is_line(name)).collect();
+    let parked_sinks: Vec<_> = parked.iter().filter(|(name, _)| is_sink(name)).collect();
     let unused: Vec<_> = readers.iter().filter(|reader| !is_wanted(&reader.name)).collect();
-    let line_before = unused.iter().filter(|reader| is_line(&reader.name));
-    let line_before = line_before.min_by_key(|reader| reader.cursor.seq);
+    let previous_sink = unused.iter().filter(|reader| is_sink(&reader.name));
+    let previous_sink = previous_sink.min_by_key(|reader| reader.cursor.seq);
 
-    let mut steps = Vec::new();
+    let mut changes = Vec::new();
     let mut is_taken_over = false;
     for name in sinks.iter().filter(|name| !is_known(name)).map(|name| (*name).to_owned()) {
-        if let Some(before) = line_before {
+        if let Some(before) = previous_sink {
             let text =
                 format!("{name}: continues where `{}` was, at {}", before.name, before.cursor.seq);
-            steps.push(Step::Resume(name, before.cursor.seq, text));
+            changes.push(CursorChange::Resume(name, before.cursor.seq, text));
             is_taken_over = true;
-        } else if let Some((_, cursor)) = parked_lines.iter().max_by_key(|(_, cursor)| cursor.seq) {
-            steps.push(resume(journal, name, cursor.seq, from));
+        } else if let Some((_, cursor)) = parked_sinks.iter().max_by_key(|(_, cursor)| cursor.seq) {
+            changes.push(resume(journal, name, cursor.seq, from));
         } else {
-            steps.push(Step::Begin(name, last));
+            changes.push(CursorChange::Start(name, last));
         }
     }
     if detects && !is_known(DETECTOR) {
         let before = parked.iter().find(|(name, _)| name == DETECTOR);
-        steps.extend(before.map(|(name, cursor)| resume(journal, name.clone(), cursor.seq, from)));
+        changes
+            .extend(before.map(|(name, cursor)| resume(journal, name.clone(), cursor.seq, from)));
     }
     for reader in
-        unused.into_iter().filter(|reader| is_line(&reader.name) || reader.name == DETECTOR)
+        unused.into_iter().filter(|reader| is_sink(&reader.name) || reader.name == DETECTOR)
     {
-        if is_taken_over && is_line(&reader.name) {
-            steps.push(Step::Forget(reader.name.clone()));
+        if is_taken_over && is_sink(&reader.name) {
+            changes.push(CursorChange::Forget(reader.name.clone()));
         } else {
             let (name, seq) = (&reader.name, reader.cursor.seq);
             let text =
                 format!("{name}: released at {seq}; {} records were not delivered", reader.lag);
-            steps.push(Step::Park(name.clone(), reader.cursor.clone(), text));
+            changes.push(CursorChange::Park(name.clone(), reader.cursor.clone(), text));
         }
     }
     if !sinks.is_empty() {
         // The position of a former sink is not needed when another one is on.
-        let others = parked_lines.iter().filter(|(name, _)| !sinks.contains(&&**name));
-        steps.extend(others.map(|(name, _)| Step::Forget(name.clone())));
+        let others = parked_sinks.iter().filter(|(name, _)| !sinks.contains(&&**name));
+        changes.extend(others.map(|(name, _)| CursorChange::Forget(name.clone())));
     }
-    steps
+    changes
 }
 
 /// The change for a reader that was at `seq` when it was switched off.
-fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> Step {
-    let place = Resumption::new(journal, seq, from);
-    let text = format!("{name}: {}", place.text);
-    Step::Resume(name, place.seq, text)
+fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> CursorChange {
+    let resumption = Resumption::new(journal, seq, from);
+    let text = format!("{name}: {}", resumption.text);
+    CursorChange::Resume(name, resumption.seq, text)
 }
 
 /// Where a reader continues that was off, and what that leaves out.

@@ -1,4 +1,4 @@
-//! Runs of a server one after the other: which readers it has, and what each of them gets.
+//! Runs of a server one after the other: which readers it has, and what each of them delivers.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +31,11 @@ impl Sink for Named {
     }
 }
 
-/// One run: its sinks, whether it detects, and what it gets to deliver of what it records.
+/// One run of the server: its sinks, whether it detects, and how many records it does not deliver.
 struct Run {
     sinks: &'static [&'static str],
     detects: bool,
-    /// How many records are left when it is killed.
+    /// How many records are not delivered yet when it is killed.
     undelivered: u64,
 }
 
@@ -43,18 +43,19 @@ fn run(sinks: &'static [&'static str]) -> Run {
     Run { sinks, detects: false, undelivered: 0 }
 }
 
-/// Each run records `r1`, `r2` and so on, of which each reader has all but the last few. What each
-/// reader got in all runs, by name; records that tell of cursors left out.
-async fn got(runs: &[Run], from: ResumeFrom) -> String {
+/// Runs the servers one after the other. Each records three of `r1`, `r2` and so on, and each reader
+/// delivers all but the last `undelivered`. Returns the records that each reader delivered in all runs,
+/// without the records about cursors.
+async fn delivered(runs: &[Run], from: ResumeFrom) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
-    let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut delivered: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut number = 0;
     for run in runs {
         let store = Sqlite::open(&path, Settings::default(), crate::clock::for_store()).unwrap();
         let sinks =
             run.sinks.iter().map(|name| Box::new(Named(name, Encoding::V1)) as Box<dyn Sink>);
-        settle(&store, &sinks.collect::<Vec<_>>(), run.detects, from).await.unwrap();
+        set(&store, &sinks.collect::<Vec<_>>(), run.detects, from).await.unwrap();
         let journal = store.journal();
         if run.detects {
             // As the detector does it.
@@ -69,20 +70,20 @@ async fn got(runs: &[Run], from: ResumeFrom) -> String {
             journal.register(&reader.name, 0).await.unwrap();
             let until = journal.last_seq() - run.undelivered;
             let records = journal.read(reader.cursor.seq, 100, 1 << 20).await.unwrap();
-            let mine = got.entry(reader.name.clone()).or_default();
+            let texts = delivered.entry(reader.name.clone()).or_default();
             for record in records.into_iter().filter(|record| record.seq <= until) {
                 let text = String::from_utf8_lossy(&record.bytes).into_owned();
-                mine.extend(text.starts_with('r').then_some(text));
+                texts.extend(text.starts_with('r').then_some(text));
             }
             journal.advance_durably(&reader.name, until, "").await.unwrap();
         }
         store.close().await;
     }
     let line = |(name, records): (&String, &Vec<String>)| format!("{name}: {}", records.join(" "));
-    got.iter().map(line).collect::<Vec<_>>().join("; ")
+    delivered.iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
-/// 33,198 of 33,203 lines were printed a second time.
+/// Regression: nearly all lines were printed a second time.
 #[tokio::test]
 async fn a_reader_that_was_off_delivers_nothing_twice_and_missed_events_only_on_request() {
     let (stdout, file, off) = (&["stdout"][..], &["file"][..], &[][..]);
@@ -106,26 +107,26 @@ async fn a_reader_that_was_off_delivers_nothing_twice_and_missed_events_only_on_
             "file: r4 r5 r6; stdout: r1 r2 r3 r7 r8 r9",
             "",
         ),
-        // What the one was killed with, the other gets.
+        // The records that the first sink had not delivered when it was killed, the second one delivers.
         (
             vec![killed(stdout), run(file), run(off), run(stdout)],
             "file: r2 r3 r4 r5 r6; stdout: r1 r10 r11 r12",
             "file: r2 r3 r4 r5 r6; stdout: r1 r7 r8 r9 r10 r11 r12",
         ),
         (vec![run(off), run(stdout)], "stdout: r4 r5 r6", ""),
-        // A sink that has another name since.
+        // A sink that was renamed.
         (vec![run(&["lines"]), run(stdout)], "lines: r1 r2 r3; stdout: r4 r5 r6", ""),
         (
             vec![detects(true), detects(false), detects(true)],
             "detector: r1 r2 r3 r7 r8 r9",
             "detector: r1 r2 r3 r4 r5 r6 r7 r8 r9",
         ),
-        // It looks at all there is when it was never off.
+        // A detector that never ran before reads the whole journal.
         (vec![detects(false), detects(true)], "detector: r1 r2 r3 r4 r5 r6", ""),
     ] {
         let cursor = if cursor.is_empty() { now } else { cursor };
-        assert_eq!(got(&runs, ResumeFrom::Now).await, now);
-        assert_eq!(got(&runs, ResumeFrom::Cursor).await, cursor);
+        assert_eq!(delivered(&runs, ResumeFrom::Now).await, now);
+        assert_eq!(delivered(&runs, ResumeFrom::Cursor).await, cursor);
     }
 }
 
@@ -139,22 +140,22 @@ async fn disabled_readers_retain_no_records_and_this_is_recorded() {
         journal.register(reader, 0).await.unwrap();
     }
     store.append(Bytes::from_static(b"r1")).await.unwrap();
-    settle(&store, &[], false, ResumeFrom::Now).await.unwrap();
+    set(&store, &[], false, ResumeFrom::Now).await.unwrap();
     let names: Vec<_> = journal.readers().into_iter().map(|reader| reader.name).collect();
     assert_eq!(names, ["auditconfig/kasten-io/siem/u1"], "the controller decides on that one");
-    let mut told = Vec::new();
+    let mut texts = Vec::new();
     for record in journal.read(1, 100, 1 << 20).await.unwrap() {
         let event = event::EventRef::parse(&record.bytes).unwrap();
         let mut line = Vec::new();
         event::v1::write(&event, &mut line);
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let text = line["annotations"][event::annotations::CURSOR].as_str().unwrap().to_owned();
-        told.push(format!("{} {text}", line["verb"].as_str().unwrap()));
+        texts.push(format!("{} {text}", line["verb"].as_str().unwrap()));
     }
     let expected = [
         "release detector: released at 0; 1 records were not delivered",
         "release stdout: released at 0; 1 records were not delivered",
     ];
-    assert_eq!(told, expected);
+    assert_eq!(texts, expected);
     store.close().await;
 }

@@ -47,6 +47,7 @@ impl Sources {
             .context("cannot read which events of sources were recorded")?;
         let statuses = webhook.statuses();
         source::register(metrics, statuses.clone());
+        source::register_refusals(metrics, &webhook.refusals());
         let opened = Opened { recorder, sources: vec![Box::new(webhook)] };
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
     }

@@ -8,6 +8,7 @@
 
 mod access;
 mod connections;
+mod refusals;
 mod request;
 
 use std::io;
@@ -29,6 +30,7 @@ use crate::{EventSource, Recorder, SourceStatus};
 use access::Access;
 pub use access::AccessError;
 use connections::Connections;
+pub use refusals::{Refusal, Refusals};
 use request::Receiver;
 
 /// The kind of these sources.
@@ -85,6 +87,7 @@ pub struct AuditWebhook {
     serving: Arc<ServingCertificate>,
     access: Arc<Access>,
     statuses: Vec<Arc<SourceStatus>>,
+    refusals: Arc<Refusals>,
     clock: Arc<dyn Clock>,
 }
 
@@ -124,6 +127,7 @@ impl AuditWebhook {
             serving: config.serving,
             access: Arc::new(access),
             statuses: config.clusters.iter().map(status).collect(),
+            refusals: Arc::default(),
             clock: config.clock,
         })
     }
@@ -131,6 +135,11 @@ impl AuditWebhook {
     /// Address that the listener uses, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The senders that are refused.
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
     }
 }
 
@@ -141,12 +150,13 @@ impl EventSource for AuditWebhook {
     }
 
     async fn run(self: Box<Self>, recorder: Arc<Recorder>, stop: CancellationToken) {
-        let Self { listener, address, tls, serving, access, statuses, clock } = *self;
+        let Self { listener, address, tls, serving, access, statuses, refusals, clock } = *self;
         tracing::info!(%address, "receiving audit events of other servers");
         let reload = reload(serving, Arc::clone(&access), Arc::clone(&clock));
         let receiver = Arc::new(Receiver {
             access,
             statuses,
+            refusals,
             recorder,
             clock,
             bodies: Semaphore::new(BODIES_MAX),

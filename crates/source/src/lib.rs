@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
-pub use metrics::{register, register_each};
+pub use metrics::{register, register_each, register_refusals};
 pub use recorder::{Recorder, Recording};
 pub use status::{SourceSnapshot, SourceStatus, Transfer};
 

@@ -66,6 +66,8 @@ pub const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
 /// Time that requests in flight have to complete at shutdown.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time in which a reason to refuse senders is logged at most once.
+pub const REFUSAL_LOG_PERIOD: Duration = Duration::from_mins(1);
 /// Maximum number of tokens in a token file.
 pub const TOKENS_MAX: usize = 16;
 /// Minimum length of a token, in bytes.

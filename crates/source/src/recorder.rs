@@ -172,6 +172,17 @@ impl Recording<'_> {
         }
     }
 
+    /// Adds an item that is not recorded as an event, whatever it is. The reason must not contain a
+    /// text of the sender.
+    pub(crate) async fn add_rejected(
+        &mut self,
+        item: Item,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.transfer.received += 1;
+        self.quarantine(item, reason).await
+    }
+
     /// Waits until all events are durable, and counts them.
     pub async fn finish(mut self) -> Result<Transfer, StoreError> {
         if let Some((item, items)) = self.left_out.take() {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use apiserver::trust::{CaBundle, TrustError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use event::Timestamp;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
 
+use super::refusals::Refusal;
 use crate::limits::{TOKEN_BYTES_MIN, TOKENS_MAX};
 
 /// Why a file of credentials cannot be used. Never contains a token.
@@ -41,6 +42,20 @@ pub enum AccessError {
     /// The CA file cannot be used.
     #[error(transparent)]
     Ca(#[from] TrustError),
+}
+
+/// Why the credentials of a request are not accepted.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// The error, without a text of the sender.
+    pub(super) detail: String,
+}
+
+impl Refused {
+    fn new(refusal: Refusal, detail: &str) -> Self {
+        Self { refusal, detail: detail.to_owned() }
+    }
 }
 
 /// The SHA-256 of a token. Comparing digests takes a time that tells nothing about the token.
@@ -75,28 +90,42 @@ impl Access {
         Ok(())
     }
 
-    /// Whether a request may send events.
-    pub(super) fn allows(
+    /// Checks the credentials of a request. `chain` is the client's certificate chain, leaf first.
+    pub(super) fn check(
         &self,
         headers: &HeaderMap,
         chain: &[CertificateDer<'_>],
         now: Timestamp,
-    ) -> bool {
-        self.has_token(headers) || self.has_certificate(chain, now)
+    ) -> Result<(), Refused> {
+        let token = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        if token.is_some_and(|value| self.has_token(value)) {
+            return Ok(());
+        }
+        let certificate = self.check_certificate(chain, now);
+        match (certificate, token) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(_)) => Err(Refused::new(Refusal::Token, "")),
+            (Err(_), None) if chain.is_empty() => Err(Refused::new(Refusal::NoCredentials, "")),
+            (Err(error), None) => Err(Refused::new(Refusal::Certificate, &error)),
+        }
     }
 
-    fn has_token(&self, headers: &HeaderMap) -> bool {
-        let token = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes).and_then(bearer);
-        let Some(token) = token else { return false };
+    fn has_token(&self, value: &[u8]) -> bool {
+        let Some(token) = bearer(value) else { return false };
         let digest: TokenDigest = Sha256::digest(token).into();
         self.tokens.load().contains(&digest)
     }
 
-    fn has_certificate(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> bool {
-        let Some(client_ca) = self.client_ca.load_full() else { return false };
+    /// Checks a client certificate. The error names no text of the certificate.
+    fn check_certificate(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let client_ca = self.client_ca.load_full();
+        let client_ca = client_ca.ok_or_else(|| "there is no CA for clients".to_owned())?;
         let seconds = u64::try_from(now.as_micros() / 1_000_000).unwrap_or_default();
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        !chain.is_empty() && client_ca.verify(chain, time).is_ok()
+        client_ca.verify(chain, UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
 
@@ -158,9 +187,11 @@ mod tests {
             ("Basic 0123456789abcdef", false),
         ] {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
-            let found = access.allows(&headers, &[], Timestamp::default());
-            assert_eq!(found, expected, "{value:?}");
+            let actual = access.check(&headers, &[], Timestamp::default());
+            let refusal = actual.map_err(|refused| refused.refusal).err();
+            assert_eq!(refusal, (!expected).then_some(Refusal::Token), "{value:?}");
         }
-        assert!(!access.allows(&HeaderMap::new(), &[], Timestamp::default()));
+        let actual = access.check(&HeaderMap::new(), &[], Timestamp::default());
+        assert_eq!(actual.map_err(|refused| refused.refusal), Err(Refusal::NoCredentials));
     }
 }

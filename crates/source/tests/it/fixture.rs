@@ -10,7 +10,7 @@ use event::{Event, Timestamp, record};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use source::audit_webhook::AuditWebhookConfig;
+use source::audit_webhook::{AuditWebhookConfig, Refusal, Refusals};
 use source::{AuditWebhook, EventSource, Recorder, SourceSnapshot, SourceStatus};
 use store::{Settings, Sqlite};
 use tempfile::TempDir;
@@ -93,6 +93,7 @@ pub(super) struct TestServer {
     pub(super) authority: Authority,
     pub(super) client_authority: Authority,
     statuses: Vec<Arc<SourceStatus>>,
+    refusals: Arc<Refusals>,
     address: std::net::SocketAddr,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -129,14 +130,21 @@ impl TestServer {
         .await
         .unwrap();
         let (statuses, address) = (webhook.statuses(), webhook.address());
+        let refusals = webhook.refusals();
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(Box::new(webhook).run(recorder, stop.clone()));
-        Self { store, authority, client_authority, statuses, address, stop, tasks }
+        Self { store, authority, client_authority, statuses, refusals, address, stop, tasks }
     }
 
     /// The state of the source `prod`.
     pub(super) fn status(&self) -> SourceSnapshot {
         self.statuses.first().unwrap().snapshot()
+    }
+
+    /// The reasons for which senders were refused, with their numbers.
+    pub(super) fn refused(&self) -> Vec<(Refusal, u64)> {
+        let count = |refusal| (refusal, self.refusals.count(refusal));
+        Refusal::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Sends a list with the token.
@@ -184,9 +192,25 @@ impl TestServer {
         body: &[u8],
         identity: Option<&Identity>,
     ) -> TlsStream<TcpStream> {
+        let stream = self.handshake(&self.authority, identity).await;
+        let mut stream = stream.unwrap();
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server may respond without reading the body.
+        stream.write_all(body).await.ok();
+        stream.flush().await.ok();
+        stream
+    }
+
+    /// Sets up TLS as a client that trusts this authority.
+    pub(super) async fn handshake(
+        &self,
+        trusted: &Authority,
+        identity: Option<&Identity>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap();
-        roots.add(authority).unwrap();
+        roots.add(CertificateDer::from_pem_slice(trusted.pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -203,14 +227,7 @@ impl TestServer {
         };
         let stream = self.connect().await;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        let head =
-            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may respond without reading the body.
-        stream.write_all(body).await.ok();
-        stream.flush().await.ok();
-        stream
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// Stops the listener and closes the store.

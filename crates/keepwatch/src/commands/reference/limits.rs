@@ -171,6 +171,10 @@ fn sources() -> Vec<Row> {
             "Time of a connection to it without valid credentials",
             time(limits::UNAUTHENTICATED_TIME_MAX),
         ),
+        (
+            "Time in which a reason to refuse its senders is logged once",
+            time(limits::REFUSAL_LOG_PERIOD),
+        ),
         ("Clusters that may send events to it", limits::CLUSTERS_MAX.to_string()),
         ("Tokens in its token file", limits::TOKENS_MAX.to_string()),
         ("Size of a request to it", size(limits::BODY_BYTES_MAX)),

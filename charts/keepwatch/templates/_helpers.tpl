@@ -224,7 +224,7 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
 {{- fail "podAnnotations: annotation checksum/audit-policy is set by the chart" -}}
 {{- end -}}
-{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-tokens" "audit-webhook-ca" -}}
+{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-tokens" "audit-webhook-ca" "audit-webhook-tls" -}}
 {{- range uniq .Values.destinations.claims -}}
 {{- $volume := include "keepwatch.claimVolume" . -}}
 {{- if has $volume $volumes -}}
@@ -326,6 +326,10 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- end }}
 {{- if .clientCaSecretName }}
 - --audit-webhook-client-ca-file=/etc/keepwatch/audit-webhook-ca/ca.crt
+{{- end }}
+{{- if .tlsSecretName }}
+- --audit-webhook-tls-cert-file=/etc/keepwatch/audit-webhook-tls/tls.crt
+- --audit-webhook-tls-private-key-file=/etc/keepwatch/audit-webhook-tls/tls.key
 {{- end }}
 {{- end }}
 {{- end }}

@@ -103,7 +103,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
     (
         "-f",
         "auditWebhook: {enabled: true, clusters: [prod, test], tokenSecretName: a, \
-         clientCaSecretName: b, service: {type: NodePort, nodePort: 31000}}",
+         clientCaSecretName: b, tlsSecretName: c, service: {type: NodePort, nodePort: 31000}}",
     ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
@@ -127,7 +127,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 62] = [
+const INVALID_INPUTS: [(&str, &str, &str); 64] = [
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),
@@ -135,6 +135,12 @@ const INVALID_INPUTS: [(&str, &str, &str); 62] = [
         "-f",
         "auditWebhook: {enabled: true, clusters: [a], tokenSecretName: t, port: 10250}",
         "service.aggregatedApiPort",
+    ),
+    ("-f", "auditWebhook: {tlsSecretName: [a]}", "/auditWebhook/tlsSecretName"),
+    (
+        "-f",
+        "extraVolumes: [{name: audit-webhook-tls, emptyDir: {}}]",
+        "extraVolumes: volume audit-webhook-tls",
     ),
     ("-f", "service: {port: \"443\"}", "/service/port"),
     ("-f", "service: {port: 443.5}", "/service/port"),

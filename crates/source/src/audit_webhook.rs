@@ -10,10 +10,10 @@ mod access;
 mod connections;
 mod refusals;
 mod request;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +28,11 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{BODIES_MAX, CLUSTER_BYTES_MAX, LONG_EVENTS_MAX};
 use crate::{EventSource, Recorder, SourceStatus};
 use access::Access;
-pub use access::AccessError;
+pub use access::{AccessError, Credentials};
 use connections::Connections;
 pub use refusals::{Refusal, Refusals};
 use request::Receiver;
+pub use tokens::TokenError;
 
 /// The kind of these sources.
 pub const KIND: &str = "AuditWebhook";
@@ -50,10 +51,8 @@ pub struct AuditWebhookConfig {
     pub address: SocketAddr,
     /// The serving certificate. Its files are reloaded every five seconds.
     pub serving: Arc<ServingCertificate>,
-    /// File with bearer tokens, one a line. It is reloaded every five seconds.
-    pub token_file: Option<PathBuf>,
-    /// CA certificates for client certificates of senders. The file is reloaded every five seconds.
-    pub client_ca_file: Option<PathBuf>,
+    /// The credentials of senders. Their files are reloaded every five seconds.
+    pub credentials: Credentials,
     /// The clusters that may send events.
     pub clusters: Vec<String>,
     /// Source of the current time.
@@ -113,7 +112,7 @@ impl AuditWebhook {
     /// Loads the files and binds the address. Must be called inside a Tokio runtime.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
     pub async fn bind(config: AuditWebhookConfig) -> Result<Self, AuditWebhookError> {
-        let access = Access::open(config.token_file, config.client_ca_file)?;
+        let access = Access::open(config.credentials, &config.clusters)?;
         let refused = |source| AuditWebhookError::Listen { address: config.address, source };
         let listener = bind(config.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
@@ -177,8 +176,8 @@ async fn reload(serving: Arc<ServingCertificate>, access: Arc<Access>, clock: Ar
         if let Err(error) = serving.reload(clock.now()) {
             tracing::warn!(%error, "cannot reload the certificate; the old one stays in use");
         }
-        if let Err(error) = access.reload() {
-            tracing::warn!(%error, "cannot reload the credentials; the old ones stay in use");
+        for error in access.reload() {
+            tracing::warn!(%error, "credentials of senders cannot be reloaded completely");
         }
     }
 }

@@ -70,6 +70,8 @@ pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 pub const REFUSAL_LOG_PERIOD: Duration = Duration::from_mins(1);
 /// Maximum number of tokens in a token file.
 pub const TOKENS_MAX: usize = 16;
+/// Maximum number of names of client certificates, of all clusters.
+pub const CLIENT_NAMES_MAX: usize = 256;
 /// Minimum length of a token, in bytes.
 pub const TOKEN_BYTES_MIN: usize = 16;
 /// Maximum length of the name of a cluster, in bytes.

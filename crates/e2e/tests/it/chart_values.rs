@@ -66,7 +66,7 @@ podSecurityContext: {runAsUser: 1000680000, fsGroup: 1000680000}
 #[test]
 fn each_file_of_the_audit_webhook_is_in_a_volume() {
     let values = "auditWebhook: {enabled: true, clusters: [prod], tokenSecretName: tokens,
-        clientCaSecretName: ca, tlsSecretName: tls}";
+        clusterTokensSecretName: clusters, clientCaSecretName: ca, tlsSecretName: tls}";
     let rendered = from_file(values).unwrap();
     let (arguments, pod) = (rendered.arguments().unwrap(), rendered.pod().unwrap());
     let named = |list: &Value, key: &str, value: &str| {
@@ -80,13 +80,21 @@ fn each_file_of_the_audit_webhook_is_in_a_volume() {
     ] {
         let file = arguments.iter().find_map(|argument| argument.strip_prefix(flag)).unwrap();
         let (folder, file) = file.rsplit_once('/').unwrap();
-        let mount = named(&pod["spec"]["containers"][0]["volumeMounts"], "mountPath", folder).unwrap();
-        let volume = named(&pod["spec"]["volumes"], "name", mount["name"].as_str().unwrap()).unwrap();
+        let mount =
+            named(&pod["spec"]["containers"][0]["volumeMounts"], "mountPath", folder).unwrap();
+        let volume =
+            named(&pod["spec"]["volumes"], "name", mount["name"].as_str().unwrap()).unwrap();
         assert_eq!(volume["secret"]["secretName"], secret, "{flag}");
         assert!(named(&volume["secret"]["items"], "path", file).is_some(), "{flag}{file}");
         // A mount of a single file is not updated when the Secret changes.
         assert_eq!(mount.get("subPath"), None, "{flag}");
     }
+    let folder = "/etc/keepwatch/audit-webhook-clusters";
+    assert!(arguments.contains(&format!("--audit-webhook-token-dir={folder}")), "{arguments:?}");
+    let mount = named(&pod["spec"]["containers"][0]["volumeMounts"], "mountPath", folder).unwrap();
+    let volume = named(&pod["spec"]["volumes"], "name", mount["name"].as_str().unwrap()).unwrap();
+    let secret = &volume["secret"];
+    assert_eq!((&secret["secretName"], secret.get("items")), (&"clusters".into(), None));
 }
 
 fn has_float(value: &Value) -> bool {

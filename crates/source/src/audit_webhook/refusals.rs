@@ -39,13 +39,15 @@ pub enum Refusal {
     Token,
     /// Its client certificate is not accepted.
     Certificate,
+    /// Its credentials are those of another cluster.
+    Cluster,
     /// The path is not that of a configured cluster.
     Path,
 }
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connections,
         Self::Handshake,
         Self::Tls,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::NoCredentials,
         Self::Token,
         Self::Certificate,
+        Self::Cluster,
         Self::Path,
     ];
 
@@ -66,6 +69,7 @@ impl Refusal {
             Self::NoCredentials => "no_credentials",
             Self::Token => "token",
             Self::Certificate => "certificate",
+            Self::Cluster => "cluster",
             Self::Path => "path",
         }
     }
@@ -96,7 +100,12 @@ impl Refusal {
             }
             Self::Certificate => {
                 "the client certificate is not accepted: use one of the CA in \
-                 --audit-webhook-client-ca-file"
+                 --audit-webhook-client-ca-file, with a name of --audit-webhook-client-names if they \
+                 are set"
+            }
+            Self::Cluster => {
+                "the token or the client certificate is not valid for the cluster in the URL: give \
+                 the sender those of its own cluster"
             }
             Self::Path => {
                 "the URL does not end in /audit/ and a name of --audit-webhook-clusters: correct the \

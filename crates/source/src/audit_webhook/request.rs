@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::access::{Access, Refused};
+use super::access::{Access, Grant, Refused};
 use super::refusals::{Refusal, Refusals};
 use super::{PATH, is_cluster_name};
 use crate::limits::{
@@ -48,6 +48,8 @@ pub(super) struct Receiver {
 enum Rejection {
     #[error("Unauthorized")]
     Unauthorized,
+    #[error("the credentials are not valid for this cluster")]
+    Cluster,
     #[error("the path is {PATH} and the name of a configured cluster")]
     Path,
     #[error("the method is POST")]
@@ -70,7 +72,7 @@ impl Receiver {
         &self,
         request: &Request<Incoming>,
         chain: &[CertificateDer<'_>],
-    ) -> Result<(), Refused> {
+    ) -> Result<Grant, Refused> {
         self.access.check(request.headers(), chain, self.clock.now())
     }
 
@@ -83,18 +85,26 @@ impl Receiver {
     pub(super) async fn respond(
         &self,
         request: Request<Incoming>,
-        admitted: Result<(), Refused>,
+        admitted: Result<Grant, Refused>,
         from: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        if let Err(Refused { refusal, detail }) = admitted {
-            self.refuse(refusal, from, &detail);
-            return Rejection::Unauthorized.response();
+        let grant = match admitted {
+            Ok(grant) => grant,
+            Err(Refused { refusal, detail }) => {
+                self.refuse(refusal, from, &detail);
+                return Rejection::Unauthorized.response();
+            }
+        };
+        let cluster = request.uri().path().strip_prefix(PATH).unwrap_or_default();
+        let detail = if is_cluster_name(cluster) { cluster } else { "" };
+        // A sender of one cluster does not learn which others there are.
+        if !grant.covers(cluster) {
+            self.refuse(Refusal::Cluster, from, detail);
+            return Rejection::Cluster.response();
         }
-        let cluster = request.uri().path().strip_prefix(PATH);
-        let source = self.statuses.iter().find(|source| Some(source.cluster()) == cluster);
+        let source = self.statuses.iter().find(|source| source.cluster() == cluster);
         let Some(source) = source else {
-            let cluster = cluster.filter(|cluster| is_cluster_name(cluster));
-            self.refuse(Refusal::Path, from, cluster.unwrap_or_default());
+            self.refuse(Refusal::Path, from, detail);
             return Rejection::Path.response();
         };
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
@@ -264,6 +274,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED,
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             ),
+            Self::Cluster => (StatusCode::FORBIDDEN, None),
             Self::Path => (StatusCode::NOT_FOUND, None),
             Self::Method => {
                 (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static("POST"))))

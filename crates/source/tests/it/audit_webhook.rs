@@ -1,11 +1,11 @@
 //! The listener over TLS: who may send, what is answered, and that 200 means recorded.
 
-use event::annotations::{QUARANTINE, QUARANTINE_BYTES};
+use event::annotations::{QUARANTINE, QUARANTINE_BYTES, SOURCE_CLUSTER};
 use source::audit_webhook::Refusal;
 use source::limits::{ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX, QUARANTINE_BYTES_MAX};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::fixture::{TOKEN, TestServer, TestStore, event, events, list};
+use crate::fixture::{PROD_TOKEN, TOKEN, TestServer, TestStore, event, events, list};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -138,6 +138,38 @@ async fn a_client_certificate_of_the_ca_replaces_the_token() {
         let answer = server.send(line, &headers, body.as_bytes(), Some(identity)).await;
         assert_eq!(answer.code, expected);
     }
+    server.close().await;
+}
+
+#[tokio::test]
+async fn the_credentials_of_one_cluster_cannot_send_events_of_another() {
+    let on = TestStore::new();
+    let names = [("prod", "apiserver-prod"), ("test", "apiserver-test"), ("test", "both")];
+    let server = TestServer::start_with(&on, &[&names[..], &[("prod", "both")]].concat()).await;
+    let body = list(&[event("a")]);
+    let json = format!("{JSON}Content-Length: {}\r\n", body.len());
+    let identity = |name: &str| server.client_authority.client(name, &[]);
+    let prod = format!("{}{json}", bearer(PROD_TOKEN));
+    for (path, headers, identity, expected) in [
+        ("/audit/prod", &prod, None, 200),
+        ("/audit/test", &prod, None, 403),
+        ("/audit/other", &prod, None, 403),
+        ("/", &prod, None, 403),
+        ("/audit/prod", &json, Some(identity("apiserver-prod")), 200),
+        ("/audit/test", &json, Some(identity("apiserver-prod")), 403),
+        ("/audit/test", &json, Some(identity("both")), 200),
+        ("/audit/prod", &json, Some(identity("other")), 401),
+        // Both of its credentials count.
+        ("/audit/test", &prod, Some(identity("apiserver-test")), 200),
+    ] {
+        let line = format!("POST {path}");
+        let answer = server.send(&line, headers, body.as_bytes(), identity.as_ref()).await;
+        assert_eq!(answer.code, expected, "{path}: {}", answer.body);
+    }
+    let clusters = events(&server.store).await;
+    let clusters = clusters.iter().map(|event| &*event.annotations[SOURCE_CLUSTER]);
+    assert_eq!(clusters.collect::<Vec<_>>(), ["prod", "test"]);
+    assert_eq!(server.refused(), [(Refusal::Certificate, 1), (Refusal::Cluster, 4)]);
     server.close().await;
 }
 

@@ -10,7 +10,7 @@ use event::{Event, Timestamp, record};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use source::audit_webhook::{AuditWebhookConfig, Refusal, Refusals};
+use source::audit_webhook::{AuditWebhookConfig, Credentials, Refusal, Refusals};
 use source::{AuditWebhook, EventSource, Recorder, SourceSnapshot, SourceStatus};
 use store::{Settings, Sqlite};
 use tempfile::TempDir;
@@ -26,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) const START: i64 = 1_795_426_200_000_000;
 /// A token of the token file.
 pub(super) const TOKEN: &str = "0123456789abcdef";
+
+/// A token of the cluster `prod` only.
+pub(super) const PROD_TOKEN: &str = "a-token-of-prod-only";
 
 /// A clock that a test moves.
 pub(super) struct TestClock(AtomicI64);
@@ -109,11 +112,28 @@ pub(super) struct Answer {
 
 impl TestServer {
     pub(super) async fn start(on: &TestStore) -> Self {
+        Self::start_with(on, &[]).await
+    }
+
+    /// With the names of client certificates that are valid for a cluster.
+    pub(super) async fn start_with(on: &TestStore, client_names: &[(&str, &str)]) -> Self {
         let folder = on.folder.path();
         let (authority, client_authority) = (Authority::new("ca"), Authority::new("client-ca"));
         authority.server().write(folder, "server");
         std::fs::write(token_file(folder), format!("old-old-old-old-old\n{TOKEN}\n")).unwrap();
         std::fs::write(folder.join("client-ca.crt"), client_authority.pem()).unwrap();
+        let token_folder = folder.join("clusters");
+        std::fs::create_dir_all(&token_folder).unwrap();
+        std::fs::write(token_folder.join("prod"), PROD_TOKEN).unwrap();
+        let client_names = client_names.iter();
+        let client_names =
+            client_names.map(|(one, other)| ((*one).to_owned(), (*other).to_owned()));
+        let credentials = Credentials {
+            token_file: Some(token_file(folder)),
+            token_folder: Some(token_folder),
+            client_ca_file: Some(folder.join("client-ca.crt")),
+            client_names: client_names.collect(),
+        };
         let clock: Arc<dyn Clock> = Arc::clone(&on.clock) as _;
         let now = clock.now();
         let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
@@ -122,8 +142,7 @@ impl TestServer {
         let webhook = AuditWebhook::bind(AuditWebhookConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             serving: ServingCertificate::open(certificate, key, now).unwrap(),
-            token_file: Some(token_file(folder)),
-            client_ca_file: Some(folder.join("client-ca.crt")),
+            credentials,
             clusters: vec!["prod".to_owned(), "test".to_owned()],
             clock,
         })

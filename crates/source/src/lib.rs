@@ -13,6 +13,7 @@ mod identities;
 pub mod limits;
 mod metrics;
 mod recorder;
+mod refill;
 pub mod splitter;
 mod status;
 

@@ -205,10 +205,20 @@ struct Events<'r> {
 impl Events<'_> {
     async fn add(&mut self, mut bytes: &[u8]) -> Result<(), Rejection> {
         while let Some(item) = self.splitter.next(&mut bytes) {
+            self.hold(item.text.len()).await?;
             self.recording.add(item).await?;
-            self.long_event = None;
+            if self.long_event.is_some() {
+                // Its record needs memory until it is durable.
+                self.recording.commit().await?;
+                self.long_event = None;
+            }
         }
-        if self.splitter.held() > LONG_EVENT_BYTES && self.long_event.is_none() {
+        self.hold(self.splitter.held()).await
+    }
+
+    /// Waits for a permit if an event of this length is long.
+    async fn hold(&mut self, len: usize) -> Result<(), Rejection> {
+        if len > LONG_EVENT_BYTES && self.long_event.is_none() {
             self.long_event = Some(permit(&self.receiver.long_events).await?);
         }
         Ok(())

@@ -1,8 +1,12 @@
 //! The listener over TLS: who may send, what is answered, and that 200 means recorded.
 
+use std::time::Duration;
+
 use event::annotations::{QUARANTINE, QUARANTINE_BYTES, SOURCE_CLUSTER};
 use source::audit_webhook::Refusal;
-use source::limits::{ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX, QUARANTINE_BYTES_MAX};
+use source::limits::{
+    ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{PROD_TOKEN, TOKEN, TestServer, TestStore, event, events, list};
@@ -213,6 +217,22 @@ async fn a_body_that_breaks_off_is_not_acknowledged_and_its_copy_is_recorded() {
     let ids: Vec<String> =
         events(&server.store).await.into_iter().map(|event| event.audit_id).collect();
     assert_eq!(ids, ["a", "b"]);
+    server.close().await;
+}
+
+/// Its memory must be free before the next long event is received.
+#[tokio::test]
+async fn a_long_event_is_durable_before_the_rest_of_its_request_is_received() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let long = event("a").replace("alice", &"x".repeat(LONG_EVENT_BYTES + (64 << 10)));
+    let body = list(&[long, event("b")]);
+    let headers = format!("{}{JSON}Content-Length: {}\r\n", bearer(TOKEN), body.len());
+    let sent = &body.as_bytes()[..body.len() - 10];
+    let request = server.begin("POST /audit/prod", &headers, sent, None).await;
+    let journal = server.store.journal();
+    let recorded = journal.wait_past(0);
+    tokio::time::timeout(Duration::from_secs(30), recorded).await.unwrap().unwrap();
+    drop(request);
     server.close().await;
 }
 

@@ -204,7 +204,8 @@ impl TestServer {
         stream.read_to_end(&mut Vec::new()).await.ok();
     }
 
-    async fn begin(
+    /// Sends the beginning of a request.
+    pub(super) async fn begin(
         &self,
         line: &str,
         headers: &str,

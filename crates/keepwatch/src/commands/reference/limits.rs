@@ -196,6 +196,8 @@ fn sources() -> Vec<Row> {
             time(limits::IDENTITY_AGE_MAX),
         ),
         ("Records that are read for it at the start", limits::REFILL_RECORDS_MAX.to_string()),
+        ("Size of these records", size(limits::REFILL_BYTES_MAX)),
+        ("Time to read them", time(limits::REFILL_TIME_MAX)),
         ("Size of a quarantined text that is recorded", bytes(limits::QUARANTINE_BYTES_MAX)),
         ("Quarantined texts of a request that are recorded", limits::QUARANTINED_MAX.to_string()),
         ("`Retry-After` that a sender gets", time(limits::RETRY_AFTER_MAX)),

@@ -137,13 +137,16 @@ pub(crate) fn identity_of(record: &Bytes) -> Option<(&str, Digest)> {
 }
 
 fn annotate(event: &mut Event, source: &SourceStatus, digest: Digest) {
-    for (key, value) in [
-        (SOURCE, source.name().to_owned()),
-        (SOURCE_KIND, source.kind().to_owned()),
-        (SOURCE_CLUSTER, source.cluster().to_owned()),
-        (SOURCE_DIGEST, hex(&digest)),
-    ] {
-        event.annotations.insert(key.to_owned(), value);
+    name_source(event, source);
+    event.annotations.insert(SOURCE_DIGEST.to_owned(), hex(&digest));
+}
+
+/// Sets the annotations that name the source.
+pub(crate) fn name_source(event: &mut Event, source: &SourceStatus) {
+    for (key, value) in
+        [(SOURCE, source.name()), (SOURCE_KIND, source.kind()), (SOURCE_CLUSTER, source.cluster())]
+    {
+        event.annotations.insert(key.to_owned(), value.to_owned());
     }
 }
 

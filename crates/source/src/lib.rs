@@ -12,6 +12,7 @@ mod convert;
 mod identities;
 pub mod limits;
 mod metrics;
+mod receipts;
 mod recorder;
 mod refill;
 pub mod splitter;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
 pub use metrics::{register, register_each, register_refusals};
+pub use receipts::{RECEIPT_PERIOD, run_receipts};
 pub use recorder::{Recorder, Recording};
 pub use status::{SourceSnapshot, SourceStatus, Transfer};
 

@@ -87,6 +87,12 @@ impl Recorder {
         }
     }
 
+    /// Records an event about a source. Fails without an attempt if the store takes no events.
+    pub(crate) async fn append(&self, event: &Event) -> Result<(), StoreError> {
+        self.check_space()?;
+        store::append(&*self.storage, record::write(event)).await.map(drop)
+    }
+
     /// The current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()

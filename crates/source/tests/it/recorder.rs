@@ -1,12 +1,15 @@
 //! What is recorded, how often, and what happens when it cannot be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use event::annotations::{QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_KIND};
+use event::annotations::{QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND};
+use event::{EventRef, InternalEvent};
 use source::limits::{CHUNK_EVENTS_MAX, IDENTITY_AGE_MAX, QUARANTINED_MAX};
 use source::splitter::Splitter;
-use source::{Recorder, SourceStatus, Transfer};
+use source::{Recorder, SourceStatus, Transfer, run_receipts};
 use store::{Sqlite, StoreError};
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{START, TestStore, event, events, list};
 
@@ -187,4 +190,36 @@ async fn an_event_of_a_failed_commit_is_recorded_when_it_is_sent_again() {
     let store = on.open();
     let again = record(&*on.recorder(&store).await, &list(&names(0..1))).await;
     assert_eq!((again.recorded, again.duplicates), (1, 0));
+}
+
+#[tokio::test]
+async fn only_a_source_that_delivered_leaves_a_receipt() {
+    let on = TestStore::new();
+    let store = on.open();
+    let recorder = on.recorder(&store).await;
+    let (one, other) = (Arc::new(source()), Arc::new(source()));
+    record_from(&recorder, &one, &list(&names(0..3))).await.unwrap();
+    let (stop, period) = (CancellationToken::new(), Duration::from_millis(1));
+    let sources = vec![Arc::clone(&one), other];
+    let receipts = run_receipts(sources, Arc::clone(&recorder), period, stop.clone());
+    let journal = store.journal();
+    let sending = async {
+        journal.wait_past(3).await.unwrap();
+        record_from(&recorder, &one, &list(&names(3..4))).await.unwrap();
+        journal.wait_past(5).await.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(receipts, sending);
+    let events = events(&store).await;
+    let receipts: Vec<&event::Event> =
+        events.iter().filter(|event| event.verb == "receive").collect();
+    let [first, second] = &*receipts else { panic!("{} receipts", receipts.len()) };
+    for (receipt, count) in [(first, "3"), (second, "4")] {
+        assert_eq!(EventRef::from(*receipt).internal(), Some(InternalEvent::Receipt));
+        assert_eq!(receipt.object_ref.as_ref().unwrap().name, "audit-webhook-prod");
+        assert_eq!(
+            (&*receipt.annotations[SOURCE_EVENTS], &*receipt.annotations[SOURCE_CLUSTER]),
+            (count, "prod")
+        );
+    }
 }

@@ -41,6 +41,9 @@ pub const PATH: &str = "/audit/";
 /// Time within which an event arrives: kube-apiserver sends a batch at the latest after 30 seconds,
 /// its default.
 pub const LATENESS: Duration = Duration::from_secs(30);
+/// Time for which kube-apiserver repeats a request at least: with its defaults, it waits 10, 15,
+/// 22.5 and 33.75 seconds between five attempts.
+pub const PATIENCE: Duration = Duration::from_secs(81);
 /// Interval at which the files of the listener are checked for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(5);
 
@@ -117,8 +120,10 @@ impl AuditWebhook {
         let listener = bind(config.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let tls = server_config(Arc::clone(&config.serving)).map_err(AuditWebhookError::Tls)?;
-        let status =
-            |cluster: &String| Arc::new(SourceStatus::new(&source_name(cluster), KIND, cluster));
+        let status = |cluster: &String| {
+            let status = SourceStatus::new(&source_name(cluster), KIND, cluster);
+            Arc::new(status.drops_after(PATIENCE))
+        };
         Ok(Self {
             listener,
             address,

@@ -12,6 +12,7 @@ mod convert;
 mod identities;
 pub mod limits;
 mod metrics;
+mod outage;
 mod receipts;
 mod recorder;
 mod refill;

@@ -16,13 +16,14 @@ use crate::{Recorder, SourceStatus};
 /// Interval at which receipts are recorded.
 pub const RECEIPT_PERIOD: Duration = Duration::from_mins(1);
 
-/// Records receipts in each period until `stop`.
+/// Records what may have been lost before the start, and then receipts in each period until `stop`.
 pub async fn run_receipts(
     sources: Vec<Arc<SourceStatus>>,
     recorder: Arc<Recorder>,
     period: Duration,
     stop: CancellationToken,
 ) {
+    recorder.report_downtime(&sources).await;
     let mut receipts = Receipts { recorded: vec![0; sources.len()], sources };
     let mut due = tokio::time::interval(period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

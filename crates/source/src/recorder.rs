@@ -18,9 +18,13 @@ use crate::identities::{Admitted, Chunk, Identities};
 use crate::limits::{
     CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, OWN_RESERVE, QUARANTINED_MAX, RECORD_TIME_MAX,
 };
-use crate::refill::{RefillLimits, refill, scan};
+use crate::refill::{RefillLimits, Refilled, refill, scan};
 use crate::splitter::{Digest, Item};
 use crate::status::{SourceStatus, Transfer};
+
+/// When the last record was written before the start, and the sources that had delivered events
+/// shortly before.
+type BeforeStart = (Timestamp, Vec<String>);
 
 /// Records events. Shared by all sources of a server.
 pub struct Recorder {
@@ -28,6 +32,8 @@ pub struct Recorder {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     identities: Mutex<Identities>,
+    started: Timestamp,
+    before_start: Option<BeforeStart>,
     /// Held while records are read whose transactions failed.
     resolving: tokio::sync::Mutex<()>,
 }
@@ -43,7 +49,7 @@ impl Recorder {
     ) -> Result<Arc<Self>, ReadError> {
         let mut identities = Identities::default();
         let limits = RefillLimits::default();
-        let is_complete = refill(&*journal, &mut identities, &limits).await?;
+        let Refilled { is_complete, newest } = refill(&*journal, &mut identities, &limits).await?;
         let known = identities.len();
         if is_complete {
             tracing::debug!(known, "identities of recorded events are known");
@@ -54,8 +60,10 @@ impl Recorder {
                  sent again is recorded twice"
             );
         }
+        let (started, before_start) =
+            (clock.now(), newest.map(|time| (time, identities.sources())));
         let (identities, resolving) = (Mutex::new(identities), tokio::sync::Mutex::new(()));
-        Ok(Arc::new(Self { storage, journal, clock, identities, resolving }))
+        Ok(Arc::new(Self { storage, journal, clock, identities, started, before_start, resolving }))
     }
 
     /// Checks whether events of sources can be recorded. The last part of the journal is reserved
@@ -91,6 +99,17 @@ impl Recorder {
     pub(crate) async fn append(&self, event: &Event) -> Result<(), StoreError> {
         self.check_space()?;
         store::append(&*self.storage, record::write(event)).await.map(drop)
+    }
+
+    /// When this server started.
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// When the last record was written before the start, and the sources that had delivered events
+    /// shortly before.
+    pub(crate) fn before_start(&self) -> Option<&BeforeStart> {
+        self.before_start.as_ref()
     }
 
     /// The current time.

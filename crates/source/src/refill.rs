@@ -7,6 +7,7 @@
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
+use event::Timestamp;
 use store::{Direction, Journal, ReadError, Record};
 
 use crate::convert::identity_of;
@@ -28,19 +29,26 @@ impl Default for RefillLimits {
     }
 }
 
-/// Adds the identities of the records of [`IDENTITY_AGE_MAX`] before the last one. Returns whether
-/// all of them were read within the limits.
+/// What was read at the start.
+pub(crate) struct Refilled {
+    /// Whether all was read within the limits.
+    pub(crate) is_complete: bool,
+    /// Time of the newest record.
+    pub(crate) newest: Option<Timestamp>,
+}
+
+/// Adds the identities of the records of [`IDENTITY_AGE_MAX`] before the last one.
 pub(crate) async fn refill(
     journal: &dyn Journal,
     identities: &mut Identities,
     limits: &RefillLimits,
-) -> Result<bool, ReadError> {
+) -> Result<Refilled, ReadError> {
     let (first, last) = (journal.first_seq().max(1), journal.last_seq());
     let age = i64::try_from(IDENTITY_AGE_MAX.as_micros()).unwrap_or(i64::MAX);
-    let (mut oldest, mut records, mut bytes, mut is_complete) = (None, 0, 0, true);
+    let (mut newest, mut records, mut bytes, mut is_complete) = (None, 0, 0, true);
     let add = |record: &Record| {
-        let oldest = *oldest.get_or_insert(record.time.saturating_sub(age));
-        if record.time < oldest {
+        let newest = *newest.get_or_insert(record.time);
+        if record.time < newest.saturating_sub(age) {
             return ControlFlow::Break(());
         }
         if records >= limits.records || bytes >= limits.bytes {
@@ -56,9 +64,10 @@ pub(crate) async fn refill(
     };
     let read = scan(journal, first..=last, Direction::Backward, add);
     match tokio::time::timeout(limits.time, read).await {
-        Ok(read) => read.map(|()| is_complete),
-        Err(_) => Ok(false),
+        Ok(read) => read?,
+        Err(_) => is_complete = false,
     }
+    Ok(Refilled { is_complete, newest: newest.map(Timestamp::from_micros) })
 }
 
 /// Passes the records of the range to `take`, in this direction, until it breaks.
@@ -88,7 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use event::annotations::{SOURCE, SOURCE_DIGEST};
-    use event::{Event, Stage, Timestamp};
+    use event::{Event, Stage};
     use store::{Settings, Sqlite};
 
     use super::*;
@@ -106,8 +115,9 @@ mod tests {
             store::append(&store, event::record::write(&event)).await.unwrap();
         }
         let mut identities = Identities::default();
-        let is_complete = refill(&*store.journal(), &mut identities, &limits).await.unwrap();
-        assert_eq!((is_complete, identities.len()), expected);
+        let refilled = refill(&*store.journal(), &mut identities, &limits).await.unwrap();
+        assert_eq!((refilled.is_complete, identities.len()), expected);
+        assert_eq!(refilled.newest, Some(Timestamp::from_micros(1)));
         store.close().await;
     }
 

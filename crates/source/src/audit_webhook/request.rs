@@ -109,8 +109,14 @@ impl Receiver {
         };
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
         match received.unwrap_or(Err(Rejection::Body)) {
-            Ok(()) => Response::new(Full::default()),
+            Ok(()) => {
+                self.recorder.report_unavailability(source).await;
+                Response::new(Full::default())
+            }
             Err(rejection) => {
+                if let Rejection::Busy | Rejection::Store(_) = rejection {
+                    source.unavailable(self.clock.now());
+                }
                 let error = rejection.to_string();
                 tracing::warn!(source = source.name(), error, "audit events are rejected");
                 source.failed(&error);

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::annotations::{QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND};
+use event::annotations::{
+    GAP_TIME, QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND,
+};
 use event::{EventRef, InternalEvent};
+use source::audit_webhook::PATIENCE;
 use source::limits::{CHUNK_EVENTS_MAX, IDENTITY_AGE_MAX, QUARANTINED_MAX};
 use source::splitter::Splitter;
 use source::{Recorder, SourceStatus, Transfer, run_receipts};
@@ -222,4 +225,38 @@ async fn only_a_source_that_delivered_leaves_a_receipt() {
             (count, "prod")
         );
     }
+}
+
+/// The gaps that a start after this many seconds records.
+async fn gaps_after(seconds: i64, is_delivering: bool) -> Vec<event::Event> {
+    let on = TestStore::new();
+    let store = on.open();
+    if is_delivering {
+        record(&*on.recorder(&store).await, &list(&names(0..1))).await;
+    }
+    store::append(&store, bytes::Bytes::from_static(b"own")).await.unwrap();
+    on.advance(seconds);
+    let recorder = on.recorder(&store).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let source = Arc::new(source().drops_after(PATIENCE));
+    run_receipts(vec![source], recorder, Duration::from_mins(1), stop).await;
+    let records = store.journal().read(0, usize::MAX, usize::MAX).await.unwrap();
+    let events = records.into_iter().filter_map(|record| event::record::read(record.bytes).ok());
+    events.filter(|event| event.verb == "gap").collect()
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_longer_than_the_sender_repeats_events_records_a_gap() {
+    let patience = PATIENCE.as_secs().cast_signed();
+    assert_eq!(gaps_after(patience, true).await, []);
+    assert_eq!(gaps_after(patience + 1, false).await, [], "it had not delivered before");
+    let gaps = gaps_after(600, true).await;
+    let [gap] = &*gaps else { panic!("{} gaps", gaps.len()) };
+    let expected = "2026-11-23T09:30:00.000000Z/2026-11-23T09:40:00.000000Z";
+    assert_eq!(gap.annotations[GAP_TIME], expected);
+    assert_eq!(gap.annotations[SOURCE], "audit-webhook-prod");
+    assert_eq!(EventRef::from(gap).internal(), Some(InternalEvent::Gap));
+    let message = &gap.response_status.as_ref().unwrap().message;
+    assert!(message.contains("600 seconds") && message.contains("81 seconds"), "{message}");
 }

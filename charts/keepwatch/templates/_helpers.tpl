@@ -190,8 +190,11 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if and .enabled (not .clusters) -}}
 {{- fail "auditWebhook.enabled needs names in auditWebhook.clusters" -}}
 {{- end -}}
-{{- if and .enabled (not .tokenSecretName) (not .clientCaSecretName) -}}
-{{- fail "auditWebhook.enabled needs auditWebhook.tokenSecretName or auditWebhook.clientCaSecretName" -}}
+{{- if and .enabled (not .clusterTokensSecretName) (not .tokenSecretName) (not .clientCaSecretName) -}}
+{{- fail "auditWebhook.enabled needs auditWebhook.clusterTokensSecretName, auditWebhook.tokenSecretName or auditWebhook.clientCaSecretName" -}}
+{{- end -}}
+{{- if and .enabled .clientNames (not .clientCaSecretName) -}}
+{{- fail "auditWebhook.clientNames needs auditWebhook.clientCaSecretName" -}}
 {{- end -}}
 {{- if and .enabled (eq (int64 .port) (int64 $.Values.service.aggregatedApiPort)) -}}
 {{- fail "auditWebhook.port must differ from service.aggregatedApiPort" -}}
@@ -224,7 +227,7 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
 {{- fail "podAnnotations: annotation checksum/audit-policy is set by the chart" -}}
 {{- end -}}
-{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-tokens" "audit-webhook-ca" -}}
+{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-clusters" "audit-webhook-tokens" "audit-webhook-ca" "audit-webhook-tls" -}}
 {{- range uniq .Values.destinations.claims -}}
 {{- $volume := include "keepwatch.claimVolume" . -}}
 {{- if has $volume $volumes -}}
@@ -321,11 +324,21 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if .enabled }}
 - {{ printf "--audit-webhook-port=%v" (int64 .port) | quote }}
 - {{ printf "--audit-webhook-clusters=%v" (uniq .clusters | join ",") | quote }}
+{{- if .clusterTokensSecretName }}
+- --audit-webhook-token-dir=/etc/keepwatch/audit-webhook-clusters
+{{- end }}
 {{- if .tokenSecretName }}
 - --audit-webhook-token-file=/etc/keepwatch/audit-webhook-tokens/tokens
 {{- end }}
 {{- if .clientCaSecretName }}
 - --audit-webhook-client-ca-file=/etc/keepwatch/audit-webhook-ca/ca.crt
+{{- end }}
+{{- with .clientNames }}
+- {{ printf "--audit-webhook-client-names=%s" (uniq . | join ",") | quote }}
+{{- end }}
+{{- if .tlsSecretName }}
+- --audit-webhook-tls-cert-file=/etc/keepwatch/audit-webhook-tls/tls.crt
+- --audit-webhook-tls-private-key-file=/etc/keepwatch/audit-webhook-tls/tls.key
 {{- end }}
 {{- end }}
 {{- end }}

@@ -19,6 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use tracing::warn;
 
+use crate::authn::x509;
 use crate::tls::provider;
 
 /// Error while loading the trust configuration.
@@ -86,6 +87,12 @@ impl CaBundle {
         let verified = self.verifier.verify_client_cert(leaf, intermediates, now);
         verified.map(drop).map_err(|error| format!("{error} (verified with {})", self.origin))
     }
+}
+
+/// The common name in the subject of a certificate; `None` if it has none.
+pub fn common_name(leaf: &CertificateDer<'_>) -> Option<String> {
+    let subject = x509::Subject::parse(leaf).ok()?;
+    Some(subject.common_name).filter(|name| !name.is_empty())
 }
 
 /// How the front proxy authenticates and passes users.

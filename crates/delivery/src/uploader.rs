@@ -433,7 +433,9 @@ fn append_entry(
 fn urgency(event: &EventRef<'_>) -> Urgency {
     if event.is_deletion() {
         Urgency::Deletion
-    } else if event.internal() == Some(InternalEvent::Heartbeat) || event.is_routine_read() {
+    } else if matches!(event.internal(), Some(InternalEvent::Heartbeat | InternalEvent::Receipt))
+        || event.is_routine_read()
+    {
         Urgency::Idle
     } else {
         Urgency::Normal

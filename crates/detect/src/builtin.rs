@@ -50,6 +50,7 @@ static KASTEN: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "keepwatch-journal-gap",
         "keepwatch-notifier-changed",
         "keepwatch-rule-changed",
+        "keepwatch-source-silent",
         "keepwatch-suppression-changed",
     ]
     .into_iter()

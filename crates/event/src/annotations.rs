@@ -51,6 +51,9 @@ annotations! {
     GAP_SEQ = "keepwatch.io/seq", on "gap event";
     /// Number of missing records.
     GAP_RECORDS = "keepwatch.io/gap-records", on "gap event";
+    /// Beginning and end of a time in which Keepwatch recorded nothing from the source, longer than its
+    /// sender repeats events. Events of this time may be lost; how many is not known.
+    GAP_TIME = "keepwatch.io/gap-time", on "gap event about a source";
     /// Number of requests that were rejected because they could not be recorded.
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
     /// Name of the source that sent the event. Events without it are those of this server.
@@ -67,6 +70,8 @@ annotations! {
     QUARANTINE = "keepwatch.io/quarantine", on "quarantine event";
     /// Length in bytes of the text that is not an event.
     QUARANTINE_BYTES = "keepwatch.io/quarantined-bytes", on "quarantine event";
+    /// Number of events of the source that were recorded since the server started.
+    SOURCE_EVENTS = "keepwatch.io/source-events", on "event with the verb receive";
     /// The reader whose cursor changed, with its old and new position.
     CURSOR = "keepwatch.io/cursor", on "event with the verb skip, rewind, release or resume";
     /// Where delivery to a new destination starts: `oldest` for all events that the journal still has.

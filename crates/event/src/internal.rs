@@ -39,11 +39,13 @@ pub enum InternalEvent {
     Resume,
     /// A source sent text that is not an event. The event contains its beginning.
     Quarantine,
+    /// A source delivered events since the last event of this kind.
+    Receipt,
 }
 
 impl InternalEvent {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Heartbeat,
         Self::Gap,
         Self::Skip,
@@ -51,6 +53,7 @@ impl InternalEvent {
         Self::Release,
         Self::Resume,
         Self::Quarantine,
+        Self::Receipt,
     ];
 
     /// The verb of the event.
@@ -63,6 +66,7 @@ impl InternalEvent {
             Self::Release => "release",
             Self::Resume => "resume",
             Self::Quarantine => "quarantine",
+            Self::Receipt => "receive",
         }
     }
 
@@ -71,7 +75,7 @@ impl InternalEvent {
         match self {
             Self::Heartbeat | Self::Gap => JOURNAL,
             Self::Skip | Self::Rewind | Self::Release | Self::Resume => CURSORS,
-            Self::Quarantine => SOURCES,
+            Self::Quarantine | Self::Receipt => SOURCES,
         }
     }
 

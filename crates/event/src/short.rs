@@ -157,7 +157,9 @@ impl Emphasis {
             _ if is_gap => Self::Failed,
             (400..500, _) => Self::Refused,
             _ if destroys(event) => Self::Destroyed,
-            (_, "get" | "list" | "watch" | "head" | "options" | "heartbeat") => Self::Read,
+            (_, "get" | "list" | "watch" | "head" | "options" | "heartbeat" | "receive") => {
+                Self::Read
+            }
             _ => Self::Changed,
         }
     }

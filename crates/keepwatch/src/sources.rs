@@ -11,7 +11,7 @@ use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
 use siem::event_source::{EventSourceState, EventSources};
 use source::audit_webhook::LATENESS;
-use source::{AuditWebhook, EventSource, Recorder, SourceStatus};
+use source::{AuditWebhook, EventSource, RECEIPT_PERIOD, Recorder, SourceStatus, run_receipts};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +47,7 @@ impl Sources {
             .context("cannot read which events of sources were recorded")?;
         let statuses = webhook.statuses();
         source::register(metrics, statuses.clone());
+        source::register_refusals(metrics, &webhook.refusals());
         let opened = Opened { recorder, sources: vec![Box::new(webhook)] };
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
     }
@@ -64,6 +65,13 @@ impl Sources {
     /// Runs the sources until `stop`.
     pub(crate) fn spawn(self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
         let Some(Opened { recorder, sources }) = self.opened else { return };
+        let receipts = run_receipts(
+            self.statuses.0.to_vec(),
+            Arc::clone(&recorder),
+            RECEIPT_PERIOD,
+            stop.clone(),
+        );
+        tasks.spawn(receipts);
         for source in sources {
             tasks.spawn(source.run(Arc::clone(&recorder), stop.clone()));
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use apiserver::resource::DefaultStrategy;
 use apiserver::{Column, Resource, ResourceId, Scope, Verb};
 use bytes::Bytes;
+use event::annotations::SOURCE;
 use event::{EventRef, Level, v1};
 use serde_json::{Value, json};
 
@@ -28,6 +29,8 @@ pub const AUDIT_EVENTS: ResourceId = ResourceId { group: GROUP, plural: "auditev
 
 const KIND: &str = "AuditEvent";
 const READ_ONLY: &[Verb] = &[Verb::Get, Verb::List, Verb::Watch];
+/// The source of events that this server recorded itself. No event source has this name.
+const OWN_SOURCE: &str = "keepwatch";
 /// Number of digits of a name: enough for the largest sequence number.
 const NAME_LEN: usize = 20;
 
@@ -50,6 +53,7 @@ const COLUMNS: &[Column] = &[
     column("Object", "string", "event.objectRef.name", "Name of the object."),
     column("Code", "integer", "event.responseStatus.code", "HTTP status code of the response."),
     column("IP", "string", "event.sourceIPs.0", "Address from which the request came."),
+    wide(column("Source", "string", "source", "Source that recorded the event.")),
     wide(column(
         "Subresource",
         "string",
@@ -112,6 +116,12 @@ fn schema() -> Value {
             ("apiVersion", head("Group and version of this object.")),
             ("kind", head("Kind of the object.")),
             ("event", event),
+            (
+                "source",
+                text(
+                    "The event source that sent the event; keepwatch for an event of this server.",
+                ),
+            ),
         ],
     )
 }
@@ -127,6 +137,11 @@ fn seq_of_name(name: &str) -> Option<u64> {
     name.parse().ok().filter(|_| is_digits)
 }
 
+/// The name of the source of an event. Clients cannot choose it.
+fn source<'a>(event: &EventRef<'a>) -> &'a str {
+    event.annotation(SOURCE).unwrap_or(OWN_SOURCE)
+}
+
 /// The API object of a record.
 fn body(record: &LogRecord, event: &EventRef<'_>) -> Bytes {
     let (name, seq) = (name(record.seq), record.seq);
@@ -136,6 +151,8 @@ fn body(record: &LogRecord, event: &EventRef<'_>) -> Bytes {
     )
     .into_bytes();
     v1::write(event, &mut body);
+    body.extend_from_slice(br#","source":"#);
+    body.extend_from_slice(Value::from(source(event)).to_string().as_bytes());
     body.push(b'}');
     Bytes::from(body)
 }

@@ -8,11 +8,12 @@
 
 mod access;
 mod connections;
+mod refusals;
 mod request;
+mod tokens;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,9 +28,11 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{BODIES_MAX, CLUSTER_BYTES_MAX, LONG_EVENTS_MAX};
 use crate::{EventSource, Recorder, SourceStatus};
 use access::Access;
-pub use access::AccessError;
+pub use access::{AccessError, Credentials};
 use connections::Connections;
+pub use refusals::{Refusal, Refusals};
 use request::Receiver;
+pub use tokens::TokenError;
 
 /// The kind of these sources.
 pub const KIND: &str = "AuditWebhook";
@@ -38,6 +41,9 @@ pub const PATH: &str = "/audit/";
 /// Time within which an event arrives: kube-apiserver sends a batch at the latest after 30 seconds,
 /// its default.
 pub const LATENESS: Duration = Duration::from_secs(30);
+/// Time for which kube-apiserver repeats a request at least: with its defaults, it waits 10, 15,
+/// 22.5 and 33.75 seconds between five attempts.
+pub const PATIENCE: Duration = Duration::from_secs(81);
 /// Interval at which the files of the listener are checked for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(5);
 
@@ -48,10 +54,8 @@ pub struct AuditWebhookConfig {
     pub address: SocketAddr,
     /// The serving certificate. Its files are reloaded every five seconds.
     pub serving: Arc<ServingCertificate>,
-    /// File with bearer tokens, one a line. It is reloaded every five seconds.
-    pub token_file: Option<PathBuf>,
-    /// CA certificates for client certificates of senders. The file is reloaded every five seconds.
-    pub client_ca_file: Option<PathBuf>,
+    /// The credentials of senders. Their files are reloaded every five seconds.
+    pub credentials: Credentials,
     /// The clusters that may send events.
     pub clusters: Vec<String>,
     /// Source of the current time.
@@ -85,6 +89,7 @@ pub struct AuditWebhook {
     serving: Arc<ServingCertificate>,
     access: Arc<Access>,
     statuses: Vec<Arc<SourceStatus>>,
+    refusals: Arc<Refusals>,
     clock: Arc<dyn Clock>,
 }
 
@@ -110,13 +115,15 @@ impl AuditWebhook {
     /// Loads the files and binds the address. Must be called inside a Tokio runtime.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
     pub async fn bind(config: AuditWebhookConfig) -> Result<Self, AuditWebhookError> {
-        let access = Access::open(config.token_file, config.client_ca_file)?;
+        let access = Access::open(config.credentials, &config.clusters)?;
         let refused = |source| AuditWebhookError::Listen { address: config.address, source };
         let listener = bind(config.address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let tls = server_config(Arc::clone(&config.serving)).map_err(AuditWebhookError::Tls)?;
-        let status =
-            |cluster: &String| Arc::new(SourceStatus::new(&source_name(cluster), KIND, cluster));
+        let status = |cluster: &String| {
+            let status = SourceStatus::new(&source_name(cluster), KIND, cluster);
+            Arc::new(status.drops_after(PATIENCE))
+        };
         Ok(Self {
             listener,
             address,
@@ -124,6 +131,7 @@ impl AuditWebhook {
             serving: config.serving,
             access: Arc::new(access),
             statuses: config.clusters.iter().map(status).collect(),
+            refusals: Arc::default(),
             clock: config.clock,
         })
     }
@@ -131,6 +139,11 @@ impl AuditWebhook {
     /// Address that the listener uses, with the port that the system chose for port 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The senders that are refused.
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
     }
 }
 
@@ -141,12 +154,13 @@ impl EventSource for AuditWebhook {
     }
 
     async fn run(self: Box<Self>, recorder: Arc<Recorder>, stop: CancellationToken) {
-        let Self { listener, address, tls, serving, access, statuses, clock } = *self;
+        let Self { listener, address, tls, serving, access, statuses, refusals, clock } = *self;
         tracing::info!(%address, "receiving audit events of other servers");
         let reload = reload(serving, Arc::clone(&access), Arc::clone(&clock));
         let receiver = Arc::new(Receiver {
             access,
             statuses,
+            refusals,
             recorder,
             clock,
             bodies: Semaphore::new(BODIES_MAX),
@@ -167,8 +181,8 @@ async fn reload(serving: Arc<ServingCertificate>, access: Arc<Access>, clock: Ar
         if let Err(error) = serving.reload(clock.now()) {
             tracing::warn!(%error, "cannot reload the certificate; the old one stays in use");
         }
-        if let Err(error) = access.reload() {
-            tracing::warn!(%error, "cannot reload the credentials; the old ones stay in use");
+        for error in access.reload() {
+            tracing::warn!(%error, "credentials of senders cannot be reloaded completely");
         }
     }
 }

@@ -120,9 +120,10 @@ pub(crate) fn quarantine(
     event
 }
 
-/// The identity of a record of a source; `None` for other records.
-pub(crate) fn identity_of(record: &Bytes) -> Option<Digest> {
+/// The source and the identity of a record; `None` for one that is not from a source.
+pub(crate) fn identity_of(record: &Bytes) -> Option<(&str, Digest)> {
     let event = EventRef::without_bodies(record).ok()?;
+    let source = event.annotation(SOURCE)?;
     let text = event.annotation(SOURCE_DIGEST)?;
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     let mut digest = Digest::default();
@@ -132,17 +133,20 @@ pub(crate) fn identity_of(record: &Bytes) -> Option<Digest> {
     for (byte, pair) in digest.iter_mut().zip(pairs) {
         *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
     }
-    Some(digest)
+    Some((source, digest))
 }
 
 fn annotate(event: &mut Event, source: &SourceStatus, digest: Digest) {
-    for (key, value) in [
-        (SOURCE, source.name().to_owned()),
-        (SOURCE_KIND, source.kind().to_owned()),
-        (SOURCE_CLUSTER, source.cluster().to_owned()),
-        (SOURCE_DIGEST, hex(&digest)),
-    ] {
-        event.annotations.insert(key.to_owned(), value);
+    name_source(event, source);
+    event.annotations.insert(SOURCE_DIGEST.to_owned(), hex(&digest));
+}
+
+/// Sets the annotations that name the source.
+pub(crate) fn name_source(event: &mut Event, source: &SourceStatus) {
+    for (key, value) in
+        [(SOURCE, source.name()), (SOURCE_KIND, source.kind()), (SOURCE_CLUSTER, source.cluster())]
+    {
+        event.annotations.insert(key.to_owned(), value.to_owned());
     }
 }
 
@@ -226,7 +230,8 @@ mod tests {
         let found: Vec<(&str, &str)> =
             event.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(found, expected);
-        assert_eq!(identity_of(&event::record::write(&event)), Some([7; DIGEST_LEN]));
+        let record = event::record::write(&event);
+        assert_eq!(identity_of(&record), Some(("audit-webhook-prod", [7; DIGEST_LEN])));
     }
 
     #[test]

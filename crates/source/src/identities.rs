@@ -8,9 +8,11 @@
 //! An event is a duplicate only if its first copy is durable. Until then the second copy waits for
 //! the same commit; if that fails, the second copy is recorded.
 //!
-//! The memory is bounded: beyond [`IDENTITIES_MAX`] the oldest identities are forgotten.
+//! The memory is bounded: beyond [`IDENTITIES_MAX`] the oldest identity of the source with the most
+//! is forgotten. So a source that sends many events cannot displace those of another, which keeps
+//! at least its equal share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -45,8 +47,8 @@ enum Known {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     known: HashMap<Digest, Known>,
-    /// All identities, oldest first.
-    by_age: VecDeque<Digest>,
+    /// The identities of each source, oldest first. Each is in one of the queues.
+    by_source: BTreeMap<String, VecDeque<Digest>>,
     /// A transaction failed that may have been committed nevertheless: the records after this one
     /// have to be read before other events are judged.
     doubtful_after: Option<u64>,
@@ -64,15 +66,16 @@ pub(crate) struct Admitted {
 }
 
 impl Identities {
-    /// Submits the events that are not known with `submit`, which gets their positions.
+    /// Submits the events of a source that are not known with `submit`, which gets their positions.
     pub(crate) fn admit(
         &mut self,
+        source: &str,
         digests: &[Digest],
         after: u64,
         submit: impl FnOnce(&[usize]) -> PendingCommit,
     ) -> Admitted {
         let (mut admitted, mut fresh) = (Admitted::default(), Vec::new());
-        let mut repeated = std::collections::HashSet::new();
+        let mut repeated = HashSet::new();
         for (at, digest) in digests.iter().enumerate() {
             match self.known.get(digest) {
                 Some(Known::Pending(chunk)) => {
@@ -93,7 +96,7 @@ impl Identities {
         let digests: Vec<Digest> = fresh.iter().map(|at| digests[*at]).collect();
         let chunk = Arc::new(Chunk { digests: digests.clone(), commit, after });
         for digest in digests {
-            self.insert(digest, Known::Pending(Arc::clone(&chunk)));
+            self.insert(source, digest, Known::Pending(Arc::clone(&chunk)));
         }
         admitted.chunk = Some(chunk);
         admitted
@@ -130,23 +133,55 @@ impl Identities {
     }
 
     /// Adds the identity of a record.
-    pub(crate) fn add_recorded(&mut self, digest: Digest) {
-        self.insert(digest, Known::Durable);
+    pub(crate) fn add_recorded(&mut self, source: &str, digest: Digest) {
+        self.insert(source, digest, Known::Durable);
+    }
+
+    /// Adds the identity of a record that is older than those that are known of its source, unless
+    /// it would be the next to be forgotten.
+    pub(crate) fn add_older(&mut self, source: &str, digest: Digest) {
+        if self.known.contains_key(&digest) {
+            return;
+        }
+        if self.known.len() >= IDENTITIES_MAX {
+            let own = self.by_source.get(source).map_or(0, VecDeque::len);
+            if self.by_source.values().all(|digests| digests.len() <= own + 1) {
+                return;
+            }
+            self.forget_one();
+        }
+        self.known.insert(digest, Known::Durable);
+        self.by_source.entry(source.to_owned()).or_default().push_front(digest);
+    }
+
+    /// The names of the sources.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        self.by_source.keys().cloned().collect()
     }
 
     /// The number of identities.
     pub(crate) fn len(&self) -> usize {
-        self.by_age.len()
+        self.known.len()
     }
 
-    fn insert(&mut self, digest: Digest, known: Known) {
+    fn insert(&mut self, source: &str, digest: Digest, known: Known) {
         if self.known.insert(digest, known).is_some() {
             return;
         }
-        self.by_age.push_back(digest);
-        if self.by_age.len() > IDENTITIES_MAX
-            && let Some(oldest) = self.by_age.pop_front()
-        {
+        if let Some(digests) = self.by_source.get_mut(source) {
+            digests.push_back(digest);
+        } else {
+            self.by_source.insert(source.to_owned(), VecDeque::from([digest]));
+        }
+        if self.known.len() > IDENTITIES_MAX {
+            self.forget_one();
+        }
+    }
+
+    /// Forgets the oldest identity of the source with the most.
+    fn forget_one(&mut self) {
+        let largest = self.by_source.values_mut().max_by_key(|digests| digests.len());
+        if let Some(oldest) = largest.and_then(VecDeque::pop_front) {
             self.known.remove(&oldest);
         }
     }
@@ -170,7 +205,7 @@ mod tests {
     fn fresh(identities: &mut Identities, numbers: &[u64]) -> (Vec<usize>, Admitted) {
         let digests: Vec<Digest> = numbers.iter().copied().map(digest).collect();
         let mut submitted = Vec::new();
-        let admitted = identities.admit(&digests, 7, |fresh| {
+        let admitted = identities.admit("one", &digests, 7, |fresh| {
             submitted = fresh.to_vec();
             busy()
         });
@@ -204,7 +239,7 @@ mod tests {
         assert_eq!(identities.doubtful_after(), Some(7));
         identities.resolve_doubt(6);
         assert_eq!(identities.doubtful_after(), Some(7));
-        identities.add_recorded(digest(1));
+        identities.add_recorded("one", digest(1));
         identities.resolve_doubt(7);
         assert_eq!(identities.doubtful_after(), None);
         assert_eq!(fresh(&mut identities, &[1]).0, Vec::<usize>::new());
@@ -214,10 +249,40 @@ mod tests {
     fn the_oldest_identities_are_forgotten() {
         let mut identities = Identities::default();
         for number in 0..=IDENTITIES_MAX as u64 {
-            identities.add_recorded(digest(number));
+            identities.add_recorded("one", digest(number));
         }
         assert_eq!(identities.len(), IDENTITIES_MAX);
         let last = IDENTITIES_MAX as u64;
         assert_eq!(fresh(&mut identities, &[0, 1, last]).0, [0]);
+    }
+
+    #[test]
+    fn a_source_cannot_displace_the_identities_of_another() {
+        let mut identities = Identities::default();
+        let quiet = IDENTITIES_MAX as u64 / 2;
+        for number in 0..quiet {
+            identities.add_recorded("quiet", digest(number));
+        }
+        for number in 0..2 * IDENTITIES_MAX as u64 {
+            identities.add_recorded("noisy", digest(quiet + number));
+        }
+        assert_eq!(identities.len(), IDENTITIES_MAX);
+        let newest = quiet + 2 * IDENTITIES_MAX as u64 - 1;
+        assert_eq!(fresh(&mut identities, &[0, quiet - 1, newest]).0, Vec::<usize>::new());
+    }
+
+    #[test]
+    fn the_newest_identities_of_each_source_are_read_back() {
+        let mut identities = Identities::default();
+        let count = IDENTITIES_MAX as u64;
+        for number in (count..=2 * count).rev() {
+            identities.add_older("noisy", digest(number));
+        }
+        for number in (0..10).rev() {
+            identities.add_older("quiet", digest(number));
+        }
+        assert_eq!(identities.len(), IDENTITIES_MAX);
+        assert_eq!(fresh(&mut identities, &[0, 9, 2 * count, count + 11]).0, Vec::<usize>::new());
+        assert_eq!(fresh(&mut identities, &[count, count + 10]).0, [0, 1]);
     }
 }

@@ -12,7 +12,10 @@ mod convert;
 mod identities;
 pub mod limits;
 mod metrics;
+mod outage;
+mod receipts;
 mod recorder;
+mod refill;
 pub mod splitter;
 mod status;
 
@@ -22,7 +25,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
-pub use metrics::{register, register_each};
+pub use metrics::{register, register_each, register_refusals};
+pub use receipts::{RECEIPT_PERIOD, run_receipts};
 pub use recorder::{Recorder, Recording};
 pub use status::{SourceSnapshot, SourceStatus, Transfer};
 

@@ -22,14 +22,18 @@ pub const BODY_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub const CHUNK_EVENTS_MAX: usize = 256;
 /// … and of bytes of their records. The record that exceeds it is still included.
 pub const CHUNK_BYTES_MAX: usize = 512 << 10;
-/// Number of events whose identities are remembered, to record an event that is sent again only
-/// once.
+/// Number of events of all sources whose identities are remembered, to record an event that is sent
+/// again only once. Each source has an equal share, and more while others need less.
 pub const IDENTITIES_MAX: usize = 1 << 18;
 /// At the start, identities of events are read from the records of this time before the last
 /// record. Longer than a sender repeats an event: kube-apiserver gives up after 248 seconds.
 pub const IDENTITY_AGE_MAX: Duration = Duration::from_mins(10);
-/// Maximum number of records that are read at the start.
+/// Maximum number of records that are read at the start …
 pub const REFILL_RECORDS_MAX: u64 = 1 << 20;
+/// … of their bytes …
+pub const REFILL_BYTES_MAX: u64 = 256 << 20;
+/// … and of time, in which the server is not ready yet. Older identities are not known then.
+pub const REFILL_TIME_MAX: Duration = Duration::from_secs(5);
 /// Size of one of these reads, in bytes.
 pub(crate) const REFILL_BYTES: usize = 4 << 20;
 /// Maximum size of the beginning of a quarantined text that is recorded, in bytes.
@@ -66,8 +70,12 @@ pub const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
 pub const HEAD_TIME_MAX: Duration = Duration::from_secs(90);
 /// Time that requests in flight have to complete at shutdown.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+/// Time in which a reason to refuse senders is logged at most once.
+pub const REFUSAL_LOG_PERIOD: Duration = Duration::from_mins(1);
 /// Maximum number of tokens in a token file.
 pub const TOKENS_MAX: usize = 16;
+/// Maximum number of names of client certificates, of all clusters.
+pub const CLIENT_NAMES_MAX: usize = 256;
 /// Minimum length of a token, in bytes.
 pub const TOKEN_BYTES_MIN: usize = 16;
 /// Maximum length of the name of a cluster, in bytes.

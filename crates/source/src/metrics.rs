@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::audit_webhook::Refusals;
 use crate::status::{SourceSnapshot, SourceStatus};
 
 /// The label with the name of a source, of which there are as many as are configured.
@@ -21,8 +22,18 @@ pub fn register(registry: &mut Registry, sources: Vec<Arc<SourceStatus>>) {
     registry.register_collector(Box::new(SourceMetrics(sources)));
 }
 
+/// Registers the counts of the senders that a listener refused.
+pub fn register_refusals(registry: &mut Registry, refusals: &Refusals) {
+    registry.sub_registry_with_prefix("keepwatch_source").register(
+        "refused_senders",
+        "Connections and requests to the audit webhook that were refused before their source was known",
+        refusals.counts(),
+    );
+}
+
 /// Registers every metric of this crate with one time series each, for the reference page.
 pub fn register_each(registry: &mut Registry) {
+    register_refusals(registry, &Refusals::default());
     register(registry, vec![Arc::new(SourceStatus::new("", "", ""))]);
 }
 

@@ -5,21 +5,26 @@
 //! bounded whatever the size of the transfer, and returns once all of them are durable. If it fails,
 //! some events may be recorded; the sender sends all of them again, and those are duplicates.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apiserver::Clock;
 use bytes::Bytes;
 use event::{Event, Timestamp, record};
-use store::{Direction, DiskUse, Journal, ReadError, Storage, StoreError};
+use store::{Direction, DiskUse, Journal, ReadError, Record, Storage, StoreError};
 
 use crate::convert::{convert, identity_of, quarantine};
 use crate::identities::{Admitted, Chunk, Identities};
 use crate::limits::{
-    CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, IDENTITIES_MAX, IDENTITY_AGE_MAX, OWN_RESERVE,
-    QUARANTINED_MAX, RECORD_TIME_MAX, REFILL_BYTES, REFILL_RECORDS_MAX,
+    CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, OWN_RESERVE, QUARANTINED_MAX, RECORD_TIME_MAX,
 };
+use crate::refill::{RefillLimits, Refilled, refill, scan};
 use crate::splitter::{Digest, Item};
 use crate::status::{SourceStatus, Transfer};
+
+/// When the last record was written before the start, and the sources that had delivered events
+/// shortly before.
+type BeforeStart = (Timestamp, Vec<String>);
 
 /// Records events. Shared by all sources of a server.
 pub struct Recorder {
@@ -27,24 +32,38 @@ pub struct Recorder {
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     identities: Mutex<Identities>,
+    started: Timestamp,
+    before_start: Option<BeforeStart>,
     /// Held while records are read whose transactions failed.
     resolving: tokio::sync::Mutex<()>,
 }
 
 impl Recorder {
-    /// Reads the identities of the events that were recorded last.
+    /// Reads the identities of the events that were recorded last, within [`REFILL_TIME_MAX`].
+    ///
+    /// [`REFILL_TIME_MAX`]: crate::limits::REFILL_TIME_MAX
     pub async fn open(
         storage: Arc<dyn Storage>,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ReadError> {
         let mut identities = Identities::default();
-        for digest in recorded(&*journal).await?.into_iter().rev() {
-            identities.add_recorded(digest);
+        let limits = RefillLimits::default();
+        let Refilled { is_complete, newest } = refill(&*journal, &mut identities, &limits).await?;
+        let known = identities.len();
+        if is_complete {
+            tracing::debug!(known, "identities of recorded events are known");
+        } else {
+            tracing::warn!(
+                known,
+                "the last events are too many to read all of them at the start: an older one that is \
+                 sent again is recorded twice"
+            );
         }
-        tracing::debug!(identities = identities.len(), "identities of recorded events are known");
+        let (started, before_start) =
+            (clock.now(), newest.map(|time| (time, identities.sources())));
         let (identities, resolving) = (Mutex::new(identities), tokio::sync::Mutex::new(()));
-        Ok(Arc::new(Self { storage, journal, clock, identities, resolving }))
+        Ok(Arc::new(Self { storage, journal, clock, identities, started, before_start, resolving }))
     }
 
     /// Checks whether events of sources can be recorded. The last part of the journal is reserved
@@ -76,13 +95,34 @@ impl Recorder {
         }
     }
 
+    /// Records an event about a source. Fails without an attempt if the store takes no events.
+    pub(crate) async fn append(&self, event: &Event) -> Result<(), StoreError> {
+        self.check_space()?;
+        store::append(&*self.storage, record::write(event)).await.map(drop)
+    }
+
+    /// When this server started.
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// When the last record was written before the start, and the sources that had delivered events
+    /// shortly before.
+    pub(crate) fn before_start(&self) -> Option<&BeforeStart> {
+        self.before_start.as_ref()
+    }
+
     /// The current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// Submits the events that are new.
-    async fn submit(&self, events: Vec<(Digest, Bytes)>) -> Result<Admitted, StoreError> {
+    async fn submit(
+        &self,
+        source: &SourceStatus,
+        events: Vec<(Digest, Bytes)>,
+    ) -> Result<Admitted, StoreError> {
         // A long body may have filled the journal since the request began.
         if let Err(full @ StoreError::Full { .. }) = self.check_space() {
             return Err(full);
@@ -91,7 +131,7 @@ impl Recorder {
         let (digests, records): (Vec<Digest>, Vec<Bytes>) = events.into_iter().unzip();
         let after = self.journal.last_seq();
         // Submitting only enqueues the transaction, so the lock is held for a moment.
-        Ok(self.identities().admit(&digests, after, |fresh| {
+        Ok(self.identities().admit(source.name(), &digests, after, |fresh| {
             let fresh: Vec<Bytes> = fresh.iter().map(|at| records[*at].clone()).collect();
             self.storage.submit(Box::new(move |transaction| {
                 for record in fresh {
@@ -124,12 +164,14 @@ impl Recorder {
         self.check_space()?;
         let failed = |error: ReadError| StoreError::Unavailable { reason: error.to_string() };
         let range = doubtful.saturating_add(1)..=self.journal.last_seq();
-        let digests = scan(&*self.journal, range, Direction::Forward, |_| true).await;
-        let mut identities = self.identities();
-        for digest in digests.map_err(failed)? {
-            identities.add_recorded(digest);
-        }
-        identities.resolve_doubt(doubtful);
+        let add = |record: &Record| {
+            if let Some((source, digest)) = identity_of(&record.bytes) {
+                self.identities().add_recorded(source, digest);
+            }
+            ControlFlow::Continue(())
+        };
+        scan(&*self.journal, range, Direction::Forward, add).await.map_err(failed)?;
+        self.identities().resolve_doubt(doubtful);
         Ok(())
     }
 
@@ -172,14 +214,30 @@ impl Recording<'_> {
         }
     }
 
+    /// Adds an item that is not recorded as an event, whatever it is. The reason must not contain a
+    /// text of the sender.
+    pub(crate) async fn add_rejected(
+        &mut self,
+        item: Item,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.transfer.received += 1;
+        self.quarantine(item, reason).await
+    }
+
+    /// Waits until the events that were added are durable.
+    pub async fn commit(&mut self) -> Result<(), StoreError> {
+        self.flush().await?;
+        self.settle().await
+    }
+
     /// Waits until all events are durable, and counts them.
     pub async fn finish(mut self) -> Result<Transfer, StoreError> {
         if let Some((item, items)) = self.left_out.take() {
             let reason = format!("{items} more items of the same request are not events");
             self.push_quarantine(&item, &reason).await?;
         }
-        self.flush().await?;
-        self.settle().await?;
+        self.commit().await?;
         for chunk in std::mem::take(&mut self.others) {
             self.recorder.wait(&chunk).await?;
         }
@@ -224,7 +282,8 @@ impl Recording<'_> {
         self.bytes = 0;
         let events = std::mem::take(&mut self.waiting);
         let count = events.len();
-        let Admitted { chunk, others, duplicates } = self.recorder.submit(events).await?;
+        let Admitted { chunk, others, duplicates } =
+            self.recorder.submit(self.source, events).await?;
         self.pending = chunk;
         self.transfer.duplicates += duplicates as u64;
         self.transfer.recorded += (count - duplicates) as u64;
@@ -240,43 +299,4 @@ impl Recording<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// The identities of the newest records, newest first.
-async fn recorded(journal: &dyn Journal) -> Result<Vec<Digest>, ReadError> {
-    let last = journal.last_seq();
-    let first = journal.first_seq().max(last.saturating_sub(REFILL_RECORDS_MAX)).max(1);
-    let age = i64::try_from(IDENTITY_AGE_MAX.as_micros()).unwrap_or(i64::MAX);
-    let mut oldest = None;
-    scan(journal, first..=last, Direction::Backward, |time| {
-        let oldest = *oldest.get_or_insert(time - age);
-        time >= oldest
-    })
-    .await
-}
-
-/// The identities of records in the range, in this direction, up to a record whose time is not
-/// `wanted`, and up to [`IDENTITIES_MAX`].
-async fn scan(
-    journal: &dyn Journal,
-    range: std::ops::RangeInclusive<u64>,
-    direction: Direction,
-    mut wanted: impl FnMut(i64) -> bool,
-) -> Result<Vec<Digest>, ReadError> {
-    let (mut digests, mut rest) = (Vec::new(), range);
-    while !rest.is_empty() && digests.len() < IDENTITIES_MAX {
-        let batch = journal.read_ranges(vec![rest.clone()], direction, REFILL_BYTES).await?;
-        for record in &batch.records {
-            if !wanted(record.time) {
-                return Ok(digests);
-            }
-            digests.extend(identity_of(&record.bytes));
-        }
-        let Some(read) = batch.records.last().filter(|_| batch.is_truncated) else { break };
-        rest = match direction {
-            Direction::Forward => read.seq + 1..=*rest.end(),
-            Direction::Backward => *rest.start()..=read.seq.saturating_sub(1),
-        };
-    }
-    Ok(digests)
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use event::Timestamp;
 
+use crate::outage::Outage;
+
 /// Maximum length of an error text, in bytes.
 const ERROR_BYTES_MAX: usize = 1024;
 
@@ -17,6 +19,8 @@ pub struct SourceStatus {
     name: String,
     kind: &'static str,
     cluster: String,
+    /// The time for which its sender repeats an event at least; `None` if it never drops one.
+    patience: Option<Duration>,
     received: AtomicU64,
     recorded: AtomicU64,
     duplicates: AtomicU64,
@@ -31,6 +35,8 @@ struct Last {
     event: Option<Timestamp>,
     lag: Option<Duration>,
     error: Option<String>,
+    /// When the first transfer was rejected of those since the last that succeeded.
+    unavailable_since: Option<Timestamp>,
 }
 
 /// The state of a source at one point in time.
@@ -82,6 +88,7 @@ impl SourceStatus {
             name: name.to_owned(),
             kind,
             cluster: cluster.to_owned(),
+            patience: None,
             received: AtomicU64::new(0),
             recorded: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -89,6 +96,17 @@ impl SourceStatus {
             rejected: AtomicU64::new(0),
             last: Mutex::default(),
         }
+    }
+
+    /// A source whose sender drops an event that it could not send for this time.
+    #[must_use]
+    pub fn drops_after(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    /// The time for which its sender repeats an event at least; `None` if it never drops one.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        self.patience
     }
 
     /// The name of the source.
@@ -108,7 +126,7 @@ impl SourceStatus {
 
     /// The current state.
     pub fn snapshot(&self) -> SourceSnapshot {
-        let Last { event, lag, error } = self.last().clone();
+        let Last { event, lag, error, .. } = self.last().clone();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         SourceSnapshot {
             name: self.name.clone(),
@@ -148,7 +166,41 @@ impl SourceStatus {
         self.last().error = Some(error);
     }
 
+    /// Notes that events cannot be recorded at present.
+    pub(crate) fn unavailable(&self, now: Timestamp) {
+        self.last().unavailable_since.get_or_insert(now);
+    }
+
+    /// The time in which events could not be recorded, if it was too long. It ends now.
+    pub(crate) fn take_outage(&self, now: Timestamp) -> Option<Outage> {
+        let since = self.last().unavailable_since.take()?;
+        Outage::new(since, now, self.patience?)
+    }
+
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_time_longer_than_the_senders_patience_is_an_outage() {
+        let seconds = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let patience = Duration::from_secs(81);
+        let source = SourceStatus::new("a", "b", "c").drops_after(patience);
+        assert_eq!(source.take_outage(seconds(1000)), None);
+        source.unavailable(seconds(1000));
+        assert_eq!(source.take_outage(seconds(1081)), None);
+        source.unavailable(seconds(2000));
+        source.unavailable(seconds(2081));
+        let (from, until) = (seconds(2000), seconds(2082));
+        assert_eq!(source.take_outage(until), Some(Outage { from, until, patience }));
+        assert_eq!(source.take_outage(seconds(9000)), None, "it is reported once");
+        let patient = SourceStatus::new("a", "b", "c");
+        patient.unavailable(seconds(1));
+        assert_eq!(patient.take_outage(seconds(9000)), None);
     }
 }

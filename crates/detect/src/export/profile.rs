@@ -105,6 +105,7 @@ pub(super) const OWN_RECORDS: Lack = Lack {
         InternalEvent::Release.verb(),
         InternalEvent::Resume.verb(),
         InternalEvent::Quarantine.verb(),
+        InternalEvent::Receipt.verb(),
     ],
 };
 

@@ -141,6 +141,7 @@ fn rules_about_events_that_a_profile_lacks_are_refused() {
         "keepwatch-destination-released",
         "keepwatch-heartbeat-silent",
         "keepwatch-journal-gap",
+        "keepwatch-source-silent",
     ];
     let mut profiles = Vec::new();
     for target in export::all() {

@@ -62,6 +62,41 @@ podSecurityContext: {runAsUser: 1000680000, fsGroup: 1000680000}
     }
 }
 
+/// A flag whose file is in no volume would stop the server at its start.
+#[test]
+fn each_file_of_the_audit_webhook_is_in_a_volume() {
+    let values = "auditWebhook: {enabled: true, clusters: [prod], tokenSecretName: tokens,
+        clusterTokensSecretName: clusters, clientCaSecretName: ca, tlsSecretName: tls}";
+    let rendered = from_file(values).unwrap();
+    let (arguments, pod) = (rendered.arguments().unwrap(), rendered.pod().unwrap());
+    let named = |list: &Value, key: &str, value: &str| {
+        list.as_array().unwrap().iter().find(|item| item[key] == value).cloned()
+    };
+    for (flag, secret) in [
+        ("--audit-webhook-token-file=", "tokens"),
+        ("--audit-webhook-client-ca-file=", "ca"),
+        ("--audit-webhook-tls-cert-file=", "tls"),
+        ("--audit-webhook-tls-private-key-file=", "tls"),
+    ] {
+        let file = arguments.iter().find_map(|argument| argument.strip_prefix(flag)).unwrap();
+        let (folder, file) = file.rsplit_once('/').unwrap();
+        let mount =
+            named(&pod["spec"]["containers"][0]["volumeMounts"], "mountPath", folder).unwrap();
+        let volume =
+            named(&pod["spec"]["volumes"], "name", mount["name"].as_str().unwrap()).unwrap();
+        assert_eq!(volume["secret"]["secretName"], secret, "{flag}");
+        assert!(named(&volume["secret"]["items"], "path", file).is_some(), "{flag}{file}");
+        // A mount of a single file is not updated when the Secret changes.
+        assert_eq!(mount.get("subPath"), None, "{flag}");
+    }
+    let folder = "/etc/keepwatch/audit-webhook-clusters";
+    assert!(arguments.contains(&format!("--audit-webhook-token-dir={folder}")), "{arguments:?}");
+    let mount = named(&pod["spec"]["containers"][0]["volumeMounts"], "mountPath", folder).unwrap();
+    let volume = named(&pod["spec"]["volumes"], "name", mount["name"].as_str().unwrap()).unwrap();
+    let secret = &volume["secret"];
+    assert_eq!((&secret["secretName"], secret.get("items")), (&"clusters".into(), None));
+}
+
 fn has_float(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),

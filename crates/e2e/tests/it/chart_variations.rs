@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 59] = [
+const VALID_INPUTS: [ValuesInput; 60] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -103,7 +103,12 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
     (
         "-f",
         "auditWebhook: {enabled: true, clusters: [prod, test], tokenSecretName: a, \
-         clientCaSecretName: b, service: {type: NodePort, nodePort: 31000}}",
+         clientCaSecretName: b, tlsSecretName: c, service: {type: NodePort, nodePort: 31000}}",
+    ),
+    (
+        "-f",
+        "auditWebhook: {enabled: true, clusters: [prod, test], clusterTokensSecretName: a, \
+         clientCaSecretName: b, clientNames: ['prod=a b', prod=c]}",
     ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
@@ -127,7 +132,7 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 62] = [
+const INVALID_INPUTS: [(&str, &str, &str); 66] = [
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),
@@ -135,6 +140,18 @@ const INVALID_INPUTS: [(&str, &str, &str); 62] = [
         "-f",
         "auditWebhook: {enabled: true, clusters: [a], tokenSecretName: t, port: 10250}",
         "service.aggregatedApiPort",
+    ),
+    (
+        "-f",
+        "auditWebhook: {enabled: true, clusters: [a], tokenSecretName: t, clientNames: [a=b]}",
+        "auditWebhook.clientNames needs",
+    ),
+    ("-f", "auditWebhook: {clientNames: ['a=b,c']}", "/auditWebhook/clientNames/0"),
+    ("-f", "auditWebhook: {tlsSecretName: [a]}", "/auditWebhook/tlsSecretName"),
+    (
+        "-f",
+        "extraVolumes: [{name: audit-webhook-tls, emptyDir: {}}]",
+        "extraVolumes: volume audit-webhook-tls",
     ),
     ("-f", "service: {port: \"443\"}", "/service/port"),
     ("-f", "service: {port: 443.5}", "/service/port"),

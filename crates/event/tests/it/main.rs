@@ -164,6 +164,7 @@ fn internal_events_are_recognized_and_cannot_be_forged() {
         "K10Event release cursors",
         "K10Event resume cursors",
         "K10Event quarantine eventsources",
+        "K10Event receive eventsources",
     ];
     assert_eq!(messages, expected);
 }

@@ -57,11 +57,18 @@ fn conflicting_flags_are_named() {
         let flag = format!("--k10-namespace={namespace}");
         check(&[&flag], &[&format!("{flag} is not a namespace like kasten-io"), "63"]);
     }
+    check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
+    check(&["--request-timeout=0s"], &["--request-timeout"]);
+}
+
+#[test]
+fn conflicting_flags_of_the_audit_webhook_are_named() {
     check(&["--audit-webhook-clusters=a"], &["--audit-webhook-clusters", "--audit-webhook-port"]);
     check(
         &["--audit-webhook-port=1"],
         &[
             "--audit-webhook-clusters",
+            "--audit-webhook-token-dir",
             "--audit-webhook-token-file",
             "--audit-webhook-client-ca-file",
         ],
@@ -75,8 +82,16 @@ fn conflicting_flags_are_named() {
         ],
         &["--audit-webhook-tls-cert-file", "--audit-webhook-tls-private-key-file"],
     );
-    check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
-    check(&["--request-timeout=0s"], &["--request-timeout"]);
+    let listener = ["--audit-webhook-port=1", "--audit-webhook-clusters=a,b"];
+    let names = "--audit-webhook-client-names=a=x,c=y";
+    check(
+        &[listener[0], listener[1], "--audit-webhook-token-dir=t", names],
+        &["--audit-webhook-client-ca-file", "c is not in --audit-webhook-clusters"],
+    );
+    check(
+        &[listener[0], listener[1], "--audit-webhook-client-ca-file=c", names],
+        &["--audit-webhook-client-names has no name for b"],
+    );
 }
 
 #[test]
@@ -85,6 +100,10 @@ fn each_invalid_value_names_the_flag() {
     check(&["--bind-address=here"], &["--bind-address"]);
     check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);
     check(&["--audit-webhook-clusters=Prod"], &["--audit-webhook-clusters", "such as prod-eu"]);
+    for value in ["a", "a=", "A=x", "=x"] {
+        let flag = format!("--audit-webhook-client-names={value}");
+        check(&[&flag], &["--audit-webhook-client-names"]);
+    }
     check(&["--request-timeout=60"], &["--request-timeout", "is not a duration"]);
     check(&["--journal-limit=much"], &["--journal-limit", "is not a size"]);
     check(&["--audit-log-format=xml"], &["--audit-log-format"]);

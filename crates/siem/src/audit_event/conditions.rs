@@ -20,6 +20,7 @@ pub(super) const SELECTABLE: &[&str] = &[
     "sourceIP",
     "auditID",
     "stage",
+    "source",
     "since",
     "until",
     "order",
@@ -50,6 +51,18 @@ pub enum EventField {
     AuditId,
     /// Stage at which the event was generated.
     Stage,
+    /// Event source that sent the event, or this server.
+    Source,
+}
+
+/// What the index of events knows about a condition.
+enum Indexed {
+    /// Only events with this term can satisfy it.
+    Term(Term),
+    /// No event can satisfy it.
+    Impossible,
+    /// Nothing: the field is not indexed.
+    Nothing,
 }
 
 impl EventField {
@@ -66,6 +79,7 @@ impl EventField {
             "sourceIP" => Self::SourceIp,
             "auditID" => Self::AuditId,
             "stage" => Self::Stage,
+            "source" => Self::Source,
             _ => return None,
         })
     }
@@ -149,7 +163,12 @@ impl Conditions {
     /// The index terms that every selected event has; `None` if no event can match.
     pub fn terms(&self) -> Option<Vec<Term>> {
         let equal = self.fields.iter().filter(|condition| condition.is_equal);
-        equal.map(Condition::term).collect()
+        let terms = equal.filter_map(|condition| match condition.indexed() {
+            Indexed::Term(term) => Some(Some(term)),
+            Indexed::Impossible => Some(None),
+            Indexed::Nothing => None,
+        });
+        terms.collect()
     }
 
     /// Whether an event satisfies the conditions on fields and time.
@@ -162,8 +181,8 @@ impl Conditions {
 }
 
 impl Condition {
-    /// The index term of events whose field has the value; `None` if no event can have it.
-    fn term(&self) -> Option<Term> {
+    /// What the index knows about events whose field has the value.
+    fn indexed(&self) -> Indexed {
         let field = match self.field {
             EventField::User => TermField::User,
             EventField::Verb => TermField::Verb,
@@ -172,12 +191,16 @@ impl Condition {
             EventField::Subresource => TermField::Subresource,
             EventField::Namespace => TermField::Namespace,
             EventField::Name => TermField::Name,
-            EventField::Code => return self.value.parse().ok().map(Term::code),
+            EventField::Code => {
+                let code = self.value.parse().ok();
+                return code.map_or(Indexed::Impossible, |code| Indexed::Term(Term::code(code)));
+            }
+            EventField::Source => return Indexed::Nothing,
             EventField::SourceIp => TermField::SourceIp,
             EventField::AuditId => TermField::AuditId,
             EventField::Stage => TermField::Stage,
         };
-        Some(Term::new(field, self.value.as_bytes()))
+        Indexed::Term(Term::new(field, self.value.as_bytes()))
     }
 
     /// Whether the field has the value.
@@ -211,6 +234,7 @@ impl Condition {
             }
             EventField::AuditId => event.audit_id() == value,
             EventField::Stage => event.stage().as_str() == value,
+            EventField::Source => super::source(event) == value,
         }
     }
 }

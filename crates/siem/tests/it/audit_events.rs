@@ -1,5 +1,6 @@
 //! Audit events: the journal, listed with selectors, in pages, in either order, and watched.
 
+use event::annotations::SOURCE;
 use event::{Event, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use expect_test::expect;
 use serde_json::Value;
@@ -68,9 +69,9 @@ async fn events_are_listed_like_a_log() {
     let server = server(2).await;
     let table = server.table(&format!("GET {EVENTS}")).await;
     expect![[r"
-        Name  Time  User  Verb  Resource  Namespace  Object  Code  IP  Subresource  As  Agent  Audit ID
-        00000000000000000001  2026-11-23T09:30:01.000000Z  mallory  list  restorepoints  shop  rp-1  200  192.0.2.7  null  null  null  id-1
-        00000000000000000002  2026-11-23T09:30:02.000000Z  alice  delete  restorepoints  shop  rp-2  200  192.0.2.7  null  null  null  id-2
+        Name  Time  User  Verb  Resource  Namespace  Object  Code  IP  Source  Subresource  As  Agent  Audit ID
+        00000000000000000001  2026-11-23T09:30:01.000000Z  mallory  list  restorepoints  shop  rp-1  200  192.0.2.7  keepwatch  null  null  null  id-1
+        00000000000000000002  2026-11-23T09:30:02.000000Z  alice  delete  restorepoints  shop  rp-2  200  192.0.2.7  keepwatch  null  null  null  id-2
     "]]
     .assert_eq(&table);
     let (code, event) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
@@ -105,6 +106,26 @@ async fn selectors_find_events() {
     }
     let (_, list) = server.send(&format!("GET {EVENTS}?labelSelector=a"), "").await;
     assert_eq!(listed(&list).0, "");
+}
+
+#[tokio::test]
+async fn an_event_of_a_source_has_its_name() {
+    let server = server(1).await;
+    let mut foreign = event(2);
+    foreign.annotations.insert(SOURCE.to_owned(), "audit-webhook-prod".to_owned());
+    store::append(&server.store, event::record::write(&foreign)).await.unwrap();
+    for (selector, expected) in [
+        ("source=audit-webhook-prod", "rp-2"),
+        ("source=keepwatch", "rp-1"),
+        ("source!=keepwatch,verb=delete", "rp-2"),
+        ("source=audit-webhook-test", ""),
+        ("source=", ""),
+    ] {
+        let (code, list) = server.send(&format!("GET {EVENTS}?fieldSelector={selector}"), "").await;
+        assert_eq!((code, listed(&list).0.as_str()), (200, expected), "{selector}");
+    }
+    let (_, one) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
+    assert_eq!(one["source"], "audit-webhook-prod");
 }
 
 #[tokio::test]

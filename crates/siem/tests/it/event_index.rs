@@ -9,6 +9,7 @@ use apimachinery::selector::field_selector::FieldTerm;
 use apiserver::{ReadOnlyStorage, ReadQuery};
 use async_trait::async_trait;
 use bytes::Bytes;
+use event::annotations::SOURCE;
 use event::{Event, EventRef, ObjectReference, Stage, Status, Timestamp, UserInfo};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -63,7 +64,9 @@ fn event_of(seq: u64) -> Event {
     let stage = stages[usize::from(pick(13, 2_000) == 0)];
     let verb =
         ["get", "list", "watch", "update", "delete"][index(pick(14, 97) * pick(15, 97) / 1_882)];
+    let source = (pick(40, 3) == 0).then(|| (SOURCE.to_owned(), word("source", 4, seq, 41)));
     Event {
+        annotations: source.into_iter().collect(),
         audit_id: format!("id-{}", seq / 2),
         user: user(2),
         impersonated_user: (pick(16, 20) == 0).then(|| user(3)),
@@ -195,7 +198,7 @@ impl EventLog for Log {
     }
 }
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "user",
     "verb",
     "group",
@@ -207,6 +210,7 @@ const FIELDS: [&str; 13] = [
     "sourceIP",
     "auditID",
     "stage",
+    "source",
     "since",
     "until",
 ];
@@ -214,7 +218,7 @@ const FIELDS: [&str; 13] = [
 /// Selectors: conditions with the values of some event, and some that no event matches.
 fn selectors() -> impl Strategy<Value = Vec<FieldTerm>> {
     let fields = subsequence(&FIELDS[..], 0..=4);
-    let of_one_event = (1..=RECORDS, fields, any::<[u8; 13]>(), any::<bool>());
+    let of_one_event = (1..=RECORDS, fields, any::<[u8; 14]>(), any::<bool>());
     of_one_event.prop_map(|(seq, fields, chances, is_newest)| {
         let terms = fields.iter().zip(chances).map(|(field, chance)| term(field, seq, chance));
         let order = is_newest.then(|| ("order".to_owned(), "newest".to_owned(), true));
@@ -252,12 +256,18 @@ fn term(field: &str, seq: u64, chance: u8) -> (String, String, bool) {
         "sourceIP" => event.source_ips.last().unwrap().clone(),
         "auditID" => event.audit_id,
         "stage" => event.stage.as_str().to_owned(),
+        "source" => source(&event).to_owned(),
         "since" => return (field.to_owned(), time(-1), true),
         "until" => return (field.to_owned(), time(1), true),
         unknown => panic!("{unknown}"),
     };
     let value = if other == "-" { value } else { other.to_owned() };
     (field.to_owned(), value, chance % 8 != 7)
+}
+
+/// The name of the source of an event.
+fn source(event: &Event) -> &str {
+    event.annotations.get(SOURCE).map_or("keepwatch", String::as_str)
 }
 
 /// Whether an event matches, by an independent implementation.
@@ -285,6 +295,7 @@ fn matches(event: &Event, terms: &[FieldTerm]) -> bool {
             "sourceIP" => event.source_ips.contains(value),
             "auditID" => event.audit_id == *value,
             "stage" => event.stage.as_str() == value,
+            "source" => source(event) == value,
             "since" => event.stage_timestamp >= time(value),
             "until" => event.stage_timestamp < time(value),
             "order" => true,

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::refusals::Refusal;
 use super::request::Receiver;
 use crate::limits::{
     ADDRESS_CONNECTIONS_MAX, CONNECTION_WINDOW, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX,
@@ -74,7 +75,7 @@ impl Connections {
                 }
             };
             let Some(permit) = self.limiter.try_acquire(from.ip()) else {
-                debug!(%from, "connection limit reached");
+                self.receiver.refuse(Refusal::Connections, from, "");
                 continue;
             };
             self.tracker.spawn(self.clone().serve(stream, from, permit));
@@ -96,9 +97,12 @@ impl Connections {
         let handshake = tokio::time::timeout(HANDSHAKE_TIME_MAX, self.tls.accept(stream));
         let served = async {
             match handshake.await {
-                Ok(Ok(stream)) => self.serve_http(stream).await,
-                Ok(Err(error)) => debug!(%error, %from, "TLS handshake error"),
-                Err(_) => debug!(%from, "TLS handshake timeout"),
+                Ok(Ok(stream)) => self.serve_http(stream, from).await,
+                Ok(Err(error)) => {
+                    let refusal = Refusal::of_handshake(&error);
+                    self.receiver.refuse(refusal, from, &error.to_string());
+                }
+                Err(_) => self.receiver.refuse(Refusal::Handshake, from, "it took too long"),
             }
         };
         tokio::select! {
@@ -108,7 +112,7 @@ impl Connections {
         drop(permit);
     }
 
-    async fn serve_http(&self, stream: TlsStream<TcpStream>) {
+    async fn serve_http(&self, stream: TlsStream<TcpStream>, from: SocketAddr) {
         let (_, session) = stream.get_ref();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let chain = session.peer_certificates().unwrap_or_default();
@@ -118,10 +122,10 @@ impl Connections {
         let (receiver, known) = (Arc::clone(&self.receiver), Arc::clone(&is_known));
         let service = service_fn(move |request| {
             let receiver = Arc::clone(&receiver);
-            let is_allowed = receiver.allows(&request, &chain);
-            known.fetch_or(is_allowed, Ordering::Relaxed);
+            let admitted = receiver.admit(&request, &chain);
+            known.fetch_or(admitted.is_ok(), Ordering::Relaxed);
             async move {
-                let response = receiver.respond(request, is_allowed).await;
+                let response = receiver.respond(request, admitted, from).await;
                 Ok::<_, std::convert::Infallible>(response)
             }
         });

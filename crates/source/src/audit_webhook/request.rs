@@ -1,8 +1,9 @@
 //! One request of a sender: checks it, splits its body into events, records them, and responds.
 //!
-//! A sender that is not authenticated learns nothing but that. Every rejection of a sender that is
-//! authenticated is counted, with its reason, in the state of the source.
+//! A sender that is not authenticated learns nothing but that. A refusal before the source is known
+//! is counted by its reason ([`Refusals`]), a later one in the state of the source.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,21 +16,25 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::PATH;
-use super::access::Access;
+use super::access::{Access, Grant, Refused};
+use super::refusals::{Refusal, Refusals};
+use super::{PATH, is_cluster_name};
 use crate::limits::{
-    BODY_BYTES_MAX, BODY_PAUSE_MAX, BODY_TIME_MAX, LONG_EVENT_BYTES, RETRY_AFTER_MAX, WAIT_MAX,
+    BODY_BYTES_MAX, BODY_PAUSE_MAX, BODY_TIME_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX,
+    RETRY_AFTER_MAX, WAIT_MAX,
 };
-use crate::splitter::Splitter;
+use crate::splitter::{DIGEST_LEN, Digest, Item, Splitter};
 use crate::{Recorder, Recording, SourceStatus};
 
 /// What is shared by all requests.
 pub(super) struct Receiver {
     pub(super) access: Arc<Access>,
     pub(super) statuses: Vec<Arc<SourceStatus>>,
+    pub(super) refusals: Arc<Refusals>,
     pub(super) recorder: Arc<Recorder>,
     pub(super) clock: Arc<dyn Clock>,
     /// The bodies that may be received at a time.
@@ -43,6 +48,8 @@ pub(super) struct Receiver {
 enum Rejection {
     #[error("Unauthorized")]
     Unauthorized,
+    #[error("the credentials are not valid for this cluster")]
+    Cluster,
     #[error("the path is {PATH} and the name of a configured cluster")]
     Path,
     #[error("the method is POST")]
@@ -60,28 +67,56 @@ enum Rejection {
 }
 
 impl Receiver {
-    /// Whether a request has valid credentials. `chain` is the client's certificate chain, leaf
-    /// first.
-    pub(super) fn allows(&self, request: &Request<Incoming>, chain: &[CertificateDer<'_>]) -> bool {
-        self.access.allows(request.headers(), chain, self.clock.now())
+    /// Checks the credentials of a request. `chain` is the client's certificate chain, leaf first.
+    pub(super) fn admit(
+        &self,
+        request: &Request<Incoming>,
+        chain: &[CertificateDer<'_>],
+    ) -> Result<Grant, Refused> {
+        self.access.check(request.headers(), chain, self.clock.now())
+    }
+
+    /// Counts and logs a sender that is refused.
+    pub(super) fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str) {
+        self.refusals.add(refusal, from, detail, self.clock.now());
     }
 
     /// Handles a request.
     pub(super) async fn respond(
         &self,
         request: Request<Incoming>,
-        is_allowed: bool,
+        admitted: Result<Grant, Refused>,
+        from: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        if !is_allowed {
-            return Rejection::Unauthorized.response();
+        let grant = match admitted {
+            Ok(grant) => grant,
+            Err(Refused { refusal, detail }) => {
+                self.refuse(refusal, from, &detail);
+                return Rejection::Unauthorized.response();
+            }
+        };
+        let cluster = request.uri().path().strip_prefix(PATH).unwrap_or_default();
+        let detail = if is_cluster_name(cluster) { cluster } else { "" };
+        // A sender of one cluster does not learn which others there are.
+        if !grant.covers(cluster) {
+            self.refuse(Refusal::Cluster, from, detail);
+            return Rejection::Cluster.response();
         }
-        let cluster = request.uri().path().strip_prefix(PATH);
-        let source = self.statuses.iter().find(|source| Some(source.cluster()) == cluster);
-        let Some(source) = source else { return Rejection::Path.response() };
+        let source = self.statuses.iter().find(|source| source.cluster() == cluster);
+        let Some(source) = source else {
+            self.refuse(Refusal::Path, from, detail);
+            return Rejection::Path.response();
+        };
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
         match received.unwrap_or(Err(Rejection::Body)) {
-            Ok(()) => Response::new(Full::default()),
+            Ok(()) => {
+                self.recorder.report_unavailability(source).await;
+                Response::new(Full::default())
+            }
             Err(rejection) => {
+                if let Rejection::Busy | Rejection::Store(_) = rejection {
+                    source.unavailable(self.clock.now());
+                }
                 let error = rejection.to_string();
                 tracing::warn!(source = source.name(), error, "audit events are rejected");
                 source.failed(&error);
@@ -102,21 +137,65 @@ impl Receiver {
         let mut body = request.into_body();
         let mut seed = source.cluster().as_bytes().to_vec();
         seed.push(0);
+        let mut start = BodyStart::new(&seed);
         let mut events = Events {
             receiver: self,
             splitter: Splitter::new(&seed),
             recording: self.recorder.begin(source),
             long_event: None,
         };
+        // The sender drops a body that is too long after its last attempt, so what is known of it is
+        // recorded.
+        let announced = body.size_hint().lower();
+        if announced > BODY_BYTES_MAX {
+            while !start.is_full()
+                && let Ok(Some(frame)) = next_frame(&mut body).await
+            {
+                start.add(&frame);
+            }
+            return events.reject(start.item(announced)).await;
+        }
         let mut received = 0;
         while let Some(frame) = next_frame(&mut body).await? {
             received += frame.len() as u64;
+            start.add(&frame);
             if received > BODY_BYTES_MAX {
-                return Err(Rejection::TooLarge);
+                return events.reject(start.item(received)).await;
             }
             events.add(&frame).await?;
         }
         events.finish().await
+    }
+}
+
+/// The first bytes of a body. They begin with its first event, so they tell two bodies apart.
+struct BodyStart {
+    seed: Sha256,
+    text: Vec<u8>,
+}
+
+impl BodyStart {
+    fn new(seed: &[u8]) -> Self {
+        // No event begins with these words.
+        let seed = Sha256::new_with_prefix(seed).chain_update("start of a long body");
+        Self { seed, text: Vec::new() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.text.len() >= QUARANTINE_BYTES_MAX
+    }
+
+    fn add(&mut self, frame: &[u8]) {
+        let free = QUARANTINE_BYTES_MAX.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&frame[..frame.len().min(free)]);
+    }
+
+    /// The item that stands for a body of this length.
+    fn item(self, len: u64) -> Item {
+        let identity = self.seed.chain_update(&self.text).finalize();
+        let mut digest = Digest::default();
+        digest.copy_from_slice(&identity[..DIGEST_LEN]);
+        Item { text: self.text, digest, len, ..Item::default() }
     }
 }
 
@@ -132,13 +211,31 @@ struct Events<'r> {
 impl Events<'_> {
     async fn add(&mut self, mut bytes: &[u8]) -> Result<(), Rejection> {
         while let Some(item) = self.splitter.next(&mut bytes) {
+            self.hold(item.text.len()).await?;
             self.recording.add(item).await?;
-            self.long_event = None;
+            if self.long_event.is_some() {
+                // Its record needs memory until it is durable.
+                self.recording.commit().await?;
+                self.long_event = None;
+            }
         }
-        if self.splitter.held() > LONG_EVENT_BYTES && self.long_event.is_none() {
+        self.hold(self.splitter.held()).await
+    }
+
+    /// Waits for a permit if an event of this length is long.
+    async fn hold(&mut self, len: usize) -> Result<(), Rejection> {
+        if len > LONG_EVENT_BYTES && self.long_event.is_none() {
             self.long_event = Some(permit(&self.receiver.long_events).await?);
         }
         Ok(())
+    }
+
+    /// Records a body that is too long, and the events of it that were received.
+    async fn reject(mut self, item: Item) -> Result<(), Rejection> {
+        let rejection = Rejection::TooLarge;
+        self.recording.add_rejected(item, &rejection.to_string()).await?;
+        self.recording.finish().await?;
+        Err(rejection)
     }
 
     async fn finish(mut self) -> Result<(), Rejection> {
@@ -175,9 +272,6 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Rejection> {
     if !is_plain_json(request.headers()) {
         return Err(Rejection::MediaType);
     }
-    if request.body().size_hint().lower() > BODY_BYTES_MAX {
-        return Err(Rejection::TooLarge);
-    }
     Ok(())
 }
 
@@ -196,6 +290,7 @@ impl Rejection {
                 StatusCode::UNAUTHORIZED,
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             ),
+            Self::Cluster => (StatusCode::FORBIDDEN, None),
             Self::Path => (StatusCode::NOT_FOUND, None),
             Self::Method => {
                 (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static("POST"))))

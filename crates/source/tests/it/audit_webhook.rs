@@ -1,8 +1,15 @@
 //! The listener over TLS: who may send, what is answered, and that 200 means recorded.
 
-use source::limits::{ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX};
+use std::time::Duration;
 
-use crate::fixture::{TOKEN, TestServer, TestStore, event, events, list};
+use event::annotations::{QUARANTINE, QUARANTINE_BYTES, SOURCE_CLUSTER};
+use source::audit_webhook::Refusal;
+use source::limits::{
+    ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::fixture::{PROD_TOKEN, TOKEN, TestServer, TestStore, event, events, list};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -46,7 +53,6 @@ async fn requests_that_cannot_be_recorded_are_rejected() {
     let (token, length) = (bearer(TOKEN), "Content-Length: 0\r\n");
     let sent = format!("{token}{JSON}{length}");
     let path = "POST /audit/prod";
-    let too_large = format!("{token}{JSON}Content-Length: {}\r\n", BODY_BYTES_MAX + 1);
     for (line, headers, expected) in [
         (path, JSON.to_owned(), (401, "www-authenticate: bearer")),
         (path, format!("{}{JSON}", bearer("0123456789abcdeg")), (401, "www-authenticate: bearer")),
@@ -61,13 +67,65 @@ async fn requests_that_cannot_be_recorded_are_rejected() {
         (path, format!("{token}{length}"), (415, "")),
         (path, format!("{token}Content-Type: text/plain\r\n{length}"), (415, "")),
         (path, format!("{token}{JSON}Content-Encoding: gzip\r\n{length}"), (415, "")),
-        (path, too_large, (413, "")),
     ] {
         check(&server, line, &headers, expected).await;
     }
     assert_eq!(events(&server.store).await, []);
     let state = server.status();
-    assert_eq!((state.received, state.rejected), (0, 5));
+    assert_eq!((state.received, state.rejected), (0, 4));
+    assert!(state.error.unwrap().starts_with("the Content-Type is"));
+    assert_eq!(
+        server.refused(),
+        [(Refusal::NoCredentials, 3), (Refusal::Token, 1), (Refusal::Path, 4)]
+    );
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_sender_that_fails_before_its_request_is_counted_by_its_reason() {
+    let server = TestServer::start(&TestStore::new()).await;
+    // It trusts another CA than that of the serving certificate.
+    assert!(server.handshake(&server.client_authority, None).await.is_err());
+    let mut plain = server.connect().await;
+    plain.write_all(b"POST /audit/prod HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    plain.read_to_end(&mut Vec::new()).await.ok();
+    let mut check = server.connect().await;
+    check.shutdown().await.unwrap();
+    check.read_to_end(&mut Vec::new()).await.ok();
+    let unknown = server.authority.client("kube-apiserver", &[]);
+    let headers = format!("{JSON}Content-Length: 0\r\n");
+    let answer = server.send("POST /audit/prod", &headers, b"", Some(&unknown)).await;
+    assert_eq!(answer.code, 401);
+    let expected = [
+        (Refusal::Handshake, 1),
+        (Refusal::Tls, 1),
+        (Refusal::ServingCertificate, 1),
+        (Refusal::Certificate, 1),
+    ];
+    assert_eq!(server.refused(), expected);
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_leaves_one_record_and_is_answered_with_413() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let body = list(&[event("a").replace("alice", &"x".repeat(QUARANTINE_BYTES_MAX))]);
+    let start = &body.as_bytes()[..QUARANTINE_BYTES_MAX];
+    let length = BODY_BYTES_MAX + 1;
+    let headers = format!("{}{JSON}Content-Length: {length}\r\n", bearer(TOKEN));
+    for _attempt in 0..2 {
+        let answer = server.send("POST /audit/prod", &headers, start, None).await;
+        assert_eq!(answer.code, 413, "{}", answer.body);
+    }
+    let events = events(&server.store).await;
+    let [event] = &*events else { panic!("{} events", events.len()) };
+    assert!(event.annotations[QUARANTINE].starts_with("the body is longer than"));
+    assert_eq!(event.annotations[QUARANTINE_BYTES], length.to_string());
+    assert!(
+        event.request_object.as_ref().unwrap().as_bytes().starts_with(br#"{"text":"{\"kind\""#)
+    );
+    let state = server.status();
+    assert_eq!((state.quarantined, state.duplicates, state.rejected), (2, 1, 2));
     assert!(state.error.unwrap().starts_with("the body is longer than"));
     server.close().await;
 }
@@ -84,6 +142,38 @@ async fn a_client_certificate_of_the_ca_replaces_the_token() {
         let answer = server.send(line, &headers, body.as_bytes(), Some(identity)).await;
         assert_eq!(answer.code, expected);
     }
+    server.close().await;
+}
+
+#[tokio::test]
+async fn the_credentials_of_one_cluster_cannot_send_events_of_another() {
+    let on = TestStore::new();
+    let names = [("prod", "apiserver-prod"), ("test", "apiserver-test"), ("test", "both")];
+    let server = TestServer::start_with(&on, &[&names[..], &[("prod", "both")]].concat()).await;
+    let body = list(&[event("a")]);
+    let json = format!("{JSON}Content-Length: {}\r\n", body.len());
+    let identity = |name: &str| server.client_authority.client(name, &[]);
+    let prod = format!("{}{json}", bearer(PROD_TOKEN));
+    for (path, headers, identity, expected) in [
+        ("/audit/prod", &prod, None, 200),
+        ("/audit/test", &prod, None, 403),
+        ("/audit/other", &prod, None, 403),
+        ("/", &prod, None, 403),
+        ("/audit/prod", &json, Some(identity("apiserver-prod")), 200),
+        ("/audit/test", &json, Some(identity("apiserver-prod")), 403),
+        ("/audit/test", &json, Some(identity("both")), 200),
+        ("/audit/prod", &json, Some(identity("other")), 401),
+        // Both of its credentials count.
+        ("/audit/test", &prod, Some(identity("apiserver-test")), 200),
+    ] {
+        let line = format!("POST {path}");
+        let answer = server.send(&line, headers, body.as_bytes(), identity.as_ref()).await;
+        assert_eq!(answer.code, expected, "{path}: {}", answer.body);
+    }
+    let clusters = events(&server.store).await;
+    let clusters = clusters.iter().map(|event| &*event.annotations[SOURCE_CLUSTER]);
+    assert_eq!(clusters.collect::<Vec<_>>(), ["prod", "test"]);
+    assert_eq!(server.refused(), [(Refusal::Certificate, 1), (Refusal::Cluster, 4)]);
     server.close().await;
 }
 
@@ -127,6 +217,22 @@ async fn a_body_that_breaks_off_is_not_acknowledged_and_its_copy_is_recorded() {
     let ids: Vec<String> =
         events(&server.store).await.into_iter().map(|event| event.audit_id).collect();
     assert_eq!(ids, ["a", "b"]);
+    server.close().await;
+}
+
+/// Its memory must be free before the next long event is received.
+#[tokio::test]
+async fn a_long_event_is_durable_before_the_rest_of_its_request_is_received() {
+    let server = TestServer::start(&TestStore::new()).await;
+    let long = event("a").replace("alice", &"x".repeat(LONG_EVENT_BYTES + (64 << 10)));
+    let body = list(&[long, event("b")]);
+    let headers = format!("{}{JSON}Content-Length: {}\r\n", bearer(TOKEN), body.len());
+    let sent = &body.as_bytes()[..body.len() - 10];
+    let request = server.begin("POST /audit/prod", &headers, sent, None).await;
+    let journal = server.store.journal();
+    let recorded = journal.wait_past(0);
+    tokio::time::timeout(Duration::from_secs(30), recorded).await.unwrap().unwrap();
+    drop(request);
     server.close().await;
 }
 

@@ -10,7 +10,7 @@ use event::{Event, Timestamp, record};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use source::audit_webhook::AuditWebhookConfig;
+use source::audit_webhook::{AuditWebhookConfig, Credentials, Refusal, Refusals};
 use source::{AuditWebhook, EventSource, Recorder, SourceSnapshot, SourceStatus};
 use store::{Settings, Sqlite};
 use tempfile::TempDir;
@@ -26,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) const START: i64 = 1_795_426_200_000_000;
 /// A token of the token file.
 pub(super) const TOKEN: &str = "0123456789abcdef";
+
+/// A token of the cluster `prod` only.
+pub(super) const PROD_TOKEN: &str = "a-token-of-prod-only";
 
 /// A clock that a test moves.
 pub(super) struct TestClock(AtomicI64);
@@ -93,6 +96,7 @@ pub(super) struct TestServer {
     pub(super) authority: Authority,
     pub(super) client_authority: Authority,
     statuses: Vec<Arc<SourceStatus>>,
+    refusals: Arc<Refusals>,
     address: std::net::SocketAddr,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -108,11 +112,28 @@ pub(super) struct Answer {
 
 impl TestServer {
     pub(super) async fn start(on: &TestStore) -> Self {
+        Self::start_with(on, &[]).await
+    }
+
+    /// With the names of client certificates that are valid for a cluster.
+    pub(super) async fn start_with(on: &TestStore, client_names: &[(&str, &str)]) -> Self {
         let folder = on.folder.path();
         let (authority, client_authority) = (Authority::new("ca"), Authority::new("client-ca"));
         authority.server().write(folder, "server");
         std::fs::write(token_file(folder), format!("old-old-old-old-old\n{TOKEN}\n")).unwrap();
         std::fs::write(folder.join("client-ca.crt"), client_authority.pem()).unwrap();
+        let token_folder = folder.join("clusters");
+        std::fs::create_dir_all(&token_folder).unwrap();
+        std::fs::write(token_folder.join("prod"), PROD_TOKEN).unwrap();
+        let client_names = client_names.iter();
+        let client_names =
+            client_names.map(|(one, other)| ((*one).to_owned(), (*other).to_owned()));
+        let credentials = Credentials {
+            token_file: Some(token_file(folder)),
+            token_folder: Some(token_folder),
+            client_ca_file: Some(folder.join("client-ca.crt")),
+            client_names: client_names.collect(),
+        };
         let clock: Arc<dyn Clock> = Arc::clone(&on.clock) as _;
         let now = clock.now();
         let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
@@ -121,22 +142,28 @@ impl TestServer {
         let webhook = AuditWebhook::bind(AuditWebhookConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             serving: ServingCertificate::open(certificate, key, now).unwrap(),
-            token_file: Some(token_file(folder)),
-            client_ca_file: Some(folder.join("client-ca.crt")),
+            credentials,
             clusters: vec!["prod".to_owned(), "test".to_owned()],
             clock,
         })
         .await
         .unwrap();
         let (statuses, address) = (webhook.statuses(), webhook.address());
+        let refusals = webhook.refusals();
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(Box::new(webhook).run(recorder, stop.clone()));
-        Self { store, authority, client_authority, statuses, address, stop, tasks }
+        Self { store, authority, client_authority, statuses, refusals, address, stop, tasks }
     }
 
     /// The state of the source `prod`.
     pub(super) fn status(&self) -> SourceSnapshot {
         self.statuses.first().unwrap().snapshot()
+    }
+
+    /// The reasons for which senders were refused, with their numbers.
+    pub(super) fn refused(&self) -> Vec<(Refusal, u64)> {
+        let count = |refusal| (refusal, self.refusals.count(refusal));
+        Refusal::ALL.into_iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Sends a list with the token.
@@ -177,16 +204,33 @@ impl TestServer {
         stream.read_to_end(&mut Vec::new()).await.ok();
     }
 
-    async fn begin(
+    /// Sends the beginning of a request.
+    pub(super) async fn begin(
         &self,
         line: &str,
         headers: &str,
         body: &[u8],
         identity: Option<&Identity>,
     ) -> TlsStream<TcpStream> {
+        let stream = self.handshake(&self.authority, identity).await;
+        let mut stream = stream.unwrap();
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server may respond without reading the body.
+        stream.write_all(body).await.ok();
+        stream.flush().await.ok();
+        stream
+    }
+
+    /// Sets up TLS as a client that trusts this authority.
+    pub(super) async fn handshake(
+        &self,
+        trusted: &Authority,
+        identity: Option<&Identity>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap();
-        roots.add(authority).unwrap();
+        roots.add(CertificateDer::from_pem_slice(trusted.pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -203,14 +247,7 @@ impl TestServer {
         };
         let stream = self.connect().await;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-        let head =
-            format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may respond without reading the body.
-        stream.write_all(body).await.ok();
-        stream.flush().await.ok();
-        stream
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// Stops the listener and closes the store.

@@ -1,12 +1,18 @@
 //! What is recorded, how often, and what happens when it cannot be.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use event::annotations::{QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_KIND};
+use event::annotations::{
+    GAP_TIME, QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND,
+};
+use event::{EventRef, InternalEvent};
+use source::audit_webhook::PATIENCE;
 use source::limits::{CHUNK_EVENTS_MAX, IDENTITY_AGE_MAX, QUARANTINED_MAX};
 use source::splitter::Splitter;
-use source::{Recorder, SourceStatus, Transfer};
+use source::{Recorder, SourceStatus, Transfer, run_receipts};
 use store::{Sqlite, StoreError};
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{START, TestStore, event, events, list};
 
@@ -187,4 +193,70 @@ async fn an_event_of_a_failed_commit_is_recorded_when_it_is_sent_again() {
     let store = on.open();
     let again = record(&*on.recorder(&store).await, &list(&names(0..1))).await;
     assert_eq!((again.recorded, again.duplicates), (1, 0));
+}
+
+#[tokio::test]
+async fn only_a_source_that_delivered_leaves_a_receipt() {
+    let on = TestStore::new();
+    let store = on.open();
+    let recorder = on.recorder(&store).await;
+    let (one, other) = (Arc::new(source()), Arc::new(source()));
+    record_from(&recorder, &one, &list(&names(0..3))).await.unwrap();
+    let (stop, period) = (CancellationToken::new(), Duration::from_millis(1));
+    let sources = vec![Arc::clone(&one), other];
+    let receipts = run_receipts(sources, Arc::clone(&recorder), period, stop.clone());
+    let journal = store.journal();
+    let sending = async {
+        journal.wait_past(3).await.unwrap();
+        record_from(&recorder, &one, &list(&names(3..4))).await.unwrap();
+        journal.wait_past(5).await.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(receipts, sending);
+    let events = events(&store).await;
+    let receipts: Vec<&event::Event> =
+        events.iter().filter(|event| event.verb == "receive").collect();
+    let [first, second] = &*receipts else { panic!("{} receipts", receipts.len()) };
+    for (receipt, count) in [(first, "3"), (second, "4")] {
+        assert_eq!(EventRef::from(*receipt).internal(), Some(InternalEvent::Receipt));
+        assert_eq!(receipt.object_ref.as_ref().unwrap().name, "audit-webhook-prod");
+        assert_eq!(
+            (&*receipt.annotations[SOURCE_EVENTS], &*receipt.annotations[SOURCE_CLUSTER]),
+            (count, "prod")
+        );
+    }
+}
+
+/// The gaps that a start after this many seconds records.
+async fn gaps_after(seconds: i64, is_delivering: bool) -> Vec<event::Event> {
+    let on = TestStore::new();
+    let store = on.open();
+    if is_delivering {
+        record(&*on.recorder(&store).await, &list(&names(0..1))).await;
+    }
+    store::append(&store, bytes::Bytes::from_static(b"own")).await.unwrap();
+    on.advance(seconds);
+    let recorder = on.recorder(&store).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let source = Arc::new(source().drops_after(PATIENCE));
+    run_receipts(vec![source], recorder, Duration::from_mins(1), stop).await;
+    let records = store.journal().read(0, usize::MAX, usize::MAX).await.unwrap();
+    let events = records.into_iter().filter_map(|record| event::record::read(record.bytes).ok());
+    events.filter(|event| event.verb == "gap").collect()
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_longer_than_the_sender_repeats_events_records_a_gap() {
+    let patience = PATIENCE.as_secs().cast_signed();
+    assert_eq!(gaps_after(patience, true).await, []);
+    assert_eq!(gaps_after(patience + 1, false).await, [], "it had not delivered before");
+    let gaps = gaps_after(600, true).await;
+    let [gap] = &*gaps else { panic!("{} gaps", gaps.len()) };
+    let expected = "2026-11-23T09:30:00.000000Z/2026-11-23T09:40:00.000000Z";
+    assert_eq!(gap.annotations[GAP_TIME], expected);
+    assert_eq!(gap.annotations[SOURCE], "audit-webhook-prod");
+    assert_eq!(EventRef::from(gap).internal(), Some(InternalEvent::Gap));
+    let message = &gap.response_status.as_ref().unwrap().message;
+    assert!(message.contains("600 seconds") && message.contains("81 seconds"), "{message}");
 }

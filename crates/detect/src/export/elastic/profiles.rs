@@ -149,12 +149,13 @@ pub(super) fn mappings(profile: &Profile) -> File {
 }
 
 /// Fields that rules use and that may have no value in an index.
-const LINE_FIELDS: [&str; 17] = [
+const LINE_FIELDS: [&str; 18] = [
     "kasten.Annotations.authorization.k8s.io/decision",
     "kasten.Annotations.authorization.k8s.io/reason",
     "kasten.Annotations.keepwatch.io/cursor",
     "kasten.Annotations.keepwatch.io/gap",
     "kasten.Annotations.keepwatch.io/heartbeat",
+    "kasten.Annotations.keepwatch.io/source-events",
     "orchestrator.cluster.name",
     "kasten.Verb",
     "kasten.Stage",

@@ -1,0 +1,63 @@
+//! Receipts: an event for each source that delivered since the last one, so that a source that stops
+//! delivering is noticed.
+//!
+//! A rule on the absence of the source's own events would have to examine each of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::annotations::SOURCE_EVENTS;
+use event::{Event, InternalEvent, Stage, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::convert::name_source;
+use crate::{Recorder, SourceStatus};
+
+/// Interval at which receipts are recorded.
+pub const RECEIPT_PERIOD: Duration = Duration::from_mins(1);
+
+/// Records what may have been lost before the start, and then receipts in each period until `stop`.
+pub async fn run_receipts(
+    sources: Vec<Arc<SourceStatus>>,
+    recorder: Arc<Recorder>,
+    period: Duration,
+    stop: CancellationToken,
+) {
+    recorder.report_downtime(&sources).await;
+    let mut receipts = Receipts { recorded: vec![0; sources.len()], sources };
+    let mut due = tokio::time::interval(period);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(due.tick()).await.is_some() {
+        receipts.record(&recorder).await;
+    }
+}
+
+/// The sources, and how many events of each were recorded at its last receipt.
+struct Receipts {
+    sources: Vec<Arc<SourceStatus>>,
+    recorded: Vec<u64>,
+}
+
+impl Receipts {
+    async fn record(&mut self, recorder: &Recorder) {
+        for (source, recorded) in self.sources.iter().zip(&mut self.recorded) {
+            let current = source.snapshot().recorded;
+            if current == *recorded {
+                continue;
+            }
+            match recorder.append(&receipt(source, current, recorder.now())).await {
+                Ok(()) => *recorded = current,
+                Err(error) => tracing::warn!(%error, "cannot record the receipt of a source"),
+            }
+        }
+    }
+}
+
+fn receipt(source: &SourceStatus, recorded: u64, time: Timestamp) -> Event {
+    let receipt = InternalEvent::Receipt.event(Stage::ResponseComplete, source.name(), time);
+    let audit_id = format!("keepwatch-receive-{}-{}", source.name(), time.as_micros());
+    let mut event = Event { audit_id, ..receipt };
+    name_source(&mut event, source);
+    event.annotations.insert(SOURCE_EVENTS.to_owned(), recorded.to_string());
+    event
+}

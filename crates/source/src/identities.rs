@@ -64,12 +64,13 @@ pub(crate) struct Admitted {
 }
 
 impl Identities {
-    /// Submits the events that are not known with `submit`, which gets their positions.
+    /// Submits the events that are not known with `submit`, which gets their positions, and whether
+    /// all others are durable.
     pub(crate) fn admit(
         &mut self,
         digests: &[Digest],
         after: u64,
-        submit: impl FnOnce(&[usize]) -> PendingCommit,
+        submit: impl FnOnce(&[usize], bool) -> PendingCommit,
     ) -> Admitted {
         let (mut admitted, mut fresh) = (Admitted::default(), Vec::new());
         let mut repeated = std::collections::HashSet::new();
@@ -89,7 +90,7 @@ impl Identities {
         if fresh.is_empty() {
             return admitted;
         }
-        let commit = submit(&fresh).shared();
+        let commit = submit(&fresh, admitted.others.is_empty()).shared();
         let digests: Vec<Digest> = fresh.iter().map(|at| digests[*at]).collect();
         let chunk = Arc::new(Chunk { digests: digests.clone(), commit, after });
         for digest in digests {
@@ -170,7 +171,7 @@ mod tests {
     fn fresh(identities: &mut Identities, numbers: &[u64]) -> (Vec<usize>, Admitted) {
         let digests: Vec<Digest> = numbers.iter().copied().map(digest).collect();
         let mut submitted = Vec::new();
-        let admitted = identities.admit(&digests, 7, |fresh| {
+        let admitted = identities.admit(&digests, 7, |fresh, _| {
             submitted = fresh.to_vec();
             busy()
         });

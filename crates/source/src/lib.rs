@@ -11,6 +11,7 @@ pub mod audit_webhook;
 mod convert;
 mod identities;
 pub mod limits;
+pub mod log_files;
 mod metrics;
 mod recorder;
 pub mod splitter;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
+pub use log_files::LogFiles;
 pub use metrics::{register, register_each};
 pub use recorder::{Recorder, Recording};
 pub use status::{SourceSnapshot, SourceStatus, Transfer};

@@ -36,7 +36,7 @@ const COLUMNS: &[Column] = &[
     column("Events", "integer", "status.events", "Events that were recorded."),
     column("Duplicates", "integer", "status.duplicates", "Events that were recorded before."),
     column("Quarantined", "integer", "status.quarantined", "Texts that are not events."),
-    column("Error", "string", "status.error", "Why the last request was rejected."),
+    column("Error", "string", "status.error", "Why events are not recorded now."),
 ];
 
 /// The state of a source.
@@ -100,7 +100,13 @@ fn schema() -> Value {
         object(
             "What it is.",
             &[
-                ("kind", text("AuditWebhook: kube-apiserver sends its events.")),
+                (
+                    "kind",
+                    text(
+                        "AuditWebhook: kube-apiserver sends its events. AuditLog: the files of its \
+                         audit log are read.",
+                    ),
+                ),
                 ("cluster", text("The cluster in which its events were made.")),
             ],
         ),
@@ -112,8 +118,11 @@ fn schema() -> Value {
                 ("events", count("Events that were recorded.")),
                 ("duplicates", count("Events that were recorded before.")),
                 ("quarantined", count("Texts that are not events; their beginning is recorded.")),
-                ("rejectedRequests", count("Requests that were rejected.")),
-                ("error", text("Why the last request was rejected; absent if it was not.")),
+                (
+                    "rejectedRequests",
+                    count("Requests that were rejected, or failed attempts to record lines."),
+                ),
+                ("error", text("Why events are not recorded now; absent if they are.")),
             ],
         ),
     )

@@ -75,6 +75,10 @@ fn conflicting_flags_are_named() {
         ],
         &["--audit-webhook-tls-cert-file", "--audit-webhook-tls-private-key-file"],
     );
+    check(
+        &["--audit-log-source=a=/b.log", "--audit-log-file=/b.log"],
+        &["--audit-log-source", "--audit-log-file", "/b.log"],
+    );
     check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
     check(&["--request-timeout=0s"], &["--request-timeout"]);
 }
@@ -85,6 +89,10 @@ fn each_invalid_value_names_the_flag() {
     check(&["--bind-address=here"], &["--bind-address"]);
     check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);
     check(&["--audit-webhook-clusters=Prod"], &["--audit-webhook-clusters", "such as prod-eu"]);
+    for log in ["a", "=/b", "A=/b", "a=b.log", "a=", "a=/b/"] {
+        let flag = format!("--audit-log-source={log}");
+        check(&[&flag], &["--audit-log-source <CLUSTER=PATH>"]);
+    }
     check(&["--request-timeout=60"], &["--request-timeout", "is not a duration"]);
     check(&["--journal-limit=much"], &["--journal-limit", "is not a size"]);
     check(&["--audit-log-format=xml"], &["--audit-log-format"]);

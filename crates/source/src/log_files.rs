@@ -152,7 +152,11 @@ impl Follower {
                             reader.commit(content, position, self.recorder.now());
                             self.retry = self.config.poll_period;
                         }
-                        Err(error) => self.fail(&*error).await,
+                        Err(error) => {
+                            // Files that are removed meanwhile must be open.
+                            reads = 0;
+                            self.fail(&*error).await;
+                        }
                     }
                 }
                 Step::Again => reads = 0,

@@ -239,7 +239,7 @@ impl Recording<'_> {
     /// Waits until all events are durable, and counts them.
     pub async fn finish(mut self) -> Result<Transfer, StoreError> {
         if let Some((item, items)) = self.left_out.take() {
-            let reason = format!("{items} more items of the same request are not events");
+            let reason = format!("{items} more items that arrived together are not events");
             self.push_quarantine(&item, &reason).await?;
         }
         self.flush().await?;

@@ -58,7 +58,7 @@ annotations! {
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
     /// Name of the source that sent the event. Events without it are those of this server.
     SOURCE = "keepwatch.io/source", on "event from a source";
-    /// Kind of the source that sent the event: `AuditWebhook`.
+    /// Kind of the source that sent the event: `AuditWebhook` or `AuditLog`.
     SOURCE_KIND = "keepwatch.io/source-kind", on "event from a source";
     /// Name of the cluster in which the request was made.
     SOURCE_CLUSTER = "keepwatch.io/cluster", on "event from a source";

@@ -8,6 +8,7 @@ pub(crate) mod destinations;
 pub(crate) mod detect;
 pub(crate) mod input;
 pub(crate) mod investigate;
+pub(crate) mod log_files;
 pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod source;
@@ -157,6 +158,8 @@ pub(crate) struct UpArgs {
     pub(crate) log_format: crate::log::LogFormat,
     #[command(flatten)]
     pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
+    #[command(flatten)]
+    pub(crate) log_files: log_files::LogFilesArgs,
     #[command(flatten)]
     pub(crate) retention: serve::RetentionArgs,
 }

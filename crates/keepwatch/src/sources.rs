@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result};
 use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
 use siem::event_source::{EventSourceState, EventSources};
-use source::audit_webhook::LATENESS;
-use source::{AuditWebhook, EventSource, RECEIPT_PERIOD, Recorder, SourceStatus, run_receipts};
+use source::{
+    AuditWebhook, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus, audit_webhook,
+    log_files, run_receipts,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,16 +41,26 @@ pub(crate) struct SourceStatuses(Arc<[Arc<SourceStatus>]>);
 impl Sources {
     /// Binds the listeners, reads which events were recorded last, and registers the metrics.
     pub(crate) async fn open(parts: &Components, metrics: &mut Registry) -> Result<Self> {
-        let Some(config) = &parts.audit_webhook else { return Ok(Self::default()) };
-        let (webhook, store) = (AuditWebhook::bind(config.clone()).await?, &parts.store);
-        let (storage, clock) = (Arc::new(store.clone()), Arc::new(SystemClock));
-        let recorder = Recorder::open(storage, store.journal(), clock)
+        let mut sources: Vec<Box<dyn EventSource>> = Vec::new();
+        if let Some(config) = &parts.audit_webhook {
+            let webhook = AuditWebhook::bind(config.clone()).await?;
+            source::register_refusals(metrics, &webhook.refusals());
+            sources.push(Box::new(webhook));
+        }
+        for config in &parts.log_files {
+            sources.push(Box::new(LogFiles::new(config.clone())));
+        }
+        if sources.is_empty() {
+            return Ok(Self::default());
+        }
+        let (storage, clock) = (Arc::new(parts.store.clone()), Arc::new(SystemClock));
+        let recorder = Recorder::open(storage, parts.store.journal(), clock)
             .await
             .context("cannot read which events of sources were recorded")?;
-        let statuses = webhook.statuses();
+        let statuses: Vec<Arc<SourceStatus>> =
+            sources.iter().flat_map(|source| source.statuses()).collect();
         source::register(metrics, statuses.clone());
-        source::register_refusals(metrics, &webhook.refusals());
-        let opened = Opened { recorder, sources: vec![Box::new(webhook)] };
+        let opened = Opened { recorder, sources };
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
     }
 
@@ -59,7 +71,11 @@ impl Sources {
 
     /// How long the detector waits for earlier events of each source.
     pub(crate) fn lateness(&self) -> BTreeMap<String, Duration> {
-        self.statuses.0.iter().map(|source| (source.name().to_owned(), LATENESS)).collect()
+        let lateness = |source: &Arc<SourceStatus>| match source.kind() {
+            log_files::KIND => log_files::LATENESS,
+            _ => audit_webhook::LATENESS,
+        };
+        self.statuses.0.iter().map(|source| (source.name().to_owned(), lateness(source))).collect()
     }
 
     /// Runs the sources until `stop`.
@@ -83,7 +99,10 @@ impl SourceStatuses {
     pub(crate) fn advisories(&self) -> impl Iterator<Item = Advisory> {
         self.0.iter().map(|source| {
             let source = source.snapshot();
-            let extent = format!("{} requests were rejected", source.rejected);
+            let extent = match source.kind {
+                log_files::KIND => format!("{} events were recorded", source.recorded),
+                _ => format!("{} requests were rejected", source.rejected),
+            };
             let degradation = source.error.map(|reason| Degradation { extent, reason });
             Advisory { name: format!("source-{}", source.name), degradation }
         })

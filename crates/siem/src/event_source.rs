@@ -41,7 +41,7 @@ const COLUMNS: &[Column] = &[
         "Number of events that were already recorded.",
     ),
     column("Quarantined", "integer", "status.quarantined", "Number of texts that are not events."),
-    column("Error", "string", "status.error", "Why the last request was rejected."),
+    column("Error", "string", "status.error", "Why events are not recorded now."),
 ];
 
 /// The state of a source.
@@ -105,7 +105,13 @@ fn schema() -> Value {
         object(
             "Kind and cluster of the source.",
             &[
-                ("kind", text("AuditWebhook: kube-apiserver sends its events.")),
+                (
+                    "kind",
+                    text(
+                        "AuditWebhook: kube-apiserver sends its events. AuditLog: the files of its \
+                         audit log are read.",
+                    ),
+                ),
                 ("cluster", text("The cluster in which its events were generated.")),
             ],
         ),
@@ -120,8 +126,13 @@ fn schema() -> Value {
                     "quarantined",
                     count("Number of texts that are not events; their beginning is recorded."),
                 ),
-                ("rejectedRequests", count("Number of requests that were rejected.")),
-                ("error", text("Why the last request was rejected; absent if it was accepted.")),
+                (
+                    "rejectedRequests",
+                    count(
+                        "Number of requests that were rejected, and of failed attempts to record lines.",
+                    ),
+                ),
+                ("error", text("Why events are not recorded now; absent if they are.")),
             ],
         ),
     )

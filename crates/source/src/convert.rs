@@ -14,7 +14,9 @@ use event::annotations::{
 };
 use event::decoded::WordError;
 use event::limit::{self, hex};
-use event::{Event, EventRef, InternalEvent, Json, Level, ObjectReference, Stage, Timestamp, v1};
+use event::{
+    Event, EventRef, InternalEvent, Json, Level, ObjectReference, Stage, Timestamp, k10, line, v1,
+};
 use memchr::memmem;
 
 use crate::limits::QUARANTINE_BYTES_MAX;
@@ -70,7 +72,7 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
     if let Some(fault) = item.fault {
         return Err(fault.to_string());
     }
-    let mut event = v1::read(&item.text).map_err(|error| reason(&error))?;
+    let mut event = read(&item.text)?;
     if event.level == Level::None {
         return Err("its level is None".to_owned());
     }
@@ -90,6 +92,20 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
     limit::limit(&mut event);
     annotate(&mut event, source, item.digest);
     Ok(event)
+}
+
+/// Reads an event in the encoding of Kubernetes, or of K10.
+fn read(text: &[u8]) -> Result<Event, String> {
+    let error = match v1::read(text) {
+        Ok(event) => return Ok(event),
+        Err(error) => error,
+    };
+    match line::encoding_of(text) {
+        Some(line::Encoding::Kasten) => {
+            k10::read(text).map_err(|_| "not an event in the encoding of K10".to_owned())
+        }
+        _ => Err(reason(&error)),
+    }
 }
 
 /// Removes the patches of mutating admission webhooks, which contain parts of the body.

@@ -66,13 +66,14 @@ pub(crate) struct Admitted {
 }
 
 impl Identities {
-    /// Submits the events of a source that are not known with `submit`, which gets their positions.
+    /// Submits the events of a source that are not known with `submit`, which gets their positions,
+    /// and whether all others are durable.
     pub(crate) fn admit(
         &mut self,
         source: &str,
         digests: &[Digest],
         after: u64,
-        submit: impl FnOnce(&[usize]) -> PendingCommit,
+        submit: impl FnOnce(&[usize], bool) -> PendingCommit,
     ) -> Admitted {
         let (mut admitted, mut fresh) = (Admitted::default(), Vec::new());
         let mut repeated = HashSet::new();
@@ -92,7 +93,7 @@ impl Identities {
         if fresh.is_empty() {
             return admitted;
         }
-        let commit = submit(&fresh).shared();
+        let commit = submit(&fresh, admitted.others.is_empty()).shared();
         let digests: Vec<Digest> = fresh.iter().map(|at| digests[*at]).collect();
         let chunk = Arc::new(Chunk { digests: digests.clone(), commit, after });
         for digest in digests {
@@ -205,7 +206,7 @@ mod tests {
     fn fresh(identities: &mut Identities, numbers: &[u64]) -> (Vec<usize>, Admitted) {
         let digests: Vec<Digest> = numbers.iter().copied().map(digest).collect();
         let mut submitted = Vec::new();
-        let admitted = identities.admit("one", &digests, 7, |fresh| {
+        let admitted = identities.admit("one", &digests, 7, |fresh, _| {
             submitted = fresh.to_vec();
             busy()
         });

@@ -11,6 +11,7 @@ pub mod audit_webhook;
 mod convert;
 mod identities;
 pub mod limits;
+pub mod log_files;
 mod metrics;
 mod outage;
 mod receipts;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
+pub use log_files::LogFiles;
 pub use metrics::{register, register_each, register_refusals};
 pub use receipts::{RECEIPT_PERIOD, run_receipts};
 pub use recorder::{Recorder, Recording};

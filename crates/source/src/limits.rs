@@ -82,3 +82,26 @@ pub const TOKEN_BYTES_MIN: usize = 16;
 pub const CLUSTER_BYTES_MAX: usize = 63;
 /// Maximum number of clusters of a listener.
 pub const CLUSTERS_MAX: usize = 64;
+/// Maximum number of logs that are read.
+pub const LOGS_MAX: usize = 32;
+/// Bytes of a log file that are read at a time.
+pub const LOG_READ_BYTES: usize = 256 << 10;
+/// Maximum part of a line that is read before other files and the end of the program are looked at,
+/// in bytes.
+pub const LINE_READ_MAX: usize = 4 << 20;
+/// Maximum part of the first line by which a log file is known, in bytes. Longer than the parts of a
+/// line that a client can choose.
+pub const HEAD_BYTES_MAX: usize = 16 << 20;
+/// Maximum number of rotated files of a log that are looked at.
+pub const LOG_FILES_MAX: usize = 4096;
+/// Maximum number of files of a log that are opened before they are read.
+pub const LOG_OPEN_MAX: usize = 64;
+/// Maximum number of stored positions in files of a log that no longer exist, and others.
+pub const LOG_POSITIONS_MAX: usize = 2 * LOG_FILES_MAX;
+/// Time without a change after which nothing is expected to be added to a rotated or removed file: it
+/// is closed, and a line without a newline at its end is complete.
+pub const LOG_IDLE: Duration = Duration::from_mins(5);
+/// Pause between two looks at the files of a log.
+pub const LOG_POLL_PERIOD: Duration = Duration::from_millis(250);
+/// Maximum pause before lines that could not be recorded are read again.
+pub const LOG_RETRY_MAX: Duration = Duration::from_secs(10);

@@ -62,7 +62,11 @@ const COUNTS: [Count; 5] = [
         "Texts of a source that are not events; their beginning is recorded",
         |source| source.quarantined,
     ),
-    ("rejected_requests", "Requests of a source that were rejected", |source| source.rejected),
+    (
+        "rejected_requests",
+        "Requests of a source that were rejected, and failed attempts to record lines of a log",
+        |source| source.rejected,
+    ),
 ];
 
 const VALUES: [Value; 2] = [

@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use apiserver::Clock;
 use bytes::Bytes;
 use event::{Event, Timestamp, record};
-use store::{Direction, DiskUse, Journal, ReadError, Record, Storage, StoreError};
+use store::{
+    Direction, DiskUse, Journal, ListOptions, PendingCommit, ReadError, Record, Storage,
+    StoreError, Transaction,
+};
 
 use crate::convert::{convert, identity_of, quarantine};
 use crate::identities::{Admitted, Chunk, Identities};
@@ -91,6 +94,7 @@ impl Recorder {
             others: Vec::new(),
             quarantined: 0,
             left_out: None,
+            object: None,
             transfer: Transfer::default(),
         }
     }
@@ -112,16 +116,34 @@ impl Recorder {
         self.before_start.as_ref()
     }
 
+    /// The stored objects with this prefix.
+    pub(crate) async fn objects(&self, prefix: &str) -> Result<Vec<(String, Bytes)>, ReadError> {
+        let page = self.storage.list(prefix, ListOptions::default()).await?;
+        Ok(page.items.iter().map(|item| (item.key.to_string(), item.body.clone())).collect())
+    }
+
+    /// Changes objects, and waits until that is durable.
+    pub(crate) async fn store(&self, objects: Vec<StoredObject>) -> Result<(), StoreError> {
+        let commit = self.storage.submit(Box::new(move |transaction| {
+            for object in objects {
+                object.write(transaction);
+            }
+        }));
+        in_time(commit).await
+    }
+
     /// The current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Submits the events that are new.
+    /// Submits the events that are new, with the object, unless it has to wait for other
+    /// transactions.
     async fn submit(
         &self,
         source: &SourceStatus,
         events: Vec<(Digest, Bytes)>,
+        object: &mut Option<StoredObject>,
     ) -> Result<Admitted, StoreError> {
         // A long body may have filled the journal since the request began.
         if let Err(full @ StoreError::Full { .. }) = self.check_space() {
@@ -131,11 +153,15 @@ impl Recorder {
         let (digests, records): (Vec<Digest>, Vec<Bytes>) = events.into_iter().unzip();
         let after = self.journal.last_seq();
         // Submitting only enqueues the transaction, so the lock is held for a moment.
-        Ok(self.identities().admit(source.name(), &digests, after, |fresh| {
+        Ok(self.identities().admit(source.name(), &digests, after, |fresh, others_are_durable| {
+            let object = if others_are_durable { object.take() } else { None };
             let fresh: Vec<Bytes> = fresh.iter().map(|at| records[*at].clone()).collect();
             self.storage.submit(Box::new(move |transaction| {
                 for record in fresh {
                     transaction.append(record);
+                }
+                if let Some(object) = object {
+                    object.write(transaction);
                 }
             }))
         }))
@@ -146,9 +172,7 @@ impl Recorder {
         let commit = tokio::time::timeout(RECORD_TIME_MAX, chunk.commit.clone()).await;
         // After the time limit the outcome is still open, and the next copy of the events waits for
         // it.
-        let outcome = commit.map_err(|_| StoreError::Unavailable {
-            reason: "the disk did not respond in time".to_owned(),
-        })?;
+        let outcome = commit.map_err(|_| late())?;
         let outcome = outcome.map(drop);
         self.identities().settle(chunk, outcome.as_ref().copied());
         outcome
@@ -184,6 +208,35 @@ impl Recorder {
     }
 }
 
+/// An object that is written, or deleted if it has no body.
+#[derive(Debug)]
+pub(crate) struct StoredObject {
+    pub(crate) key: String,
+    pub(crate) body: Option<Bytes>,
+}
+
+impl StoredObject {
+    fn write(self, transaction: &mut dyn Transaction) {
+        if self.body.is_none() && transaction.get(&self.key).is_none() {
+            return;
+        }
+        let revision = transaction.next_revision();
+        match self.body {
+            Some(body) => transaction.put(&self.key, revision, body),
+            None => transaction.delete(&self.key, revision, Bytes::new()),
+        }
+    }
+}
+
+/// Waits for a commit that nothing else waits for.
+async fn in_time(commit: PendingCommit) -> Result<(), StoreError> {
+    tokio::time::timeout(RECORD_TIME_MAX, commit).await.map_err(|_| late())?.map(drop)
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable { reason: "the disk did not respond in time".to_owned() }
+}
+
 /// The recording of one transfer.
 pub struct Recording<'r> {
     recorder: &'r Recorder,
@@ -198,10 +251,18 @@ pub struct Recording<'r> {
     quarantined: usize,
     /// Stands for the quarantined items beyond [`QUARANTINED_MAX`], and their number.
     left_out: Option<(Item, u64)>,
+    /// Written with the events, in one transaction.
+    object: Option<StoredObject>,
     transfer: Transfer,
 }
 
 impl Recording<'_> {
+    /// Writes an object in the transaction of the events, of which there is only one then: the
+    /// caller limits their number and size. To be called before the first event is added.
+    pub(crate) fn write_with_events(&mut self, object: StoredObject) {
+        self.object = Some(object);
+    }
+
     /// Adds an item. Waits for a commit if as much waits as may.
     pub async fn add(&mut self, item: Item) -> Result<(), StoreError> {
         self.transfer.received += 1;
@@ -234,12 +295,16 @@ impl Recording<'_> {
     /// Waits until all events are durable, and counts them.
     pub async fn finish(mut self) -> Result<Transfer, StoreError> {
         if let Some((item, items)) = self.left_out.take() {
-            let reason = format!("{items} more items of the same request are not events");
+            let reason = format!("{items} more items that arrived together are not events");
             self.push_quarantine(&item, &reason).await?;
         }
         self.commit().await?;
         for chunk in std::mem::take(&mut self.others) {
             self.recorder.wait(&chunk).await?;
+        }
+        // All events were recorded before, or are in transactions of other transfers.
+        if let Some(object) = self.object.take() {
+            self.recorder.store(vec![object]).await?;
         }
         self.source.succeeded(&self.transfer, self.recorder.now());
         Ok(self.transfer)
@@ -270,7 +335,8 @@ impl Recording<'_> {
         let record = record::write(event);
         self.bytes += record.len();
         self.waiting.push((digest, record));
-        if self.waiting.len() >= CHUNK_EVENTS_MAX || self.bytes >= CHUNK_BYTES_MAX {
+        let is_full = self.waiting.len() >= CHUNK_EVENTS_MAX || self.bytes >= CHUNK_BYTES_MAX;
+        if is_full && self.object.is_none() {
             self.flush().await?;
         }
         Ok(())
@@ -283,7 +349,7 @@ impl Recording<'_> {
         let events = std::mem::take(&mut self.waiting);
         let count = events.len();
         let Admitted { chunk, others, duplicates } =
-            self.recorder.submit(self.source, events).await?;
+            self.recorder.submit(self.source, events, &mut self.object).await?;
         self.pending = chunk;
         self.transfer.duplicates += duplicates as u64;
         self.transfer.recorded += (count - duplicates) as u64;

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: decompression, I/O, and lists in K10's encoding.
 
+pub(crate) mod line;
 mod scanner;
 
 use serde::Deserialize;
@@ -59,6 +60,15 @@ pub enum Fault {
     /// The list is of another kind.
     #[error("not an EventList of audit.k8s.io/v1")]
     OtherList,
+    /// The line of a log ends within the item.
+    #[error("the line ends within it")]
+    LineEnds,
+    /// The line of a log has other text after the item.
+    #[error("other text follows it on its line")]
+    MoreOnLine,
+    /// The compressed file that has the item cannot be decompressed from there on.
+    #[error("the rest of the file cannot be decompressed")]
+    Damaged,
 }
 
 /// Splits a stream. See the [module](self).

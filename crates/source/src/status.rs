@@ -161,6 +161,11 @@ impl SourceStatus {
     /// Counts a transfer that was rejected. The text must not contain what the sender sent.
     pub(crate) fn failed(&self, error: &str) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.show_error(error);
+    }
+
+    /// Shows an error that lasts, without counting it.
+    pub(crate) fn show_error(&self, error: &str) {
         let mut error = error.to_owned();
         error.truncate(error.floor_char_boundary(ERROR_BYTES_MAX));
         self.last().error = Some(error);

@@ -43,17 +43,17 @@ fn write_config(folder: &Path, port: u16) {
     std::fs::write(folder.join("webhook.yaml"), output.stdout).unwrap();
 }
 
-/// Creates, reads and deletes objects with two clients.
-fn work(plane: &ControlPlane, round: &str) {
+/// Creates, reads and deletes this number of objects with each of two clients. They have a note.
+pub(crate) fn work(plane: &ControlPlane, round: &str, objects: usize, note: &str) {
     thread::scope(|scope| {
         for client in 0..2 {
             scope.spawn(move || {
                 let target = plane.target(plane.admin());
                 let json = [("Content-Type", "application/json")];
-                for number in 0..ROUND {
+                for number in 0..objects {
                     let name = format!("{round}-{client}-{number}");
                     let body = format!(
-                        r#"{{"metadata":{{"name":"{name}"}},"spec":{{"podSelector":{{}}}}}}"#
+                        r#"{{"metadata":{{"name":"{name}","annotations":{{"note":"{note}"}}}},"spec":{{"podSelector":{{}}}}}}"#
                     );
                     let post = format!("POST {PATH}");
                     assert_eq!(request(&target, &post, &json, &body).unwrap().code, 201);
@@ -71,7 +71,11 @@ fn work(plane: &ControlPlane, round: &str) {
 /// backend, and does not send these events ("audit backend shut down" in its log).
 fn comparable(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
     let is_end = |event: &Event| event.verb == "watch" && event.stage == Stage::ResponseComplete;
-    let mut events: Vec<Event> = events.into_iter().filter(|event| !is_end(event)).collect();
+    sorted(events.into_iter().filter(|event| !is_end(event)).collect())
+}
+
+/// Events in a fixed order.
+pub(crate) fn sorted(mut events: Vec<Event>) -> Vec<Event> {
     events.sort_by(|left, right| (&left.audit_id, left.stage).cmp(&(&right.audit_id, right.stage)));
     events
 }
@@ -84,17 +88,17 @@ fn logged(log: &AuditLog) -> Vec<Event> {
 }
 
 /// The events of a journal that a source sent, as it sent them.
-fn received(events: Vec<Event>) -> Vec<Event> {
+pub(crate) fn received(events: Vec<Event>, (source, kind): (&str, &str)) -> Vec<Event> {
     // Receipts and gaps have the name of the source too, but no digest.
     let is_sent = |event: &Event| event.annotations.contains_key(SOURCE_DIGEST);
     let mut events: Vec<Event> = events.into_iter().filter(is_sent).collect();
     for event in &mut events {
-        assert_eq!(event.annotations.remove(SOURCE).unwrap(), "audit-webhook-prod");
-        assert_eq!(event.annotations.remove(SOURCE_KIND).unwrap(), "AuditWebhook");
+        assert_eq!(event.annotations.remove(SOURCE).unwrap(), source);
+        assert_eq!(event.annotations.remove(SOURCE_KIND).unwrap(), kind);
         assert_eq!(event.annotations.remove(SOURCE_CLUSTER).unwrap(), "prod");
         assert!(event.annotations.remove(SOURCE_DIGEST).is_some());
     }
-    comparable(events)
+    sorted(events)
 }
 
 /// Waits until the API shows this number of events at least.
@@ -128,19 +132,20 @@ fn check(plane: &mut ControlPlane, mode: &str) {
             "--audit-webhook-batch-max-wait=200ms".to_owned(),
         ])
         .unwrap();
-    work(plane, "before");
+    work(plane, "before", ROUND, "");
     runtime.block_on(wait_listed(&keepwatch, 3 * 2 * ROUND));
     thread::scope(|scope| {
-        let load = scope.spawn(|| work(plane, "during"));
+        let load = scope.spawn(|| work(plane, "during", ROUND, ""));
         keepwatch.process.kill().unwrap();
         keepwatch = start(&runtime, &folder, port);
         load.join().unwrap();
     });
-    work(plane, "after");
+    work(plane, "after", ROUND, "");
     plane.stop_apiserver().unwrap();
 
     let logged = logged(&log);
-    let received = received(runtime.block_on(keepwatch.stop_and_read()).unwrap());
+    let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
+    let received = comparable(received(events, ("audit-webhook-prod", "AuditWebhook")));
     assert!(logged.len() >= 3 * 2 * 3 * ROUND, "{} events", logged.len());
     for (actual, expected) in received.iter().zip(&logged) {
         assert_eq!(actual, expected, "{mode}");

@@ -9,6 +9,7 @@ mod audit_config_azure_gcs;
 mod audit_config_s3;
 mod audit_configs;
 mod audit_events;
+mod audit_log_files;
 mod audit_webhook;
 mod aws_credentials;
 mod buckets;

@@ -10,6 +10,7 @@ use event::k10::LineContext;
 use super::EncodingName;
 use super::audit_webhook::AuditWebhookArgs;
 use super::destinations::DestinationArgs;
+use super::log_files::LogFilesArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
 use crate::line_labels;
 use crate::log::LogFormat;
@@ -28,6 +29,8 @@ pub(crate) struct ServeArgs {
     pub(crate) siem_detection: bool,
     #[command(flatten)]
     pub(crate) audit_webhook: AuditWebhookArgs,
+    #[command(flatten)]
+    pub(crate) log_files: LogFilesArgs,
     #[command(flatten)]
     pub(crate) destinations: DestinationArgs,
     #[command(flatten)]

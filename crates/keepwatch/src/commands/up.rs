@@ -56,6 +56,7 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     let mut wrong = Vec::from_iter(args.retention.contradiction());
     args.audit_webhook.check(&mut wrong);
+    args.log_files.check(&mut wrong);
     if !wrong.is_empty() {
         return Err(UsageError(wrong).into());
     }
@@ -215,6 +216,7 @@ async fn open(
         detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         audit_webhook,
+        log_files: args.log_files.configs(),
         checks: Vec::new(),
         cluster_name: String::new(),
         has_garbage_collector: false,

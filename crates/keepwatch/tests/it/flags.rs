@@ -92,6 +92,12 @@ fn conflicting_flags_of_the_audit_webhook_are_named() {
         &[listener[0], listener[1], "--audit-webhook-client-ca-file=c", names],
         &["--audit-webhook-client-names has no name for b"],
     );
+    check(
+        &["--audit-log-source=a=/b.log", "--audit-log-file=/b.log"],
+        &["--audit-log-source", "--audit-log-file", "/b.log"],
+    );
+    check(&["--max-requests-inflight=0"], &["--max-requests-inflight"]);
+    check(&["--request-timeout=0s"], &["--request-timeout"]);
 }
 
 #[test]
@@ -103,6 +109,10 @@ fn each_invalid_value_names_the_flag() {
     for value in ["a", "a=", "A=x", "=x"] {
         let flag = format!("--audit-webhook-client-names={value}");
         check(&[&flag], &["--audit-webhook-client-names"]);
+    }
+    for log in ["a", "=/b", "A=/b", "a=b.log", "a=", "a=/b/"] {
+        let flag = format!("--audit-log-source={log}");
+        check(&[&flag], &["--audit-log-source <CLUSTER=PATH>"]);
     }
     check(&["--request-timeout=60"], &["--request-timeout", "is not a duration"]);
     check(&["--journal-limit=much"], &["--journal-limit", "is not a size"]);

@@ -3,5 +3,6 @@
 
 mod audit_webhook;
 mod fixture;
+mod log_files;
 mod recorder;
 mod splitter;

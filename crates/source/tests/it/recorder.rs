@@ -179,7 +179,7 @@ async fn a_flood_of_other_texts_takes_few_records() {
     assert_eq!(record(&recorder, &list(&items)).await.recorded, 0);
     let last = events(&store).await.pop().unwrap();
     let reason = &last.annotations[QUARANTINE];
-    assert_eq!(reason, "936 more items of the same request are not events");
+    assert_eq!(reason, "936 more items that arrived together are not events");
 }
 
 #[tokio::test]

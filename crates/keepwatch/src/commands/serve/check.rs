@@ -19,6 +19,8 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
     args.audit_webhook.check(&mut wrong);
+    args.log_files.check(&mut wrong);
+    args.log_files.check_output(&args.audit.audit_log_file, &mut wrong);
     wrong.extend(args.store.retention.contradiction());
     match described(args) {
         Ok(installation) if wrong.is_empty() => Ok(installation),

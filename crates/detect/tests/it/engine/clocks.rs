@@ -2,9 +2,10 @@
 
 use detect::Settings;
 use event::Severity;
+use serde_json::json;
 
 use super::stream::{
-    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, delete, of_files,
+    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, coming, delete, of_files,
 };
 
 #[test]
@@ -60,6 +61,56 @@ fn a_gap_in_a_file_is_accepted_when_further_events_confirm_it() {
     stream.finish();
     assert_eq!(stream.opened("many"), 0, "four on each day");
     assert_eq!(stream.engine.engine_statistics().clamped, 0);
+}
+
+/// A time within a day was accepted, so that windows ended at once.
+#[test]
+fn a_forged_time_ahead_blinds_no_rule_on_files() {
+    for ahead in [6 * MINUTE, 20 * MINUTE, 20 * HOUR, 300 * DAY] {
+        for forged_at in 0..5 {
+            for is_restarted in [false, true] {
+                let mut stream = Stream::with(FIVE_DELETES, of_files());
+                for at in 0..6 {
+                    if at == forged_at {
+                        stream.send(&delete("eve", "forged", at * SECOND + ahead));
+                    }
+                    if is_restarted {
+                        stream.restart();
+                    }
+                    stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
+                }
+                stream.finish();
+                assert_eq!(stream.opened("many"), 1, "{ahead} µs ahead, before event {forged_at}");
+                assert_eq!(stream.engine.engine_statistics().clamped, 1);
+                assert_eq!(stream.opened("keepwatch-clock-skew"), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_of_another_source_or_a_late_one_says_nothing_about_a_jump() {
+    let mut stream = Stream::with(FIVE_DELETES, of_files());
+    stream.send_all(&[delete("a", "rp", 0), delete("b", "rp", HOUR), delete("c", "rp", -SECOND)]);
+    let other = Coming { source: "other.log", ..delete("d", "rp", SECOND) };
+    stream.send(&other);
+    stream.finish();
+    assert_eq!(stream.engine.engine_statistics().clamped, 0);
+    assert_eq!(stream.engine.engine_statistics().clock.unwrap().as_micros(), START + HOUR);
+}
+
+#[test]
+fn a_silence_before_the_last_event_of_a_file_raises_whatever_the_lateness_bound() {
+    let quiet = "title: A heartbeat\nname: beat\ndetection:\n  s: {verb: create}\n  condition: s\n---\n\
+                 title: Quiet\nid: quiet\nlevel: high\ncorrelation:\n  type: event_count\n  \
+                 rules: [beat]\n  timespan: 10m\n  condition: {lt: 1}\n";
+    for (last, expected) in [(9 * MINUTE, 0), (10 * MINUTE, 1), (14 * MINUTE, 1)] {
+        let mut stream = Stream::with(quiet, of_files());
+        let beat = coming(0, &json!({"verb": "create"}));
+        stream.send_all(&[beat, delete("alice", "rp", last)]);
+        stream.finish();
+        assert_eq!(stream.opened("quiet"), expected, "last event after {last} µs");
+    }
 }
 
 #[test]

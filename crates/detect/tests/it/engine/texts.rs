@@ -93,7 +93,8 @@ fn variables_of_fields_have_the_values_of_the_newest_event_although_it_arrives_f
     };
     let title = "{{events_matched}} in {{namespaces}}, last by {{@user.username}} in \
                  {{@objectRef.namespace}} from {{@network.ip.list}} of {{source_ips}}, in {{duration}}";
-    let in_order = [event("a", 0), event("b", HOUR), event("c", HOUR + 2), event("d", 2 * HOUR)];
+    let later = 4 * MINUTE;
+    let in_order = [event("a", 0), event("b", later), event("c", later + 2), event("d", 2 * later)];
     let mut swapped = in_order.clone();
     swapped.swap(1, 2);
     for events in [in_order, swapped] {
@@ -105,7 +106,7 @@ fn variables_of_fields_have_the_values_of_the_newest_event_although_it_arrives_f
             }
             assert_eq!(
                 last(&mut stream, &events[3..]).title,
-                "4 in a and 3 others, last by d in d from d of a, b, c, d, in 2h"
+                "4 in a and 3 others, last by d in d from d of a, b, c, d, in 8m"
             );
         }
     }

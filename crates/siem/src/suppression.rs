@@ -151,7 +151,7 @@ pub async fn load(
 }
 
 /// Writes the total number of signals that a suppression has hidden. Does nothing if the
-/// suppression is deleted.
+/// suppression is deleted, or has hidden no other signal since.
 pub fn record_hidden(
     objects: &mut Objects<'_>,
     name: &str,
@@ -159,6 +159,9 @@ pub fn record_hidden(
     last_hidden: Timestamp,
 ) -> Result<(), ApiError> {
     let Some(mut stored) = objects.get(SUPPRESSIONS, "", name) else { return Ok(()) };
+    if fields::value(&stored, "status.hidden").and_then(Value::as_u64) == Some(hidden) {
+        return Ok(());
+    }
     fields::set(&mut stored, "status.hidden", hidden);
     fields::set(&mut stored, "status.lastHidden", last_hidden.to_string());
     objects.update(SUPPRESSIONS, stored)

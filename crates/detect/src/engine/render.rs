@@ -14,14 +14,15 @@ use crate::template::Template;
 const VALUE_LEN_MAX: usize = 1024;
 
 impl Plan {
-    /// Renders a template of a rule. Variables of fields have the values of the newest event.
+    /// Renders a template of a rule. Variables of fields have the values of the newest event;
+    /// `escape` is applied to each value.
     pub(crate) fn render(
         &self,
         template: &Template,
         rule: &PlannedRule,
         open_signal: &OpenSignal,
         spec: &SignalSpec,
-        len_max: usize,
+        (len_max, escape): (usize, fn(String) -> String),
     ) -> String {
         let event = newest(open_signal);
         let value = |name: &str| match name.strip_prefix('@') {
@@ -42,7 +43,7 @@ impl Plan {
             }),
             None => variable(name, rule, open_signal, spec),
         };
-        let mut text = template.render(&value);
+        let mut text = template.render(&|name| value(name).map(escape));
         text.truncate(text.floor_char_boundary(len_max));
         text
     }

@@ -60,11 +60,13 @@ impl Plan {
         }
         spec.title = title(rule, open_signal, &spec);
         if let Some(template) = &rule.title_template {
-            let title = self.render(template, rule, open_signal, &spec, TITLE_LEN_MAX);
+            let title =
+                self.render(template, rule, open_signal, &spec, (TITLE_LEN_MAX, |value| value));
             spec.title = one_line(&title, TITLE_LEN_MAX);
         }
         if let Some(template) = &rule.message_template {
-            spec.message = self.render(template, rule, open_signal, &spec, MESSAGE_LEN_MAX);
+            let format = (MESSAGE_LEN_MAX, escape_markdown as fn(String) -> String);
+            spec.message = self.render(template, rule, open_signal, &spec, format);
         }
         Signal { id: open_signal.id.clone(), spec, state }
     }
@@ -156,6 +158,22 @@ fn number(count: u64, what: &str) -> String {
 pub(crate) fn one_line(text: &str, len_max: usize) -> String {
     let text: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
     text.get(..text.floor_char_boundary(len_max)).unwrap_or_default().to_owned()
+}
+
+/// Escapes what would be a link, HTML or code in Markdown: an attacker chooses names of users and
+/// agents. Other marks, such as `_`, are left alone, because they are frequent in names and do no harm.
+fn escape_markdown(value: String) -> String {
+    if !value.contains(['\\', '[', '<', '`']) {
+        return value;
+    }
+    let mut escaped = String::with_capacity(value.len() + 8);
+    for c in value.chars() {
+        if matches!(c, '\\' | '[' | '<' | '`') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use event::Timestamp;
 
@@ -23,6 +24,7 @@ pub(crate) enum InvestigateCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct UserArgs {
     /// Name of the user, such as alice or system:serviceaccount:shop:web
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub(crate) name: String,
     /// Start of the timeline: a duration before its end, or a time such as 2026-11-23T09:30:00Z
     /// [default: 24h for a server, everything for inputs]

@@ -92,7 +92,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let (told, ending) = oneshot::channel();
     let narrator = Narrator::new(app.delivery());
     let begin = Startup {
-        greeting: greeting(&server, &path, args.demo),
+        greeting: greeting(&server, &path, args.demo || args.once),
         admin: kubeconfig::client(&text, "admin").await?,
         demo: if args.demo {
             Some(Demo::connect(&text, path, narrator, !args.once).await?)
@@ -124,9 +124,10 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     app.run(tasks, closing).await
 }
 
-/// The first line. The demo prints its own commands at its end.
-fn greeting(server: &str, kubeconfig: &Path, is_demo: bool) -> String {
-    if is_demo {
+/// The first line. The demo prints its own commands at its end, and a server that exits at once
+/// takes none (`is_short`).
+fn greeting(server: &str, kubeconfig: &Path, is_short: bool) -> String {
+    if is_short {
         return format!("Keepwatch serves at {server}.");
     }
     let kubeconfig = program::quoted(kubeconfig);

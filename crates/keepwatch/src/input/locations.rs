@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -170,7 +171,8 @@ fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Re
     }
     for entry in fs::read_dir(path).with_context(unreadable)? {
         let entry = entry.with_context(unreadable)?;
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let name = entry.file_name();
+        let is_hidden = name.as_encoded_bytes().starts_with(b".") || is_incomplete(&name);
         // A link to a folder may create a cycle.
         let is_link = entry.file_type().with_context(unreadable)?.is_symlink();
         let path = entry.path();
@@ -189,9 +191,34 @@ fn files_below(path: &Path, files: &mut Vec<(PathBuf, u64)>, depth: usize) -> Re
     Ok(())
 }
 
+/// Whether a file is an object that is being written, or that a killed server left incomplete:
+/// the store writes `NAME#1` and then renames it.
+fn is_incomplete(name: &OsStr) -> bool {
+    let Some((object, number)) = name.to_str().and_then(|name| name.rsplit_once('#')) else {
+        return false;
+    };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && [".json", ".json.gz", ".json.zst"].iter().any(|end| object.ends_with(end))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_that_is_being_written_is_not_read() {
+        for (name, expected) in [
+            ("1795_x.json.gz#1", true),
+            ("1795_x.json.zst#12", true),
+            ("1795_x.json#1", true),
+            ("1795_x.json.gz", false),
+            ("audit.log#1", false),
+            ("1795_x.json.gz#", false),
+            ("1795_x.json.gz#a", false),
+        ] {
+            assert_eq!(is_incomplete(OsStr::new(name)), expected, "{name}");
+        }
+    }
 
     #[test]
     fn objects_of_one_source_are_one_stream() {

@@ -64,7 +64,8 @@ fn event_of(seq: u64) -> Event {
     let stage = stages[usize::from(pick(13, 2_000) == 0)];
     let verb =
         ["get", "list", "watch", "update", "delete"][index(pick(14, 97) * pick(15, 97) / 1_882)];
-    let source = (pick(40, 3) == 0).then(|| (SOURCE.to_owned(), skewed_value("source", 4, seq, 41)));
+    let source =
+        (pick(40, 3) == 0).then(|| (SOURCE.to_owned(), skewed_value("source", 4, seq, 41)));
     Event {
         annotations: source.into_iter().collect(),
         audit_id: format!("id-{}", seq / 2),

@@ -53,6 +53,8 @@ async fn a_suppression_has_its_creator_and_is_loaded_until_it_expires() {
     assert!(load(&server.registry, &options, later).await.unwrap().is_empty());
     server.write(move |objects| expire(objects, later)).await;
     server.write(move |objects| record_hidden(objects, "robot", 3, at)).await;
+    // Without another hidden signal, the time stays.
+    server.write(move |objects| record_hidden(objects, "robot", 3, later)).await;
     server.write(move |objects| record_hidden(objects, "gone", 3, at)).await;
     expect![[r#"
         Name  State  Expires At  Hidden  Created By  Reason  Rules  Ticket  Last Hidden  Age

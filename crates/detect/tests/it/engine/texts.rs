@@ -113,6 +113,23 @@ fn variables_of_fields_have_the_values_of_the_newest_event_although_it_arrives_f
 }
 
 #[test]
+fn a_name_makes_no_link_html_or_code_in_the_message() {
+    let hostile = "[c](http://evil) <b> `id` a_b \\[x";
+    let rule = rule("cluster", "{{@user.username}}");
+    let rule =
+        rule.replace("title: '{{@", "message: '{{@user.username}} and {{users}}'\n  title: '{{@");
+    let events: Vec<Coming> = (0..3)
+        .map(|at| {
+            coming(at, &json!({"user.username": hostile, "objectRef.name": format!("rp-{at}")}))
+        })
+        .collect();
+    let spec = last(&mut Stream::new(&rule), &events);
+    let escaped = r"\[c](http://evil) \<b> \`id\` a_b \\\[x";
+    assert_eq!(spec.message, format!("{escaped} and {escaped}"));
+    assert_eq!(spec.title, hostile, "the title is plain text");
+}
+
+#[test]
 fn the_newest_event_is_shown_although_its_window_keeps_no_more_details() {
     let rule = rule("cluster", "last {{@objectRef.name}}").replace("gte: 3", "gte: 100");
     let events: Vec<Coming> =

@@ -1,6 +1,6 @@
 //! The built-in rules on the events of their examples.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
@@ -11,6 +11,9 @@ use detect::{
 };
 use event::term::RecordFields;
 use event::{Event, EventRef};
+use serde_json::json;
+
+use super::acts::{Act, HOUR};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules/kasten")
@@ -84,6 +87,52 @@ fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
     assert!(passed > 500 && !found.is_empty(), "{passed} of them are passed over");
     assert_eq!(found, expected);
     assert!(quick.checkpoint() == whole.checkpoint());
+}
+
+/// Sends cancellations of actions with these names, each recorded by two sources, one of them
+/// without bodies. Returns the rules that raise signals, with their numbers of events.
+fn cancel(names: &[&str], is_body_first: bool) -> Vec<(String, u64)> {
+    let mut engine = Engine::new(all(), Settings::default());
+    let mut changes = Vec::new();
+    for (id, name) in names.iter().enumerate() {
+        for is_second in [false, true] {
+            let act = Act {
+                at: HOUR * i64::try_from(id).unwrap() + i64::from(is_second) * 2000,
+                user: "mallory".to_owned(),
+                verb: "create".to_owned(),
+                resource: "cancelactions".to_owned(),
+                namespace: format!("app-{id}"),
+                body: Some(json!({"spec": {"subject": {"name": name}}})),
+                is_bodyless: is_second == is_body_first,
+                ..Act::default()
+            };
+            let event = act.event(id);
+            let (source, arrival) = (["one", "two"][usize::from(is_second)], event.stage_timestamp);
+            let event = &EventRef::from(&event);
+            engine.process(&Input { source, cluster: "prod", arrival, event }, &mut changes);
+        }
+    }
+    engine.finish(&mut changes);
+    let mut latest = BTreeMap::new();
+    for change in changes {
+        let spec = &change.signal.spec;
+        latest.insert(spec.rule.id.clone(), spec.count);
+    }
+    latest.into_iter().collect()
+}
+
+#[test]
+fn cancellations_in_two_logs_one_without_bodies_raise_one_signal_and_count_once() {
+    let rule = "kasten-cancelactions-excessive-creation";
+    let names = ["a", "b", "c", "d", "e", "f"];
+    assert_eq!(cancel(&names[..4], true), []);
+    assert_eq!(cancel(&names, true), [(rule.to_owned(), 6)]);
+    // Documented: requests that are first reported without bodies count as that.
+    assert_eq!(cancel(&names, false), [(format!("{rule}-without-body"), 6)]);
+    assert_eq!(cancel(&names[..4], false), []);
+    // Documented: without a body, attempts at one action look like attempts at several.
+    assert_eq!(cancel(&["a"; 4], true), []);
+    assert_eq!(cancel(&["a"; 6], true), [(format!("{rule}-without-body"), 6)]);
 }
 
 #[test]

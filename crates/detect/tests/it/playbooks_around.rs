@@ -43,6 +43,55 @@ fn cancellations_spread_over_accounts_are_detected() {
     );
 }
 
+/// An audit policy without bodies, or a padded body that is cut.
+#[test]
+fn cancellations_without_recorded_names_are_detected() {
+    check(
+        "
+        0h 40x1h mallory create cancelactions app-{n}/run-{n} bodyless
+        ",
+        &expect![["
+            high     kasten-cancelactions-excessive-creation-without-body mallory 54 in 2 signals
+        "]],
+    );
+    check(
+        r#"
+        0h 40x1h mallory create cancelactions app-{n}/run-{n} request={"keepwatch.io/cut":{"bytes":3000002}}
+        "#,
+        &expect![["
+            high     kasten-cancelactions-excessive-creation-without-body mallory 54 in 2 signals
+        "]],
+    );
+}
+
+#[test]
+fn slow_work_on_keys_and_backups_is_detected() {
+    check(
+        "
+        0h 40x366m mallory get passkeys /k10-passkey
+        ",
+        &expect![["
+            low      kasten-passkey-first-reader mallory 1
+            high     kasten-passkeys-excessive-use-slow mallory 51 in 2 signals
+        "]],
+    );
+    check(
+        "
+        0h 10x16h mallory delete restorepointcontents /shop-rp-{n}
+        0h 6x27h trudy delete clusterrestorepoints /crp-{n}
+        0h 6x27h oscar create retireactions /r-{n}
+        ",
+        &expect![["
+            critical kasten-clusterrestorepoints-excessive-deletion-slow trudy 6
+            high     kasten-clusterrestorepoints-manually-deleted trudy 6 in 6 signals
+            critical kasten-restorepointcontents-excessive-deletion-slow mallory 10
+            high     kasten-restorepointcontents-manually-deleted mallory 10 in 10 signals
+            high     kasten-retireaction-created-by-person oscar 6 in 6 signals
+            critical kasten-retireactions-excessive-creation-slow oscar 6
+        "]],
+    );
+}
+
 #[test]
 fn a_manual_retire_action_is_detected_even_if_it_is_denied() {
     check(
@@ -159,6 +208,19 @@ fn impersonation_of_k10_is_attributed_to_the_user() {
             high     kasten-account-impersonated k10-k10 6
             critical kasten-restorepointcontents-excessive-deletion k10-k10 6
             high     kasten-restorepointcontents-manually-deleted k10-k10 6
+        "]],
+    );
+}
+
+#[test]
+fn a_passkey_read_as_k10_is_detected() {
+    check(
+        "
+        0h 1x1m eve get passkeys /k10-passkey as=k10
+        ",
+        &expect![["
+            high     kasten-account-impersonated-read k10-k10 1
+            low      kasten-passkey-first-reader k10-k10 1
         "]],
     );
 }

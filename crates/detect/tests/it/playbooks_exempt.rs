@@ -73,6 +73,7 @@ fn accounts_of_k10_are_not_exempt_when_they_impersonate_each_other() {
             high     kasten-account-impersonated k10-k10 2
             low      kasten-restorepoints-manually-deleted k10-k10 1
             high     kasten-retireaction-created-by-person executor-svc 1
+            high     kasten-account-impersonated-read executor-svc 1
             low      kasten-passkey-first-reader executor-svc 1
             high     kasten-repository-tampered k10-k10 1
         "]],

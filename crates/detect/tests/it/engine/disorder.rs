@@ -231,6 +231,43 @@ fn each_source_has_its_own_lateness_bound() {
     assert_eq!(stream.engine.engine_statistics().late, 0);
 }
 
+/// Updates, creations and reads, of which one verb is listed twice; and reads by any name.
+const ORDERED: &str = "title: U\nname: u\ndetection:\n  s: {verb: update}\n  condition: s\n---\n\
+    title: C\nname: c\ndetection:\n  s: {verb: create}\n  condition: s\n---\n\
+    title: G\nname: g\ndetection:\n  s: {verb: get}\n  condition: s\n---\n\
+    title: Of one name\nname: o\ndetection:\n  s: {verb: get, objectRef.name: one}\n  condition: s\n---\n\
+    title: Four\nid: four\ncorrelation:\n  type: temporal_ordered\n  rules: [u, c, g, u]\n  \
+    timespan: 1m\n---\n\
+    title: Two\nid: two\ncorrelation:\n  type: temporal_ordered\n  rules: [g, o]\n  timespan: 1m\n";
+
+/// Regression: the order of arrival decided, and some orders found nothing.
+#[test]
+fn events_of_one_time_are_in_order_in_any_order_of_arrival() {
+    let check = |rule: &str, events: &[(i64, &str, &str)], expected: usize| {
+        for turn in 0..events.len() {
+            let mut order = events.to_vec();
+            order.rotate_left(turn);
+            for _ in 0..2 {
+                order.reverse();
+                let mut stream = Stream::with(ORDERED, of_files());
+                for (at, verb, name) in &order {
+                    let changes = json!({"verb": verb, "objectRef.name": name});
+                    stream.send(&coming(at * SECOND, &changes));
+                }
+                stream.finish();
+                assert_eq!(stream.opened(rule), expected, "{order:?}");
+            }
+        }
+    };
+    let [start, create, get] = [(0, "update", "a"), (1, "create", "b"), (1, "get", "c")];
+    check("four", &[start, create, get, (1, "update", "d")], 1);
+    check("four", &[(1, "update", "a"), create, get, (1, "update", "d")], 1);
+    check("four", &[(1, "update", "a"), create, get], 0);
+    check("two", &[(1, "get", "one"), (1, "get", "other")], 1);
+    check("two", &[(1, "get", "one")], 0);
+    check("two", &[(1, "get", "one"), (2, "get", "other")], 0);
+}
+
 const MILLI: i64 = 1000;
 
 #[test]

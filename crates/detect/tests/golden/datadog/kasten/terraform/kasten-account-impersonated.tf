@@ -9,7 +9,7 @@ The objects: .
 
 ## About
 
-An identity impersonated one of K10's own accounts. Other rules treat the deletions of these accounts as retention.
+An identity impersonated one of K10's own accounts to create, change or delete objects. Other rules treat the deletions of these accounts as retention.
 
 ## Goal
 
@@ -17,7 +17,7 @@ Detect identities that act under the name of K10.
 
 ## Strategy
 
-The impersonated user is in K10's namespace. No component of K10 impersonates another one, so the stolen token of one of its accounts counts too. The other rules attribute the requests to the user who sends them.
+The impersonated user is in K10's namespace. No component of K10 impersonates another one, so the stolen token of one of its accounts counts too. All successful create, update, patch, delete and deletecollection requests count, whatever the object. Reads have the rule `kasten-account-impersonated-read`. The other rules attribute the requests to the user who sends them.
 
 ## Triage and response
 

@@ -31,7 +31,7 @@ Counts different actions in one namespace over a week, by any identity.
 
 ## Blind spots
 
-- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Requires request bodies. Events without them, and requests that another source reported without them before, count separately, in `kasten-cancelactions-excessive-creation-without-body-of-one-application`.
 - Exports and policy runs are cancelled in K10's namespace and are counted together there.
 
 ## False positives

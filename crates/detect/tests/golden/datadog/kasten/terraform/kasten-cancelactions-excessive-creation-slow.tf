@@ -31,7 +31,8 @@ Counts over the whole cluster and a week. Raises no signal while one of the stri
 
 ## Blind spots
 
-- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Requires request bodies. Events without them, and requests that another source reported without them before, count separately, in `kasten-cancelactions-excessive-creation-without-body-slow`.
+- Actions of the same name in two namespaces count as one.
 - Fewer than twenty in a week.
 
 ## False positives

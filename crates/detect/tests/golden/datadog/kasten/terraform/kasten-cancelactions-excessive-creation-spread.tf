@@ -29,7 +29,8 @@ Counts over the whole cluster. Raises no signal while the rule for one identity 
 
 ## Blind spots
 
-- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Requires request bodies. Events without them, and requests that another source reported without them before, count separately, in `kasten-cancelactions-excessive-creation-without-body-spread`.
+- Actions of the same name in two namespaces count as one.
 
 ## False positives
 

@@ -29,7 +29,8 @@ Counts different actions, so repeated attempts to cancel one action do not count
 ## Blind spots
 
 - Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
-- Requires request bodies: the audit policy must record K10's groups at level RequestResponse, as Keepwatch's built-in policies do.
+- Requires request bodies. Events without them, and requests that another source reported without them before, count separately, in `kasten-cancelactions-excessive-creation-without-body`.
+- Actions of the same name in two namespaces count as one.
 
 ## False positives
 

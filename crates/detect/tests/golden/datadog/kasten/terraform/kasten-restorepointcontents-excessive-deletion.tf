@@ -13,7 +13,7 @@ Many different restore point contents were deleted manually within a day, by one
 
 ## Goal
 
-Detect the deletion of many backups, fast or slow, by one account or several.
+Detect the deletion of many backups within a day, by one account or several.
 
 ## Strategy
 

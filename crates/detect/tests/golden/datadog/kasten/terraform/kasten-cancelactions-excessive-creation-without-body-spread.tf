@@ -1,0 +1,65 @@
+resource "datadog_security_monitoring_rule" "kasten_cancelactions_excessive_creation_without_body_spread" {
+  name               = "Creation of Kasten CancelActions without Recorded Bodies Spread over Identities"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{events_matched}} CancelActions{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} in {{@ObjectRef.Namespace}} were created by {{@User.username}} since {{first_seen}}, from {{@network.ip.list}}. Their events do not show which actions were cancelled.
+
+## About
+
+Several identities created many CancelActions within a day, none of them many. Their events have no body, or a body that was cut because it is long.
+
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-cancelactions-excessive-creation, kasten-cancelactions-excessive-creation-spread, kasten-cancelactions-excessive-creation-without-body.
+
+## Goal
+
+Detect cancellations without recorded bodies that are spread over accounts.
+
+## Strategy
+
+Counts over the whole cluster. Raises no signal while the rule for one identity has one.
+
+## Triage and response
+
+1. Everything that this identity did at that time:
+   `keepwatch investigate user '{{@User.username}}' --since 24h`
+2. The accounts: `spec.actor.users` of the signal.
+3. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Cancellations whose events have a body count separately. An identity that mixes both can reach almost twice the threshold.
+- If two sources record the same requests and the one without bodies is first, they count here only, and not by the names of the actions.
+
+## False positives
+
+- A storage outage in which several people cancel hanging actions.
+- Repeated attempts to cancel one action: without the body, they look like different actions. This includes a second source without bodies, beside one with bodies.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1489-service-stop", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "created_k10_cancelactions_without_body"
+    query                        = "@ObjectRef.APIGroup:actions.kio.kasten.io @ObjectRef.Resource:cancelactions @Verb:create @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@RequestObject.spec.subject.name:* -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*)"
+    aggregation                  = "count"
+    group_by_fields              = ["cluster-name"]
+    distinct_fields              = []
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "medium"
+    condition     = "created_k10_cancelactions_without_body >= 12"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

@@ -1,0 +1,71 @@
+resource "datadog_security_monitoring_rule" "kasten_restorepointcontents_excessive_deletion_slow" {
+  name               = "Slow Deletion of Kasten RestorePointContents"
+  type               = "log_detection"
+  enabled            = true
+  has_extended_title = true
+  message = <<END
+{{events_matched}} restore point contents{{^is_exact_match "cluster-name" ""}} of {{cluster-name}}{{/is_exact_match}} were deleted by hand by {{@User.username}} since {{first_seen}}, few on each day, from {{@network.ip.list}}. K10 destroys the data behind each of them.
+The objects: .
+
+## About
+
+Many different restore point contents were deleted manually within a week, by one or several identities, few on each day.
+
+This export finds more than the rule it is made of: it is raised in addition to a stricter rule: kasten-restorepointcontents-excessive-deletion.
+
+This export finds less than the rule it is made of: the window is shorter: 1d instead of 7d.
+
+## Goal
+
+Detect deletions that stay below the daily threshold.
+
+## Strategy
+
+The same count over a week. Raises no signal while the daily rule has one.
+
+## Triage and response
+
+1. Everything that this identity did at that time:
+   `keepwatch investigate user '{{@User.username}}' --since 7d`
+2. Stop retention before it deletes more: `kubectl -n kasten-io get policies -o name | xargs -n1 -I{} kubectl -n kasten-io patch {} --type merge -p '{"spec":{"paused":true}}'`
+3. Stop running deletions: list them with `kubectl get retireactions`, and for each running one
+   `kubectl create -n kasten-io -f - <<< '{"apiVersion":"actions.kio.kasten.io/v1alpha1","kind":"CancelAction","metadata":{"generateName":"stop-"},"spec":{"subject":{"kind":"RetireAction","name":"NAME"}}}'`
+4. List the remaining backups: `kubectl get restorepointcontents --sort-by=.metadata.creationTimestamp`
+5. Copies that K10 cannot delete, such as object versions under Object Lock, can still be restored: check the bucket before they expire.
+6. If it was not authorized, remove the permissions: `kubectl get clusterrolebindings,rolebindings -A -o wide | grep '{{@User.username}}'`, delete the binding, and revoke the credential (`credentialID` of the signal).
+
+## Blind spots
+
+- Through kube-apiserver's aggregator, Keepwatch sees the impersonated user only. An identity that may impersonate one of K10's accounts looks like K10. The cluster's own audit log has the real user under the same audit ID.
+- Fewer than ten within a week. Each of them raises a high signal of `kasten-restorepointcontents-manually-deleted`.
+
+## False positives
+
+- A manual cleanup that lasts several days. Retention removes large numbers of backups.
+END
+  tags = ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]
+
+  query {
+    name                         = "deleted_k10_rpcs"
+    query                        = "@ObjectRef.APIGroup:apps.kio.kasten.io @ObjectRef.Resource:restorepointcontents @Verb:delete @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -@RequestObject.dryRun:*"
+    aggregation                  = "cardinality"
+    group_by_fields              = ["cluster-name"]
+    distinct_fields              = ["@ObjectRef.Name"]
+    has_optional_group_by_fields = true
+    data_source                  = "logs"
+  }
+
+  case {
+    name          = ""
+    status        = "critical"
+    condition     = "deleted_k10_rpcs >= 10"
+    notifications = []
+  }
+
+  options {
+    detection_method    = "threshold"
+    evaluation_window   = 86400
+    keep_alive          = 86400
+    max_signal_duration = 86400
+  }
+}

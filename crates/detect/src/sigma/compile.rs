@@ -150,7 +150,8 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
         Scalar::Text(text) => text,
     };
     if has(Modifier::Re) {
-        return Ok(vec![Test::Regex(Box::new(regex(text, item)?))]);
+        let compiled = value.regex.as_ref().map(|regex| Ok(Arc::clone(regex)));
+        return Ok(vec![Test::Regex(compiled.unwrap_or_else(|| regex(text, item).map(Arc::new))?)]);
     }
     if has(Modifier::Cidr) {
         let network = Network::parse(text).ok_or_else(|| {

@@ -1,7 +1,10 @@
 //! Rejects values that no event can have: a rule with one would never match.
 
+use std::borrow::Cow;
+
 use event::InternalEvent;
 
+use super::Context;
 use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, Complaint};
 use super::plurals;
@@ -9,7 +12,7 @@ use super::yaml::shown;
 use crate::budget::Budget;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
-use crate::matcher::Test;
+use crate::matcher::{REGEX_STEPS_MAX, Test};
 use crate::nearest;
 
 /// Verbs of Kubernetes, and HTTP methods of other requests. Keepwatch's own events have more verbs.
@@ -37,47 +40,64 @@ const TRUTHS: [&str; 2] = ["true", "false"];
 const DECISIONS: [&str; 2] = ["allow", "forbid"];
 const DECISION: &str = "authorization.k8s.io/decision";
 
-/// Length of a word of [`words`] or a status code with which the work of a test is estimated.
-const WORD_LEN: usize = 16;
-/// Number of HTTP status codes.
-const CODES: usize = 500;
-
-/// Reports the values of an item that do not compile or cannot match. Stops when the budget is
-/// spent.
-pub(super) fn check(item: &Item, budget: &Budget, errors: &mut Errors) {
-    let tried = match item.field.path() {
-        Path::Status(StatusPath::Code) => CODES,
-        path => words(path).unwrap_or_default().len(),
+/// Compiles the values of an item, and reports those that do not compile or cannot match. Stops when
+/// the budget of the compilation is spent.
+pub(super) fn check(item: &mut Item, context: &Context<'_>, errors: &mut Errors) {
+    let words: Vec<Cow<'_, str>> = match item.field.path() {
+        Path::Status(StatusPath::Code) => (100..600_u16).map(|it| it.to_string().into()).collect(),
+        path => words(path).unwrap_or_default().into_iter().map(Cow::Borrowed).collect(),
     };
+    let mut regexes = Vec::with_capacity(item.values.len());
     for value in &item.values {
-        let complaint = match compile::tests(item, value) {
+        if errors.is_full() {
+            return;
+        }
+        let compiled = compile::tests(item, value);
+        if !context.compilation.spend(steps(item, compiled.as_deref().ok())) {
+            return;
+        }
+        let (complaint, regex) = match compiled {
             Ok(tests) => {
-                if !budget.spend(steps(&tests, tried)) {
-                    return;
-                }
-                complaint(item, &value.scalar, &tests)
+                let fits = || fits(&tests, &words, &context.examination);
+                let complaint = complaint(item, &value.scalar, &tests, &fits);
+                (complaint, tests.into_iter().find_map(Test::into_regex))
             }
-            Err(complaint) => Some(complaint),
+            Err(complaint) => (Some(complaint), None),
         };
         if let Some((message, hint)) = complaint {
             errors.push(value.at, message, hint);
         }
+        regexes.push(regex);
+    }
+    for (value, regex) in item.values.iter_mut().zip(regexes) {
+        value.regex = regex;
     }
 }
 
-/// Work to compile tests and to try each with so many words.
-fn steps(tests: &[Test], tried: usize) -> u64 {
-    let of_test = |test: &Test| {
-        let compiling = match test {
-            Test::Regex(regex) => regex.compile_steps(),
-            _ => 1,
-        };
-        compiling + test.steps(WORD_LEN).saturating_mul(tried as u64)
-    };
-    tests.iter().map(of_test).sum()
+/// Work to compile a value to tests, or to find that it does not compile.
+fn steps(item: &Item, tests: Option<&[Test]>) -> u64 {
+    let of_test =
+        |test: &Test| if let Test::Regex(regex) = test { regex.compile_steps() } else { 1 };
+    match tests {
+        Some(tests) => tests.iter().map(of_test).sum(),
+        None if item.modifiers.contains(&Modifier::Re) => REGEX_STEPS_MAX,
+        None => 1,
+    }
 }
 
-fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> {
+/// Whether one of the tests accepts one of the words. They do when the budget is spent.
+fn fits(tests: &[Test], words: &[Cow<'_, str>], budget: &Budget) -> bool {
+    let accepts =
+        |word: &str, test: &Test| !budget.spend(test.steps(word.len())) || test.accepts(word);
+    words.iter().any(|word| tests.iter().any(|test| accepts(word, test)))
+}
+
+fn complaint(
+    item: &Item,
+    scalar: &Scalar,
+    tests: &[Test],
+    fits: &dyn Fn() -> bool,
+) -> Option<Complaint> {
     let asks_for_none = |test: &Test| matches!(test, Test::Null | Test::Exists(false));
     if is_always_there(item.field.path()) && tests.iter().all(asks_for_none) {
         let message = format!("`{}` is never absent: the rule could not fire", item.field);
@@ -104,13 +124,10 @@ fn complaint(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<Complaint> 
         return Some((impossible(item, text), Some(hint)));
     }
     if matches!(item.field.path(), Path::Status(StatusPath::Code)) {
-        let mut codes = (100..600_u16).map(|code| code.to_string());
-        let fits = codes.any(|code| tests.iter().any(|test| test.accepts(&code)));
-        return (!fits).then(|| never(item, text, &[]));
+        return (!fits()).then(|| never(item, text, &[]));
     }
     if let Some(words) = words(item.field.path()) {
-        let fits = |word: &&str| tests.iter().any(|test| test.accepts(word));
-        return (!words.iter().any(fits)).then(|| never(item, text, &words));
+        return (!fits()).then(|| never(item, text, &words));
     }
     if *item.field.path() == Path::RequestUri && tests.iter().all(|it| it.begins_without('/')) {
         let hint = "a request URI begins with a slash".to_owned();

@@ -297,6 +297,11 @@ impl Test {
         first.is_some_and(|first| !first.eq_ignore_ascii_case(&character))
     }
 
+    /// Whether all matching texts begin with a digit.
+    pub(crate) fn begins_with_a_digit(&self) -> bool {
+        matches!(self, Self::Matches(pattern) if pattern.first().is_some_and(|it| it.is_ascii_digit()))
+    }
+
     /// Whether it is a case-sensitive text pattern.
     pub(crate) fn is_cased(&self) -> bool {
         matches!(self, Self::Matches(pattern) if pattern.case() == Case::Counts)

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::ast::{Block, Condition, Detection, Item, Modifier, Names, Quantifier, Scalar, Value};
 use super::correlation::{UNITS, parse_duration};
+use super::yaml;
 use crate::field::Field;
 use crate::matcher::{
     BoundedRegex, Case, Comparison, Expression, Network, Node, Pattern, REGEX_BYTES_MAX,
@@ -156,7 +157,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
     if has(Modifier::Cidr) {
         let network = Network::parse(text).ok_or_else(|| {
             (
-                format!("`{}` is not a network", super::yaml::shown(text)),
+                format!("`{}` is not a network", yaml::shown(text)),
                 Some("write it as 192.0.2.0/24, all bits behind the prefix 0".to_owned()),
             )
         })?;
@@ -168,7 +169,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, Complaint> 
     }
     if has(Modifier::Within) || has(Modifier::Shorter) {
         let micros = parse_duration(text).ok_or_else(|| {
-            (format!("`{}` is not a time", super::yaml::shown(text)), Some(UNITS.to_owned()))
+            (format!("`{}` is not a time", yaml::shown(text)), Some(UNITS.to_owned()))
         })?;
         let is_within = has(Modifier::Within);
         return Ok(vec![if is_within { Test::Within(micros) } else { Test::Shorter(micros) }]);
@@ -202,7 +203,7 @@ fn is_plain_integer(number: &str) -> bool {
 }
 
 fn float(number: &str) -> f64 {
-    number.parse().unwrap_or(f64::NAN)
+    yaml::number(number).unwrap_or(f64::NAN)
 }
 
 fn regex(text: &str, item: &Item) -> Result<BoundedRegex, Complaint> {

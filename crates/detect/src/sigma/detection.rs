@@ -236,7 +236,7 @@ fn check_names(condition: &Condition, selections: &[Selection], at: Position, er
         return;
     }
     for (selection, is_used) in selections.iter().zip(used) {
-        if !is_used && !selection.name.starts_with('_') {
+        if !is_used {
             errors.hint(
                 selection.at,
                 format!("the condition does not name the selection `{}`", shown(&selection.name)),

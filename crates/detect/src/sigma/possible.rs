@@ -8,7 +8,7 @@ use super::Context;
 use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, Complaint};
 use super::plurals;
-use super::yaml::shown;
+use super::yaml::{self, shown};
 use crate::budget::Budget;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
@@ -103,13 +103,21 @@ fn complaint(
         let message = format!("`{}` is never absent: the rule could not fire", item.field);
         return Some((message, Some("every event has it: leave the line away".to_owned())));
     }
-    let (Scalar::Text(text) | Scalar::Number(text)) = scalar else {
-        let words = words(item.field.path())?;
-        let is_wrong = matches!(scalar, Scalar::Bool(_))
-            && !item.modifiers.contains(&Modifier::Exists)
-            && !words.contains(&"true");
-        return is_wrong.then(|| never(item, "a boolean", &words));
+    let text = match scalar {
+        Scalar::Text(text) | Scalar::Number(text) => text,
+        Scalar::Bool(is) if !item.modifiers.contains(&Modifier::Exists) => {
+            if *is {
+                "true"
+            } else {
+                "false"
+            }
+        }
+        Scalar::Null | Scalar::Bool(_) => return None,
     };
+    if matches!(scalar, Scalar::Number(_)) && !yaml::number(text).is_some_and(f64::is_finite) {
+        let hint = "no number in an event is infinite: put quotes around a text".to_owned();
+        return Some((impossible(item, text), Some(hint)));
+    }
     if text.contains('%') && !item.modifiers.contains(&Modifier::Expand) && is_placeholder(text) {
         return Some((
             format!("`{}` is a placeholder, but nothing fills it in", shown(text)),
@@ -193,6 +201,7 @@ fn never(item: &Item, text: &str, words: &[&str]) -> Complaint {
             format!("the decision is annotations[\"{DECISION}\"], and it is allow or forbid")
         }
         (Path::Status(StatusPath::Code), _) => "HTTP status codes are 100 to 599".to_owned(),
+        (_, "true" | "false") => format!("one of {}", words.join(", ")),
         _ => match nearest::of(text, words.iter().copied()) {
             Some(found) => format!("did you mean `{found}`?"),
             None => format!("one of {}", words.join(", ")),
@@ -243,6 +252,11 @@ fn malformed(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
                 && tests.iter().all(Test::is_cased) =>
         {
             Some("these names have no capital letters: leave `cased` away".to_owned())
+        }
+        Path::ObjectRef(RefPath::Resource | RefPath::ApiVersion)
+            if tests.iter().all(Test::begins_with_a_digit) =>
+        {
+            Some("these names begin with a letter".to_owned())
         }
         Path::ObjectRef(RefPath::Subresource) if literal.contains('/') => {
             Some("a subresource has no slash: name the resource with objectRef.resource".to_owned())
@@ -309,6 +323,23 @@ fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<Str
             Some(
                 "write NAMESPACE:NAME behind it, or use `user.serviceAccount.namespace`".to_owned(),
             )
+        }
+        UserPath::ServiceAccountNamespace | UserPath::ServiceAccountName if !literal.is_empty() => {
+            let is_name = *path == UserPath::ServiceAccountName;
+            let is_inner = |it: u8| {
+                let is_letter = it.is_ascii_lowercase()
+                    || it.is_ascii_uppercase() && !tests.iter().all(Test::is_cased);
+                is_letter || it.is_ascii_digit() || it == b'-' || is_name && it == b'.'
+            };
+            let lower = literal.to_ascii_lowercase();
+            let (namespace, name) = if is_name { ("a", &*lower) } else { (&*lower, "a") };
+            let username = format!("{ACCOUNT}{namespace}:{name}");
+            let can_be = literal.bytes().all(is_inner)
+                && (!is_whole || event::fields::service_account(&username).is_some());
+            (!can_be).then(|| {
+                let dots = if is_name { ", dashes and dots" } else { " and dashes" };
+                format!("these names have small letters, digits{dots} only")
+            })
         }
         UserPath::Groups if begins_with(ACCOUNT) => Some(format!(
             "that is an account (`user.username`); their groups are `{GROUPS}` and `{GROUPS}:NAMESPACE`"

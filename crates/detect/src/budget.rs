@@ -1,25 +1,40 @@
-//! The work budget of a rule file, in steps and not in time, so that the result does not depend on
+//! The work budgets of a rule file, in steps and not in time, so that the result does not depend on
 //! the machine.
 //!
-//! Loading a rule examines it: it compiles its regular expressions and searches for conditions that
-//! no event can match. A hostile file could make that very long, so all documents of a file share
-//! one budget. Deliberately absent: the error of a file that exceeds it (module `sigma`).
+//! All documents of a file share two budgets. Compilation is necessary: a file that exceeds its
+//! budget is refused (module `sigma`). The examination searches for rules that no event can match.
+//! It is optional: what it has not examined when its budget is spent counts as possible, so that
+//! no valid rule is refused.
 
 use std::cell::Cell;
 
-/// Maximum work to examine the rules of one file, in steps. A step is about one comparison of a
-/// value. A rule with 10,000 values needs some 100,000.
+/// Maximum work to compile the rules of one file, in steps. A short regular expression takes some
+/// 2,000 steps, one of the maximum size 400,000.
+pub const COMPILATION_STEPS_MAX: u64 = 40_000_000;
+/// Maximum work to search the rules of one file for conditions that no event can meet, in steps. A
+/// step is about one comparison of a value. The search ends there; it is no error.
 pub const EXAMINATION_STEPS_MAX: u64 = 30_000_000;
+/// Maximum work to find the exclusions of one rule for the index of a rule set, in steps. Without
+/// them the rule is evaluated more often.
+const INDEX_STEPS_MAX: u64 = 1_000_000;
 
-/// The remaining steps of a file.
+/// Remaining steps.
 #[derive(Debug)]
 pub(crate) struct Budget {
     left: Cell<u64>,
 }
 
 impl Budget {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn of_compilation() -> Self {
+        Self { left: Cell::new(COMPILATION_STEPS_MAX) }
+    }
+
+    pub(crate) const fn of_examination() -> Self {
         Self { left: Cell::new(EXAMINATION_STEPS_MAX) }
+    }
+
+    pub(crate) const fn of_index() -> Self {
+        Self { left: Cell::new(INDEX_STEPS_MAX) }
     }
 
     /// Takes steps. Returns whether the budget has enough; if it has not, it is spent.

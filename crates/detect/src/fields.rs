@@ -3,7 +3,8 @@
 //! Values are read lazily, without copies. A body is scanned, not parsed into a tree, so that its
 //! size costs time only if a rule reads one of its fields, and never memory.
 //!
-//! An empty text is absent, as in the `v1` encoding, which omits it.
+//! An empty text is absent, as in the `v1` encoding, which omits it. In a body or in a list it is a
+//! value: both encodings have it.
 
 mod body;
 mod dry_run;

@@ -22,7 +22,7 @@ pub mod ruleset;
 pub mod sigma;
 pub mod template;
 
-pub use budget::EXAMINATION_STEPS_MAX;
+pub use budget::{COMPILATION_STEPS_MAX, EXAMINATION_STEPS_MAX};
 pub use engine::{ChangeKind, CheckpointError, Engine, Input, Settings, SignalChange, Suppression};
 pub use error::{Position, RuleError};
 pub use event_matcher::EventMatcher;

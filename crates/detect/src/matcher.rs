@@ -9,13 +9,14 @@ mod cidr;
 mod contradiction;
 mod duration;
 mod pattern;
+mod projection;
 mod requirements;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-pub(crate) use bounded_regex::{BoundedRegex, REGEX_BYTES_MAX, RegexError};
+pub(crate) use bounded_regex::{BoundedRegex, REGEX_BYTES_MAX, REGEX_STEPS_MAX, RegexError};
 pub(crate) use cidr::Network;
 pub(crate) use contradiction::Results;
 pub(crate) use pattern::{Case, Form, Pattern, Token};
@@ -50,7 +51,7 @@ pub(crate) enum Node {
 pub(crate) enum Test {
     /// A text, with wildcards.
     Matches(Pattern),
-    Regex(Box<BoundedRegex>),
+    Regex(Arc<BoundedRegex>),
     InNetwork(Network),
     /// A comparison of numbers.
     Number(Comparison, f64),
@@ -128,6 +129,9 @@ impl Expression {
 
     /// The name of a field of which the condition leaves no value, if any: no event can match.
     pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
+        if budget.is_spent() {
+            return None;
+        }
         let dimension = Requirements::of(&self.node, budget).impossible();
         dimension
             .map(|dimension| dimension.name().to_owned())
@@ -146,7 +150,7 @@ impl Expression {
 
     /// The requirements that every matching event meets.
     pub(crate) fn requirements(&self) -> Requirements {
-        Requirements::of(&self.node, &Budget::new())
+        Requirements::of(&self.node, &Budget::of_index())
     }
 }
 
@@ -273,6 +277,11 @@ impl Test {
         }
     }
 
+    /// The regular expression of the test, if it is one.
+    pub(crate) fn into_regex(self) -> Option<Arc<BoundedRegex>> {
+        if let Self::Regex(regex) = self { Some(regex) } else { None }
+    }
+
     /// The text that the field must contain, if any.
     pub(crate) fn literal(&self) -> Option<&str> {
         match self {
@@ -288,6 +297,11 @@ impl Test {
             _ => None,
         };
         first.is_some_and(|first| !first.eq_ignore_ascii_case(&character))
+    }
+
+    /// Whether all matching texts begin with a digit.
+    pub(crate) fn begins_with_a_digit(&self) -> bool {
+        matches!(self, Self::Matches(pattern) if pattern.first().is_some_and(|it| it.is_ascii_digit()))
     }
 
     /// Whether it is a case-sensitive text pattern.

@@ -31,7 +31,7 @@ pub(crate) use possible::words as possible_values;
 pub(crate) use suppression::suppressions;
 pub use yaml::{DEPTH_MAX, EXPANDED_LEN_MAX, NODES_MAX, TEXT_LEN_MAX};
 
-use crate::budget::{Budget, EXAMINATION_STEPS_MAX};
+use crate::budget::{Budget, COMPILATION_STEPS_MAX};
 use crate::error::{Errors, Position};
 use crate::ruleset::LoadOptions;
 use members::Members;
@@ -40,7 +40,17 @@ use members::Members;
 struct Context<'c> {
     /// The values of placeholders.
     options: &'c LoadOptions,
-    budget: &'c Budget,
+    /// Work to compile rules. When it is spent, the file is refused.
+    compilation: Budget,
+    /// Work to search for rules that cannot match. When it is spent, the search ends.
+    examination: Budget,
+}
+
+impl<'c> Context<'c> {
+    const fn new(options: &'c LoadOptions) -> Self {
+        let (compilation, examination) = (Budget::of_compilation(), Budget::of_examination());
+        Self { options, compilation, examination }
+    }
 }
 
 /// Parses the documents of a file. Skips documents with errors and adds the errors to `errors`.
@@ -50,7 +60,7 @@ pub(crate) fn read(
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Vec<Document> {
-    let context = &Context { options, budget: &Budget::new() };
+    let context = &Context::new(options);
     let roots = yaml::parse(text, errors);
     let starts: Vec<usize> = roots.iter().map(|root| root.at.line).collect();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
@@ -64,7 +74,7 @@ pub(crate) fn read(
         if is_nothing(root) {
             continue;
         }
-        if errors.is_full() || context.budget.is_spent() {
+        if errors.is_full() || context.compilation.is_spent() {
             break;
         }
         let from = if index == 0 { 0 } else { root.at.line.saturating_sub(1) };
@@ -152,7 +162,7 @@ pub(crate) fn event_matcher(
     options: &LoadOptions,
     errors: &mut Errors,
 ) -> Option<Detection> {
-    let context = &Context { options, budget: &Budget::new() };
+    let context = &Context::new(options);
     let roots = yaml::parse(text, errors);
     let [root] = roots.as_slice() else {
         if errors.is_empty() {
@@ -167,9 +177,9 @@ pub(crate) fn event_matcher(
     detection::of_members(members, Some(condition), root.at, context, errors)
 }
 
-/// Reports that examining the rules takes more than the budget.
+/// Reports that compiling the rules takes more than the budget.
 fn too_much_work(at: Position, errors: &mut Errors) {
-    let message = format!("examining the rules takes more than {EXAMINATION_STEPS_MAX} steps");
-    let hint = "use fewer fields, values or regular expressions, or split the file";
+    let message = format!("compiling the rules takes more than {COMPILATION_STEPS_MAX} steps");
+    let hint = "use fewer or shorter regular expressions, or fewer selections, or split the file";
     errors.hint(at, message, hint);
 }

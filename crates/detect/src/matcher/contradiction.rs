@@ -10,14 +10,15 @@
 
 use std::collections::HashSet;
 
-use super::{Case, Node, Test};
+use super::projection::{self, Check, Projection, derived_from, is_of_response};
+use super::{Node, Test};
 use crate::budget::Budget;
 use crate::field::{Field, Path, StatusPath, UserPath};
 
 /// Prefix of the user name of a service account.
 const ACCOUNT: &str = "system:serviceaccount:";
-/// Length of the longest value of the stage and of the code, in bytes.
-const RESPONSE_LEN_MAX: usize = "ResponseComplete".len();
+/// The codes that a response can have: three digits.
+const CODES: std::ops::Range<u16> = 100..1000;
 
 /// The results that a part of a condition can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,14 @@ impl Results {
     }
 
     pub(crate) fn all(results: impl IntoIterator<Item = Self>) -> Self {
-        let both = |left: Self, right: Self| Self {
-            can_hold: left.can_hold && right.can_hold,
-            can_fail: left.can_fail || right.can_fail,
-        };
-        results.into_iter().fold(Self::of(true), both)
+        results.into_iter().fold(Self::of(true), Self::and)
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self {
+            can_hold: self.can_hold && other.can_hold,
+            can_fail: self.can_fail || other.can_fail,
+        }
     }
 
     pub(crate) fn any(results: impl IntoIterator<Item = Self>) -> Self {
@@ -63,161 +67,144 @@ enum Value<'v> {
 
 /// The name of a field of which no value is left, if any.
 pub(super) fn impossible(node: &Node, budget: &Budget) -> Option<String> {
-    let fields = distinct_fields(node);
-    if fields.iter().any(|field| is_of_response(field.path())) && !may_have_a_response(node, budget)
-    {
+    let projections = projection::all(node, budget)?;
+    let of_response = projections.iter().find(|(path, _)| is_of_response(path));
+    if of_response.is_some_and(|(_, projection)| !may_have_a_response(projection, budget)) {
         return Some("responseStatus.code".to_owned());
     }
-    let mut others = fields.into_iter().filter(|field| !is_of_response(field.path()));
-    let impossible_field = others.find(|field| {
-        let is_left = |value| may_be(node, field, value, budget);
-        !is_left(Value::Absent) && !may_have(node, field, budget)
+    let mut others = projections.iter().filter(|(path, _)| !is_of_response(path));
+    let impossible_field = others.find_map(|(path, projection)| {
+        let mut field = None;
+        let mut leaves = 0;
+        projection.for_each(&mut |of, _| {
+            leaves += 1;
+            field = field.or_else(|| (of.path() == path).then_some(of));
+        });
+        // Each test can hold and can fail, so one alone excludes nothing.
+        let field = field.filter(|_| leaves > 1)?;
+        let is_left = may_be(projection, field, Value::Absent, budget)
+            || may_have_a_value(projection, field, budget);
+        (!is_left).then_some(field)
     });
     impossible_field.map(ToString::to_string)
 }
 
 /// Whether an event that has the field can meet the condition.
 pub(super) fn may_have(node: &Node, field: &Field, budget: &Budget) -> bool {
-    // Both walks visit all tests.
-    if is_of_response(field.path()) || !budget.spend(2 * node.cost() as u64) {
-        return true;
-    }
-    let mut texts = Vec::new();
-    literals(node, field, &mut texts);
-    texts.sort_unstable();
-    texts.dedup();
-    let other = if is_cased(node, field) { Value::Any } else { Value::Other };
-    let mut values = texts.into_iter().map(Value::Text).chain([other]);
-    values.any(|value| may_be(node, field, value, budget))
+    is_of_response(field.path())
+        || projection::of(node, field, budget)
+            .is_none_or(|projection| may_have_a_value(&projection, field, budget))
 }
 
 /// Whether an event with this value of a field can meet the condition.
 pub(super) fn may_have_value(node: &Node, field: &Field, value: &str, budget: &Budget) -> bool {
-    may_be(node, field, Value::Text(value), budget)
+    projection::of(node, field, budget)
+        .is_none_or(|projection| may_be(&projection, field, Value::Text(value), budget))
 }
 
-fn may_be(node: &Node, field: &Field, value: Value<'_>, budget: &Budget) -> bool {
+fn may_have_a_value(projection: &Projection<'_>, field: &Field, budget: &Budget) -> bool {
+    let (mut texts, mut is_cased) = (HashSet::new(), false);
+    projection.for_each(&mut |of, check| {
+        if of == field {
+            is_cased = is_cased || check.is_cased();
+            texts.extend(check.texts().into_iter().filter(|text| !text.is_empty()));
+        }
+    });
+    if may_be(projection, field, if is_cased { Value::Any } else { Value::Other }, budget) {
+        return true;
+    }
+    // Of several values, only their presence is known.
+    !field.has_several_values()
+        && texts.into_iter().any(|text| may_be(projection, field, Value::Text(text), budget))
+}
+
+fn may_be(projection: &Projection<'_>, field: &Field, value: Value<'_>, budget: &Budget) -> bool {
     let len = match value {
         Value::Text(text) => text.len(),
         Value::Absent | Value::Other | Value::Any => 0,
     };
-    let test = |of: &Field, test: &Test| {
-        if of == field && !budget.spend(test.steps(len)) {
+    let leaf = |of: &Field, check: Check<'_>| {
+        if of == field && !budget.spend(check.steps(len)) {
             return Results::UNKNOWN;
         }
-        of_field(field, value, of, test)
+        of_field(field, value, of, check)
     };
-    evaluate(node, &test, budget).can_hold
-}
-
-fn evaluate(node: &Node, test: &dyn Fn(&Field, &Test) -> Results, budget: &Budget) -> Results {
-    if !budget.spend(1) {
-        return Results::UNKNOWN;
-    }
-    let inner = |node: &Node| evaluate(node, test, budget);
-    match node {
-        Node::All(nodes) => Results::all(nodes.iter().map(inner)),
-        Node::Any(nodes) => Results::any(nodes.iter().map(inner)),
-        Node::Not(node) => inner(node).inverted(),
-        Node::Shared(node) => inner(node),
-        Node::Test(field, own) => test(field, own),
-    }
-}
-
-/// The fields of a condition, each once.
-fn distinct_fields(node: &Node) -> Vec<&Field> {
-    fn collect<'n>(node: &'n Node, known: &mut HashSet<&'n Field>, fields: &mut Vec<&'n Field>) {
-        match node {
-            Node::All(nodes) | Node::Any(nodes) => {
-                for node in nodes {
-                    collect(node, known, fields);
-                }
-            }
-            Node::Not(node) => collect(node, known, fields),
-            Node::Shared(node) => collect(node, known, fields),
-            Node::Test(field, _) => fields.extend(known.insert(field).then_some(field)),
-        }
-    }
-    let (mut known, mut fields) = (HashSet::new(), Vec::new());
-    collect(node, &mut known, &mut fields);
-    fields
-}
-
-/// The texts with which a field is compared.
-fn literals<'n>(node: &'n Node, field: &Field, texts: &mut Vec<&'n str>) {
-    match node {
-        Node::All(nodes) | Node::Any(nodes) => {
-            for node in nodes {
-                literals(node, field, texts);
-            }
-        }
-        Node::Not(node) => literals(node, field, texts),
-        Node::Shared(node) => literals(node, field, texts),
-        Node::Test(of, Test::Matches(pattern)) if of == field => {
-            texts.extend(pattern.literal().filter(|text| !text.is_empty()));
-        }
-        Node::Test(..) => {}
-    }
-}
-
-/// Whether the case of the field's value can decide.
-fn is_cased(node: &Node, field: &Field) -> bool {
-    match node {
-        Node::All(nodes) | Node::Any(nodes) => nodes.iter().any(|node| is_cased(node, field)),
-        Node::Not(node) => is_cased(node, field),
-        Node::Shared(node) => is_cased(node, field),
-        Node::Test(_, Test::SameAs(other, _)) if other == field => true,
-        Node::Test(of, test) => {
-            of == field
-                && match test {
-                    Test::Matches(pattern) => pattern.case() == Case::Sensitive,
-                    Test::Exists(_) | Test::Null => false,
-                    _ => true,
-                }
-        }
-    }
-}
-
-const fn is_of_response(path: &Path) -> bool {
-    matches!(path, Path::Stage | Path::Succeeded | Path::Refused | Path::Status(StatusPath::Code))
+    projection.evaluate(&leaf, budget).can_hold
 }
 
 /// Whether a stage and a code are left.
-fn may_have_a_response(node: &Node, budget: &Budget) -> bool {
-    // The usual ones first: nearly all rules can match one of them.
-    let codes: Vec<String> =
-        [200_u16, 403].into_iter().chain(100..1000).map(|code| code.to_string()).collect();
-    let without = std::iter::once(None);
-    let all: Vec<Option<&str>> =
-        without.chain(codes.iter().map(|code| Some(code.as_str()))).collect();
-    event::Stage::ALL.into_iter().rev().any(|stage| {
+fn may_have_a_response(projection: &Projection<'_>, budget: &Budget) -> bool {
+    let mut has_stage = false;
+    projection.for_each(&mut |field, _| has_stage = has_stage || *field.path() == Path::Stage);
+    let codes = codes(projection);
+    let stages = event::Stage::ALL.into_iter().rev();
+    let mut stages = stages.filter(|it| has_stage || *it == event::Stage::ResponseComplete);
+    stages.any(|stage| {
         // A request that was just received has no response.
-        let len = if stage == event::Stage::RequestReceived { 1 } else { all.len() };
-        all.iter().take(len).any(|code| {
-            let number: u16 = code.and_then(|code| code.parse().ok()).unwrap_or_default();
-            let truth = |is: bool| Value::Text(if is { "true" } else { "false" });
-            let test = |field: &Field, test: &Test| match field.path() {
-                _ if !budget.spend(test.steps(RESPONSE_LEN_MAX)) => Results::UNKNOWN,
-                Path::Stage => result(test, Value::Text(stage.as_str())),
-                Path::Succeeded => result(test, truth((200..300).contains(&number))),
-                Path::Refused => result(test, truth(matches!(number, 401 | 403))),
-                Path::Status(StatusPath::Code) => {
-                    result(test, code.map_or(Value::Absent, Value::Text))
-                }
-                _ => Results::UNKNOWN,
-            };
-            evaluate(node, &test, budget).can_hold
-        })
+        let len = if stage == event::Stage::RequestReceived { 1 } else { codes.len() };
+        codes.iter().take(len).any(|code| may_respond(projection, stage, *code, budget))
     })
 }
 
-/// The result of a test if a field has a value.
-fn of_field(field: &Field, value: Value<'_>, of: &Field, test: &Test) -> Results {
+/// The codes that can decide, beginning with no code and the usual ones: if texts only are compared,
+/// these, and one of each group of the others.
+fn codes(projection: &Projection<'_>) -> Vec<Option<u16>> {
+    let (mut texts, mut is_of_texts) = (HashSet::new(), true);
+    projection.for_each(&mut |field, check| {
+        if *field.path() == Path::Status(StatusPath::Code) {
+            is_of_texts = is_of_texts && check.is_of_texts();
+            texts.extend(check.texts());
+        }
+    });
+    let named = |code: &u16| texts.contains(code.to_string().as_str());
+    let usual = [None, Some(200), Some(403)].into_iter();
+    if !is_of_texts {
+        return usual.chain(CODES.map(Some)).collect();
+    }
+    let mut groups = HashSet::new();
+    let deciding =
+        |code: &u16| named(code) || groups.insert((is_success(*code), is_refusal(*code)));
+    usual.chain(CODES.filter(deciding).map(Some)).collect()
+}
+
+/// Whether a response with this stage and code can meet the condition.
+fn may_respond(
+    projection: &Projection<'_>,
+    stage: event::Stage,
+    code: Option<u16>,
+    budget: &Budget,
+) -> bool {
+    let text = code.map(|code| code.to_string());
+    let truth = |is: bool| Value::Text(if is { "true" } else { "false" });
+    let leaf = |field: &Field, check: Check<'_>| {
+        let value = match field.path() {
+            Path::Stage => Value::Text(stage.as_str()),
+            Path::Succeeded => truth(code.is_some_and(is_success)),
+            Path::Refused => truth(code.is_some_and(is_refusal)),
+            Path::Status(StatusPath::Code) => text.as_deref().map_or(Value::Absent, Value::Text),
+            _ => return Results::UNKNOWN,
+        };
+        let len = if let Value::Text(text) = value { text.len() } else { 0 };
+        if budget.spend(check.steps(len)) { result(check, value) } else { Results::UNKNOWN }
+    };
+    projection.evaluate(&leaf, budget).can_hold
+}
+
+const fn is_success(code: u16) -> bool {
+    matches!(code, 200..300)
+}
+
+const fn is_refusal(code: u16) -> bool {
+    matches!(code, 401 | 403)
+}
+
+/// The result of a check if a field has a value.
+fn of_field(field: &Field, value: Value<'_>, of: &Field, check: Check<'_>) -> Results {
     if of == field {
         return if field.has_several_values() {
-            presence(test, value)
+            presence(check, value)
         } else {
-            result(test, value)
+            result(check, value)
         };
     }
     let (Some((user, path)), Value::Text(username)) = (derived_from(of.path()), value) else {
@@ -229,31 +216,24 @@ fn of_field(field: &Field, value: Value<'_>, of: &Field, test: &Test) -> Results
     match (username.get(..ACCOUNT.len()), path) {
         // Only with these letters in lower case it is one.
         (Some(start), _) if start.eq_ignore_ascii_case(ACCOUNT) => Results::UNKNOWN,
-        (_, UserPath::IsServiceAccount) => result(test, Value::Text("false")),
-        _ => result(test, Value::Absent),
+        (_, UserPath::IsServiceAccount) => result(check, Value::Text("false")),
+        _ => result(check, Value::Absent),
     }
 }
 
-/// The user name from which a field of a user follows.
-fn derived_from(path: &Path) -> Option<(Path, &UserPath)> {
-    let (user, path): (fn(UserPath) -> Path, _) = match path {
-        Path::User(path) => (Path::User, path),
-        Path::ImpersonatedUser(path) => (Path::ImpersonatedUser, path),
-        Path::EffectiveUser(path) => (Path::EffectiveUser, path),
-        Path::Actor(path) => (Path::Actor, path),
-        _ => return None,
+/// The result of a check of a field with a single value.
+fn result(check: Check<'_>, value: Value<'_>) -> Results {
+    let test = match check {
+        Check::Test(test) => test,
+        Check::OneOf(list) => {
+            return match value {
+                Value::Absent => Results::of(list.contains("")),
+                Value::Text(known) => Results::of(list.contains(known)),
+                Value::Any if !list.is_only_empty() => Results::UNKNOWN,
+                Value::Other | Value::Any => Results::of(false),
+            };
+        }
     };
-    let is_derived = matches!(
-        path,
-        UserPath::IsServiceAccount
-            | UserPath::ServiceAccountNamespace
-            | UserPath::ServiceAccountName
-    );
-    is_derived.then(|| (user(UserPath::Username), path))
-}
-
-/// The result of a test of a field with a single value.
-fn result(test: &Test, value: Value<'_>) -> Results {
     match (test, value) {
         (Test::SameAs(..) | Test::Within(_), _) => Results::UNKNOWN,
         (Test::Exists(expected), Value::Absent) => Results::of(!expected),
@@ -268,10 +248,15 @@ fn result(test: &Test, value: Value<'_>) -> Results {
     }
 }
 
-/// The result of a test of a field with several values, of which only the presence is known.
-fn presence(test: &Test, value: Value<'_>) -> Results {
+/// The result of a check of a field with several values, of which only the presence is known.
+fn presence(check: Check<'_>, value: Value<'_>) -> Results {
+    let test = match (check, value) {
+        (Check::Test(test), _) => test,
+        (Check::OneOf(list), Value::Absent) if !list.contains("") => return Results::of(false),
+        (Check::OneOf(_), _) => return Results::UNKNOWN,
+    };
     match (test, value) {
-        (Test::Exists(_) | Test::Null, _) => result(test, value),
+        (Test::Exists(_) | Test::Null, _) => result(check, value),
         (Test::Matches(pattern), Value::Absent) if pattern.matches("") => Results::UNKNOWN,
         (Test::SameAs(..), Value::Absent) => Results::UNKNOWN,
         (_, Value::Absent) => Results::of(false),

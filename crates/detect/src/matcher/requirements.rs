@@ -98,7 +98,8 @@ fn words(node: &Node, dimension: Dimension, budget: &Budget) -> Option<BTreeSet<
         Node::Any(nodes) => {
             let mut all = BTreeSet::new();
             for node in nodes {
-                all.append(&mut words(node, dimension, budget)?);
+                // `append` would copy the larger set each time.
+                all.extend(words(node, dimension, budget)?);
             }
             Some(all)
         }
@@ -121,7 +122,9 @@ fn exclude(node: &Node, dimension: Dimension, budget: &Budget, words: &mut BTree
             }
         }
         Node::Shared(node) => exclude(node, dimension, budget, words),
-        Node::Not(node) => words.retain(|word| !is_met_by(node, dimension, budget, word)),
+        Node::Not(node) => {
+            words.retain(|word| budget.is_spent() || !is_met_by(node, dimension, budget, word));
+        }
         Node::Any(_) | Node::Test(..) => {}
     }
 }
@@ -137,8 +140,8 @@ fn is_met_by(node: &Node, dimension: Dimension, budget: &Budget, word: &str) -> 
         Node::Any(nodes) => nodes.iter().any(is_met),
         Node::Shared(node) => is_met(node),
         Node::Test(field, Test::Matches(pattern)) => {
-            budget.spend(pattern.steps(word.len()))
-                && dimension.is_path(field.path())
+            dimension.is_path(field.path())
+                && budget.spend(pattern.steps(word.len()))
                 && pattern.case() == Case::Insensitive
                 && pattern.matches(word)
         }

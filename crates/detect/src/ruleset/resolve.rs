@@ -37,7 +37,7 @@ struct Resolver<'e> {
     by_name: BTreeMap<String, usize>,
     /// The condition of each document with a detection.
     expressions: Vec<Option<Expression>>,
-    /// The work that remains for each file, by name.
+    /// The work that remains to examine each file, by name.
     budgets: RefCell<BTreeMap<String, Rc<Budget>>>,
 }
 
@@ -79,11 +79,11 @@ impl Resolver<'_> {
         }
     }
 
-    /// The work that remains for the file of a document.
+    /// The work that remains to examine the file of a document.
     fn budget(&self, document: &Document) -> Rc<Budget> {
         let mut budgets = self.budgets.borrow_mut();
         let budget = budgets.entry(document.file.clone());
-        Rc::clone(budget.or_insert_with(|| Rc::new(Budget::new())))
+        Rc::clone(budget.or_insert_with(|| Rc::new(Budget::of_examination())))
     }
 
     /// The condition of a rule on single events, by its id or name.

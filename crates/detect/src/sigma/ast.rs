@@ -9,6 +9,7 @@ use event::Severity;
 
 use crate::error::Position;
 use crate::field::Field;
+use crate::matcher::BoundedRegex;
 use crate::rule::SignalOptions;
 
 /// One YAML document of a rule file.
@@ -138,6 +139,8 @@ pub struct Value {
     pub scalar: Scalar,
     /// Position of the value.
     pub at: Position,
+    /// Its regular expression, if the item has the modifier `re`: compiling takes long.
+    pub(crate) regex: Option<Arc<BoundedRegex>>,
 }
 
 /// A scalar as written.

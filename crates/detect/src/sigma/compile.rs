@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::ast::{Block, Condition, Detection, Item, Modifier, Names, Quantifier, Scalar, Value};
 use super::correlation::{UNITS, parse_duration};
+use super::yaml;
 use crate::field::Field;
 use crate::matcher::{
     BoundedRegex, Case, Comparison, Expression, Network, Node, Pattern, REGEX_BYTES_MAX,
@@ -155,12 +156,13 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, ValueError>
         Scalar::Text(text) => text,
     };
     if has(Modifier::Re) {
-        return Ok(vec![Test::Regex(Box::new(regex(text, item)?))]);
+        let compiled = value.regex.as_ref().map(|regex| Ok(Arc::clone(regex)));
+        return Ok(vec![Test::Regex(compiled.unwrap_or_else(|| regex(text, item).map(Arc::new))?)]);
     }
     if has(Modifier::Cidr) {
         let network = Network::parse(text).ok_or_else(|| {
             (
-                format!("`{}` is not a network", super::yaml::printable(text)),
+                format!("`{}` is not a network", yaml::printable(text)),
                 Some("write it as 192.0.2.0/24, all bits behind the prefix 0".to_owned()),
             )
         })?;
@@ -172,7 +174,7 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, ValueError>
     }
     if has(Modifier::Within) || has(Modifier::Shorter) {
         let micros = parse_duration(text).ok_or_else(|| {
-            (format!("`{}` is not a time", super::yaml::printable(text)), Some(UNITS.to_owned()))
+            (format!("`{}` is not a time", yaml::printable(text)), Some(UNITS.to_owned()))
         })?;
         let is_within = has(Modifier::Within);
         return Ok(vec![if is_within { Test::Within(micros) } else { Test::Shorter(micros) }]);
@@ -206,7 +208,7 @@ fn is_plain_integer(number: &str) -> bool {
 }
 
 fn float(number: &str) -> f64 {
-    number.parse().unwrap_or(f64::NAN)
+    yaml::number(number).unwrap_or(f64::NAN)
 }
 
 fn regex(text: &str, item: &Item) -> Result<BoundedRegex, ValueError> {

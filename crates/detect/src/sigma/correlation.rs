@@ -3,7 +3,7 @@
 use super::ast::{Alias, Correlation, CorrelationKind};
 use super::header::unknown;
 use super::members::{Members, text, texts_with_positions};
-use super::yaml::{Node, Value, printable};
+use super::yaml::{Node, Value, integer, printable};
 use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
 use crate::field::Field;
@@ -302,7 +302,7 @@ fn check_bounds(
 
 fn count(node: &Node, key: &str, errors: &mut Errors) -> Option<u64> {
     let count = match &node.value {
-        Value::Number(number) => number.parse().ok(),
+        Value::Number(number) => integer(number),
         _ => None,
     };
     if count.is_none() {

@@ -70,7 +70,7 @@ pub(super) fn of_members(
     }
     let selections: Vec<Selection> = rest
         .into_iter()
-        .take_while(|_| !context.budget.is_spent())
+        .take_while(|_| !context.compilation.is_spent())
         .filter_map(|(name, at, node)| {
             let block = block(node, name, context, errors)?;
             Some(Selection { name: name.to_owned(), at, block })
@@ -82,7 +82,7 @@ pub(super) fn of_members(
     };
     let parsed = conditions(condition, errors)?;
     // Each of the steps below looks up each name of the condition.
-    if !context.budget.spend(LOOK_UPS * lookup_steps(&parsed, selections.len())) {
+    if !context.compilation.spend(LOOK_UPS * lookup_steps(&parsed, selections.len())) {
         too_much_work(at, errors);
         return None;
     }
@@ -91,9 +91,9 @@ pub(super) fn of_members(
     }
     let detection = Detection { selections, condition: parsed };
     if errors.is_empty() {
-        check_whole(&detection, condition.at, context.budget, errors);
+        check_whole(&detection, condition.at, &context.examination, errors);
     }
-    if context.budget.is_spent() {
+    if context.compilation.is_spent() {
         too_much_work(at, errors);
         return None;
     }
@@ -240,7 +240,7 @@ fn check_names(condition: &Condition, selections: &[Selection], at: Position, er
         return;
     }
     for (selection, is_used) in selections.iter().zip(used) {
-        if !is_used && !selection.name.starts_with('_') {
+        if !is_used {
             errors.hint(
                 selection.at,
                 format!(
@@ -381,10 +381,10 @@ fn item(key: &yaml::Key, node: &Node, context: &Context<'_>, errors: &mut Errors
     let before = errors.len();
     let values: Vec<Value> =
         nodes.iter().filter_map(|node| value(node, &modifiers, context, errors)).collect();
-    let item = Item { field, modifiers, values, at: key.at };
+    let mut item = Item { field, modifiers, values, at: key.at };
     modifier::check(&item, errors);
     if errors.len() == before {
-        possible::check(&item, context.budget, errors);
+        possible::check(&mut item, context, errors);
     }
     Some(item)
 }
@@ -434,5 +434,5 @@ fn value(
             return None;
         }
     };
-    Some(Value { scalar, at: node.at })
+    Some(Value { scalar, at: node.at, regex: None })
 }

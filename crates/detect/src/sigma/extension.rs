@@ -6,7 +6,7 @@ use super::ast::{Body, CorrelationKind};
 use super::correlation::{duration, field};
 use super::header::severity;
 use super::members::{Members, text, texts_with_positions};
-use super::yaml::{Node, Value};
+use super::yaml::{Node, Value, integer};
 use crate::engine::WINDOW_EVENTS_MAX;
 use crate::error::{Errors, Position};
 use crate::field::Field;
@@ -212,7 +212,7 @@ fn case(node: &Node, errors: &mut Errors) -> Option<Case> {
     let at_least = match at_least.map(|node| (&node.value, node.at)) {
         None => Some(1),
         Some((Value::Number(number), at)) => {
-            let number = number.parse().ok().filter(|number| *number > 0);
+            let number = integer(number).filter(|number| *number > 0);
             if number.is_none() {
                 errors.add(at, "`at-least` must be a whole number from 1 on");
             }

@@ -1,15 +1,18 @@
 //! Rejects values that no event can have: a rule with one would never match.
 
+use std::borrow::Cow;
+
 use event::InternalEvent;
 
+use super::Context;
 use super::ast::{Item, Modifier, Scalar};
 use super::compile::{self, ValueError};
 use super::plurals;
-use super::yaml::printable;
+use super::yaml::{self, printable};
 use crate::budget::Budget;
 use crate::error::Errors;
 use crate::field::{Path, RefPath, StatusPath, UserPath};
-use crate::matcher::Test;
+use crate::matcher::{REGEX_STEPS_MAX, Test};
 use crate::nearest;
 
 /// Verbs of Kubernetes, and HTTP methods of other requests. Keepwatch's own events have more verbs.
@@ -37,59 +40,84 @@ const TRUTHS: [&str; 2] = ["true", "false"];
 const DECISIONS: [&str; 2] = ["allow", "forbid"];
 const DECISION: &str = "authorization.k8s.io/decision";
 
-/// Length of a word of [`words`] or a status code with which the work of a test is estimated.
-const WORD_LEN: usize = 16;
-/// Number of HTTP status codes.
-const CODES: usize = 500;
-
-/// Reports the values of an item that do not compile or cannot match. Stops when the budget is
-/// spent.
-pub(super) fn check(item: &Item, budget: &Budget, errors: &mut Errors) {
-    let tried = match item.field.path() {
-        Path::Status(StatusPath::Code) => CODES,
-        path => words(path).unwrap_or_default().len(),
+/// Compiles the values of an item, and reports those that do not compile or cannot match. Stops when
+/// the budget of the compilation is spent.
+pub(super) fn check(item: &mut Item, context: &Context<'_>, errors: &mut Errors) {
+    let words: Vec<Cow<'_, str>> = match item.field.path() {
+        Path::Status(StatusPath::Code) => (100..600_u16).map(|it| it.to_string().into()).collect(),
+        path => words(path).unwrap_or_default().into_iter().map(Cow::Borrowed).collect(),
     };
+    let mut regexes = Vec::with_capacity(item.values.len());
     for value in &item.values {
-        let value_error = match compile::tests(item, value) {
+        if errors.is_full() {
+            return;
+        }
+        let compiled = compile::tests(item, value);
+        if !context.compilation.spend(steps(item, compiled.as_deref().ok())) {
+            return;
+        }
+        let (error, regex) = match compiled {
             Ok(tests) => {
-                if !budget.spend(steps(&tests, tried)) {
-                    return;
-                }
-                value_error(item, &value.scalar, &tests)
+                let fits = || fits(&tests, &words, &context.examination);
+                let error = value_error(item, &value.scalar, &tests, &fits);
+                (error, tests.into_iter().find_map(Test::into_regex))
             }
-            Err(value_error) => Some(value_error),
+            Err(error) => (Some(error), None),
         };
-        if let Some((message, hint)) = value_error {
+        if let Some((message, hint)) = error {
             errors.push(value.at, message, hint);
         }
+        regexes.push(regex);
+    }
+    for (value, regex) in item.values.iter_mut().zip(regexes) {
+        value.regex = regex;
     }
 }
 
-/// Work to compile tests and to try each with so many words.
-fn steps(tests: &[Test], tried: usize) -> u64 {
-    let of_test = |test: &Test| {
-        let compiling = match test {
-            Test::Regex(regex) => regex.compile_steps(),
-            _ => 1,
-        };
-        compiling + test.steps(WORD_LEN).saturating_mul(tried as u64)
-    };
-    tests.iter().map(of_test).sum()
+/// Work to compile a value to tests, or to find that it does not compile.
+fn steps(item: &Item, tests: Option<&[Test]>) -> u64 {
+    let of_test =
+        |test: &Test| if let Test::Regex(regex) = test { regex.compile_steps() } else { 1 };
+    match tests {
+        Some(tests) => tests.iter().map(of_test).sum(),
+        None if item.modifiers.contains(&Modifier::Re) => REGEX_STEPS_MAX,
+        None => 1,
+    }
 }
 
-fn value_error(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<ValueError> {
+/// Whether one of the tests accepts one of the words. They do when the budget is spent.
+fn fits(tests: &[Test], words: &[Cow<'_, str>], budget: &Budget) -> bool {
+    let accepts =
+        |word: &str, test: &Test| !budget.spend(test.steps(word.len())) || test.accepts(word);
+    words.iter().any(|word| tests.iter().any(|test| accepts(word, test)))
+}
+
+fn value_error(
+    item: &Item,
+    scalar: &Scalar,
+    tests: &[Test],
+    fits: &dyn Fn() -> bool,
+) -> Option<ValueError> {
     let asks_for_none = |test: &Test| matches!(test, Test::Null | Test::Exists(false));
     if is_always_there(item.field.path()) && tests.iter().all(asks_for_none) {
         let message = format!("`{}` is never absent: the rule could not fire", item.field);
         return Some((message, Some("every event has it: leave the line away".to_owned())));
     }
-    let (Scalar::Text(text) | Scalar::Number(text)) = scalar else {
-        let words = words(item.field.path())?;
-        let is_wrong = matches!(scalar, Scalar::Bool(_))
-            && !item.modifiers.contains(&Modifier::Exists)
-            && !words.contains(&"true");
-        return is_wrong.then(|| impossible_word(item, "a boolean", &words));
+    let text = match scalar {
+        Scalar::Text(text) | Scalar::Number(text) => text,
+        Scalar::Bool(is) if !item.modifiers.contains(&Modifier::Exists) => {
+            if *is {
+                "true"
+            } else {
+                "false"
+            }
+        }
+        Scalar::Null | Scalar::Bool(_) => return None,
     };
+    if matches!(scalar, Scalar::Number(_)) && !yaml::number(text).is_some_and(f64::is_finite) {
+        let hint = "no number in an event is infinite: put quotes around a text".to_owned();
+        return Some((impossible(item, text), Some(hint)));
+    }
     if text.contains('%') && !item.modifiers.contains(&Modifier::Expand) && is_placeholder(text) {
         return Some((
             format!("`{}` is a placeholder, but nothing fills it in", printable(text)),
@@ -104,13 +132,10 @@ fn value_error(item: &Item, scalar: &Scalar, tests: &[Test]) -> Option<ValueErro
         return Some((impossible(item, text), Some(hint)));
     }
     if matches!(item.field.path(), Path::Status(StatusPath::Code)) {
-        let mut codes = (100..600_u16).map(|code| code.to_string());
-        let fits = codes.any(|code| tests.iter().any(|test| test.accepts(&code)));
-        return (!fits).then(|| impossible_word(item, text, &[]));
+        return (!fits()).then(|| impossible_word(item, text, &[]));
     }
     if let Some(words) = words(item.field.path()) {
-        let fits = |word: &&str| tests.iter().any(|test| test.accepts(word));
-        return (!words.iter().any(fits)).then(|| impossible_word(item, text, &words));
+        return (!fits()).then(|| impossible_word(item, text, &words));
     }
     if *item.field.path() == Path::RequestUri && tests.iter().all(|test| test.begins_without('/')) {
         let hint = "a request URI begins with a slash".to_owned();
@@ -176,6 +201,7 @@ fn impossible_word(item: &Item, text: &str, words: &[&str]) -> ValueError {
             format!("the decision is annotations[\"{DECISION}\"], and it is allow or forbid")
         }
         (Path::Status(StatusPath::Code), _) => "HTTP status codes are 100 to 599".to_owned(),
+        (_, "true" | "false") => format!("one of {}", words.join(", ")),
         _ => match nearest::of(text, words.iter().copied()) {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("one of {}", words.join(", ")),
@@ -228,6 +254,11 @@ fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
                 && tests.iter().all(Test::is_cased) =>
         {
             Some("these names have no capital letters: leave `cased` away".to_owned())
+        }
+        Path::ObjectRef(RefPath::Resource | RefPath::ApiVersion)
+            if tests.iter().all(Test::begins_with_a_digit) =>
+        {
+            Some("these names begin with a letter".to_owned())
         }
         Path::ObjectRef(RefPath::Subresource) if literal.contains('/') => {
             Some("a subresource has no slash: name the resource with objectRef.resource".to_owned())
@@ -294,6 +325,23 @@ fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<Str
             Some(
                 "write NAMESPACE:NAME behind it, or use `user.serviceAccount.namespace`".to_owned(),
             )
+        }
+        UserPath::ServiceAccountNamespace | UserPath::ServiceAccountName if !literal.is_empty() => {
+            let is_name = *path == UserPath::ServiceAccountName;
+            let is_inner = |it: u8| {
+                let is_letter = it.is_ascii_lowercase()
+                    || it.is_ascii_uppercase() && !tests.iter().all(Test::is_cased);
+                is_letter || it.is_ascii_digit() || it == b'-' || is_name && it == b'.'
+            };
+            let lower = literal.to_ascii_lowercase();
+            let (namespace, name) = if is_name { ("a", &*lower) } else { (&*lower, "a") };
+            let username = format!("{ACCOUNT}{namespace}:{name}");
+            let can_be = literal.bytes().all(is_inner)
+                && (!is_whole || event::fields::service_account(&username).is_some());
+            (!can_be).then(|| {
+                let dots = if is_name { ", dashes and dots" } else { " and dashes" };
+                format!("these names have small letters, digits{dots} only")
+            })
         }
         UserPath::Groups if begins_with(ACCOUNT) => Some(format!(
             "that is an account (`user.username`); their groups are `{GROUPS}` and `{GROUPS}:NAMESPACE`"

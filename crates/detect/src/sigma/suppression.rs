@@ -7,7 +7,6 @@ use event::Timestamp;
 use super::members::{Members, text, texts};
 use super::yaml::{self, Node, Value};
 use super::{Context, detection, expression};
-use crate::budget::Budget;
 use crate::error::{Errors, Position, RuleError};
 use crate::export::Suppression;
 use crate::ruleset::{Document, LoadOptions};
@@ -20,7 +19,7 @@ pub(crate) fn suppressions(
     document: &Document,
     options: &LoadOptions,
 ) -> Result<Vec<Suppression>, Vec<RuleError>> {
-    let context = &Context { options, budget: &Budget::new() };
+    let context = &Context::new(options);
     let mut errors = Errors::of(&document.file);
     let mut suppressions = Vec::new();
     for root in yaml::parse(&document.text, &mut errors) {

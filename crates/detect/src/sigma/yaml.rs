@@ -36,7 +36,7 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// As written.
+    /// As written; [`number`] and [`integer`] parse it.
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -262,9 +262,50 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
 }
 
 fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        && digits.parse::<f64>().is_ok_and(f64::is_finite)
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        && number(text).is_some()
+}
+
+/// The value of a number of the core schema. Numbers that are too large are infinite.
+pub(crate) fn number(text: &str) -> Option<f64> {
+    if let Some(digits) = hexadecimal(text) {
+        return Some(value(digits, 16.0));
+    }
+    if let Some(digits) = octal(text) {
+        return Some(value(digits, 8.0));
+    }
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
+    match unsigned {
+        ".inf" | ".Inf" | ".INF" => Some(sign * f64::INFINITY),
+        ".nan" | ".NaN" | ".NAN" if unsigned == text => Some(f64::NAN),
+        _ => text.parse().ok(),
+    }
+}
+
+/// The value of an integer of the core schema that is not negative.
+pub(crate) fn integer(text: &str) -> Option<u64> {
+    match (hexadecimal(text), octal(text)) {
+        (Some(digits), _) => u64::from_str_radix(digits, 16).ok(),
+        (_, Some(digits)) => u64::from_str_radix(digits, 8).ok(),
+        _ => text.parse().ok(),
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<&str> {
+    let is_digits = |it: &&str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_hexdigit());
+    text.strip_prefix("0x").filter(is_digits)
+}
+
+fn octal(text: &str) -> Option<&str> {
+    let is_digits = |it: &&str| !it.is_empty() && it.bytes().all(|it| matches!(it, b'0'..=b'7'));
+    text.strip_prefix("0o").filter(is_digits)
+}
+
+fn value(digits: &str, base: f64) -> f64 {
+    let digits = digits.chars().filter_map(|digit| digit.to_digit(16));
+    digits.fold(0.0, |value, digit| value.mul_add(base, f64::from(digit)))
 }
 
 fn fault(at: Position, message: &str) -> Fault {

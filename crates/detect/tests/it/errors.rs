@@ -35,7 +35,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("responseStatus.code: 20", 26, "never `20`", "100 to 599"),
         ("responseStatus.code|gt: 599", 29, "never `599`", "100 to 599"),
         ("succeeded: yes", 16, "never `yes`", "one of true, false"),
-        ("verb: true", 11, "never `a boolean`", ""),
+        ("verb: true", 11, "never `true`", "one of get"),
         ("objectRef.resource: pods/exec", 25, "never", "objectRef.subresource"),
         ("objectRef.apiGroup: apps/v1", 25, "never", "objectRef.apiVersion"),
         ("sourceIPs: 192.0.2.0/24", 16, "never", "cidr"),
@@ -85,6 +85,58 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("writes.spec.paused: yes", 25, "never", "one of true, false"),
     ] {
         in_selection(item, column, message, hint);
+    }
+}
+
+/// These values were once accepted, and no event has them.
+#[test]
+fn a_value_that_its_field_never_has_is_an_error() {
+    for (item, column, message, hint) in [
+        ("responseStatus.code: true", 26, "never `true`", "100 to 599"),
+        ("sourceIPs: false", 16, "never `false`", "address"),
+        ("requestURI: true", 17, "never `true`", "slash"),
+        ("stageTimestamp: true", 21, "never `true`", "2026"),
+        ("objectRef.resource: 5", 25, "never `5`", "begin with a letter"),
+        ("objectRef.resource: '7*'", 25, "never `7*`", "begin with a letter"),
+        ("objectRef.apiVersion: 1", 27, "never `1`", "begin with a letter"),
+        ("objectRef.name: 0x10", 21, "never `0x10`", "numbers are compared"),
+        ("requestObject.x: .inf", 22, "never `.inf`", "quotes"),
+        ("requestObject.x|lt: 1e999", 25, "never `1e999`", "quotes"),
+        ("responseStatus.code: 0x10", 26, "never `0x10`", "100 to 599"),
+        ("user.serviceAccount.namespace: 'system:foo'", 36, "never", "digits and dashes only"),
+        ("actor.serviceAccount.namespace: 'a.b'", 37, "never", "digits and dashes only"),
+        ("user.serviceAccount.namespace|contains: a_b", 45, "never", "digits and dashes only"),
+        ("user.serviceAccount.name: '-a'", 31, "never", "dashes and dots only"),
+        ("user.serviceAccount.name|cased: Web", 37, "never", "small letters"),
+    ] {
+        in_selection(item, column, message, hint);
+    }
+}
+
+/// Values that look wrong, but that events can have.
+#[test]
+fn unusual_values_that_a_field_can_have_are_accepted() {
+    for item in [
+        "objectRef.name: 5",
+        "objectRef.namespace: 7",
+        "objectRef.apiGroup: 3scale.net",
+        "objectRef.resource|contains: 5",
+        "objectRef.resource: true",
+        "objectRef.apiVersion: V1",
+        "user.username: 5",
+        "user.serviceAccount.namespace: 5",
+        "user.serviceAccount.namespace: ''",
+        "user.serviceAccount.namespace: Shop",
+        "user.serviceAccount.namespace|startswith: a-",
+        "user.serviceAccount.name: a.b-c",
+        "user.serviceAccount.name|endswith: '-svc'",
+        "responseStatus.code: 0xC8",
+        "responseStatus.code|lt: 0o620",
+        "requestObject.x: '.inf'",
+        "requestObject.x: true",
+    ] {
+        let text = format!("title: t\ndetection:\n  s:\n    {item}\n  condition: s\n");
+        assert_eq!(errors(&text), [""; 0], "{item}");
     }
 }
 
@@ -280,6 +332,22 @@ fn a_rule_whose_conditions_exclude_each_other_is_an_error() {
     }
     for condition in ["a or b", "a and not b", "1 of them", "not a and not b"] {
         assert_eq!(errors(&rule(two, condition)), [""; 0], "{condition}");
+    }
+}
+
+/// A selection whose name begins with an underscore was once accepted without a use.
+#[test]
+fn a_selection_that_the_condition_does_not_use_is_an_error() {
+    let with = |condition: &str| {
+        format!(
+            "title: t\ndetection:\n  s: {{verb: get}}\n  _u: {{userAgent: x}}\n  condition: {condition}\n"
+        )
+    };
+    for condition in ["1 of them", "s"] {
+        check(&with(condition), "4:3", "does not name the selection `_u`", "remove");
+    }
+    for condition in ["1 of them and not _u", "s and 1 of _*"] {
+        assert_eq!(errors(&with(condition)), [""; 0], "{condition}");
     }
 }
 

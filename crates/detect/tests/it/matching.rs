@@ -149,6 +149,67 @@ fn values_in_bodies_are_found_in_lists_and_under_unusual_keys() {
     }
 }
 
+/// Numbers are those of the core schema of YAML 1.2: `0x10` was once a text.
+#[test]
+fn numbers_without_quotes_follow_the_core_schema() {
+    for (value, body, expected) in [
+        ("16", json!(16), true),
+        ("0x10", json!(16), true),
+        ("0xfF", json!(255), true),
+        ("0o17", json!(15), true),
+        ("010", json!(10), true),
+        ("0o17", json!("0o17"), false),
+        ("'0x10'", json!("0x10"), true),
+        ("'0x10'", json!(16), false),
+        ("+7", json!(7), true),
+        ("-7", json!(-7), true),
+        ("1e1", json!(10), true),
+        (".5", json!(0.5), true),
+        ("7.", json!(7), true),
+        // These are texts.
+        ("-0x10", json!("-0x10"), true),
+        ("0o18", json!("0o18"), true),
+        ("0x", json!("0x"), true),
+        ("0b11", json!("0b11"), true),
+        ("1_000", json!("1_000"), true),
+        ("infinity", json!("infinity"), true),
+        ("nan", json!("nan"), true),
+    ] {
+        let text = format!(
+            "title: t\nid: t\ndetection:\n  s:\n    requestObject.x: {value}\n  condition: s\n"
+        );
+        let found = matches(&load(&text), &event(&json!({"requestObject": {"x": body}})));
+        assert_eq!(!found.is_empty(), expected, "{value} of {body}");
+    }
+}
+
+/// An empty text is a value in a body and in a list only, because the encodings omit others.
+#[test]
+fn an_empty_text_is_absent_unless_it_is_in_a_body_or_a_list() {
+    let changes = json!({
+        "requestObject": {"x": ""},
+        "userAgent": "",
+        "user.extra": {"k": [""]},
+        "annotations": {"k": ""},
+    });
+    for (field, is_value) in [
+        ("requestObject.x", true),
+        ("user.extra.k", true),
+        ("userAgent", false),
+        ("annotations.k", false),
+    ] {
+        for (key, value, expected) in [
+            (field.to_owned(), json!(""), true),
+            (field.to_owned(), json!("*"), false),
+            (field.to_owned(), json!(null), !is_value),
+            (format!("{field}|exists"), json!(true), is_value),
+            (format!("{field}|exists"), json!(false), !is_value),
+        ] {
+            check(&json!({"s": {key: value}, "condition": "s"}), &changes, expected);
+        }
+    }
+}
+
 #[test]
 fn computed_fields_can_be_tested() {
     let account = json!({"user.username": "system:serviceaccount:kasten-io:executor-svc"});

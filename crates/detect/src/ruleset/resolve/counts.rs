@@ -2,7 +2,7 @@
 //! they are grouped, and the counted field can have that many values.
 
 use super::Resolver;
-use crate::budget::{Budget, EXAMINATION_STEPS_MAX};
+use crate::budget::Budget;
 use crate::error::Position;
 use crate::field::{Field, Path, StatusPath};
 use crate::matcher::Expression;
@@ -26,12 +26,6 @@ impl Resolver<'_> {
         let fault = self
             .missing_group(correlation, documents, &budget)
             .or_else(|| self.too_few_values(document, correlation, &budget));
-        let fault = fault.or_else(|| {
-            let message =
-                format!("examining the rules takes more than {EXAMINATION_STEPS_MAX} steps");
-            let hint = "use fewer rules, or rules with fewer values";
-            budget.is_spent().then(|| (document.at, message, hint.to_owned()))
-        });
         let Some((at, message, hint)) = fault else { return true };
         self.error(document, at, message, Some(hint));
         false

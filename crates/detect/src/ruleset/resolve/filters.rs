@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Resolver;
-use crate::budget::EXAMINATION_STEPS_MAX;
 use crate::matcher::{Expression, Node};
 use crate::rule::{self, Rule};
 use crate::sigma::{self, Body, Document, FilterRules};
@@ -12,13 +11,8 @@ use crate::sigma::{self, Body, Document, FilterRules};
 /// A filter, by the index of its document.
 type Filter = (usize, Arc<Node>);
 
-/// A filter after which a rule cannot match.
-pub(super) enum Emptied {
-    /// The index of the filter's document, and the id of the rule.
-    Rule(usize, String),
-    /// The index of the document of a filter that takes too much work to examine.
-    TooMuchWork(usize),
-}
+/// A filter after which a rule cannot match: the index of its document, and the id of the rule.
+pub(super) type Emptied = (usize, String);
 
 impl Resolver<'_> {
     /// Adds the conditions of filters to rules. Returns the filters that leave no event to a rule.
@@ -86,44 +80,26 @@ impl Resolver<'_> {
         documents: &[Document],
     ) -> Option<Emptied> {
         let is_emptied = |filters: &[Filter]| {
-            let document = documents.get(filters.last()?.0)?;
-            let budget = self.budget(document);
-            let nodes: Vec<_> = filters.iter().map(|(_, node)| Arc::clone(node)).collect();
-            let is_emptied = expression.clone().and(&nodes).impossible(&budget).is_some();
-            Some((is_emptied, budget.is_spent()))
+            let document = filters.last().and_then(|(place, _)| documents.get(*place));
+            document.is_some_and(|document| {
+                let nodes: Vec<_> = filters.iter().map(|(_, node)| Arc::clone(node)).collect();
+                expression.clone().and(&nodes).impossible(&self.budget(document)).is_some()
+            })
         };
         let filters: Vec<Filter> = filters.cloned().collect();
-        let last = filters.last()?.0;
-        match is_emptied(&filters)? {
-            (_, true) => Some(Emptied::TooMuchWork(last)),
-            (false, _) => None,
-            (true, _) => {
-                let mut prefixes = (1..=filters.len()).filter_map(|len| filters.get(..len));
-                let first = prefixes
-                    .find(|prefix| is_emptied(prefix).is_some_and(|(is_emptied, _)| is_emptied));
-                let index = first.and_then(<[_]>::last).map_or(last, |(index, _)| *index);
-                Some(Emptied::Rule(index, id.to_owned()))
-            }
+        if !is_emptied(&filters) {
+            return None;
         }
+        let mut prefixes = (1..=filters.len()).filter_map(|len| filters.get(..len));
+        let first = prefixes.find(|prefix| is_emptied(prefix)).unwrap_or(&filters);
+        first.last().map(|(place, _)| (*place, id.to_owned()))
     }
 
     pub(super) fn report_emptied(&mut self, documents: &[Document], emptied: &[Emptied]) {
-        let mut too_long: BTreeSet<usize> = BTreeSet::new();
-        for emptied in emptied {
-            let (index, message, hint) = match emptied {
-                Emptied::Rule(index, rule) => (
-                    *index,
-                    format!("no event is left for `{}`", sigma::yaml::printable(rule)),
-                    "the filter excludes all that the rule looks for",
-                ),
-                Emptied::TooMuchWork(index) if too_long.insert(*index) => (
-                    *index,
-                    format!("examining the filter takes more than {EXAMINATION_STEPS_MAX} steps"),
-                    "use fewer fields, values or regular expressions, or name fewer rules",
-                ),
-                Emptied::TooMuchWork(_) => continue,
-            };
-            let Some(document) = documents.get(index) else { continue };
+        for (place, rule) in emptied {
+            let Some(document) = documents.get(*place) else { continue };
+            let message = format!("no event is left for `{}`", sigma::yaml::printable(rule));
+            let hint = "the filter excludes all that the rule looks for";
             self.error(document, document.at, message, Some(hint.to_owned()));
         }
     }

@@ -279,7 +279,11 @@ fn rules() -> Vec<Row> {
     vec![
         ("DetectionRules", siem::detection_rule::RULES_MAX.to_string()),
         ("Characters of a DetectionRule", siem::detection_rule::SIGMA_LEN_MAX.to_string()),
-        ("Steps to examine the rules of a file", detect::EXAMINATION_STEPS_MAX.to_string()),
+        ("Steps to compile the rules of a file", detect::COMPILATION_STEPS_MAX.to_string()),
+        (
+            "Steps to search the rules of a file for conditions that cannot be met",
+            detect::EXAMINATION_STEPS_MAX.to_string(),
+        ),
         ("Texts of a rule file with its aliases", bytes(detect::sigma::EXPANDED_LEN_MAX)),
         ("Rules that are evaluated together", ruleset::RULES_MAX.to_string()),
         ("Filters", ruleset::FILTERS_MAX.to_string()),

@@ -301,7 +301,7 @@ impl Test {
 
     /// Whether all matching texts begin with a digit.
     pub(crate) fn begins_with_a_digit(&self) -> bool {
-        matches!(self, Self::Matches(pattern) if pattern.first().is_some_and(|it| it.is_ascii_digit()))
+        matches!(self, Self::Matches(pattern) if pattern.first().is_some_and(|c| c.is_ascii_digit()))
     }
 
     /// Whether it is a case-sensitive text pattern.

@@ -138,7 +138,7 @@ fn may_have_a_response(projection: &Projection<'_>, budget: &Budget) -> bool {
     projection.for_each(&mut |field, _| has_stage = has_stage || *field.path() == Path::Stage);
     let codes = codes(projection);
     let stages = event::Stage::ALL.into_iter().rev();
-    let mut stages = stages.filter(|it| has_stage || *it == event::Stage::ResponseComplete);
+    let mut stages = stages.filter(|stage| has_stage || *stage == event::Stage::ResponseComplete);
     stages.any(|stage| {
         // A request that was just received has no response.
         let len = if stage == event::Stage::RequestReceived { 1 } else { codes.len() };

@@ -48,21 +48,21 @@ pub(super) enum Check<'p> {
 /// All projections of a condition, by path, in the order of their first tests; those of the response
 /// by the path of the stage. `None` if the budget is spent.
 pub(super) fn all<'n>(node: &'n Node, budget: &Budget) -> Option<Vec<(Path, Projection<'n>)>> {
-    let mut projector = Projector { places: HashMap::new(), only: None, budget };
-    let mut found = projector.project(node)?;
-    found.sort_by_key(|(place, _)| *place);
+    let mut projector = Projector { indices: HashMap::new(), only: None, budget };
+    let mut projections = projector.project(node)?;
+    projections.sort_by_key(|(index, _)| *index);
     let mut paths: Vec<(usize, Path)> =
-        projector.places.into_iter().map(|(path, place)| (place, path)).collect();
-    paths.sort_by_key(|(place, _)| *place);
+        projector.indices.into_iter().map(|(path, index)| (index, path)).collect();
+    paths.sort_by_key(|(index, _)| *index);
     let paths = paths.into_iter().map(|(_, path)| path);
-    Some(paths.zip(found.into_iter().map(|(_, projection)| projection)).collect())
+    Some(paths.zip(projections.into_iter().map(|(_, projection)| projection)).collect())
 }
 
 /// The projection on a field. `None` if the condition has no test of it, or the budget is spent.
 pub(super) fn of<'n>(node: &'n Node, field: &Field, budget: &Budget) -> Option<Projection<'n>> {
     let only = Some(shared_path(field.path()));
-    let found = Projector { places: HashMap::new(), only, budget }.project(node)?;
-    found.into_iter().next().map(|(_, projection)| projection)
+    let projections = Projector { indices: HashMap::new(), only, budget }.project(node)?;
+    projections.into_iter().next().map(|(_, projection)| projection)
 }
 
 pub(super) const fn is_of_response(path: &Path) -> bool {
@@ -92,36 +92,36 @@ const fn shared_path(path: &Path) -> &Path {
 }
 
 struct Projector<'p> {
-    /// The place of each path.
-    places: HashMap<Path, usize>,
+    /// The index of each path.
+    indices: HashMap<Path, usize>,
     only: Option<&'p Path>,
     budget: &'p Budget,
 }
 
 impl Projector<'_> {
-    /// The projections of a node, by the place of their path.
+    /// The projections of a node, by the index of their path.
     fn project<'n>(&mut self, node: &'n Node) -> Option<Vec<(usize, Projection<'n>)>> {
         if !self.budget.spend(1) {
             return None;
         }
         match node {
             Node::All(nodes) => {
-                let all = |parts, is_open| whole(parts, is_open, true);
+                let all = |parts, is_open| combined(parts, is_open, true);
                 self.combine(nodes, all)
             }
             Node::Any(nodes) => self.combine(nodes, any),
             Node::Not(node) => {
-                let not = |(place, inner)| (place, Projection::Not(Box::new(inner)));
+                let not = |(index, inner)| (index, Projection::Not(Box::new(inner)));
                 Some(self.project(node)?.into_iter().map(not).collect())
             }
             Node::Shared(node) => self.project(node),
             Node::Test(field, test) => {
-                let mut found = Vec::new();
-                let own = self.place(shared_path(field.path()));
-                let derived = derived_from(field.path()).and_then(|(user, _)| self.place(&user));
-                found.extend(own.map(|place| (place, Projection::Test(field, test))));
-                found.extend(derived.map(|place| (place, Projection::Test(field, test))));
-                (found.is_empty() || self.budget.spend(ADDING_STEPS)).then_some(found)
+                let mut projections = Vec::new();
+                let own = self.index(shared_path(field.path()));
+                let derived = derived_from(field.path()).and_then(|(user, _)| self.index(&user));
+                projections.extend(own.map(|index| (index, Projection::Test(field, test))));
+                projections.extend(derived.map(|index| (index, Projection::Test(field, test))));
+                (projections.is_empty() || self.budget.spend(ADDING_STEPS)).then_some(projections)
             }
         }
     }
@@ -131,37 +131,37 @@ impl Projector<'_> {
         nodes: &'n [Node],
         combined: impl Fn(Vec<Projection<'n>>, bool) -> Projection<'n>,
     ) -> Option<Vec<(usize, Projection<'n>)>> {
-        let mut of_place: HashMap<usize, Vec<Projection<'n>>> = HashMap::new();
+        let mut by_index: HashMap<usize, Vec<Projection<'n>>> = HashMap::new();
         for node in nodes {
-            let found = self.project(node)?;
-            if !self.budget.spend(found.len() as u64) {
+            let projections = self.project(node)?;
+            if !self.budget.spend(projections.len() as u64) {
                 return None;
             }
-            for (place, projection) in found {
-                of_place.entry(place).or_default().push(projection);
+            for (index, projection) in projections {
+                by_index.entry(index).or_default().push(projection);
             }
         }
-        let combine = |(place, parts): (usize, Vec<_>)| {
+        let combine = |(index, parts): (usize, Vec<_>)| {
             let is_open = parts.len() < nodes.len();
-            (place, combined(parts, is_open))
+            (index, combined(parts, is_open))
         };
-        Some(of_place.into_iter().map(combine).collect())
+        Some(by_index.into_iter().map(combine).collect())
     }
 
-    fn place(&mut self, path: &Path) -> Option<usize> {
+    fn index(&mut self, path: &Path) -> Option<usize> {
         if self.only.is_some_and(|only| only != path) {
             return None;
         }
-        if let Some(place) = self.places.get(path) {
-            return Some(*place);
+        if let Some(index) = self.indices.get(path) {
+            return Some(*index);
         }
-        let place = self.places.len();
-        self.places.insert(path.clone(), place);
-        Some(place)
+        let index = self.indices.len();
+        self.indices.insert(path.clone(), index);
+        Some(index)
     }
 }
 
-fn whole(mut parts: Vec<Projection<'_>>, is_open: bool, is_all: bool) -> Projection<'_> {
+fn combined(mut parts: Vec<Projection<'_>>, is_open: bool, is_all: bool) -> Projection<'_> {
     match parts.pop() {
         Some(only) if parts.is_empty() && !is_open => only,
         last => {
@@ -202,7 +202,7 @@ fn any(alternatives: Vec<Projection<'_>>, is_open: bool) -> Projection<'_> {
         }
     }
     parts.extend(lists.into_iter().map(Projection::OneOf));
-    whole(parts, is_open, false)
+    combined(parts, is_open, false)
 }
 
 impl<'n> Projection<'n> {
@@ -217,15 +217,15 @@ impl<'n> Projection<'n> {
             return Results::UNKNOWN;
         }
         let all = |parts: &[Self], is_open: bool, is_inverted: bool| {
-            let mut found = if is_open { Results::UNKNOWN } else { Results::of(true) };
+            let mut results = if is_open { Results::UNKNOWN } else { Results::of(true) };
             for part in parts {
                 let result = part.evaluate(leaf, budget);
-                found = found.and(if is_inverted { result.inverted() } else { result });
-                if !found.can_hold {
+                results = results.and(if is_inverted { result.inverted() } else { result });
+                if !results.can_hold {
                     break;
                 }
             }
-            found
+            results
         };
         match self {
             Self::All { parts, is_open } => all(parts, *is_open, false),

@@ -44,7 +44,9 @@ const DECISION: &str = "authorization.k8s.io/decision";
 /// the budget of the compilation is spent.
 pub(super) fn check(item: &mut Item, context: &Context<'_>, errors: &mut Errors) {
     let words: Vec<Cow<'_, str>> = match item.field.path() {
-        Path::Status(StatusPath::Code) => (100..600_u16).map(|it| it.to_string().into()).collect(),
+        Path::Status(StatusPath::Code) => {
+            (100..600_u16).map(|code| code.to_string().into()).collect()
+        }
         path => words(path).unwrap_or_default().into_iter().map(Cow::Borrowed).collect(),
     };
     let mut regexes = Vec::with_capacity(item.values.len());
@@ -328,10 +330,10 @@ fn service_account(path: &UserPath, literal: &str, tests: &[Test]) -> Option<Str
         }
         UserPath::ServiceAccountNamespace | UserPath::ServiceAccountName if !literal.is_empty() => {
             let is_name = *path == UserPath::ServiceAccountName;
-            let is_inner = |it: u8| {
-                let is_letter = it.is_ascii_lowercase()
-                    || it.is_ascii_uppercase() && !tests.iter().all(Test::is_cased);
-                is_letter || it.is_ascii_digit() || it == b'-' || is_name && it == b'.'
+            let is_inner = |byte: u8| {
+                let is_letter = byte.is_ascii_lowercase()
+                    || byte.is_ascii_uppercase() && !tests.iter().all(Test::is_cased);
+                is_letter || byte.is_ascii_digit() || byte == b'-' || is_name && byte == b'.'
             };
             let lower = literal.to_ascii_lowercase();
             let (namespace, name) = if is_name { ("a", &*lower) } else { (&*lower, "a") };

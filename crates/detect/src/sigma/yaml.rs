@@ -294,12 +294,15 @@ pub(crate) fn integer(text: &str) -> Option<u64> {
 }
 
 fn hexadecimal(text: &str) -> Option<&str> {
-    let is_digits = |it: &&str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_digits =
+        |digits: &&str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     text.strip_prefix("0x").filter(is_digits)
 }
 
 fn octal(text: &str) -> Option<&str> {
-    let is_digits = |it: &&str| !it.is_empty() && it.bytes().all(|it| matches!(it, b'0'..=b'7'));
+    let is_digits = |digits: &&str| {
+        !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'))
+    };
     text.strip_prefix("0o").filter(is_digits)
 }
 

@@ -22,17 +22,17 @@ pub(crate) struct LogFilesArgs {
 }
 
 impl LogFilesArgs {
-    /// Adds what is wrong about the flags together.
-    pub(crate) fn check(&self, wrong: &mut Vec<String>) {
+    /// Adds errors about the flags together.
+    pub(crate) fn check(&self, errors: &mut Vec<String>) {
         if self.audit_log_source.len() > LOGS_MAX {
-            wrong.push(format!("--audit-log-source is given more than {LOGS_MAX} times"));
+            errors.push(format!("--audit-log-source is given more than {LOGS_MAX} times"));
         }
     }
 
     /// Adds that the server would read its own output.
-    pub(crate) fn check_output(&self, output: &Path, wrong: &mut Vec<String>) {
+    pub(crate) fn check_output(&self, output: &Path, errors: &mut Vec<String>) {
         if self.audit_log_source.iter().any(|(_, path)| path == output) {
-            wrong.push(format!(
+            errors.push(format!(
                 "--audit-log-source and --audit-log-file are both {}: the server would record its \
                  own output",
                 output.display()

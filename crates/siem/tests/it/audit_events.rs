@@ -124,8 +124,8 @@ async fn an_event_of_a_source_has_its_name() {
         let (code, list) = server.send(&format!("GET {EVENTS}?fieldSelector={selector}"), "").await;
         assert_eq!((code, listed(&list).0.as_str()), (200, expected), "{selector}");
     }
-    let (_, one) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
-    assert_eq!(one["source"], "audit-webhook-prod");
+    let (_, event) = server.send(&format!("GET {EVENTS}/00000000000000000002"), "").await;
+    assert_eq!(event["source"], "audit-webhook-prod");
 }
 
 #[tokio::test]

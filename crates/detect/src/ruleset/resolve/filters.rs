@@ -80,7 +80,7 @@ impl Resolver<'_> {
         documents: &[Document],
     ) -> Option<Emptied> {
         let is_emptied = |filters: &[Filter]| {
-            let document = filters.last().and_then(|(place, _)| documents.get(*place));
+            let document = filters.last().and_then(|(index, _)| documents.get(*index));
             document.is_some_and(|document| {
                 let nodes: Vec<_> = filters.iter().map(|(_, node)| Arc::clone(node)).collect();
                 expression.clone().and(&nodes).impossible(&self.budget(document)).is_some()
@@ -92,12 +92,12 @@ impl Resolver<'_> {
         }
         let mut prefixes = (1..=filters.len()).filter_map(|len| filters.get(..len));
         let first = prefixes.find(|prefix| is_emptied(prefix)).unwrap_or(&filters);
-        first.last().map(|(place, _)| (*place, id.to_owned()))
+        first.last().map(|(index, _)| (*index, id.to_owned()))
     }
 
     pub(super) fn report_emptied(&mut self, documents: &[Document], emptied: &[Emptied]) {
-        for (place, rule) in emptied {
-            let Some(document) = documents.get(*place) else { continue };
+        for (index, rule) in emptied {
+            let Some(document) = documents.get(*index) else { continue };
             let message = format!("no event is left for `{}`", sigma::yaml::printable(rule));
             let hint = "the filter excludes all that the rule looks for";
             self.error(document, document.at, message, Some(hint.to_owned()));

@@ -84,6 +84,7 @@ fn requests() -> Vec<Row> {
         ("Memory for the values of a decoded body", bytes(serializer::TREE_BYTES_MAX)),
         ("Size of a YAML body", bytes(serializer::YAML_BYTES_MAX)),
         ("Values in a YAML body", serializer::YAML_VALUES_MAX.to_string()),
+        ("Texts of a YAML body with its aliases", bytes(serializer::YAML_TEXT_BYTES_MAX)),
         (
             "Read-only requests in flight (default); three quarters of it for one user",
             flags.reads_max.to_string(),

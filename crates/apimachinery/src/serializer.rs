@@ -16,7 +16,7 @@ use serde_json::{Map, Number, Value};
 use crate::ApiError;
 use crate::schema::Path;
 
-pub use yaml::{YAML_BYTES_MAX, YAML_VALUES_MAX, decode_yaml};
+pub use yaml::{YAML_BYTES_MAX, YAML_TEXT_BYTES_MAX, YAML_VALUES_MAX, decode_yaml};
 
 /// Maximum memory of the values of one document, in bytes, by the costs below.
 pub const TREE_BYTES_MAX: usize = 16 << 20;

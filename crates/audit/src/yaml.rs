@@ -14,6 +14,9 @@ use crate::LoadError;
 const DEPTH_MAX: usize = 64;
 /// Maximum number of nodes of a tree, including expanded aliases.
 const NODES_MAX: usize = 100_000;
+/// Maximum total length of the texts of a tree, including expanded aliases, in bytes. More than
+/// twice the size of a policy.
+const TEXT_LEN_MAX: usize = 8 << 20;
 
 /// A node of the document tree.
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub(crate) struct Node {
     /// Number of nodes in this subtree, including this one.
     nodes: usize,
     height: usize,
+    /// Total length of the texts in this subtree, including keys, in bytes.
+    len: usize,
 }
 
 /// The value of a node.
@@ -69,13 +74,14 @@ impl Node {
     }
 
     fn leaf(line: usize, value: Value) -> Self {
-        Self { line, value, nodes: 1, height: 0 }
+        let len = if let Value::Text(text) = &value { text.len() } else { 0 };
+        Self { line, value, nodes: 1, height: 0, len }
     }
 }
 
 /// Parses the first document of a text; `None` if the text has no document.
 pub(crate) fn parse(text: &str) -> Result<Option<Node>, LoadError> {
-    let mut builder = Builder { stack: Vec::new(), anchors: HashMap::new(), nodes: 0, root: None };
+    let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| LoadError::Syntax {
             line: error.marker().line(),
@@ -102,10 +108,13 @@ pub(crate) fn parse(text: &str) -> Result<Option<Node>, LoadError> {
     Ok(builder.root)
 }
 
+#[derive(Default)]
 struct Builder {
     stack: Vec<(usize, usize, Open)>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Total length of the texts so far, in bytes.
+    len: usize,
     root: Option<Node>,
 }
 
@@ -133,17 +142,18 @@ impl Builder {
             Open::List(items) => Value::List(items),
             Open::Map(members, _) => Value::Map(merge(members)?),
         };
-        let (mut nodes, mut height) = (1, 0);
-        let mut count = |child: &Node| {
+        let (mut nodes, mut height, mut len) = (1, 0, 0);
+        let mut count = |key: &str, child: &Node| {
             nodes += child.nodes;
             height = height.max(child.height + 1);
+            len += key.len() + child.len;
         };
         match &value {
-            Value::List(items) => items.iter().for_each(&mut count),
-            Value::Map(members) => members.iter().for_each(|(_, child)| count(child)),
+            Value::List(items) => items.iter().for_each(|child| count("", child)),
+            Value::Map(members) => members.iter().for_each(|(key, child)| count(&key.text, child)),
             _ => {}
         }
-        self.add(Node { line, value, nodes, height }, None, anchor)
+        self.add(Node { line, value, nodes, height, len }, None, anchor)
     }
 
     fn alias(&mut self, line: usize, anchor: usize) -> Result<(), LoadError> {
@@ -155,7 +165,8 @@ impl Builder {
             return Err(syntax(line, "nested too deeply"));
         }
         self.nodes += target.nodes;
-        if self.nodes > NODES_MAX {
+        self.len += target.len;
+        if self.nodes > NODES_MAX || self.len > TEXT_LEN_MAX {
             return Err(syntax(line, "aliases make the document too large"));
         }
         let key = match &target.value {
@@ -171,9 +182,10 @@ impl Builder {
         self.nodes += 1;
         if anchor != 0 {
             self.nodes += node.nodes;
+            self.len += node.len;
             self.anchors.insert(anchor, node.clone());
         }
-        if self.nodes > NODES_MAX {
+        if self.nodes > NODES_MAX || self.len > TEXT_LEN_MAX {
             return Err(syntax(node.line, "the document is too large"));
         }
         match self.stack.last_mut() {

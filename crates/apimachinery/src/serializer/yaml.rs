@@ -1,5 +1,5 @@
 //! Parses YAML bodies. Limits and duplicate keys are found in a first pass over the events of the
-//! parser, before a document is built.
+//! parser, before a document is built: `expansion` bounds what aliases and tags add.
 //!
 //! As in upstream's decoder, a duplicate key has its last value, and is reported with the line of
 //! the value. Only YAML that has a JSON form is accepted.
@@ -10,7 +10,10 @@ use saphyr::{Scalar, Yaml, YamlLoader};
 use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Number, Value};
 
-use super::{DUPLICATES_MAX, Document, Duplicates, TOO_COSTLY, TOO_MANY_DUPLICATES, decode_json};
+use super::{DUPLICATES_MAX, Document, Duplicates, TOO_MANY_DUPLICATES, decode_json};
+use expansion::Expansion;
+
+mod expansion;
 
 /// Maximum nesting of a YAML document. The JSON parser has its own limit of 127.
 const YAML_DEPTH_MAX: usize = 128;
@@ -22,8 +25,12 @@ const KEY_BYTES_MAX: usize = 256;
 /// Maximum size of a YAML document, in bytes. The scanner keeps every token of a list until the
 /// list ends, which takes two hundred times the size.
 pub const YAML_BYTES_MAX: usize = 192 << 10;
-/// Maximum number of values in a YAML document; values from aliases count again.
+/// Maximum number of values in a YAML document; values from aliases count again, and so do values
+/// with an anchor.
 pub const YAML_VALUES_MAX: usize = 40_000;
+/// Maximum total size of the texts and tags of a YAML document, in bytes; those from aliases count
+/// again, and so do those with an anchor. A document without aliases never reaches it.
+pub const YAML_TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// Parses one YAML document that has a JSON form.
 pub fn decode_yaml(body: &[u8]) -> Result<Document, String> {
@@ -55,28 +62,26 @@ pub fn decode_yaml(body: &[u8]) -> Result<Document, String> {
     }
 }
 
-/// Counts the values, and returns messages about duplicate keys.
+/// Bounds the document, and returns messages about duplicate keys.
 fn duplicate_keys(text: &str) -> Result<Vec<String>, String> {
-    let mut values = 0;
+    let mut expansion = Expansion::default();
     let mut finder = DuplicateFinder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| error.to_string())?;
         let line = span.start.line();
+        expansion.add(&event)?;
         match event {
             Event::Scalar(text, style, _, tag) => {
-                values += 1;
                 let is_empty = text.is_empty();
                 let scalar = Yaml::value_from_cow_and_metadata(text, style, tag.as_ref());
                 finder.begin(line, is_empty);
                 finder.end(key_of(&scalar));
             }
             Event::Alias(_) => {
-                values += 1;
                 finder.begin(line, false);
                 finder.end(None);
             }
             Event::SequenceStart(..) | Event::MappingStart(..) => {
-                values += 1;
                 finder.begin(line, false);
                 let is_mapping = matches!(event, Event::MappingStart(..));
                 finder.open.push(is_mapping.then(Mapping::default));
@@ -86,9 +91,6 @@ fn duplicate_keys(text: &str) -> Result<Vec<String>, String> {
                 finder.end(None);
             }
             _ => {}
-        }
-        if values > YAML_VALUES_MAX {
-            return Err(TOO_COSTLY.to_owned());
         }
         if finder.messages.len() > DUPLICATES_MAX {
             return Err(TOO_MANY_DUPLICATES.to_owned());

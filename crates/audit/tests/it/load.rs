@@ -236,6 +236,10 @@ fn aliases_do_not_expand_without_limit() {
         aliases = [aliases, format!("a{level}: &a{level} [{alias}]\n")].concat();
     }
     assert!(matches!(loaded(&aliases), Err(LoadError::Syntax { .. })));
+    // Regression: texts from aliases were not counted, so this needed 40 GB.
+    let texts = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a ,".repeat(40_000));
+    let error = loaded(&texts).unwrap_err().to_string();
+    assert!(error.contains("aliases make the document too large"), "{error}");
     let deep = format!("rules: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(loaded(&deep), Err(LoadError::Syntax { .. })));
     let deep: Vec<_> = (0..2_000).map(|depth| [&" ".repeat(depth), "a:\n"].concat()).collect();

@@ -51,6 +51,10 @@ fn requests() -> Vec<Row> {
         ("Time for a TLS handshake", time(limits::HANDSHAKE_TIME_MAX)),
         ("Idle time of a connection", time(limits::IDLE_TIME_MAX)),
         ("Size of the head of an HTTP/1 request", bytes(limits::HEAD_BYTES_MAX)),
+        (
+            "Size of the heads of all HTTP/1 requests that are not complete, beyond 16 KiB each",
+            bytes(limits::HELD_HEADS_BYTES_MAX),
+        ),
         ("Time to receive the head of an HTTP/1 request", time(limits::HEADER_TIME_MAX)),
         ("Size of the headers of an HTTP/2 request", bytes(limits::HEADER_BYTES_MAX as usize)),
         (
@@ -84,6 +88,7 @@ fn requests() -> Vec<Row> {
         ("Memory for the values of a decoded body", bytes(serializer::TREE_BYTES_MAX)),
         ("Size of a YAML body", bytes(serializer::YAML_BYTES_MAX)),
         ("Values in a YAML body", serializer::YAML_VALUES_MAX.to_string()),
+        ("Texts of a YAML body with its aliases", bytes(serializer::YAML_TEXT_BYTES_MAX)),
         (
             "Read-only requests in flight (default); three quarters of it for one user",
             flags.reads_max.to_string(),
@@ -135,7 +140,14 @@ fn responses() -> Vec<Row> {
         ),
         ("Size of a WebSocket frame from a client", bytes(limits::WEBSOCKET_FRAME_BYTES_MAX)),
         ("AuditEvents in a page", audit_event::PAGE_MAX.to_string()),
-        ("Size at which a page of AuditEvents ends", bytes(audit_event::PAGE_BYTES)),
+        (
+            "Size at which a page of AuditEvents ends; half of it as a table, a quarter as YAML",
+            bytes(audit_event::PAGE_BYTES),
+        ),
+        (
+            "Lists of AuditEvents that are read and encoded at the same time",
+            limits::LISTS_MAX.to_string(),
+        ),
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
         ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::EVENTS_MAX.to_string()),
         ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),

@@ -94,6 +94,8 @@ pub const PING_PERIOD: Duration = Duration::from_secs(30);
 pub const PING_TIME_MAX: Duration = Duration::from_secs(15);
 /// Time limit for a record to become durable. After it, the client gets an error.
 pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
+/// How often the server tries to record that requests were rejected, while this is not on record.
+pub const GAP_PERIOD: Duration = Duration::from_millis(500);
 
 /// Limits that an operator can configure.
 #[derive(Clone, Debug)]

@@ -150,6 +150,10 @@ impl Server {
         let reload = reload(serving, trust, Arc::clone(&state.clock));
         let reload = draining.clone().run_until_cancelled_owned(reload);
         state.tracker.spawn_on(reload, &state.runtime);
+        let (gaps, closing) = (Arc::clone(&state), draining.clone());
+        let gaps = async move { gaps.backend.record_gaps(&closing).await };
+        let gaps = aborted.clone().run_until_cancelled_owned(gaps);
+        state.tracker.spawn_on(gaps, &state.runtime);
         state.tracker.spawn_on(connections.accept(listener), &state.runtime);
         info!(%address, "serving");
 
@@ -169,6 +173,7 @@ impl Server {
             aborted.cancel();
             state.tracker.wait().await;
         }
+        state.backend.record_last_gap().await;
         info!("closed");
     }
 }

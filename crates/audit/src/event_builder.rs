@@ -12,7 +12,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
-use crate::withhold::withhold;
+use crate::withhold::{REQUEST, withhold};
 use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// The facts of a request that are known at the stage `RequestReceived`.
@@ -156,7 +156,7 @@ impl EventBuilder {
     /// that has parsed the object and calls [`fill_object_ref`](Self::fill_object_ref).
     pub fn request_body(&mut self, object: Json) {
         if self.event.level >= Level::Request {
-            self.event.request_object = self.redact("requestObject", object);
+            self.event.request_object = self.redact(REQUEST, object);
         }
     }
 
@@ -195,7 +195,7 @@ impl EventBuilder {
     pub fn request_patch(&mut self, patch: Json) {
         if self.event.level >= Level::Request {
             self.event.request_object = match self.bodies {
-                Bodies::Fields(_) => self.redact("requestObject", patch),
+                Bodies::Fields(_) => self.redact(REQUEST, patch),
                 Bodies::Complete | Bodies::WithoutManagedFields => Some(patch),
             };
         }

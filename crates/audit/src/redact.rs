@@ -24,10 +24,13 @@ const IDENTIFYING_FIELDS: [&str; 11] = [
     "metadata.deletionTimestamp",
     "metadata.remainingItemCount",
 ];
+/// The kind of the options of a deletion, as JSON.
+const DELETE_OPTIONS_KIND: &str = "\"DeleteOptions\"";
 /// Further fields that are recorded of `DeleteOptions`.
-const DELETE_OPTIONS: [&str; 6] = [
+const DELETE_OPTIONS: [&str; 7] = [
     "dryRun.*",
     "gracePeriodSeconds",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
     "orphanDependents",
     "propagationPolicy",
     "preconditions.uid",
@@ -48,10 +51,12 @@ pub(crate) struct Redacted {
 }
 
 /// Returns the body with only the fields in `fields` and those that identify the object. A path
-/// that ends in `.*` means all scalars one level below.
-pub(crate) fn redact(body: &Json, fields: &[&str]) -> Redacted {
+/// that ends in `.*` means all scalars one level below. The body of a deletion that names no kind
+/// is `DeleteOptions`: many clients, such as kubectl, send it without one.
+pub(crate) fn redact(body: &Json, fields: &[&str], is_deletion: bool) -> Redacted {
     let mut filter = Filter {
         fields: IDENTIFYING_FIELDS.iter().chain(fields).copied().collect(),
+        default_kind: if is_deletion { DELETE_OPTIONS_KIND } else { "" },
         removed: Vec::new(),
     };
     let text = str::from_utf8(body.as_bytes()).unwrap_or_default();
@@ -80,6 +85,8 @@ fn removed_fields(mut removed: Vec<String>) -> String {
 
 struct Filter<'f> {
     fields: Vec<&'f str>,
+    /// The kind of a document that names none, as JSON.
+    default_kind: &'static str,
     removed: Vec<String>,
 }
 
@@ -87,8 +94,9 @@ impl Filter<'_> {
     /// Filters an object, a list of objects or a table.
     fn document(&mut self, text: &str, out: &mut Vec<u8>) -> Option<()> {
         let members: Members<'_> = serde_json::from_str(text).ok()?;
-        if members.0.iter().any(|(key, value)| key == "kind" && value.get() == "\"DeleteOptions\"")
-        {
+        let kind = members.0.iter().find(|(key, _)| key == "kind");
+        let kind = kind.map(|(_, value)| value.get()).filter(|kind| *kind != "\"\"");
+        if kind.unwrap_or(self.default_kind) == DELETE_OPTIONS_KIND {
             self.fields.extend(DELETE_OPTIONS);
         }
         let mut object = ObjectWriter::begin(out);
@@ -216,7 +224,8 @@ impl Filter<'_> {
             }
             None => path == *field && is_scalar(value),
         };
-        self.fields.iter().any(is_listed)
+        // A null says that a section is removed, and contains nothing.
+        self.fields.iter().any(is_listed) || (value.get() == "null" && self.is_section(path))
     }
 
     /// Whether a recorded field is below this path.
@@ -227,7 +236,11 @@ impl Filter<'_> {
     }
 
     fn is_known(&self, path: &str) -> bool {
-        self.is_section(path) || self.fields.contains(&path)
+        let is_below = |field: &&str| {
+            let parent = field.strip_suffix('*');
+            parent.is_some_and(|parent| path.starts_with(parent))
+        };
+        self.is_section(path) || self.fields.contains(&path) || self.fields.iter().any(is_below)
     }
 }
 
@@ -305,9 +318,9 @@ mod tests {
         ["metadata.labels.*", "spec.secret.name", "spec.key", "status.valid", "status.state"];
 
     #[track_caller]
-    fn check(body: &str, expected: &str, removed: &str) {
+    fn check(body: &str, is_deletion: bool, expected: &str, removed: &str) {
         let body = Json::parse(Bytes::copy_from_slice(body.as_bytes())).unwrap();
-        let redacted = redact(&body, &FIELDS);
+        let redacted = redact(&body, &FIELDS, is_deletion);
         let body = redacted.body.map(|body| String::from_utf8_lossy(body.as_bytes()).into_owned());
         assert_eq!(
             (body.unwrap_or_default().as_str(), redacted.removed.as_str()),
@@ -368,7 +381,45 @@ mod tests {
             (r#""HUSH""#, "", "*"),
             ("[1]", "", "*"),
         ] {
-            check(body, expected, removed);
+            check(body, false, expected, removed);
+        }
+    }
+
+    #[test]
+    fn the_options_of_a_deletion_were_removed_if_they_name_no_kind() {
+        let options = r#"{"dryRun":["All"],"gracePeriodSeconds":0,"preconditions":{"uid":"u"}}"#;
+        let other = r#"{"kind":"Secret","preconditions":{"uid":"HUSH"},"data":"HUSH"}"#;
+        for (body, is_deletion, expected, removed) in [
+            (options, true, options, ""),
+            (options, false, "{}", "dryRun, gracePeriodSeconds, preconditions"),
+            (
+                r#"{"kind":"","propagationPolicy":"Orphan","data":"HUSH"}"#,
+                true,
+                r#"{"kind":"","propagationPolicy":"Orphan"}"#,
+                "data",
+            ),
+            (other, true, r#"{"kind":"Secret"}"#, "data, preconditions"),
+            ("null", true, "", "*"),
+        ] {
+            check(body, is_deletion, expected, removed);
+        }
+    }
+
+    #[test]
+    fn the_removal_of_a_section_was_not_recorded() {
+        for (body, expected, removed) in [
+            (
+                r#"{"spec":{"secret":null,"key":"k","other":null},"status":null}"#,
+                r#"{"spec":{"secret":null,"key":"k"},"status":null}"#,
+                "spec.other",
+            ),
+            (
+                r#"[{"op":"add","path":"/spec/secret","value":null},{"op":"remove","path":"/metadata/labels/a~1b"},{"op":"remove","path":"/data/HUSH"}]"#,
+                r#"[{"op":"add","path":"/spec/secret","value":null},{"op":"remove","path":"/metadata/labels/a~1b"},{"op":"remove"}]"#,
+                "data.HUSH",
+            ),
+        ] {
+            check(body, false, expected, removed);
         }
     }
 }

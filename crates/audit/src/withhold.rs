@@ -8,11 +8,14 @@ use event::{Event, Json};
 
 use crate::redact::{self, Redacted};
 
+/// The field of an event with the body of the request.
+pub(crate) const REQUEST: &str = "requestObject";
+
 /// Reduces both bodies of an event to the fields that identify the object, and `fields`. A path
 /// that ends in `.*` means all scalars one level below.
 pub fn withhold_bodies(event: &mut Event, fields: &[&str]) {
     if let Some(body) = event.request_object.take() {
-        event.request_object = withhold(event, "requestObject", &body, fields);
+        event.request_object = withhold(event, REQUEST, &body, fields);
     }
     if let Some(body) = event.response_object.take() {
         event.response_object = withhold(event, "responseObject", &body, fields);
@@ -27,7 +30,9 @@ pub(crate) fn withhold(
     body: &Json,
     fields: &[&str],
 ) -> Option<Json> {
-    let Redacted { body, removed } = redact::redact(body, fields);
+    let is_deletion =
+        name == REQUEST && matches!(event.verb.as_str(), "delete" | "deletecollection");
+    let Redacted { body, removed } = redact::redact(body, fields, is_deletion);
     if !removed.is_empty() {
         let value = event.annotations.entry(WITHHELD.to_owned()).or_default();
         let separator = if value.is_empty() { "" } else { "; " };
@@ -55,5 +60,18 @@ mod tests {
             assert_eq!(body.as_ref().unwrap().as_bytes(), expected.as_bytes());
         }
         assert_eq!(event.annotations[WITHHELD], "requestObject: data; responseObject: data");
+    }
+
+    #[test]
+    fn the_options_of_deletions_without_a_kind_were_withheld() {
+        for verb in ["delete", "deletecollection"] {
+            let mut event = Event::internal(Stage::ResponseComplete, verb, Timestamp::default());
+            let options = r#"{"dryRun":["All"],"preconditions":{"resourceVersion":"7"}}"#;
+            event.request_object = Json::parse(Bytes::from(options)).ok();
+            event.response_object = event.request_object.clone();
+            withhold_bodies(&mut event, &[]);
+            assert_eq!(event.request_object.unwrap().as_bytes(), options.as_bytes());
+            assert_eq!(event.response_object.unwrap().as_bytes(), b"{}");
+        }
     }
 }

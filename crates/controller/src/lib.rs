@@ -123,12 +123,11 @@ impl Controller {
             let scopes = self.context.cache.scopes();
             let configs: Vec<AuditConfigView> =
                 self.context.cache.configs().iter().map(AuditConfigView::from_object).collect();
-            let retry = match orphans.reconcile(&self.context, scopes, &configs).await {
-                Ok(()) => {
-                    backoff.succeeded();
-                    None
-                }
-                Err(_) => Some(backoff.failed()),
+            let retry = if orphans.reconcile(&self.context, scopes, &configs).await {
+                backoff.succeeded();
+                None
+            } else {
+                Some(backoff.failed())
             };
             for config in configs {
                 if running.insert(config.uid.clone()) {

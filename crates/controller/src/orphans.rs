@@ -2,14 +2,19 @@
 //!
 //! The reader of an `AuditConfig` that was deleted while the server was down is forgotten. If
 //! `AuditConfigs` cannot be read, or their namespace is no longer allowed, they may come back: their
-//! readers are parked.
+//! readers are parked. An `AuditConfig` in a namespace that is no longer allowed is not watched, so it is
+//! released here: once after the start, as if delivery was switched off.
 //!
 //! Deliberately absent: an `AuditConfig` that is deleted later; its reconciler handles that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::objects::{AuditConfigView, READERS};
+use kasten::kinds::AUDIT_CONFIG;
+
+use crate::event_recorder::{EventNote, ObjectReference};
+use crate::objects::{AuditConfigView, NamespacedName, READERS};
+use crate::uninstall::{self, ReleaseError};
 use crate::{Context, DeliveryError, ParkReason, Start};
 
 /// The namespaces that were handled. The empty one means all.
@@ -17,15 +22,34 @@ use crate::{Context, DeliveryError, ParkReason, Start};
 pub(crate) struct Orphans {
     listed: BTreeSet<String>,
     unavailable: BTreeSet<String>,
+    /// Readers outside the allowed namespaces whose `AuditConfig` is not released yet, with the number of
+    /// events that they did not deliver, if they were parked since the start.
+    disallowed: BTreeMap<String, Option<u64>>,
+    /// Those that are done.
+    released: BTreeSet<String>,
 }
 
 impl Orphans {
     /// Handles the readers of each namespace once when it is listed, and once when it cannot be read.
-    ///
-    /// # Errors
-    ///
-    /// A reader could not be released; the caller tries again.
+    /// Returns whether everything is done; if not, the caller tries again.
     pub(crate) async fn reconcile(
+        &mut self,
+        context: &Context,
+        scopes: (BTreeSet<String>, BTreeSet<String>),
+        configs: &[AuditConfigView],
+    ) -> bool {
+        let are_readers_done = self.reconcile_readers(context, scopes, configs).await.is_ok();
+        for (reader, undelivered) in std::mem::take(&mut self.disallowed) {
+            if release(context, &reader, undelivered).await {
+                self.released.insert(reader);
+            } else {
+                self.disallowed.insert(reader, undelivered);
+            }
+        }
+        are_readers_done && self.disallowed.is_empty()
+    }
+
+    async fn reconcile_readers(
         &mut self,
         context: &Context,
         (listed, unavailable): (BTreeSet<String>, BTreeSet<String>),
@@ -43,7 +67,13 @@ impl Orphans {
             let Some(namespace) = namespace(&reader) else { continue };
             let is_known = || configs.iter().any(|config| config.reader() == reader);
             let outcome = if !context.settings.allows(namespace) {
-                park(context, &reader, ParkReason::Off).await
+                let parked = context.delivery.park(&reader, Start::Oldest, ParkReason::Off).await;
+                parked.map(|undelivered| {
+                    if !self.released.contains(&reader) {
+                        let known = self.disallowed.entry(reader.clone()).or_default();
+                        *known = undelivered.or(*known);
+                    }
+                })
             } else if is_newly_in(&listed, &self.listed, namespace) && !is_known() {
                 tracing::warn!(reader, "its AuditConfig does not exist; the reader is forgotten");
                 context.delivery.drain(&reader, Duration::ZERO).await.map(drop)
@@ -66,6 +96,55 @@ impl Orphans {
 
 async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(), DeliveryError> {
     context.delivery.park(reader, Start::Oldest, reason).await.map(drop)
+}
+
+/// Releases the `AuditConfig` of a reader outside the allowed namespaces, and reports it in an Event.
+/// Returns whether this is done, or can never be done.
+async fn release(context: &Context, reader: &str, undelivered: Option<u64>) -> bool {
+    let Some((key, uid)) = object(reader) else { return true };
+    if context.settings.sees_all && undelivered.is_none() {
+        return true;
+    }
+    let reason = format!(
+        "namespace `{}` is not in --audit-config-namespaces: nothing is delivered",
+        key.namespace
+    );
+    // Where everything is watched, the object's reconciler writes its status.
+    if !context.settings.sees_all {
+        match uninstall::release_one(&context.status_writer, &key, &uid, &reason).await {
+            Ok(true) => {}
+            Ok(false) => return true,
+            Err(ReleaseError::Refused(error)) => {
+                tracing::warn!(
+                    config = %key,
+                    %error,
+                    "its namespace is not in --audit-config-namespaces, and its finalizer and status may not be \
+                     changed; to release it, run `keepwatch uninstall --audit-config-namespaces {}`",
+                    key.namespace
+                );
+                return true;
+            }
+            Err(ReleaseError::Failed(error)) => {
+                tracing::warn!(config = %key, %error, "cannot release it; trying again");
+                return false;
+            }
+        }
+    }
+    let events = undelivered.map_or_else(String::new, |undelivered| {
+        format!("; {undelivered} recorded events were not delivered")
+    });
+    let message = format!("{reason}{events}, and the journal no longer keeps events for it");
+    let note = EventNote { is_warning: true, reason: "Released", message };
+    let object = ObjectReference { names: AUDIT_CONFIG, key: &key, uid: &uid };
+    context.recorder.record(&object, &note, (context.clock)()).await;
+    true
+}
+
+/// The `AuditConfig` of a reader and its UID.
+fn object(reader: &str) -> Option<(NamespacedName, String)> {
+    let mut parts = reader.strip_prefix(READERS)?.split('/').map(str::to_owned);
+    let key = NamespacedName { namespace: parts.next()?, name: parts.next()? };
+    Some((key, parts.next()?))
 }
 
 /// The namespace of a reader's `AuditConfig`, if it has one.

@@ -31,6 +31,11 @@ impl StatusWriter {
         Self { discovery: Discovery::new(client.clone()), client }
     }
 
+    /// The client that it acts as.
+    pub(crate) const fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     /// Writes the status of an object and returns the object.
     ///
     /// # Errors

@@ -19,8 +19,15 @@ const CURSORS: &str = "cursors";
 /// The resource of events about a source of events.
 const SOURCES: &str = "eventsources";
 
-/// The user name prefixes of Kubernetes' own components.
-const COMPONENTS: [&str; 2] = ["system:kube-", "system:serviceaccount:kube-system:"];
+/// The user name prefixes of Kubernetes' own components, and of the controller of a server without a
+/// cluster.
+const COMPONENTS: [&str; 3] = [
+    "system:kube-",
+    "system:serviceaccount:kube-system:",
+    "system:serviceaccount:keepwatch:controller",
+];
+/// K10's own account, which watches actions all the time, also in a server without a cluster.
+const K10: &str = "system:serviceaccount:kasten-io:k10-k10";
 
 /// The kind of an internal event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,13 +118,15 @@ impl EventRef<'_> {
         InternalEvent::from_fields(&self.fields)
     }
 
-    /// Whether Kubernetes' own components listed or watched objects, as they do continuously.
+    /// Whether Kubernetes' own components listed or watched objects, or K10 watched them, as they do
+    /// continuously.
     pub fn is_routine_read(&self) -> bool {
         let EventFields { verb, user, impersonated_user, response_status, .. } = &self.fields;
-        let is_component =
-            COMPONENTS.iter().any(|start| user.username.as_bytes().starts_with(start.as_bytes()));
+        let (name, is_watch) = (user.username.as_bytes(), verb.equals("watch"));
+        let is_component = COMPONENTS.iter().any(|start| name.starts_with(start.as_bytes()))
+            || (is_watch && name == K10.as_bytes());
         let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
-        (verb.equals("list") || verb.equals("watch"))
+        (is_watch || verb.equals("list"))
             && is_component
             && impersonated_user.is_none()
             && !is_refused

@@ -53,7 +53,7 @@ impl DiskUse {
         let slowest_seq = slowest.as_ref().map_or(last, |(_, seq)| *seq);
         if let Some((name, _)) = slowest {
             let records = last.saturating_sub(slowest_seq);
-            if statements.record_bytes(slowest_seq)?.saturating_mul(records) >= used / 2 {
+            if statements.records_bytes(slowest_seq, last)? >= used / 2 {
                 return Ok(Self::Reader { name, records });
             }
         }

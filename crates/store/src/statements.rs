@@ -45,11 +45,13 @@ pub(crate) const MIGRATIONS: [&str; 1] = ["
 /// Sets a number in the table `meta`.
 pub(crate) const PUT_META: &str = "INSERT OR REPLACE INTO meta VALUES (?, ?, ?)";
 
-/// The mean size of the records after a sequence number. A record larger than half a page takes
-/// whole pages.
+/// The mean size of the first records of a range. A record larger than half a page takes whole pages.
 const RECORD_BYTES: &str = "
     SELECT avg(CASE WHEN bytes * 2 > ?1 THEN ((bytes + ?1 - 1) / ?1) * ?1 ELSE bytes + 32 END)
-    FROM (SELECT length(record) AS bytes FROM journal WHERE seq > ?2 ORDER BY seq LIMIT 64)";
+    FROM (SELECT length(record) AS bytes FROM journal WHERE seq > ?2 AND seq <= ?3
+        ORDER BY seq LIMIT 4)";
+/// The number of parts of a range whose first records are sampled.
+const SAMPLED_PARTS: u64 = 16;
 
 /// The writer's statements, prepared once per connection.
 #[derive(Debug)]
@@ -186,14 +188,28 @@ impl<'a> Statements<'a> {
         Ok(time.unwrap_or(i64::MAX))
     }
 
-    /// The mean size in the file of the records after `after`, in bytes, sampled from some of them.
-    pub(crate) fn record_bytes(&mut self, after: u64) -> rusqlite::Result<u64> {
+    /// The size in the file of the records after `after` up to `last`, in bytes. An estimate from a
+    /// few records of each part of the range, because the first records of a store are short.
+    pub(crate) fn records_bytes(&mut self, after: u64, last: u64) -> rusqlite::Result<u64> {
         let page = i64::from(PAGE_SIZE);
-        let mean = self
-            .record_bytes
-            .query_row(params![page, after.cast_signed()], |row| row.get::<_, Option<f64>>(0))?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-        Ok(mean.unwrap_or_default() as u64)
+        let all = last.saturating_sub(after);
+        let (width, rest) = (all / SAMPLED_PARTS, all % SAMPLED_PARTS);
+        let (mut total, mut start) = (0, after);
+        for part in 0..SAMPLED_PARTS {
+            let records = width + u64::from(part < rest);
+            let end = start + records;
+            let range = params![page, start.cast_signed(), end.cast_signed()];
+            let mean = self.record_bytes.query_row(range, |row| row.get::<_, Option<f64>>(0))?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "an estimate"
+            )]
+            let mean = mean.unwrap_or_default() as u64;
+            total = mean.saturating_mul(records).saturating_add(total);
+            start = end;
+        }
+        Ok(total)
     }
 
     /// The bytes of all pages that are in use.

@@ -13,10 +13,12 @@ use bytes::Bytes;
 use event::annotations::REJECTED_REQUESTS;
 use event::{Event, InternalEvent, Stage, Status};
 use store::{DiskUse, Health, Storage, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::Clock;
-use crate::limits::RECORD_TIME_MAX;
+use crate::limits::{GAP_PERIOD, RECORD_TIME_MAX};
 
 /// Divisor of the store's limit: this fraction of the store is reserved for authenticated users.
 const UNAUTHENTICATED_RESERVE: u64 = 8;
@@ -31,12 +33,14 @@ pub(crate) struct JournalBackend {
     /// Rejected requests without an authenticated user. Reported once the store has space for such
     /// requests again: a gap event after each record in between would use up the reserve.
     rejected_unauthenticated: AtomicU64,
+    /// Wakes [`record_gaps`](Self::record_gaps) after a rejection.
+    rejection: Notify,
 }
 
 impl JournalBackend {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
         let (rejected, rejected_unauthenticated) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { storage, clock, rejected, rejected_unauthenticated }
+        Self { storage, clock, rejected, rejected_unauthenticated, rejection: Notify::new() }
     }
 
     /// Checks whether a request without an authenticated user may still be logged. The last part of
@@ -52,6 +56,7 @@ impl JournalBackend {
         if self.rejected_unauthenticated.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "unauthenticated requests are rejected: the rest of the journal is reserved for authenticated users");
         }
+        self.rejection.notify_one();
         Err(audit_unavailable(&error))
     }
 
@@ -90,23 +95,64 @@ impl JournalBackend {
         if self.rejected.fetch_add(1, Ordering::Relaxed) == 0 {
             error!(%error, "requests are rejected because their audit events cannot be recorded");
         }
+        self.rejection.notify_one();
         audit_unavailable(error)
     }
 
-    /// Logs how many requests were rejected, now that records can be logged again.
+    /// Records rejected requests soon after the store accepts records again, until `closing`. A
+    /// write is committed with its own event, and a server may serve no other requests for hours.
+    pub(crate) async fn record_gaps(&self, closing: &CancellationToken) {
+        while closing.run_until_cancelled(self.rejection.notified()).await.is_some() {
+            while self.has_rejected() {
+                let wait = tokio::time::sleep(GAP_PERIOD);
+                if closing.run_until_cancelled(wait).await.is_none() {
+                    return;
+                }
+                if self.storage.health().is_writable() {
+                    self.record_gap().await;
+                }
+            }
+        }
+    }
+
+    /// Records the requests that were rejected and are not on record yet, before the server ends:
+    /// their number is in memory only.
+    pub(crate) async fn record_last_gap(&self) {
+        let count = self.rejected.swap(0, Ordering::Relaxed)
+            + self.rejected_unauthenticated.swap(0, Ordering::Relaxed);
+        if count > 0 && tokio::time::timeout(RECORD_TIME_MAX, self.append_gap(count)).await.is_err()
+        {
+            error!(count, "the number of rejected requests was not recorded in time");
+        }
+    }
+
+    fn has_rejected(&self) -> bool {
+        [&self.rejected, &self.rejected_unauthenticated]
+            .iter()
+            .any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Records how many requests were rejected, now that records can be logged again.
     async fn record_gap(&self) {
         let count = self.take_rejected();
-        if count == 0 {
-            return;
+        if count > 0 && !self.append_gap(count).await {
+            self.rejected.fetch_add(count, Ordering::Relaxed);
+            self.rejection.notify_one();
+        }
+    }
+
+    /// Appends a gap event, and returns whether it is durable.
+    async fn append_gap(&self, count: u64) -> bool {
+        let record = event::record::write(&gap(count, self.clock.as_ref()));
+        if let Err(error) = store::append(self.storage.as_ref(), record).await {
+            error!(%error, count, "cannot record how many requests were rejected");
+            return false;
         }
         // Resets the store's counter too: its health reports the requests that are not yet on
         // record.
         self.storage.take_rejected();
         info!(count, "requests are recorded again");
-        let record = event::record::write(&gap(count, self.clock.as_ref()));
-        if let Err(error) = store::append(self.storage.as_ref(), record).await {
-            error!(%error, count, "cannot record the gap event");
-        }
+        true
     }
 }
 

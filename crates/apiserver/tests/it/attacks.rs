@@ -231,6 +231,20 @@ async fn the_last_part_of_the_journal_is_reserved_for_authenticated_users() {
     .await;
 }
 
+/// Regression: the number of rejected requests was lost if the server stopped before the next read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_requests_were_not_recorded_when_the_server_stopped() {
+    let storage: fn(Arc<Sqlite>) -> Arc<dyn Storage> = |store| Arc::new(Filled(store));
+    let server =
+        TestServer::open_options(TestServerOptions { storage, ..TestServerOptions::default() })
+            .await;
+    let mut unknown =
+        Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
+    let refused = unknown.send(get(&format!("{THINGS}/x"), &[])).await;
+    assert_eq!(refused.code, 503, "{}", refused.body);
+    check_record(server, "ResponseComplete gap  503 system:keepwatch").await;
+}
+
 /// Regression: invalid heads were neither audited nor counted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invalid_heads_are_counted() {

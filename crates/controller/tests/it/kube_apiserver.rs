@@ -33,7 +33,7 @@ pub(crate) enum Fault {
     NoWatches,
     /// The definition drops the status.
     NoStatus,
-    /// Objects of namespace `shop` may not be read.
+    /// Objects of namespace `shop` may not be read, and those of namespace `other` neither.
     NoShop,
     /// Lists fail.
     FailingLists,
@@ -47,6 +47,7 @@ struct State {
     configs: BTreeMap<String, Value>,
     /// Number of requests by method and path, without names and queries.
     requests: BTreeMap<String, usize>,
+    events: Vec<Value>,
 }
 
 /// The double.
@@ -67,7 +68,7 @@ impl KubeApiserver {
             (name, config)
         };
         let configs = (0..configs).map(config).collect();
-        Self(Arc::new(Mutex::new(State { fault, configs, requests: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(State { fault, configs, ..State::default() })))
     }
 
     pub(crate) fn client(&self) -> kube::Client {
@@ -81,6 +82,31 @@ impl KubeApiserver {
     /// Number of requests of this kind, such as `PATCH auditconfigs`.
     pub(crate) fn requests(&self, resource: &str) -> usize {
         self.0.lock().unwrap().requests.get(resource).copied().unwrap_or_default()
+    }
+
+    /// Adds an `AuditConfig` in namespace `other`, with the finalizer and status of an earlier server.
+    pub(crate) fn add_in_other(&self) {
+        let config = json!({
+            "apiVersion": "config.kio.kasten.io/v1alpha1",
+            "kind": "AuditConfig",
+            "metadata": {"name": "away", "namespace": "other", "uid": "u7",
+                         "finalizers": ["x.io/y", "audit.keepwatch.io/delivery"]},
+            "spec": {"profile": {"name": "p", "namespace": "other"}},
+            "status": {"validation": "Success"},
+        });
+        self.0.lock().unwrap().configs.insert("away".to_owned(), config);
+    }
+
+    /// An `AuditConfig`.
+    pub(crate) fn config(&self, name: &str) -> Value {
+        self.0.lock().unwrap().configs[name].clone()
+    }
+
+    /// The messages of the Events with this reason.
+    pub(crate) fn events(&self, reason: &str) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        let events = state.events.iter().filter(|event| event["reason"] == reason);
+        events.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The status of each `AuditConfig` that has one.
@@ -122,7 +148,7 @@ impl State {
                 "resources": [{"name": "auditconfigs", "singularName": "auditconfig", "namespaced": true,
                                "kind": "AuditConfig", "verbs": ["patch"]}]}),
             ),
-            ("GET", ["namespaces", "shop", _]) if self.fault == Fault::NoShop => {
+            ("GET", ["namespaces", "shop" | "other", _]) if self.fault == Fault::NoShop => {
                 (403, error_status(403))
             }
             ("GET", ["namespaces", ..]) if self.fault == Fault::FailingLists => {
@@ -130,7 +156,10 @@ impl State {
             }
             ("GET", ["namespaces", namespace, plural]) => {
                 let items: Vec<&Value> = match (*namespace, *plural) {
-                    ("kasten-io", "auditconfigs") => self.configs.values().collect(),
+                    (namespace, "auditconfigs") => {
+                        let is_in = |config: &&Value| config["metadata"]["namespace"] == namespace;
+                        self.configs.values().filter(is_in).collect()
+                    }
                     _ => Vec::new(),
                 };
                 (200, json!({"kind": "List", "metadata": {"resourceVersion": "1"}, "items": items}))
@@ -145,7 +174,11 @@ impl State {
                 merge(config, &changes);
                 (200, config.clone())
             }
-            ("POST", _) => (201, serde_json::from_slice(body).unwrap()),
+            ("POST", _) => {
+                let event: Value = serde_json::from_slice(body).unwrap();
+                self.events.push(event.clone());
+                (201, event)
+            }
             other => panic!("{other:?}"),
         }
     }

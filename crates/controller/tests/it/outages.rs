@@ -11,6 +11,7 @@ use controller::{
 };
 use event::Timestamp;
 use objectstore::{Capabilities, Destination};
+use serde_json::{Value, json};
 use sink::DeliveryHealth;
 
 use super::kube_apiserver::{Fault, KubeApiserver};
@@ -206,4 +207,39 @@ async fn a_reader_that_could_not_be_released_is_released_without_a_change_of_any
             assert_eq!(released, ["auditconfig/kasten-io/gone/u9 forgotten"]);
         }
     }
+}
+
+/// Regression: the object kept status Success and a finalizer, so that its deletion never ended.
+#[tokio::test(start_paused = true)]
+async fn an_audit_config_in_a_namespace_that_is_no_longer_allowed_was_not_released() {
+    let server = KubeApiserver::new(0, Fault::NoShop);
+    server.add_in_other();
+    let delivery = Arc::new(NoDelivery {
+        readers: vec!["auditconfig/other/away/u7", "auditconfig/other/deleted/u6"],
+        ..NoDelivery::default()
+    });
+    let settings = Settings { reports_profiles: false, ..Settings::default() };
+    let check = async |expected_status: &str, expected_finalizers: Value| {
+        tokio::select! {
+            () = controller(&server, Arc::clone(&delivery), settings.clone()).run() => {
+                panic!("the controller ended")
+            }
+            () = tokio::time::sleep(RETRY_TIME_MAX) => {}
+        }
+        let config = server.config("away");
+        assert_eq!(config["status"]["validation"], expected_status);
+        assert_eq!(config["metadata"]["finalizers"], expected_finalizers);
+    };
+    // Without permissions, it asks once for each object.
+    check("Success", json!(["x.io/y", "audit.keepwatch.io/delivery"])).await;
+    assert_eq!(server.events("Released"), [""; 0]);
+    assert_eq!(server.requests("GET auditconfigs"), 3);
+    // With permissions again, after another start.
+    server.set_fault(Fault::None);
+    check("Failed", json!(["x.io/y"])).await;
+    let message = "namespace `other` is not in --audit-config-namespaces: nothing is delivered, and the journal no \
+                   longer keeps events for it";
+    assert_eq!(server.events("Released"), [message]);
+    let error = "namespace `other` is not in --audit-config-namespaces: nothing is delivered";
+    assert_eq!(server.config("away")["status"]["error"], json!([error]));
 }

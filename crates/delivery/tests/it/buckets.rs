@@ -408,8 +408,8 @@ async fn uploads_omit_conditions_that_the_store_does_not_support() {
     delivery.close().await;
 }
 
-/// Regression: a deletion reached the bucket after up to a minute, and an idle cluster wrote 60
-/// objects per hour.
+/// Regression: a deletion reached the bucket after up to a minute, an idle cluster wrote 60 objects
+/// per hour, and an idle `up` 12.4: its own watches end every 290 seconds.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes() {
     let time = event::Timestamp::from_micros(NOW);
@@ -422,10 +422,15 @@ async fn a_deletion_seals_within_seconds_and_heartbeats_alone_wait_for_minutes()
         ..event("x")
     };
     let collector = "system:serviceaccount:kube-system:generic-garbage-collector";
+    let controller = "system:serviceaccount:keepwatch:controller";
+    let k10 = "system:serviceaccount:kasten-io:k10-k10";
     for (name, event, min, max) in [
         ("a heartbeat", beat(), 299, 302),
         ("a watch of the garbage collector", by(collector, "watch", 200), 299, 302),
         ("a list of the controllers", by("system:kube-controller-manager", "list", 200), 299, 302),
+        ("a watch of `up`'s controller", by(controller, "watch", 200), 299, 302),
+        ("a watch of K10", by(k10, "watch", 200), 299, 302),
+        ("a list of K10", by(k10, "list", 200), 59, 62),
         ("a refused list", by(collector, "list", 403), 59, 62),
         ("a read of the garbage collector", by(collector, "get", 200), 59, 62),
         ("a list of a user", by("alice", "list", 200), 59, 62),

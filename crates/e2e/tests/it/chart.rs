@@ -12,7 +12,7 @@ use crate::fixture::text;
 const NAMESPACE: &str = "kasten-io";
 
 /// Objects that every set of values renders.
-const COMMON_OBJECTS: [&str; 15] = [
+const COMMON_OBJECTS: [&str; 17] = [
     "ConfigMap/aggauditpolicy-config",
     "ClusterRole/kasten-io-aggregatedapis-svc",
     "ClusterRole/keepwatch-view",
@@ -27,11 +27,10 @@ const COMMON_OBJECTS: [&str; 15] = [
     "ServiceAccount/aggregatedapis-svc-uninstall",
     "Role/aggregatedapis-svc-uninstall-server",
     "RoleBinding/aggregatedapis-svc-uninstall-server",
+    "ClusterRole/kasten-io-aggregatedapis-svc-uninstall",
+    "ClusterRoleBinding/kasten-io-aggregatedapis-svc-uninstall",
     "Job/aggregatedapis-svc-uninstall",
 ];
-/// Permissions to release `AuditConfig`s, rendered unless all namespaces are allowed.
-const UNINSTALL_OBJECTS: [&str; 2] =
-    ["Role/aggregatedapis-svc-uninstall", "RoleBinding/aggregatedapis-svc-uninstall"];
 const DATA_CLAIM: &str = "PersistentVolumeClaim/aggregatedapis-svc-data";
 const POLICY_OBJECTS: [&str; 2] =
     ["NetworkPolicy/aggregatedapis-svc", "PodDisruptionBudget/aggregatedapis-svc"];
@@ -70,8 +69,7 @@ fn values_cases() -> [ValuesCase; 6] {
 
 /// Objects that most sets render.
 fn default_objects() -> Vec<&'static str> {
-    let certificate =
-        CERTIFICATE_OBJECTS.into_iter().chain(DESTINATION_OBJECTS).chain(UNINSTALL_OBJECTS);
+    let certificate = CERTIFICATE_OBJECTS.into_iter().chain(DESTINATION_OBJECTS);
     [DATA_CLAIM].into_iter().chain(POLICY_OBJECTS).chain(certificate).chain(API_SERVICES).collect()
 }
 
@@ -217,8 +215,6 @@ fn own_certificate_and_account() -> ValuesCase {
             .chain([
                 "ClusterRole/kasten-io-aggregatedapis-svc-destinations",
                 "ClusterRoleBinding/kasten-io-aggregatedapis-svc-destinations",
-                "ClusterRole/kasten-io-aggregatedapis-svc-uninstall",
-                "ClusterRoleBinding/kasten-io-aggregatedapis-svc-uninstall",
             ])
             .collect(),
         arguments: &[
@@ -369,6 +365,26 @@ fn rendering_the_chart_does_not_query_the_cluster() {
     }
     let chart = Chart::open(NAMESPACE).unwrap();
     assert_eq!(chart.render(&[]).unwrap().objects, chart.render(&[]).unwrap().objects);
+}
+
+/// `helm uninstall` failed, and left all finalizers, if a namespace was deleted first.
+#[test]
+fn uninstalling_needed_every_namespace_of_the_destinations() {
+    let chart = Chart::open(NAMESPACE).unwrap();
+    let rendered = chart.render(&["destinations.namespaces={kasten-io,gone}"]).unwrap();
+    let hooks = rendered
+        .objects
+        .iter()
+        .filter(|object| object.pointer("/metadata/annotations/helm.sh~1hook").is_some());
+    let mut count = 0;
+    for hook in hooks {
+        let namespace = hook.pointer("/metadata/namespace").and_then(Value::as_str);
+        assert!(namespace.is_none_or(|namespace| namespace == NAMESPACE), "{hook}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
+    let pod = rendered.uninstall_pod().unwrap().to_string();
+    assert!(pod.contains("\"--audit-config-namespaces=kasten-io,gone\""), "{pod}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::client::{follow, kind, retry_transient};
-use super::namespaces;
+use super::namespaces::{self, FINALIZER};
 use retries::Retries;
 
 /// Number of objects in one page of a list.
@@ -76,10 +76,15 @@ impl NamespaceController {
     }
 
     /// Deletes the objects in a namespace, then removes its finalizer. Does nothing if the namespace
-    /// is not being deleted.
+    /// is not being deleted, or waits for the finalizers of other clients only.
     async fn finalize(&self, name: &str) -> Result<(), Box<Status>> {
         let namespace = retry_transient(|| async { self.namespaces.get_opt(name).await }).await?;
-        if namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_none()) {
+        let is_due = |namespace: DynamicObject| {
+            let finalizers = namespace.metadata.finalizers.unwrap_or_default();
+            namespace.metadata.deletion_timestamp.is_some()
+                && finalizers.iter().any(|finalizer| finalizer == FINALIZER)
+        };
+        if !namespace.is_some_and(is_due) {
             return Ok(());
         }
         tracing::info!(namespace = name, "deleting the objects in the namespace");
@@ -91,8 +96,11 @@ impl NamespaceController {
         for kind in &self.contents {
             self.delete_objects(name, kind).await?;
         }
-        let finalized =
-            Patch::Merge(json!({"metadata": {"finalizers": null}, "spec": {"finalizers": []}}));
+        // Those of other clients remain.
+        let finalized = Patch::Strategic(json!({
+            "metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]},
+            "spec": {"finalizers": []},
+        }));
         let patch = || async { self.namespaces.patch(name, &parameters, &finalized).await };
         ignore_not_found(retry_transient(patch).await)
     }

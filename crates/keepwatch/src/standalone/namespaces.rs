@@ -1,8 +1,9 @@
 //! Core `namespaces`, for a server without a cluster.
 //!
 //! A deleted namespace stays, terminating, until the namespace controller has emptied it
-//! and removes the finalizer `kubernetes`; no other client can. K10's applications follow the
-//! namespaces in the same transaction.
+//! and removes the finalizer `kubernetes`; no other client can. In Kubernetes that one is in `spec`
+//! only; here it is in `metadata` too, behind the clients' own. K10's applications follow the namespaces
+//! in the same transaction.
 
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ impl Strategy for Namespaces {
     fn prepare_create(&self, namespace: &mut Map<String, Value>, _ctx: &WriteContext) {
         let name = text(namespace, "name").to_owned();
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("finalizers".to_owned(), json!([FINALIZER]));
+            set_own_finalizer(metadata, true);
             let labels = metadata.entry("labels").or_insert_with(|| json!({}));
             if let Some(labels) = labels.as_object_mut() {
                 labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
@@ -139,10 +140,11 @@ impl Strategy for Namespaces {
         if ctx.user.username == NAMESPACE_CONTROLLER.common_name {
             return;
         }
-        let finalizers =
-            old.get("metadata").and_then(|metadata| metadata.get("finalizers")).cloned();
+        let finalizers = old.get("metadata").and_then(|metadata| metadata.get("finalizers"));
+        let finalizers = finalizers.and_then(Value::as_array);
+        let is_present = finalizers.is_some_and(|list| list.iter().any(is_own));
         if let Some(metadata) = namespace.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("finalizers".to_owned(), finalizers.unwrap_or(Value::Null));
+            set_own_finalizer(metadata, is_present);
         }
         for field in ["spec", "status"] {
             if let Some(value) = old.get(field) {
@@ -196,6 +198,25 @@ impl Strategy for Namespaces {
     }
 }
 
+fn is_own(finalizer: &Value) -> bool {
+    finalizer.as_str() == Some(FINALIZER)
+}
+
+/// Adds or removes [`FINALIZER`], and keeps those of clients.
+fn set_own_finalizer(metadata: &mut Map<String, Value>, is_present: bool) {
+    let mut finalizers = match metadata.remove("finalizers") {
+        Some(Value::Array(list)) => list,
+        _ => Vec::new(),
+    };
+    finalizers.retain(|finalizer| !is_own(finalizer));
+    if is_present {
+        finalizers.push(FINALIZER.into());
+    }
+    if !finalizers.is_empty() {
+        metadata.insert("finalizers".to_owned(), finalizers.into());
+    }
+}
+
 fn names(objects: &Objects<'_>) -> Vec<String> {
     let all = objects.list(NAMESPACES, None);
     all.iter().map(|namespace| text(namespace, "name").to_owned()).collect()
@@ -244,5 +265,26 @@ impl NamespaceSource for StoredNamespaces {
             .map_err(|_| ApiError::internal("a namespace is damaged in the store"))?;
         let is_deleted = !text(&object, "deletionTimestamp").is_empty();
         Ok(if is_deleted { NamespaceState::Terminating } else { NamespaceState::Active })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(finalizers: Value, is_present: bool, expected: Value) {
+        let mut metadata = Map::from_iter([("finalizers".to_owned(), finalizers)]);
+        set_own_finalizer(&mut metadata, is_present);
+        assert_eq!(metadata.remove("finalizers").unwrap_or_default(), expected);
+    }
+
+    #[test]
+    fn finalizers_of_clients_were_dropped() {
+        check(json!(["a.io/b"]), true, json!(["a.io/b", "kubernetes"]));
+        check(json!(["kubernetes", "a.io/b"]), true, json!(["a.io/b", "kubernetes"]));
+        check(Value::Null, true, json!(["kubernetes"]));
+        check(json!(["kubernetes", "a.io/b"]), false, json!(["a.io/b"]));
+        check(json!(["kubernetes"]), false, Value::Null);
     }
 }

@@ -156,6 +156,29 @@ async fn a_full_journal_rejects_writes_until_its_reader_advances() {
 }
 
 #[tokio::test]
+async fn short_first_records_hid_the_reader_that_fills_the_journal() {
+    let mut test = TestStore::new();
+    test.settings.journal_retention_bytes = 1 << 20;
+    test.settings.limit_bytes = 2 << 20;
+    let store = test.open();
+    store.journal().register("stuck", 0).await.expect("it is registered");
+    for _ in 0..80 {
+        append(&store, "short").await.expect("it is recorded");
+    }
+    let body = "x".repeat(10_000);
+    let rejection = loop {
+        if let Err(rejection) = append(&store, &body).await {
+            break rejection;
+        }
+    };
+    assert!(
+        matches!(&rejection, StoreError::Full { largest_use: DiskUse::Reader { name, .. }, .. }
+            if name == "stuck"),
+        "{rejection:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_damaged_record_is_an_error_and_can_be_skipped() {
     let test = TestStore::new();
     let store = test.open();

@@ -36,7 +36,8 @@ struct State {
 impl State {
     fn respond(&mut self, method: &Method, path: &str, is_watch: bool) -> (u16, Value) {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": "doomed", "deletionTimestamp": "2026-11-25T00:00:00Z"}});
+            "name": "doomed", "deletionTimestamp": "2026-11-25T00:00:00Z",
+            "finalizers": ["kubernetes"]}});
         let list = |items: Vec<Value>| {
             json!({"apiVersion": "v1", "kind": "List",
             "metadata": {"resourceVersion": "1"}, "items": items})

@@ -19,7 +19,8 @@ pub trait ReadOnlyStorage: Send + Sync {
     /// limit.
     async fn list(&self, query: ReadQuery) -> Result<ReadPage, ApiError>;
 
-    /// Streams the objects after a revision.
+    /// Streams the objects after a revision. The implementation limits the size of a batch: a few
+    /// small objects, or one large one.
     async fn watch(
         &self,
         query: ReadQuery,
@@ -34,6 +35,8 @@ pub struct ReadQuery {
     pub terms: Vec<FieldTerm>,
     /// Maximum number of objects; 0 means no limit.
     pub limit: usize,
+    /// Size of its objects in bytes at which a page ends; 0 means no limit.
+    pub bytes_max: usize,
     /// [`ReadPage::next`] of the previous page.
     pub after: Option<String>,
     /// Revision of the first page.
@@ -56,8 +59,8 @@ pub struct ReadPage {
 /// A batch of new objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadBatch {
-    /// Objects as JSON.
-    pub items: Vec<Bytes>,
+    /// The revision of each object, and the object as JSON.
+    pub items: Vec<(u64, Bytes)>,
     /// All objects up to this revision have been delivered.
     pub revision: u64,
 }

@@ -34,6 +34,9 @@ pub(super) struct Answers {
     /// the lists of other clients.
     of_watches: Arc<Budget>,
     turns: Semaphore,
+    /// Turns for lists of computed objects: these may search for long, and must not block the lists
+    /// of stored objects.
+    computed_turns: Semaphore,
     keys: RandomState,
     rendered: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
@@ -91,6 +94,7 @@ impl Default for Answers {
             budget: Budget::new(ANSWERS_BYTES_MAX, BYTES_SHARES),
             of_watches: Budget::new(WATCHES_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
+            computed_turns: Semaphore::new(LISTS_MAX),
             keys: RandomState::new(),
             rendered: Mutex::default(),
         }
@@ -101,6 +105,11 @@ impl Answers {
     /// Waits for a permit to render a list.
     pub(super) async fn render_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
+    }
+
+    /// Waits for a permit to read and render a list of objects that are not in the store.
+    pub(super) async fn computed_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.computed_turns.acquire().await.ok()
     }
 
     /// The cached response, if another client is receiving it.

@@ -3,15 +3,19 @@
 //! Audit events of these reads omit the response body, because the objects are computed from data
 //! that is stored elsewhere. Otherwise every read of the journal would append the same records to
 //! the journal again.
+//!
+//! Responses and watch events count against the same budgets as those of stored objects.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use apimachinery::{ApiError, FieldError};
 use bytes::Bytes;
+use event::{Timestamp, UserInfo};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http::StatusCode;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::continue_token::ContinueToken;
@@ -20,9 +24,10 @@ use super::options::first;
 use super::read::{SelectionPredicate, revision};
 use super::render::{self, ListMeta};
 use super::watch::{BOOKMARK_PERIOD, Framing};
-use super::{ResourceRequest, Shared};
-use crate::handler::encoding;
+use super::{ResourceRequest, Shared, answers};
 use crate::handler::negotiate::Rendering;
+use crate::handler::{encoding, status_errors};
+use crate::limits::LIST_PAGE_BYTES_MAX;
 use crate::{Answer, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
 
 impl ResourceRequest<'_> {
@@ -44,20 +49,27 @@ impl ResourceRequest<'_> {
         let object = storage.get(self.name()).await?;
         let body = object.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
-        let answer = render::object(rendering, self.kind, StatusCode::OK, &body, now);
-        let answer = encoding::finish(rendering, answer);
-        Ok(Outcome::Unlogged(Answer { object: None, ..answer }))
+        let key =
+            answers::key(self.request, key_revision(stated_revision(&body), now), rendering, now);
+        let (bytes, kind) = (body.len(), Arc::clone(self.kind));
+        let render = move || {
+            let answer = render::object(rendering, &kind, StatusCode::OK, &body, now);
+            Answer { object: None, ..encoding::finish(rendering, answer) }
+        };
+        self.shared.answers.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
     }
 
     async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
         let rendering = Rendering::negotiate(self.request)?;
         let filter = SelectionPredicate::new(self)?;
         let query = self.list_query()?;
+        let permit = self.shared.answers.computed_permit().await;
         // These objects have no labels.
         let page = if filter.matches_unlabelled() {
             let query = ReadQuery {
                 terms: filter.terms(),
                 limit: query.limit,
+                bytes_max: LIST_PAGE_BYTES_MAX / rendering.bytes_share(),
                 after: query.after,
                 at: query.at,
             };
@@ -73,12 +85,19 @@ impl ResourceRequest<'_> {
             ..ListMeta::default()
         };
         let now = self.shared.clock.now();
-        let parts: Vec<Bytes> =
-            page.items.iter().map(|body| render::part(rendering, body)).collect();
-        let mut answer = render::list(rendering, self.kind, &head, parts.iter(), now);
-        decoded::warn(&mut answer, &page.warnings);
-        let answer = encoding::finish(rendering, answer);
-        Ok(Outcome::Unlogged(Answer { object: None, ..answer }))
+        let key = answers::key(self.request, key_revision(page.revision, now), rendering, now);
+        let bytes = page.items.iter().map(Bytes::len).sum();
+        let kind = Arc::clone(self.kind);
+        let render = move || {
+            let parts: Vec<Bytes> =
+                page.items.iter().map(|body| render::part(rendering, body)).collect();
+            let mut answer = render::list(rendering, &kind, &head, parts.iter(), now);
+            decoded::warn(&mut answer, &page.warnings);
+            Answer { object: None, ..encoding::finish(rendering, answer) }
+        };
+        let answer = self.shared.answers.shared(key, bytes, None, render).await?;
+        drop(permit);
+        Ok(Outcome::Unlogged(answer))
     }
 
     async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
@@ -100,6 +119,8 @@ impl ResourceRequest<'_> {
         let now = Instant::now();
         let watch = WatchStream {
             shared: Arc::clone(self.shared),
+            user: Arc::clone(&self.request.user),
+            prefix: self.kind.prefix(""),
             framing: Framing::new(self.kind, rendering.form),
             batches: Some(batches),
             frames: VecDeque::new(),
@@ -116,9 +137,34 @@ impl ResourceRequest<'_> {
     }
 }
 
+/// The revision that a response is shared by. A response without a revision is not shared: it may
+/// differ at each time.
+fn key_revision(revision: u64, now: Timestamp) -> u64 {
+    if revision == 0 { now.as_micros().cast_unsigned() } else { revision }
+}
+
+/// The revision in the metadata of an object, 0 if it has none. It builds no tree: the object may
+/// be large.
+fn stated_revision(body: &[u8]) -> u64 {
+    #[derive(Deserialize)]
+    struct Object {
+        metadata: ObjectMeta,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ObjectMeta {
+        resource_version: String,
+    }
+    let object = serde_json::from_slice::<Object>(body).ok();
+    object.and_then(|object| object.metadata.resource_version.parse().ok()).unwrap_or_default()
+}
+
 /// The state of a watch.
 struct WatchStream {
     shared: Arc<Shared>,
+    user: Arc<UserInfo>,
+    /// Start of the keys under which events are shared between watches.
+    prefix: String,
     framing: Framing,
     /// `None` after an error: the watch ends after the error's frame.
     batches: Option<BoxStream<'static, Result<ReadBatch, ApiError>>>,
@@ -158,21 +204,34 @@ impl WatchStream {
             };
             match batch {
                 Some(Ok(batch)) => self.push_frames(&batch),
-                Some(Err(error)) => {
-                    self.batches = None;
-                    self.frames.push_back(super::watch::frame("ERROR", &Answer::from(error).body));
-                }
+                Some(Err(error)) => self.fail(error),
                 None => return None,
             }
         }
     }
 
+    /// Makes the frames of a batch. If the budget for events is used up, the watch ends with an
+    /// error, and the client resumes from its last revision.
     fn push_frames(&mut self, batch: &ReadBatch) {
-        self.sent_revision = Some(batch.revision);
         let now = self.shared.clock.now();
-        for body in &batch.items {
-            let frame = self.framing.frame("ADDED", body, now);
-            self.frames.push_back(frame);
+        for (revision, body) in &batch.items {
+            let key = format!("{}{revision}", self.prefix);
+            let what = self.framing.what("ADDED", *revision, now);
+            let make = || self.framing.frame("ADDED", body, now);
+            match self.shared.answers.event(what, &key, &self.user, make, body.len()) {
+                Some(frame) => {
+                    self.framing.has_columns = true;
+                    self.frames.push_back(frame);
+                }
+                None => return self.fail(status_errors::too_many_requests()),
+            }
         }
+        self.sent_revision = Some(batch.revision);
+    }
+
+    /// Sends an ERROR event and ends the watch.
+    fn fail(&mut self, error: ApiError) {
+        self.batches = None;
+        self.frames.push_back(super::watch::frame("ERROR", &Answer::from(error).body));
     }
 }

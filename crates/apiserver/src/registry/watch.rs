@@ -284,7 +284,7 @@ pub(super) struct Framing {
     kind: Arc<ServedResource>,
     form: Form,
     /// Whether the column definitions of a table have been sent.
-    has_columns: bool,
+    pub(super) has_columns: bool,
 }
 
 impl Framing {
@@ -312,7 +312,12 @@ impl Framing {
     }
 
     /// Everything that the content of a frame depends on, for one object.
-    fn what(&self, kind: &'static str, revision: u64, now: Timestamp) -> impl Hash + use<> {
+    pub(super) fn what(
+        &self,
+        kind: &'static str,
+        revision: u64,
+        now: Timestamp,
+    ) -> impl Hash + use<> {
         // A table shows the age of objects.
         let seconds = match self.form {
             Form::Table(..) => now.as_micros() / 1_000_000,

@@ -18,13 +18,16 @@ use super::{Conditions, EventLog, LogRecord, Order, body, seq_of_name};
 
 /// Maximum number of events in a page, also without a limit of the client.
 pub const PAGE_MAX: usize = 500;
-/// A page ends when it has this many bytes.
+/// A page ends when it has this many bytes, or fewer if the query says so.
 pub const PAGE_BYTES: usize = 8 << 20;
 /// Maximum number of records that one request scans; the page then ends, full or not.
 pub const SCAN_MAX: u64 = 200_000;
 /// Maximum rows and bytes of one read.
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;
+/// A batch of a watch ends when it has this many bytes, and so does a read for it. A record of a few
+/// kilobytes may expand to an event of megabytes, so batches are bounded after they are expanded.
+const BATCH_BYTES: usize = 64 << 10;
 /// Minimum rows of the first read for a small page, when it is not known which records match.
 const READ_ROWS_MIN: usize = 32;
 
@@ -35,6 +38,7 @@ pub(super) struct Pages(pub(super) Arc<dyn EventLog>);
 struct Page {
     conditions: Conditions,
     limit: usize,
+    bytes_max: usize,
     items: Vec<Bytes>,
     bytes: usize,
     scanned: u64,
@@ -42,7 +46,7 @@ struct Page {
 
 impl Page {
     fn is_full(&self) -> bool {
-        self.items.len() >= self.limit || self.bytes >= PAGE_BYTES || self.scanned >= SCAN_MAX
+        self.items.len() >= self.limit || self.bytes >= self.bytes_max || self.scanned >= SCAN_MAX
     }
 
     /// Adds the record to the page if it is a selected event.
@@ -88,7 +92,10 @@ impl ReadOnlyStorage for Pages {
         let last = self.0.last_seq();
         let revision = query.at.map_or(last, |at| at.min(last));
         let after = query.after.as_deref().map(position).transpose()?;
-        let mut page = Page { conditions, limit, items: Vec::new(), bytes: 0, scanned: 0 };
+        let bytes_max =
+            if query.bytes_max == 0 { PAGE_BYTES } else { query.bytes_max.min(PAGE_BYTES) };
+        let mut page =
+            Page { conditions, limit, bytes_max, items: Vec::new(), bytes: 0, scanned: 0 };
         let first = self.0.first_seq().max(1);
         let within = match (page.conditions.seq, page.conditions.order) {
             (Some(seq), _) => seq.max(first)..=seq.min(revision),
@@ -249,16 +256,26 @@ impl Follower {
         Some((batch, self))
     }
 
+    /// The next events: a few small ones, or one large one. Records that do not fit are read again
+    /// for the next batch, so that a client that reads nothing holds none.
     async fn batch(&mut self) -> Result<ReadBatch, ApiError> {
         loop {
-            let records = self.log.read(self.after, READ_ROWS, READ_BYTES).await?;
-            let Some(last) = records.last() else {
+            let records = self.log.read(self.after, READ_ROWS, BATCH_BYTES).await?;
+            if records.is_empty() {
                 self.log.wait_past(self.after).await?;
                 continue;
-            };
-            self.after = last.seq;
-            let admitted = |record: &LogRecord| admitted(&self.conditions, record);
-            let items: Vec<Bytes> = records.iter().filter_map(admitted).collect();
+            }
+            let (mut items, mut bytes) = (Vec::new(), 0);
+            for record in &records {
+                self.after = record.seq;
+                if let Some(body) = admitted(&self.conditions, record) {
+                    bytes += body.len();
+                    items.push((record.seq, body));
+                }
+                if bytes >= BATCH_BYTES {
+                    break;
+                }
+            }
             return Ok(ReadBatch { items, revision: self.after });
         }
     }

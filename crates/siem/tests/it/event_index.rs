@@ -311,7 +311,8 @@ fn expected(log: &Log, terms: &[FieldTerm], count: usize) -> Vec<u64> {
 async fn listed(pages: &dyn ReadOnlyStorage, terms: &[FieldTerm], limit: usize) -> Vec<u64> {
     let (mut seqs, mut after) = (Vec::new(), None);
     for _ in 0..PAGES {
-        let query = ReadQuery { terms: terms.to_vec(), limit, after, at: Some(RECORDS) };
+        let query =
+            ReadQuery { terms: terms.to_vec(), limit, bytes_max: 0, after, at: Some(RECORDS) };
         let page = pages.list(query).await.unwrap();
         assert!(page.items.len() <= limit);
         seqs.extend(page.items.iter().map(|body| seq_of(body)));

@@ -7,6 +7,7 @@
 mod audit_events;
 mod event_index;
 mod event_sources;
+mod large_events;
 mod notifiers;
 mod roles;
 mod rules;

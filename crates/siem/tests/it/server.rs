@@ -8,6 +8,7 @@ use apimachinery::{ApiError, RequestInfo};
 use apiserver::{
     Answer, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
     NamespaceSource, NamespaceState, Objects, Outcome, Registry, RegistryConfig, Request, Resource,
+    WatchReply,
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -124,7 +125,7 @@ impl TestServer {
         warnings.map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         line: &str,
         body: &str,
@@ -170,14 +171,18 @@ impl TestServer {
         rows.iter().map(line).collect()
     }
 
-    /// The first `count` events of a watch, as type and name.
-    pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<String> {
+    pub(super) async fn watch_reply(&self, line: &str) -> WatchReply {
         let request = request(line, "", &[]);
         let mut audit = self.audit(&request);
-        let Ok(Outcome::Watch(mut watch)) = self.registry.handle(&request, &mut audit).await else {
-            panic!("{line} is no watch");
-        };
-        let frames: Vec<Bytes> = watch.frames.by_ref().take(count).collect().await;
+        match self.registry.handle(&request, &mut audit).await {
+            Ok(Outcome::Watch(watch)) => watch,
+            _ => panic!("{line} is no watch"),
+        }
+    }
+
+    /// The first `count` events of a watch, as type and name.
+    pub(super) async fn watch(&self, line: &str, count: usize) -> Vec<String> {
+        let frames: Vec<Bytes> = self.watch_reply(line).await.frames.take(count).collect().await;
         let frame = |frame: &Bytes| {
             let frame: Value = serde_json::from_slice(frame).unwrap();
             let text = |path: &str| frame.pointer(path).and_then(Value::as_str).unwrap().to_owned();

@@ -136,7 +136,14 @@ fn responses() -> Vec<Row> {
         ),
         ("Size of a WebSocket frame from a client", bytes(limits::WEBSOCKET_FRAME_BYTES_MAX)),
         ("AuditEvents in a page", audit_event::PAGE_MAX.to_string()),
-        ("Size at which a page of AuditEvents ends", bytes(audit_event::PAGE_BYTES)),
+        (
+            "Size at which a page of AuditEvents ends; half of it as a table, a quarter as YAML",
+            bytes(audit_event::PAGE_BYTES),
+        ),
+        (
+            "Lists of AuditEvents that are read and encoded at the same time",
+            limits::LISTS_MAX.to_string(),
+        ),
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
         ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::EVENTS_MAX.to_string()),
         ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),

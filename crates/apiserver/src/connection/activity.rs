@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::handler::body::Outgoing;
+use crate::handler::body::Stallable;
 use crate::limits;
 
 /// Start of hyper's response to a URI that exceeds its buffer.
@@ -39,7 +39,7 @@ pub(super) struct ConnectionActivity {
     /// [`NO_HEAD`] if no head is being read.
     head_since: AtomicU64,
     /// Responses being sent, by ID.
-    answers: Mutex<HashMap<u64, Arc<Outgoing>>>,
+    answers: Mutex<HashMap<u64, Arc<dyn Stallable>>>,
     next_answer: AtomicU64,
     /// Whether the connection multiplexes requests (HTTP/2).
     has_streams: bool,
@@ -121,7 +121,7 @@ impl ActiveRequest {
     }
 
     /// Registers a response that is being sent and returns its ID.
-    pub(crate) fn answers(&self, answer: Arc<Outgoing>) -> u64 {
+    pub(crate) fn answers(&self, answer: Arc<dyn Stallable>) -> u64 {
         let number = self.0.next_answer.fetch_add(1, Ordering::Relaxed);
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(number, answer);

@@ -72,10 +72,17 @@ enum Content {
     /// Bytes, sent in pieces.
     Complete(Arc<Outgoing>),
     /// Events of a watch.
-    Watch(Box<WatchBody>),
+    Watch(Arc<OutgoingWatch>),
 }
 
-/// A response that is being sent. The connection aborts it if the client reads nothing.
+/// A response that the connection aborts if the client reads nothing.
+pub(crate) trait Stallable: Send + Sync {
+    /// Frees what the response holds if the client has read nothing for [`ANSWER_PAUSE_MAX`].
+    /// Returns whether the response is aborted.
+    fn end_if_stalled(&self) -> bool;
+}
+
+/// A complete response that is being sent.
 pub(crate) struct Outgoing(Mutex<Remaining>);
 
 struct Remaining {
@@ -97,18 +104,6 @@ pub(crate) struct Stalled;
 impl Outgoing {
     fn remaining(&self) -> MutexGuard<'_, Remaining> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Frees bytes and seat if the client has read nothing for [`ANSWER_PAUSE_MAX`]. Returns
-    /// whether the response is aborted.
-    pub(crate) fn end_if_stalled(&self) -> bool {
-        let mut remaining = self.remaining();
-        if !remaining.is_aborted && remaining.since.elapsed() >= ANSWER_PAUSE_MAX {
-            remaining.is_aborted = true;
-            remaining.bytes = Bytes::new();
-            remaining.seat = None;
-        }
-        remaining.is_aborted
     }
 
     fn next(&self, copies: bool) -> Option<Result<Bytes, Stalled>> {
@@ -133,6 +128,66 @@ impl Outgoing {
     }
 }
 
+impl Stallable for Outgoing {
+    fn end_if_stalled(&self) -> bool {
+        let mut remaining = self.remaining();
+        if !remaining.is_aborted && remaining.since.elapsed() >= ANSWER_PAUSE_MAX {
+            remaining.is_aborted = true;
+            remaining.bytes = Bytes::new();
+            remaining.seat = None;
+        }
+        remaining.is_aborted
+    }
+}
+
+/// A watch that is being sent.
+pub(crate) struct OutgoingWatch(Mutex<WatchState>);
+
+struct WatchState {
+    /// `None` after the watch was aborted.
+    watch: Option<Box<WatchBody>>,
+    /// The part of an event that has not been taken.
+    event: Bytes,
+    /// Time at which the last piece was taken; `None` while the connection waits for an event. A
+    /// connection that can send asks for the next piece at once.
+    since: Option<Instant>,
+}
+
+impl OutgoingWatch {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next piece. A long event is sent in pieces: a slow client is not one that reads nothing.
+    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Stalled>>> {
+        let mut state = self.state();
+        state.since = None;
+        if state.event.is_empty() {
+            let Some(watch) = &mut state.watch else { return Poll::Ready(Some(Err(Stalled))) };
+            match std::task::ready!(watch.poll_bytes(context)) {
+                Some(event) => state.event = event,
+                None => return Poll::Ready(None),
+            }
+        }
+        let len = state.event.len().min(ANSWER_PIECE_BYTES);
+        let piece = state.event.split_to(len);
+        state.since = Some(Instant::now());
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+impl Stallable for OutgoingWatch {
+    fn end_if_stalled(&self) -> bool {
+        let mut state = self.state();
+        if state.since.is_some_and(|since| since.elapsed() >= ANSWER_PAUSE_MAX) {
+            // Its end is recorded when it is dropped.
+            state.watch = None;
+            state.event = Bytes::new();
+        }
+        state.watch.is_none()
+    }
+}
+
 impl ResponseBody {
     /// A complete body. `seat` is released when the last piece has been taken.
     pub(crate) fn complete(bytes: Bytes, seat: Option<Seat>) -> Self {
@@ -144,7 +199,9 @@ impl ResponseBody {
     }
 
     pub(crate) fn watch(watch: WatchBody) -> Self {
-        Self::new(Content::Watch(Box::new(watch)))
+        let watch = Some(Box::new(watch));
+        let state = WatchState { watch, event: Bytes::new(), since: None };
+        Self::new(Content::Watch(Arc::new(OutgoingWatch(Mutex::new(state)))))
     }
 
     fn new(content: Content) -> Self {
@@ -153,11 +210,17 @@ impl ResponseBody {
 
     /// Holds `active_request` until the body has been sent.
     pub(crate) fn keeping(mut self, active_request: ActiveRequest) -> Self {
-        if let Content::Complete(outgoing) = &self.content
-            && !outgoing.remaining().bytes.is_empty()
-        {
-            self.number = Some(active_request.answers(Arc::clone(outgoing)));
-        }
+        self.number = match &self.content {
+            Content::Complete(outgoing) if outgoing.remaining().bytes.is_empty() => None,
+            Content::Complete(outgoing) => {
+                let outgoing: Arc<dyn Stallable> = Arc::<Outgoing>::clone(outgoing);
+                Some(active_request.answers(outgoing))
+            }
+            Content::Watch(watch) => {
+                let watch: Arc<dyn Stallable> = Arc::<OutgoingWatch>::clone(watch);
+                Some(active_request.answers(watch))
+            }
+        };
         self.copies = active_request.has_streams();
         self.active_request = Some(active_request);
         self
@@ -186,7 +249,7 @@ impl Body for ResponseBody {
                 Poll::Ready(outgoing.next(copies).map(|piece| piece.map(Frame::data)))
             }
             Content::Watch(watch) => {
-                watch.poll_bytes(context).map(|next| next.map(Frame::data).map(Ok))
+                watch.poll_next(context).map(|next| next.map(|piece| piece.map(Frame::data)))
             }
         }
     }

@@ -4,6 +4,7 @@
 //! to WebSocket in the same task. A slow handshake, a slow request head and an idle connection are
 //! closed. `serve` limits single requests.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -15,9 +16,10 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsAcceptor;
@@ -32,7 +34,7 @@ use crate::handler::body::ResponseBody;
 use crate::handler::{DetachOnDrop, serve};
 use crate::limits;
 use crate::state::ServerState;
-use activity::{ConnectionActivity, HeadTimer};
+use activity::{ConnectionActivity, HeadTimer, TotalHeads};
 use coalescing_writer::CoalescingWriter;
 use frames::{Frames, TotalBuffered};
 use limiter::{ConnectionLimiter, ConnectionPermit};
@@ -59,6 +61,11 @@ const CHECK_PERIOD: Duration = Duration::from_secs(4);
 /// After graceful shutdown of a connection began, it is dropped when it is idle for this long.
 const CLOSING_IDLE_MAX: Duration = Duration::from_secs(10);
 
+/// The response to a head for which no memory is left. As for other heads that are refused before
+/// they are complete, there is no audit event.
+const HEAD_REFUSED: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+    connection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// State shared by all connections.
 #[derive(Clone)]
 pub(crate) struct Connections {
@@ -66,6 +73,7 @@ pub(crate) struct Connections {
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
     total_buffered: TotalBuffered,
+    total_heads: TotalHeads,
     /// Starts the graceful shutdown of all connections when cancelled.
     draining: CancellationToken,
     /// Drops all connections when cancelled.
@@ -81,8 +89,8 @@ impl Connections {
     ) -> Self {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
-        let total_buffered = TotalBuffered::default();
-        Self { state, tls, limiter, total_buffered, draining, aborted }
+        let (total_buffered, total_heads) = (TotalBuffered::default(), TotalHeads::default());
+        Self { state, tls, limiter, total_buffered, total_heads, draining, aborted }
     }
 
     /// Accepts connections until draining begins, then closes the listener.
@@ -149,7 +157,7 @@ impl Connections {
             .collect();
         let peer = Arc::new(Peer::new(from, chain, protocol));
         let activity = Arc::new(match protocol {
-            Protocol::Http1 => ConnectionActivity::new(),
+            Protocol::Http1 => ConnectionActivity::new(Arc::clone(&self.total_heads)),
             Protocol::Http2 => ConnectionActivity::multiplexed(),
         });
         let slot = Slot::default();
@@ -163,9 +171,7 @@ impl Connections {
                 let answer = respond(&state, &peer, request);
                 async move {
                     let response = answer.await;
-                    Ok::<_, std::convert::Infallible>(
-                        response.map(|body| body.keeping(active_request)),
-                    )
+                    Ok::<_, Infallible>(response.map(|body| body.keeping(active_request)))
                 }
             })
         };
@@ -179,27 +185,54 @@ impl Connections {
                 let connection = std::pin::pin!(self.http2().serve_connection(io, service));
                 self.drive(connection, &peer, &activity).await.ok();
             }
-            Protocol::Http1 => {
-                let io = TokioIo::new(HeadTimer::new(stream, Arc::clone(&activity)));
-                let mut connection = http1_builder().serve_connection(io, service).with_upgrades();
-                let result = self.drive(Pin::new(&mut connection), &peer, &activity).await;
-                if let Some(session) = slot.take() {
-                    tokio::select! {
-                        () = self.aborted.cancelled() => {}
-                        () = session.run() => {}
-                    }
-                }
-                if result.is_err()
-                    && let Some(http1::Parts { io, read_buf, service, .. }) =
-                        connection.into_parts()
-                    && let Some(head) = long_uri::shortened(&read_buf)
-                    && let Some(io) = io.into_inner().restart(head)
-                {
-                    let connection = http1_builder().serve_connection(TokioIo::new(io), service);
-                    let connection = std::pin::pin!(connection.with_upgrades());
-                    self.drive(connection, &peer, &activity).await.ok();
-                }
+            Protocol::Http1 => self.serve_http1(stream, service, &peer, &activity, slot).await,
+        }
+    }
+
+    async fn serve_http1<S>(
+        &self,
+        stream: LingeringClose<TlsStream<TcpStream>>,
+        service: S,
+        peer: &Peer,
+        activity: &Arc<ConnectionActivity>,
+        slot: Slot,
+    ) where
+        S: HttpService<Incoming, ResBody = ResponseBody, Error = Infallible> + Send,
+        S::Future: Send,
+    {
+        let io = TokioIo::new(HeadTimer::new(stream, Arc::clone(activity)));
+        let mut connection = http1_builder().serve_connection(io, service).with_upgrades();
+        let result = self.drive(Pin::new(&mut connection), peer, activity).await;
+        if let Some(session) = slot.take() {
+            activity.upgrade();
+            tokio::select! {
+                () = self.aborted.cancelled() => {}
+                () = session.run() => {}
             }
+        }
+        if result.is_ok() {
+            return;
+        }
+        let Some(http1::Parts { io, read_buf, service, .. }) = connection.into_parts() else {
+            return;
+        };
+        if activity.is_head_refused() {
+            self.state.metrics.head_rejected();
+            drop(read_buf);
+            activity.release_head();
+            // A client that does not read the response loses only the reason.
+            let mut stream = io.into_inner();
+            let sent = async {
+                stream.write_all(HEAD_REFUSED).await?;
+                stream.shutdown().await
+            };
+            let _sent = tokio::time::timeout(CLOSING_IDLE_MAX, sent).await;
+        } else if let Some(head) = long_uri::shortened(&read_buf)
+            && let Some(io) = io.into_inner().restart(head)
+        {
+            let connection = http1_builder().serve_connection(TokioIo::new(io), service);
+            let connection = std::pin::pin!(connection.with_upgrades());
+            self.drive(connection, peer, activity).await.ok();
         }
     }
 

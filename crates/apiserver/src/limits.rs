@@ -77,6 +77,13 @@ pub const HELD_HEADERS_BYTES_MAX: usize = 16 << 20;
 pub const HEADER_BYTES_MAX: u32 = 128 << 10;
 /// Maximum size of the head of an HTTP/1 request, in bytes.
 pub const HEAD_BYTES_MAX: usize = 1 << 20;
+/// Size of an incomplete HTTP/1 head up to which it does not count against
+/// [`HELD_HEADS_BYTES_MAX`], in bytes. Few heads are longer.
+pub const HEAD_BYTES_FREE: usize = 16 << 10;
+/// Maximum total size of incomplete HTTP/1 heads over all connections, beyond [`HEAD_BYTES_FREE`]
+/// each, in bytes. A head for which nothing is left gets 431. Clients without a certificate may
+/// send heads, so these are bounded like [`HELD_HEADERS_BYTES_MAX`].
+pub const HELD_HEADS_BYTES_MAX: usize = 16 << 20;
 /// HTTP/2 flow-control window of a stream, in bytes.
 pub const STREAM_WINDOW: u32 = 256 << 10;
 /// HTTP/2 flow-control window of a connection, in bytes.

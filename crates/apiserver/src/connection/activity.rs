@@ -1,12 +1,13 @@
 //! Activity of a connection: serving requests, idle, or reading a request head.
 //!
 //! An idle connection may wait long, but a request head that has begun must complete soon. hyper's
-//! own timeout does not distinguish the two, so this module observes the incoming bytes.
+//! own timeout does not distinguish the two, so this module observes the incoming bytes. It also
+//! bounds the heads of all connections together.
 
 use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -29,6 +30,9 @@ const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 /// No request head is being read.
 const NO_HEAD: u64 = u64::MAX;
 
+/// Total size of incomplete HTTP/1 heads, beyond [`limits::HEAD_BYTES_FREE`] each.
+pub(super) type TotalHeads = Arc<AtomicUsize>;
+
 /// Requests in flight on a connection, and the start of its idle time.
 pub(super) struct ConnectionActivity {
     pub(super) start: Instant,
@@ -38,6 +42,13 @@ pub(super) struct ConnectionActivity {
     /// Time of the first byte of a request head, in milliseconds since the connection began;
     /// [`NO_HEAD`] if no head is being read.
     head_since: AtomicU64,
+    /// Bytes read of a request head that is not complete.
+    head_bytes: AtomicUsize,
+    total_heads: TotalHeads,
+    /// Whether a head was refused because the heads of all connections are too large.
+    is_head_refused: AtomicBool,
+    /// Whether the connection no longer carries HTTP.
+    is_upgraded: AtomicBool,
     /// Responses being sent, by ID.
     answers: Mutex<HashMap<u64, Arc<dyn Stallable>>>,
     next_answer: AtomicU64,
@@ -47,12 +58,16 @@ pub(super) struct ConnectionActivity {
 
 impl ConnectionActivity {
     /// A new HTTP/1 connection. The time limit of the first head starts at once.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(total_heads: TotalHeads) -> Self {
         Self {
             start: Instant::now(),
             active: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
+            head_bytes: AtomicUsize::new(0),
+            total_heads,
+            is_head_refused: AtomicBool::new(false),
+            is_upgraded: AtomicBool::new(false),
             answers: Mutex::default(),
             next_answer: AtomicU64::new(0),
             has_streams: false,
@@ -61,7 +76,21 @@ impl ConnectionActivity {
 
     /// A new HTTP/2 connection, whose request heads cannot be recognised from outside.
     pub(super) fn multiplexed() -> Self {
-        Self { head_since: AtomicU64::new(NO_HEAD), has_streams: true, ..Self::new() }
+        let mut activity = Self::new(TotalHeads::default());
+        activity.head_since = AtomicU64::new(NO_HEAD);
+        activity.has_streams = true;
+        activity
+    }
+
+    /// The connection carries no further heads.
+    pub(super) fn upgrade(&self) {
+        self.is_upgraded.store(true, Ordering::Relaxed);
+        self.release_head();
+    }
+
+    /// Whether a head was refused because the heads of all connections are too large.
+    pub(super) fn is_head_refused(&self) -> bool {
+        self.is_head_refused.load(Ordering::Relaxed)
     }
 
     /// Time without a request in flight; `None` if there is one.
@@ -88,12 +117,28 @@ impl ConnectionActivity {
         aborted > 0
     }
 
-    fn on_read(&self) {
-        if self.active.load(Ordering::Relaxed) == 0
-            && self.head_since.load(Ordering::Relaxed) == NO_HEAD
-        {
+    /// Observes that bytes were read. The error says that a head must not grow further.
+    fn on_read(&self, bytes: usize) -> io::Result<()> {
+        if self.active.load(Ordering::Relaxed) > 0 || self.is_upgraded.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if self.head_since.load(Ordering::Relaxed) == NO_HEAD {
             self.head_since.store(self.millis(), Ordering::Relaxed);
         }
+        let before = self.head_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let added = counted(before + bytes) - counted(before);
+        let all = self.total_heads.fetch_add(added, Ordering::Relaxed) + added;
+        if added > 0 && all > limits::HELD_HEADS_BYTES_MAX {
+            self.is_head_refused.store(true, Ordering::Relaxed);
+            return Err(io::Error::other("the incomplete heads of all requests are too large"));
+        }
+        Ok(())
+    }
+
+    /// Frees the share of a head that is complete or refused.
+    pub(super) fn release_head(&self) {
+        let bytes = self.head_bytes.swap(0, Ordering::Relaxed);
+        self.total_heads.fetch_sub(counted(bytes), Ordering::Relaxed);
     }
 
     fn since(&self, millis: u64) -> Duration {
@@ -105,6 +150,17 @@ impl ConnectionActivity {
     }
 }
 
+impl Drop for ConnectionActivity {
+    fn drop(&mut self) {
+        self.release_head();
+    }
+}
+
+/// The bytes of a head that count against [`limits::HELD_HEADS_BYTES_MAX`].
+fn counted(bytes: usize) -> usize {
+    bytes.saturating_sub(limits::HEAD_BYTES_FREE)
+}
+
 /// A request in flight, until its response body has been sent.
 pub(crate) struct ActiveRequest(Arc<ConnectionActivity>);
 
@@ -112,6 +168,7 @@ impl ActiveRequest {
     pub(super) fn start(activity: &Arc<ConnectionActivity>) -> Self {
         activity.active.fetch_add(1, Ordering::Relaxed);
         activity.head_since.store(NO_HEAD, Ordering::Relaxed);
+        activity.release_head();
         Self(Arc::clone(activity))
     }
 
@@ -207,8 +264,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadTimer<S> {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.activity.on_read();
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0
+            && let Err(error) = self.activity.on_read(bytes)
+        {
+            return Poll::Ready(Err(error));
         }
         read
     }

@@ -17,6 +17,7 @@ mod certificates;
 mod cluster;
 mod harness;
 mod identity;
+mod large_heads;
 mod lifetime;
 mod tokens;
 mod uris;

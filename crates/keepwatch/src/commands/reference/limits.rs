@@ -51,6 +51,10 @@ fn requests() -> Vec<Row> {
         ("Time for a TLS handshake", time(limits::HANDSHAKE_TIME_MAX)),
         ("Idle time of a connection", time(limits::IDLE_TIME_MAX)),
         ("Size of the head of an HTTP/1 request", bytes(limits::HEAD_BYTES_MAX)),
+        (
+            "Size of the heads of all HTTP/1 requests that are not complete, beyond 16 KiB each",
+            bytes(limits::HELD_HEADS_BYTES_MAX),
+        ),
         ("Time to receive the head of an HTTP/1 request", time(limits::HEADER_TIME_MAX)),
         ("Size of the headers of an HTTP/2 request", bytes(limits::HEADER_BYTES_MAX as usize)),
         (

@@ -5,7 +5,8 @@
 //! with 414. Only a block of several frames can contain such a path, and only such blocks are
 //! buffered until they are complete; everything else passes unchanged. After unexpected input, all
 //! further bytes pass unchanged, because rejecting it is the library's task. Streams that the
-//! library resets as malformed are counted.
+//! library resets as malformed are counted, and so are header blocks that are too long: the library
+//! responds to them with 431.
 
 mod header_block;
 mod huffman;
@@ -92,6 +93,8 @@ struct Incoming {
     ready: Bytes,
     /// Whether all bytes pass unchanged from now on.
     is_off: bool,
+    /// Whether a header block was too long, until it is counted.
+    is_too_long: bool,
     total_buffered: TotalBuffered,
     /// Bytes of `total_buffered` that belong to this connection.
     share: usize,
@@ -120,6 +123,7 @@ impl Incoming {
             parsed: 0,
             ready: Bytes::new(),
             is_off: false,
+            is_too_long: false,
             total_buffered,
             share: 0,
             #[cfg(test)]
@@ -189,6 +193,13 @@ impl Incoming {
             Buffered::More if self.buffered.len() <= BLOCK_BYTES_MAX && self.take_share() => {
                 return false;
             }
+            Buffered::More if self.buffered.len() > BLOCK_BYTES_MAX => {
+                // Its remaining frames pass one by one, as other frames do.
+                let len = self.parsed.min(self.buffered.len());
+                self.passing = self.parsed - len;
+                self.ready = self.buffered.split_to(len).freeze();
+                self.is_too_long = true;
+            }
             Buffered::More | Buffered::Unexpected => {
                 self.is_off = true;
                 self.ready = std::mem::take(&mut self.buffered).freeze();
@@ -215,13 +226,13 @@ impl Drop for Incoming {
     }
 }
 
-impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
+impl<S: AsyncRead + Unpin, C: Fn() + Unpin> AsyncRead for Frames<S, C> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, incoming, .. } = self.get_mut();
+        let Self { stream, incoming, count, .. } = self.get_mut();
         loop {
             if !incoming.ready.is_empty() {
                 let len = incoming.ready.len().min(buffer.remaining());
@@ -244,6 +255,9 @@ impl<S: AsyncRead + Unpin, C: Unpin> AsyncRead for Frames<S, C> {
                 }
             }
             if incoming.advance() {
+                if std::mem::take(&mut incoming.is_too_long) {
+                    count();
+                }
                 continue;
             }
             let mut piece = [0; PIECE_BYTES];
@@ -356,6 +370,8 @@ impl<S: AsyncWrite + Unpin, C: Fn() + Unpin> AsyncWrite for Frames<S, C> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
@@ -397,6 +413,46 @@ mod tests {
                 steps <= FRAMES + pieces,
                 "{steps} looks at {FRAMES} frames in {pieces} pieces"
             );
+        }
+    }
+
+    /// Reads blocks of these lengths in frames of 16,000 bytes and pieces of `piece` bytes, and
+    /// returns how many were counted. All bytes pass unchanged.
+    async fn counted(lens: &[usize], piece: usize) -> usize {
+        let mut sent = vec![0; PREFACE_LEN];
+        for len in lens {
+            let payload = vec![b'x'; *len];
+            let count = payload.chunks(16_000).count();
+            for (at, chunk) in payload.chunks(16_000).enumerate() {
+                let kind = if at == 0 { HEADERS } else { CONTINUATION };
+                let flags = if at + 1 == count { END_HEADERS } else { 0 };
+                sent.extend(frame(kind, flags, chunk));
+            }
+        }
+        let stream = sent
+            .chunks(piece)
+            .fold(Box::new(tokio::io::empty()) as Box<dyn AsyncRead + Unpin>, |stream, piece| {
+                Box::new(stream.chain(std::io::Cursor::new(piece.to_vec())))
+            });
+        let count = AtomicUsize::new(0);
+        let count_one = || {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        let total = TotalBuffered::default();
+        let mut frames = Frames::new(stream, Arc::clone(&total), count_one);
+        let mut read = Vec::new();
+        frames.read_to_end(&mut read).await.unwrap();
+        assert!(read == sent, "{lens:?} {piece}: {} bytes passed", read.len());
+        assert_eq!(total.load(Ordering::Relaxed), 0);
+        count.load(Ordering::Relaxed)
+    }
+
+    /// Regression: the library's responses 431 were not counted as malformed requests.
+    #[tokio::test]
+    async fn header_blocks_that_are_too_long_are_counted() {
+        for piece in [1_000, 16_009, 150_000] {
+            assert_eq!(counted(&[100, 40_000, 120_000], piece).await, 0);
+            assert_eq!(counted(&[200_000, 40_000, 300_000, 100, 200_000], piece).await, 3);
         }
     }
 }

@@ -126,9 +126,9 @@ impl ConnectionActivity {
             self.head_since.store(self.millis(), Ordering::Relaxed);
         }
         let before = self.head_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let growth = counted(before + bytes) - counted(before);
-        let all = self.total_heads.fetch_add(growth, Ordering::Relaxed) + growth;
-        if growth > 0 && all > limits::HELD_HEADS_BYTES_MAX {
+        let added = counted(before + bytes) - counted(before);
+        let all = self.total_heads.fetch_add(added, Ordering::Relaxed) + added;
+        if added > 0 && all > limits::HELD_HEADS_BYTES_MAX {
             self.is_head_refused.store(true, Ordering::Relaxed);
             return Err(io::Error::other("the incomplete heads of all requests are too large"));
         }

@@ -9,7 +9,7 @@
 /// prefix.
 pub(crate) struct Advice {
     codes: &'static [&'static str],
-    /// With placeholders `{bucket}`, `{region}`, `{actual_region}`, `{key}`, `{account}`, `{identity}`,
+    /// With placeholders `{bucket}`, `{region}`, `{actual_region}`, `{identity}`,
     /// `{destination}` and `{code}`.
     pub(crate) message: &'static str,
 }

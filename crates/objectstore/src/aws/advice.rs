@@ -7,9 +7,12 @@ pub(crate) static ADVICE: &[Advice] = &[
     // The second is versitygw's word for it, the third that of AWS's token service.
     advice(
         &["InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId", "InvalidObjectKeyId"],
-        "{key} does not exist: check {identity}",
+        "the access key does not exist: check {identity}",
     ),
-    advice(&["SignatureDoesNotMatch"], "the secret key does not belong to {key}: check {identity}"),
+    advice(
+        &["SignatureDoesNotMatch"],
+        "the secret key does not belong to the access key: check {identity}",
+    ),
     advice(
         &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
         "the session token has expired: renew {identity}",

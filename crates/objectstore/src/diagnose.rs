@@ -114,8 +114,8 @@ mod tests {
 
     use event::Timestamp;
 
-    use sink::Encoding;
     use sink::http::EgressPolicy;
+    use sink::{DeliverError, Encoding};
 
     use super::*;
     use crate::{
@@ -277,6 +277,17 @@ mod tests {
             (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
             (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
             (&s3, 400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
+            (&s3, 400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
+            (&s3, 400, "IncompleteBody", "(IncompleteBody): it is repeated"),
+            (&s3, 400, "BadDigest", "(BadDigest): it is repeated"),
+            (&s3, 400, "KeyTooLongError", "shorten the destination's prefix or --cluster-name"),
+            (&s3, 400, "EntityTooLarge", "raise its limit, or lower --audit-seal-size"),
+            (&s3, 400, "EntityTooSmall", "the store answered 400 EntityTooSmall"),
+            (&s3, 400, "InvalidTag", "refuses tags or metadata (InvalidTag)"),
+            (&s3, 400, "MetadataTooLarge", "refuses tags or metadata (MetadataTooLarge)"),
+            (&s3, 403, "InvalidPayer", "disabled all access to bucket `bucket` (InvalidPayer)"),
+            (&s3, 403, "InvalidObjectState", "in a storage class that cannot be read at once"),
+            (&s3, 403, "UserDisabled", "suspended, closed or unpaid (UserDisabled)"),
             (&s3, 501, "NotImplemented", "with Content-MD5 and without a checksum"),
             (&s3, 418, "Weird", "the store answered 418 Weird"),
             (&gcs, 400, "userProjectMissing", "lets requesters pay"),
@@ -314,6 +325,22 @@ mod tests {
         ] {
             let text = bucket.diagnose(&response(status, code), Operation::Write);
             assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
+        }
+    }
+
+    /// An upload that was cut off stopped its destination as a wrong setting does.
+    #[test]
+    fn an_upload_that_was_cut_off_is_repeated_soon() {
+        let [s3, ..] = buckets();
+        for (code, is_repeated) in [
+            ("RequestTimeout", true),
+            ("IncompleteBody", true),
+            ("BadDigest", true),
+            ("KeyTooLongError", false),
+            ("InvalidArgument", false),
+        ] {
+            let error = s3.error(&response(400, code));
+            assert_eq!(matches!(error, DeliverError::Retry { .. }), is_repeated, "{code}: {error}");
         }
     }
 

@@ -277,17 +277,6 @@ mod tests {
             (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
             (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
             (&s3, 400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
-            (&s3, 400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
-            (&s3, 400, "IncompleteBody", "(IncompleteBody): it is repeated"),
-            (&s3, 400, "BadDigest", "(BadDigest): it is repeated"),
-            (&s3, 400, "KeyTooLongError", "shorten the destination's prefix or --cluster-name"),
-            (&s3, 400, "EntityTooLarge", "raise its limit, or lower --audit-seal-size"),
-            (&s3, 400, "EntityTooSmall", "the store answered 400 EntityTooSmall"),
-            (&s3, 400, "InvalidTag", "refuses tags or metadata (InvalidTag)"),
-            (&s3, 400, "MetadataTooLarge", "refuses tags or metadata (MetadataTooLarge)"),
-            (&s3, 403, "InvalidPayer", "disabled all access to bucket `bucket` (InvalidPayer)"),
-            (&s3, 403, "InvalidObjectState", "in a storage class that cannot be read at once"),
-            (&s3, 403, "UserDisabled", "suspended, closed or unpaid (UserDisabled)"),
             (&s3, 501, "NotImplemented", "with Content-MD5 and without a checksum"),
             (&s3, 418, "Weird", "the store answered 418 Weird"),
             (&gcs, 400, "userProjectMissing", "lets requesters pay"),
@@ -324,6 +313,28 @@ mod tests {
             (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
         ] {
             let text = bucket.diagnose(&response(status, code), Operation::Write);
+            assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
+        }
+    }
+
+    /// They had the advice about headers, or that about permissions.
+    #[test]
+    fn codes_about_one_upload_or_object_have_their_own_messages() {
+        let [s3, ..] = buckets();
+        for (status, code, expected) in [
+            (400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
+            (400, "IncompleteBody", "(IncompleteBody): it is repeated"),
+            (400, "BadDigest", "(BadDigest): it is repeated"),
+            (400, "KeyTooLongError", "shorten the destination's prefix or --cluster-name"),
+            (400, "EntityTooLarge", "raise its limit, or lower --audit-seal-size"),
+            (400, "EntityTooSmall", "the store answered 400 EntityTooSmall"),
+            (400, "InvalidTag", "refuses tags or metadata (InvalidTag)"),
+            (400, "MetadataTooLarge", "refuses tags or metadata (MetadataTooLarge)"),
+            (403, "InvalidPayer", "disabled all access to bucket `bucket` (InvalidPayer)"),
+            (403, "InvalidObjectState", "in a storage class that cannot be read at once"),
+            (403, "UserDisabled", "suspended, closed or unpaid (UserDisabled)"),
+        ] {
+            let text = s3.diagnose(&response(status, code), Operation::Write);
             assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
         }
     }

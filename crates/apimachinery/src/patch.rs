@@ -8,10 +8,11 @@ mod strategic;
 
 use event::Json;
 use http::StatusCode;
-use json_patch::{PatchOperation, jsonptr::Pointer};
+use json_patch::{AddOperation, PatchOperation, jsonptr::Pointer};
 use serde_json::Value;
 
 use crate::ApiError;
+use crate::schema::{Path, UNKNOWN_FIELDS_MAX};
 use crate::serializer::{Document, Duplicates, cost, decode_json, unsupported_media_type};
 
 /// Maximum number of operations of a JSON patch.
@@ -24,6 +25,9 @@ const SHIFTED_MAX: usize = 1_000_000;
 /// Maximum nesting depth that a patch may create; the same as for a body.
 const DEPTH_MAX: usize = 127;
 
+/// The fields of an operation.
+const FIELDS: [&str; 4] = ["op", "path", "from", "value"];
+
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
@@ -32,19 +36,22 @@ const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 #[derive(Debug)]
 pub enum Patch {
     /// JSON patch: a list of operations.
-    Json(Vec<PatchOperation>),
+    Json(Vec<Operation>),
     /// Merge patch: a partial document.
     Merge(Value),
     /// Strategic merge patch: a partial document, with directives.
     Strategic(Value),
 }
 
+/// An operation of a JSON patch, or why it applies to no object.
+pub type Operation = Result<PatchOperation, &'static str>;
+
 /// A decoded patch.
 #[derive(Debug)]
 pub struct DecodedPatch {
     /// The patch.
     pub patch: Patch,
-    /// The duplicate keys.
+    /// The duplicate keys, and the unknown fields of a JSON patch.
     pub duplicates: Duplicates,
     /// The patch as parsed, if it has duplicate keys. Recorded instead of the body, in which other
     /// parsers might choose another duplicate.
@@ -82,20 +89,19 @@ impl Patch {
                 message,
             ));
         }
-        let operations: Vec<PatchOperation> =
-            serde_json::from_value(value).map_err(|_| undecodable(OPERATIONS))?;
-        Ok(DecodedPatch {
-            patch: Self::Json(operations),
-            duplicates: Duplicates::default(),
-            as_parsed,
-        })
+        let Value::Array(items) = value else { return Err(undecodable(OPERATIONS)) };
+        let fields = duplicates.warnings().into_iter().chain(unknown_fields(&items));
+        let duplicates =
+            Duplicates::JsonPatch(fields.map(|field| format!("json patch {field}")).collect());
+        let operations = items.into_iter().map(operation).collect::<Result<_, _>>()?;
+        Ok(DecodedPatch { patch: Self::Json(operations), duplicates, as_parsed })
     }
 
     /// Approximate memory of the patch, in bytes.
     pub fn cost(&self) -> usize {
         match self {
             Self::Merge(patch) | Self::Strategic(patch) => cost(patch),
-            Self::Json(operations) => operations.iter().map(cost_of_operation).sum(),
+            Self::Json(operations) => operations.iter().flatten().map(cost_of_operation).sum(),
         }
     }
 
@@ -108,14 +114,62 @@ impl Patch {
             Self::Json(operations) => {
                 let (mut copied, mut shifted) = (0, 0);
                 for operation in operations {
+                    let operation = operation.as_ref().map_err(|why| not_applicable(why))?;
                     check_size(&document, operation, &mut copied, &mut shifted)?;
-                    json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
-                        .map_err(|error| not_applicable(&error.to_string()))?;
+                    apply_operation(&mut document, operation)?;
                 }
             }
         }
         Ok(document)
     }
+}
+
+/// Decodes an operation. One that is no operation fails when it is applied, as in upstream.
+fn operation(item: Value) -> Result<Operation, ApiError> {
+    let is_text =
+        |name: &str| item.get(name).is_none_or(|value| value.is_string() || value.is_null());
+    let is_decodable = item.is_null() || item.is_object();
+    if !is_decodable || !["op", "path", "from"].into_iter().all(is_text) {
+        return Err(undecodable(OPERATIONS));
+    }
+    Ok(serde_json::from_value(item).map_err(|_| OPERATIONS))
+}
+
+/// One message for each field that no operation has.
+fn unknown_fields(items: &[Value]) -> impl Iterator<Item = String> {
+    let fields = items.iter().enumerate().flat_map(|(index, item)| {
+        let names = item.as_object().into_iter().flat_map(|fields| fields.keys());
+        names.map(move |name| (index, name))
+    });
+    fields.filter(|(_, name)| !FIELDS.contains(&name.as_str())).take(UNKNOWN_FIELDS_MAX).map(
+        |(index, name)| {
+            let path = Path::Root.item(index).field(name).to_bounded_string();
+            format!("unknown field \"{path}\"")
+        },
+    )
+}
+
+/// Applies an operation. In upstream's library, a key that an object does not have has the value null:
+/// it can be replaced, and a test for null succeeds. RFC 6902 has both as errors.
+fn apply_operation(document: &mut Value, operation: &PatchOperation) -> Result<(), ApiError> {
+    let is_absent = |pointer: &Pointer| {
+        let parent = pointer.parent().and_then(|parent| document.pointer(parent.as_str()));
+        parent.is_some_and(Value::is_object) && document.pointer(pointer.as_str()).is_none()
+    };
+    let added;
+    let operation = match operation {
+        PatchOperation::Test(test) if test.value.is_null() && is_absent(&test.path) => {
+            return Ok(());
+        }
+        PatchOperation::Replace(replace) if is_absent(&replace.path) => {
+            let (path, value) = (replace.path.clone(), replace.value.clone());
+            added = PatchOperation::Add(AddOperation { path, value });
+            &added
+        }
+        operation => operation,
+    };
+    json_patch::patch_unsafe(document, std::slice::from_ref(operation))
+        .map_err(|error| not_applicable(&error.to_string()))
 }
 
 fn cost_of_operation(operation: &PatchOperation) -> usize {
@@ -231,11 +285,32 @@ mod tests {
         let apply = |media_type, body| decode(media_type, body).unwrap().apply(&before).unwrap();
         let body = r#"[{"op":"test","path":"/a/b","value":1},{"op":"replace","path":"/a/b","value":2},{"op":"add","path":"/l/-","value":3}]"#;
         assert_eq!(apply(JSON, body), json!({"a": {"b": 2}, "l": [1, 3]}));
+        let body = r#"[{"op":"replace","path":"/a/c","value":2},{"op":"test","path":"/a/d","value":null}]"#;
+        assert_eq!(apply(JSON, body), json!({"a": {"b": 1, "c": 2}, "l": [1]}));
         let body = r#"{"a":{"b":null,"c":1}}"#;
         assert_eq!(apply(MERGE, body), json!({"a": {"c": 1}, "l": [1]}));
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"c": 1}, "l": [1]}));
         let body = r#"{"a":{"$patch":"replace","d":1},"l":[2]}"#;
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"d": 1}, "l": [2]}));
+    }
+
+    /// Regression: unknown and duplicate fields of an operation were ignored without a word.
+    #[test]
+    fn unknown_and_duplicate_fields_of_an_operation_are_reported_with_their_position() {
+        let body = r#"[{"op":"test","path":"/a","value":{"x":1,"x":2}},
+            {"op":"add","op":"add","foo":1,"path":"/a","value":{"bar":1}}]"#;
+        let decoded = Patch::decode(JSON, body.as_bytes(), false).unwrap();
+        let expected = [
+            r#"json patch duplicate field "[0].value.x""#,
+            r#"json patch duplicate field "[1].op""#,
+            r#"json patch unknown field "[1].foo""#,
+        ];
+        assert_eq!(decoded.duplicates.warnings(), expected);
+        assert_eq!(decoded.duplicates.strict_errors(), expected);
+        let unknown: Vec<String> = (0..200).map(|number| format!("\"f{number}\":1")).collect();
+        let body = format!(r#"[{{"op":"remove","path":"/a",{}}}]"#, unknown.join(","));
+        let decoded = Patch::decode(JSON, body.as_bytes(), false).unwrap();
+        assert_eq!(decoded.duplicates.warnings().len(), UNKNOWN_FIELDS_MAX);
     }
 
     /// Regression test: ten thousand small operations at the start of a long list delayed all
@@ -268,8 +343,16 @@ mod tests {
         check_error(STRATEGIC_MERGE_PATCH, r#"{"a":{"$patch":"x"}}"#, 422, "unknown patch type");
         check_error(MERGE, "{", 400, "error decoding patch");
         check_error(MERGE, "[]", 400, "error decoding patch");
-        check_error(JSON, r#"[{"op":"jump","path":"/a"}]"#, 400, "error decoding patch");
+        check_error(JSON, "{}", 400, "error decoding patch");
+        check_error(JSON, "[1]", 400, "error decoding patch");
+        check_error(JSON, r#"[{"op":1,"path":"/a"}]"#, 400, "error decoding patch");
         let rejected = "the server rejected our request due to an error in our request";
+        check_error(JSON, "[null]", 422, rejected);
+        check_error(JSON, r#"[{"op":"jump","path":"/a"}]"#, 422, rejected);
+        check_error(JSON, r#"[{"op":"add","path":"x","value":1}]"#, 422, rejected);
+        check_error(JSON, r#"[{"op":"replace","path":"/l/1","value":1}]"#, 422, rejected);
+        check_error(JSON, r#"[{"op":"replace","path":"/x/y","value":1}]"#, 422, rejected);
+        check_error(JSON, r#"[{"op":"test","path":"/a/b","value":null}]"#, 422, rejected);
         check_error(JSON, r#"[{"op":"remove","path":"/x"}]"#, 422, rejected);
         check_error(JSON, r#"[{"op":"test","path":"/a/b","value":2}]"#, 422, rejected);
         let many = vec![r#"{"op":"test","path":"/a/b","value":1}"#; 10_001].join(",");

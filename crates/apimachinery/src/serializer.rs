@@ -48,6 +48,8 @@ pub enum Duplicates {
     Json(Vec<String>),
     /// Messages about keys in YAML, with line numbers.
     Yaml(Vec<String>),
+    /// Messages about fields of a JSON patch: duplicate and unknown ones.
+    JsonPatch(Vec<String>),
 }
 
 impl Default for Duplicates {
@@ -59,7 +61,7 @@ impl Default for Duplicates {
 impl Duplicates {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        let (Self::Json(reports) | Self::Yaml(reports)) = self;
+        let (Self::Json(reports) | Self::Yaml(reports) | Self::JsonPatch(reports)) = self;
         reports.is_empty()
     }
 
@@ -69,7 +71,7 @@ impl Duplicates {
             Self::Json(paths) => {
                 paths.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
             }
-            Self::Yaml(lines) => lines.clone(),
+            Self::Yaml(messages) | Self::JsonPatch(messages) => messages.clone(),
         }
     }
 

@@ -11,13 +11,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use event::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
+use tracing::warn;
+use webpki::RawPublicKeyEntity;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Error of the TLS configuration.
@@ -47,7 +54,7 @@ pub enum TlsError {
         /// Key file.
         key: PathBuf,
         /// Error of rustls.
-        source: rustls::Error,
+        source: Error,
     },
     /// The certificate has no subject alternative name. Clients ignore the common name, so every
     /// client would reject it.
@@ -66,7 +73,7 @@ pub enum TlsError {
     },
     /// rustls rejected the configuration.
     #[error("cannot set up TLS")]
-    Setup(#[source] rustls::Error),
+    Setup(#[source] Error),
 }
 
 /// The AWS-LC crypto provider, which supports the algorithms that Go supports. The process-wide
@@ -225,6 +232,22 @@ pub fn server_config(serving: Arc<ServingCertificate>) -> Result<Arc<ServerConfi
     Ok(Arc::new(config))
 }
 
+/// The key of a client's certificate. webpki would refuse certificates with a critical extension that
+/// it does not know, or of version 1, before a request could be audited.
+fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
+    match X509Certificate::from_der(certificate) {
+        Ok((_, parsed)) => Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec())),
+        Err(error) => {
+            warn!(%error, "closed a connection: the client's certificate is malformed");
+            Err(malformed())
+        }
+    }
+}
+
+fn malformed() -> Error {
+    CertificateError::BadEncoding.into()
+}
+
 /// Accepts any client certificate whose key the client proves to hold.
 #[derive(Debug)]
 struct AnyClientCert {
@@ -246,7 +269,7 @@ impl ClientCertVerifier for AnyClientCert {
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
+    ) -> Result<ClientCertVerified, Error> {
         Ok(ClientCertVerified::assertion())
     }
 
@@ -255,8 +278,16 @@ impl ClientCertVerifier for AnyClientCert {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = public_key(cert)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| malformed())?;
+        let algorithms = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == dss.scheme);
+        let mut algorithms =
+            algorithms.map(|(_, algorithms)| *algorithms).unwrap_or_default().iter();
+        algorithms
+            .any(|algorithm| key.verify_signature(*algorithm, message, dss.signature()).is_ok())
+            .then(HandshakeSignatureValid::assertion)
+            .ok_or(CertificateError::BadSignature.into())
     }
 
     fn verify_tls13_signature(
@@ -264,8 +295,9 @@ impl ClientCertVerifier for AnyClientCert {
         message: &[u8],
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let key = public_key(cert)?;
+        verify_tls13_signature_with_raw_key(message, &key, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

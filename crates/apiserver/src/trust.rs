@@ -5,22 +5,21 @@
 //! that cannot be loaded is absent, and an absent part is not trusted: without a request-header CA,
 //! all `X-Remote-*` headers are ignored. This file makes no decision about a request; `authn` does.
 
+mod ca_bundle;
 pub mod config_map;
+mod rules;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::HeaderName;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use rustls::pki_types::CertificateDer;
 use tracing::warn;
 
 use crate::authn::x509;
-use crate::tls::provider;
+
+pub use ca_bundle::CaBundle;
 
 /// Error while loading the trust configuration.
 #[derive(Debug, thiserror::Error)]
@@ -48,45 +47,6 @@ pub enum TrustError {
     /// The ConfigMap cannot be read.
     #[error("cannot read ConfigMap kube-system/extension-apiserver-authentication")]
     Lookup(#[source] Box<kube::Error>),
-}
-
-/// CA certificates that verify client certificates.
-#[derive(Clone)]
-pub struct CaBundle {
-    verifier: Arc<dyn ClientCertVerifier>,
-    origin: Arc<str>,
-}
-
-impl CaBundle {
-    /// Parses a PEM bundle. `origin`, the file or the key of the ConfigMap, appears in errors.
-    pub fn from_pem(pem: &[u8], origin: &str) -> Result<Self, TrustError> {
-        let none = || TrustError::NoCertificate { origin: origin.to_owned() };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(|_| none())?).map_err(|_| none())?;
-        }
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-            .build()
-            .map_err(|_| none())?;
-        Ok(Self { verifier, origin: origin.into() })
-    }
-
-    /// Reads a PEM file.
-    pub fn from_file(path: &Path) -> Result<Self, TrustError> {
-        let pem = std::fs::read(path)
-            .map_err(|source| TrustError::Read { path: path.to_owned(), source })?;
-        Self::from_pem(&pem, &path.display().to_string())
-    }
-
-    /// Verifies that a chain, leaf first, leads to one of the CAs, is valid at `now`, and is for
-    /// client authentication. The error contains the reason and the origin of the CAs.
-    pub fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), String> {
-        let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err("no certificate".to_owned());
-        };
-        let verified = self.verifier.verify_client_cert(leaf, intermediates, now);
-        verified.map(drop).map_err(|error| format!("{error} (verified with {})", self.origin))
-    }
 }
 
 /// The common name in the subject of a certificate; `None` if it has none.

@@ -1,7 +1,7 @@
 //! File modes: restricts access to the server's files at start-up, and logs each change.
 //!
 //! Only files that the server itself creates are changed. A data folder may hold other files, and
-//! certificates and keys that an operator provides are the operator's.
+//! certificates and keys that an operator provides are the operator's: their modes are only reported.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -31,6 +31,52 @@ const KEY_SUFFIX: &str = ".key";
 const PKI: &str = "pki";
 /// Folder below a data folder with the roles and bindings that the server enforces.
 const RBAC: &str = "rbac";
+
+/// A file that an operator provides.
+pub(crate) struct ProvidedFile<'a> {
+    /// The flag that names it.
+    pub(crate) flag: &'static str,
+    pub(crate) path: &'a Path,
+    /// It holds a key or a token, so that others may not read it either.
+    pub(crate) is_secret: bool,
+}
+
+/// Logs each provided file that others may change, or read if it is secret. The group is not
+/// considered: that of a volume is the cluster's.
+pub(crate) fn warn_of_provided<'a>(files: impl IntoIterator<Item = ProvidedFile<'a>>) {
+    for ProvidedFile { flag, path, is_secret } in files {
+        if let Some(mode) = permissive_mode(path, is_secret) {
+            let path = path.display();
+            let mode = format!("{mode:o}");
+            let risk = if is_secret { "read or write" } else { "write" };
+            tracing::warn!(flag, %path, mode, "others may {risk} this file: run `chmod o-rwx` on it");
+        }
+    }
+}
+
+/// The mode of the file if it permits too much. A link is followed.
+fn permissive_mode(path: &Path, is_secret: bool) -> Option<u32> {
+    let bits = if is_secret { OTHERS_BITS } else { OTHERS_WRITE };
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(metadata.permissions().mode() & 0o7777).filter(|mode| mode & bits != 0)
+}
+
+/// Prevents that others write to a log that exists. A log agent may read it, by an operator's decision.
+pub(crate) fn tighten_log(path: &Path) {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let mode = metadata.permissions().mode();
+    if !metadata.is_file() || mode & WRITE_BITS == 0 {
+        return;
+    }
+    match set(path, mode & !WRITE_BITS) {
+        Ok(()) => tracing::warn!(
+            path = %path.display(),
+            before = format!("{:o}", mode & 0o7777),
+            "others could write to this log: its mode was corrected; if they did, its lines prove nothing"
+        ),
+        Err(error) => warn_unchanged(path, mode, &error),
+    }
+}
 
 /// Who uses a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +260,55 @@ mod tests {
         set(&shared, 0o1777).unwrap();
         tighten(&shared, FolderUse::Private).unwrap();
         assert_eq!(mode(&shared), 0o1777, "a folder such as /tmp is meant to be shared");
+    }
+
+    /// Regression: a private key and a kubeconfig that everybody could change were used without a warning.
+    #[test]
+    fn a_provided_file_that_others_may_change_is_reported_and_not_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tls.key");
+        fs::write(&path, "x").unwrap();
+        for (given, is_secret, is_reported) in [
+            (0o666, true, true),
+            (0o644, true, true),
+            (0o660, true, false),
+            (0o440, true, false),
+            (0o666, false, true),
+            (0o644, false, false),
+        ] {
+            set(&path, given).unwrap();
+            let reported = permissive_mode(&path, is_secret);
+            assert_eq!(reported, is_reported.then_some(given), "{given:o} {is_secret}");
+            assert_eq!(mode(&path), given);
+        }
+        set(&path, 0o666).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(
+            permissive_mode(&link, true),
+            Some(0o666),
+            "the target of a link is what is read"
+        );
+        assert_eq!(permissive_mode(&directory.path().join("absent"), true), None);
+    }
+
+    /// Regression: an audit log of mode 0666 stayed writable.
+    #[test]
+    fn others_may_read_the_audit_log_but_not_write_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        for (given, expected) in [(0o666, 0o644), (0o664, 0o644), (0o640, 0o640), (0o600, 0o600)] {
+            fs::write(&path, "x").unwrap();
+            set(&path, given).unwrap();
+            tighten_log(&path);
+            assert_eq!(mode(&path), expected, "{given:o}");
+        }
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        set(&path, 0o666).unwrap();
+        tighten_log(&link);
+        assert_eq!(mode(&path), 0o666, "the target of a link is not ours");
+        tighten_log(&directory.path().join("absent"));
     }
 
     /// Regression: the roles, the trusted certificates and a link to a key had any mode.

@@ -9,7 +9,7 @@
 /// prefix.
 pub(crate) struct Advice {
     codes: &'static [&'static str],
-    /// With placeholders `{bucket}`, `{region}`, `{actual_region}`, `{key}`, `{account}`, `{identity}`,
+    /// With placeholders `{bucket}`, `{region}`, `{actual_region}`, `{identity}`,
     /// `{destination}` and `{code}`.
     pub(crate) message: &'static str,
 }
@@ -44,6 +44,15 @@ pub(crate) fn code_suffix(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
+/// Codes of status 400 for an upload that arrived too slowly, incomplete or damaged. The same upload
+/// may succeed at once.
+const TRANSIENT: &[&str] = &["BadDigest", "IncompleteBody", "RequestTimeout"];
+
+/// Whether the code is about this one upload, whatever its status is.
+pub(crate) fn is_transient(code: &str) -> bool {
+    TRANSIENT.iter().any(|transient| transient.eq_ignore_ascii_case(code))
+}
+
 /// Codes that all providers share.
 static COMMON: &[Advice] = &[
     advice(
@@ -59,5 +68,10 @@ static COMMON: &[Advice] = &[
     advice(
         &["ServiceUnavailable", "SlowDown", "ServerBusy"],
         "the store at {destination} is overloaded ({code}): it is asked again later",
+    ),
+    advice(
+        TRANSIENT,
+        "an upload did not reach {destination} complete ({code}): it is repeated; if this goes on, \
+         check the network between this server and the store, and proxies in it",
     ),
 ];

@@ -98,14 +98,6 @@ impl Credentials {
         }
     }
 
-    /// The access key in words.
-    pub(crate) fn key_text(&self) -> String {
-        match self {
-            Self::AwsAccessKey { access_key_id, .. } => key_text(access_key_id),
-            _ => key_text(""),
-        }
-    }
-
     /// The storage account; empty if they have none.
     pub(crate) fn account(&self) -> &str {
         match self {
@@ -124,14 +116,4 @@ impl Credentials {
             "the profile's Secret"
         }
     }
-}
-
-/// The access key in words, by its ID if that cannot be a secret.
-///
-/// People confuse ID and secret in a Secret, and a status must not show a secret. AWS's IDs are
-/// upper-case letters and digits; its secrets have other characters too.
-fn key_text(id: &str) -> String {
-    let is_id = (4..=32).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    if is_id { format!("access key `{id}`") } else { "the access key".to_owned() }
 }

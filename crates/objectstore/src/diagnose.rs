@@ -1,6 +1,7 @@
 //! Messages for failed requests: what is wrong, and what the owner of the destination can change.
 //!
-//! They are made of the status and the code of a response, never of its text.
+//! They are made of the status and the code of a response, never of its text. They quote no value of a
+//! Secret, not even the ID of a key or the name of an account: a value may be under the wrong key.
 
 use ::http::StatusCode;
 
@@ -57,8 +58,6 @@ impl Bucket {
         message
             .replace("{bucket}", &self.destination.bucket)
             .replace("{region}", self.destination.provider.get().region().unwrap_or_default())
-            .replace("{key}", &credentials.key_text())
-            .replace("{account}", credentials.account())
             .replace("{identity}", credentials.origin())
             .replace("{actual_region}", &actual_region)
             .replace("{destination}", &self.destination.to_string())
@@ -81,14 +80,25 @@ impl Bucket {
         let Some(endpoint) = provider.endpoint().or(provider.default_endpoint()) else {
             return self.diagnose_other(response, operation);
         };
-        if !response.is_no_response() {
-            return format!("endpoint {endpoint} is not asked: {}", response.failure);
+        let text = if response.is_no_response() {
+            format!(
+                "endpoint {endpoint} cannot be reached: {}; check its name, port and certificate, and \
+                 the log of keepwatch, which says more",
+                response.failure
+            )
+        } else {
+            format!("endpoint {endpoint} is not asked: {}", response.failure)
+        };
+        self.hide_account(&text)
+    }
+
+    /// Replaces the name of the storage account in host names. In Azure's national clouds, the
+    /// endpoint is made of it.
+    fn hide_account(&self, text: &str) -> String {
+        match self.destination.credentials.account() {
+            "" => text.to_owned(),
+            account => text.replace(&format!("//{account}."), "//<storage account>."),
         }
-        format!(
-            "endpoint {endpoint} cannot be reached: {}; check its name, port and certificate, and the \
-             log of keepwatch, which says more",
-            response.failure
-        )
     }
 
     fn diagnose_other(&self, response: &ResponseInfo, operation: Operation) -> String {
@@ -104,8 +114,8 @@ mod tests {
 
     use event::Timestamp;
 
-    use sink::Encoding;
     use sink::http::EgressPolicy;
+    use sink::{DeliverError, Encoding};
 
     use super::*;
     use crate::{
@@ -136,7 +146,7 @@ mod tests {
         Bucket::open(&destination, config).map_err(|error| error.to_string())
     }
 
-    /// A status quoted a secret that was under the wrong key of the Secret.
+    /// A status quoted a secret that was under the wrong key of the Secret, and the ID of its access key.
     #[test]
     fn no_message_shows_a_value_of_a_secret() {
         let response = |status: StatusCode, code: &str| ResponseInfo {
@@ -161,9 +171,35 @@ mod tests {
                 assert!(!text.contains("wJalr"), "{text}");
             }
         }
-        let text = s3("AKIAEXAMPLE")
-            .diagnose(&response(StatusCode::FORBIDDEN, "InvalidAccessKeyId"), Operation::Write);
-        assert_eq!(text, "access key `AKIAEXAMPLE` does not exist: check the profile's Secret");
+        for code in ["InvalidAccessKeyId", "SignatureDoesNotMatch"] {
+            let text = s3("AKIAEXAMPLE")
+                .diagnose(&response(StatusCode::FORBIDDEN, code), Operation::Write);
+            assert!(!text.contains("AKIA") && text.contains("the profile's Secret"), "{text}");
+        }
+        let account = "canary1account";
+        let azure = |credentials: Credentials| {
+            let endpoint = Some(format!("https://{account}.blob.core.chinacloudapi.cn"));
+            open(Provider::Azure(Azure { endpoint }), credentials).unwrap()
+        };
+        for azure in [
+            azure(Credentials::AzureManagedIdentity { account: account.to_owned() }),
+            azure(Credentials::AzureAccountKey {
+                account: account.to_owned(),
+                key: "a2V5".to_owned().into(),
+            }),
+        ] {
+            let texts = azure.destination.provider.get().advice().iter().map(|a| a.message);
+            let texts = texts.map(|text| azure.fill(text, &response(StatusCode::FORBIDDEN, "")));
+            let failures = ["no answer", "other"].map(|failure| {
+                let failure = failure.to_owned();
+                azure
+                    .diagnose(&ResponseInfo { failure, ..ResponseInfo::default() }, Operation::Read)
+            });
+            assert!(failures[0].contains("//<storage account>.blob.core"), "{}", failures[0]);
+            for text in texts.chain(failures) {
+                assert!(!text.contains("canary1"), "{text}");
+            }
+        }
         let key = || "a2V5".to_owned().into();
         for account in [CANARY, &"0123456789abcdef".repeat(4), "127.0.0.1:22200/x?", ""] {
             let credentials =
@@ -217,8 +253,8 @@ mod tests {
                 "RequestTimeTooSkewed",
                 "differ by more than 15 minutes (RequestTimeTooSkewed)",
             ),
-            (&s3, 403, "InvalidAccessKeyId", "access key `AKIAEXAMPLE` does not exist"),
-            (&s3, 403, "SignatureDoesNotMatch", "the secret key does not belong to access key"),
+            (&s3, 403, "InvalidAccessKeyId", "the access key does not exist"),
+            (&s3, 403, "SignatureDoesNotMatch", "the secret key does not belong to the access key"),
             (&s3, 400, "ExpiredToken", "has expired: renew the profile's Secret"),
             (
                 &role,
@@ -266,13 +302,56 @@ mod tests {
                 &azure,
                 404,
                 "ContainerNotFound",
-                "container `bucket` does not exist in storage account `shop`",
+                "container `bucket` does not exist in the storage account of the profile's Secret",
             ),
-            (&azure, 404, "ResourceNotFound", "storage account `shop` does not exist"),
+            (
+                &azure,
+                404,
+                "ResourceNotFound",
+                "the storage account does not exist: check the profile's Secret",
+            ),
             (&azure, 403, "Weird", "access denied (Weird); allow Storage Blob Data Contributor"),
         ] {
             let text = bucket.diagnose(&response(status, code), Operation::Write);
             assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
+        }
+    }
+
+    /// They had the advice about headers, or that about permissions.
+    #[test]
+    fn codes_about_one_upload_or_object_have_their_own_messages() {
+        let [s3, ..] = buckets();
+        for (status, code, expected) in [
+            (400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
+            (400, "IncompleteBody", "(IncompleteBody): it is repeated"),
+            (400, "BadDigest", "(BadDigest): it is repeated"),
+            (400, "KeyTooLongError", "shorten the destination's prefix or --cluster-name"),
+            (400, "EntityTooLarge", "raise its limit, or lower --audit-seal-size"),
+            (400, "EntityTooSmall", "the store answered 400 EntityTooSmall"),
+            (400, "InvalidTag", "refuses tags or metadata (InvalidTag)"),
+            (400, "MetadataTooLarge", "refuses tags or metadata (MetadataTooLarge)"),
+            (403, "InvalidPayer", "disabled all access to bucket `bucket` (InvalidPayer)"),
+            (403, "InvalidObjectState", "in a storage class that cannot be read at once"),
+            (403, "UserDisabled", "suspended, closed or unpaid (UserDisabled)"),
+        ] {
+            let text = s3.diagnose(&response(status, code), Operation::Write);
+            assert!(text.contains(expected) && !text.contains("  "), "{code}: {text}");
+        }
+    }
+
+    /// An upload that was cut off stopped its destination as a wrong setting does.
+    #[test]
+    fn an_upload_that_was_cut_off_is_repeated_soon() {
+        let [s3, ..] = buckets();
+        for (code, is_repeated) in [
+            ("RequestTimeout", true),
+            ("IncompleteBody", true),
+            ("BadDigest", true),
+            ("KeyTooLongError", false),
+            ("InvalidArgument", false),
+        ] {
+            let error = s3.error(&response(400, code));
+            assert_eq!(matches!(error, DeliverError::Retry { .. }), is_repeated, "{code}: {error}");
         }
     }
 

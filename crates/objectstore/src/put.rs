@@ -16,6 +16,7 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, PutOptions, PutPayload};
 use sink::{DeliverError, drop_page_cache, error_chain};
 
+use crate::advice;
 use crate::bucket::Bucket;
 use crate::diagnose::Operation;
 use crate::http::{
@@ -224,7 +225,7 @@ impl Bucket {
     }
 
     /// The error that tells the caller when to try again.
-    fn error(&self, response: &ResponseInfo) -> DeliverError {
+    pub(crate) fn error(&self, response: &ResponseInfo) -> DeliverError {
         if response.is_no_response() {
             let source =
                 Box::new(RequestError::NoResponse(self.diagnose(response, Operation::Write)));
@@ -233,6 +234,9 @@ impl Bucket {
         }
         let source = Box::new(response.to_error());
         match response.status.map(|status| status.as_u16()) {
+            Some(400) if advice::is_transient(&response.code) => {
+                DeliverError::Retry { after: response.retry_after, source }
+            }
             // Permissions, bucket or region: the owner has to change something.
             Some(301 | 307 | 308 | 400 | 401 | 403 | 404 | 405 | 501) => {
                 DeliverError::Misconfigured { source }

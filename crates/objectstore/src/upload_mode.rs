@@ -94,7 +94,7 @@ pub(crate) fn may_reject_header(response: &ResponseInfo) -> bool {
 }
 
 /// Codes of status 400 that are not about a header.
-const OTHER_CAUSES: [&str; 16] = [
+const OTHER_CAUSES: [&str; 20] = [
     "AuthorizationHeaderMalformed",
     "BadDigest",
     "EntityTooLarge",
@@ -105,7 +105,11 @@ const OTHER_CAUSES: [&str; 16] = [
     "InvalidBucketName",
     "InvalidDNSBucketName",
     "InvalidLocationConstraint",
+    "InvalidTag",
+    "KeyTooLong",
     "KeyTooLongError",
+    "MaxMessageLengthExceeded",
+    "MetadataTooLarge",
     "PathStyleRequestForbidden",
     "RequestTimeTooSkewed",
     "RequestTimeout",

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 mod client;
 mod kinds;
 
-pub(crate) use client::{Client, Outcome, Protocol, get, request, tls};
+pub(crate) use client::{Client, Outcome, Protocol, get, own_certificate, request, tls};
 
 /// Policy of the registry: no events about server actions.
 const NO_EVENTS: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n";

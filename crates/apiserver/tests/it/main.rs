@@ -15,6 +15,7 @@ mod cases;
 mod certificate_chains;
 mod certificates;
 mod cluster;
+mod go_chains;
 mod harness;
 mod identity;
 mod large_heads;

@@ -45,11 +45,11 @@ impl SecretReader<'_> {
         self.secret.values.is_empty()
     }
 
-    /// Refuses other keys than these.
+    /// Refuses other keys than these. The error does not quote them: a name may be a value by mistake.
     pub(super) fn check_keys(&mut self, known: &[&str]) {
-        for key in self.secret.values.keys().filter(|key| !known.contains(&key.as_str())) {
+        if self.secret.values.keys().any(|key| !known.contains(&key.as_str())) {
             let known = known.join(", ");
-            self.errors.push(format!("key {key:?} is not known; {known} are"));
+            self.errors.push(format!("key with another name than {known}: rename or remove it"));
         }
     }
 

@@ -143,7 +143,7 @@ fn missing_and_invalid_values_are_named() {
         s3(json!({})),
         secret(&[("aws_access_key_id", "A"), ("rolle", CANARY)]),
         expect![[r#"
-        Secret kasten-io/s: key "rolle" is not known; aws_access_key_id, aws_secret_access_key, aws_session_token, role are
+        Secret kasten-io/s: key with another name than aws_access_key_id, aws_secret_access_key, aws_session_token, role: rename or remove it
         Secret kasten-io/s: key aws_secret_access_key is missing
     "#]],
     );

@@ -39,10 +39,10 @@ fn an_audit_config_works_with_azurite() {
             "endpoint": server.endpoint()}),
         valid_keys: keys(&Azurite::key()),
         invalid_keys: [
-            (keys("Y2FuYXJ5"), "the key does not belong to storage account `keepwatch`"),
+            (keys("Y2FuYXJ5"), "the key does not belong to the storage account"),
             (keys("canary"), "the key of the storage account is not base64"),
         ],
-        missing_bucket_error: "container `nobody-has-it` does not exist in storage account `keepwatch`",
+        missing_bucket_error: "container `nobody-has-it` does not exist in the storage account of the profile's Secret",
         objects: &|| server.objects(BUCKET),
     });
 }

@@ -157,9 +157,9 @@ fn errors_of_a_destination_say_what_to_do() {
     );
     let mut archive = destination(endpoint, "archive");
     archive.credentials = keys(ACCESS_KEY, "canary-wrong");
-    check_error(&archive, "the secret key does not belong to access key `AKIAKEEPWATCH`");
+    check_error(&archive, "the secret key does not belong to the access key");
     archive.credentials = keys("AKIANOBODY", "canary-wrong");
-    check_error(&archive, "access key `AKIANOBODY` does not exist");
+    check_error(&archive, "the access key does not exist");
     check_error(
         &destination("http://127.0.0.1:1", "archive"),
         "endpoint http://127.0.0.1:1 cannot be reached",

@@ -73,7 +73,7 @@ fn breaking_a_profile_pauses_delivery_and_fixing_it_resumes() {
             (
                 "secrets",
                 secret_patch("canary-of-a-wrong-key"),
-                "the secret key does not belong to access key `AKIAKEEPWATCH`",
+                "the secret key does not belong to the access key",
                 secret_patch(SECRET_KEY),
             ),
         ] {

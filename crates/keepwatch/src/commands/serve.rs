@@ -61,6 +61,10 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
     let settings =
         destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
+    modes::warn_of_provided(check::provided_files(args));
+    if !args.audit.is_stdout() {
+        modes::tighten_log(&args.audit.audit_log_file);
+    }
     let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;

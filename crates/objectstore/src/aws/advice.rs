@@ -7,9 +7,12 @@ pub(crate) static ADVICE: &[Advice] = &[
     // The second is versitygw's word for it, the third that of AWS's token service.
     advice(
         &["InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId", "InvalidObjectKeyId"],
-        "{key} does not exist: check {identity}",
+        "the access key does not exist: check {identity}",
     ),
-    advice(&["SignatureDoesNotMatch"], "the secret key does not belong to {key}: check {identity}"),
+    advice(
+        &["SignatureDoesNotMatch"],
+        "the secret key does not belong to the access key: check {identity}",
+    ),
     advice(
         &["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"],
         "the session token has expired: renew {identity}",
@@ -34,6 +37,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "UserSuspended",
             "AccountSuspended",
             "UserDisable",
+            "UserDisabled",
             "InArrearOrInsufficientBalance",
         ],
         "the account of {destination} is suspended, closed or unpaid ({code}): its owner has to ask the \
@@ -44,8 +48,28 @@ pub(crate) static ADVICE: &[Advice] = &[
         "the account of {destination} has not signed up for this service or region ({code})",
     ),
     advice(
-        &["AllAccessDisabled"],
-        "the provider has disabled all access to bucket `{bucket}`: ask it why",
+        &["AllAccessDisabled", "InvalidPayer"],
+        "the provider has disabled all access to bucket `{bucket}` ({code}): ask it why",
+    ),
+    advice(
+        &["InvalidObjectState"],
+        "an object in {destination} is in a storage class that cannot be read at once ({code}): let \
+         the bucket's lifecycle rules move objects there after a day or later",
+    ),
+    advice(
+        &["KeyTooLongError", "KeyTooLong"],
+        "{destination} does not take keys as long as those of the uploads ({code}): shorten the \
+         destination's prefix or --cluster-name",
+    ),
+    advice(
+        &["EntityTooLarge", "MaxMessageLengthExceeded"],
+        "{destination} does not take objects as large as the uploads ({code}): raise its limit, or \
+         lower --audit-seal-size",
+    ),
+    advice(
+        &["InvalidTag", "MetadataTooLarge"],
+        "the store at {destination} refuses tags or metadata ({code}), and Keepwatch sends none: check \
+         what a proxy before it, or a rule of the bucket, adds",
     ),
     advice(
         &["InvalidBucketName"],

@@ -11,7 +11,7 @@ use crate::diagnose::Operation;
 use crate::http::ResponseInfo;
 use crate::provider::StoreProvider;
 use crate::signing::OpenResult;
-use crate::upload_mode::Checksum;
+use crate::upload_mode::{Checksum, may_reject_header};
 
 /// The region in signatures for stores without regions.
 const REGION_DEFAULT: &str = "us-east-1";
@@ -82,9 +82,7 @@ impl StoreProvider for S3 {
     }
 
     fn diagnose_other(&self, destination: &Destination, response: &ResponseInfo) -> Option<String> {
-        let rejects_headers =
-            matches!(response.status, Some(StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED));
-        rejects_headers.then(|| {
+        may_reject_header(response).then(|| {
             let lock = match destination.retention {
                 Some(_) => ", and Object Lock, which the bucket must have",
                 None => "",

@@ -5,15 +5,15 @@ use crate::advice::{Advice, advice};
 pub(crate) static ADVICE: &[Advice] = &[
     advice(
         &["ContainerNotFound"],
-        "container `{bucket}` does not exist in storage account `{account}`",
+        "container `{bucket}` does not exist in the storage account of {identity}",
     ),
     advice(
         &["ContainerDisabled", "ContainerBeingDeleted", "ContainerBeingDisabled"],
-        "container `{bucket}` of storage account `{account}` is being deleted or is disabled ({code})",
+        "container `{bucket}` of the storage account is being deleted or is disabled ({code})",
     ),
     advice(
         &["AuthenticationFailed"],
-        "the key does not belong to storage account `{account}`, or this server's clock is more than \
+        "the key does not belong to the storage account, or this server's clock is more than \
          15 minutes wrong ({code}): check {identity} and the clock",
     ),
     advice(
@@ -22,44 +22,44 @@ pub(crate) static ADVICE: &[Advice] = &[
             "AuthorizationSourceIPMismatch",
             "IpAuthorizationSourceIPMismatch",
         ],
-        "the key does not belong to storage account `{account}`, or the account does not let this network \
+        "the key does not belong to the storage account, or the account does not let this network \
          in ({code}): check {identity}, then the account's firewall",
     ),
     advice(
         &["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],
         "{identity} may not write to container `{bucket}` ({code}): assign the role Storage Blob Data \
-         Contributor at the container or storage account `{account}`",
+         Contributor at the container or the storage account",
     ),
     advice(
         &["KeyBasedAuthenticationNotPermitted"],
-        "storage account `{account}` does not permit keys ({code}): switch \"Allow storage account key \
+        "the storage account does not permit keys ({code}): switch \"Allow storage account key \
          access\" on, or leave the key out and use a workload identity",
     ),
     advice(
         &["PublicAccessNotPermitted", "NoAuthenticationInformation"],
-        "storage account `{account}` permits no access without credentials ({code}): name a Secret in \
+        "the storage account permits no access without credentials ({code}): name a Secret in \
          the profile",
     ),
     advice(
         &["AccountIsDisabled", "AccountBeingCreated"],
-        "storage account `{account}` is disabled or not ready ({code}): its owner has to fix that",
+        "the storage account is disabled or not ready ({code}): its owner has to fix that",
     ),
     advice(
         &["AuthorizationProtocolMismatch", "AccountRequiresHttps"],
-        "storage account `{account}` wants https ({code}): correct the profile's endpoint",
+        "the storage account wants https ({code}): correct the profile's endpoint",
     ),
     advice(
         &["AuthorizationResourceTypeMismatch", "AuthorizationServiceMismatch"],
-        "the credentials of storage account `{account}` are for another service ({code}): check \
+        "the credentials of the storage account are for another service ({code}): check \
          {identity}",
     ),
     advice(
         &["InvalidAuthenticationInfo", "AuthenticationTypeNotSupported"],
-        "storage account `{account}` does not take credentials of this form ({code}): check {identity}",
+        "the storage account does not take credentials of this form ({code}): check {identity}",
     ),
     advice(
         &["ResourceNotFound", "AccountNotFound"],
-        "storage account `{account}` does not exist: check {identity}",
+        "the storage account does not exist: check {identity}",
     ),
     advice(
         &["InvalidResourceName"],
@@ -77,7 +77,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "UnsupportedHeader",
             "FeatureVersionMismatch",
         ],
-        "storage account `{account}` is of a kind that takes no block blobs as Keepwatch writes them \
+        "the storage account is of a kind that takes no block blobs as Keepwatch writes them \
          ({code}): use a general-purpose v2 account",
     ),
 ];

@@ -42,6 +42,6 @@ impl StoreProvider for Azure {
     }
 
     fn bucket_text(&self) -> &'static str {
-        "container `{bucket}` in storage account `{account}`"
+        "container `{bucket}` in the storage account of {identity}"
     }
 }

@@ -24,9 +24,12 @@ async fn invalid_patches_are_rejected() {
         ("PATCH WIDGETS/a", "[]", MERGE, 400, "BadRequest", undecodable),
         ("PATCH WIDGETS/a", &deep, MERGE, 400, "BadRequest", undecodable),
         ("PATCH WIDGETS/a", "{}", JSON, 400, "BadRequest", undecodable),
-        ("PATCH WIDGETS/a", r#"[{"op":"jump","path":"/a"}]"#, JSON, 400, "BadRequest", undecodable),
-        ("PATCH WIDGETS/a", r#"[{"op":"remove"}]"#, JSON, 400, "BadRequest", undecodable),
-        ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"x"}]"#, JSON, 400, "BadRequest", undecodable),
+        ("PATCH WIDGETS/a", r#"[{"op":"jump","path":"/a"}]"#, JSON, 422, "Invalid", rejected),
+        ("PATCH WIDGETS/a", r#"[{"op":"remove"}]"#, JSON, 422, "Invalid", rejected),
+        ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"x"}]"#, JSON, 422, "Invalid", rejected),
+        ("PATCH WIDGETS/a", r#"[{"op":1,"path":"/x"}]"#, JSON, 400, "BadRequest", undecodable),
+        ("PATCH WIDGETS/a", r#"[{"op":"replace","path":"/metadata/labels/x","value":1}]"#, JSON, 422, "Invalid", rejected),
+        ("PATCH WIDGETS/a?fieldValidation=Strict", r#"[{"op":"add","op":"test","path":"/kind","value":"Widget","x":1}]"#, JSON, 422, "Invalid", " \"\" is invalid: patch: Invalid value: \"{"),
         ("PATCH WIDGETS/a", r#"[{"op":"remove","path":"/none"}]"#, JSON, 422, "Invalid", rejected),
         ("PATCH WIDGETS/a", r#"[{"op":"test","path":"/spec/size","value":2}]"#, JSON, 422, "Invalid", rejected),
         ("PATCH WIDGETS/a", &many, JSON, 413, "RequestEntityTooLarge", "The allowed maximum operations in a JSON patch is 10000, got 10001"),
@@ -64,8 +67,22 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     assert!(message.starts_with(r#"Invalid value: "{\"apiVersion\":"#), "{message}");
     let why = r#"": strict decoding error: duplicate field "more", unknown field "more""#;
     assert!(message.ends_with(why), "{message}");
+    let body = r#"[{"op":"add","op":"test","path":"/kind","value":"Widget","x":1}]"#;
+    let strict = registry.send(&line, body, JSON).await;
+    let why = r#"": strict decoding error: json patch duplicate field "[0].op", json patch unknown field "[0].x""#;
+    assert!(strict.message().ends_with(why), "{}", strict.message());
+    let warned = registry.send(&format!("PATCH {WIDGETS}/a"), body, JSON).await;
+    let warnings = warned.answer.headers.get_all("warning").iter().count();
+    assert_eq!((warned.code, warnings), (200, 2));
+    let missing = r#"[{"op":"replace","path":"/metadata/annotations","value":{"a":"b"}}]"#;
+    let replaced = registry.send(&line, missing, JSON).await;
+    assert_eq!(replaced.json["metadata"]["annotations"]["a"], "b", "{}", replaced.message());
+
     let long = format!(r#"{{"more":"{}"}}"#, "x".repeat(5000));
     assert!(registry.send(&line, &long, MERGE).await.message().len() < 2000);
+    let long =
+        format!(r#"[{{"op":"test","path":"/kind","value":"Widget","{}":1}}]"#, "x".repeat(5000));
+    assert!(registry.send(&line, &long, JSON).await.message().len() < 2000);
 
     let failed = registry.send(&line, r#"[{"op":"remove","path":"/none"}]"#, JSON).await;
     assert!(failed.json.get("details").is_none(), "{}", failed.json);

@@ -181,8 +181,8 @@ alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 200 patch notes /n || [{"op":"add","path":"","value":{"metadata":{"name":"n"}}}]
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 422 patch notes /n || [{"op":"test","path":"/spec/color","value":"none"}]
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 422 patch notes /n || [{"op":"copy","from":"/spec","path":"/spec/a"}]
-alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 400 patch notes /n || [{"op":"add","path":"/spec/~2","value":1}]
-alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 400 patch notes /n || [{"op":"nonsense","path":"/spec"}]
+alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 422 patch notes /n || [{"op":"add","path":"/spec/~2","value":1}]
+alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 422 patch notes /n || [{"op":"nonsense","path":"/spec"}]
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json-patch+json => 400 patch notes /n || {"op":"remove","path":"/spec"}
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/json => 415 patch notes /n || {}
 alice PATCH /apis/test.io/v1/notes/n | Content-Type: application/strategic-merge-patch+json => 415 patch notes /n || {}

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use testkit::pki::Identity;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -157,12 +158,7 @@ pub(crate) async fn tls(
         .with_root_certificates(roots);
     let mut config = match identity {
         None => builder.with_no_client_auth(),
-        Some(identity) => {
-            let chain =
-                vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-            builder.with_client_auth_cert(chain, key).unwrap()
-        }
+        Some(identity) => builder.with_client_cert_resolver(own_certificate(identity)),
     };
     config.alpn_protocols = match protocol {
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
@@ -180,4 +176,13 @@ fn spawn<E: Send + 'static>(
     connection: impl Future<Output = Result<(), E>> + Send + 'static,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { drop(connection.await) })
+}
+
+/// The certificate of a client. Unlike `with_client_auth_cert`, this does not check it.
+pub(crate) fn own_certificate(identity: &Identity) -> Arc<SingleCertAndKey> {
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key)))
 }

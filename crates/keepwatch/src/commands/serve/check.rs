@@ -7,6 +7,7 @@ use kasten::Installation;
 
 use crate::args::EncodingName;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs};
+use crate::modes::ProvidedFile;
 use crate::usage_error::{UsageError, installation};
 
 /// The file with the namespace of a pod's service account.
@@ -121,6 +122,30 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
     if let Err(error) = remote_headers(args) {
         wrong.extend(error.0);
     }
+}
+
+/// The files that the flags name, with those that hold keys or tokens.
+pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedFile<'_>> {
+    let (listen, access, webhook) = (&args.listen, &args.access, &args.audit_webhook);
+    [
+        ("--tls-private-key-file", &listen.tls_private_key_file, true),
+        ("--kubeconfig", &access.kubeconfig, true),
+        ("--authentication-kubeconfig", &access.authentication_kubeconfig, true),
+        ("--authorization-kubeconfig", &access.authorization_kubeconfig, true),
+        ("--audit-webhook-token-file", &webhook.audit_webhook_token_file, true),
+        ("--audit-webhook-tls-private-key-file", &webhook.audit_webhook_tls_private_key_file, true),
+        ("--tls-cert-file", &listen.tls_cert_file, false),
+        ("--client-ca-file", &access.client_ca_file, false),
+        ("--requestheader-client-ca-file", &access.requestheader_client_ca_file, false),
+        ("--audit-policy-file", &args.audit.audit_policy_file, false),
+        ("--audit-ca-file", &args.destinations.audit_ca_file, false),
+        ("--audit-webhook-client-ca-file", &webhook.audit_webhook_client_ca_file, false),
+        ("--audit-webhook-tls-cert-file", &webhook.audit_webhook_tls_cert_file, false),
+    ]
+    .into_iter()
+    .filter_map(|(flag, path, is_secret)| {
+        path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
+    })
 }
 
 /// The request-header names by the flags.

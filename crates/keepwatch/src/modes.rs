@@ -268,7 +268,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tls.key");
         fs::write(&path, "x").unwrap();
-        for (given, is_secret, is_reported) in [
+        for (configured, is_secret, is_reported) in [
             (0o666, true, true),
             (0o644, true, true),
             (0o660, true, false),
@@ -276,10 +276,10 @@ mod tests {
             (0o666, false, true),
             (0o644, false, false),
         ] {
-            set(&path, given).unwrap();
+            set(&path, configured).unwrap();
             let reported = permissive_mode(&path, is_secret);
-            assert_eq!(reported, is_reported.then_some(given), "{given:o} {is_secret}");
-            assert_eq!(mode(&path), given);
+            assert_eq!(reported, is_reported.then_some(configured), "{configured:o} {is_secret}");
+            assert_eq!(mode(&path), configured);
         }
         set(&path, 0o666).unwrap();
         let link = directory.path().join("link");
@@ -297,11 +297,13 @@ mod tests {
     fn others_may_read_the_audit_log_but_not_write_to_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("audit.log");
-        for (given, expected) in [(0o666, 0o644), (0o664, 0o644), (0o640, 0o640), (0o600, 0o600)] {
+        for (configured, expected) in
+            [(0o666, 0o644), (0o664, 0o644), (0o640, 0o640), (0o600, 0o600)]
+        {
             fs::write(&path, "x").unwrap();
-            set(&path, given).unwrap();
+            set(&path, configured).unwrap();
             tighten_log(&path);
-            assert_eq!(mode(&path), expected, "{given:o}");
+            assert_eq!(mode(&path), expected, "{configured:o}");
         }
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();

@@ -276,9 +276,6 @@ mod tests {
             (&s3, 301, "", "is not in region `eu-west-1` but in another region"),
             (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
             (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
-            (&s3, 400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
-            (&s3, 501, "NotImplemented", "with Content-MD5 and without a checksum"),
-            (&s3, 418, "Weird", "the store answered 418 Weird"),
             (&gcs, 400, "userProjectMissing", "lets requesters pay"),
             (&gcs, 403, "UserProjectAccountProblem", "no billing account that works"),
             (&gcs, 403, "accountDisabled", "no billing account that works"),
@@ -322,6 +319,9 @@ mod tests {
     fn codes_about_one_upload_or_object_have_their_own_messages() {
         let [s3, ..] = buckets();
         for (status, code, expected) in [
+            (400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
+            (501, "NotImplemented", "with Content-MD5 and without a checksum"),
+            (418, "Weird", "the store answered 418 Weird"),
             (400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
             (400, "IncompleteBody", "(IncompleteBody): it is repeated"),
             (400, "BadDigest", "(BadDigest): it is repeated"),

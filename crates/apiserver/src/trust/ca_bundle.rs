@@ -199,7 +199,7 @@ fn is_signed_by(
     let signed = certificate.tbs_certificate.as_ref();
     let algorithm = Any::from_der(certificate.as_raw())
         .ok()
-        .and_then(|(_, whole)| Any::from_der(whole.data.get(signed.len()..)?).ok());
+        .and_then(|(_, sequence)| Any::from_der(sequence.data.get(signed.len()..)?).ok());
     let (Some((_, algorithm)), Ok(key)) = (algorithm, RawPublicKeyEntity::try_from(key)) else {
         return false;
     };

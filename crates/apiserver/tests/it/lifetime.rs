@@ -193,9 +193,51 @@ async fn slow_clients_are_disconnected() {
                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half\":";
     check_thrown_out(&server, Some(head.as_bytes())).await;
     server.store.journal().wait_past(0).await.unwrap();
-    check_record(
-        server,
-        "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 504 alice",
-    )
-    .await;
+    let events = server.close().await;
+    // A client that got 503 is counted as one whose event was not recorded in time.
+    let requests = events.iter().filter(|event| event.verb != "gap");
+    let requests: Vec<String> = requests.map(line).collect();
+    let created = "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 504 alice";
+    assert_eq!(requests, [created]);
+}
+
+/// Regression: over plain HTTP, a watch that the client did not read never ended.
+#[tokio::test]
+async fn a_watch_that_is_not_read_ends_and_a_quiet_one_does_not() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let server = TestServer::open().await;
+        let mut alice = server.client("alice").await;
+        // More than the buffers of the sockets hold.
+        let padding = "x".repeat(250_000);
+        let metadata = format!(r#""metadata":{{"annotations":{{"a":"{padding}"}},"#);
+        for at in 0..60 {
+            let body = thing(&format!("t{at}")).replace(r#""metadata":{"#, &metadata);
+            assert_eq!(alice.post(THINGS, &body).await.code, 201);
+        }
+        let mut stalled = server.client_of("alice", &[], protocol).await;
+        let unread = stalled.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
+        let mut quiet = server.client_of("alice", &[], protocol).await;
+        let no_event = "watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+        let waiting = quiet.begin(get(&format!("{THINGS}?{no_event}"), &[])).await;
+        assert_eq!((unread.status(), waiting.status()), (StatusCode::OK, StatusCode::OK));
+        let ends = async || {
+            let events = server.events().await;
+            let lines = events.iter().map(line);
+            lines.filter(|line| line.starts_with("ResponseComplete watch")).count()
+        };
+        for seconds in (0..60).step_by(5) {
+            // In real time, so that both sides send what they can.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if seconds <= 25 {
+                assert_eq!(ends().await, 0, "after {seconds} s");
+            }
+            pass(5).await;
+        }
+        assert_eq!(ends().await, 1, "{protocol:?}");
+        if matches!(protocol, Protocol::Http2) {
+            let other = stalled.call("GET", &format!("{THINGS}/x")).await;
+            assert_eq!(other.code, 404, "other requests of the connection go on");
+        }
+        drop((unread, waiting));
+    }
 }

@@ -230,6 +230,8 @@ impl Connections {
         } else if let Some(head) = long_uri::shortened(&read_buf)
             && let Some(io) = io.into_inner().restart(head)
         {
+            // No longer counted as an incomplete head.
+            drop(read_buf);
             let connection = http1_builder().serve_connection(TokioIo::new(io), service);
             let connection = std::pin::pin!(connection.with_upgrades());
             self.drive(connection, peer, activity).await.ok();

@@ -149,9 +149,9 @@ impl<'a> Fields<'a> {
         self.event.impersonated_user().unwrap_or_else(|| self.event.user())
     }
 
-    /// The name of the user whose permissions decide: the impersonated user, if there is one.
-    pub(crate) fn effective_username(&self) -> &str {
-        self.effective_user().username()
+    /// The name of the [actor](Self::actor).
+    pub(crate) fn actor_name(&self) -> &str {
+        self.actor().username()
     }
 
     /// K10's console impersonates its users, so the actor of its requests is the impersonated user.

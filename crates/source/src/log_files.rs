@@ -64,7 +64,8 @@ pub fn configs(logs: &[(String, PathBuf)]) -> Vec<LogFilesConfig> {
             continue;
         }
         let number = 1 + configs.iter().filter(|config| config.cluster == *cluster).count();
-        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        // No name of a cluster has an underscore.
+        let suffix = if number == 1 { String::new() } else { format!("_{number}") };
         configs.push(LogFilesConfig {
             name: format!("audit-log-{cluster}{suffix}"),
             cluster: cluster.clone(),

@@ -148,6 +148,8 @@ struct WatchState {
     watch: Option<Box<WatchBody>>,
     /// The part of an event that has not been taken.
     event: Bytes,
+    /// The event was longer than a piece.
+    is_long: bool,
     /// Time at which the last piece was taken; `None` while the connection waits for an event. A
     /// connection that can send asks for the next piece at once.
     since: Option<Instant>,
@@ -159,18 +161,29 @@ impl OutgoingWatch {
     }
 
     /// The next piece. A long event is sent in pieces: a slow client is not one that reads nothing.
-    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Stalled>>> {
+    /// With `copies`, a connection that holds a piece does not hold the whole event.
+    fn poll_next(
+        &self,
+        context: &mut Context<'_>,
+        copies: bool,
+    ) -> Poll<Option<Result<Bytes, Stalled>>> {
         let mut state = self.state();
         state.since = None;
         if state.event.is_empty() {
             let Some(watch) = &mut state.watch else { return Poll::Ready(Some(Err(Stalled))) };
             match std::task::ready!(watch.poll_bytes(context)) {
-                Some(event) => state.event = event,
+                Some(event) => {
+                    state.is_long = event.len() > ANSWER_PIECE_BYTES;
+                    state.event = event;
+                }
                 None => return Poll::Ready(None),
             }
         }
         let len = state.event.len().min(ANSWER_PIECE_BYTES);
-        let piece = state.event.split_to(len);
+        let mut piece = state.event.split_to(len);
+        if copies && state.is_long {
+            piece = Bytes::copy_from_slice(&piece);
+        }
         state.since = Some(Instant::now());
         Poll::Ready(Some(Ok(piece)))
     }
@@ -200,7 +213,7 @@ impl ResponseBody {
 
     pub(crate) fn watch(watch: WatchBody) -> Self {
         let watch = Some(Box::new(watch));
-        let state = WatchState { watch, event: Bytes::new(), since: None };
+        let state = WatchState { watch, event: Bytes::new(), is_long: false, since: None };
         Self::new(Content::Watch(Arc::new(OutgoingWatch(Mutex::new(state)))))
     }
 
@@ -248,9 +261,9 @@ impl Body for ResponseBody {
             Content::Complete(outgoing) => {
                 Poll::Ready(outgoing.next(copies).map(|piece| piece.map(Frame::data)))
             }
-            Content::Watch(watch) => {
-                watch.poll_next(context).map(|next| next.map(|piece| piece.map(Frame::data)))
-            }
+            Content::Watch(watch) => watch
+                .poll_next(context, copies)
+                .map(|next| next.map(|piece| piece.map(Frame::data))),
         }
     }
 

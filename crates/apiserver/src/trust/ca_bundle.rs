@@ -185,6 +185,7 @@ fn check_path(path: &VerifiedPath<'_>, signers: &[&TrustedCertificate]) -> Resul
     signers
         .iter()
         .filter(|ca| ca.anchor.subject == *subject && ca.anchor.subject_public_key_info == *key)
+        .filter(|ca| ca.anchor.name_constraints == path.anchor().name_constraints)
         .any(|ca| ca.intermediates_max.is_none_or(|most| length <= most))
         .then_some(())
         .ok_or(Error::PathLenConstraintViolated)

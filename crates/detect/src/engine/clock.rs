@@ -80,8 +80,8 @@ impl Clock {
         let timed = Timed { arrival: sane(timed.arrival), stamp: sane(timed.stamp), ..timed };
         if !self.jumps(jump_max, timed.arrival) {
             let (source, arrival) = (timed.source, timed.arrival);
-            // An event that is late says nothing about those ahead.
-            let advances = self.now.is_none_or(|now| now <= arrival);
+            // An event that is late, or a duplicate, says nothing about those ahead.
+            let advances = self.now.is_none_or(|now| now < arrival);
             self.advance(arrival);
             let mut admitted = vec![Admitted::of(timed)];
             if !self.ahead.is_empty() {

@@ -282,7 +282,9 @@ impl State {
         if known.is_some_and(|known| known.last > hit.time) {
             return;
         }
-        let is_set = known.is_some_and(|known| !known.is_raised);
+        // A timer that fires too early is set again. If the new event has a smaller lateness, the timer
+        // may fire too late.
+        let is_set = known.is_some_and(|known| !known.is_raised && known.lateness <= hit.lateness);
         table.silences.insert(
             at.key,
             Silence {

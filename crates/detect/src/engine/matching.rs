@@ -46,7 +46,7 @@ impl Engine {
             time: 0,
             lateness: self.settings.lateness_of(input.source),
             identity: identity(input),
-            request: request(input, fields.effective_username()),
+            request: request(input, fields.actor_name()),
             cluster,
             source,
             matched,
@@ -202,16 +202,18 @@ fn identity(input: &Input<'_>) -> Identity {
 }
 
 /// What identifies a request in the logs of several sources, together with its approximate time. The
-/// user is the effective one: of a request that impersonates a user, kube-apiserver records both, and
-/// an extension API server only that user.
-fn request(input: &Input<'_>, effective_user: &str) -> Digest {
+/// user is the actor: of a request that K10 sends for a user, kube-apiserver records both, and an
+/// extension API server only that user. The requests of other impersonators count in both logs:
+/// otherwise the event that names only the impersonated user could displace the one that names the
+/// person.
+fn request(input: &Input<'_>, actor: &str) -> Digest {
     let event = input.event;
     if event.audit_id().is_empty() {
         return Digest::default();
     }
     let mut hasher = Hasher::default();
     let (stage, verb) = (event.stage().as_str(), event.verb());
-    for part in [input.cluster, event.audit_id(), stage, verb, effective_user] {
+    for part in [input.cluster, event.audit_id(), stage, verb, actor] {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {

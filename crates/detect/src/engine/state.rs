@@ -137,19 +137,24 @@ impl State {
         }
     }
 
-    /// Raises the signals of groups without an event for the time span before now.
+    /// Raises the signals of groups without an event for the time span before now, in the order in
+    /// which they were due.
     fn raise_absences(&mut self, context: &mut StepContext<'_>) {
         let Some(now) = self.clock.now() else { return };
-        let is_absence = |timer: &&Timer| timer.kind == TimerKind::Silence;
-        let waiting: Vec<Timer> = self.timers.iter().filter(is_absence).copied().collect();
-        for timer in waiting {
-            let table = self.tables.get(timer.rule as usize);
-            let silence = table.and_then(|table| table.silences.get(&timer.key));
-            // The timer is due when no event of the time span can arrive any more.
-            if silence.is_some_and(|silence| timer.at.saturating_sub(silence.lateness) <= now) {
-                self.timers.remove(&timer);
-                self.raise_absence(context, timer);
-            }
+        let mut due = Vec::new();
+        for (rule, (planned, table)) in (0..).zip(context.plan.rules.iter().zip(&self.tables)) {
+            let PlannedBody::Absence(timespan, _) = &planned.body else { continue };
+            let silent = table.silences.iter().filter(|(_, silence)| !silence.is_raised);
+            let timers = silent.map(|(key, silence)| {
+                let at = silence.last.saturating_add(*timespan);
+                Timer { at, kind: TimerKind::Silence, rule, key: *key }
+            });
+            due.extend(timers.filter(|timer| timer.at <= now));
+        }
+        due.sort_unstable();
+        for timer in due {
+            // It does not wait for late events.
+            self.raise_absence(context, Timer { at: i64::MAX, ..timer });
         }
     }
 

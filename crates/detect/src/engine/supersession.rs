@@ -62,11 +62,10 @@ impl State {
         (hit, part, key): (&Hit, &Part, Digest),
         is_met: bool,
     ) -> bool {
-        let unexplained_met = self.count_unexplained(rule, (hit, part, key), is_met);
         let group = &part.group;
-        self.has_open_signal(plan, rule, &rule.superseded_by, group)
-            || (self.has_open_signal(plan, rule, &rule.partly_superseded_by, group)
-                && !unexplained_met)
+        let is_partly = self.has_open_signal(plan, rule, &rule.partly_superseded_by, group);
+        let counted = self.count_unexplained(rule, (hit, part, key), is_met && is_partly);
+        self.has_open_signal(plan, rule, &rule.superseded_by, group) || (is_partly && !counted)
     }
 
     /// Whether one of the `superseding` rules has an open signal in the same cluster with the same
@@ -100,7 +99,7 @@ impl State {
     }
 
     /// Remembers the event unless an open signal of a partly superseding rule contains it. Returns
-    /// whether the unexplained events meet the condition; only computed if all events do (`is_met`).
+    /// whether the unexplained events meet the condition; only computed if that can matter (`is_met`).
     fn count_unexplained(
         &mut self,
         rule: &PlannedRule,

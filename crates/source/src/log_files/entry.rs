@@ -176,14 +176,16 @@ impl Entry {
             Err(error) => {
                 self.error = Some(format!("cannot read {}: {error}", self.path.display()));
                 self.file = None;
-                if !self.is_gzip() {
+                if !self.is_gzip() || !is_damage(&error) {
                     // It is tried again.
                     return Step::Idle;
                 }
-                self.finished = Some(state);
                 match self.content {
                     Some(content) if state.1 => Step::Chunk(damaged(content, Vec::new(), seed)),
-                    _ => Step::Idle,
+                    _ => {
+                        self.finished = Some(state);
+                        Step::Idle
+                    }
                 }
             }
         }
@@ -301,6 +303,12 @@ impl Entry {
         }
         Ok(Some((content, position)))
     }
+}
+
+/// Whether the content of a compressed file causes the error, and not the file system.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
 /// What is recorded of a compressed file whose rest cannot be read.

@@ -43,7 +43,7 @@ pub(super) fn list(path: &Path) -> io::Result<Files> {
         } else if is_rotated(name, &found) {
             if files.rotated.len() >= LOG_FILES_MAX {
                 files.has_more = true;
-                break;
+                continue;
             }
             files.rotated.push(folder.join(found));
         }

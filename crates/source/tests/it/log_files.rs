@@ -152,7 +152,7 @@ fn each_log_has_a_name() {
     let log = |cluster: &str, path: &str| (cluster.to_owned(), PathBuf::from(path));
     let logs = [log("a", "/1"), log("b", "/1"), log("a", "/2"), log("a", "/1"), log("a", "/3")];
     let names: Vec<String> = configs(&logs).into_iter().map(|config| config.name).collect();
-    assert_eq!(names, ["audit-log-a", "audit-log-b", "audit-log-a-2", "audit-log-a-3"]);
+    assert_eq!(names, ["audit-log-a", "audit-log-b", "audit-log-a_2", "audit-log-a_3"]);
 }
 
 #[tokio::test]

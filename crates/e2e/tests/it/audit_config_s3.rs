@@ -60,7 +60,7 @@ fn check(endpoint: &S3Endpoint<'_>) {
 
         let patch = json!({"stringData": keys(id, "canary-of-nobody")});
         server.change("secrets", &patch).await.unwrap();
-        wait_failed(&server, "the secret key does not belong to access key").await;
+        wait_failed(&server, "the secret key does not belong to the access key").await;
         server.change("secrets", &json!({"stringData": valid_keys})).await.unwrap();
         server.wait_status("Success").await.unwrap();
         patch_object_store(&server, json!({"endpoint": "http://127.0.0.1:1"})).await;

@@ -34,9 +34,10 @@ use crate::handler::body::ResponseBody;
 use crate::handler::{DetachOnDrop, serve};
 use crate::limits;
 use crate::state::ServerState;
-use activity::{ConnectionActivity, HeadTimer, TotalHeads};
+use activity::{ConnectionActivity, HeadTimer};
 use coalescing_writer::CoalescingWriter;
 use frames::{Frames, TotalBuffered};
+use head_budget::{HeadBudget, HeadBytes};
 use limiter::{ConnectionLimiter, ConnectionPermit};
 use lingering_close::LingeringClose;
 use request_head::HeadError;
@@ -45,6 +46,7 @@ mod activity;
 pub(crate) mod bind;
 mod coalescing_writer;
 mod frames;
+mod head_budget;
 pub(crate) mod limiter;
 mod lingering_close;
 mod long_uri;
@@ -73,7 +75,7 @@ pub(crate) struct Connections {
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
     total_buffered: TotalBuffered,
-    total_heads: TotalHeads,
+    head_budget: Arc<HeadBudget>,
     /// Starts the graceful shutdown of all connections when cancelled.
     draining: CancellationToken,
     /// Drops all connections when cancelled.
@@ -89,8 +91,8 @@ impl Connections {
     ) -> Self {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
-        let (total_buffered, total_heads) = (TotalBuffered::default(), TotalHeads::default());
-        Self { state, tls, limiter, total_buffered, total_heads, draining, aborted }
+        let (total_buffered, head_budget) = (TotalBuffered::default(), Arc::default());
+        Self { state, tls, limiter, total_buffered, head_budget, draining, aborted }
     }
 
     /// Accepts connections until draining begins, then closes the listener.
@@ -157,7 +159,7 @@ impl Connections {
             .collect();
         let peer = Arc::new(Peer::new(from, chain, protocol));
         let activity = Arc::new(match protocol {
-            Protocol::Http1 => ConnectionActivity::new(Arc::clone(&self.total_heads)),
+            Protocol::Http1 => ConnectionActivity::new(HeadBytes::new(&self.head_budget, from)),
             Protocol::Http2 => ConnectionActivity::multiplexed(),
         });
         let slot = Slot::default();

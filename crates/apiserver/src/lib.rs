@@ -34,6 +34,7 @@ pub use authz::attributes::{Attributes, Authorizer, AuthorizerError, Decision};
 pub use connection::bind::bind;
 pub use connection::limiter::{ConnectionLimiter, ConnectionPermit};
 pub use handler::answer::Answer;
+pub use handler::status_errors::too_large_resource_version;
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
 pub use read_only::{ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery};

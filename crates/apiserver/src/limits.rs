@@ -84,6 +84,9 @@ pub const HEAD_BYTES_FREE: usize = 16 << 10;
 /// each, in bytes. A head for which nothing is left gets 431. Clients without a certificate may
 /// send heads, so these are bounded like [`HELD_HEADERS_BYTES_MAX`].
 pub const HELD_HEADS_BYTES_MAX: usize = 16 << 20;
+/// The part of [`HELD_HEADS_BYTES_MAX`] that one address (with IPv6, one /64 network) may use, in
+/// bytes.
+pub const ADDRESS_HEADS_BYTES_MAX: usize = HELD_HEADS_BYTES_MAX / 4;
 /// HTTP/2 flow-control window of a stream, in bytes.
 pub const STREAM_WINDOW: u32 = 256 << 10;
 /// HTTP/2 flow-control window of a connection, in bytes.

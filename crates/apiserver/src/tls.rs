@@ -23,7 +23,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
-use tracing::warn;
+use tracing::debug;
 use webpki::RawPublicKeyEntity;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -238,7 +238,8 @@ fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDe
     match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec())),
         Err(error) => {
-            warn!(%error, "closed a connection: the client's certificate is malformed");
+            // A client can send any number of them: only the metric of failed handshakes counts them.
+            debug!(%error, "closed a connection: the client's certificate is malformed");
             Err(malformed())
         }
     }

@@ -54,7 +54,7 @@ static KASTEN: LazyLock<Vec<Document>> = LazyLock::new(|| {
         "keepwatch-suppression-changed",
     ]
     .into_iter()
-    .map(|(file, text)| Document::new(file, text))
+    .map(|(file, text)| Document::builtin(file, text))
     .collect()
 });
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use event::Severity;
 
+use crate::engine::digest::Digest;
 use crate::field::Field;
 use crate::matcher::Expression;
 use crate::template::Template;
@@ -45,6 +46,15 @@ pub struct Rule {
     pub origin: Origin,
     /// The source text of the document.
     pub text: Arc<str>,
+    /// Digest of the source text, which stays when the text is discarded.
+    pub(crate) text_digest: Digest,
+}
+
+impl Rule {
+    /// Whether both have the same source text, even if it was discarded.
+    pub fn has_text_of(&self, other: &Self) -> bool {
+        self.text_digest == other.text_digest
+    }
 }
 
 /// The detection logic of a rule.

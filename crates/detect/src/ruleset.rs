@@ -10,6 +10,7 @@ mod resolve;
 
 pub use options::{K10_DOMAIN, K10_NAMESPACE, LoadOptions};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use event::term::RecordFields;
 
 use crate::error::{ERRORS_MAX, Errors, RuleError};
 use crate::fields::Fields;
-use crate::rule::{Body, Rule};
+use crate::rule::{Body, Guide, Rule};
 use crate::sigma;
 use index::Index;
 
@@ -33,7 +34,7 @@ pub struct Document {
     /// File name, or name of an API object, for error messages.
     pub file: String,
     /// One or several YAML documents.
-    pub text: String,
+    pub text: Cow<'static, str>,
     /// Whether its rules and filters affect only the rules in it.
     pub is_confined: bool,
 }
@@ -41,7 +42,12 @@ pub struct Document {
 impl Document {
     /// Creates a document from its name and text.
     pub fn new(file: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { file: file.into(), text: text.into(), is_confined: false }
+        Self { file: file.into(), text: Cow::Owned(text.into()), is_confined: false }
+    }
+
+    /// Creates a document from its name and a text that is a part of the program.
+    pub(crate) fn builtin(file: &str, text: &'static str) -> Self {
+        Self { file: file.to_owned(), text: Cow::Borrowed(text), is_confined: false }
     }
 
     /// Creates a document that can add signals, but cannot remove signals of the rules of other
@@ -118,6 +124,20 @@ impl RuleSet {
         let documents = sigma::read(&document.file, &document.text, options, &mut errors);
         let errors = errors.into_vec();
         if errors.is_empty() { Ok(documents) } else { Err(errors) }
+    }
+
+    /// Discards the texts that only exports, documentation and commands show. The engine does not
+    /// read them, and they are the larger part of most rules.
+    #[must_use]
+    pub fn without_documentation(mut self) -> Self {
+        for rule in &mut self.rules {
+            rule.text = Arc::default();
+            rule.description = String::new();
+            rule.author = String::new();
+            rule.false_positives = Vec::new();
+            rule.signal.guide = Guide::default();
+        }
+        self
     }
 
     /// The fields of an event of a cluster, as these rules read them.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use super::head_budget::HeadBytes;
 use crate::handler::body::Stallable;
 use crate::limits;
 
@@ -30,9 +31,6 @@ const AUDIT_ID: &[u8] = b"\r\naudit-id:";
 /// No request head is being read.
 const NO_HEAD: u64 = u64::MAX;
 
-/// Total size of incomplete HTTP/1 heads, beyond [`limits::HEAD_BYTES_FREE`] each.
-pub(super) type TotalHeads = Arc<AtomicUsize>;
-
 /// Requests in flight on a connection, and the start of its idle time.
 pub(super) struct ConnectionActivity {
     pub(super) start: Instant,
@@ -44,7 +42,8 @@ pub(super) struct ConnectionActivity {
     head_since: AtomicU64,
     /// Bytes read of a request head that is not complete.
     head_bytes: AtomicUsize,
-    total_heads: TotalHeads,
+    /// Its share of the memory for heads. `None` with HTTP/2.
+    budgeted_head: Option<Mutex<HeadBytes>>,
     /// Whether a head was refused because the heads of all connections are too large.
     is_head_refused: AtomicBool,
     /// Whether the connection no longer carries HTTP.
@@ -58,14 +57,18 @@ pub(super) struct ConnectionActivity {
 
 impl ConnectionActivity {
     /// A new HTTP/1 connection. The time limit of the first head starts at once.
-    pub(super) fn new(total_heads: TotalHeads) -> Self {
+    pub(super) fn new(head: HeadBytes) -> Self {
+        Self::with(Some(Mutex::new(head)))
+    }
+
+    fn with(budgeted_head: Option<Mutex<HeadBytes>>) -> Self {
         Self {
             start: Instant::now(),
             active: AtomicU32::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             head_bytes: AtomicUsize::new(0),
-            total_heads,
+            budgeted_head,
             is_head_refused: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
             answers: Mutex::default(),
@@ -76,7 +79,7 @@ impl ConnectionActivity {
 
     /// A new HTTP/2 connection, whose request heads cannot be recognised from outside.
     pub(super) fn multiplexed() -> Self {
-        let mut activity = Self::new(TotalHeads::default());
+        let mut activity = Self::with(None);
         activity.head_since = AtomicU64::new(NO_HEAD);
         activity.has_streams = true;
         activity
@@ -127,18 +130,23 @@ impl ConnectionActivity {
         }
         let before = self.head_bytes.fetch_add(bytes, Ordering::Relaxed);
         let added = counted(before + bytes) - counted(before);
-        let all = self.total_heads.fetch_add(added, Ordering::Relaxed) + added;
-        if added > 0 && all > limits::HELD_HEADS_BYTES_MAX {
-            self.is_head_refused.store(true, Ordering::Relaxed);
-            return Err(io::Error::other("the incomplete heads of all requests are too large"));
+        if added == 0 || self.with_budget(|head| head.try_add(added)).unwrap_or(true) {
+            return Ok(());
         }
-        Ok(())
+        self.is_head_refused.store(true, Ordering::Relaxed);
+        Err(io::Error::other("the incomplete heads of all requests are too large"))
     }
 
     /// Frees the share of a head that is complete or refused.
     pub(super) fn release_head(&self) {
-        let bytes = self.head_bytes.swap(0, Ordering::Relaxed);
-        self.total_heads.fetch_sub(counted(bytes), Ordering::Relaxed);
+        if counted(self.head_bytes.swap(0, Ordering::Relaxed)) > 0 {
+            self.with_budget(HeadBytes::release);
+        }
+    }
+
+    fn with_budget<T>(&self, action: impl FnOnce(&mut HeadBytes) -> T) -> Option<T> {
+        let head = self.budgeted_head.as_ref()?;
+        Some(action(&mut head.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn since(&self, millis: u64) -> Duration {
@@ -147,12 +155,6 @@ impl ConnectionActivity {
 
     fn millis(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
-    }
-}
-
-impl Drop for ConnectionActivity {
-    fn drop(&mut self) {
-        self.release_head();
     }
 }
 

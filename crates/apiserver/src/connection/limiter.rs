@@ -67,7 +67,7 @@ impl Drop for ConnectionPermit {
 }
 
 /// The address that is counted: IPv4 address or IPv6 network.
-fn origin(address: IpAddr) -> IpAddr {
+pub(super) fn origin(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

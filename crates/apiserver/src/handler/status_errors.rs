@@ -2,7 +2,7 @@
 
 use apimachinery::ApiError;
 use apimachinery::serializer::TREE_BYTES_MAX;
-use event::StatusDetails;
+use event::{StatusCause, StatusDetails};
 use http::{HeaderValue, StatusCode};
 
 use crate::limits::BODY_BYTES_MAX;
@@ -87,6 +87,23 @@ pub(crate) fn object_too_large() -> ApiError {
 
 fn entity_too_large(message: String) -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+}
+
+/// 504: the requested revision does not exist yet.
+pub fn too_large_resource_version(revision: u64, current: u64) -> ApiError {
+    let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
+    let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
+    error.retry_after = Some(1);
+    error.status.details = Some(StatusDetails {
+        causes: vec![StatusCause {
+            reason: "ResourceVersionTooLarge".to_owned(),
+            message: "Too large resource version".to_owned(),
+            field: String::new(),
+        }],
+        retry_after_seconds: 1,
+        ..StatusDetails::default()
+    });
+    error
 }
 
 /// 414: the URI is too long.

@@ -27,6 +27,11 @@ use crate::{Answer, Request};
 /// Size of the response cache above which entries of sent responses are removed.
 const KNOWN_MAX: usize = 256;
 
+/// Number of different hashes of users. Few users list computed objects at the same time.
+const USER_HASHES: usize = 64;
+/// Number of lists of computed objects that one user may read at the same time.
+const USER_LISTS_MAX: usize = LISTS_MAX / 2;
+
 /// The responses that are being sent.
 pub(super) struct Answers {
     budget: Arc<Budget>,
@@ -37,6 +42,9 @@ pub(super) struct Answers {
     /// Turns for lists of computed objects: these may search for long, and must not block the lists
     /// of stored objects.
     computed_turns: Semaphore,
+    /// Turns for lists of computed objects of one user, so that one user's lists do not block those
+    /// of others. Users whose names have the same hash share them.
+    computed_turns_of_user: [Semaphore; USER_HASHES],
     keys: RandomState,
     rendered: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
@@ -95,6 +103,7 @@ impl Default for Answers {
             of_watches: Budget::new(WATCHES_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
             computed_turns: Semaphore::new(LISTS_MAX),
+            computed_turns_of_user: std::array::from_fn(|_| Semaphore::new(USER_LISTS_MAX)),
             keys: RandomState::new(),
             rendered: Mutex::default(),
         }
@@ -107,9 +116,14 @@ impl Answers {
         self.turns.acquire().await.ok()
     }
 
-    /// Waits for a permit to read and render a list of objects that are not in the store.
-    pub(super) async fn computed_permit(&self) -> Option<SemaphorePermit<'_>> {
-        self.computed_turns.acquire().await.ok()
+    /// Waits for permits to read and render a list of objects that are not in the store.
+    pub(super) async fn computed_permits(
+        &self,
+        user: &UserInfo,
+    ) -> Option<[SemaphorePermit<'_>; 2]> {
+        let hash = self.keys.hash_one(user.username.as_str()) % USER_HASHES as u64;
+        let of_user = self.computed_turns_of_user.get(usize::try_from(hash).ok()?)?;
+        Some([of_user.acquire().await.ok()?, self.computed_turns.acquire().await.ok()?])
     }
 
     /// The cached response, if another client is receiving it.
@@ -236,6 +250,8 @@ impl Rendered {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use apimachinery::RequestInfo;
     use http::Method;
 
@@ -252,6 +268,29 @@ mod tests {
             body: Bytes::new(),
             received: Timestamp::default(),
         }
+    }
+
+    /// Regression: four lists of audit events by one user blocked those of everyone else.
+    #[tokio::test]
+    async fn one_users_lists_of_computed_objects_leave_turns_for_others() {
+        let answers = Answers::default();
+        let permits = async |name: &str| {
+            let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
+            let permits = answers.computed_permits(&user);
+            tokio::time::timeout(Duration::from_millis(10), permits).await.ok().flatten()
+        };
+        let mut mallory = Vec::new();
+        for _ in 0..LISTS_MAX {
+            mallory.extend(permits("mallory").await);
+        }
+        assert_eq!(mallory.len(), USER_LISTS_MAX);
+        // A name of another hash.
+        let mut names = (0..USER_HASHES).map(|number| format!("alice-{number}"));
+        let hash = |name: &str| answers.keys.hash_one(name) % USER_HASHES as u64;
+        let name = names.find(|name| hash(name) != hash("mallory")).unwrap();
+        assert!(permits(&name).await.is_some());
+        mallory.clear();
+        assert!(permits("mallory").await.is_some());
     }
 
     /// Regression: forty lists that were never read took forty times their memory.

@@ -9,7 +9,7 @@ use apimachinery::selector::Selector;
 use apimachinery::selector::field_selector::{FieldSelector, FieldTerm};
 use apimachinery::{ApiError, FieldError};
 use bytes::Bytes;
-use event::{Json, StatusCause, StatusDetails};
+use event::Json;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -23,6 +23,7 @@ use super::write::WriteResult;
 use super::{ResourceRequest, answers, metadata, options};
 use crate::handler::encoding;
 use crate::handler::negotiate::Rendering;
+use crate::handler::status_errors::too_large_resource_version;
 use crate::{Answer, AuditContext, Objects, Outcome};
 
 /// The selection of a list or watch: label and field selectors.
@@ -76,7 +77,7 @@ pub(super) struct ListQuery {
     /// The exact revision to read at.
     pub(super) at: Option<u64>,
     /// The minimum revision to read at.
-    at_least: u64,
+    pub(super) at_least: u64,
     /// The last key of the previous page, relative to the prefix of the list.
     pub(super) after: Option<String>,
     pub(super) limit: usize,
@@ -256,30 +257,15 @@ fn check_match(call: &ResourceRequest<'_>) -> Result<(), ApiError> {
     options::reject_invalid("ListOptions", &errors)
 }
 
-/// The error for a revision that is not committed yet.
-fn too_large(revision: u64, current: u64) -> ApiError {
-    let message = format!("Timeout: Too large resource version: {revision}, current: {current}");
-    let mut error = ApiError::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
-    error.retry_after = Some(1);
-    error.status.details = Some(StatusDetails {
-        causes: vec![StatusCause {
-            reason: "ResourceVersionTooLarge".to_owned(),
-            message: "Too large resource version".to_owned(),
-            field: String::new(),
-        }],
-        retry_after_seconds: 1,
-        ..StatusDetails::default()
-    });
-    error
-}
-
 /// The error for a failed read of the store.
 pub(super) fn read_error(error: &ReadError) -> ApiError {
     match error {
         ReadError::Compacted { revision, oldest } => {
             gone(&format!("too old resource version: {revision} ({oldest})"))
         }
-        ReadError::TooLarge { revision, current } => too_large(*revision, *current),
+        ReadError::TooLarge { revision, current } => {
+            too_large_resource_version(*revision, *current)
+        }
         ReadError::Closed => ApiError::unavailable("the server is shutting down", 1),
         ReadError::Unavailable { .. } => ApiError::unavailable(error.to_string(), 5),
         _ => ApiError::internal(&error.to_string()),

@@ -26,6 +26,7 @@ use super::render::{self, ListMeta};
 use super::watch::{BOOKMARK_PERIOD, Framing};
 use super::{ResourceRequest, Shared, answers};
 use crate::handler::negotiate::Rendering;
+use crate::handler::status_errors::too_large_resource_version;
 use crate::handler::{encoding, status_errors};
 use crate::limits::LIST_PAGE_BYTES_MAX;
 use crate::{Answer, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
@@ -63,7 +64,8 @@ impl ResourceRequest<'_> {
         let rendering = Rendering::negotiate(self.request)?;
         let filter = SelectionPredicate::new(self)?;
         let query = self.list_query()?;
-        let permit = self.shared.answers.computed_permit().await;
+        let at_least = query.at_least;
+        let permits = self.shared.answers.computed_permits(&self.request.user).await;
         // These objects have no labels.
         let page = if filter.matches_unlabelled() {
             let query = ReadQuery {
@@ -73,7 +75,12 @@ impl ResourceRequest<'_> {
                 after: query.after,
                 at: query.at,
             };
-            storage.list(query).await?
+            let newest_expected = query.at.unwrap_or_default().max(at_least);
+            let page = storage.list(query).await?;
+            if (1..newest_expected).contains(&page.revision) {
+                return Err(too_large_resource_version(newest_expected, page.revision));
+            }
+            page
         } else {
             ReadPage::default()
         };
@@ -96,7 +103,7 @@ impl ResourceRequest<'_> {
             Answer { object: None, ..encoding::finish(rendering, answer) }
         };
         let answer = self.shared.answers.shared(key, bytes, None, render).await?;
-        drop(permit);
+        drop(permits);
         Ok(Outcome::Unlogged(answer))
     }
 

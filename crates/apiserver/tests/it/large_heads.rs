@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apiserver::limits::{HEAD_BYTES_FREE, HELD_HEADS_BYTES_MAX};
+use apiserver::limits::{ADDRESS_HEADS_BYTES_MAX, HEAD_BYTES_FREE};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -45,7 +45,7 @@ async fn incomplete_heads_of_all_connections_are_bounded() {
             other => panic!("{other}"),
         }
     }
-    let fitting = HELD_HEADS_BYTES_MAX / (HEAD_BYTES - HEAD_BYTES_FREE);
+    let fitting = ADDRESS_HEADS_BYTES_MAX / (HEAD_BYTES - HEAD_BYTES_FREE);
     assert!((1..=fitting).contains(&held.len()), "{} heads are held", held.len());
     assert_eq!(held.len() + refused, 30);
     let short = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";

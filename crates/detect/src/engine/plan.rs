@@ -232,7 +232,7 @@ fn correlation_body(
 
 /// The digest of the texts of the rule and of all rules it refers to.
 fn fingerprint(rule: &Rule, rules: &[Rule]) -> Digest {
-    let mut texts = vec![rule.id.as_bytes(), rule.text.as_bytes()];
+    let mut texts = vec![rule.id.as_bytes(), &rule.text_digest.0[..]];
     let mut seen = vec![false; rules.len()];
     let mut open = vec![rule];
     while let Some(Rule { body: Body::Correlation(correlation), .. }) = open.pop() {
@@ -240,7 +240,7 @@ fn fingerprint(rule: &Rule, rules: &[Rule]) -> Digest {
             if let (Some(seen), Some(rule)) = (seen.get_mut(counted), rules.get(counted))
                 && !std::mem::replace(seen, true)
             {
-                texts.extend([rule.id.as_bytes(), rule.text.as_bytes()]);
+                texts.extend([rule.id.as_bytes(), &rule.text_digest.0[..]]);
                 open.push(rule);
             }
         }

@@ -17,12 +17,14 @@ use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::state::State;
 use super::window::{Kind, Spec};
 
-/// Maximum number of unexplained events of a group, as of the times of a window.
-const EVENTS_MAX: usize = 1024;
-
-/// The events of one group that no superseding signal contains. Ordered by time.
+/// The events of one group that no superseding signal contains.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unexplained(VecDeque<UnexplainedEvent>);
+pub(crate) struct Unexplained {
+    /// Ordered by time.
+    events: VecDeque<UnexplainedEvent>,
+    /// The sum of their sizes, in bytes.
+    size: usize,
+}
 
 #[derive(Clone, Debug)]
 struct UnexplainedEvent {
@@ -44,11 +46,13 @@ saved_struct!(RuleGroup { rule, key });
 
 impl super::codec::Saved for Unexplained {
     fn save(&self, to: &mut Vec<u8>) {
-        self.0.save(to);
+        self.events.save(to);
     }
 
     fn load(from: &mut super::codec::Source<'_>) -> Result<Self, super::codec::CheckpointError> {
-        VecDeque::load(from).map(Self)
+        let events = VecDeque::load(from)?;
+        let size = events.iter().map(UnexplainedEvent::size).sum();
+        Ok(Self { events, size })
     }
 }
 
@@ -132,12 +136,12 @@ impl State {
             return false;
         };
         let mut unexplained = table.unexplained.remove(&key).unwrap_or_default();
-        let before = unexplained.len();
+        let size_before = unexplained.size;
         unexplained.insert(&spec, UnexplainedEvent { time: hit.time, value: part.value, groups });
         if is_met {
-            unexplained.0.retain(|event| !event.groups.iter().any(|group| self.is_open(*group)));
+            unexplained.retain(|event| !event.groups.iter().any(|group| self.is_open(*group)));
         }
-        self.held = (self.held + unexplained.len()).saturating_sub(before);
+        self.held = (self.held + unexplained.size).saturating_sub(size_before);
         let is_met = is_met && unexplained.is_met(&spec, hit.time);
         if let Some(table) = self.tables.get_mut(part.rule as usize) {
             table.unexplained.insert(key, unexplained);
@@ -158,31 +162,40 @@ impl Unexplained {
             let is_same = |other: &UnexplainedEvent| {
                 other.value == event.value && other.groups == event.groups
             };
-            if let Some(known) = self.0.iter().rposition(is_same) {
-                self.0.remove(known);
+            if let Some(known) = self.events.iter().rposition(is_same)
+                && let Some(known) = self.events.remove(known)
+            {
+                self.size -= known.size();
             }
         }
-        let index = self.0.partition_point(|other| other.time <= event.time);
-        self.0.insert(index, event);
-        let newest = self.0.back().map_or(i64::MIN, |event| event.time);
-        let events_max = if spec.kind == Kind::Count { spec.count_max } else { EVENTS_MAX };
-        while self.0.front().is_some_and(|event| event.time <= newest - spec.horizon)
-            || self.0.len() > events_max
+        let index = self.events.partition_point(|other| other.time <= event.time);
+        self.size += event.size();
+        self.events.insert(index, event);
+        let newest = self.events.back().map_or(i64::MIN, |event| event.time);
+        while self.events.front().is_some_and(|event| event.time <= newest - spec.horizon)
+            || self.events.len() > spec.times_max()
         {
-            self.0.pop_front();
+            if let Some(event) = self.events.pop_front() {
+                self.size -= event.size();
+            }
         }
+    }
+
+    fn retain(&mut self, predicate: impl FnMut(&UnexplainedEvent) -> bool) {
+        self.events.retain(predicate);
+        self.size = self.events.iter().map(UnexplainedEvent::size).sum();
     }
 
     /// Whether a window that contains an event of that time meets the condition.
     fn is_met(&self, spec: &Spec, time: i64) -> bool {
         let mut counts: BTreeMap<Digest, u32> = BTreeMap::new();
         let mut start = 0;
-        for (end, event) in self.0.iter().enumerate() {
+        for (end, event) in self.events.iter().enumerate() {
             if event.time >= time.saturating_add(spec.timespan) {
                 break;
             }
             *counts.entry(event.value).or_default() += 1;
-            while let Some(first) = self.0.get(start)
+            while let Some(first) = self.events.get(start)
                 && first.time <= event.time - spec.timespan
             {
                 if let Some(count) = counts.get_mut(&first.value) {
@@ -193,7 +206,7 @@ impl Unexplained {
                 }
                 start += 1;
             }
-            let is_last = self.0.get(end + 1).is_none_or(|next| next.time > event.time);
+            let is_last = self.events.get(end + 1).is_none_or(|next| next.time > event.time);
             let len = if spec.kind == Kind::Count { end + 1 - start } else { counts.len() };
             if event.time >= time && is_last && spec.is_met(len as u64) {
                 return true;
@@ -204,7 +217,7 @@ impl Unexplained {
 
     /// Adopts other rule indices. The events of removed rules count as unexplained.
     pub(super) fn renumber(&mut self, index: &impl Fn(u32) -> Option<u32>) {
-        for event in &mut self.0 {
+        for event in &mut self.events {
             event.groups.retain_mut(|group| match index(group.rule) {
                 Some(rule) => {
                     group.rule = rule;
@@ -213,11 +226,18 @@ impl Unexplained {
                 None => false,
             });
         }
+        self.size = self.events.iter().map(UnexplainedEvent::size).sum();
     }
 
     /// Approximate size in memory, in bytes.
     pub(super) fn len(&self) -> usize {
-        let groups: usize = self.0.iter().map(|event| event.groups.len()).sum();
-        self.0.len() * size_of::<UnexplainedEvent>() + groups * size_of::<RuleGroup>()
+        self.size
+    }
+}
+
+impl UnexplainedEvent {
+    /// Approximate size in memory, in bytes.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.groups.len() * size_of::<RuleGroup>()
     }
 }

@@ -175,12 +175,8 @@ impl Window {
     /// Removes the events that no window can contain any more.
     fn forget(&mut self, spec: &Spec) {
         let over = self.newest() - spec.horizon;
-        let count_max = match spec.kind {
-            Kind::Count => spec.count_max,
-            Kind::Values | Kind::Rules | Kind::Order(_) => TIMES_MIN,
-        };
         while self.entries.front().is_some_and(|entry| entry.time <= over)
-            || self.entries.len() > count_max
+            || self.entries.len() > spec.times_max()
         {
             if let Some(entry) = self.entries.pop_front() {
                 self.held -= entry.len();
@@ -271,6 +267,14 @@ impl Entry {
 }
 
 impl Spec {
+    /// Maximum number of event times of a group that are remembered.
+    pub(super) fn times_max(&self) -> usize {
+        match self.kind {
+            Kind::Count => self.count_max,
+            Kind::Values | Kind::Rules | Kind::Order(_) => TIMES_MIN,
+        }
+    }
+
     /// The largest lateness bound of all sources. Microseconds.
     pub(crate) const fn lateness(&self) -> i64 {
         self.horizon.saturating_sub(self.timespan)

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::{FILTERS_MAX, RULES_MAX};
 use crate::budget::Budget;
+use crate::engine::digest::Digest;
 use crate::error::{ERRORS_MAX, Position, RuleError};
 use crate::matcher::Expression;
 use crate::rule::{self, Correlation, GroupField, Origin, Rule, Threshold};
@@ -275,5 +276,6 @@ fn rule(document: &Document, body: rule::Body, supersedes: Vec<String>) -> Rule 
         signal: rule::SignalOptions { supersedes, ..header.signal },
         origin: Origin { file: document.file.clone(), line: document.at.line },
         text: Arc::clone(&document.text),
+        text_digest: Digest::of([document.text.as_bytes()]),
     }
 }

@@ -120,7 +120,8 @@ impl Decoded {
             source_ips: self.source_ips.clone().unwrap_or_default(),
             object_ref: self.object_ref.clone().map(Reference::into_reference),
             response_status: code.map(Outcome::into_status),
-            user: UserInfo::default(),
+            request_uri: self.request_uri.clone(),
+            user: UserInfo { username: self.user.username.clone(), ..UserInfo::default() },
             stage_timestamp: Timestamp::UNSET,
             ..Event::internal(stage, &self.verb, received)
         }

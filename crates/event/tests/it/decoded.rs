@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use event::decoded::{self, Decoded, Document, NAMES_MAX, Notes};
 use event::k10::LineContext;
+use event::{InternalEvent, Stage, Timestamp};
 
 const ODD: &str = include_str!("../data/odd.ndjson");
 
@@ -61,6 +62,19 @@ fn decoded_events_of_the_journal_are_written_as_by_its_encoders() {
         let event = event(line);
         assert_eq!(v1(&event), String::from_utf8(v1_line).unwrap());
         assert_eq!(kasten(&event), String::from_utf8(kasten_line).unwrap());
+    }
+}
+
+/// Regression: heartbeats and gaps of an archive became `K10Event other`.
+#[test]
+fn converted_lines_of_the_servers_own_events_say_what_they_are() {
+    for kind in InternalEvent::ALL {
+        let own = kind.event(Stage::ResponseComplete, "name", Timestamp::from_micros(1));
+        let mut line = Vec::new();
+        ::event::v1::write(&(&own).into(), &mut line);
+        let converted = kasten(&event(&String::from_utf8(line).unwrap()));
+        let message = format!(r#"{{"message":"K10Event {} {}","#, kind.verb(), kind.resource());
+        assert!(converted.starts_with(&message), "{converted}");
     }
 }
 

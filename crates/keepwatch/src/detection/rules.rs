@@ -78,7 +78,7 @@ impl RuleSource {
             .iter()
             .map(|document| BuiltinRule {
                 name: stem(&document.file).to_owned(),
-                sigma: document.text.clone(),
+                sigma: document.text.clone().into_owned(),
             })
             .collect();
         let options = self.options.clone();
@@ -113,7 +113,8 @@ impl RuleSource {
             events: Some(suppression.events),
             expires: Some(suppression.expires_at),
         });
-        let rules = DetectorRules { rules: Arc::new(rules), suppressions: suppressions.collect() };
+        let rules = Arc::new(rules.without_documentation());
+        let rules = DetectorRules { rules, suppressions: suppressions.collect() };
         Ok((rules, errors))
     }
 
@@ -268,10 +269,11 @@ impl RuleFollower {
 
 /// Whether both evaluate events in the same way.
 fn is_same(left: &DetectorRules, right: &DetectorRules) -> bool {
-    let texts = |rules: &DetectorRules| -> Vec<Arc<str>> {
-        rules.rules.rules().iter().map(|rule| Arc::clone(&rule.text)).collect()
-    };
-    left.suppressions.is_empty() && right.suppressions.is_empty() && texts(left) == texts(right)
+    let (left_rules, right_rules) = (left.rules.rules(), right.rules.rules());
+    left.suppressions.is_empty()
+        && right.suppressions.is_empty()
+        && left_rules.len() == right_rules.len()
+        && left_rules.iter().zip(right_rules).all(|(left, right)| left.has_text_of(right))
 }
 
 /// Whether more than the status changed, which increments the generation.

@@ -123,7 +123,11 @@ impl ReadOnlyStorage for Pages {
         after: Option<u64>,
     ) -> Result<BoxStream<'static, Result<ReadBatch, ApiError>>, ApiError> {
         let conditions = Conditions::parse(&query.terms)?;
-        let after = after.unwrap_or_else(|| self.0.last_seq());
+        let last = self.0.last_seq();
+        let after = after.unwrap_or(last);
+        if after > last {
+            return Err(apiserver::too_large_resource_version(after, last));
+        }
         if after.saturating_add(1) < self.0.first_seq() {
             let message = format!("too old resource version: {after} ({})", self.0.first_seq());
             return Err(ApiError::new(StatusCode::GONE, "Expired", message));

@@ -241,6 +241,24 @@ async fn new_events_are_sent_to_watches() {
     assert_eq!(watched, ["ADDED 00000000000000000003", "ADDED 00000000000000000005"]);
 }
 
+/// Regression: a watch from a revision of the future left out the events up to it.
+#[tokio::test]
+async fn a_resource_version_of_the_future_is_rejected() {
+    let server = server(3).await;
+    for (query, code) in [
+        ("resourceVersion=3", 200),
+        ("resourceVersion=4", 504),
+        ("resourceVersion=4&resourceVersionMatch=Exact", 504),
+        ("watch=1&resourceVersion=4", 504),
+    ] {
+        let (actual, answer) = server.send(&format!("GET {EVENTS}?{query}"), "").await;
+        assert_eq!(actual, code, "{query}: {answer}");
+        let cause = &answer["details"]["causes"][0]["reason"];
+        let expected = (code == 504).then_some("ResourceVersionTooLarge");
+        assert_eq!(cause.as_str(), expected, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn events_cannot_be_written() {
     let server = server(1).await;

@@ -94,28 +94,11 @@ const NAMES: [(&str, &str); 22] = [
     ("wrong", "invalid"),
 ];
 
-/// The crates that have none of these names, except in [`UNCHECKED_PATHS`].
-const NAME_CRATES: [&str; 15] = [
-    "apiserver",
-    "audit",
-    "controller",
-    "delivery",
-    "detect",
-    "e2e",
-    "event",
-    "kasten",
-    "keepwatch",
-    "objectstore",
-    "siem",
-    "sink",
-    "store",
-    "testkit",
-    "xtask",
-];
-
-/// Files and folders of these crates whose names are not checked yet.
-const UNCHECKED_PATHS: [&str; 9] = [
+/// Crates, files and folders where a name may still be one of [`NAMES`].
+const UNCHECKED_PATHS: [&str; 12] = [
+    "apimachinery",
     "apiserver/tests",
+    "assets",
     "detect/src/engine",
     "detect/tests",
     "keepwatch/src/args/audit_webhook.rs",
@@ -124,6 +107,7 @@ const UNCHECKED_PATHS: [&str; 9] = [
     "keepwatch/src/commands/source.rs",
     "keepwatch/src/commands/up.rs",
     "keepwatch/tests",
+    "source",
 ];
 
 /// The violations in the names of a file and in its file name.
@@ -133,8 +117,7 @@ pub(super) fn violations(path: &Path, text: &str) -> Vec<String> {
     if !is_checked || path.extension().is_none_or(|extension| extension != "rs") {
         return Vec::new();
     }
-    let is_name_checked = NAME_CRATES.iter().any(|name| below.starts_with(name))
-        && !UNCHECKED_PATHS.iter().any(|path| below.starts_with(path));
+    let is_name_checked = !UNCHECKED_PATHS.iter().any(|path| below.starts_with(path));
     let file = path.display();
     let mut violations = Vec::new();
     for part in below.iter().map(|part| part.to_string_lossy()) {

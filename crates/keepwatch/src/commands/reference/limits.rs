@@ -55,6 +55,7 @@ fn requests() -> Vec<Row> {
             "Size of the heads of all HTTP/1 requests that are not complete, beyond 16 KiB each",
             bytes(limits::HELD_HEADS_BYTES_MAX),
         ),
+        ("Of these, the heads from one address", bytes(limits::ADDRESS_HEADS_BYTES_MAX)),
         ("Time to receive the head of an HTTP/1 request", time(limits::HEADER_TIME_MAX)),
         ("Size of the headers of an HTTP/2 request", bytes(limits::HEADER_BYTES_MAX as usize)),
         (

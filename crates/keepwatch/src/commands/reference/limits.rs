@@ -146,7 +146,7 @@ fn responses() -> Vec<Row> {
             bytes(audit_event::PAGE_BYTES),
         ),
         (
-            "Lists of AuditEvents that are read and encoded at the same time",
+            "Lists of AuditEvents that are read and encoded at the same time; half of them for one user",
             limits::LISTS_MAX.to_string(),
         ),
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),

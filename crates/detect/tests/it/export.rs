@@ -186,7 +186,7 @@ fn a_filter_is_part_of_the_exported_rule() {
     let filter = "title: t\nlogsource: {product: kubernetes, service: audit}\nfilter:\n  rules: \
                   [kasten-passkey-changed]\n  known: {user.username: 'system:robot'}\n  condition: \
                   not known\n";
-    let documents = [builtin::kasten().to_vec(), vec![Document::new("filter.yaml", filter)]];
+    let documents = [builtin::documents().to_vec(), vec![Document::new("filter.yaml", filter)]];
     let rules = RuleSet::load(&documents.concat(), &LoadOptions::default()).unwrap();
     let rule = &rules.rules()[rules.find("kasten-passkey-changed").unwrap()];
     for target in export::all() {

@@ -45,6 +45,32 @@ type Source = (&'static str, &'static str, &'static str, Vec<(&'static str, &'st
 /// Every pack: the folder, the title, the accounts, and the names of the rules.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     packs! {
+        "csi-snapshots", "CSI snapshots",
+        "Accounts of snapshot controllers and backup tools are the ServiceAccounts in the namespaces in which they usually run.": [
+            "csi-deletion-policy-changed",
+            "csi-snapshotclasses-deleted",
+            "csi-snapshotcontents-deleted",
+            "csi-snapshots-deleted",
+        ]
+        "generic", "Any backup tool",
+        "Accounts of backup tools are the ServiceAccounts in the namespaces in which the tools usually run.": [
+            "backup-account-impersonated",
+            "backup-account-token-requested",
+            "backup-apiservice-changed",
+            "backup-audit-configuration-removed",
+            "backup-audit-removed-then-tampering",
+            "backup-crd-deleted",
+            "backup-credentials-changed",
+            "backup-credentials-read",
+            "backup-credentials-read-location-repointed",
+            "backup-finalizers-stripped",
+            "backup-namespace-deleted",
+            "backup-operator-stopped",
+            "backup-operator-stopped-namespace-deleted",
+            "backup-paused-deleted-destroyed",
+            "backup-permission-granted",
+            "backup-refused-attempts",
+        ]
         "kasten", "Veeam Kasten and Keepwatch",
         "K10's own accounts are the ServiceAccounts in K10's namespace.": [
             "kasten-account-impersonated",
@@ -78,6 +104,28 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "keepwatch-rule-changed",
             "keepwatch-source-silent",
             "keepwatch-suppression-changed",
+        ]
+        "longhorn", "Longhorn",
+        "Longhorn's own accounts are the ServiceAccounts in the namespace `longhorn-system`.": [
+            "longhorn-backups-deleted",
+            "longhorn-backuptarget-changed",
+            "longhorn-configuration-changed-without-body",
+            "longhorn-recurringjob-changed",
+            "longhorn-setting-changed",
+            "longhorn-snapshots-deleted",
+        ]
+        "velero", "Velero",
+        "Velero's own accounts are the ServiceAccounts in the namespaces `velero` and `openshift-adp`.": [
+            "velero-backup-contents-downloaded",
+            "velero-backup-data-deleted",
+            "velero-backup-expiry-shortened",
+            "velero-backups-deleted",
+            "velero-configuration-changed-without-body",
+            "velero-repository-maintenance-changed",
+            "velero-schedule-changed",
+            "velero-schedule-deleted",
+            "velero-storage-location-changed",
+            "velero-storage-location-deleted",
         ]
     }
 });

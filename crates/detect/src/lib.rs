@@ -8,6 +8,7 @@
 
 mod budget;
 pub mod builtin;
+pub mod coverage;
 pub mod engine;
 pub mod error;
 mod event_matcher;

@@ -94,6 +94,9 @@ pub(crate) enum Command {
         /// Which page
         #[arg(value_enum)]
         page: Page,
+        /// Which pack, for the page of rules
+        #[arg(long, default_value = "kasten")]
+        pack: String,
     },
 }
 
@@ -121,8 +124,8 @@ pub(crate) enum Page {
     PolicyExtended,
     /// The custom resource definitions that the chart installs.
     Crds,
-    /// The rules for attacks on K10's backups.
-    RulesKasten,
+    /// The built-in rules of a pack.
+    Rules,
     RulesExport,
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man => man::run(),
-        Command::Reference { page } => reference::run(page),
+        Command::Reference { page, pack } => reference::run(page, &pack),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn load_options(installation: &Installation) -> LoadOptions {
 pub(crate) fn load(args: &RuleArgs) -> Result<Arc<RuleSet>> {
     let mut documents = read_all(&args.rules)?;
     if !args.no_builtin {
-        documents.splice(0..0, builtin::kasten().iter().cloned());
+        documents.splice(0..0, builtin::documents().iter().cloned());
     }
     let rules = RuleSet::load(&documents, &options(args)?).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(RuleError::to_string).collect();

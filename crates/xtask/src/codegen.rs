@@ -3,6 +3,7 @@
 mod values;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,13 +12,12 @@ use anyhow::{Context, bail};
 use crate::{cargo, root, target};
 
 /// Each generated file and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 11] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
     ("docs/reference/metrics.md", "metrics"),
     ("docs/reference/annotations.md", "annotations"),
-    ("docs/reference/rules-kasten.md", "rules-kasten"),
     ("docs/reference/rules-export.md", "rules-export"),
     ("charts/keepwatch/crds/config.kio.kasten.io.yaml", "crds"),
     ("charts/keepwatch/files/apiservices.yaml", "apiservices"),
@@ -41,7 +41,11 @@ pub(crate) fn run(check: bool, server: Option<&Path>) -> anyhow::Result<()> {
         target()?.join("debug/keepwatch")
     };
     for (page, name) in PAGES {
-        write_or_check(page, &print(&keepwatch, name)?, check)?;
+        write_or_check(page, &print(&keepwatch, &[name])?, check)?;
+    }
+    for pack in packs()? {
+        let page = print(&keepwatch, &["rules", "--pack", &pack])?;
+        write_or_check(&format!("docs/reference/rules-{pack}.md"), &page, check)?;
     }
     for role in ROLES {
         let source = root().join("crates/kasten/src/roles").join(role);
@@ -72,13 +76,29 @@ fn write_or_check(page: &str, generated: &str, check: bool) -> anyhow::Result<()
     Ok(())
 }
 
-fn print(keepwatch: &Path, name: &str) -> anyhow::Result<String> {
+/// The packs of rules, which are the folders of `rules/`, in the order of their names.
+fn packs() -> anyhow::Result<Vec<String>> {
+    let entries = fs::read_dir(root().join("rules")).context("cannot read the folder of rules")?;
+    let name = |entry: io::Result<fs::DirEntry>| -> anyhow::Result<String> {
+        Ok(entry?.file_name().to_string_lossy().into_owned())
+    };
+    let mut names = entries.map(name).collect::<anyhow::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn print(keepwatch: &Path, page: &[&str]) -> anyhow::Result<String> {
     let output = Command::new(keepwatch)
-        .args(["reference", name])
+        .arg("reference")
+        .args(page)
         .output()
         .context("cannot start keepwatch")?;
     if !output.status.success() {
-        bail!("`keepwatch reference {name}`: {}", String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "`keepwatch reference {}`: {}",
+            page.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }

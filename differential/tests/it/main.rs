@@ -213,18 +213,16 @@ fn matches_of_theirs(detections: &str, events: &[Event], as_kasten: bool) -> Rai
 
 /// The events of the built-in rules' examples.
 fn events_of_examples() -> Vec<Event> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../rules/kasten");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
     let mut events = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|it| it == "ndjson") {
-            let text = std::fs::read_to_string(&path).unwrap();
-            for example in examples::read(&text).unwrap() {
-                for step in example.steps {
-                    if let Step::Event(mut event) = step {
-                        event.audit_id = format!("event-{}", events.len());
-                        events.push(*event);
-                    }
+    for document in builtin::documents() {
+        let path = root.to_owned() + &document.file.replace(".yaml", ".events.ndjson");
+        let text = std::fs::read_to_string(&path).unwrap();
+        for example in examples::read(&text).unwrap() {
+            for step in example.steps {
+                if let Step::Event(mut event) = step {
+                    event.audit_id = format!("event-{}", events.len());
+                    events.push(*event);
                 }
             }
         }
@@ -235,7 +233,7 @@ fn events_of_examples() -> Vec<Event> {
 #[test]
 fn exported_sigma_matches_the_same_events_in_both_engines() {
     let options = LoadOptions::default();
-    let pack = RuleSet::load(builtin::kasten(), &options).unwrap();
+    let pack = RuleSet::load(builtin::documents(), &options).unwrap();
     let target = export::named("sigma").unwrap();
     let events = events_of_examples();
     for profile in target.profiles() {

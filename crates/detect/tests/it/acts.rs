@@ -14,6 +14,8 @@ pub(crate) const START: i64 = 1_793_491_200 * SECOND;
 
 pub(crate) const K10: &str = "system:serviceaccount:kasten-io:k10-k10";
 pub(crate) const EXECUTOR: &str = "system:serviceaccount:kasten-io:executor-svc";
+/// The group of Kubernetes' own kinds, whose name is empty in events.
+pub(crate) const CORE: &str = "core";
 pub(crate) const NAMESPACES: &str = "system:serviceaccount:kube-system:namespace-controller";
 /// The user agent of the namespace controller.
 pub(crate) const NAMESPACES_AGENT: &str = "kube-controller-manager/v1.33.1 (linux/amd64) \
@@ -27,6 +29,8 @@ pub(crate) struct Act {
     pub(crate) user: String,
     pub(crate) acts_as: String,
     pub(crate) verb: String,
+    /// The API group. Empty: that of a kind of K10 or Keepwatch, by the resource.
+    pub(crate) group: &'static str,
     pub(crate) resource: String,
     pub(crate) subresource: String,
     pub(crate) namespace: String,
@@ -45,7 +49,11 @@ pub(crate) struct Act {
 impl Act {
     pub(crate) fn event(&self, id: usize) -> Event {
         let time = Timestamp::from_micros(START + self.at);
-        let group = group(&self.resource);
+        let group = if self.group.is_empty() { group(&self.resource) } else { self.group };
+        let (group, prefix) = match group {
+            CORE => ("", "/api/v1".to_owned()),
+            group => (group, format!("/apis/{group}/v1alpha1")),
+        };
         let usual = if self.verb == "create" { 201 } else { 200 };
         let code = if self.code == 0 { usual } else { self.code };
         let query = if self.is_dry_run { "?dryRun=All" } else { "" };
@@ -60,7 +68,7 @@ impl Act {
         Event {
             level: if self.is_bodyless { Level::Metadata } else { Level::RequestResponse },
             audit_id: format!("act-{id}"),
-            request_uri: format!("/apis/{group}/v1alpha1{}{query}", self.path()),
+            request_uri: format!("{prefix}{}{query}", self.path()),
             user: user(&self.user),
             impersonated_user: (!self.acts_as.is_empty()).then(|| user(&self.acts_as)),
             source_ips: vec!["192.0.2.7".to_owned()],

@@ -4,6 +4,7 @@
 
 mod acts;
 mod correlations;
+mod coverage;
 mod documentation;
 mod engine;
 mod errors;
@@ -12,6 +13,7 @@ mod export;
 mod fields;
 mod matching;
 mod month;
+mod month_of_tools;
 mod pack;
 mod playbooks;
 mod playbooks_around;

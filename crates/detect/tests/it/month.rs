@@ -25,7 +25,7 @@ const UPGRADE: i64 = 12;
 const PEOPLE: [&str; 6] = ["ana", "ben", "chi", "dev", "eva", "finn"];
 
 /// A deterministic random generator, `SplitMix64`.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -36,11 +36,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: i64) -> i64 {
+    pub(super) fn below(&mut self, bound: i64) -> i64 {
         (self.next() >> 1).cast_signed() % bound
     }
 
-    fn happens(&mut self, percent: i64) -> bool {
+    pub(super) fn happens(&mut self, percent: i64) -> bool {
         self.below(100) < percent
     }
 
@@ -264,7 +264,10 @@ fn run(seed: u64) -> (Vec<Arc<Signal>>, BTreeMap<&'static str, u64>, usize) {
     (latest.into_values().collect(), expected, events.len())
 }
 
-fn keep_latest(changes: &mut Vec<SignalChange>, latest: &mut BTreeMap<String, Arc<Signal>>) {
+pub(super) fn keep_latest(
+    changes: &mut Vec<SignalChange>,
+    latest: &mut BTreeMap<String, Arc<Signal>>,
+) {
     for change in changes.drain(..) {
         latest.insert(change.signal.id.clone(), change.signal);
     }

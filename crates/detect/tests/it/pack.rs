@@ -15,20 +15,21 @@ use serde_json::json;
 
 use super::acts::{Act, HOUR};
 
+/// The folder of the packs.
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules/kasten")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules")
 }
 
 /// The events file of a rule file.
 pub(super) fn events(document: &Document) -> String {
-    let name = document.file.strip_prefix("rules/kasten/").unwrap();
+    let name = document.file.strip_prefix("rules/").unwrap();
     let name = name.strip_suffix(".yaml").unwrap();
     std::fs::read_to_string(folder().join(format!("{name}.events.ndjson"))).unwrap()
 }
 
 pub(super) fn all() -> Arc<RuleSet> {
     static ALL: LazyLock<Arc<RuleSet>> =
-        LazyLock::new(|| match RuleSet::load(builtin::kasten(), &LoadOptions::default()) {
+        LazyLock::new(|| match RuleSet::load(builtin::documents(), &LoadOptions::default()) {
             Ok(rules) => Arc::new(rules),
             Err(errors) => panic!("{errors:#?}"),
         });
@@ -38,7 +39,7 @@ pub(super) fn all() -> Arc<RuleSet> {
 #[test]
 fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
     let mut failures = Vec::new();
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         let report = examples::check(document, &events(document), &LoadOptions::default());
         let of_file = report.failures.iter().map(|it| format!("{}: {it}", document.file));
         failures.extend(of_file);
@@ -60,7 +61,7 @@ fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
         (object.resource, object.api_group) = ("widgets".to_owned(), "example.com".to_owned());
         event
     };
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         for step in examples::read(&events(document)).unwrap().iter().flat_map(|it| &it.steps) {
             let event = match step {
                 Step::Event(event) => event,
@@ -136,17 +137,33 @@ fn cancellations_in_two_logs_one_without_bodies_raise_one_signal_and_count_once(
 }
 
 #[test]
-fn every_file_in_the_folder_belongs_to_a_built_in_rule() {
-    let found: BTreeSet<String> = std::fs::read_dir(folder())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    let expected: BTreeSet<String> = builtin::kasten()
-        .iter()
-        .map(|document| document.file.strip_prefix("rules/kasten/").unwrap().to_owned())
-        .flat_map(|yaml| [yaml.replace(".yaml", ".events.ndjson"), yaml])
-        .collect();
-    assert_eq!(found, expected);
+fn every_file_in_a_folder_belongs_to_a_built_in_rule_of_its_pack() {
+    let names = |folder: PathBuf| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let packs: BTreeSet<String> = builtin::packs().iter().map(|it| it.name.to_owned()).collect();
+    assert_eq!(names(folder()), packs);
+    for pack in builtin::packs() {
+        let prefix = format!("rules/{}/", pack.name);
+        let expected: BTreeSet<String> = pack
+            .documents
+            .iter()
+            .map(|document| document.file.strip_prefix(&prefix).unwrap().to_owned())
+            .flat_map(|yaml| [yaml.replace(".yaml", ".events.ndjson"), yaml])
+            .collect();
+        assert_eq!(names(folder().join(pack.name)), expected, "{}", pack.name);
+    }
+}
+
+/// A detection rule is an object with the name of its file, without the folder.
+#[test]
+fn no_two_packs_have_a_file_of_the_same_name() {
+    let mut known = BTreeSet::new();
+    for document in builtin::documents() {
+        let (_, name) = document.file.rsplit_once('/').unwrap();
+        assert!(known.insert(name), "{name} is in two packs");
+    }
 }
 
 #[test]
@@ -204,7 +221,7 @@ fn expression(text: &str) -> Expression {
 #[test]
 fn every_selection_of_every_rule_matters_in_its_examples() {
     let mut idle = Vec::new();
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         let examples = examples::read(&events(document)).unwrap();
         let events = || {
             examples.iter().flat_map(|it| &it.steps).filter_map(|step| match step {

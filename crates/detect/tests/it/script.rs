@@ -100,6 +100,7 @@ fn acts(line: &str) -> Vec<Act> {
                 user: person(&fill(user)),
                 acts_as: flag("as=").map(|it| person(&fill(it))).unwrap_or_default(),
                 verb: (*verb).to_owned(),
+                group: "",
                 resource: (*resource).to_owned(),
                 namespace: fill(namespace),
                 name: fill(name),

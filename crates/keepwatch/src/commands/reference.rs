@@ -18,7 +18,7 @@ use kasten::names::DOMAIN;
 use crate::args::{Args, Page};
 
 /// Prints one page: Markdown, or a manifest.
-pub(crate) fn run(page: Page) -> Result<ExitCode> {
+pub(crate) fn run(page: Page, pack: &str) -> Result<ExitCode> {
     let text = match page {
         Page::Kinds => kasten::reference() + &siem::reference(),
         Page::Cli => cli()?,
@@ -30,7 +30,7 @@ pub(crate) fn run(page: Page) -> Result<ExitCode> {
         Page::PolicyK10V7 => audit::Builtin::K10V7.text(DOMAIN),
         Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
-        Page::RulesKasten => rules::page()?,
+        Page::Rules => rules::page(pack)?,
         Page::RulesExport => rules::exports()?,
     };
     io::stdout().write_all(text.as_bytes())?;

@@ -47,7 +47,7 @@ fn options(args: &RuleFilesArgs) -> Result<LoadOptions> {
 /// The named files, or the built-in rules.
 fn documents(args: &RuleFilesArgs) -> Result<Vec<Document>> {
     if args.paths.is_empty() {
-        return Ok(builtin::kasten().to_vec());
+        return Ok(builtin::documents().to_vec());
     }
     rule_files::read_all(&args.paths)
 }
@@ -81,7 +81,7 @@ fn load_alone_or_with_builtin(
     options: &LoadOptions,
 ) -> Result<RuleSet, Vec<RuleError>> {
     RuleSet::load(documents, options).or_else(|errors| {
-        let all: Vec<Document> = builtin::kasten().iter().chain(documents).cloned().collect();
+        let all: Vec<Document> = builtin::documents().iter().chain(documents).cloned().collect();
         RuleSet::load(&all, options).map_err(|_more| errors)
     })
 }
@@ -96,7 +96,7 @@ fn print_errors(errors: &[RuleError]) {
 
 /// The built-in rules, and those in files with them.
 fn load_all(args: &RuleFilesArgs) -> Result<RuleSet> {
-    let mut documents = builtin::kasten().to_vec();
+    let mut documents = builtin::documents().to_vec();
     documents.extend(rule_files::read_all(&args.paths)?);
     RuleSet::load(&documents, &options(args)?).map_err(|errors| {
         print_errors(&errors);

@@ -74,7 +74,7 @@ impl RuleSource {
 
     /// Writes the built-in pack into the store.
     pub(super) async fn install(&self) -> Result<()> {
-        let rules: Vec<BuiltinRule> = builtin::kasten()
+        let rules: Vec<BuiltinRule> = builtin::documents()
             .iter()
             .map(|document| BuiltinRule {
                 name: stem(&document.file).to_owned(),
@@ -289,7 +289,7 @@ fn is_change_of_spec(change: &store::Change) -> bool {
 }
 
 fn is_builtin(name: &str) -> bool {
-    builtin::kasten().iter().any(|document| stem(&document.file) == name)
+    builtin::documents().iter().any(|document| stem(&document.file) == name)
 }
 
 /// The name of a file without folder and extension.

@@ -16,7 +16,7 @@ const CLUSTER: &str = "prod-eu";
 /// The events of all examples.
 pub(super) fn events() -> Vec<Event> {
     let mut events = Vec::new();
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         for example in examples::read(&pack::events(document)).unwrap() {
             events.extend(example.steps.iter().filter_map(|step| match step {
                 Step::Event(event) => Some((**event).clone()),

@@ -171,7 +171,7 @@ fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<Str
 /// The examples contain near misses.
 #[test]
 fn exported_rules_agree_with_the_engine_on_the_examples() {
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         for example in examples::read(&pack::events(document)).unwrap() {
             let events: Vec<Event> = example
                 .steps

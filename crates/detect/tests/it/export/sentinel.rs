@@ -166,7 +166,7 @@ fn the_combined_rule_raises_the_alerts_of_its_parts() {
     let (parts, combined) =
         (evaluator("ContainerLogV2", &parts), evaluator("ContainerLogV2", &[combined]));
     let mut alerts = 0;
-    for document in builtin::kasten() {
+    for document in builtin::documents() {
         for example in examples::read(&pack::events(document)).unwrap() {
             let event = |step: &Step| match step {
                 Step::Event(event) => Some((**event).clone()),

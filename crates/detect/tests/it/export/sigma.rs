@@ -22,7 +22,7 @@ pub(super) fn evaluator(rules: &[Exported]) -> Box<dyn Evaluator> {
     let files = rules.iter().flat_map(|rule| &rule.files);
     let documents: Vec<Document> =
         files.map(|file| Document::new(&file.name, &file.text)).collect();
-    assert!(documents.iter().all(|it| !it.text.contains("keepwatch:")));
+    assert!(documents.iter().all(|it| !it.text.contains("\nkeepwatch:")));
     let set = RuleSet::load(&documents, &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{errors:#?}"));
     let raising = |exported: &Exported| {

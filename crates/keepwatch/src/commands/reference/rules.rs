@@ -1,20 +1,14 @@
-//! The page of the built-in rules: one section for each rule that raises signals.
+//! The pages of the built-in rules, one for each pack: one section for each rule that raises signals.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use detect::builtin::Pack;
 use detect::rule::{Body, Case, Correlation, CorrelationKind};
 use detect::{LoadOptions, Rule, RuleSet, builtin};
 
-const HEAD: &str = "# Built-in rules\n\n\
-    Generated from `rules/kasten/`: `cargo xtask codegen` writes this page. Each rule has a file with \
-    events and the signals that they must raise; `keepwatch rules test` evaluates them.\n\n\
-    No rule counts dry runs. Rules on damage count successful requests, rules on probing count denied \
-    ones. K10's own accounts are the ServiceAccounts in K10's namespace. A request counts for the person \
-    who made it, also through K10's dashboard or by impersonation. Groups and thresholds are per \
-    cluster.\n\n\
-    | Rule | Severity | Counts |\n|---|---|---|\n";
+const TABLE: &str = "| Rule | Severity | Counts |\n|---|---|---|\n";
 
 const EXPORTS_HEAD: &str = "# Rules in other SIEMs\n\n\
     Generated from the code: `cargo xtask codegen` writes this page. `keepwatch rules export --matrix` \
@@ -30,17 +24,21 @@ pub(super) fn exports() -> Result<String> {
 }
 
 fn loaded() -> Result<RuleSet> {
-    RuleSet::load(builtin::kasten(), &LoadOptions::default()).map_err(|errors| {
+    RuleSet::load(builtin::documents(), &LoadOptions::default()).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow!("the rules cannot be read:\n{}", errors.join("\n"))
     })
 }
 
-/// The page.
-pub(super) fn page() -> Result<String> {
+/// The page of a pack, by the name of its folder.
+pub(super) fn page(name: &str) -> Result<String> {
+    let pack = builtin::packs().iter().find(|pack| pack.name == name);
+    let pack = pack.ok_or_else(|| anyhow!("there is no pack of rules {name:?}"))?;
     let rules = loaded()?;
-    let mut page = HEAD.to_owned();
-    let raising = || rules.rules().iter().filter(|rule| rule.raises);
+    let mut page = head(pack);
+    let is_of_pack =
+        |rule: &&Rule| pack.documents.iter().any(|document| document.file == rule.origin.file);
+    let raising = || rules.rules().iter().filter(|rule| rule.raises).filter(is_of_pack);
     for rule in raising() {
         let anchor = anchor(&rule.title);
         let (title, severity, counts) = (&rule.title, severity(rule), counts(rule));
@@ -50,6 +48,27 @@ pub(super) fn page() -> Result<String> {
         section(&mut page, rule)?;
     }
     Ok(page)
+}
+
+/// The title, what all rules have in common, and the packs of other programs.
+fn head(pack: &Pack) -> String {
+    let others = builtin::packs().iter().filter(|other| other.name != pack.name);
+    let others: Vec<String> =
+        others.map(|other| format!("[{}](rules-{}.md)", other.title, other.name)).collect();
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!(" Rules about other programs: {}.", others.join(", "))
+    };
+    let Pack { name, title, accounts, .. } = pack;
+    format!(
+        "# Built-in rules: {title}\n\n\
+         Generated from `rules/{name}/`: `cargo xtask codegen` writes this page. Each rule has a file with \
+         events and the signals that they must raise; `keepwatch rules test` evaluates them.{others}\n\n\
+         No rule counts dry runs. Rules on damage count successful requests, rules on probing count \
+         denied ones. {accounts} A request counts for the person who made it, also by impersonation or \
+         through K10's dashboard. Groups and thresholds are per cluster.\n\n{TABLE}"
+    )
 }
 
 /// The anchor that GitHub generates for a heading.

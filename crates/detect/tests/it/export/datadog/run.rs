@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::search::{self, Log, Search};
 use crate::acts::SECOND;
+use crate::export::elastic::without_bodies;
 use crate::export::meaning::{Evaluator, Groups};
 
 /// The value of a missing key in a group.
@@ -80,13 +81,7 @@ fn integration(mut event: Value) -> Value {
             event["http"][to] = value;
         }
     }
-    // kube-apiserver does not record bodies of requests that it proxies.
-    let group = event["objectRef"]["apiGroup"].as_str().unwrap_or_default();
-    if group != "config.kio.kasten.io" {
-        for body in ["requestObject", "responseObject"] {
-            event.as_object_mut().unwrap().remove(body);
-        }
-    }
+    without_bodies(&mut event);
     if let Some(addresses) = event.get_mut("sourceIPs").map(Value::take) {
         event["network"] = json!({"client": {"ip": addresses}});
     }

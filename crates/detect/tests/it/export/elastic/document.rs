@@ -134,7 +134,9 @@ pub(in crate::export) fn fields(
 
 /// kube-apiserver does not record bodies of requests that it proxies.
 pub(in crate::export) fn without_bodies(event: &mut Value) {
-    if event["objectRef"]["apiGroup"] != "config.kio.kasten.io" {
+    let group = event["objectRef"]["apiGroup"].as_str().unwrap_or_default();
+    let is_of_k10 = group.ends_with(".kio.kasten.io") && group != "config.kio.kasten.io";
+    if is_of_k10 || group == "siem.keepwatch.io" {
         for body in ["requestObject", "responseObject"] {
             event.as_object_mut().unwrap().remove(body);
         }

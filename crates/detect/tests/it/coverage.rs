@@ -1,0 +1,90 @@
+//! The page of coverage equals what rules find: the events of their examples, as each source
+//! records them, raise signals exactly if the page says so.
+
+use std::sync::Arc;
+
+use detect::coverage::{self, Source, Visibility};
+use detect::examples::{self, Step};
+use detect::{Engine, Input, LoadOptions, RuleSet, Settings, builtin};
+use event::{Event, EventRef, Level};
+
+use super::pack;
+
+/// The event as the source records it, if it does.
+fn as_recorded(event: &Event, source: Source) -> Option<Event> {
+    let reference = event.object_ref.clone().unwrap_or_default();
+    let mut event = event.clone();
+    // Keepwatch's records about itself are in no other log.
+    if event.user.username == "system:keepwatch" {
+        return None;
+    }
+    event.annotations.retain(|key, _| !key.starts_with("keepwatch.io/"));
+    if !source.records(&reference.api_group, &reference.resource)? {
+        event.level = Level::Metadata;
+        (event.request_object, event.response_object) = (None, None);
+    }
+    if source == Source::Gke {
+        event.request_uri.clear();
+        event.user.groups.clear();
+        event.user.uid.clear();
+        event.user.extra.clear();
+    }
+    Some(event)
+}
+
+/// Whether the rule raises a signal for an example of its file, as the source records it.
+fn is_raised(rules: &Arc<RuleSet>, id: &str, file: &str, source: Source) -> bool {
+    let document = builtin::documents().iter().find(|it| it.file == file).unwrap();
+    examples::read(&pack::events(document)).unwrap().iter().any(|example| {
+        let mut engine = Engine::new(Arc::clone(rules), Settings::default());
+        let mut changes = Vec::new();
+        for step in &example.steps {
+            let Step::Event(event) = step else { continue };
+            let Some(event) = as_recorded(event, source) else { continue };
+            let (arrival, event) = (event.stage_timestamp, &EventRef::from(&event));
+            let cluster = example.cluster.as_str();
+            engine.process(&Input { source: "s", cluster, arrival, event }, &mut changes);
+        }
+        engine.finish(&mut changes);
+        changes.iter().any(|change| change.signal.spec.rule.id == id)
+    })
+}
+
+#[test]
+fn a_rule_fires_on_its_examples_exactly_on_the_sources_that_the_page_names() {
+    let mut wrong = Vec::new();
+    for document in builtin::documents() {
+        // Alone, so that no other rule supersedes it.
+        let documents = std::slice::from_ref(document);
+        let Ok(rules) = RuleSet::load(documents, &LoadOptions::default()) else { continue };
+        let rules = Arc::new(rules);
+        for rule in rules.rules().iter().filter(|rule| rule.raises) {
+            for source in Source::ALL {
+                let expected = coverage::of(&rules, rule, source) != Visibility::Hidden;
+                let found = is_raised(&rules, &rule.id, &document.file, source);
+                if expected != found {
+                    let source = source.title();
+                    wrong.push(format!("{} on {source}: page {expected}, found {found}", rule.id));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn bodies_of_custom_resources_are_missing_on_managed_clusters_and_seen_at_kube_apiserver() {
+    let rules = pack::all();
+    let of =
+        |id: &str, source| coverage::of(&rules, &rules.rules()[rules.find(id).unwrap()], source);
+    for managed in [Source::Eks, Source::Gke, Source::Aks] {
+        assert_eq!(of("velero-schedule-changed", managed), Visibility::Hidden);
+        assert_eq!(of("velero-backup-data-deleted", managed), Visibility::WithoutBody);
+        assert_eq!(of("backup-operator-stopped", managed), Visibility::Seen);
+        assert_eq!(of("backup-credentials-read-location-repointed", managed), Visibility::Hidden);
+    }
+    assert_eq!(of("velero-schedule-changed", Source::KubeApiserver), Visibility::Seen);
+    assert_eq!(of("kasten-bulk-deletion", Source::KubeApiserver), Visibility::WithoutBody);
+    assert_eq!(of("kasten-bulk-deletion", Source::Aggregated), Visibility::Seen);
+    assert_eq!(of("velero-backups-deleted", Source::Aggregated), Visibility::Hidden);
+}

@@ -79,6 +79,14 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "keepwatch-source-silent",
             "keepwatch-suppression-changed",
         ]
+        "cloudnative-pg", "CloudNativePG",
+        "CloudNativePG's own accounts are the ServiceAccounts in namespace `cnpg-system`.": [
+            "cnpg-backups-deleted",
+            "cnpg-changed-without-body",
+            "cnpg-location-changed",
+            "cnpg-retention-lowered",
+            "cnpg-schedule-stopped",
+        ]
     }
 });
 

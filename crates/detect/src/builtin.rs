@@ -87,6 +87,14 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "cnpg-retention-lowered",
             "cnpg-schedule-stopped",
         ]
+        "k8up", "K8up",
+        "K8up's own accounts are the ServiceAccounts in namespace `k8up-system`.": [
+            "k8up-backend-changed",
+            "k8up-changed-without-body",
+            "k8up-prune-created",
+            "k8up-retention-lowered",
+            "k8up-schedule-deleted",
+        ]
     }
 });
 

@@ -95,6 +95,13 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "k8up-retention-lowered",
             "k8up-schedule-deleted",
         ]
+        "volsync", "VolSync",
+        "VolSync's own accounts are the ServiceAccounts in namespace `volsync-system`.": [
+            "volsync-changed-without-body",
+            "volsync-replication-stopped",
+            "volsync-repository-changed",
+            "volsync-retention-lowered",
+        ]
     }
 });
 

@@ -102,6 +102,14 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "volsync-repository-changed",
             "volsync-retention-lowered",
         ]
+        "kubeblocks", "KubeBlocks",
+        "KubeBlocks' own accounts are the ServiceAccounts in namespace `kb-system`.": [
+            "kubeblocks-backups-deleted",
+            "kubeblocks-changed-without-body",
+            "kubeblocks-repository-changed",
+            "kubeblocks-retention-lowered",
+            "kubeblocks-schedule-stopped",
+        ]
     }
 });
 

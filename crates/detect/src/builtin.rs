@@ -110,6 +110,17 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "kubeblocks-retention-lowered",
             "kubeblocks-schedule-stopped",
         ]
+        "stash", "Stash",
+        "Stash's own accounts are the ServiceAccounts in namespace `stash`, and those in \
+         `kube-system` whose names begin with `stash`.": [
+            "stash-backup-stopped",
+            "stash-changed-without-body",
+            "stash-repositories-deleted",
+            "stash-repository-changed",
+            "stash-retention-lowered",
+            "stash-snapshots-deleted",
+            "stash-wipeout-set",
+        ]
     }
 });
 

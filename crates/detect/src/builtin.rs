@@ -121,6 +121,17 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "stash-snapshots-deleted",
             "stash-wipeout-set",
         ]
+        "kubestash", "KubeStash",
+        "KubeStash's own accounts are the ServiceAccounts in namespaces `kubestash` and `stash`.": [
+            "kubestash-backup-stopped",
+            "kubestash-changed-without-body",
+            "kubestash-retention-deleted",
+            "kubestash-retention-lowered",
+            "kubestash-snapshots-deleted",
+            "kubestash-storage-changed",
+            "kubestash-storage-deleted",
+            "kubestash-wipeout-set",
+        ]
     }
 });
 

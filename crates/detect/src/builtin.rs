@@ -132,6 +132,15 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "kubestash-storage-deleted",
             "kubestash-wipeout-set",
         ]
+        "trilio", "Trilio",
+        "Trilio's own accounts are the ServiceAccounts in namespace `trilio-system`, and \
+         those in `openshift-operators` whose names begin with `k8s-triliovault`.": [
+            "trilio-backups-deleted",
+            "trilio-changed-without-body",
+            "trilio-retention-lowered",
+            "trilio-schedules-stopped",
+            "trilio-target-changed",
+        ]
     }
 });
 

@@ -141,6 +141,16 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "trilio-schedules-stopped",
             "trilio-target-changed",
         ]
+        "stork", "Portworx Stork",
+        "Stork's own account is the ServiceAccount `stork` in namespace `kube-system` or \
+         `portworx`.": [
+            "stork-backups-deleted",
+            "stork-changed-without-body",
+            "stork-location-changed",
+            "stork-reclaim-policy-set",
+            "stork-retention-lowered",
+            "stork-schedule-stopped",
+        ]
     }
 });
 

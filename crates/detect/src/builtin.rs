@@ -151,6 +151,15 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "stork-retention-lowered",
             "stork-schedule-stopped",
         ]
+        "etcd-snapshots", "etcd snapshots of k3s, RKE2 and Rancher",
+        "Their own accounts are the users `system:k3s-supervisor` and \
+         `system:rke2-supervisor`, and the ServiceAccounts in namespace `cattle-system`.": [
+            "etcd-snapshots-changed-without-body",
+            "etcd-snapshots-deleted",
+            "etcd-snapshots-disabled",
+            "etcd-snapshots-location-changed",
+            "etcd-snapshots-retention-lowered",
+        ]
     }
 });
 

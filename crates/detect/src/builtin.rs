@@ -160,6 +160,15 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "etcd-snapshots-location-changed",
             "etcd-snapshots-retention-lowered",
         ]
+        "openshift", "etcd backups of OpenShift",
+        "OpenShift's own accounts are the ServiceAccounts in namespaces `openshift-etcd` and \
+         `openshift-etcd-operator`.": [
+            "openshift-backup-retention-lowered",
+            "openshift-backup-stopped",
+            "openshift-backup-volume-changed",
+            "openshift-changed-without-body",
+            "openshift-etcd-backups-deleted",
+        ]
     }
 });
 

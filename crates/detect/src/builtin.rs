@@ -45,12 +45,29 @@ type Source = (&'static str, &'static str, &'static str, Vec<(&'static str, &'st
 /// Every pack: the folder, the title, the accounts, and the names of the rules.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     packs! {
+        "cloudnative-pg", "CloudNativePG",
+        "CloudNativePG's own accounts are the ServiceAccounts in namespace `cnpg-system`.": [
+            "cnpg-backups-deleted",
+            "cnpg-changed-without-body",
+            "cnpg-location-changed",
+            "cnpg-retention-lowered",
+            "cnpg-schedule-stopped",
+        ]
         "csi-snapshots", "CSI snapshots",
         "Accounts of snapshot controllers and backup tools are the ServiceAccounts in the namespaces in which they usually run.": [
             "csi-deletion-policy-changed",
             "csi-snapshotclasses-deleted",
             "csi-snapshotcontents-deleted",
             "csi-snapshots-deleted",
+        ]
+        "etcd-snapshots", "etcd snapshots of k3s, RKE2 and Rancher",
+        "Their own accounts are the users `system:k3s-supervisor` and \
+         `system:rke2-supervisor`, and the ServiceAccounts in namespace `cattle-system`.": [
+            "etcd-snapshots-changed-without-body",
+            "etcd-snapshots-deleted",
+            "etcd-snapshots-disabled",
+            "etcd-snapshots-location-changed",
+            "etcd-snapshots-retention-lowered",
         ]
         "generic", "Any backup tool",
         "Accounts of backup tools are the ServiceAccounts in the namespaces in which the tools usually run.": [
@@ -70,6 +87,14 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "backup-paused-deleted-destroyed",
             "backup-permission-granted",
             "backup-refused-attempts",
+        ]
+        "k8up", "K8up",
+        "K8up's own accounts are the ServiceAccounts in namespace `k8up-system`.": [
+            "k8up-backend-changed",
+            "k8up-changed-without-body",
+            "k8up-prune-created",
+            "k8up-retention-lowered",
+            "k8up-schedule-deleted",
         ]
         "kasten", "Veeam Kasten and Keepwatch",
         "K10's own accounts are the ServiceAccounts in K10's namespace.": [
@@ -105,6 +130,25 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "keepwatch-source-silent",
             "keepwatch-suppression-changed",
         ]
+        "kubeblocks", "KubeBlocks",
+        "KubeBlocks' own accounts are the ServiceAccounts in namespace `kb-system`.": [
+            "kubeblocks-backups-deleted",
+            "kubeblocks-changed-without-body",
+            "kubeblocks-repository-changed",
+            "kubeblocks-retention-lowered",
+            "kubeblocks-schedule-stopped",
+        ]
+        "kubestash", "KubeStash",
+        "KubeStash's own accounts are the ServiceAccounts in namespaces `kubestash` and `stash`.": [
+            "kubestash-backup-stopped",
+            "kubestash-changed-without-body",
+            "kubestash-retention-deleted",
+            "kubestash-retention-lowered",
+            "kubestash-snapshots-deleted",
+            "kubestash-storage-changed",
+            "kubestash-storage-deleted",
+            "kubestash-wipeout-set",
+        ]
         "longhorn", "Longhorn",
         "Longhorn's own accounts are the ServiceAccounts in the namespace `longhorn-system`.": [
             "longhorn-backups-deleted",
@@ -113,6 +157,45 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "longhorn-recurringjob-changed",
             "longhorn-setting-changed",
             "longhorn-snapshots-deleted",
+        ]
+        "openshift", "etcd backups of OpenShift",
+        "OpenShift's own accounts are the ServiceAccounts in namespaces `openshift-etcd` and \
+         `openshift-etcd-operator`.": [
+            "openshift-backup-retention-lowered",
+            "openshift-backup-stopped",
+            "openshift-backup-volume-changed",
+            "openshift-changed-without-body",
+            "openshift-etcd-backups-deleted",
+        ]
+        "stash", "Stash",
+        "Stash's own accounts are the ServiceAccounts in namespace `stash`, and those in \
+         `kube-system` whose names begin with `stash`.": [
+            "stash-backup-stopped",
+            "stash-changed-without-body",
+            "stash-repositories-deleted",
+            "stash-repository-changed",
+            "stash-retention-lowered",
+            "stash-snapshots-deleted",
+            "stash-wipeout-set",
+        ]
+        "stork", "Portworx Stork",
+        "Stork's own account is the ServiceAccount `stork` in namespace `kube-system` or \
+         `portworx`.": [
+            "stork-backups-deleted",
+            "stork-changed-without-body",
+            "stork-location-changed",
+            "stork-reclaim-policy-set",
+            "stork-retention-lowered",
+            "stork-schedule-stopped",
+        ]
+        "trilio", "Trilio",
+        "Trilio's own accounts are the ServiceAccounts in namespace `trilio-system`, and \
+         those in `openshift-operators` whose names begin with `k8s-triliovault`.": [
+            "trilio-backups-deleted",
+            "trilio-changed-without-body",
+            "trilio-retention-lowered",
+            "trilio-schedules-stopped",
+            "trilio-target-changed",
         ]
         "velero", "Velero",
         "Velero's own accounts are the ServiceAccounts in the namespaces `velero` and `openshift-adp`.": [
@@ -126,6 +209,13 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "velero-schedule-deleted",
             "velero-storage-location-changed",
             "velero-storage-location-deleted",
+        ]
+        "volsync", "VolSync",
+        "VolSync's own accounts are the ServiceAccounts in namespace `volsync-system`.": [
+            "volsync-changed-without-body",
+            "volsync-replication-stopped",
+            "volsync-repository-changed",
+            "volsync-retention-lowered",
         ]
     }
 });

@@ -3,6 +3,7 @@
 //! Only single values are checked here; combinations of flags are checked where they are used.
 
 pub(crate) mod audit_webhook;
+pub(crate) mod buckets;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
@@ -160,6 +161,8 @@ pub(crate) struct UpArgs {
     pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: log_files::LogFilesArgs,
+    #[command(flatten)]
+    pub(crate) buckets: buckets::BucketArgs,
     #[command(flatten)]
     pub(crate) retention: serve::RetentionArgs,
 }

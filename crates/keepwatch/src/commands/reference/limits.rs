@@ -213,6 +213,33 @@ fn sources() -> Vec<Row> {
             "Time after which a log is read again when its lines could not be recorded",
             time(limits::LOG_RETRY_MAX),
         ),
+        ("Bucket prefixes that are read (`--bucket-source`)", limits::BUCKETS_MAX.to_string()),
+        ("Objects of a prefix that are read at a time", limits::BUCKET_READS_MAX.to_string()),
+        ("Time between two listings of a bucket (default)", time(limits::BUCKET_POLL_PERIOD)),
+        (
+            "Time before its newest object in which a bucket's objects are remembered",
+            time(limits::BUCKET_WINDOW),
+        ),
+        ("Objects of a prefix that are remembered", limits::BUCKET_SEEN_MAX.to_string()),
+        (
+            "Objects of a prefix that are read between two listings",
+            limits::BUCKET_BATCH_MAX.to_string(),
+        ),
+        (
+            "Time without a change after which the incomplete end of an object is recorded",
+            time(limits::BUCKET_IDLE),
+        ),
+        (
+            "Time after which an object is read again that could not be read or recorded",
+            time(limits::BUCKET_RETRY_MAX),
+        ),
+        ("Layers of gzip and zstd around an object", limits::LAYERS_MAX.to_string()),
+        ("Window of zstd", bytes(1 << limits::ZSTD_WINDOW_LOG_MAX)),
+        (
+            "Decompressed size of an object, as a multiple of its size",
+            format!("{}, and {}", limits::EXPANSION_MAX, size(limits::EXPANSION_BYTES_MIN)),
+        ),
+        ("Containers around an event in an item of a list", limits::CONTAINERS_MAX.to_string()),
         ("Events in a transaction", limits::CHUNK_EVENTS_MAX.to_string()),
         ("Size of the records in a transaction", bytes(limits::CHUNK_BYTES_MAX)),
         ("Events among which duplicates are detected", limits::IDENTITIES_MAX.to_string()),

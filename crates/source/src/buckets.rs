@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use event::Timestamp;
 use futures::StreamExt as _;
 use objectstore::{Bucket, ObjectEntry};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::envelopes::{Meaning, Position};
@@ -52,6 +53,8 @@ pub struct BucketSourceConfig {
     pub prefix: String,
     /// Pause between two listings.
     pub poll_period: Duration,
+    /// A permit for each object that is read at a time, shared by all prefixes.
+    pub reads: Arc<Semaphore>,
 }
 
 /// Reads the objects of one prefix.
@@ -194,6 +197,7 @@ impl Follower {
         if is_other_log(&object.key) {
             return self.record(object, seen, Chunk::end(seen.position.clone())).await;
         }
+        let _permit = self.config.reads.acquire().await?;
         let seed = [self.config.cluster.as_bytes(), &[0]].concat();
         let bucket = &self.config.bucket;
         let takes_tail = is_idle(object.modified, self.recorder.now());

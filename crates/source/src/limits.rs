@@ -107,8 +107,12 @@ pub const LOG_POLL_PERIOD: Duration = Duration::from_millis(250);
 pub const LOG_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Maximum number of bucket prefixes and folders that are read.
 pub const BUCKETS_MAX: usize = 32;
-/// Maximum number of objects of one bucket source that are read at a time.
+/// Maximum number of objects of one bucket source that are read at a time …
 pub const BUCKET_READS_MAX: usize = 4;
+/// … and of all of them.
+pub const BUCKETS_READS_MAX: usize = 8;
+/// Maximum pause while a store sends an object. After it, the object is requested again.
+pub const BUCKET_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Default pause between two listings of a bucket.
 pub const BUCKET_POLL_PERIOD: Duration = Duration::from_mins(1);
 /// Maximum pause before objects that could not be read or recorded are read again.

@@ -7,17 +7,24 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use bytes::Bytes;
+use e2e::emulators::azurite::{ACCOUNT, Azurite};
 use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use e2e::fixtures::standalone::{Standalone, send, wait};
 use event::annotations::{SOURCE, SOURCE_DIGEST};
+use event::{Event, EventRef, Stage, Timestamp};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures::{StreamExt as _, TryStreamExt as _};
+use objectstore::{Azure, Credentials, Destination, ObjectEntry, Provider};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
+use crate::buckets::{destination, open, run};
+
 const SOURCE_NAME: &str = "bucket-prod";
 const BUCKET: &str = "audit-logs";
-/// Objects of the test. With 10,000 and 200 kills it takes some minutes.
+/// Objects of the test.
 const OBJECTS: usize = 1500;
 /// Events in an object.
 const EVENTS: usize = 4;
@@ -103,6 +110,46 @@ async fn wait_read(server: &Standalone, key: &str) {
     assert_eq!(state["status"]["quarantined"], 0, "{state}");
 }
 
+/// Lists a bucket with one object, and reads it from an offset on.
+fn check_read(destination: &Destination) {
+    run(async {
+        let bucket = open(destination);
+        let mut builder = bucket.object_builder("reader");
+        let event = Event::internal(Stage::ResponseComplete, "get", Timestamp::from_micros(1));
+        builder.push(1, Timestamp::from_micros(1), EventRef::from(&event));
+        let object = builder.seal(1).unwrap();
+        bucket.put(&object).await.unwrap();
+        let listed: Vec<ObjectEntry> =
+            bucket.listing("k10audit/clus").unwrap().try_collect().await.unwrap();
+        let [entry] = listed.as_slice() else { panic!("{listed:?}") };
+        assert!(!entry.etag.is_empty() && entry.modified > Timestamp::from_micros(1), "{entry:?}");
+        let read = async |entry: &ObjectEntry, offset| {
+            let body = bucket.read_from(entry, offset).await?;
+            body.try_collect::<Vec<Bytes>>().await.map(|portions| portions.concat())
+        };
+        let whole = read(entry, 0).await.unwrap();
+        assert_eq!(whole.len() as u64, entry.size);
+        assert_eq!(read(entry, 7).await.unwrap(), whole[7..]);
+        let changed = ObjectEntry { etag: "\"0x1\"".to_owned(), ..entry.clone() };
+        let error = read(&changed, 0).await.unwrap_err().to_string();
+        assert!(error.ends_with("it was replaced meanwhile"), "{error}");
+        assert_eq!(bucket.listing("k10audit/other").unwrap().count().await, 0);
+    });
+}
+
+#[test]
+fn an_object_is_listed_and_read_on_as_it_was_listed() {
+    let server = S3Server::start(None).unwrap();
+    server.create_bucket(BUCKET, false).unwrap();
+    check_read(&destination(&server.endpoint(), BUCKET));
+    let azurite = Azurite::start(&[BUCKET]).unwrap();
+    let azure = Azure { endpoint: Some(azurite.endpoint()) };
+    let credentials =
+        Credentials::AzureAccountKey { account: ACCOUNT.to_owned(), key: Azurite::key().into() };
+    let provider = Provider::Azure(azure);
+    check_read(&Destination { provider, credentials, ..destination("", BUCKET) });
+}
+
 #[test]
 fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
     let server = S3Server::start(None).unwrap();
@@ -125,7 +172,7 @@ fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
     std::fs::write(bucket.join(key), message(OBJECTS, 0)).unwrap();
     runtime.block_on(wait_read(&keepwatch, key));
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
-    let is_from_bucket = |event: &event::Event| {
+    let is_from_bucket = |event: &Event| {
         let source = event.annotations.get(SOURCE).is_some_and(|source| source == SOURCE_NAME);
         // Receipts have no digest.
         source && event.annotations.contains_key(SOURCE_DIGEST)

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use source::buckets::{self, BucketSourceConfig};
-use source::limits::BUCKETS_MAX;
+use source::limits::{BUCKETS_MAX, BUCKETS_READS_MAX};
+use tokio::sync::Semaphore;
 
 use super::audit_webhook::cluster_name;
 use super::input::S3Args;
@@ -69,6 +70,7 @@ impl BucketArgs {
 
     /// The configurations of the sources.
     pub(crate) fn configs(&self) -> Result<Vec<BucketSourceConfig>> {
+        let reads = Arc::new(Semaphore::new(BUCKETS_READS_MAX));
         let clusters = self.bucket_source.iter().map(|(cluster, _)| cluster.as_str());
         let config = |(name, (cluster, url)): (String, &(String, BucketUrl))| {
             Ok(BucketSourceConfig {
@@ -78,6 +80,7 @@ impl BucketArgs {
                 bucket: Arc::new(url.open(&self.access())?),
                 prefix: url.prefix.clone(),
                 poll_period: self.bucket_source_poll_period,
+                reads: Arc::clone(&reads),
             })
         };
         buckets::names(clusters).into_iter().zip(&self.bucket_source).map(config).collect()

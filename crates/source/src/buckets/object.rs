@@ -9,7 +9,7 @@ use objectstore::{Bucket, ObjectEntry, ReadError};
 
 use super::Failure;
 use crate::envelopes::{Envelopes, Position, Record};
-use crate::limits::{CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, PORTION_BYTES};
+use crate::limits::{BUCKET_PAUSE_MAX, CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, PORTION_BYTES};
 
 /// Records, and the position after them.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl<'b> ObjectReader<'b> {
         let tail = std::mem::take(&mut self.position.tail);
         let mut found = Vec::new();
         while found.len() < tail.len() {
-            let Some(portion) = self.body.try_next().await? else { return Ok(false) };
+            let Some(portion) = self.portion().await? else { return Ok(false) };
             found.extend_from_slice(&portion);
         }
         let rest = found.split_off(tail.len());
@@ -125,20 +125,24 @@ impl<'b> ObjectReader<'b> {
     /// Receives the next bytes.
     async fn receive(&mut self) -> Result<(), Failure> {
         let mut received = 0;
-        let Some(envelopes) = &mut self.envelopes else { return Ok(()) };
         while received < PORTION_BYTES {
-            match self.body.try_next().await? {
-                Some(portion) => {
-                    received += portion.len();
-                    envelopes.push(portion);
-                }
-                None => {
-                    envelopes.end();
-                    break;
-                }
-            }
+            let portion = self.portion().await?;
+            let Some(envelopes) = &mut self.envelopes else { return Ok(()) };
+            let Some(portion) = portion else {
+                envelopes.end();
+                return Ok(());
+            };
+            received += portion.len();
+            envelopes.push(portion);
         }
         Ok(())
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    async fn portion(&mut self) -> Result<Option<Bytes>, Failure> {
+        let portion = tokio::time::timeout(BUCKET_PAUSE_MAX, self.body.try_next()).await;
+        let stalled = |_| format!("the store sent nothing of {} in time", self.object.key);
+        Ok(portion.map_err(stalled)??)
     }
 }
 

@@ -17,9 +17,10 @@ use objectstore::{
 use sink::Encoding;
 use sink::http::EgressPolicy;
 use source::buckets::BucketSourceConfig;
-use source::limits::BUCKET_IDLE;
+use source::limits::{BUCKET_IDLE, BUCKETS_READS_MAX};
 use source::{Buckets, EventSource, SourceSnapshot, SourceStatus};
 use store::{Sqlite, Storage as _};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +97,7 @@ impl Reader {
             bucket: Arc::new(objects.bucket()),
             prefix: String::new(),
             poll_period: Duration::from_millis(5),
+            reads: Arc::new(Semaphore::new(BUCKETS_READS_MAX)),
         });
         let status = source.statuses().remove(0);
         let (recorder, stop) = (on.recorder(store).await, CancellationToken::new());

@@ -215,6 +215,8 @@ fn sources() -> Vec<Row> {
         ),
         ("Bucket prefixes that are read (`--bucket-source`)", limits::BUCKETS_MAX.to_string()),
         ("Objects of a prefix that are read at a time", limits::BUCKET_READS_MAX.to_string()),
+        ("Objects of all prefixes that are read at a time", limits::BUCKETS_READS_MAX.to_string()),
+        ("Pause while a store sends an object", time(limits::BUCKET_PAUSE_MAX)),
         ("Time between two listings of a bucket (default)", time(limits::BUCKET_POLL_PERIOD)),
         (
             "Time before its newest object in which a bucket's objects are remembered",

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Listens on the loopback interface with its own CA and writes a kubeconfig for kubectl. Audit
     /// lines go to standard output, everything else to standard error.
     #[command(after_help = EXIT_CODES)]
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Run in a cluster, behind kube-apiserver's aggregator
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArgs>),

@@ -129,7 +129,7 @@ impl EventSources for SourceStatuses {
                 quarantined: source.quarantined,
                 rejected: source.rejected,
                 error: source.error,
-                objects: (source.kind == buckets::KIND).then(|| ObjectState {
+                objects: (source.kind == buckets::KIND).then_some(ObjectState {
                     read: source.objects.objects,
                     waiting: source.objects.waiting,
                     other_records: source.objects.other,

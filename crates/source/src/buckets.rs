@@ -198,11 +198,11 @@ impl Follower {
             return self.record(object, seen, Chunk::end(seen.position.clone())).await;
         }
         let _permit = self.config.reads.acquire().await?;
-        let seed = [self.config.cluster.as_bytes(), &[0]].concat();
+        let salt = [self.config.cluster.as_bytes(), &[0]].concat();
         let bucket = &self.config.bucket;
         let takes_tail = is_idle(object.modified, self.recorder.now());
         let position = seen.position.clone();
-        let mut reader = ObjectReader::open(bucket, object, &seed, position).await?;
+        let mut reader = ObjectReader::open(bucket, object, &salt, position).await?;
         loop {
             let chunk = reader.chunk(takes_tail).await?;
             let is_end = chunk.is_end;
@@ -309,7 +309,7 @@ fn is_other_log(key: &str) -> bool {
     const AUDIT: &str = "kube-apiserver-audit-";
     let Some((folder, name)) = key.rsplit_once('/') else { return key == TEST };
     let stream = folder.rsplit('/').next().unwrap_or_default();
-    let is_export = name.ends_with(".gz") && name.len() == "000000.gz".len();
+    let is_export = name.strip_suffix(".gz").is_some_and(|number| number.len() == "000000".len());
     let is_other = OTHERS.iter().any(|other| stream.starts_with(other));
     name == TEST || (is_export && is_other && !stream.starts_with(AUDIT))
 }

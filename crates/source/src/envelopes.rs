@@ -120,7 +120,7 @@ impl Envelopes {
     }
 
     /// The next record. `None` means that more bytes are needed, or that this was the last one.
-    pub fn next(&mut self) -> Option<Record> {
+    pub fn next_record(&mut self) -> Option<Record> {
         loop {
             if self.has_changed {
                 return None;
@@ -244,7 +244,7 @@ pub fn events_of(text: &[u8]) -> Option<Vec<Result<Vec<u8>, String>>> {
     envelopes.push(Bytes::copy_from_slice(text));
     envelopes.end();
     let (mut events, mut is_container) = (Vec::new(), false);
-    while let Some(Record { item, meaning, .. }) = envelopes.next() {
+    while let Some(Record { item, meaning, .. }) = envelopes.next_record() {
         is_container |= meaning == Meaning::Other || item.text != text.trim_ascii();
         match meaning {
             Meaning::Event => events.push(Ok(item.text)),

@@ -21,6 +21,7 @@ const POLL_PERIOD_MIN: Duration = Duration::from_secs(1);
 /// Which buckets are read.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Buckets of other servers")]
+#[expect(clippy::struct_field_names, reason = "the names of the flags, which other flags resemble")]
 pub(crate) struct BucketArgs {
     /// Prefix of a bucket, or folder, with audit events that are recorded, and the name of their
     /// cluster; can be repeated

@@ -166,7 +166,7 @@ fn decode(
         chunk.records.len() >= CHUNK_EVENTS_MAX || bytes >= CHUNK_BYTES_MAX
     };
     while !is_full(&chunk, bytes) {
-        match envelopes.next() {
+        match envelopes.next_record() {
             Some(record) if record.is_tail && !takes_tail => {
                 chunk.is_waiting = true;
                 break;

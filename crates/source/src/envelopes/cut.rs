@@ -25,12 +25,12 @@ pub(super) fn salvage(text: &str, time: Option<Timestamp>) -> Option<Vec<u8>> {
     let mut event = text.get(..end)?.to_owned();
     for key in TIMES {
         if !has(key) {
-            event.push_str(&format!(r#","{key}":"{}""#, time?));
+            event.extend([",\"", key, "\":\"", &time?.to_string(), "\""]);
         }
     }
     if !has(ANNOTATIONS) {
         let note = format!("cut by the log after {} bytes", text.len());
-        event.push_str(&format!(r#","{ANNOTATIONS}":{{"{TRUNCATED}":"{note}"}}"#));
+        event.extend([",\"", ANNOTATIONS, "\":{\"", TRUNCATED, "\":\"", &note, "\"}"]);
     }
     event.push('}');
     Some(event.into_bytes())

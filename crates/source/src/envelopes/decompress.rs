@@ -177,7 +177,7 @@ impl Layer {
             return Ok(());
         };
         self.is_compressed = true;
-        self.state = State::Open(Box::new(Layer::new(inner, self.layers - 1)));
+        self.state = State::Open(Box::new(Self::new(inner, self.layers - 1)));
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ impl Unwrapper {
             return vec![(item, Meaning::Unknown(fault.to_string()))];
         }
         if is_plain_event(&item.text) {
-            let meaning = self.meaning_of(&item.text);
+            let meaning = meaning_of(&item.text);
             return vec![(item, meaning)];
         }
         let mut records = Records::new();
@@ -162,57 +162,18 @@ impl Unwrapper {
             waiting.push_back(Candidate { text, depth: depth + 1, is_inner: true, head });
             return None;
         }
-        match self.leaf(&members, &text, head.as_ref()) {
+        match leaf(&members, &text, head.as_ref()) {
             Leaf::Event(inner) => {
-                let meaning = self.meaning_of(&inner);
+                let meaning = meaning_of(&inner);
                 Some((Some(self.item(inner)), meaning))
             }
             Leaf::Itself => {
-                let meaning = self.meaning_of(&text);
+                let meaning = meaning_of(&text);
                 Some((own(text), meaning))
             }
             Leaf::Other => Some((own(text), Meaning::Other)),
             Leaf::Unknown(reason) => Some((own(text), Meaning::Unknown(reason))),
         }
-    }
-
-    /// What a text is that contains no list.
-    fn leaf(&self, members: &Members<'_>, text: &[u8], head: Option<&Head>) -> Leaf {
-        if let Some(payload) = members.proto_payload {
-            return gke::leaf(text, payload.get());
-        }
-        if let Some(properties) = members.properties {
-            return aks::leaf(
-                properties.get(),
-                members.category.as_deref().unwrap_or_default(),
-                members.time.as_deref(),
-            );
-        }
-        if let Some(log_type) = &members.log_type {
-            return openshift::leaf(text, log_type, members.log_source.as_deref());
-        }
-        match members.message {
-            Some(message) if head.is_some() => {
-                log_event(message.get(), members.timestamp.map(RawValue::get), head)
-            }
-            // An entry of Google Cloud without an audit record.
-            _ if members.log_name.is_some() || members.signal.is_some() => Leaf::Other,
-            _ => Leaf::Itself,
-        }
-    }
-
-    /// Whether a text is an event that can be recorded: Keepwatch's events about itself are those of
-    /// another Keepwatch, which only that one may record.
-    fn meaning_of(&self, text: &[u8]) -> Meaning {
-        if memmem::find(text, USER.as_bytes()).is_none() {
-            return Meaning::Event;
-        }
-        let event = match line::encoding_of(text) {
-            Some(line::Encoding::Kasten) => k10::read(text).ok(),
-            _ => v1::read(text).ok(),
-        };
-        let is_internal = event.is_some_and(|event| EventRef::from(&event).internal().is_some());
-        if is_internal { Meaning::Other } else { Meaning::Event }
     }
 
     fn item(&self, text: Vec<u8>) -> Item {
@@ -221,6 +182,45 @@ impl Unwrapper {
         digest.copy_from_slice(&hash[..DIGEST_LEN]);
         Item { len: text.len() as u64, text, digest, ..Item::default() }
     }
+}
+
+/// What a text is that contains no list.
+fn leaf(members: &Members<'_>, text: &[u8], head: Option<&Head>) -> Leaf {
+    if let Some(payload) = members.proto_payload {
+        return gke::leaf(text, payload.get());
+    }
+    if let Some(properties) = members.properties {
+        return aks::leaf(
+            properties.get(),
+            members.category.as_deref().unwrap_or_default(),
+            members.time.as_deref(),
+        );
+    }
+    if let Some(log_type) = &members.log_type {
+        return openshift::leaf(text, log_type, members.log_source.as_deref());
+    }
+    match members.message {
+        Some(message) if head.is_some() => {
+            log_event(message.get(), members.timestamp.map(RawValue::get), head)
+        }
+        // An entry of Google Cloud without an audit record.
+        _ if members.log_name.is_some() || members.signal.is_some() => Leaf::Other,
+        _ => Leaf::Itself,
+    }
+}
+
+/// Whether a text is an event that can be recorded: Keepwatch's events about itself are those of
+/// another Keepwatch, which only that one may record.
+fn meaning_of(text: &[u8]) -> Meaning {
+    if memmem::find(text, USER.as_bytes()).is_none() {
+        return Meaning::Event;
+    }
+    let event = match line::encoding_of(text) {
+        Some(line::Encoding::Kasten) => k10::read(text).ok(),
+        _ => v1::read(text).ok(),
+    };
+    let is_internal = event.is_some_and(|event| EventRef::from(&event).internal().is_some());
+    if is_internal { Meaning::Other } else { Meaning::Event }
 }
 
 /// What a text is that contains no list.

@@ -121,7 +121,7 @@ impl Scanner {
     /// A scanner for the members of a document after one of these lists.
     pub(crate) fn tail_with(lists: &'static [&'static [u8]]) -> Self {
         let (mode, depth, nesting) = (Mode::Structure, 1, 1);
-        Self { lists, mode, depth, nesting, ..Self::default() }
+        Self { mode, depth, nesting, lists, ..Self::default() }
     }
 
     /// The bytes that are held.

@@ -114,10 +114,10 @@ fn records(portions: &[&[u8]], from: &Position) -> Vec<Record> {
     let mut records = Vec::new();
     for portion in portions {
         envelopes.push(Bytes::copy_from_slice(portion));
-        records.extend(std::iter::from_fn(|| envelopes.next()));
+        records.extend(std::iter::from_fn(|| envelopes.next_record()));
     }
     envelopes.end();
-    records.extend(std::iter::from_fn(|| envelopes.next()));
+    records.extend(std::iter::from_fn(|| envelopes.next_record()));
     assert!(envelopes.is_finished() || envelopes.has_changed());
     records
 }
@@ -156,11 +156,14 @@ fn event_summary(event: &Event) -> String {
         event.audit_id, event.level, event.verb, event.user.username
     );
     if let Some(user) = &event.impersonated_user {
-        text += &format!(" as {}", user.username);
+        text += " as ";
+        text += &user.username;
     }
-    text += &format!(" {code}");
+    text += " ";
+    text += &code.to_string();
     if event.object_ref.is_none() {
-        text += &format!(" {}", event.request_uri);
+        text += " ";
+        text += &event.request_uri;
     }
     if event.annotations.get("authorization.k8s.io/decision").is_some_and(|it| it == "forbid") {
         text += " forbid";
@@ -169,7 +172,8 @@ fn event_summary(event: &Event) -> String {
         text += " cut";
     }
     if let Some(body) = &event.request_object {
-        text += &format!(" {}", String::from_utf8_lossy(body.as_bytes()));
+        text += " ";
+        text += &String::from_utf8_lossy(body.as_bytes());
     }
     text
 }
@@ -236,7 +240,7 @@ fn an_object_that_changed_before_the_position_is_not_read_on() {
         let mut envelopes = Envelopes::new(b"prod\0", &position);
         envelopes.push(Bytes::from(gzip(changed)));
         envelopes.end();
-        assert_eq!((envelopes.next(), envelopes.has_changed()), (None, true));
+        assert_eq!((envelopes.next_record(), envelopes.has_changed()), (None, true));
     }
 }
 
@@ -293,11 +297,12 @@ proptest! {
 }
 
 /// Reads a hostile object in portions. Returns the reasons, and checks time and memory.
+#[expect(clippy::disallowed_methods, reason = "the time that it takes is tested")]
 fn hostile(object: &[u8]) -> Vec<String> {
     let start = Instant::now();
     let portions: Vec<&[u8]> = object.chunks(64 << 10).collect();
     let all = records(&portions, &Position::default());
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     all.iter()
         .map(|record| {
             assert!(record.item.text.len() <= EVENT_BYTES_MAX, "{}", record.item.text.len());
@@ -321,7 +326,7 @@ fn hostile_input_takes_bounded_time_and_memory() {
     assert_eq!(hostile(&nested("{\"records\":[", "]}", 100_000)).len(), 1);
     hostile(&nested("[", "]", long / 2));
     let text = format!("{{\"auditID\":\"{}\"}}", "x".repeat(long));
-    assert_eq!(hostile(text.as_bytes()), [too_long.clone()]);
+    assert_eq!(hostile(text.as_bytes()), std::slice::from_ref(&too_long));
     let text = format!("{{\"logEvents\":[{{\"message\":\"{}\"}}]}}", "\\u0000".repeat(long / 6));
     assert_eq!(hostile(text.as_bytes()), [too_long]);
     assert_eq!(hostile("x".repeat(long).as_bytes()), ["not a JSON object"]);

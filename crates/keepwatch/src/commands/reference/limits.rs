@@ -24,6 +24,7 @@ pub(super) fn page() -> Result<String> {
         ("Responses and watches", responses()),
         ("Store", store()),
         ("Sources of events", sources()),
+        ("Buckets that are read", buckets()),
         ("Delivery", delivery()),
         ("Events", events()),
         ("Index of events", index()),
@@ -213,6 +214,25 @@ fn sources() -> Vec<Row> {
             "Time after which a log is read again when its lines could not be recorded",
             time(limits::LOG_RETRY_MAX),
         ),
+        ("Events in a transaction", limits::CHUNK_EVENTS_MAX.to_string()),
+        ("Size of the records in a transaction", bytes(limits::CHUNK_BYTES_MAX)),
+        ("Events among which duplicates are detected", limits::IDENTITIES_MAX.to_string()),
+        (
+            "Age of the records among which duplicates are detected after a restart",
+            time(limits::IDENTITY_AGE_MAX),
+        ),
+        ("Records that are read for it at the start", limits::REFILL_RECORDS_MAX.to_string()),
+        ("Size of these records", size(limits::REFILL_BYTES_MAX)),
+        ("Time to read them", time(limits::REFILL_TIME_MAX)),
+        ("Size of a quarantined text that is recorded", bytes(limits::QUARANTINE_BYTES_MAX)),
+        ("Quarantined texts of a request that are recorded", limits::QUARANTINED_MAX.to_string()),
+        ("`Retry-After` that a sender gets", time(limits::RETRY_AFTER_MAX)),
+    ]
+}
+
+fn buckets() -> Vec<Row> {
+    use source::limits;
+    vec![
         ("Bucket prefixes that are read (`--bucket-source`)", limits::BUCKETS_MAX.to_string()),
         ("Objects of a prefix that are read at a time", limits::BUCKET_READS_MAX.to_string()),
         ("Objects of all prefixes that are read at a time", limits::BUCKETS_READS_MAX.to_string()),
@@ -242,19 +262,6 @@ fn sources() -> Vec<Row> {
             format!("{}, and {}", limits::EXPANSION_MAX, size(limits::EXPANSION_BYTES_MIN)),
         ),
         ("Containers around an event in an item of a list", limits::CONTAINERS_MAX.to_string()),
-        ("Events in a transaction", limits::CHUNK_EVENTS_MAX.to_string()),
-        ("Size of the records in a transaction", bytes(limits::CHUNK_BYTES_MAX)),
-        ("Events among which duplicates are detected", limits::IDENTITIES_MAX.to_string()),
-        (
-            "Age of the records among which duplicates are detected after a restart",
-            time(limits::IDENTITY_AGE_MAX),
-        ),
-        ("Records that are read for it at the start", limits::REFILL_RECORDS_MAX.to_string()),
-        ("Size of these records", size(limits::REFILL_BYTES_MAX)),
-        ("Time to read them", time(limits::REFILL_TIME_MAX)),
-        ("Size of a quarantined text that is recorded", bytes(limits::QUARANTINE_BYTES_MAX)),
-        ("Quarantined texts of a request that are recorded", limits::QUARANTINED_MAX.to_string()),
-        ("`Retry-After` that a sender gets", time(limits::RETRY_AFTER_MAX)),
     ]
 }
 

@@ -200,6 +200,11 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- fail "auditWebhook.port must differ from service.aggregatedApiPort" -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.bucketSources -}}
+{{- if and .sources .s3Endpoint (not .credentialsSecretName) -}}
+{{- fail "bucketSources.s3Endpoint needs bucketSources.credentialsSecretName: the pod's own cloud credentials go to AWS only" -}}
+{{- end -}}
+{{- end -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}
 {{- if include "keepwatch.toFile" . -}}
 {{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
@@ -339,6 +344,20 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- if .tlsSecretName }}
 - --audit-webhook-tls-cert-file=/etc/keepwatch/audit-webhook-tls/tls.crt
 - --audit-webhook-tls-private-key-file=/etc/keepwatch/audit-webhook-tls/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.bucketSources }}
+{{- if .sources }}
+{{- range .sources }}
+- {{ printf "--bucket-source=%s=%s" .cluster .url | quote }}
+{{- end }}
+- {{ printf "--bucket-source-poll-period=%v" .pollPeriod | quote }}
+{{- with .s3Endpoint }}
+- {{ printf "--bucket-source-s3-endpoint=%s" . | quote }}
+{{- end }}
+{{- with .s3Region }}
+- {{ printf "--bucket-source-s3-region=%s" . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

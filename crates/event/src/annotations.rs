@@ -58,7 +58,8 @@ annotations! {
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
     /// Name of the source that sent the event. Events without it are those of this server.
     SOURCE = "keepwatch.io/source", on "event from a source";
-    /// Kind of the source that sent the event: `AuditWebhook` or `AuditLog`.
+    /// Kind of the source that sent the event: `AuditWebhook`, `AuditLog` or
+    /// `Bucket`.
     SOURCE_KIND = "keepwatch.io/source-kind", on "event from a source";
     /// Name of the cluster in which the request was made.
     SOURCE_CLUSTER = "keepwatch.io/cluster", on "event from a source";
@@ -70,6 +71,8 @@ annotations! {
     QUARANTINE = "keepwatch.io/quarantine", on "quarantine event";
     /// Length in bytes of the text that is not an event.
     QUARANTINE_BYTES = "keepwatch.io/quarantined-bytes", on "quarantine event";
+    /// Where the text is from: the key of an object, and the offset in its decompressed content.
+    QUARANTINE_PLACE = "keepwatch.io/quarantine-place", on "quarantine event of a bucket";
     /// Number of events of the source that were recorded since the server started.
     SOURCE_EVENTS = "keepwatch.io/source-events", on "event with the verb receive";
     /// The reader whose cursor changed, with its old and new position.

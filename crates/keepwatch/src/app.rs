@@ -29,6 +29,7 @@ use prometheus_client::registry::Registry as MetricsRegistry;
 use sink::DeliveryHealth;
 use sink::Sink;
 use source::audit_webhook::AuditWebhookConfig;
+use source::buckets::BucketSourceConfig;
 use source::log_files::LogFilesConfig;
 use store::event_index::EventIndex;
 use store::{Sqlite, Storage};
@@ -80,6 +81,8 @@ pub(crate) struct Components {
     pub(crate) audit_webhook: Option<AuditWebhookConfig>,
     /// The logs of other servers.
     pub(crate) log_files: Vec<LogFilesConfig>,
+    /// The buckets with events of other servers.
+    pub(crate) buckets: Vec<BucketSourceConfig>,
     /// Name of the cluster that is served; empty when unknown.
     pub(crate) cluster_name: String,
     /// Whether a garbage collector of the cluster deletes dependents of the served objects.

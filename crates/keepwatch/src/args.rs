@@ -3,6 +3,7 @@
 //! Only single values are checked here; combinations of flags are checked where they are used.
 
 pub(crate) mod audit_webhook;
+pub(crate) mod buckets;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
@@ -42,7 +43,7 @@ pub(crate) enum Command {
     /// Listens on the loopback interface with its own CA and writes a kubeconfig for kubectl. Audit
     /// lines go to standard output, everything else to standard error.
     #[command(after_help = EXIT_CODES)]
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Run in a cluster, behind kube-apiserver's aggregator
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArgs>),
@@ -163,6 +164,8 @@ pub(crate) struct UpArgs {
     pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: log_files::LogFilesArgs,
+    #[command(flatten)]
+    pub(crate) buckets: buckets::BucketArgs,
     #[command(flatten)]
     pub(crate) retention: serve::RetentionArgs,
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
-use siem::event_source::{EventSourceState, EventSources};
+use siem::event_source::{EventSourceState, EventSources, ObjectState};
 use source::{
-    AuditWebhook, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus, audit_webhook,
-    log_files, run_receipts,
+    AuditWebhook, Buckets, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus,
+    audit_webhook, buckets, log_files, run_receipts,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,9 @@ impl Sources {
         for config in &parts.log_files {
             sources.push(Box::new(LogFiles::new(config.clone())));
         }
+        for config in &parts.buckets {
+            sources.push(Box::new(Buckets::new(config.clone())));
+        }
         if sources.is_empty() {
             return Ok(Self::default());
         }
@@ -73,6 +76,7 @@ impl Sources {
     pub(crate) fn lateness(&self) -> BTreeMap<String, Duration> {
         let lateness = |source: &Arc<SourceStatus>| match source.kind() {
             log_files::KIND => log_files::LATENESS,
+            buckets::KIND => buckets::LATENESS,
             _ => audit_webhook::LATENESS,
         };
         self.statuses.0.iter().map(|source| (source.name().to_owned(), lateness(source))).collect()
@@ -101,6 +105,7 @@ impl SourceStatuses {
             let source = source.snapshot();
             let extent = match source.kind {
                 log_files::KIND => format!("{} events were recorded", source.recorded),
+                buckets::KIND => format!("{} objects wait", source.objects.waiting),
                 _ => format!("{} requests were rejected", source.rejected),
             };
             let degradation = source.error.map(|reason| Degradation { extent, reason });
@@ -124,6 +129,12 @@ impl EventSources for SourceStatuses {
                 quarantined: source.quarantined,
                 rejected: source.rejected,
                 error: source.error,
+                objects: (source.kind == buckets::KIND).then_some(ObjectState {
+                    read: source.objects.objects,
+                    waiting: source.objects.waiting,
+                    other_records: source.objects.other,
+                    last_key: source.objects.last_key,
+                }),
             }
         };
         self.0.iter().map(state).collect()

@@ -4,8 +4,9 @@
 //! symbolic link is followed: a program that can write into the volume must not choose what is written
 //! outside of it. An object is complete and on disk before it has its name.
 //!
-//! Deliberately absent: lists, copies and deletions, because no caller needs them for a folder.
+//! Deliberately absent: copies and deletions, because no caller needs them for a folder.
 
+mod list;
 mod provider;
 
 use std::fmt;
@@ -16,10 +17,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream, StreamExt as _};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path as Key;
 use object_store::{
-    Attributes, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    Attributes, CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result,
 };
@@ -202,16 +203,14 @@ impl ObjectStore for Folder {
         let metadata = file
             .metadata()
             .map_err(|error| Error::Generic { store: STORE, source: error.into() })?;
-        let size = metadata.len();
-        let range: Range<u64> = 0..size;
-        let meta = ObjectMeta {
-            location: location.clone(),
-            last_modified: std::time::UNIX_EPOCH.into(),
-            size,
-            e_tag: None,
-            version: None,
-        };
+        let meta = list::meta(location.clone(), &metadata);
         options.check_preconditions(&meta)?;
+        let start = match options.range {
+            None => 0,
+            Some(GetRange::Offset(offset)) => offset.min(meta.size),
+            Some(_) => return Err(unsupported("another range than one to the end")),
+        };
+        let range: Range<u64> = start..meta.size;
         let payload = GetResultPayload::File(file, PathBuf::from(location.as_ref()));
         let (attributes, extensions) = (Attributes::default(), http::Extensions::new());
         Ok(GetResult { payload, meta, range, attributes, extensions })
@@ -224,8 +223,11 @@ impl ObjectStore for Folder {
         stream::iter([Err(unsupported("deletion"))]).boxed()
     }
 
-    fn list(&self, _prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
-        stream::iter([Err(unsupported("a list"))]).boxed()
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (folder, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let listed = async move { folder.spawn_blocking(&prefix, list::below).await };
+        let objects = stream::once(listed).map_ok(|objects| stream::iter(objects).map(Ok));
+        objects.try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, _prefix: Option<&Key>) -> Result<ListResult> {

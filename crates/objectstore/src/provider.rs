@@ -72,6 +72,11 @@ pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
         ""
     }
 
+    /// The permission to list objects.
+    fn list_permission(&self) -> &'static str {
+        "to read the folder"
+    }
+
     /// The code that a response without an unambiguous one is treated as.
     fn implied_code(&self, _response: &ResponseInfo) -> Option<&'static str> {
         None

@@ -67,6 +67,21 @@ pub struct EventSourceState {
     pub rejected: u64,
     /// Why the last request was rejected; `None` if it was accepted.
     pub error: Option<String>,
+    /// How far it is, if it reads the objects of a bucket.
+    pub objects: Option<ObjectState>,
+}
+
+/// How far a source is that reads the objects of a bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectState {
+    /// Number of objects that were read.
+    pub read: u64,
+    /// Number of objects that are not read yet.
+    pub waiting: u64,
+    /// Number of records of other logs.
+    pub other_records: u64,
+    /// Key of the object that was read last.
+    pub last_key: String,
 }
 
 /// The running sources.
@@ -109,7 +124,7 @@ fn schema() -> Value {
                     "kind",
                     text(
                         "AuditWebhook: kube-apiserver sends its events. AuditLog: the files of its \
-                         audit log are read.",
+                         audit log are read. Bucket: the objects of a bucket are read.",
                     ),
                 ),
                 ("cluster", text("The cluster in which its events were generated.")),
@@ -130,6 +145,26 @@ fn schema() -> Value {
                     "rejectedRequests",
                     count(
                         "Number of requests that were rejected, and of failed attempts to record lines.",
+                    ),
+                ),
+                (
+                    "objects",
+                    object(
+                        "How far the objects of a bucket are read; absent for other sources.",
+                        &[
+                            ("read", count("Number of objects that were read to their end.")),
+                            (
+                                "waiting",
+                                count(
+                                    "Number of objects of the last listing that are not read yet.",
+                                ),
+                            ),
+                            (
+                                "otherRecords",
+                                count("Number of records of other logs, which are not recorded."),
+                            ),
+                            ("lastKey", text("Key of the object that was read last.")),
+                        ],
                     ),
                 ),
                 ("error", text("Why events are not recorded now; absent if they are.")),
@@ -161,6 +196,14 @@ fn body(state: &EventSourceState) -> Bytes {
         if let Some(value) = value {
             object["status"][field] = value.into();
         }
+    }
+    if let Some(ObjectState { read, waiting, other_records, last_key }) = &state.objects {
+        object["status"]["objects"] = json!({
+            "read": read,
+            "waiting": waiting,
+            "otherRecords": other_records,
+            "lastKey": last_key,
+        });
     }
     Bytes::from(object.to_string())
 }

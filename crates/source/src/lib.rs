@@ -8,7 +8,9 @@
 //! Deliberately absent: rules, sinks, and the API resource that shows the sources (crate `siem`).
 
 pub mod audit_webhook;
+pub mod buckets;
 mod convert;
+pub mod envelopes;
 mod identities;
 pub mod limits;
 pub mod log_files;
@@ -26,11 +28,12 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 pub use audit_webhook::AuditWebhook;
+pub use buckets::Buckets;
 pub use log_files::LogFiles;
 pub use metrics::{register, register_each, register_refusals};
 pub use receipts::{RECEIPT_PERIOD, run_receipts};
 pub use recorder::{Recorder, Recording};
-pub use status::{SourceSnapshot, SourceStatus, Transfer};
+pub use status::{ObjectProgress, SourceSnapshot, SourceStatus, Transfer};
 
 /// A source of events: a listener, or a reader of files or buckets.
 #[async_trait]

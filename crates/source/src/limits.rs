@@ -105,3 +105,42 @@ pub const LOG_IDLE: Duration = Duration::from_mins(5);
 pub const LOG_POLL_PERIOD: Duration = Duration::from_millis(250);
 /// Maximum pause before lines that could not be recorded are read again.
 pub const LOG_RETRY_MAX: Duration = Duration::from_secs(10);
+/// Maximum number of bucket prefixes and folders that are read.
+pub const BUCKETS_MAX: usize = 32;
+/// Maximum number of objects of one bucket source that are read at a time …
+pub const BUCKET_READS_MAX: usize = 4;
+/// … and of all of them.
+pub const BUCKETS_READS_MAX: usize = 8;
+/// Maximum pause while a store sends an object. After it, the object is requested again.
+pub const BUCKET_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Default pause between two listings of a bucket.
+pub const BUCKET_POLL_PERIOD: Duration = Duration::from_mins(1);
+/// Maximum pause before objects that could not be read or recorded are read again.
+pub const BUCKET_RETRY_MAX: Duration = Duration::from_mins(2);
+/// Objects are remembered that were modified in this time before the newest one, so that one which
+/// appears late is read. An upload in parts has the time of its start.
+pub const BUCKET_WINDOW: Duration = Duration::from_hours(6);
+/// Maximum number of objects that are remembered for each source. If more were modified within
+/// [`BUCKET_WINDOW`], the window is shorter. Twice as many if one cannot be read; then the others wait
+/// for it.
+pub const BUCKET_SEEN_MAX: usize = 50_000;
+/// Maximum number of objects that are read between two listings, the oldest first.
+pub const BUCKET_BATCH_MAX: usize = 10_000;
+/// Time without a change after which nothing is expected to be added to an object: what it ends with
+/// is recorded although it is not complete.
+pub const BUCKET_IDLE: Duration = Duration::from_hours(2);
+/// Maximum number of bytes of an object that wait to be decoded. The portion that exceeds it is
+/// still included.
+pub const PORTION_BYTES: usize = 256 << 10;
+/// Maximum number of layers of gzip and zstd around an object.
+pub const LAYERS_MAX: u32 = 2;
+/// Maximum window of zstd, as its binary logarithm: 8 MiB.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// An object may be decompressed to this multiple of its size …
+pub const EXPANSION_MAX: u64 = 256;
+/// … and this number of bytes. The rest is not read.
+pub const EXPANSION_BYTES_MIN: u64 = 64 << 20;
+/// Maximum length of a text before a JSON object on its line, in bytes.
+pub const PREFIX_BYTES_MAX: u64 = 256;
+/// Maximum number of containers around an event in one item of a list.
+pub const CONTAINERS_MAX: usize = 3;

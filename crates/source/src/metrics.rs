@@ -48,10 +48,10 @@ impl fmt::Debug for SourceMetrics {
 /// A count: its name, help text and value.
 type Count = (&'static str, &'static str, fn(&SourceSnapshot) -> u64);
 
-/// A value that rises and falls: its name, help text and value in seconds.
+/// A value that rises and falls: its name, help text and value.
 type Value = (&'static str, &'static str, fn(&SourceSnapshot) -> i64);
 
-const COUNTS: [Count; 5] = [
+const COUNTS: [Count; 7] = [
     ("received_events", "Events that a source sent, with duplicates", |source| source.received),
     ("recorded_events", "Events of a source that were recorded", |source| source.recorded),
     ("duplicate_events", "Events of a source that were recorded before", |source| {
@@ -67,9 +67,22 @@ const COUNTS: [Count; 5] = [
         "Requests of a source that were rejected, and failed attempts to record lines of a log",
         |source| source.rejected,
     ),
+    ("read_objects", "Objects of a bucket that were read to their end", |source| {
+        source.objects.objects
+    }),
+    (
+        "other_records",
+        "Records of other logs in the objects of a bucket, which are not recorded",
+        |source| source.objects.other,
+    ),
 ];
 
-const VALUES: [Value; 2] = [
+const VALUES: [Value; 3] = [
+    (
+        "waiting_objects",
+        "Objects of the last listing of a bucket that are not read yet",
+        |source| i64::try_from(source.objects.waiting).unwrap_or(i64::MAX),
+    ),
     (
         "last_event_timestamp_seconds",
         "Stage timestamp of the newest event of a source; 0 before the first",

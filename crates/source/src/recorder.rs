@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apiserver::Clock;
 use bytes::Bytes;
+use event::annotations::QUARANTINE_PLACE;
 use event::{Event, Timestamp, record};
 use store::{
     Direction, DiskUse, Journal, ListOptions, PendingCommit, ReadError, Record, Storage,
@@ -95,6 +96,7 @@ impl Recorder {
             quarantined: 0,
             left_out: None,
             object: None,
+            place: None,
             transfer: Transfer::default(),
         }
     }
@@ -253,6 +255,8 @@ pub struct Recording<'r> {
     left_out: Option<(Item, u64)>,
     /// Written with the events, in one transaction.
     object: Option<StoredObject>,
+    /// Where the next item is from: the key of an object, and the offset in it.
+    place: Option<(String, u64)>,
     transfer: Transfer,
 }
 
@@ -261,6 +265,15 @@ impl Recording<'_> {
     /// caller limits their number and size. To be called before the first event is added.
     pub(crate) fn write_with_events(&mut self, object: StoredObject) {
         self.object = Some(object);
+    }
+
+    /// Sets where the next items are from: an object, and the offset in its decompressed content.
+    /// What is not an event is recorded with it.
+    pub(crate) fn set_place(&mut self, key: &str, offset: u64) {
+        match &mut self.place {
+            Some((known, at)) if known == key => *at = offset,
+            place => *place = Some((key.to_owned(), offset)),
+        }
     }
 
     /// Adds an item. Waits for a commit if as much waits as may.
@@ -327,7 +340,11 @@ impl Recording<'_> {
     }
 
     async fn push_quarantine(&mut self, item: &Item, reason: &str) -> Result<(), StoreError> {
-        let event = quarantine(item, reason, self.source, self.recorder.now());
+        let mut event = quarantine(item, reason, self.source, self.recorder.now());
+        if let Some((key, offset)) = &self.place {
+            let place = format!("{key}, byte {offset}");
+            event.annotations.insert(QUARANTINE_PLACE.to_owned(), place);
+        }
         self.push(item.digest, &event).await
     }
 

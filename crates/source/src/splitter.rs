@@ -8,7 +8,7 @@
 //! Deliberately absent: decompression, I/O, and lists in K10's encoding.
 
 pub(crate) mod line;
-mod scanner;
+pub(crate) mod scanner;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -66,6 +66,9 @@ pub enum Fault {
     /// The line of a log has other text after the item.
     #[error("other text follows it on its line")]
     MoreOnLine,
+    /// The object of a bucket ends within the item.
+    #[error("the object ends within it")]
+    ContentEnds,
     /// The compressed file that has the item cannot be decompressed from there on.
     #[error("the rest of the file cannot be decompressed")]
     Damaged,

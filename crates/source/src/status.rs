@@ -27,6 +27,20 @@ pub struct SourceStatus {
     quarantined: AtomicU64,
     rejected: AtomicU64,
     last: Mutex<Last>,
+    objects: Mutex<ObjectProgress>,
+}
+
+/// How far a source that reads objects is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectProgress {
+    /// Number of objects that were read since the start.
+    pub objects: u64,
+    /// Number of objects of the last listing that are not read yet.
+    pub waiting: u64,
+    /// Number of records of other logs, which are not recorded.
+    pub other: u64,
+    /// The key of the object that was read last; empty before the first.
+    pub last_key: String,
 }
 
 /// What changes together.
@@ -64,6 +78,8 @@ pub struct SourceSnapshot {
     pub lag: Option<Duration>,
     /// Why the last transfer failed; `None` after one that succeeded.
     pub error: Option<String>,
+    /// How far a source that reads objects is; without numbers for another one.
+    pub objects: ObjectProgress,
 }
 
 /// The result of one transfer.
@@ -95,6 +111,7 @@ impl SourceStatus {
             quarantined: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             last: Mutex::default(),
+            objects: Mutex::default(),
         }
     }
 
@@ -140,7 +157,23 @@ impl SourceStatus {
             last_event: event,
             lag,
             error,
+            objects: self.progress(),
         }
+    }
+
+    /// How far a source that reads objects is.
+    pub(crate) fn progress(&self) -> ObjectProgress {
+        self.objects().clone()
+    }
+
+    /// Changes how far the source is.
+    pub(crate) fn update_progress(&self, change: impl FnOnce(&mut ObjectProgress)) {
+        change(&mut self.objects());
+    }
+
+    /// The last error lasts no longer.
+    pub(crate) fn clear_error(&self) {
+        self.last().error = None;
     }
 
     /// Counts a transfer whose events are durable since `now`.
@@ -180,6 +213,10 @@ impl SourceStatus {
     pub(crate) fn take_outage(&self, now: Timestamp) -> Option<Outage> {
         let since = self.last().unavailable_since.take()?;
         Outage::new(since, now, self.patience?)
+    }
+
+    fn objects(&self) -> MutexGuard<'_, ObjectProgress> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {

@@ -97,6 +97,41 @@ fn each_file_of_the_audit_webhook_is_in_a_volume() {
     assert_eq!((&secret["secretName"], secret.get("items")), (&"clusters".into(), None));
 }
 
+#[test]
+fn the_keys_of_buckets_come_from_secrets_and_only_if_buckets_are_read() {
+    let secrets = "credentialsSecretName: keys, googleKeySecretName: google, pollPeriod: 5m";
+    let sources = "sources: [{cluster: prod, url: 's3://a/b/'}, {cluster: test, url: 'gs://c'}]";
+    let rendered = from_file(&format!("bucketSources: {{{secrets}, {sources}}}")).unwrap();
+    let arguments = rendered.arguments().unwrap();
+    for expected in [
+        "--bucket-source=prod=s3://a/b/",
+        "--bucket-source=test=gs://c",
+        "--bucket-source-poll-period=5m",
+    ] {
+        assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
+    }
+    let pod = rendered.pod().unwrap();
+    let container = &pod["spec"]["containers"][0];
+    let variable = |name: &str| {
+        let variables = container["env"].as_array().unwrap();
+        variables.iter().find(|variable| variable["name"] == name).cloned().unwrap()
+    };
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_KEY"] {
+        let key = &variable(name)["valueFrom"]["secretKeyRef"];
+        assert_eq!((&key["name"], &key["key"]), (&"keys".into(), &name.into()));
+    }
+    let file = variable("GOOGLE_APPLICATION_CREDENTIALS")["value"].clone();
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let is_above =
+        |mount: &&Value| file.as_str().unwrap().starts_with(mount["mountPath"].as_str().unwrap());
+    let mount = mounts.iter().find(is_above).unwrap();
+    let volumes = pod["spec"]["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+    assert_eq!(volume["secret"]["secretName"], "google");
+    let unused = from_file(&format!("bucketSources: {{{secrets}}}")).unwrap();
+    assert_eq!(unused.pod().unwrap(), chart().render(&[]).unwrap().pod().unwrap());
+}
+
 fn has_float(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),

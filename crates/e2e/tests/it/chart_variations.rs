@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 60] = [
+const VALID_INPUTS: [ValuesInput; 62] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -110,6 +110,13 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
         "auditWebhook: {enabled: true, clusters: [prod, test], clusterTokensSecretName: a, \
          clientCaSecretName: b, clientNames: ['prod=a b', prod=c]}",
     ),
+    (
+        "-f",
+        "bucketSources: {sources: [{cluster: prod, url: 's3://a/b/'}, {cluster: test, url: 'gs://c'}], \
+         s3Endpoint: 'https://minio:9000', s3Region: eu, credentialsSecretName: a, \
+         googleKeySecretName: b, pollPeriod: 5m}",
+    ),
+    ("-f", "bucketSources: {sources: [{cluster: prod, url: /audit}]}"),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -132,10 +139,20 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 66] = [
+const INVALID_INPUTS: [(&str, &str, &str); 68] = [
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),
+    (
+        "-f",
+        "bucketSources: {sources: [{cluster: a, url: 'ftp://x'}]}",
+        "/bucketSources/sources/0/url",
+    ),
+    (
+        "-f",
+        "bucketSources: {sources: [{cluster: a, url: 's3://x'}], s3Endpoint: 'https://minio'}",
+        "bucketSources.credentialsSecretName",
+    ),
     (
         "-f",
         "auditWebhook: {enabled: true, clusters: [a], tokenSecretName: t, port: 10250}",

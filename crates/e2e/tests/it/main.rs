@@ -12,6 +12,7 @@ mod audit_events;
 mod audit_log_files;
 mod audit_webhook;
 mod aws_credentials;
+mod bucket_sources;
 mod buckets;
 mod chart;
 mod chart_values;

@@ -10,9 +10,10 @@ use super::values::duration;
 /// Where audit lines come from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InputArgs {
-    /// Audit logs, plain or gzip: files, folders, `s3://BUCKET/PREFIX`, or - for standard input
+    /// Audit logs, plain, gzip or zstd: files, folders, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+    /// `https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX`, or - for standard input
     ///
-    /// Lines of K10, Keepwatch and kube-apiserver can be mixed. Several inputs, such as the logs of
+    /// Lines of K10, Keepwatch, kube-apiserver, EKS, GKE, AKS and OpenShift can be mixed. Several inputs, such as the logs of
     /// several API servers, are merged by time.
     #[arg(value_name = "INPUT")]
     pub(crate) inputs: Vec<String>,

@@ -9,6 +9,7 @@ use event::k10::LineContext;
 
 use super::EncodingName;
 use super::audit_webhook::AuditWebhookArgs;
+use super::buckets::BucketArgs;
 use super::destinations::DestinationArgs;
 use super::log_files::LogFilesArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
@@ -31,6 +32,8 @@ pub(crate) struct ServeArgs {
     pub(crate) audit_webhook: AuditWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: LogFilesArgs,
+    #[command(flatten)]
+    pub(crate) buckets: BucketArgs,
     #[command(flatten)]
     pub(crate) destinations: DestinationArgs,
     #[command(flatten)]

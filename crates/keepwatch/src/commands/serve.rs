@@ -95,6 +95,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
         limits: limits(&args.listen),
         audit_webhook,
         log_files: args.log_files.configs(),
+        buckets: args.buckets.configs()?,
         checks: rotator.iter().map(CertificateRotator::check).collect(),
         cluster_name: args.audit.cluster_name.clone(),
         has_garbage_collector: true,

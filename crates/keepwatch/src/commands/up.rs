@@ -57,6 +57,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     let mut wrong = Vec::from_iter(args.retention.contradiction());
     args.audit_webhook.check(&mut wrong);
     args.log_files.check(&mut wrong);
+    args.buckets.check(&mut wrong);
     if !wrong.is_empty() {
         return Err(UsageError(wrong).into());
     }
@@ -218,6 +219,7 @@ async fn open(
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         audit_webhook,
         log_files: args.log_files.configs(),
+        buckets: args.buckets.configs()?,
         checks: Vec::new(),
         cluster_name: String::new(),
         has_garbage_collector: false,

@@ -1,21 +1,15 @@
-//! The bytes of one file, object or pipe, counted, and decompressed if they are gzip.
+//! The bytes of one file, object or pipe, counted, and decompressed if they are gzip or zstd.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use source::envelopes;
 
 /// Bytes per read.
 const BUFFER_BYTES: usize = 64 << 10;
-/// The magic number of gzip.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// The magic number of Zstandard.
-const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// The length of the longest magic number.
-const MAGIC_BYTES: u64 = 4;
 
 /// How many bytes have been read, for the progress bar.
 pub(super) type Meter = Arc<AtomicU64>;
@@ -30,25 +24,17 @@ pub(super) fn stdin(meter: &Meter) -> io::Result<Box<dyn BufRead>> {
     decompressed(io::stdin(), meter)
 }
 
-/// The content of `from`, decompressed if it is gzip, of any number of members. Its name does not matter.
+/// The content of `from`, decompressed if it is gzip or zstd, in up to two layers. Its name does not
+/// matter.
 pub(super) fn decompressed(
-    from: impl Read + 'static,
+    from: impl Read + Send + 'static,
     meter: &Meter,
 ) -> io::Result<Box<dyn BufRead>> {
-    let mut from = Metered { from, meter: Arc::clone(meter) };
-    let mut magic = Vec::new();
-    Read::take(&mut from, MAGIC_BYTES).read_to_end(&mut magic)?;
-    if magic.starts_with(&ZSTD) {
-        return Err(io::Error::other(
-            "it is compressed by Zstandard: decompress it with `zstd -dc` and pass it as -",
-        ));
-    }
-    let is_gzip = magic.starts_with(&GZIP);
-    let content = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(magic).chain(from));
-    if is_gzip {
-        let decoder = MultiGzDecoder::new(content);
-        return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
-    }
+    let from = Metered { from, meter: Arc::clone(meter) };
+    let mut content =
+        envelopes::decompressed(Box::new(BufReader::with_capacity(BUFFER_BYTES, from)));
+    // A file that cannot be read is reported when it is opened.
+    content.fill_buf()?;
     Ok(Box::new(content))
 }
 
@@ -67,7 +53,7 @@ impl<R: Read> Read for Metered<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{Cursor, Write as _};
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -100,12 +86,11 @@ mod tests {
 
     #[test]
     fn corrupt_gzip_is_reported() {
-        let zstd = decompressed(Cursor::new(ZSTD.to_vec()), &Meter::default());
-        assert!(zstd.err().unwrap().to_string().contains("zstd -dc"));
         let mut truncated = gzip("one\n");
         truncated.truncate(15);
         let mut text = String::new();
-        let mut opened = decompressed(Cursor::new(truncated), &Meter::default()).unwrap();
-        assert!(opened.read_to_string(&mut text).is_err());
+        let opened = decompressed(Cursor::new(truncated), &Meter::default());
+        let read = opened.and_then(|mut opened| opened.read_to_string(&mut text));
+        assert!(read.is_err());
     }
 }

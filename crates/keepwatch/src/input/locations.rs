@@ -15,8 +15,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 use super::bytes::{self, Meter};
-use super::objects::{self, Objects};
+use super::objects::Objects;
 use crate::args::input::InputArgs;
+use crate::bucket_url::BucketUrl;
 
 /// Most files of the inputs; their paths are in memory.
 const FILES_MAX: usize = 1_000_000;
@@ -30,7 +31,12 @@ const SOURCE: &str = "source=";
 pub(super) enum Part {
     Stdin,
     File(PathBuf),
-    Object { objects: Arc<Objects>, key: String, bucket: Arc<str> },
+    /// An object, and the URL of its bucket.
+    Object {
+        objects: Arc<Objects>,
+        key: String,
+        base: Arc<str>,
+    },
 }
 
 /// Parts that continue each other.
@@ -55,7 +61,7 @@ impl Part {
         match self {
             Self::Stdin => "standard input".to_owned(),
             Self::File(path) => path.display().to_string(),
-            Self::Object { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+            Self::Object { base, key, .. } => format!("{base}/{key}"),
         }
     }
 
@@ -89,18 +95,18 @@ pub(super) fn find(args: &InputArgs) -> Result<Streams> {
     for input in &args.inputs {
         if input == "-" {
             streams.push(Stream { name: input.clone(), parts: [Part::Stdin].into() });
-        } else if let Some((bucket, prefix)) = objects::address(input) {
-            let objects = Objects::open(bucket, &args.s3)?;
-            match objects.list(prefix) {
+        } else if let Some(url) = BucketUrl::parse(input).filter(BucketUrl::is_remote) {
+            let objects = Objects::open(&url, &args.s3)?;
+            match objects.list(&url.prefix) {
                 Ok(listed) if listed.is_empty() => {
                     streams.failures.push(format!("{input}: there is no object with this prefix"));
                 }
                 Ok(listed) => {
-                    let bucket: Arc<str> = bucket.into();
+                    let base: Arc<str> = url.base.into();
                     streams.bytes += listed.iter().map(|object| object.size).sum::<u64>();
                     let parts = listed.into_iter().map(|object| {
-                        let (objects, bucket) = (Arc::clone(&objects), Arc::clone(&bucket));
-                        Part::Object { objects, key: object.key, bucket }
+                        let (objects, base) = (Arc::clone(&objects), Arc::clone(&base));
+                        Part::Object { objects, key: object.key, base }
                     });
                     streams.group(parts.collect(), input);
                 }

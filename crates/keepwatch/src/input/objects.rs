@@ -4,24 +4,14 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use ::bytes::{Buf as _, Bytes};
-use anyhow::{Context as _, Result, bail};
-use apiserver::Clock as _;
+use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use objectstore::{
-    Bucket, BucketConfig, Credentials, Destination, Limits, ObjectEntry, Prefix, Provider,
-    ReadError, S3,
-};
-use sink::Encoding;
-use sink::http::{EgressPolicy, Network};
+use objectstore::{Bucket, ObjectEntry, ReadError};
 use tokio::runtime::Runtime;
 
 use crate::args::input::S3Args;
-use crate::aws;
-use crate::clock::SystemClock;
-
-/// The scheme of a bucket's URL.
-const SCHEME: &str = "s3://";
+use crate::bucket_url::BucketUrl;
 
 /// An open bucket, and the runtime that its requests run on.
 pub(super) struct Objects {
@@ -29,51 +19,10 @@ pub(super) struct Objects {
     runtime: Runtime,
 }
 
-/// Bucket and prefix of an input, if it is a bucket.
-pub(super) fn address(input: &str) -> Option<(&str, &str)> {
-    let rest = input.strip_prefix(SCHEME)?;
-    Some(rest.split_once('/').unwrap_or((rest, "")))
-}
-
 impl Objects {
     /// Prepares to read a bucket, without a request.
-    pub(super) fn open(bucket: &str, args: &S3Args) -> Result<Arc<Self>> {
-        if bucket.is_empty() {
-            bail!("there is no bucket name after {SCHEME}");
-        }
-        let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint);
-        let ca_pem = args.ca_file.as_ref().map(|file| {
-            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
-        });
-        let destination = Destination {
-            provider: Provider::S3(S3 {
-                region: args.region.clone().or_else(aws::region).unwrap_or_default(),
-                path_style: endpoint.is_some(),
-                endpoint,
-            }),
-            bucket: bucket.to_owned(),
-            prefix: Prefix::default(),
-            skip_tls_verify: false,
-            ca_pem: ca_pem.transpose()?,
-            credentials: if args.anonymous { Credentials::None } else { aws::credentials() },
-            retention: None,
-            limits: Limits::default(),
-        };
-        // The user of this command names the endpoint on their own machine, so no egress policy applies.
-        let egress = EgressPolicy {
-            allowed: Network::ALL.to_vec(),
-            plain_http: true,
-            ..EgressPolicy::default()
-        };
-        let parts = BucketConfig {
-            cluster: String::new(),
-            encoding: Encoding::V1,
-            egress,
-            workload_identity: aws::workload_identity(None),
-            clock: Arc::new(|| SystemClock.now()),
-        };
-        let bucket = Bucket::open(&destination, parts)
-            .with_context(|| format!("cannot use bucket {bucket}"))?;
+    pub(super) fn open(url: &BucketUrl, args: &S3Args) -> Result<Arc<Self>> {
+        let bucket = url.open(args)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -112,23 +61,5 @@ impl Read for Object {
         let (to, _) = buffer.split_at_mut(length);
         self.portion.copy_to_slice(to);
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_and_files_are_distinguished_by_scheme() {
-        for (input, expected) in [
-            ("s3://audit/k10audit/date=2026", Some(("audit", "k10audit/date=2026"))),
-            ("s3://audit/", Some(("audit", ""))),
-            ("s3://audit", Some(("audit", ""))),
-            ("audit.log", None),
-            ("./s3://x", None),
-        ] {
-            assert_eq!(address(input), expected, "{input}");
-        }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use event::{Event, line};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use source::envelopes;
 
 /// Most bytes of a reason in a message.
 const REASON_BYTES_MAX: usize = 160;
@@ -52,11 +53,12 @@ fn other(line: &[u8], reason: &str) -> Record {
         );
     }
     let Ok(object) = serde_json::from_slice::<Object<'_>>(line) else {
-        return Record::Other(shortened(reason));
+        return enveloped(line).unwrap_or_else(|| Record::Other(shortened(reason)));
     };
     match (&*object.kind, &*object.api_version) {
         ("Signal", _) => Record::Signal,
         ("", _) if object.signal.is_some() => Record::Signal,
+        ("", _) if let Some(record) = enveloped(line) => record,
         ("EventList", "audit.k8s.io/v1") => {
             let (mut events, mut others) = (Vec::new(), Vec::new());
             for (index, item) in object.items.iter().enumerate() {
@@ -73,6 +75,19 @@ fn other(line: &[u8], reason: &str) -> Record {
         ),
         (kind, _) => Record::Other(shortened(&format!("it is a {kind}, not an audit event"))),
     }
+}
+
+/// The events in a container of a cloud provider or a log tool; `None` if it is none.
+fn enveloped(line: &[u8]) -> Option<Record> {
+    let (mut events, mut others) = (Vec::new(), Vec::new());
+    for text in envelopes::events_of(line)? {
+        let event = text.and_then(|text| item_of_list(&text).map_err(|error| format!("{error:#}")));
+        match event {
+            Ok(event) => events.push(event),
+            Err(why) => others.push(shortened(&why)),
+        }
+    }
+    Some(Record::List(events, others))
 }
 
 /// Items of a list need not have a kind.
@@ -133,6 +148,17 @@ mod tests {
         let invalid = V1.replace(r#""verb":"get""#, r#""verb":1"#);
         check(&invalid, "not an audit.k8s.io/v1 event");
         check(&V1.replace("io/v1", "io/v1beta1"), "audit.k8s.io/v1 is needed");
+        let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../source/tests/it/data/");
+        for (file, expected) in
+            [("eks-firehose.json", "3 events []"), ("aks-event-hub.json", "2 events []")]
+        {
+            check(&std::fs::read_to_string(format!("{data}{file}")).unwrap(), expected);
+        }
+        let gke = std::fs::read_to_string(format!("{data}gke.json")).unwrap();
+        let found = [1, 1, 1, 1, 1, 1, 1, 0, 0];
+        for (line, events) in gke.lines().zip(found) {
+            check(line, &format!("{events} events []"));
+        }
         check(r#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","spec":{}}"#, "signal");
         check(r#"{"message":"Keepwatch signal opened","signal":{"kind":"Signal"}}"#, "signal");
         check(r#"{"apiVersion":"v1","kind":"Pod"}"#, "it is a Pod, not an audit event");

@@ -101,7 +101,19 @@ fn conflicting_flags_of_the_audit_webhook_are_named() {
 }
 
 #[test]
+fn a_bucket_that_would_get_the_pods_own_credentials_is_refused() {
+    let flags = ["--bucket-source=a=s3://b/c", "--bucket-source-s3-endpoint=https://minio:9000"];
+    check(&flags, &["AWS_ACCESS_KEY_ID", "s3://b/c", "https://minio:9000"]);
+}
+
+#[test]
 fn each_invalid_value_names_the_flag() {
+    for value in ["a", "a=b", "A=s3://b", "a=ftp://b", "a=https://example.com/b"] {
+        let flag = format!("--bucket-source={value}");
+        check(&[&flag], &["--bucket-source", "such as prod"]);
+    }
+    check(&["--bucket-source=a=/b,c=/b"], &["--bucket-source names /b/ twice"]);
+    check(&["--bucket-source-poll-period=0s"], &["--bucket-source-poll-period"]);
     check(&["--secure-port=70000"], &["--secure-port"]);
     check(&["--bind-address=here"], &["--bind-address"]);
     check(&["--enable-k10-audit-cluster=maybe"], &["--enable-k10-audit-cluster"]);

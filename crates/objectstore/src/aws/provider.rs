@@ -65,6 +65,10 @@ impl StoreProvider for S3 {
         }
     }
 
+    fn list_permission(&self) -> &'static str {
+        "s3:ListBucket"
+    }
+
     fn implied_code(&self, response: &ResponseInfo) -> Option<&'static str> {
         let is_redirect = matches!(
             response.status,

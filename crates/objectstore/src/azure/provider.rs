@@ -41,6 +41,10 @@ impl StoreProvider for Azure {
         "Storage Blob Data Contributor"
     }
 
+    fn list_permission(&self) -> &'static str {
+        "Storage Blob Data Reader"
+    }
+
     fn bucket_text(&self) -> &'static str {
         "container `{bucket}` in the storage account of {identity}"
     }

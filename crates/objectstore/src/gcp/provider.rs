@@ -47,6 +47,10 @@ impl StoreProvider for Gcs {
         }
     }
 
+    fn list_permission(&self) -> &'static str {
+        "storage.objects.list"
+    }
+
     fn diagnose_other(&self, destination: &Destination, response: &ResponseInfo) -> Option<String> {
         (response.status? == StatusCode::UNAUTHORIZED).then(|| {
             let (code, origin) = (code_suffix(&response.code), destination.credentials.origin());

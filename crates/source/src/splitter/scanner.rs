@@ -15,11 +15,13 @@ const BODIES: [&str; 2] = ["responseObject", "requestObject"];
 /// The initial capacity for an item: the size of most events.
 const TEXT_BYTES: usize = 2 << 10;
 /// The member of a document that has the items of a list.
-const ITEMS: &[u8] = b"items";
+pub(crate) const ITEMS: &[&[u8]] = &[b"items"];
+/// Nested structures whose kind is known.
+const NESTING_MAX: u64 = 128;
 
 /// What ended a [`Scanner::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scanned {
+pub(crate) enum Scanned {
     /// The end of the input.
     All,
     /// The start of the items of a list.
@@ -69,12 +71,16 @@ struct Cut {
 
 /// Reads one value.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     text: Vec<u8>,
     hasher: Sha256,
     len: u64,
     mode: Mode,
     depth: u64,
+    /// A bit for each structure that is open, the innermost first: 1 for an object.
+    nesting: u128,
+    /// The last byte that belongs to the structure.
+    last: u8,
     /// Whether the next text is a key of the value itself.
     is_key: bool,
     key: Span,
@@ -85,26 +91,37 @@ pub(super) struct Scanner {
     bodies: [Option<Span>; BODIES.len()],
     cut: Option<Cut>,
     cuts: Vec<(&'static str, u64)>,
-    splits_items: bool,
+    /// The members whose arrays are lists of items.
+    lists: &'static [&'static [u8]],
     fault: Option<Fault>,
 }
 
 impl Scanner {
     /// A scanner for an item of a list.
-    pub(super) fn item(seed: &Sha256) -> Self {
+    pub(crate) fn item(seed: &Sha256) -> Self {
         let (text, hasher) = (Vec::with_capacity(TEXT_BYTES), seed.clone());
         Self { text, hasher, fault: Some(Fault::NotAnObject), ..Self::default() }
     }
 
     /// A scanner for a document, which can be a list.
     pub(super) fn document(seed: &Sha256) -> Self {
-        Self { splits_items: true, ..Self::item(seed) }
+        Self::document_with(seed, ITEMS)
+    }
+
+    /// A scanner for a document, in which the arrays of these members are lists of items.
+    pub(crate) fn document_with(seed: &Sha256, lists: &'static [&'static [u8]]) -> Self {
+        Self { lists, ..Self::item(seed) }
     }
 
     /// A scanner for the members of a list after its items.
     pub(super) fn tail() -> Self {
-        let (mode, depth) = (Mode::Structure, 1);
-        Self { splits_items: true, mode, depth, ..Self::default() }
+        Self::tail_with(ITEMS)
+    }
+
+    /// A scanner for the members of a document after one of these lists.
+    pub(crate) fn tail_with(lists: &'static [&'static [u8]]) -> Self {
+        let (mode, depth, nesting) = (Mode::Structure, 1, 1);
+        Self { mode, depth, nesting, lists, ..Self::default() }
     }
 
     /// The bytes that are held.
@@ -113,7 +130,7 @@ impl Scanner {
     }
 
     /// Reads the input up to the end of the value.
-    pub(super) fn push(&mut self, input: &mut &[u8]) -> Scanned {
+    pub(crate) fn push(&mut self, input: &mut &[u8]) -> Scanned {
         let (all, mut at, mut scanned) = (*input, 0, Scanned::All);
         while at < all.len() && scanned == Scanned::All {
             let rest = &all[at..];
@@ -138,18 +155,37 @@ impl Scanner {
     }
 
     /// Whether the text before the items, closed after them, passes the test.
-    pub(super) fn is_head_of(&self, test: impl FnOnce(&[u8]) -> bool) -> bool {
+    pub(crate) fn is_head_of(&self, test: impl FnOnce(&[u8]) -> bool) -> bool {
         test(&[&self.text, &b"]}"[..]].concat())
     }
 
     /// Continues with the items as a part of the value.
     pub(super) fn resume(&mut self) {
-        self.splits_items = false;
+        self.lists = &[];
+        self.open(b'[');
+    }
+
+    /// Whether a newline cannot follow: it is in a text.
+    pub(crate) fn is_in_text(&self) -> bool {
+        matches!(self.mode, Mode::Text | Mode::Escape)
+    }
+
+    /// Whether an object cannot begin at the start of a line: it would be a key, or a separator is
+    /// missing.
+    pub(crate) fn expects_no_object(&self) -> bool {
+        let is_in_object = self.depth <= NESTING_MAX && self.nesting & 1 == 1;
+        self.mode == Mode::Structure
+            && self.depth > 0
+            && (is_in_object || !matches!(self.last, b'[' | b','))
+    }
+
+    fn open(&mut self, byte: u8) {
         self.depth += 1;
+        self.nesting = self.nesting << 1 | u128::from(byte == b'{');
     }
 
     /// The value as far as it was read.
-    pub(super) fn take(&mut self) -> Item {
+    pub(crate) fn take(&mut self) -> Item {
         let Self { text, hasher, len, cuts, fault, .. } = std::mem::take(self);
         let mut digest = Digest::default();
         digest.copy_from_slice(&hasher.finalize()[..DIGEST_LEN]);
@@ -198,7 +234,7 @@ impl Scanner {
             self.key.end = self.text.len();
         }
         self.store(&rest[end..=end]);
-        self.mode = Mode::Structure;
+        (self.mode, self.last) = (Mode::Structure, b'"');
         (end + 1, if self.depth == 0 { Scanned::Value } else { Scanned::All })
     }
 
@@ -215,6 +251,7 @@ impl Scanner {
             self.end_member();
         }
         self.store(&rest[at..=at]);
+        self.last = byte;
         let mut scanned = Scanned::All;
         match byte {
             b'"' => {
@@ -227,9 +264,10 @@ impl Scanner {
                 self.member = Member::Other;
                 scanned = Scanned::Items;
             }
-            b'{' | b'[' => self.depth += 1,
+            b'{' | b'[' => self.open(byte),
             b'}' | b']' => {
                 self.depth -= 1;
+                self.nesting >>= 1;
                 if self.depth == 0 {
                     scanned = Scanned::Value;
                 }
@@ -245,7 +283,7 @@ impl Scanner {
     fn begin_value(&mut self) {
         let key = self.text.get(self.key.start..self.key.end).unwrap_or_default();
         let body = BODIES.iter().position(|body| body.as_bytes() == key).map(Member::Body);
-        let items = (self.splits_items && key == ITEMS).then_some(Member::Items);
+        let items = self.lists.contains(&key).then_some(Member::Items);
         self.member = body.or(items).unwrap_or_default();
         (self.is_key, self.value) = (false, self.text.len());
     }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit_webhook;
+mod buckets;
+mod envelopes;
 mod fixture;
 mod log_files;
 mod recorder;

@@ -24,6 +24,7 @@ pub(super) fn page() -> Result<String> {
         ("Responses and watches", responses()),
         ("Store", store()),
         ("Sources of events", sources()),
+        ("Buckets that are read", buckets()),
         ("Delivery", delivery()),
         ("Events", events()),
         ("Index of events", index()),
@@ -227,6 +228,41 @@ fn sources() -> Vec<Row> {
         ("Size of a quarantined text that is recorded", bytes(limits::QUARANTINE_BYTES_MAX)),
         ("Quarantined texts of a request that are recorded", limits::QUARANTINED_MAX.to_string()),
         ("`Retry-After` that a sender gets", time(limits::RETRY_AFTER_MAX)),
+    ]
+}
+
+fn buckets() -> Vec<Row> {
+    use source::limits;
+    vec![
+        ("Bucket prefixes that are read (`--bucket-source`)", limits::BUCKETS_MAX.to_string()),
+        ("Objects of a prefix that are read at a time", limits::BUCKET_READS_MAX.to_string()),
+        ("Objects of all prefixes that are read at a time", limits::BUCKETS_READS_MAX.to_string()),
+        ("Pause while a store sends an object", time(limits::BUCKET_PAUSE_MAX)),
+        ("Time between two listings of a bucket (default)", time(limits::BUCKET_POLL_PERIOD)),
+        (
+            "Time before its newest object in which a bucket's objects are remembered",
+            time(limits::BUCKET_WINDOW),
+        ),
+        ("Objects of a prefix that are remembered", limits::BUCKET_SEEN_MAX.to_string()),
+        (
+            "Objects of a prefix that are read between two listings",
+            limits::BUCKET_BATCH_MAX.to_string(),
+        ),
+        (
+            "Time without a change after which the incomplete end of an object is recorded",
+            time(limits::BUCKET_IDLE),
+        ),
+        (
+            "Time after which an object is read again that could not be read or recorded",
+            time(limits::BUCKET_RETRY_MAX),
+        ),
+        ("Layers of gzip and zstd around an object", limits::LAYERS_MAX.to_string()),
+        ("Window of zstd", bytes(1 << limits::ZSTD_WINDOW_LOG_MAX)),
+        (
+            "Decompressed size of an object, as a multiple of its size",
+            format!("{}, and {}", limits::EXPANSION_MAX, size(limits::EXPANSION_BYTES_MIN)),
+        ),
+        ("Containers around an event in an item of a list", limits::CONTAINERS_MAX.to_string()),
     ]
 }
 

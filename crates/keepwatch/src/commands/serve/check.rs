@@ -21,6 +21,7 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     accessing(&args.access, &mut wrong);
     args.audit_webhook.check(&mut wrong);
     args.log_files.check(&mut wrong);
+    args.buckets.check(&mut wrong);
     args.log_files.check_output(&args.audit.audit_log_file, &mut wrong);
     wrong.extend(args.store.retention.contradiction());
     match described(args) {
@@ -139,6 +140,7 @@ pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedF
         ("--requestheader-client-ca-file", &access.requestheader_client_ca_file, false),
         ("--audit-policy-file", &args.audit.audit_policy_file, false),
         ("--audit-ca-file", &args.destinations.audit_ca_file, false),
+        ("--bucket-source-ca-file", &args.buckets.bucket_source_ca_file, false),
         ("--audit-webhook-client-ca-file", &webhook.audit_webhook_client_ca_file, false),
         ("--audit-webhook-tls-cert-file", &webhook.audit_webhook_tls_cert_file, false),
     ]

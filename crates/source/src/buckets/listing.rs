@@ -1,0 +1,83 @@
+//! Which of the listed objects are read next.
+
+use std::collections::{BinaryHeap, HashSet};
+
+use event::Timestamp;
+use futures::stream::{BoxStream, TryStreamExt as _};
+use objectstore::{ObjectEntry, ReadError};
+
+use super::window::Window;
+use crate::envelopes::Position;
+use crate::limits::BUCKET_BATCH_MAX;
+
+/// The objects to read before the next listing.
+pub(super) struct Batch {
+    /// The objects, the oldest first, and where each is read on.
+    pub(super) due: Vec<(ObjectEntry, Position)>,
+    /// The time of the newest object of the listing.
+    pub(super) newest: Option<Timestamp>,
+    /// Number of objects that are to be read, with those that are left for the next listing.
+    pub(super) waiting: u64,
+    /// No object is left.
+    pub(super) is_complete: bool,
+    /// The keys of objects that were not read to their end, and no longer exist.
+    pub(super) missing: HashSet<String>,
+}
+
+/// Chooses the oldest objects that are due. The others are not held.
+pub(super) async fn due(
+    mut objects: BoxStream<'static, Result<ObjectEntry, ReadError>>,
+    window: &Window,
+    now: Timestamp,
+) -> Result<Batch, ReadError> {
+    let mut due: BinaryHeap<Due> = BinaryHeap::new();
+    let (mut newest, mut waiting, mut missing) = (None, 0, window.open());
+    while let Some(object) = objects.try_next().await? {
+        newest = newest.max(Some(object.modified));
+        missing.remove(&object.key);
+        if object.size == 0 {
+            continue;
+        }
+        let Some(position) = window.due(&object, now) else { continue };
+        waiting += 1;
+        due.push(Due { object, position });
+        if due.len() > BUCKET_BATCH_MAX {
+            due.pop();
+        }
+    }
+    let is_complete = waiting == due.len() as u64;
+    let due = due.into_sorted_vec().into_iter().map(|due| (due.object, due.position)).collect();
+    Ok(Batch { due, newest, waiting, is_complete, missing })
+}
+
+/// An object that is due. The newest is the largest.
+struct Due {
+    object: ObjectEntry,
+    position: Position,
+}
+
+impl Due {
+    fn order(&self) -> (Timestamp, &str) {
+        (self.object.modified, &self.object.key)
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
+    }
+}

@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 60] = [
+const VALID_INPUTS: [ValuesInput; 62] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -110,6 +110,13 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
         "auditWebhook: {enabled: true, clusters: [prod, test], clusterTokensSecretName: a, \
          clientCaSecretName: b, clientNames: ['prod=a b', prod=c]}",
     ),
+    ("-f", "auditLogForwarder: {enabled: true, webhookConfigSecretName: a}"),
+    (
+        "-f",
+        "auditLogForwarder: {enabled: true, webhookConfigSecretName: a, hostNetwork: true, \
+         logPaths: [/var/lib/rancher/rke2/server/logs/audit.log, /var/log/a/b.log, /var/log/a/c.log], \
+         nodeSelector: {a: b}, tolerations: [], bufferSize: 16Mi, serviceAccountName: b}",
+    ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -132,7 +139,10 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 66] = [
+const INVALID_INPUTS: [(&str, &str, &str); 69] = [
+    ("--set", "auditLogForwarder.enabled=true", "auditLogForwarder.webhookConfigSecretName"),
+    ("-f", "auditLogForwarder: {bufferSize: 15Mi}", "auditLogForwarder.bufferSize=15Mi"),
+    ("-f", "auditLogForwarder: {logPaths: [/audit.log]}", "/auditLogForwarder/logPaths/0"),
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use apiserver::Clock;
 use event::Timestamp;
@@ -70,7 +70,7 @@ async fn read(name: &str, form: Form, folder: &Path, log: &Path) -> Result<(), F
         poll_period: Duration::from_millis(10),
     });
     let status = source.statuses().remove(0);
-    let (stop, before, started) = (CancellationToken::new(), cpu_seconds()?, Instant::now());
+    let (stop, before, started) = (CancellationToken::new(), cpu_seconds()?, now());
     let reading = Box::new(source).run(recorder, stop.clone());
     let waiting = async {
         while status.snapshot().recorded < LINES as u64 {
@@ -79,7 +79,8 @@ async fn read(name: &str, form: Form, folder: &Path, log: &Path) -> Result<(), F
         stop.cancel();
     };
     tokio::join!(reading, waiting);
-    let (cpu, wall) = (cpu_seconds()? - before, started.elapsed().as_secs_f64());
+    let cpu = cpu_seconds()? - before;
+    let wall = f64::from(u32::try_from((now() - started) / 1000)?) / 1000.0;
     let (lines, peak) = (f64::from(u32::try_from(LINES)?), peak_mebibytes()?);
     println!(
         "{name:<10} {:>12.2} {:>14.0} {:>10.0} {peak:>10}",

@@ -182,10 +182,13 @@ impl SourceStatus {
     /// The time since which events cannot be recorded is stored. Returns false if it is over
     /// meanwhile.
     pub(crate) fn set_stored(&self, since: Timestamp) -> bool {
-        let mut last = self.last();
-        let noted = last.unavailability.as_mut().filter(|noted| noted.since == since);
-        let is_noted = noted.map(|noted| noted.is_stored = true).is_some();
-        is_noted
+        match &mut self.last().unavailability {
+            Some(noted) if noted.since == since => {
+                noted.is_stored = true;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The time in which events could not be recorded. Its gap event is to be recorded now.

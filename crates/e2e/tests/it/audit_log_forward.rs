@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use e2e::fixtures::standalone::{Standalone, wait};
 use e2e::fixtures::{ControlPlane, Process, binary, free_port};
@@ -145,7 +146,7 @@ impl Forwarding {
                     line.rsplit_once(' ')?.1.parse().ok()
                 };
                 let lag = value("keepwatch_delivery_lag_events{");
-                let is_read = self.is_read_to_its_end();
+                let is_read = self.is_read_to_its_end().await;
                 Ok((lag == Some(0.0) && is_read).then_some(()))
             }))
             .unwrap_or_else(|error| panic!("{error:#}: {lines} lines, {}", self.page("/readyz")));
@@ -154,7 +155,7 @@ impl Forwarding {
     }
 
     /// Whether the forwarder, after some looks at the files, has found nothing more to read.
-    fn is_read_to_its_end(&self) -> bool {
+    async fn is_read_to_its_end(&self) -> bool {
         let count = || {
             let metrics = self.page("/metrics");
             let line = metrics
@@ -168,7 +169,7 @@ impl Forwarding {
         }
         let before = count();
         // Longer than the pause between two looks at the files.
-        thread::sleep(std::time::Duration::from_millis(600));
+        tokio::time::sleep(Duration::from_millis(600)).await;
         before.is_some() && before == count()
     }
 }

@@ -16,8 +16,8 @@ pub(crate) struct ForwardArgs {
     /// It is read again after each failed request, so that credentials can be replaced.
     #[arg(long, value_name = "FILE")]
     pub(crate) webhook_config: PathBuf,
-    /// Audit log of a kube-apiserver (its --audit-log-path); can be repeated [default: those of
-    /// kubeadm, RKE2, k3s, RKE and OpenShift that exist]
+    /// Audit log of a kube-apiserver (its --audit-log-path); can be repeated [default: those
+    /// at the paths of kubeadm, RKE2, k3s and other distributions]
     ///
     /// Reads also rotated files, plain and gzip, and continues after a restart where it ended. At
     /// the first start it begins with the current file, not with older ones.

@@ -56,9 +56,10 @@ impl Buffer {
             if was_paused != pause.is_some()
                 && logged.is_none_or(|logged| logged.elapsed() >= LOG_PERIOD || was_paused)
             {
-                match &pause {
-                    Some(reason) => tracing::warn!(reason, "reading of the logs pauses"),
-                    None => tracing::info!("reading of the logs goes on"),
+                if let Some(reason) = &pause {
+                    tracing::warn!(reason, "reading of the logs pauses");
+                } else {
+                    tracing::info!("reading of the logs goes on");
                 }
                 logged = Some(Instant::now());
                 was_paused = pause.is_some();

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use kube::config::{AuthInfo, Cluster, Kubeconfig};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use sink::event_list::Receiver;
 use source::audit_webhook::PATH;
 
@@ -80,7 +80,7 @@ fn identity(user: &AuthInfo) -> Result<Option<(Vec<u8>, SecretString)>> {
         user.client_certificate_data.as_deref(),
         user.client_certificate.as_deref(),
     )?;
-    let data = user.client_key_data.as_ref().map(|data| data.expose_secret());
+    let data = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let key = content("client-key", data, user.client_key.as_deref())?;
     match (certificate, key) {
         (None, None) => Ok(None),

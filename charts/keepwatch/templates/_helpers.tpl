@@ -177,6 +177,20 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- toYaml ($volume | default (dict "emptyDir" (dict))) -}}
 {{- end }}
 
+{{- /* The forwarder of audit logs. No Service selects its pods. */ -}}
+{{- define "keepwatch.forwarderName" -}}audit-log-forwarder{{- end }}
+
+{{- define "keepwatch.forwarderSelector" -}}
+component: {{ include "keepwatch.forwarderName" . }}
+run: {{ include "keepwatch.forwarderName" . }}
+{{- end }}
+
+{{- define "keepwatch.forwarderLabels" -}}
+{{ include "keepwatch.forwarderSelector" . }}
+app.kubernetes.io/name: keepwatch-forward
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
 {{- /* Validation that the schema cannot express. */ -}}
 {{- define "keepwatch.check" -}}
 {{- $limit := include "keepwatch.mebibytes" .Values.journal.limit | int64 -}}
@@ -203,6 +217,14 @@ claim-{{ . | replace "." "-" | trunc 57 | trimSuffix "-" }}
 {{- with .Values.bucketSources -}}
 {{- if and .sources .s3Endpoint (not .credentialsSecretName) -}}
 {{- fail "bucketSources.s3Endpoint needs bucketSources.credentialsSecretName: the pod's own cloud credentials go to AWS only" -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.auditLogForwarder -}}
+{{- if and .enabled (not .webhookConfigSecretName) -}}
+{{- fail "auditLogForwarder.enabled needs auditLogForwarder.webhookConfigSecretName" -}}
+{{- end -}}
+{{- if lt (include "keepwatch.mebibytes" .bufferSize | int64) 16 -}}
+{{- fail (printf "auditLogForwarder.bufferSize=%s must be at least 16Mi" .bufferSize) -}}
 {{- end -}}
 {{- end -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}

@@ -312,7 +312,7 @@ impl Detector {
                 gap = event;
                 EventRef::from(&*gap)
             }
-            Content::Signal(_) => return,
+            Content::Signal(_) | Content::Raw(_) => return,
         };
         let source = event.annotation(SOURCE).unwrap_or(LOCAL_SOURCE);
         let cluster = event.annotation(SOURCE_CLUSTER).unwrap_or(&self.parts.cluster);

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::record::{SignalRecord, is_signal, signal_of};
+use event::record::{SignalRecord, is_signal, raw_of, signal_of};
 use event::{Event, EventRef, Timestamp};
 use sink::error_chain;
 use store::{Cursor, Gap, Journal, ReadError, Record, StoreError};
@@ -62,6 +62,8 @@ pub(crate) enum Content<'a> {
     Event(EventRef<'a>),
     /// A change of a signal.
     Signal(SignalRecord),
+    /// An item as it was received, which is not parsed.
+    Raw(&'a [u8]),
     /// An event that replaces records that cannot be read.
     Gap(Box<Event>),
 }
@@ -306,7 +308,7 @@ impl Decoder {
         let record = entry.record.as_ref().map_err(Clone::clone);
         let decoded = record.and_then(|Record { bytes, .. }| match signal_of(bytes) {
             Some(signal) => signal.map(Content::Signal).map_err(|error| error_chain(&error)),
-            None => EventRef::parse(bytes).map(Content::Event).map_err(|error| error_chain(&error)),
+            None => read_other(bytes),
         });
         decoded.unwrap_or_else(|reason| {
             let (sink, seq) = (&*self.name, entry.seq);
@@ -316,4 +318,12 @@ impl Decoder {
             Content::Gap(Box::new(gap::event(gap, &reason, time)))
         })
     }
+}
+
+fn read_other(bytes: &[u8]) -> Result<Content<'_>, String> {
+    let content = match raw_of(bytes) {
+        Some(item) => item.map(|item| Content::Raw(item.text)),
+        None => EventRef::parse(bytes).map(Content::Event),
+    };
+    content.map_err(|error| error_chain(&error))
 }

@@ -128,6 +128,7 @@ impl SinkTask {
         builder.push(seq, |lines| match content {
             Content::Event(event) => limiter.write(&event.with_seq(seq), lines),
             Content::Signal(signal) => limiter.write_signal(&signal.with_seq(seq), lines),
+            Content::Raw(item) => lines.extend_from_slice(item),
             Content::Gap(event) => limiter.write(&EventRef::from(&*event).with_seq(seq), lines),
         });
     }

@@ -423,6 +423,8 @@ fn append_entry(
             let urgency = if is_urgent { Urgency::Signal } else { Urgency::Normal };
             (builder.push_signal(entry.seq, time, signal), urgency)
         }
+        // The journal of a forwarder has no uploader.
+        Content::Raw(_) => (true, Urgency::Normal),
         Content::Gap(event) => {
             (builder.push(entry.seq, time, EventRef::from(&*event)), Urgency::Normal)
         }

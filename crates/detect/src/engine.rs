@@ -16,6 +16,7 @@ mod clock;
 mod codec;
 mod count;
 pub(crate) mod digest;
+mod downtime;
 mod event_summary;
 mod hit;
 mod identities;
@@ -42,6 +43,7 @@ use event::{EventRef, Signal, Timestamp};
 use crate::event_matcher::EventMatcher;
 use crate::ruleset::RuleSet;
 pub use codec::CheckpointError;
+use downtime::Downtime;
 pub use event::signal::ChangeKind;
 use plan::Plan;
 pub use plan::{CLOCK_SKEW, ENGINE_RULES, STATE_PRESSURE};
@@ -162,6 +164,17 @@ impl Engine {
         }
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
+        let downtime = hit.as_ref().and_then(|_| Downtime::of(input.event));
+        let hit = match (hit, downtime) {
+            (Some(hit), Some(downtime)) => {
+                let lateness = self.settings.lateness_max();
+                self.run(changes, |state, context| {
+                    state.prolong_absences(context, &hit, downtime, lateness);
+                });
+                None
+            }
+            (hit, _) => hit,
+        };
         let skewed = may_clamp.then(|| Box::new(self.skewed(input)));
         let source = digest::Digest::of([input.source.as_bytes()]);
         let timed = clock::Timed { arrival, stamp, hit: hit.map(Box::new), skewed, source };

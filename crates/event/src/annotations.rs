@@ -75,6 +75,9 @@ annotations! {
     QUARANTINE_PLACE = "keepwatch.io/quarantine-place", on "quarantine event of a bucket";
     /// Number of events of the source that were recorded since the server started.
     SOURCE_EVENTS = "keepwatch.io/source-events", on "event with the verb receive";
+    /// Beginning and end of the time before the start in which Keepwatch did not run. It does not count
+    /// as a silence of the source.
+    DOWNTIME = "keepwatch.io/downtime", on "event with the verb receive";
     /// The reader whose cursor changed, with its old and new position.
     CURSOR = "keepwatch.io/cursor", on "event with the verb skip, rewind, release or resume";
     /// Where delivery to a new destination starts: `oldest` for all events that the journal still has.

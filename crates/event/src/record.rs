@@ -12,9 +12,11 @@
 //! data are lists of similar items, and every byte is written to disk twice. The highest bit of the
 //! part's length marks a compressed body.
 //!
-//! The journal also contains signals: see [`SignalRecord`].
+//! The journal also contains signals: see [`SignalRecord`]. That of a forwarder contains items as they
+//! were received: see [`RawItem`].
 
 pub(crate) mod frame;
+mod raw;
 mod signal;
 
 use std::borrow::Cow;
@@ -27,6 +29,7 @@ use crate::field_codec::Field as _;
 use crate::{Event, EventRef, Json};
 
 pub use frame::ReadError;
+pub use raw::{RawItem, raw_of, write_raw};
 pub use signal::{SignalRecord, is_signal, signal_of, write_signal};
 
 /// Encode an event as a record of the journal.

@@ -7,6 +7,7 @@ pub(crate) mod buckets;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
+pub(crate) mod forward;
 pub(crate) mod input;
 pub(crate) mod investigate;
 pub(crate) mod log_files;
@@ -71,6 +72,12 @@ pub(crate) enum Command {
     /// Connect sources of events
     #[command(subcommand)]
     Source(source::SourceCommand),
+    /// Send the events of a kube-apiserver's audit log to the audit webhook of a server
+    ///
+    /// Runs on the node that has the log. Each line is sent once; while the server is away, lines wait
+    /// in a buffer on disk, and then in the log itself.
+    #[command(after_help = EXIT_CODES)]
+    Forward(forward::ForwardArgs),
     /// List the cursors of the journal's readers, and move them
     #[command(subcommand)]
     Cursors(CursorsCommand),

@@ -6,6 +6,7 @@ mod dashboards;
 mod detect;
 mod events;
 mod export_files;
+mod forward;
 mod investigate;
 mod man;
 mod policy;
@@ -42,6 +43,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
         Command::Source(command) => source::run(&command),
+        Command::Forward(args) => forward::run(&args),
         Command::Cursors(command) => cursors::run(&command),
         Command::Uninstall(args) => uninstall::run(&args),
         Command::Completions { shell } => completions::run(shell),

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -27,12 +27,14 @@ const OWN_PREFIX: &str = "keepwatch.";
 const OWN_NAMES: [&str; 3] = ["secrets.key", "kubeconfig", "apiserver.key"];
 /// Suffix of the names of keys.
 const KEY_SUFFIX: &str = ".key";
+/// Files of a provided folder that are checked.
+const PROVIDED_FILES_MAX: usize = 1024;
 /// Folder below a data folder with the server's keys and certificates.
 const PKI: &str = "pki";
 /// Folder below a data folder with the roles and bindings that the server enforces.
 const RBAC: &str = "rbac";
 
-/// A file that an operator provides.
+/// A file that an operator provides, or a folder of files.
 pub(crate) struct ProvidedFile<'a> {
     /// The flag that names it.
     pub(crate) flag: &'static str,
@@ -45,20 +47,31 @@ pub(crate) struct ProvidedFile<'a> {
 /// considered: that of a volume is the cluster's.
 pub(crate) fn warn_of_provided<'a>(files: impl IntoIterator<Item = ProvidedFile<'a>>) {
     for ProvidedFile { flag, path, is_secret } in files {
-        if let Some(mode) = permissive_mode(path, is_secret) {
+        for (path, mode) in permissive_modes(path, is_secret) {
             let path = path.display();
             let mode = format!("{mode:o}");
             let risk = if is_secret { "read or write" } else { "write" };
-            tracing::warn!(flag, %path, mode, "others may {risk} this file: run `chmod o-rwx` on it");
+            tracing::warn!(flag, %path, mode, "others may {risk} this: run `chmod o-rwx` on it");
         }
     }
 }
 
-/// The mode of the file if it permits too much. A link is followed.
+/// The paths that permit too much, with their modes: of a folder also its files. Others may list a
+/// folder, unless they may also write to it. Links are followed.
+fn permissive_modes(path: &Path, is_secret: bool) -> Vec<(PathBuf, u32)> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let below = entries.map(|entry| entry.path()).filter(|path| path.is_file());
+    let below = below.take(PROVIDED_FILES_MAX);
+    let paths = std::iter::once(path.to_owned()).chain(below);
+    paths.filter_map(|path| permissive_mode(&path, is_secret).map(|mode| (path, mode))).collect()
+}
+
 fn permissive_mode(path: &Path, is_secret: bool) -> Option<u32> {
-    let bits = if is_secret { OTHERS_BITS } else { OTHERS_WRITE };
-    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some(metadata.permissions().mode() & 0o7777).filter(|mode| mode & bits != 0)
+    let metadata = fs::metadata(path).ok()?;
+    let bits = if is_secret && metadata.is_file() { OTHERS_BITS } else { OTHERS_WRITE };
+    let mode = metadata.permissions().mode() & 0o7777;
+    let is_shared = metadata.is_dir() && mode & STICKY != 0;
+    Some(mode).filter(|mode| mode & bits != 0 && !is_shared)
 }
 
 /// Prevents that others write to a log that exists. A log agent may read it, by an operator's decision.
@@ -290,6 +303,26 @@ mod tests {
             "the target of a link is what is read"
         );
         assert_eq!(permissive_mode(&directory.path().join("absent"), true), None);
+    }
+
+    /// Regression: the files of --audit-webhook-token-dir were not checked.
+    #[test]
+    fn the_files_of_a_provided_folder_are_checked_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("tokens");
+        fs::create_dir(&folder).unwrap();
+        for (name, mode) in [("prod", 0o644), ("test", 0o440), ("", 0o755)] {
+            let path = folder.join(name);
+            if !name.is_empty() {
+                fs::write(&path, "token").unwrap();
+            }
+            set(&path, mode).unwrap();
+        }
+        assert_eq!(permissive_modes(&folder, true), [(folder.join("prod"), 0o644)]);
+        set(&folder, 0o777).unwrap();
+        let found: Vec<u32> =
+            permissive_modes(&folder, true).into_iter().map(|(_, mode)| mode).collect();
+        assert_eq!(found, [0o777, 0o644]);
     }
 
     /// Regression: an audit log of mode 0666 stayed writable.

@@ -11,8 +11,8 @@ use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
 use siem::event_source::{EventSourceState, EventSources, ObjectState};
 use source::{
-    AuditWebhook, Buckets, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus,
-    audit_webhook, buckets, log_files, run_receipts,
+    AuditWebhook, Buckets, EventSource, Form, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus,
+    audit_webhook, buckets, log_files, record_downtime, run_receipts,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -57,11 +57,12 @@ impl Sources {
             return Ok(Self::default());
         }
         let (storage, clock) = (Arc::new(parts.store.clone()), Arc::new(SystemClock));
-        let recorder = Recorder::open(storage, parts.store.journal(), clock)
+        let recorder = Recorder::open(storage, parts.store.journal(), clock, Form::Events)
             .await
             .context("cannot read which events of sources were recorded")?;
         let statuses: Vec<Arc<SourceStatus>> =
             sources.iter().flat_map(|source| source.statuses()).collect();
+        record_downtime(&statuses, &recorder).await;
         source::register(metrics, statuses.clone());
         let opened = Opened { recorder, sources };
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })

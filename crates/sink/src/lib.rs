@@ -12,6 +12,7 @@ mod batch;
 mod delivery_health;
 mod encoding;
 mod error_chain;
+pub mod event_list;
 pub mod file;
 mod hex;
 pub mod http;

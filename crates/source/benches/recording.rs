@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use apiserver::Clock;
 use event::Timestamp;
 use source::splitter::Splitter;
-use source::{Recorder, SourceStatus};
+use source::{Form, Recorder, SourceStatus};
 use store::{Settings, Sqlite};
 
 /// Events in a request: kube-apiserver's default.
@@ -52,7 +52,8 @@ fn main() -> Result<(), Failure> {
     let store = Sqlite::open(&directory.join("bench.db"), settings, Arc::new(now))?;
     runtime.block_on(async {
         let storage = Arc::new(store.clone());
-        let recorder = Recorder::open(storage, store.journal(), Arc::new(SystemClock)).await?;
+        let recorder =
+            Recorder::open(storage, store.journal(), Arc::new(SystemClock), Form::Events).await?;
         println!("{:<26} {:>12} {:>16} {:>14}", "", "CPU µs/event", "events/CPU s", "peak MiB");
         for (name, first, step) in [("new events", 0, BATCH), ("events sent again", 0, 0)] {
             let before = cpu_seconds()?;

@@ -15,7 +15,8 @@ use event::annotations::{
 use event::decoded::WordError;
 use event::limit::{self, hex};
 use event::{
-    Event, EventRef, InternalEvent, Json, Level, ObjectReference, Stage, Timestamp, k10, line, v1,
+    Event, EventRef, InternalEvent, Json, Level, ObjectReference, Stage, Timestamp, k10, line,
+    record, v1,
 };
 use memchr::memmem;
 
@@ -27,6 +28,8 @@ use crate::status::SourceStatus;
 const OWN_PREFIX: &str = "keepwatch.io/";
 /// The prefix that such a name gets if a sender uses it.
 const FOREIGN_PREFIX: &str = "foreign.";
+/// The source of records that are forwarded as they are.
+const RAW_SOURCE: &str = "raw";
 /// The names of bodies in both encodings, without their first letter, with the closing quote.
 const BODY_KEYS: [&[u8]; 2] = [b"equestObject\"", b"esponseObject\""];
 
@@ -138,6 +141,9 @@ pub(crate) fn quarantine(
 
 /// The source and the identity of a record; `None` for one that is not from a source.
 pub(crate) fn identity_of(record: &Bytes) -> Option<(&str, Digest)> {
+    if let Some(item) = record::raw_of(record) {
+        return item.ok().map(|item| (RAW_SOURCE, item.digest));
+    }
     let event = EventRef::without_bodies(record).ok()?;
     let source = event.annotation(SOURCE)?;
     let text = event.annotation(SOURCE_DIGEST)?;

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod log_files;
 mod metrics;
 mod outage;
+mod raw;
 mod receipts;
 mod recorder;
 mod refill;
@@ -31,8 +32,8 @@ pub use audit_webhook::AuditWebhook;
 pub use buckets::Buckets;
 pub use log_files::LogFiles;
 pub use metrics::{register, register_each, register_refusals};
-pub use receipts::{RECEIPT_PERIOD, run_receipts};
-pub use recorder::{Recorder, Recording};
+pub use receipts::{RECEIPT_PERIOD, record_downtime, run_receipts};
+pub use recorder::{Form, Recorder, Recording};
 pub use status::{ObjectProgress, SourceSnapshot, SourceStatus, Transfer};
 
 /// A source of events: a listener, or a reader of files or buckets.

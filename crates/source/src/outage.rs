@@ -1,24 +1,66 @@
 //! Outages: the times in which Keepwatch could not receive the events of a source for longer than its
 //! sender repeats them. A gap event records each, because the sender may have dropped events.
 //!
+//! The beginning of such a time is stored until its gap event is recorded, so that neither a full
+//! journal nor a restart loses it. While nothing can be written, the time of the newest record says
+//! at the next start when it began.
+//!
 //! How many events were dropped is known only to the sender.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use event::annotations::GAP_TIME;
-use event::{Event, InternalEvent, Stage, Status, Timestamp};
+use event::{Event, InternalEvent, Stage, Status, Timestamp, record};
+use serde::{Deserialize, Serialize};
+use store::StoreError;
 
 use crate::convert::name_source;
+use crate::recorder::StoredObject;
 use crate::{Recorder, SourceStatus};
+
+/// Where it is stored since when the events of a source could not be recorded.
+const STATE_PREFIX: &str = "internal/source-outages/";
+
+/// The body of such an object.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    /// In microseconds since the Unix epoch.
+    since: i64,
+}
+
+/// A time in which the events of a source could not be recorded, and which no gap event records
+/// yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unavailability {
+    pub(crate) since: Timestamp,
+    /// `None` while it lasts.
+    pub(crate) until: Option<Timestamp>,
+    /// Its beginning is stored.
+    pub(crate) is_stored: bool,
+}
 
 /// A time in which no event of a source could be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outage {
-    pub(crate) from: Timestamp,
-    pub(crate) until: Timestamp,
+    from: Timestamp,
+    until: Timestamp,
     /// The time for which the sender repeats an event at least.
-    pub(crate) patience: Duration,
+    patience: Duration,
+}
+
+impl Unavailability {
+    pub(crate) fn since(since: Timestamp) -> Self {
+        Self { since, until: None, is_stored: false }
+    }
+
+    /// Both as one. Its beginning is stored again, because the later one may have replaced it.
+    pub(crate) fn and(self, later: Self) -> Self {
+        let since = self.since.min(later.since);
+        let until = later.until.and(later.until.max(self.until));
+        Self { since, until, is_stored: false }
+    }
 }
 
 impl Outage {
@@ -30,12 +72,13 @@ impl Outage {
     }
 
     /// The gap event.
-    fn event(self, source: &SourceStatus, why: &str) -> Event {
+    fn event(self, source: &SourceStatus) -> Event {
         let Self { from, until, patience } = self;
         let seconds = until.as_micros().saturating_sub(from.as_micros()) / 1_000_000;
         let message = format!(
-            "{why} from {from} to {until}, {seconds} seconds: the sender repeats an event for {} \
-             seconds at least, so events that it sent before may be lost; how many is not known here",
+            "Keepwatch recorded no events of this source from {from} to {until}, {seconds} seconds: \
+             the sender repeats an event for {} seconds at least, so events that it sent before may \
+             be lost; how many is not known here",
             patience.as_secs()
         );
         let gap = InternalEvent::Gap.event(Stage::ResponseComplete, source.name(), until);
@@ -49,33 +92,144 @@ impl Outage {
 }
 
 impl Recorder {
-    /// Records a gap for each source that had delivered events before the server was stopped, if
-    /// the server was away for too long.
+    /// Notes the times before the start in which the events of a source could not be recorded:
+    /// what is stored, and for a source that had delivered shortly before, the time in which the
+    /// server was away. Records a gap for each that was too long.
     pub(crate) async fn report_downtime(&self, sources: &[Arc<SourceStatus>]) {
-        let Some((stopped, delivered)) = self.before_start() else { return };
-        for source in sources.iter().filter(|source| delivered.iter().any(|it| it == source.name()))
-        {
-            let outage = source
-                .patience()
-                .and_then(|patience| Outage::new(*stopped, self.started(), patience));
-            if let Some(outage) = outage {
-                self.report(source, outage, "Keepwatch recorded nothing").await;
-            }
+        let stored = self.objects(STATE_PREFIX).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read since when events of sources were not recorded");
+            Vec::new()
+        });
+        for source in sources {
+            let Some(patience) = source.patience() else { continue };
+            let key = key(source);
+            let stored = stored.iter().find(|(stored, _)| *stored == key);
+            let stored = stored.and_then(|(_, body)| serde_json::from_slice(body).ok());
+            let stored = stored.map(|Body { since }| Timestamp::from_micros(since));
+            let away = self.before_start().filter(|(stopped, delivered)| {
+                delivered.iter().any(|it| it == source.name())
+                    && Outage::new(*stopped, self.started(), patience).is_some()
+            });
+            let Some(since) = stored.into_iter().chain(away.map(|(stopped, _)| *stopped)).min()
+            else {
+                continue;
+            };
+            // A sender that still repeats its events may be rejected again.
+            let until = Outage::new(since, self.started(), patience).map(|_| self.started());
+            source.put_back(Unavailability { since, until, is_stored: stored == Some(since) });
+        }
+        self.keep_outages(sources).await;
+    }
+
+    /// Notes that the events of a source cannot be recorded at present, and stores since when.
+    pub(crate) async fn note_unavailability(&self, source: &SourceStatus) {
+        if let Some(since) = source.unavailable(self.now()) {
+            self.store_unavailability(source, since).await;
         }
     }
 
     /// Records a gap if the events of a source could not be recorded for too long until now.
     pub(crate) async fn report_unavailability(&self, source: &SourceStatus) {
-        if let Some(outage) = source.take_outage(self.now()) {
-            self.report(source, outage, "Keepwatch rejected the events").await;
+        if let Some(ended) = source.take_unavailability() {
+            self.report(source, ended).await;
         }
     }
 
-    async fn report(&self, source: &SourceStatus, outage: Outage, why: &str) {
-        let Outage { from, until, .. } = outage;
-        tracing::warn!(source = source.name(), %from, %until, "{why}: some may be lost");
-        if let Err(error) = self.append(&outage.event(source, why)).await {
-            tracing::warn!(%error, "cannot record the gap of a source");
+    /// Records and stores what could not be recorded or stored before.
+    pub(crate) async fn keep_outages(&self, sources: &[Arc<SourceStatus>]) {
+        for source in sources {
+            match source.take_ended() {
+                Ok(ended) => self.report(source, ended).await,
+                Err(Some(since)) => self.store_unavailability(source, since).await,
+                Err(None) => {}
+            }
         }
+    }
+
+    async fn store_unavailability(&self, source: &SourceStatus, since: Timestamp) {
+        if source.patience().is_none() || !self.is_writable() {
+            return;
+        }
+        let body = serde_json::to_vec(&Body { since: since.as_micros() }).unwrap_or_default();
+        let object = StoredObject { key: key(source), body: Some(Bytes::from(body)) };
+        match self.store(vec![object]).await {
+            Ok(()) if source.set_stored(since) => {}
+            // A gap event was recorded meanwhile, or is not needed.
+            Ok(()) => {
+                let object = StoredObject { key: key(source), body: None };
+                if let Err(error) = self.store(vec![object]).await {
+                    tracing::warn!(%error, "the end of an outage of a source is not stored");
+                }
+            }
+            Err(error) => tracing::debug!(%error, "an outage of a source is not stored yet"),
+        }
+    }
+
+    /// Records the gap event, if the time was too long, and deletes what is stored about it.
+    async fn report(&self, source: &SourceStatus, ended: Unavailability) {
+        let until = ended.until.unwrap_or_else(|| self.now());
+        let outage =
+            source.patience().and_then(|patience| Outage::new(ended.since, until, patience));
+        if outage.is_none() && !ended.is_stored {
+            return;
+        }
+        if let Some(Outage { from, until, .. }) = outage {
+            let source = source.name();
+            tracing::warn!(source, %from, %until, "events of a source were not recorded: some may be lost");
+        }
+        let gap = outage.map(|outage| record::write(&outage.event(source)));
+        let done = StoredObject { key: key(source), body: None };
+        let recorded = if self.is_writable() {
+            self.append_and_store(gap, done).await
+        } else {
+            Err(StoreError::Unavailable { reason: self.reason() })
+        };
+        if let Err(error) = recorded {
+            tracing::warn!(%error, "the gap of a source is recorded later");
+            source.put_back(Unavailability { until: Some(until), ..ended });
+        }
+    }
+}
+
+fn key(source: &SourceStatus) -> String {
+    format!("{STATE_PREFIX}{}", source.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(81);
+
+    const fn seconds(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn only_a_time_longer_than_the_senders_patience_is_an_outage() {
+        assert_eq!(Outage::new(seconds(1000), seconds(1081), PATIENCE), None);
+        assert!(Outage::new(seconds(1000), seconds(1082), PATIENCE).is_some());
+    }
+
+    #[test]
+    fn a_time_whose_gap_is_not_recorded_lasts_until_its_gap_is() {
+        let source = SourceStatus::new("a", "b", "c").drops_after(PATIENCE);
+        assert_eq!(source.take_unavailability(), None);
+        assert_eq!(source.unavailable(seconds(10)), Some(seconds(10)));
+        assert_eq!(source.unavailable(seconds(20)), Some(seconds(10)));
+        assert!(source.set_stored(seconds(10)));
+        assert_eq!(source.unavailable(seconds(30)), None, "it is stored once");
+        let first = source.take_unavailability().unwrap();
+        assert_eq!((first.since, first.until), (seconds(10), None));
+        assert!(!source.set_stored(seconds(10)));
+        // Its gap is not recorded, and events are rejected again.
+        source.unavailable(seconds(50));
+        source.put_back(Unavailability { until: Some(seconds(40)), ..first });
+        assert_eq!(source.take_ended(), Err(Some(seconds(10))), "it lasts, and is stored again");
+        let ended = Unavailability { until: Some(seconds(60)), ..first };
+        let source = SourceStatus::new("a", "b", "c").drops_after(PATIENCE);
+        source.put_back(ended);
+        assert_eq!(source.take_ended(), Ok(ended));
+        assert_eq!(source.take_ended(), Err(None), "it is reported once");
     }
 }

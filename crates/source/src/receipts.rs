@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::annotations::SOURCE_EVENTS;
+use event::annotations::{DOWNTIME, SOURCE_EVENTS};
 use event::{Event, InternalEvent, Stage, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,26 @@ pub async fn run_receipts(
     let mut due = tokio::time::interval(period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(due.tick()).await.is_some() {
+        recorder.keep_outages(&receipts.sources).await;
         receipts.record(&recorder).await;
+    }
+}
+
+/// Records for each source in which time before the start the server did not run, so that this does
+/// not count as a silence of the source. To be called before the detector reads on.
+pub async fn record_downtime(sources: &[Arc<SourceStatus>], recorder: &Recorder) {
+    let Some((stopped, _)) = recorder.before_start() else { return };
+    let (stopped, started) = (*stopped, recorder.started());
+    let micros = started.as_micros().saturating_sub(stopped.as_micros());
+    if micros < i64::try_from(RECEIPT_PERIOD.as_micros()).unwrap_or(i64::MAX) {
+        return;
+    }
+    for source in sources {
+        let mut event = receipt(source, 0, started);
+        event.annotations.insert(DOWNTIME.to_owned(), format!("{stopped}/{started}"));
+        if let Err(error) = recorder.append_own(&event).await {
+            tracing::warn!(%error, "a source may seem silent, because the downtime is not recorded");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::identities::{Admitted, Chunk, Identities};
 use crate::limits::{
     CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, OWN_RESERVE, QUARANTINED_MAX, RECORD_TIME_MAX,
 };
+use crate::raw;
 use crate::refill::{RefillLimits, Refilled, refill, scan};
 use crate::splitter::{Digest, Item};
 use crate::status::{SourceStatus, Transfer};
@@ -30,8 +31,18 @@ use crate::status::{SourceStatus, Transfer};
 /// shortly before.
 type BeforeStart = (Timestamp, Vec<String>);
 
+/// As what the items of sources are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As events, in the journal of a server.
+    Events,
+    /// As they were received, in a journal that is only forwarded.
+    Raw,
+}
+
 /// Records events. Shared by all sources of a server.
 pub struct Recorder {
+    form: Form,
     storage: Arc<dyn Storage>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
@@ -50,6 +61,7 @@ impl Recorder {
         storage: Arc<dyn Storage>,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
+        form: Form,
     ) -> Result<Arc<Self>, ReadError> {
         let mut identities = Identities::default();
         let limits = RefillLimits::default();
@@ -67,18 +79,27 @@ impl Recorder {
         let (started, before_start) =
             (clock.now(), newest.map(|time| (time, identities.sources())));
         let (identities, resolving) = (Mutex::new(identities), tokio::sync::Mutex::new(()));
-        Ok(Arc::new(Self { storage, journal, clock, identities, started, before_start, resolving }))
+        Ok(Arc::new(Self {
+            form,
+            storage,
+            journal,
+            clock,
+            identities,
+            started,
+            before_start,
+            resolving,
+        }))
     }
 
-    /// Checks whether events of sources can be recorded. The last part of the journal is reserved
-    /// for the server's own requests.
+    /// Checks whether events of sources can be recorded. The last part of a server's journal is
+    /// reserved for its own requests.
     pub fn check_space(&self) -> Result<(), StoreError> {
         let health = self.storage.health();
         if !health.is_writable() {
             return Err(StoreError::Unavailable { reason: health.reason });
         }
         let (used, limit) = (health.used_bytes, health.limit_bytes);
-        if used < limit - limit / OWN_RESERVE {
+        if self.form == Form::Raw || used < limit - limit / OWN_RESERVE {
             return Ok(());
         }
         Err(StoreError::Full { largest_use: DiskUse::Reserved, used, limit })
@@ -105,6 +126,40 @@ impl Recorder {
     pub(crate) async fn append(&self, event: &Event) -> Result<(), StoreError> {
         self.check_space()?;
         store::append(&*self.storage, record::write(event)).await.map(drop)
+    }
+
+    /// Records an event about a source, also in the reserved part of the journal.
+    pub(crate) async fn append_own(&self, event: &Event) -> Result<(), StoreError> {
+        if !self.is_writable() {
+            return Err(StoreError::Unavailable { reason: self.reason() });
+        }
+        store::append(&*self.storage, record::write(event)).await.map(drop)
+    }
+
+    /// Whether the store takes writes.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.storage.health().is_writable()
+    }
+
+    /// Why it does not.
+    pub(crate) fn reason(&self) -> String {
+        self.storage.health().reason
+    }
+
+    /// Records an event about a source, also in the reserved part of the journal, and changes an
+    /// object, in one transaction.
+    pub(crate) async fn append_and_store(
+        &self,
+        record: Option<Bytes>,
+        object: StoredObject,
+    ) -> Result<(), StoreError> {
+        let commit = self.storage.submit(Box::new(move |transaction| {
+            if let Some(record) = record {
+                transaction.append(record);
+            }
+            object.write(transaction);
+        }));
+        in_time(commit).await
     }
 
     /// When this server started.
@@ -279,6 +334,12 @@ impl Recording<'_> {
     /// Adds an item. Waits for a commit if as much waits as may.
     pub async fn add(&mut self, item: Item) -> Result<(), StoreError> {
         self.transfer.received += 1;
+        if self.recorder.form == Form::Raw {
+            self.transfer.quarantined += u64::from(item.fault.is_some());
+            self.transfer.newest = self.transfer.newest.max(raw::time(&item));
+            return self.push_record(item.digest, raw::record(&item)).await;
+        }
+        let item = raw::unwrap(item);
         match convert(&item, self.source) {
             Ok(event) => {
                 self.transfer.newest = self.transfer.newest.max(Some(event.stage_timestamp));
@@ -349,7 +410,10 @@ impl Recording<'_> {
     }
 
     async fn push(&mut self, digest: Digest, event: &Event) -> Result<(), StoreError> {
-        let record = record::write(event);
+        self.push_record(digest, record::write(event)).await
+    }
+
+    async fn push_record(&mut self, digest: Digest, record: Bytes) -> Result<(), StoreError> {
         self.bytes += record.len();
         self.waiting.push((digest, record));
         let is_full = self.waiting.len() >= CHUNK_EVENTS_MAX || self.bytes >= CHUNK_BYTES_MAX;

@@ -10,7 +10,7 @@
 pub(crate) mod line;
 pub(crate) mod scanner;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use scanner::{Scanned, Scanner};
@@ -40,7 +40,7 @@ pub struct Item {
 }
 
 /// Why an item cannot be an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Fault {
     /// The request has no body.
     #[error("the body is empty")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 
-use crate::outage::Outage;
+use crate::outage::Unavailability;
 
 /// Maximum length of an error text, in bytes.
 const ERROR_BYTES_MAX: usize = 1024;
@@ -49,8 +49,8 @@ struct Last {
     event: Option<Timestamp>,
     lag: Option<Duration>,
     error: Option<String>,
-    /// When the first transfer was rejected of those since the last that succeeded.
-    unavailable_since: Option<Timestamp>,
+    /// What no gap event records yet.
+    unavailability: Option<Unavailability>,
 }
 
 /// The state of a source at one point in time.
@@ -204,15 +204,50 @@ impl SourceStatus {
         self.last().error = Some(error);
     }
 
-    /// Notes that events cannot be recorded at present.
-    pub(crate) fn unavailable(&self, now: Timestamp) {
-        self.last().unavailable_since.get_or_insert(now);
+    /// Notes that events cannot be recorded at present. Returns since when, if that is not stored.
+    pub(crate) fn unavailable(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut last = self.last();
+        let noted = last.unavailability.get_or_insert(Unavailability::since(now));
+        noted.until = None;
+        (!noted.is_stored).then_some(noted.since)
     }
 
-    /// The time in which events could not be recorded, if it was too long. It ends now.
-    pub(crate) fn take_outage(&self, now: Timestamp) -> Option<Outage> {
-        let since = self.last().unavailable_since.take()?;
-        Outage::new(since, now, self.patience?)
+    /// The time since which events cannot be recorded is stored. Returns false if it is over
+    /// meanwhile.
+    pub(crate) fn set_stored(&self, since: Timestamp) -> bool {
+        match &mut self.last().unavailability {
+            Some(noted) if noted.since == since => {
+                noted.is_stored = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The time in which events could not be recorded. Its gap event is to be recorded now.
+    pub(crate) fn take_unavailability(&self) -> Option<Unavailability> {
+        self.last().unavailability.take()
+    }
+
+    /// Takes the time in which events could not be recorded, if it is over; otherwise returns
+    /// since when, if that is not stored.
+    pub(crate) fn take_ended(&self) -> Result<Unavailability, Option<Timestamp>> {
+        let mut last = self.last();
+        match last.unavailability {
+            Some(noted) if noted.until.is_some() => {
+                last.unavailability = None;
+                Ok(noted)
+            }
+            Some(noted) => Err((!noted.is_stored).then_some(noted.since)),
+            None => Err(None),
+        }
+    }
+
+    /// Notes a time whose gap event is not recorded. Another one since belongs to it.
+    pub(crate) fn put_back(&self, earlier: Unavailability) {
+        let mut last = self.last();
+        let merged = last.unavailability.map_or(earlier, |later| earlier.and(later));
+        last.unavailability = Some(merged);
     }
 
     fn objects(&self) -> MutexGuard<'_, ObjectProgress> {
@@ -221,28 +256,5 @@ impl SourceStatus {
 
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_time_longer_than_the_senders_patience_is_an_outage() {
-        let seconds = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        let patience = Duration::from_secs(81);
-        let source = SourceStatus::new("a", "b", "c").drops_after(patience);
-        assert_eq!(source.take_outage(seconds(1000)), None);
-        source.unavailable(seconds(1000));
-        assert_eq!(source.take_outage(seconds(1081)), None);
-        source.unavailable(seconds(2000));
-        source.unavailable(seconds(2081));
-        let (from, until) = (seconds(2000), seconds(2082));
-        assert_eq!(source.take_outage(until), Some(Outage { from, until, patience }));
-        assert_eq!(source.take_outage(seconds(9000)), None, "it is reported once");
-        let patient = SourceStatus::new("a", "b", "c");
-        patient.unavailable(seconds(1));
-        assert_eq!(patient.take_outage(seconds(9000)), None);
     }
 }

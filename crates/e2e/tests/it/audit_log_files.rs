@@ -32,7 +32,7 @@ fn start(runtime: &Runtime, folder: &Path) -> Standalone {
 }
 
 /// The events of all files of the log, and the number of rotated files.
-fn logged(folder: &Path) -> (Vec<Event>, usize) {
+pub(crate) fn logged(folder: &Path) -> (Vec<Event>, usize) {
     let (mut events, mut rotated) = (Vec::new(), 0);
     for entry in folder.join("logs").read_dir().unwrap() {
         let path = entry.unwrap().path();

@@ -132,6 +132,44 @@ fn the_keys_of_buckets_come_from_secrets_and_only_if_buckets_are_read() {
     assert_eq!(unused.pod().unwrap(), chart().render(&[]).unwrap().pod().unwrap());
 }
 
+/// A folder that is missing, or a log that could be changed, would be noticed on a node only.
+#[test]
+fn the_forwarder_has_the_folders_of_its_logs_read_only_and_no_token() {
+    let values = "auditLogForwarder: {enabled: true, webhookConfigSecretName: webhook,
+        logPaths: [/var/log/a/audit.log, /var/log/a/other.log, /b/c/audit.log]}";
+    let rendered = from_file(values).unwrap();
+    let [forwarder] = rendered.of_kind("DaemonSet").collect::<Vec<_>>()[..] else {
+        panic!("{:?}", rendered.names())
+    };
+    let pod = &forwarder["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+    let arguments: Vec<&str> =
+        container["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let volumes = pod["volumes"].as_array().unwrap();
+    for (flag, folder, source) in [
+        ("--audit-log-path=/var/log/a/audit.log", "/var/log/a", "/hostPath/path"),
+        ("--audit-log-path=/var/log/a/other.log", "/var/log/a", "/hostPath/path"),
+        ("--audit-log-path=/b/c/audit.log", "/b/c", "/hostPath/path"),
+        (
+            "--webhook-config=/etc/keepwatch/webhook/webhook.yaml",
+            "/etc/keepwatch/webhook",
+            "/secret/secretName",
+        ),
+        ("--data-dir=/var/lib/keepwatch-forward", "/var/lib/keepwatch-forward", "/hostPath/path"),
+    ] {
+        assert!(arguments.contains(&flag), "{flag}: {arguments:?}");
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let mount = mounts.iter().find(|mount| mount["mountPath"] == folder).unwrap();
+        let is_buffer = folder == "/var/lib/keepwatch-forward";
+        assert_eq!(mount["readOnly"] == true, !is_buffer, "{folder}");
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        let expected = if source == "/secret/secretName" { "webhook" } else { folder };
+        assert_eq!(volume.pointer(source).unwrap(), expected, "{flag}");
+    }
+}
+
 fn has_float(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),

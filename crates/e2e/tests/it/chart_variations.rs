@@ -117,6 +117,13 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
          googleKeySecretName: b, pollPeriod: 5m}",
     ),
     ("-f", "bucketSources: {sources: [{cluster: prod, url: /audit}]}"),
+    ("-f", "auditLogForwarder: {enabled: true, webhookConfigSecretName: a}"),
+    (
+        "-f",
+        "auditLogForwarder: {enabled: true, webhookConfigSecretName: a, hostNetwork: true, \
+         logPaths: [/var/lib/rancher/rke2/server/logs/audit.log, /var/log/a/b.log, /var/log/a/c.log], \
+         nodeSelector: {a: b}, tolerations: [], bufferSize: 16Mi, serviceAccountName: b}",
+    ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -139,7 +146,10 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 68] = [
+const INVALID_INPUTS: [(&str, &str, &str); 71] = [
+    ("--set", "auditLogForwarder.enabled=true", "auditLogForwarder.webhookConfigSecretName"),
+    ("-f", "auditLogForwarder: {bufferSize: 15Mi}", "auditLogForwarder.bufferSize=15Mi"),
+    ("-f", "auditLogForwarder: {logPaths: [/audit.log]}", "/auditLogForwarder/logPaths/0"),
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),

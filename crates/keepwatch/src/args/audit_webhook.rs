@@ -12,6 +12,7 @@ use source::audit_webhook::{AuditWebhookConfig, Credentials, is_cluster_name};
 use source::limits::{CLIENT_NAMES_MAX, CLUSTERS_MAX};
 
 use crate::clock::SystemClock;
+use crate::modes::ProvidedFile;
 
 /// Where events of other servers are received, and from whom.
 #[derive(Clone, Debug, Default, Args)]
@@ -133,6 +134,25 @@ impl AuditWebhookArgs {
                 ));
             }
         }
+    }
+
+    /// The files and folders that the flags name.
+    pub(crate) fn provided_files(&self) -> impl Iterator<Item = ProvidedFile<'_>> {
+        [
+            ("--audit-webhook-token-dir", &self.audit_webhook_token_dir, true),
+            ("--audit-webhook-token-file", &self.audit_webhook_token_file, true),
+            (
+                "--audit-webhook-tls-private-key-file",
+                &self.audit_webhook_tls_private_key_file,
+                true,
+            ),
+            ("--audit-webhook-client-ca-file", &self.audit_webhook_client_ca_file, false),
+            ("--audit-webhook-tls-cert-file", &self.audit_webhook_tls_cert_file, false),
+        ]
+        .into_iter()
+        .filter_map(|(flag, path, is_secret)| {
+            path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
+        })
     }
 
     /// The configuration of the listener, if there is one. `serving` is the server's certificate.

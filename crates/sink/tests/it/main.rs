@@ -2,6 +2,7 @@
 //! notifiers are in another file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod event_list;
 mod notifiers;
 
 use std::fs::{self, OpenOptions};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use apiserver::Clock;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -107,6 +107,7 @@ impl Receiver {
             self.refuse(Refusal::Path, from, detail);
             return Rejection::Path.response();
         };
+        let is_patient = is_forwarder(request.headers());
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
         match received.unwrap_or(Err(Rejection::Body)) {
             Ok(()) => {
@@ -114,8 +115,8 @@ impl Receiver {
                 Response::new(Full::default())
             }
             Err(rejection) => {
-                if let Rejection::Busy | Rejection::Store(_) = rejection {
-                    source.unavailable(self.clock.now());
+                if !is_patient && matches!(rejection, Rejection::Busy | Rejection::Store(_)) {
+                    self.recorder.note_unavailability(source).await;
                 }
                 let error = rejection.to_string();
                 tracing::warn!(source = source.name(), error, "audit events are rejected");
@@ -273,6 +274,12 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Rejection> {
         return Err(Rejection::MediaType);
     }
     Ok(())
+}
+
+/// Whether the sender repeats an event until it is recorded: `keepwatch forward`.
+fn is_forwarder(headers: &HeaderMap) -> bool {
+    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    agent.starts_with(b"keepwatch-forward/")
 }
 
 fn is_plain_json(headers: &HeaderMap) -> bool {

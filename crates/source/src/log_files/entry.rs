@@ -102,6 +102,17 @@ impl Entry {
         self.file = None;
     }
 
+    /// Whether all that it has at present was read, so that it can be opened again later.
+    pub(super) fn is_read(&self) -> bool {
+        self.finished.is_some_and(|(version, _)| version == self.version)
+    }
+
+    /// The bytes of the file that are in memory.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.file.as_ref().map_or(0, LogFile::held)
+    }
+
     /// Its content, if that is known.
     pub(super) fn content(&self) -> Option<Digest> {
         self.content.map(|content| content.key)
@@ -170,6 +181,10 @@ impl Entry {
             Ok(Step::Idle) => {
                 self.error = None;
                 self.finished = Some(state);
+                // A log has many rotated files, to which nothing or little is added.
+                if let Some(file) = self.file.as_mut().filter(|_| !self.is_current) {
+                    file.rewind();
+                }
                 Step::Idle
             }
             Ok(step) => step,

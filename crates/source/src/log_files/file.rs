@@ -255,10 +255,16 @@ impl LogFile {
         self.window.as_ref().is_some_and(|window| window.is_cut)
     }
 
-    /// Reads from the beginning the next time.
+    /// Finds its place anew the next time. Until then, nothing of the file is in memory.
     pub(super) fn rewind(&mut self) {
         self.window = None;
         self.lines.clear();
+    }
+
+    /// The bytes of the file that are in memory.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.window.as_ref().map_or(0, |window| window.bytes.capacity())
     }
 
     fn replaced(&mut self) -> Outcome {

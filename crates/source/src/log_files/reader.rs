@@ -56,6 +56,9 @@ impl LogReader {
                 Some(head) => older.push(head),
                 None => {}
             }
+            if !entry.is_current {
+                entry.close();
+            }
         }
         // A copy of the current file is not older.
         older.retain(|head| !current.contains(head));
@@ -153,8 +156,16 @@ impl LogReader {
         self.positions.forget(&present)
     }
 
-    /// Closes files to which nothing is added any more.
+    /// Closes files to which nothing is added any more, and others that were read if too many are
+    /// open.
     fn close(&mut self, now: Timestamp) {
+        let mut open = self.files.values().filter(|entry| entry.is_open()).count();
+        for entry in self.files.values_mut().filter(|entry| entry.is_open()) {
+            if open > LOG_OPEN_MAX && entry.is_linked && !entry.is_current && entry.is_read() {
+                entry.close();
+                open -= 1;
+            }
+        }
         let has_current = self.files.values().any(|entry| entry.is_current && entry.is_linked);
         self.files.retain(|_, entry| {
             if !entry.is_linked {
@@ -167,5 +178,55 @@ impl LogReader {
             }
             entry.is_linked || entry.is_open()
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sha2::Digest as _;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+    const FILES: usize = 300;
+
+    /// A reader that has read everything, and the files that are open.
+    fn read_all(path: &Path, positions: Positions) -> (LogReader, usize) {
+        let mut reader = LogReader::new(path, Sha256::new(), positions);
+        loop {
+            reader.scan(NOW);
+            match reader.read(NOW) {
+                Step::Chunk(chunk) => reader.commit(chunk.content, chunk.position, NOW),
+                Step::Again => {}
+                Step::Idle => break,
+            }
+        }
+        reader.scan(NOW);
+        let open = reader.files.values().filter(|entry| entry.is_open()).count();
+        (reader, open)
+    }
+
+    /// Regression: after a restart, each rotated file kept a window of 260 KiB for five minutes.
+    #[test]
+    fn many_rotated_files_take_neither_memory_nor_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        fs::write(&path, "{\"n\":-1}\n").unwrap();
+        for number in 0..FILES {
+            let text = format!("{{\"n\":{number}}}\n").repeat(3);
+            fs::write(path.with_extension(format!("log.{number}")), text).unwrap();
+        }
+        let held = |reader: &LogReader| reader.files.values().map(Entry::held).sum::<usize>();
+        let (first, open) = read_all(&path, Positions::read(String::new(), &[]));
+        assert!(held(&first) < 1 << 20 && open <= LOG_OPEN_MAX, "{} {open}", held(&first));
+        // A restart: all positions are known.
+        let LogReader { positions, .. } = first;
+        let (second, open) = read_all(&path, positions);
+        assert!(held(&second) < 1 << 20 && open <= LOG_OPEN_MAX, "{} {open}", held(&second));
+        let mut older = LogReader::new(&path, Sha256::new(), Positions::read(String::new(), &[]));
+        assert_eq!(older.older(NOW).len(), FILES);
+        assert!(older.files.values().all(|entry| !entry.is_open() || entry.is_current));
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use apiserver::Clock;
 use apiserver::tls::ServingCertificate;
@@ -11,7 +12,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use source::audit_webhook::{AuditWebhookConfig, Credentials, Refusal, Refusals};
-use source::{AuditWebhook, EventSource, Recorder, SourceSnapshot, SourceStatus};
+use source::{
+    AuditWebhook, EventSource, Form, Recorder, SourceSnapshot, SourceStatus, run_receipts,
+};
 use store::{Settings, Sqlite};
 use tempfile::TempDir;
 use testkit::pki::{Authority, Identity};
@@ -65,7 +68,7 @@ impl TestStore {
 
     pub(super) async fn recorder(&self, store: &Sqlite) -> Arc<Recorder> {
         let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-        Recorder::open(Arc::new(store.clone()), store.journal(), clock).await.unwrap()
+        Recorder::open(Arc::new(store.clone()), store.journal(), clock, Form::Events).await.unwrap()
     }
 }
 
@@ -95,6 +98,7 @@ pub(super) struct TestServer {
     pub(super) store: Sqlite,
     pub(super) authority: Authority,
     pub(super) client_authority: Authority,
+    recorder: Arc<Recorder>,
     statuses: Vec<Arc<SourceStatus>>,
     refusals: Arc<Refusals>,
     address: std::net::SocketAddr,
@@ -151,8 +155,24 @@ impl TestServer {
         let (statuses, address) = (webhook.statuses(), webhook.address());
         let refusals = webhook.refusals();
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        tasks.spawn(Box::new(webhook).run(recorder, stop.clone()));
-        Self { store, authority, client_authority, statuses, refusals, address, stop, tasks }
+        tasks.spawn(Box::new(webhook).run(Arc::clone(&recorder), stop.clone()));
+        Self {
+            store,
+            authority,
+            client_authority,
+            recorder,
+            statuses,
+            refusals,
+            address,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Records receipts and gaps until `stop`.
+    pub(super) async fn receipts(&self, stop: CancellationToken) {
+        let (sources, recorder) = (self.statuses.clone(), Arc::clone(&self.recorder));
+        run_receipts(sources, recorder, Duration::from_millis(1), stop).await;
     }
 
     /// The state of the source `prod`.

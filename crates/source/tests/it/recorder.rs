@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event::annotations::{
-    GAP_TIME, QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND,
+    DOWNTIME, GAP_TIME, QUARANTINE, SOURCE, SOURCE_CLUSTER, SOURCE_EVENTS, SOURCE_KIND,
 };
 use event::{EventRef, InternalEvent};
 use source::audit_webhook::PATIENCE;
 use source::limits::{CHUNK_EVENTS_MAX, IDENTITY_AGE_MAX, QUARANTINED_MAX};
 use source::splitter::Splitter;
-use source::{Recorder, SourceStatus, Transfer, run_receipts};
-use store::{Sqlite, StoreError};
+use source::{Recorder, SourceStatus, Transfer, record_downtime, run_receipts};
+use store::{Sqlite, Storage as _, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{START, TestStore, event, events, list};
+use crate::fixture::{START, TestServer, TestStore, event, events, list};
 
 fn source() -> SourceStatus {
     SourceStatus::new("audit-webhook-prod", "AuditWebhook", "prod")
@@ -259,4 +259,86 @@ async fn a_server_that_was_away_longer_than_the_sender_repeats_events_records_a_
     assert_eq!(EventRef::from(gap).internal(), Some(InternalEvent::Gap));
     let message = &gap.response_status.as_ref().unwrap().message;
     assert!(message.contains("600 seconds") && message.contains("81 seconds"), "{message}");
+}
+
+/// Fills the journal with a reader that reads nothing: so far that it takes no events of sources, or
+/// completely.
+async fn fill(store: &Sqlite, recorder: &Recorder, is_complete: bool) {
+    store.journal().register("slow", 0).await.unwrap();
+    for number in 0.. {
+        let has_space =
+            if is_complete { store.health().is_writable() } else { recorder.check_space().is_ok() };
+        if !has_space {
+            return;
+        }
+        let record = bytes::Bytes::from(vec![b'x'; 32 << 10]);
+        store::append(store, record).await.ok();
+        assert!(number < 10_000);
+    }
+}
+
+/// Regression: the gap of a time in which events were rejected was lost if the server was restarted
+/// while the journal was full, or if the gap could not be recorded.
+async fn gaps_of_a_full_journal(is_complete: bool) {
+    let mut on = TestStore::new();
+    on.settings.limit_bytes = 4 << 20;
+    let server = TestServer::start(&on).await;
+    assert_eq!(server.post(&list(&names(0..1))).await.code, 200);
+    let recorder = on.recorder(&server.store).await;
+    fill(&server.store, &recorder, is_complete).await;
+    assert_eq!(server.post(&list(&names(1..2))).await.code, 503);
+    server.close().await;
+    for seconds in [30, 30] {
+        on.advance(seconds);
+        let server = TestServer::start(&on).await;
+        assert_eq!(server.post(&list(&names(1..2))).await.code, 503);
+        let stop = CancellationToken::new();
+        stop.cancel();
+        server.receipts(stop).await;
+        server.close().await;
+    }
+    on.advance(60);
+    let server = TestServer::start(&on).await;
+    let stop = CancellationToken::new();
+    let receipts = server.receipts(stop.clone());
+    let sending = async {
+        server.store.journal().remove("slow").await.unwrap();
+        while server.post(&list(&names(1..2))).await.code != 200 {}
+        server.store.journal().wait_past(server.store.journal().last_seq() - 1).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        stop.cancel();
+    };
+    tokio::join!(receipts, sending);
+    let records = server.store.journal().read(0, usize::MAX, usize::MAX).await.unwrap();
+    let events = records.into_iter().filter_map(|record| event::record::read(record.bytes).ok());
+    let gaps: Vec<String> = events
+        .filter(|event| event.verb == "gap")
+        .map(|event| event.annotations[GAP_TIME].clone())
+        .collect();
+    let expected = ["2026-11-23T09:30:00.000000Z/2026-11-23T09:32:00.000000Z"];
+    assert_eq!(gaps, expected, "{is_complete}");
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_recorded_although_the_server_was_restarted_while_the_journal_was_full() {
+    gaps_of_a_full_journal(false).await;
+    gaps_of_a_full_journal(true).await;
+}
+
+/// Regression: a source seemed silent because Keepwatch itself did not run.
+#[tokio::test]
+async fn each_source_leaves_the_time_in_which_the_server_did_not_run() {
+    let on = TestStore::new();
+    let store = on.open();
+    record(&*on.recorder(&store).await, &list(&names(0..1))).await;
+    for (seconds, expected) in
+        [(30, None), (7200, Some("2026-11-23T09:30:00.000000Z/2026-11-23T11:30:30.000000Z"))]
+    {
+        on.advance(seconds);
+        let recorder = on.recorder(&store).await;
+        record_downtime(&[Arc::new(source())], &recorder).await;
+        let last = events(&store).await.pop().unwrap();
+        assert_eq!(last.annotations.get(DOWNTIME).map(String::as_str), expected);
+    }
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::app;
+use crate::commands::forward::{
+    BUFFER_BYTES_MIN, HEALTH_CONNECTION_TIME_MAX, HEALTH_CONNECTIONS_MAX,
+};
 use crate::detection::remaining::APPLICATIONS_MAX;
 use crate::standalone::{core_events, secrets};
 
@@ -203,6 +206,10 @@ fn sources() -> Vec<Row> {
             limits::LONG_EVENTS_MAX.to_string(),
         ),
         ("Audit logs that are read (`--audit-log-source`)", limits::LOGS_MAX.to_string()),
+        ("Smallest buffer of `keepwatch forward` (`--buffer-size`)", size(BUFFER_BYTES_MIN)),
+        ("Time for an answer to `keepwatch forward`", time(sink::event_list::RESPONSE_TIME_MAX)),
+        ("Connections to `--health-address`; others wait", HEALTH_CONNECTIONS_MAX.to_string()),
+        ("Time for such a connection", time(HEALTH_CONNECTION_TIME_MAX)),
         ("Time between two looks at the files of a log", time(limits::LOG_POLL_PERIOD)),
         ("Rotated files of a log", limits::LOG_FILES_MAX.to_string()),
         ("Files of a log that are opened before they are read", limits::LOG_OPEN_MAX.to_string()),

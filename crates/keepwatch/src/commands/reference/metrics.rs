@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use apiserver::metrics::Metrics;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::commands::forward::register as register_forward;
 
 const HEAD: &str = "# Metrics\n\n\
     Generated from the code: `cargo xtask codegen` writes this page.\n\n\
@@ -32,6 +35,7 @@ pub(super) fn page() -> Result<String> {
     Metrics::with_example_series(&mut registry);
     delivery::register_each(&mut registry);
     source::register_each(&mut registry);
+    register_forward(&mut registry, Gauge::default());
     let mut exposition = String::new();
     prometheus_client::encoding::text::encode(&mut exposition, &registry)?;
     let mut page = HEAD.to_owned();

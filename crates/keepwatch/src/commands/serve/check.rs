@@ -127,27 +127,24 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
 
 /// The files that the flags name, with those that hold keys or tokens.
 pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedFile<'_>> {
-    let (listen, access, webhook) = (&args.listen, &args.access, &args.audit_webhook);
+    let (listen, access) = (&args.listen, &args.access);
     [
         ("--tls-private-key-file", &listen.tls_private_key_file, true),
         ("--kubeconfig", &access.kubeconfig, true),
         ("--authentication-kubeconfig", &access.authentication_kubeconfig, true),
         ("--authorization-kubeconfig", &access.authorization_kubeconfig, true),
-        ("--audit-webhook-token-file", &webhook.audit_webhook_token_file, true),
-        ("--audit-webhook-tls-private-key-file", &webhook.audit_webhook_tls_private_key_file, true),
         ("--tls-cert-file", &listen.tls_cert_file, false),
         ("--client-ca-file", &access.client_ca_file, false),
         ("--requestheader-client-ca-file", &access.requestheader_client_ca_file, false),
         ("--audit-policy-file", &args.audit.audit_policy_file, false),
         ("--audit-ca-file", &args.destinations.audit_ca_file, false),
         ("--bucket-source-ca-file", &args.buckets.bucket_source_ca_file, false),
-        ("--audit-webhook-client-ca-file", &webhook.audit_webhook_client_ca_file, false),
-        ("--audit-webhook-tls-cert-file", &webhook.audit_webhook_tls_cert_file, false),
     ]
     .into_iter()
     .filter_map(|(flag, path, is_secret)| {
         path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
     })
+    .chain(args.audit_webhook.provided_files())
 }
 
 /// The request-header names by the flags.

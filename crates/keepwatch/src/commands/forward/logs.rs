@@ -1,0 +1,94 @@
+//! Which logs are forwarded: those that are given, or those at the paths of known distributions.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use source::limits::LOGS_MAX;
+use source::log_files::{self, LogFilesConfig};
+
+/// The name in place of a cluster's: the receiver knows the cluster by the credentials.
+const LOCAL: &str = "local";
+
+/// Where distributions write the log, or their documentation says so.
+pub(crate) const KNOWN: [&str; 9] = [
+    // kubeadm, after the example in the documentation of Kubernetes.
+    "/var/log/kubernetes/audit/audit.log",
+    "/var/log/kubernetes/audit.log",
+    "/var/lib/rancher/rke2/server/logs/audit.log",
+    "/var/lib/rancher/k3s/server/logs/audit.log",
+    // RKE.
+    "/var/log/kube-audit/audit-log.json",
+    // OpenShift.
+    "/var/log/kube-apiserver/audit.log",
+    "/var/log/openshift-apiserver/audit.log",
+    "/var/log/oauth-apiserver/audit.log",
+    "/var/log/oauth-server/audit.log",
+];
+
+/// Adds errors about the given paths.
+pub(super) fn check(given: &[PathBuf], errors: &mut Vec<String>) {
+    if given.len() > LOGS_MAX {
+        errors.push(format!("--audit-log-path is given more than {LOGS_MAX} times"));
+    }
+    for path in given {
+        if !path.is_absolute() || path.to_string_lossy().ends_with('/') {
+            let path = path.display();
+            errors.push(format!("--audit-log-path={path} is not the absolute path of a file"));
+        }
+    }
+}
+
+/// The logs that are forwarded. A given one need not exist yet.
+pub(super) fn find(given: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
+    find_among(given, &KNOWN.map(PathBuf::from))
+}
+
+fn find_among(given: &[PathBuf], known: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
+    let mut paths = given.to_vec();
+    if paths.is_empty() {
+        paths.extend(known.iter().filter(|path| path.is_file()).cloned());
+    }
+    if paths.is_empty() {
+        // A log that is empty for ever is worse than one that is missing for a while.
+        let has_folder = |path: &&PathBuf| path.parent().is_some_and(Path::is_dir);
+        paths.extend(known.iter().filter(has_folder).cloned());
+    }
+    if paths.is_empty() {
+        let known: Vec<String> = known.iter().map(|path| path.display().to_string()).collect();
+        return Err(anyhow!(
+            "no audit log was found at {}: give the value of kube-apiserver's --audit-log-path as \
+             --audit-log-path, and mount its folder if this runs in a container",
+            known.join(", ")
+        ));
+    }
+    let logs: Vec<(String, PathBuf)> =
+        paths.into_iter().map(|path| (LOCAL.to_owned(), path)).collect();
+    Ok(log_files::configs(&logs))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn logs_that_exist_are_found_without_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let known = ["kubeadm/audit.log", "rke2/audit.log", "k3s/audit.log"].map(path);
+        let found = |given: &[PathBuf]| -> Option<Vec<PathBuf>> {
+            let logs = find_among(given, &known).ok()?;
+            Some(logs.into_iter().map(|log| log.path).collect())
+        };
+        assert_eq!(found(&[]), None);
+        for name in ["kubeadm", "rke2"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        assert_eq!(found(&[]).unwrap(), known[..2], "the logs of these folders may come");
+        fs::write(&known[1], "").unwrap();
+        assert_eq!(found(&[]).unwrap(), known[1..2], "only one has a log");
+        let given = [path("other.log")];
+        assert_eq!(found(&given).unwrap(), given);
+    }
+}

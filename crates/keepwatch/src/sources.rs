@@ -11,8 +11,8 @@ use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
 use siem::event_source::{EventSourceState, EventSources};
 use source::{
-    AuditWebhook, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus, audit_webhook,
-    log_files, run_receipts,
+    AdmissionWebhook, AuditWebhook, EventSource, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus,
+    admission_webhook, audit_webhook, log_files, run_receipts,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,11 @@ impl Sources {
             source::register_refusals(metrics, &webhook.refusals());
             sources.push(Box::new(webhook));
         }
+        if let Some(config) = &parts.admission_webhook {
+            let webhook = AdmissionWebhook::bind(config.clone()).await?;
+            source::register_refusals(metrics, &webhook.refusals());
+            sources.push(Box::new(webhook));
+        }
         for config in &parts.log_files {
             sources.push(Box::new(LogFiles::new(config.clone())));
         }
@@ -73,6 +78,7 @@ impl Sources {
     pub(crate) fn lateness(&self) -> BTreeMap<String, Duration> {
         let lateness = |source: &Arc<SourceStatus>| match source.kind() {
             log_files::KIND => log_files::LATENESS,
+            admission_webhook::KIND => admission_webhook::LATENESS,
             _ => audit_webhook::LATENESS,
         };
         self.statuses.0.iter().map(|source| (source.name().to_owned(), lateness(source))).collect()
@@ -101,6 +107,9 @@ impl SourceStatuses {
             let source = source.snapshot();
             let extent = match source.kind {
                 log_files::KIND => format!("{} events were recorded", source.recorded),
+                admission_webhook::KIND => {
+                    format!("{} reviews were allowed without a record", source.rejected)
+                }
                 _ => format!("{} requests were rejected", source.rejected),
             };
             let degradation = source.error.map(|reason| Degradation { extent, reason });

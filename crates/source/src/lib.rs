@@ -7,10 +7,12 @@
 //!
 //! Deliberately absent: rules, sinks, and the API resource that shows the sources (crate `siem`).
 
+pub mod admission_webhook;
 pub mod audit_webhook;
 mod convert;
 mod identities;
 pub mod limits;
+pub mod listener;
 pub mod log_files;
 mod metrics;
 mod outage;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use admission_webhook::AdmissionWebhook;
 pub use audit_webhook::AuditWebhook;
 pub use log_files::LogFiles;
 pub use metrics::{register, register_each, register_refusals};

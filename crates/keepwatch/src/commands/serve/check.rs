@@ -20,6 +20,7 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
     args.audit_webhook.check(&mut wrong);
+    args.admission_webhook.check(&mut wrong);
     args.log_files.check(&mut wrong);
     args.log_files.check_output(&args.audit.audit_log_file, &mut wrong);
     wrong.extend(args.store.retention.contradiction());
@@ -146,6 +147,7 @@ pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedF
     .filter_map(|(flag, path, is_secret)| {
         path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
     })
+    .chain(args.admission_webhook.provided_files())
 }
 
 /// The request-header names by the flags.

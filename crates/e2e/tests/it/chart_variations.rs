@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 60] = [
+const VALID_INPUTS: [ValuesInput; 62] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -110,6 +110,16 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
         "auditWebhook: {enabled: true, clusters: [prod, test], clusterTokensSecretName: a, \
          clientCaSecretName: b, clientNames: ['prod=a b', prod=c]}",
     ),
+    (
+        "-f",
+        "admissionWebhook: {enabled: true, cluster: prod, token: 0123456789abcdef, \
+         failurePolicy: Fail, timeoutSeconds: 30, groups: [a.b]}",
+    ),
+    (
+        "-f",
+        "{clusterName: prod, certificate: {provider: certManager}, \
+         admissionWebhook: {enabled: true, tokenSecretName: a, clientCaSecretName: b}}",
+    ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -132,7 +142,15 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 66] = [
+const INVALID_INPUTS: [(&str, &str, &str); 70] = [
+    ("--set", "admissionWebhook.enabled=true", "admissionWebhook.cluster"),
+    ("-f", "admissionWebhook: {enabled: true, cluster: a}", "admissionWebhook.token"),
+    ("--set", "admissionWebhook.token=short", "/admissionWebhook/token"),
+    (
+        "-f",
+        "admissionWebhook: {enabled: true, cluster: a, token: 0123456789abcdef, port: 10251}",
+        "admissionWebhook.port",
+    ),
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),

@@ -71,6 +71,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
+{{- /* The name of this cluster in the events of the admission webhook. */ -}}
+{{- define "keepwatch.admissionCluster" -}}
+{{- .Values.admissionWebhook.cluster | default .Values.clusterName -}}
+{{- end }}
+
 {{- /* The Secret with the serving certificate; the server derives the same name. */ -}}
 {{- define "keepwatch.certificateSecret" -}}
 {{- if eq .Values.certificate.provider "secret" -}}
@@ -227,6 +232,25 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- fail (printf "auditLogForwarder.bufferSize=%s must be at least 16Mi" .bufferSize) -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.admissionWebhook -}}
+{{- if .enabled -}}
+{{- if not (include "keepwatch.admissionCluster" $) -}}
+{{- fail "admissionWebhook.enabled needs a name in clusterName or admissionWebhook.cluster" -}}
+{{- end -}}
+{{- if and (not .token) (not .tokenSecretName) (not .clientCaSecretName) -}}
+{{- fail "admissionWebhook.enabled needs admissionWebhook.token, admissionWebhook.tokenSecretName or admissionWebhook.clientCaSecretName" -}}
+{{- end -}}
+{{- if not .groups -}}
+{{- fail "admissionWebhook.enabled needs names in admissionWebhook.groups" -}}
+{{- end -}}
+{{- if has (int64 .port) (list (int64 $.Values.service.aggregatedApiPort) (int64 $.Values.auditWebhook.port)) -}}
+{{- fail "admissionWebhook.port must differ from service.aggregatedApiPort and auditWebhook.port" -}}
+{{- end -}}
+{{- if eq (int64 .servicePort) (int64 $.Values.service.port) -}}
+{{- fail "admissionWebhook.servicePort must differ from service.port" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}
 {{- if include "keepwatch.toFile" . -}}
 {{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
@@ -380,6 +404,24 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 {{- with .s3Region }}
 - {{ printf "--bucket-source-s3-region=%s" . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.admissionWebhook }}
+{{- if .enabled }}
+- {{ printf "--admission-webhook-port=%v" (int64 .port) | quote }}
+- {{ printf "--admission-webhook-clusters=%v" (include "keepwatch.admissionCluster" $) | quote }}
+{{- if .token }}
+- --admission-webhook-token-dir=/etc/keepwatch/admission-webhook-clusters
+{{- end }}
+{{- if .tokenSecretName }}
+- --admission-webhook-token-file=/etc/keepwatch/admission-webhook-tokens/tokens
+{{- end }}
+{{- if .clientCaSecretName }}
+- --admission-webhook-client-ca-file=/etc/keepwatch/admission-webhook-ca/ca.crt
+{{- end }}
+{{- if eq $.Values.certificate.provider "self" }}
+- {{ printf "--admission-webhook-configuration=%v" (include "keepwatch.clusterName" $) | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

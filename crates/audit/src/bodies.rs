@@ -14,7 +14,7 @@ const MANAGED_FIELDS: &str = "managedFields";
 
 /// Removes `metadata.managedFields` from the object, from the items of a list and from the objects
 /// in the rows of a table. Returns the body unchanged if it is not an object.
-pub(crate) fn without_managed_fields(body: Json) -> Json {
+pub fn without_managed_fields(body: Json) -> Json {
     if memchr::memmem::find(body.as_bytes(), MANAGED_FIELDS.as_bytes()).is_none() {
         return body;
     }

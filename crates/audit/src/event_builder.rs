@@ -12,7 +12,7 @@ use event::{
     UserInfo, truncate_user_agent,
 };
 
-use crate::withhold::{REQUEST, withhold};
+use crate::withhold::{REQUEST, withhold_body};
 use crate::{Decision, Layer, Stages, bodies, latency};
 
 /// The facts of a request that are known at the stage `RequestReceived`.
@@ -290,7 +290,7 @@ impl EventBuilder {
         match self.bodies {
             Bodies::Complete => Some(body),
             Bodies::WithoutManagedFields => Some(bodies::without_managed_fields(body)),
-            Bodies::Fields(fields) => withhold(&mut self.event, name, &body, fields),
+            Bodies::Fields(fields) => withhold_body(&mut self.event, name, &body, fields),
         }
     }
 

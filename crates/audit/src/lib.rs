@@ -22,10 +22,11 @@ mod validate;
 mod withhold;
 mod yaml;
 
+pub use bodies::without_managed_fields;
 pub use builtin::Builtin;
 pub use error::{FieldError, LoadError};
 pub use event_builder::{EventBuilder, RequestMetadata, Response};
 pub use latency::Layer;
 pub use load::{LoadedPolicy, POLICY_LEN_MAX, Strictness};
 pub use policy::{Attributes, Decision, Policy, Stages, User};
-pub use withhold::withhold_bodies;
+pub use withhold::{withhold_bodies, withhold_body};

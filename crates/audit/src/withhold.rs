@@ -15,21 +15,16 @@ pub(crate) const REQUEST: &str = "requestObject";
 /// that ends in `.*` means all scalars one level below.
 pub fn withhold_bodies(event: &mut Event, fields: &[&str]) {
     if let Some(body) = event.request_object.take() {
-        event.request_object = withhold(event, REQUEST, &body, fields);
+        event.request_object = withhold_body(event, REQUEST, &body, fields);
     }
     if let Some(body) = event.response_object.take() {
-        event.response_object = withhold(event, "responseObject", &body, fields);
+        event.response_object = withhold_body(event, "responseObject", &body, fields);
     }
 }
 
-/// The part of a body that is recorded; `name` is the body's field in the event, which gets an
-/// annotation with the removed fields.
-pub(crate) fn withhold(
-    event: &mut Event,
-    name: &str,
-    body: &Json,
-    fields: &[&str],
-) -> Option<Json> {
+/// Reduces one body of an event, which gets an annotation with the removed fields; `name` is the
+/// body's name there. Returns what is recorded.
+pub fn withhold_body(event: &mut Event, name: &str, body: &Json, fields: &[&str]) -> Option<Json> {
     let is_deletion =
         name == REQUEST && matches!(event.verb.as_str(), "delete" | "deletecollection");
     let Redacted { body, removed } = redact::redact(body, fields, is_deletion);

@@ -46,7 +46,10 @@ impl Field {
     /// Whether one event can have several values of the field.
     pub(crate) const fn has_several_values(&self) -> bool {
         match &self.path {
-            Path::SourceIps | Path::RequestObject(_) | Path::ResponseObject(_) => true,
+            Path::SourceIps
+            | Path::RequestObject(_)
+            | Path::ResponseObject(_)
+            | Path::OldObject(_) => true,
             Path::User(user)
             | Path::ImpersonatedUser(user)
             | Path::EffectiveUser(user)
@@ -74,6 +77,7 @@ impl Path {
             Self::Annotation(key) => Some(vec!["annotations".to_owned(), key.clone()]),
             Self::RequestObject(keys) => body("requestObject", keys),
             Self::ResponseObject(keys) => body("responseObject", keys),
+            Self::OldObject(keys) => body("oldObject", keys),
             Self::Writes(keys) => body("writes", keys),
             Self::User(path) => user("user", path),
             Self::ImpersonatedUser(path) => user("impersonatedUser", path),
@@ -106,8 +110,10 @@ pub(crate) fn k10_keys(keys: &[&str]) -> Vec<String> {
     let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
     match keys {
         [first, rest @ ..]
-            if matches!(*first, "annotations" | "requestObject" | "responseObject" | "writes")
-                || rest.first() == Some(&"extra") =>
+            if matches!(
+                *first,
+                "annotations" | "requestObject" | "responseObject" | "oldObject" | "writes"
+            ) || rest.first() == Some(&"extra") =>
         {
             [vec![k10_name(&[*first])], owned(rest)].concat()
         }
@@ -159,11 +165,15 @@ pub(crate) enum Path {
     Annotation(String),
     RequestObject(Vec<String>),
     ResponseObject(Vec<String>),
+    /// The object before the change, in an event from the admission webhook.
+    OldObject(Vec<String>),
     /// Whether the request writes the field of the object.
     Writes(Vec<String>),
     DryRun,
     Succeeded,
     Refused,
+    /// Whether the event is from the admission webhook.
+    Admission,
     Cluster,
 }
 

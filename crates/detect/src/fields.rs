@@ -15,8 +15,9 @@ use std::cell::OnceCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use event::annotations::{ADMISSION, OLD_OBJECT};
 use event::fields::{ObjectRefFields, UserFields};
-use event::{EventRef, Timestamp};
+use event::{EventRef, Stage, Timestamp};
 
 use crate::field::{Field, Path, RefPath, StatusPath, UserPath};
 use crate::ruleset::K10_NAMESPACE;
@@ -80,9 +81,22 @@ impl<'a> Fields<'a> {
         *self.is_dry_run.get_or_init(|| dry_run::is_dry_run(self.event))
     }
 
-    /// Whether the response is a success (2xx).
+    /// Whether the response is a success (2xx), or the request was allowed up to its admission and
+    /// its response is not known.
     pub fn succeeded(&self) -> bool {
-        (200..300).contains(&self.code())
+        (200..300).contains(&self.code()) || self.is_admission()
+    }
+
+    /// Whether the event is from the admission webhook: recorded before the request was carried
+    /// out.
+    pub fn is_admission(&self) -> bool {
+        self.event.stage() == Stage::RequestReceived && self.event.annotation(ADMISSION).is_some()
+    }
+
+    /// Whether the event counts for rules that do not select stages: it is the last of its request
+    /// from its source.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self.event.stage(), Stage::ResponseComplete | Stage::Panic) || self.is_admission()
     }
 
     /// Whether authentication or authorization failed (401, 403).
@@ -207,6 +221,9 @@ impl<'a> Fields<'a> {
             Path::StageTimestamp => time(event.stage_timestamp(), each),
             Path::RequestObject(keys) => body::values(event.request_object(), keys, each),
             Path::ResponseObject(keys) => body::values(event.response_object(), keys, each),
+            Path::OldObject(keys) => {
+                body::values(event.annotation(OLD_OBJECT).map(str::as_bytes), keys, each);
+            }
             Path::Writes(keys) => {
                 if let Some(is_written) = writes::is_written(event, keys) {
                     boolean(is_written, each);
@@ -215,6 +232,7 @@ impl<'a> Fields<'a> {
             Path::DryRun => boolean(self.is_dry_run(), each),
             Path::Succeeded => boolean(self.succeeded(), each),
             Path::Refused => boolean(self.refused(), each),
+            Path::Admission => boolean(self.is_admission(), each),
             _ => {}
         }
     }

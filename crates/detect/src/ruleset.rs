@@ -201,6 +201,9 @@ impl RuleSet {
         let Some(Rule { body: Body::Detection(expression), .. }) = self.rules.get(candidate) else {
             return false;
         };
+        if !fields.is_last() && !self.index.selects_stages(candidate) {
+            return false;
+        }
         // Check for a dry run last, because it may require reading a body.
         expression.matches(fields) && (self.index.wants_dry_runs(candidate) || !fields.is_dry_run())
     }

@@ -25,6 +25,10 @@ macro_rules! annotations {
     };
 }
 
+/// The name of the admission webhook in its configuration: kube-apiserver puts it before the keys of
+/// the audit annotations that the webhook returns.
+pub const ADMISSION_WEBHOOK: &str = "admission.keepwatch.io";
+
 annotations! {
     /// Sequence number of the record in the journal. The same in every destination; a client cannot
     /// choose it.
@@ -58,8 +62,8 @@ annotations! {
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
     /// Name of the source that sent the event. Events without it are those of this server.
     SOURCE = "keepwatch.io/source", on "event from a source";
-    /// Kind of the source that sent the event: `AuditWebhook`, `AuditLog` or
-    /// `Bucket`.
+    /// Kind of the source that sent the event: `AuditWebhook`, `AuditLog`, `Bucket` or
+    /// `AdmissionWebhook`.
     SOURCE_KIND = "keepwatch.io/source-kind", on "event from a source";
     /// Name of the cluster in which the request was made.
     SOURCE_CLUSTER = "keepwatch.io/cluster", on "event from a source";
@@ -73,6 +77,14 @@ annotations! {
     QUARANTINE_BYTES = "keepwatch.io/quarantined-bytes", on "quarantine event";
     /// Where the text is from: the key of an object, and the offset in its decompressed content.
     QUARANTINE_PLACE = "keepwatch.io/quarantine-place", on "quarantine event of a bucket";
+    /// The event was recorded when kube-apiserver asked the admission webhook, before it was carried
+    /// out: it was allowed until then, and its outcome is not known.
+    ADMISSION = "keepwatch.io/admission", on "event from the admission webhook";
+    /// The object before the change, as JSON, without its managed fields. Above 128 KiB only its length
+    /// and its SHA-256.
+    OLD_OBJECT = "keepwatch.io/old-object", on "event from the admission webhook";
+    /// The audit ID of the admission webhook's event of the same request. kube-apiserver writes it.
+    ADMISSION_RECORD = "admission.keepwatch.io/record", on "event of kube-apiserver";
     /// Number of events of the source that were recorded since the server started.
     SOURCE_EVENTS = "keepwatch.io/source-events", on "event with the verb receive";
     /// Beginning and end of the time before the start in which Keepwatch did not run. It does not count

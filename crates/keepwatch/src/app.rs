@@ -28,8 +28,8 @@ use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
 use sink::DeliveryHealth;
 use sink::Sink;
-use source::audit_webhook::AuditWebhookConfig;
 use source::buckets::BucketSourceConfig;
+use source::listener::ListenerConfig;
 use source::log_files::LogFilesConfig;
 use store::event_index::EventIndex;
 use store::{Sqlite, Storage};
@@ -78,7 +78,9 @@ pub(crate) struct Components {
     pub(crate) limits: Limits,
     pub(crate) checks: Vec<HealthCheck>,
     /// The listener for events of other servers, if there is one.
-    pub(crate) audit_webhook: Option<AuditWebhookConfig>,
+    pub(crate) audit_webhook: Option<ListenerConfig>,
+    /// The listener for admission reviews, if there is one.
+    pub(crate) admission_webhook: Option<ListenerConfig>,
     /// The logs of other servers.
     pub(crate) log_files: Vec<LogFilesConfig>,
     /// The buckets with events of other servers.

@@ -2,6 +2,7 @@
 //!
 //! Only single values are checked here; combinations of flags are checked where they are used.
 
+pub(crate) mod admission_webhook;
 pub(crate) mod audit_webhook;
 pub(crate) mod buckets;
 pub(crate) mod dashboards;
@@ -10,6 +11,7 @@ pub(crate) mod detect;
 pub(crate) mod forward;
 pub(crate) mod input;
 pub(crate) mod investigate;
+pub(crate) mod listener;
 pub(crate) mod log_files;
 pub(crate) mod rules;
 pub(crate) mod serve;
@@ -169,6 +171,8 @@ pub(crate) struct UpArgs {
     pub(crate) log_format: crate::log::LogFormat,
     #[command(flatten)]
     pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
+    #[command(flatten)]
+    pub(crate) admission_webhook: admission_webhook::AdmissionWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: log_files::LogFilesArgs,
     #[command(flatten)]

@@ -6,7 +6,8 @@
 //! `caBundle` of the APIServices before a replica serves the new certificate, and the old one stays for
 //! a while, so kube-apiserver always trusts the certificate it is shown.
 //!
-//! Only `caBundle` is changed, and only in APIServices that name our Service.
+//! Only `caBundle` is changed, and only in APIServices and in a configuration of the admission webhook
+//! that name our Service.
 
 mod objects;
 mod serving_pair;
@@ -49,14 +50,15 @@ pub(crate) struct CertificateRotator {
 
 impl CertificateRotator {
     /// Reads the certificate from the cluster, or creates it. `groups` are the groups and versions that
-    /// are served.
+    /// are served, and `configuration` is the name of that of the admission webhook.
     pub(crate) async fn open(
         client: kube::Client,
         service: ServiceName,
         groups: Vec<(&'static str, &'static str)>,
+        configuration: Option<String>,
     ) -> Result<Self> {
         let secret = CertificateSecret::new(client.clone(), &service);
-        let api_services = ApiServices::new(client, service.clone(), groups);
+        let api_services = ApiServices::new(client, service.clone(), groups, configuration);
         let registered = api_services.read().await;
         let served = ensure(&secret, &service, None)
             .await

@@ -11,8 +11,9 @@ use apiserver::health::{Advisory, Degradation};
 use prometheus_client::registry::Registry;
 use siem::event_source::{EventSourceState, EventSources, ObjectState};
 use source::{
-    AuditWebhook, Buckets, EventSource, Form, LogFiles, RECEIPT_PERIOD, Recorder, SourceStatus,
-    audit_webhook, buckets, log_files, record_downtime, run_receipts,
+    AdmissionWebhook, AuditWebhook, Buckets, EventSource, Form, LogFiles, RECEIPT_PERIOD, Recorder,
+    SourceStatus, admission_webhook, audit_webhook, buckets, log_files, record_downtime,
+    run_receipts,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +48,11 @@ impl Sources {
             source::register_refusals(metrics, &webhook.refusals());
             sources.push(Box::new(webhook));
         }
+        if let Some(config) = &parts.admission_webhook {
+            let webhook = AdmissionWebhook::bind(config.clone()).await?;
+            source::register_refusals(metrics, &webhook.refusals());
+            sources.push(Box::new(webhook));
+        }
         for config in &parts.log_files {
             sources.push(Box::new(LogFiles::new(config.clone())));
         }
@@ -78,6 +84,7 @@ impl Sources {
         let lateness = |source: &Arc<SourceStatus>| match source.kind() {
             log_files::KIND => log_files::LATENESS,
             buckets::KIND => buckets::LATENESS,
+            admission_webhook::KIND => admission_webhook::LATENESS,
             _ => audit_webhook::LATENESS,
         };
         self.statuses.0.iter().map(|source| (source.name().to_owned(), lateness(source))).collect()
@@ -107,6 +114,9 @@ impl SourceStatuses {
             let extent = match source.kind {
                 log_files::KIND => format!("{} events were recorded", source.recorded),
                 buckets::KIND => format!("{} objects wait", source.objects.waiting),
+                admission_webhook::KIND => {
+                    format!("{} reviews were allowed without a record", source.rejected)
+                }
                 _ => format!("{} requests were rejected", source.rejected),
             };
             let degradation = source.error.map(|reason| Degradation { extent, reason });

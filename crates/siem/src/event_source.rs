@@ -124,7 +124,8 @@ fn schema() -> Value {
                     "kind",
                     text(
                         "AuditWebhook: kube-apiserver sends its events. AuditLog: the files of its \
-                         audit log are read. Bucket: the objects of a bucket are read.",
+                         audit log are read. Bucket: the objects of a bucket are read. \
+                         AdmissionWebhook: kube-apiserver asks before it changes an object.",
                     ),
                 ),
                 ("cluster", text("The cluster in which its events were generated.")),

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use audit::withhold_bodies;
+use audit::{withhold_bodies, withhold_body as withhold_one};
 use bytes::Bytes;
 use event::annotations::{
     self, QUARANTINE, QUARANTINE_BYTES, SOURCE, SOURCE_CLUSTER, SOURCE_DIGEST, SOURCE_KIND,
@@ -30,8 +30,10 @@ const OWN_PREFIX: &str = "keepwatch.io/";
 const FOREIGN_PREFIX: &str = "foreign.";
 /// The source of records that are forwarded as they are.
 const RAW_SOURCE: &str = "raw";
-/// The names of bodies in both encodings, without their first letter, with the closing quote.
-const BODY_KEYS: [&[u8]; 2] = [b"equestObject\"", b"esponseObject\""];
+/// The names of bodies: in both encodings of events, without their first letter, and in admission
+/// reviews.
+const BODY_KEYS: [&[u8]; 4] =
+    [b"equestObject\"", b"esponseObject\"", b"\"object\"", b"\"oldObject\""];
 
 /// A resource whose bodies may contain keys.
 struct Withheld {
@@ -83,18 +85,33 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
         return Err("it has the form of an event of Keepwatch about itself".to_owned());
     }
     rename_own(&mut event.annotations);
-    if let Some(withheld) = event.object_ref.as_ref().and_then(withheld) {
-        withhold_bodies(&mut event, withheld.fields);
-        withhold_patches(&mut event);
-    }
     for (body, bytes) in &item.cut {
         let value = event.annotations.entry(TRUNCATED.to_owned()).or_default();
         let separator = if value.is_empty() { "" } else { ", " };
         value.extend([separator, body, ": ", &bytes.to_string(), " bytes"]);
     }
-    limit::limit(&mut event);
-    annotate(&mut event, source, item.digest);
+    finish(&mut event, source, item.digest);
     Ok(event)
+}
+
+/// Withholds bodies that may contain keys, truncates very long fields, and sets the annotations
+/// that name the source.
+pub(crate) fn finish(event: &mut Event, source: &SourceStatus, digest: Digest) {
+    if let Some(withheld) = event.object_ref.as_ref().and_then(withheld) {
+        withhold_bodies(event, withheld.fields);
+        withhold_patches(event);
+    }
+    limit::limit(event);
+    annotate(event, source, digest);
+}
+
+/// The part of another body of the event's object that is recorded; an annotation names what is
+/// not.
+pub(crate) fn withhold_body(event: &mut Event, name: &str, body: Json) -> Option<Json> {
+    match event.object_ref.as_ref().and_then(withheld) {
+        Some(withheld) => withhold_one(event, name, &body, withheld.fields),
+        None => Some(body),
+    }
 }
 
 /// Reads an event in the encoding of Kubernetes, or of K10.

@@ -7,12 +7,14 @@
 //!
 //! Deliberately absent: rules, sinks, and the API resource that shows the sources (crate `siem`).
 
+pub mod admission_webhook;
 pub mod audit_webhook;
 pub mod buckets;
 mod convert;
 pub mod envelopes;
 mod identities;
 pub mod limits;
+pub mod listener;
 pub mod log_files;
 mod metrics;
 mod outage;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+pub use admission_webhook::AdmissionWebhook;
 pub use audit_webhook::AuditWebhook;
 pub use buckets::Buckets;
 pub use log_files::LogFiles;

@@ -144,3 +144,14 @@ pub const EXPANSION_BYTES_MIN: u64 = 64 << 20;
 pub const PREFIX_BYTES_MAX: u64 = 256;
 /// Maximum number of containers around an event in one item of a list.
 pub const CONTAINERS_MAX: usize = 3;
+/// Maximum size of an admission review, in bytes. It has an object twice, and kube-apiserver accepts
+/// objects of 3 MiB. A longer review is allowed, and its beginning is quarantined.
+pub const REVIEW_BYTES_MAX: usize = 8 << 20;
+/// Maximum size of all admission reviews that are received at a time, in bytes; others wait.
+pub const REVIEWS_BYTES_MAX: usize = 32 << 20;
+/// Time within which an admission review is answered, whether or not it is recorded: the user's
+/// request waits for it. Shorter than the shortest timeout of `keepwatch source admission-config`.
+pub const REVIEW_TIME_MAX: Duration = Duration::from_millis(1500);
+/// Maximum size of the object before a change that is recorded, in bytes. A longer one is replaced by
+/// its length and digest.
+pub const OLD_OBJECT_BYTES_MAX: usize = 128 << 10;

@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::audit_webhook::Refusals;
+use crate::listener::{Refusals, Webhook};
 use crate::status::{SourceSnapshot, SourceStatus};
 
 /// The label with the name of a source, of which there are as many as are configured.
@@ -24,16 +24,25 @@ pub fn register(registry: &mut Registry, sources: Vec<Arc<SourceStatus>>) {
 
 /// Registers the counts of the senders that a listener refused.
 pub fn register_refusals(registry: &mut Registry, refusals: &Refusals) {
-    registry.sub_registry_with_prefix("keepwatch_source").register(
-        "refused_senders",
-        "Connections and requests to the audit webhook that were refused before their source was known",
-        refusals.counts(),
-    );
+    let (name, help) = match refusals.webhook() {
+        Webhook::Audit => (
+            "refused_senders",
+            "Connections and requests to the audit webhook that were refused before their source was known",
+        ),
+        Webhook::Admission => (
+            "refused_admission_senders",
+            "Connections and requests to the admission webhook that were refused before their source was known",
+        ),
+    };
+    let registry = registry.sub_registry_with_prefix("keepwatch_source");
+    registry.register(name, help, refusals.counts());
 }
 
 /// Registers every metric of this crate with one time series each, for the reference page.
 pub fn register_each(registry: &mut Registry) {
-    register_refusals(registry, &Refusals::default());
+    for webhook in [Webhook::Audit, Webhook::Admission] {
+        register_refusals(registry, &Refusals::new(webhook));
+    }
     register(registry, vec![Arc::new(SourceStatus::new("", "", ""))]);
 }
 

@@ -24,6 +24,8 @@ pub async fn run_receipts(
     stop: CancellationToken,
 ) {
     recorder.report_downtime(&sources).await;
+    let sources: Vec<Arc<SourceStatus>> =
+        sources.into_iter().filter(|source| source.has_receipts()).collect();
     let mut receipts = Receipts { recorded: vec![0; sources.len()], sources };
     let mut due = tokio::time::interval(period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -349,6 +349,17 @@ impl Recording<'_> {
         }
     }
 
+    /// Adds an event that was made from what was received, with the identity of that.
+    pub(crate) async fn add_event(
+        &mut self,
+        digest: Digest,
+        event: &Event,
+    ) -> Result<(), StoreError> {
+        self.transfer.received += 1;
+        self.transfer.newest = self.transfer.newest.max(Some(event.stage_timestamp));
+        self.push(digest, event).await
+    }
+
     /// Adds an item that is not recorded as an event, whatever it is. The reason must not contain a
     /// text of the sender.
     pub(crate) async fn add_rejected(

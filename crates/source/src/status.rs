@@ -21,6 +21,7 @@ pub struct SourceStatus {
     cluster: String,
     /// The time for which its sender repeats an event at least; `None` if it never drops one.
     patience: Option<Duration>,
+    has_receipts: bool,
     received: AtomicU64,
     recorded: AtomicU64,
     duplicates: AtomicU64,
@@ -105,6 +106,7 @@ impl SourceStatus {
             kind,
             cluster: cluster.to_owned(),
             patience: None,
+            has_receipts: true,
             received: AtomicU64::new(0),
             recorded: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -119,6 +121,17 @@ impl SourceStatus {
     #[must_use]
     pub fn drops_after(self, patience: Duration) -> Self {
         Self { patience: Some(patience), ..self }
+    }
+
+    /// A source that may deliver nothing for hours, so that its silence means nothing.
+    #[must_use]
+    pub fn without_receipts(self) -> Self {
+        Self { has_receipts: false, ..self }
+    }
+
+    /// Whether an event says regularly that it delivers.
+    pub(crate) fn has_receipts(&self) -> bool {
+        self.has_receipts
     }
 
     /// The time for which its sender repeats an event at least; `None` if it never drops one.

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use event::Stage;
+use event::annotations::{ADMISSION, ADMISSION_RECORD};
 use event::fields::ObjectRefFields;
 
 use super::digest::{Digest, Hasher};
@@ -208,12 +210,23 @@ fn identity(input: &Input<'_>) -> Identity {
 /// person.
 fn request(input: &Input<'_>, actor: &str) -> Digest {
     let event = input.event;
-    if event.audit_id().is_empty() {
+    // kube-apiserver names the record of the admission webhook in its own event of the request.
+    let record = event.annotation(ADMISSION_RECORD);
+    let id = record.unwrap_or_else(|| event.audit_id());
+    if id.is_empty() {
         return Digest::default();
     }
     let mut hasher = Hasher::default();
-    let (stage, verb) = (event.stage().as_str(), event.verb());
-    for part in [input.cluster, event.audit_id(), stage, verb, actor] {
+    let (mut stage, mut verb) = (event.stage(), event.verb());
+    let is_admission = event.annotation(ADMISSION).is_some();
+    if is_admission {
+        stage = Stage::ResponseComplete;
+    }
+    // Admission does not tell a patch from an update.
+    if (is_admission || record.is_some()) && verb == "patch" {
+        verb = "update";
+    }
+    for part in [input.cluster, id, stage.as_str(), verb, actor] {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {

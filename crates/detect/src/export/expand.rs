@@ -68,6 +68,11 @@ impl Expander<'_> {
             Path::DryRun => Ok(boolean(test, self.is_dry_run())),
             Path::Writes(keys) => Ok(writes(keys, test)),
             Path::Succeeded => Ok(boolean(test, codes(200.0, 300.0))),
+            Path::Admission => {
+                let key = ["annotations", event::annotations::ADMISSION].map(str::to_owned);
+                let mark = Condition::Test(Attribute::of(key.to_vec()), Operator::Exists);
+                Ok(boolean(test, mark))
+            }
             Path::Refused => {
                 Ok(boolean(test, Condition::one_of("responseStatus.code", &["401", "403"])))
             }
@@ -302,6 +307,8 @@ pub(super) fn raw(field: &Field) -> Result<Attribute, Reason> {
         Path::DryRun
         | Path::Succeeded
         | Path::Refused
+        | Path::Admission
+        | Path::OldObject(_)
         | Path::Writes(_)
         | Path::EffectiveUser(_)
         | Path::Actor(_)

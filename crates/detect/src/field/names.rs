@@ -50,7 +50,7 @@ static USERS: [[Known; 6]; 4] = [
     user!("actor", "Actor", Path::Actor),
 ];
 
-static OTHERS: [Known; 38] = [
+static OTHERS: [Known; 40] = [
     known("level", "Level", Path::Level),
     known("auditID", "AuditID", Path::AuditId),
     known("stage", "Stage", Path::Stage),
@@ -113,9 +113,11 @@ static OTHERS: [Known; 38] = [
     known("stageTimestamp", "StageTimestamp", Path::StageTimestamp),
     known("requestObject", "RequestObject", Path::RequestObject(Vec::new())),
     known("responseObject", "ResponseObject", Path::ResponseObject(Vec::new())),
+    known("oldObject", "OldObject", Path::OldObject(Vec::new())),
     known("dryRun", "DryRun", Path::DryRun),
     known("succeeded", "Succeeded", Path::Succeeded),
     known("refused", "Refused", Path::Refused),
+    known("admission", "Admission", Path::Admission),
     known("cluster", "Cluster", Path::Cluster),
 ];
 
@@ -138,11 +140,12 @@ pub(super) enum Open {
     ActorExtra,
     RequestObject,
     ResponseObject,
+    OldObject,
     Writes,
 }
 
 /// Prefixes that free keys follow, in both spellings.
-pub(super) const OPEN: [(&[&str], Open); 16] = [
+pub(super) const OPEN: [(&[&str], Open); 18] = [
     (&["annotations"], Open::Annotation),
     (&["Annotations"], Open::Annotation),
     (&["user", "extra"], Open::UserExtra),
@@ -157,6 +160,8 @@ pub(super) const OPEN: [(&[&str], Open); 16] = [
     (&["RequestObject"], Open::RequestObject),
     (&["responseObject"], Open::ResponseObject),
     (&["ResponseObject"], Open::ResponseObject),
+    (&["oldObject"], Open::OldObject),
+    (&["OldObject"], Open::OldObject),
     (&["writes"], Open::Writes),
     (&["Writes"], Open::Writes),
 ];

@@ -70,6 +70,7 @@ fn free(open: Open, rest: &[Segment]) -> Result<Path, FieldError> {
         Open::ActorExtra => user(Path::Actor),
         Open::RequestObject => Path::RequestObject(body(rest)?),
         Open::ResponseObject => Path::ResponseObject(body(rest)?),
+        Open::OldObject => Path::OldObject(body(rest)?),
         Open::Writes => Path::Writes(body(rest)?),
     })
 }

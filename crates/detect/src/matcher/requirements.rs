@@ -62,10 +62,11 @@ impl Requirements {
         Self { words: Dimension::ALL.map(|dimension| words(node, dimension, budget)) }
     }
 
-    /// Restricts the stages to those that end a request, so that each request matches once.
+    /// Restricts the stages to those in which a request can match that is to match once: those that
+    /// end it, and the first, in which the events of the admission webhook are.
     pub(crate) fn once_a_request(mut self) -> Self {
         if let Some(words) = self.words.get_mut(Dimension::Stage as usize) {
-            let stages = [Stage::ResponseComplete, Stage::Panic];
+            let stages = [Stage::RequestReceived, Stage::ResponseComplete, Stage::Panic];
             *words = Some(stages.map(|stage| stage.as_str().to_ascii_lowercase()).into());
         }
         self

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use event::term::RecordFields;
 
 use crate::fields::Fields;
-use crate::matcher::{Dimension, WORD_LEN_MAX};
+use crate::matcher::{Dimension, Expression, WORD_LEN_MAX};
 use crate::rule::{Body, Rule};
 
 const DIMENSIONS: usize = Dimension::ALL.len();
@@ -19,6 +19,7 @@ const DIMENSIONS: usize = Dimension::ALL.len();
 pub(super) struct Index {
     dimensions: [Words; DIMENSIONS],
     wants_dry_runs: Vec<bool>,
+    selects_stages: Vec<bool>,
 }
 
 /// For one field, the rules that can match with each word.
@@ -65,11 +66,17 @@ impl Index {
             }
             Words { by_word, any: any.into_boxed_slice() }
         });
-        let wants_dry_runs = rules
-            .iter()
-            .map(|rule| matches!(&rule.body, Body::Detection(expression) if expression.names_dry_run()))
-            .collect();
-        Self { dimensions, wants_dry_runs }
+        let each = |names: fn(&Expression) -> bool| {
+            let names = |rule: &Rule| matches!(&rule.body, Body::Detection(rule) if names(rule));
+            rules.iter().map(names).collect()
+        };
+        let wants_dry_runs = each(Expression::names_dry_run);
+        Self { dimensions, wants_dry_runs, selects_stages: each(Expression::names_stage) }
+    }
+
+    /// Whether the rule itself says at which stages an event matches.
+    pub(super) fn selects_stages(&self, rule: usize) -> bool {
+        self.selects_stages.get(rule).copied().unwrap_or_default()
     }
 
     pub(super) fn wants_dry_runs(&self, rule: usize) -> bool {

@@ -16,7 +16,7 @@ use crate::matcher::{REGEX_STEPS_MAX, Test};
 use crate::nearest;
 
 /// Verbs of Kubernetes, and HTTP methods of other requests. Keepwatch's own events have more verbs.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "get",
     "list",
     "watch",
@@ -25,6 +25,7 @@ const VERBS: [&str; 15] = [
     "patch",
     "delete",
     "deletecollection",
+    "connect",
     "post",
     "put",
     "head",
@@ -156,7 +157,10 @@ const fn is_always_there(path: &Path) -> bool {
 /// it.
 fn mismatched_operand(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
     let is_free = match path {
-        Path::RequestObject(_) | Path::ResponseObject(_) | Path::Annotation(_) => true,
+        Path::RequestObject(_)
+        | Path::ResponseObject(_)
+        | Path::OldObject(_)
+        | Path::Annotation(_) => true,
         Path::User(user)
         | Path::ImpersonatedUser(user)
         | Path::EffectiveUser(user)
@@ -226,6 +230,7 @@ pub(crate) fn words(path: &Path) -> Option<Vec<&'static str>> {
         | Path::DryRun
         | Path::Succeeded
         | Path::Refused
+        | Path::Admission
         | Path::User(UserPath::IsServiceAccount)
         | Path::ImpersonatedUser(UserPath::IsServiceAccount)
         | Path::EffectiveUser(UserPath::IsServiceAccount)
@@ -268,7 +273,9 @@ fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
         Path::ObjectRef(RefPath::ApiVersion) if literal.contains('/') => {
             Some("name the group with objectRef.apiGroup".to_owned())
         }
-        Path::RequestObject(keys) | Path::ResponseObject(keys) if keys.is_empty() => {
+        Path::RequestObject(keys) | Path::ResponseObject(keys) | Path::OldObject(keys)
+            if keys.is_empty() =>
+        {
             Some("a body is an object: name a key, as in requestObject.spec.paused".to_owned())
         }
         Path::ObjectRef(RefPath::ApiGroup)

@@ -307,6 +307,44 @@ fn a_request_matches_once_unless_the_rule_uses_the_stage() {
     }
 }
 
+/// An event of the admission webhook has no response: it counts as allowed so far, and rules can
+/// tell it apart.
+#[test]
+fn an_event_of_the_admission_webhook_counts_as_allowed_so_far() {
+    let admitted = |more: &Value| {
+        let mut changes = json!({"stage": "RequestReceived", "responseStatus": null, "annotations": {
+            "keepwatch.io/admission": "outcome unknown",
+            "keepwatch.io/old-object": r#"{"spec":{"ttl":"9h","volumes":[{"a":1},{"a":2}]}}"#}});
+        for (key, value) in more.as_object().unwrap() {
+            changes[key] = value.clone();
+        }
+        changes
+    };
+    for (selection, expected) in [
+        (json!({"verb": "delete"}), true),
+        (json!({"verb": "delete", "succeeded": true}), true),
+        (json!({"verb": "delete", "succeeded": false}), false),
+        (json!({"verb": "delete", "refused": true}), false),
+        (json!({"verb": "delete", "responseStatus.code": 200}), false),
+        (json!({"verb": "delete", "admission": true}), true),
+        (json!({"verb": "delete", "admission": false}), false),
+        (json!({"verb": "delete", "stage": "ResponseComplete"}), false),
+        (json!({"stage": "RequestReceived"}), true),
+        (json!({"oldObject.spec.ttl": "9h"}), true),
+        (json!({"oldObject.spec.volumes.a": 2}), true),
+        (json!({"oldObject.spec.ttl|exists": false}), false),
+    ] {
+        let detection = json!({"s": selection, "condition": "s"});
+        check(&detection, &admitted(&json!({})), expected);
+    }
+    let any = json!({"s": {"verb": "delete"}, "condition": "s"});
+    let of_admission = json!({"s": {"verb": "delete", "admission": true}, "condition": "s"});
+    check(&any, &admitted(&json!({"requestURI": "/x?dryRun=All"})), false);
+    check(&of_admission, &json!({}), false);
+    // Other events of requests that were just received match once they are complete.
+    check(&any, &json!({"stage": "RequestReceived", "responseStatus": null}), false);
+}
+
 #[test]
 fn the_index_finds_the_same_rules_as_evaluating_each() {
     let text: Vec<String> = (0..200)

@@ -170,6 +170,41 @@ fn the_forwarder_has_the_folders_of_its_logs_read_only_and_no_token() {
     }
 }
 
+/// Two descriptions of the same webhook must not drift apart.
+#[test]
+fn the_admission_webhook_of_the_chart_is_that_of_the_command() {
+    let values = "admissionWebhook: {enabled: true, cluster: prod, token: 0123456789abcdef}";
+    let rendered = from_file(values).unwrap();
+    let kind = "ValidatingWebhookConfiguration";
+    let [chart] = rendered.of_kind(kind).collect::<Vec<_>>()[..] else { panic!("not one {kind}") };
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef").unwrap();
+    let output = Command::new(e2e::fixtures::binary().unwrap())
+        .args(["source", "admission-config", "--cluster=prod"])
+        .args(["--service=kasten-io/aggregatedapis-svc", "--token-file"])
+        .arg(&token)
+        .output()
+        .unwrap();
+    let command: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(chart["webhooks"], command["webhooks"]);
+    let label = "admissions.enforcer/disabled";
+    assert_eq!(chart["metadata"]["labels"][label], command["metadata"]["labels"][label]);
+    let arguments = rendered.arguments().unwrap();
+    for expected in [
+        "--admission-webhook-port=10252",
+        "--admission-webhook-clusters=prod",
+        "--admission-webhook-token-dir=/etc/keepwatch/admission-webhook-clusters",
+        "--admission-webhook-configuration=kasten-io-aggregatedapis-svc",
+    ] {
+        assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
+    }
+    let secret = rendered
+        .of_kind("Secret")
+        .find(|secret| secret["metadata"]["name"] == "aggregatedapis-svc-admission-webhook");
+    assert_eq!(secret.unwrap()["stringData"]["prod"], "0123456789abcdef");
+}
+
 fn has_float(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),

@@ -124,6 +124,16 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
          logPaths: [/var/lib/rancher/rke2/server/logs/audit.log, /var/log/a/b.log, /var/log/a/c.log], \
          nodeSelector: {a: b}, tolerations: [], bufferSize: 16Mi, serviceAccountName: b}",
     ),
+    (
+        "-f",
+        "admissionWebhook: {enabled: true, cluster: prod, token: 0123456789abcdef, \
+         failurePolicy: Fail, timeoutSeconds: 30, groups: [a.b]}",
+    ),
+    (
+        "-f",
+        "{clusterName: prod, certificate: {provider: certManager}, \
+         admissionWebhook: {enabled: true, tokenSecretName: a, clientCaSecretName: b}}",
+    ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),
     ("--set", "services.aggregatedapis.hostNetwork=true,service.aggregatedApiPort=10443"),
@@ -146,10 +156,18 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
 ];
 
 /// Inputs that must be rejected, and the name that the error contains.
-const INVALID_INPUTS: [(&str, &str, &str); 71] = [
+const INVALID_INPUTS: [(&str, &str, &str); 75] = [
     ("--set", "auditLogForwarder.enabled=true", "auditLogForwarder.webhookConfigSecretName"),
     ("-f", "auditLogForwarder: {bufferSize: 15Mi}", "auditLogForwarder.bufferSize=15Mi"),
     ("-f", "auditLogForwarder: {logPaths: [/audit.log]}", "/auditLogForwarder/logPaths/0"),
+    ("--set", "admissionWebhook.enabled=true", "admissionWebhook.cluster"),
+    ("-f", "admissionWebhook: {enabled: true, cluster: a}", "admissionWebhook.token"),
+    ("--set", "admissionWebhook.token=short", "/admissionWebhook/token"),
+    (
+        "-f",
+        "admissionWebhook: {enabled: true, cluster: a, token: 0123456789abcdef, port: 10251}",
+        "admissionWebhook.port",
+    ),
     ("--set", "auditWebhook.enabled=true", "auditWebhook.clusters"),
     ("-f", "auditWebhook: {enabled: true, clusters: [a]}", "auditWebhook.tokenSecretName"),
     ("-f", "auditWebhook: {clusters: [A]}", "/auditWebhook/clusters/0"),

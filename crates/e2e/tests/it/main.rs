@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod admission_webhook;
 mod audit_config_azure_gcs;
 mod audit_config_s3;
 mod audit_configs;

@@ -1,17 +1,15 @@
 //! Flags of the listener for kube-apiserver's audit webhook.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use apiserver::Clock as _;
 use apiserver::tls::ServingCertificate;
 use clap::Args;
-use source::audit_webhook::{AuditWebhookConfig, Credentials, is_cluster_name};
-use source::limits::{CLIENT_NAMES_MAX, CLUSTERS_MAX};
+use source::listener::ListenerConfig;
 
-use crate::clock::SystemClock;
+use super::listener::{ListenerFlags, client_name, cluster_name};
 use crate::modes::ProvidedFile;
 
 /// Where events of other servers are received, and from whom.
@@ -58,82 +56,7 @@ pub(crate) struct AuditWebhookArgs {
 impl AuditWebhookArgs {
     /// Adds what is wrong about the flags together.
     pub(crate) fn check(&self, wrong: &mut Vec<String>) {
-        let given = [
-            ("--audit-webhook-clusters", !self.audit_webhook_clusters.is_empty()),
-            ("--audit-webhook-token-dir", self.audit_webhook_token_dir.is_some()),
-            ("--audit-webhook-token-file", self.audit_webhook_token_file.is_some()),
-            ("--audit-webhook-client-ca-file", self.audit_webhook_client_ca_file.is_some()),
-            ("--audit-webhook-client-names", !self.audit_webhook_client_names.is_empty()),
-            ("--audit-webhook-tls-cert-file", self.audit_webhook_tls_cert_file.is_some()),
-            (
-                "--audit-webhook-tls-private-key-file",
-                self.audit_webhook_tls_private_key_file.is_some(),
-            ),
-        ];
-        if self.audit_webhook_port.is_none() {
-            let useless = given.into_iter().filter(|(_, is_given)| *is_given);
-            wrong.extend(
-                useless.map(|(flag, _)| format!("{flag} is given without --audit-webhook-port")),
-            );
-            return;
-        }
-        let [(_, has_clusters), .., (_, has_cert), (_, has_key)] = given;
-        if !has_clusters {
-            wrong.push("--audit-webhook-port is given without --audit-webhook-clusters".to_owned());
-        }
-        if self.audit_webhook_clusters.len() > CLUSTERS_MAX {
-            wrong.push(format!("--audit-webhook-clusters has more than {CLUSTERS_MAX} names"));
-        }
-        self.check_credentials(wrong);
-        if has_cert != has_key {
-            wrong.push(
-                "--audit-webhook-tls-cert-file and --audit-webhook-tls-private-key-file are needed \
-                 together"
-                    .to_owned(),
-            );
-        }
-    }
-
-    /// Adds what is wrong about the credentials of senders.
-    fn check_credentials(&self, wrong: &mut Vec<String>) {
-        let has_tokens =
-            self.audit_webhook_token_dir.is_some() || self.audit_webhook_token_file.is_some();
-        let (has_ca, names) =
-            (self.audit_webhook_client_ca_file.is_some(), &self.audit_webhook_client_names);
-        if !has_tokens && !has_ca {
-            wrong.push(
-                "--audit-webhook-port is given without --audit-webhook-token-dir, \
-                 --audit-webhook-token-file and --audit-webhook-client-ca-file: no sender could be \
-                 authenticated"
-                    .to_owned(),
-            );
-        }
-        if !has_ca && !names.is_empty() {
-            wrong.push(
-                "--audit-webhook-client-names is given without --audit-webhook-client-ca-file"
-                    .to_owned(),
-            );
-        }
-        if names.len() > CLIENT_NAMES_MAX {
-            wrong.push(format!(
-                "--audit-webhook-client-names has more than {CLIENT_NAMES_MAX} entries"
-            ));
-        }
-        let clusters = &self.audit_webhook_clusters;
-        for (cluster, _) in names.iter().filter(|(cluster, _)| !clusters.contains(cluster)) {
-            wrong.push(format!(
-                "--audit-webhook-client-names: {cluster} is not in --audit-webhook-clusters"
-            ));
-        }
-        let is_named = |cluster: &String| names.iter().any(|(named, _)| named == cluster);
-        if !has_tokens && !names.is_empty() {
-            for cluster in clusters.iter().filter(|cluster| !is_named(cluster)) {
-                wrong.push(format!(
-                    "--audit-webhook-client-names has no name for {cluster}: no sender of it could \
-                     be authenticated"
-                ));
-            }
-        }
+        self.listener().check(wrong);
     }
 
     /// The files and folders that the flags name.
@@ -160,49 +83,21 @@ impl AuditWebhookArgs {
         &self,
         address: IpAddr,
         serving: &Arc<ServingCertificate>,
-    ) -> Result<Option<AuditWebhookConfig>> {
-        let Some(port) = self.audit_webhook_port else { return Ok(None) };
-        let own = self.audit_webhook_tls_cert_file.as_ref();
-        let own = own.zip(self.audit_webhook_tls_private_key_file.as_ref());
-        let serving = match own {
-            Some((certificate, key)) => {
-                ServingCertificate::open(certificate, key, SystemClock.now())?
-            }
-            None => Arc::clone(serving),
-        };
-        let mut clusters = self.audit_webhook_clusters.clone();
-        clusters.sort();
-        clusters.dedup();
-        Ok(Some(AuditWebhookConfig {
-            address: SocketAddr::new(address, port),
-            serving,
-            credentials: Credentials {
-                token_file: self.audit_webhook_token_file.clone(),
-                token_folder: self.audit_webhook_token_dir.clone(),
-                client_ca_file: self.audit_webhook_client_ca_file.clone(),
-                client_names: self.audit_webhook_client_names.clone(),
-            },
-            clusters,
-            clock: Arc::new(SystemClock),
-        }))
+    ) -> Result<Option<ListenerConfig>> {
+        self.listener().config(address, serving)
     }
-}
 
-/// The name of a cluster, which is a part of a path and of an object's name.
-pub(crate) fn cluster_name(text: &str) -> Result<String, String> {
-    if is_cluster_name(text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "{text:?} is not a name of up to 63 lower-case letters, digits, hyphens and dots, such as \
-         prod-eu"
-    ))
-}
-
-/// A cluster and the common name of a client certificate.
-fn client_name(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((cluster, name)) if !name.is_empty() => Ok((cluster_name(cluster)?, name.to_owned())),
-        _ => Err(format!("{text:?} is not CLUSTER=NAME, such as prod=kube-apiserver-prod")),
+    fn listener(&self) -> ListenerFlags<'_> {
+        ListenerFlags {
+            prefix: "audit-webhook",
+            port: self.audit_webhook_port,
+            clusters: &self.audit_webhook_clusters,
+            token_dir: &self.audit_webhook_token_dir,
+            token_file: &self.audit_webhook_token_file,
+            client_ca_file: &self.audit_webhook_client_ca_file,
+            client_names: &self.audit_webhook_client_names,
+            tls_cert_file: &self.audit_webhook_tls_cert_file,
+            tls_private_key_file: &self.audit_webhook_tls_private_key_file,
+        }
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use source::limits::LOGS_MAX;
 use source::log_files::{self, LogFilesConfig};
 
-use super::audit_webhook::cluster_name;
+use super::listener::cluster_name;
 
 /// Which logs are read.
 #[derive(Clone, Debug, Default, Args)]

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 use event::k10::LineContext;
 
 use super::EncodingName;
+use super::admission_webhook::AdmissionWebhookArgs;
 use super::audit_webhook::AuditWebhookArgs;
 use super::buckets::BucketArgs;
 use super::destinations::DestinationArgs;
@@ -30,6 +31,8 @@ pub(crate) struct ServeArgs {
     pub(crate) siem_detection: bool,
     #[command(flatten)]
     pub(crate) audit_webhook: AuditWebhookArgs,
+    #[command(flatten)]
+    pub(crate) admission_webhook: AdmissionWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: LogFilesArgs,
     #[command(flatten)]
@@ -78,6 +81,10 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "NAMESPACE/SERVICE", value_parser = service_name,
           conflicts_with_all = ["tls_cert_file", "tls_private_key_file"])]
     pub(crate) tls_service: Option<ServiceName>,
+    /// ValidatingWebhookConfiguration whose webhooks for that Service get the CA of the certificate
+    /// too
+    #[arg(long, value_name = "NAME", requires = "tls_service")]
+    pub(crate) admission_webhook_configuration: Option<String>,
     /// Time at shutdown between reporting not ready and closing the port
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub(crate) shutdown_delay_duration: Duration,

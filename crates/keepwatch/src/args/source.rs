@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 
 use super::EXIT_CODES;
-use super::audit_webhook::cluster_name;
+use super::listener::cluster_name;
+use super::values::{ServiceName, service_name};
 
 /// Commands about sources of events.
 #[derive(Clone, Debug, Subcommand)]
@@ -15,6 +16,66 @@ pub(crate) enum SourceCommand {
     /// The file contains the token or the key, so keep it as safe as those.
     #[command(after_help = EXIT_CODES)]
     WebhookConfig(WebhookConfigArgs),
+    /// Print the ValidatingWebhookConfiguration of the admission webhook, for `kubectl apply`
+    ///
+    /// It contains the token, if there is one.
+    #[command(after_help = EXIT_CODES)]
+    AdmissionConfig(AdmissionConfigArgs),
+}
+
+/// What kube-apiserver has to know about the admission webhook.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AdmissionConfigArgs {
+    /// Name of the cluster, one of `--admission-webhook-clusters`
+    #[arg(long, value_name = "NAME", value_parser = cluster_name)]
+    pub(crate) cluster: String,
+    /// Service of the admission webhook, in the cluster that asks
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME",
+        value_parser = service_name,
+        required_unless_present = "url",
+        conflicts_with = "url"
+    )]
+    pub(crate) service: Option<ServiceName>,
+    /// Port of that Service
+    #[arg(long, value_name = "PORT", default_value_t = 9443)]
+    pub(crate) service_port: u16,
+    /// URL of the port of the admission webhook instead of a Service, without a path
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// CA certificate of the serving certificate, PEM [default: none, as another program writes
+    /// caBundle]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// File with the token, which becomes a part of the path; of several tokens the first is used
+    /// [default: none, as kube-apiserver has other credentials]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// API groups whose objects are recorded [default: those of backup tools]
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    pub(crate) groups: Vec<String>,
+    /// What kube-apiserver does with a request if Keepwatch does not answer: Ignore carries it out,
+    /// Fail rejects it
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
+    pub(crate) failure_policy: FailurePolicy,
+    /// Time after which kube-apiserver does not wait for an answer any more, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u8).range(2..=30))]
+    pub(crate) timeout_seconds: u8,
+    /// Name of the configuration
+    #[arg(long, value_name = "NAME", default_value = "keepwatch")]
+    pub(crate) name: String,
+}
+
+/// What happens to a request if the webhook does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum FailurePolicy {
+    /// It is carried out.
+    #[default]
+    Ignore,
+    /// It is rejected.
+    Fail,
 }
 
 /// What kube-apiserver has to know about the audit webhook.

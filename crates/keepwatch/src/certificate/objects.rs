@@ -1,11 +1,15 @@
-//! The objects in the cluster: the Secret that stores the serving certificate, and the APIServices whose
-//! `caBundle` names the authorities that kube-apiserver trusts.
+//! The objects in the cluster: the Secret that stores the serving certificate, and those whose `caBundle`
+//! names the authorities that kube-apiserver trusts: APIServices, and the configuration of the admission
+//! webhook.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingWebhook, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -102,11 +106,14 @@ fn data(pair: &ServingPair) -> BTreeMap<String, ByteString> {
     ])
 }
 
-/// The APIServices of the served groups.
+/// The APIServices of the served groups, and the configuration of the admission webhook.
 pub(super) struct ApiServices {
     api: Api<APIService>,
+    configurations: Api<ValidatingWebhookConfiguration>,
     service: ServiceName,
     names: Vec<String>,
+    /// Name of the configuration, if there is one.
+    configuration: Option<String>,
 }
 
 /// Whether every APIService exists and names our Service.
@@ -116,9 +123,10 @@ pub(super) enum Registration {
     Partial,
 }
 
-/// Our APIServices, with the versions at a read.
+/// Our objects, with the versions at a read.
 pub(super) struct Registered {
     ours: Vec<APIService>,
+    configuration: Option<ValidatingWebhookConfiguration>,
     extent: Registration,
 }
 
@@ -133,9 +141,16 @@ impl ApiServices {
         client: kube::Client,
         service: ServiceName,
         groups: Vec<(&'static str, &'static str)>,
+        configuration: Option<String>,
     ) -> Self {
         let names = groups.into_iter().map(|(group, version)| format!("{version}.{group}"));
-        Self { api: Api::all(client), service, names: names.collect() }
+        Self {
+            api: Api::all(client.clone()),
+            configurations: Api::all(client),
+            service,
+            names: names.collect(),
+            configuration,
+        }
     }
 
     pub(super) async fn read(&self) -> Result<Registered> {
@@ -150,11 +165,59 @@ impl ApiServices {
                 tracing::warn!(name, "an APIService names another Service and is left alone");
             }
         }
-        let is_all = ours.len() == self.names.len();
+        let configuration = self.read_configuration().await?;
+        let is_all = ours.len() == self.names.len()
+            && configuration.is_some() == self.configuration.is_some();
         Ok(Registered {
             ours,
+            configuration,
             extent: if is_all { Registration::Complete } else { Registration::Partial },
         })
+    }
+
+    async fn read_configuration(&self) -> Result<Option<ValidatingWebhookConfiguration>> {
+        let Some(name) = &self.configuration else { return Ok(None) };
+        let stored = self.configurations.get_opt(name).await;
+        stored.with_context(|| format!("cannot read ValidatingWebhookConfiguration {name}"))
+    }
+
+    /// Whether kube-apiserver reaches our Service by this webhook.
+    fn is_our_webhook(&self, webhook: &ValidatingWebhook) -> bool {
+        webhook.client_config.service.as_ref().is_some_and(|service| {
+            service.name == self.service.name && service.namespace == self.service.namespace
+        })
+    }
+
+    /// Writes `bundle` as the `caBundle` of our webhooks in the configuration that have another.
+    async fn publish_to_webhooks(
+        &self,
+        configuration: &ValidatingWebhookConfiguration,
+        bundle: &ByteString,
+    ) -> Result<()> {
+        let Some(name) = &configuration.metadata.name else { return Ok(()) };
+        let all = configuration.webhooks.iter().flatten();
+        let old = all.filter(|webhook| {
+            self.is_our_webhook(webhook) && webhook.client_config.ca_bundle.as_ref() != Some(bundle)
+        });
+        let new: Vec<_> = old
+            .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        // The list is merged by name.
+        let patch = json!({
+            "metadata": {"resourceVersion": configuration.metadata.resource_version},
+            "webhooks": new,
+        });
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = self.configurations.patch(name, &parameters, &Patch::Strategic(&patch)).await;
+        patched.with_context(|| {
+            format!("cannot write caBundle of the webhook configuration {name}")
+        })?;
+        tracing::info!(name, "caBundle of the admission webhook written");
+        Ok(())
     }
 
     fn is_ours(&self, api_service: &APIService) -> bool {
@@ -165,7 +228,7 @@ impl ApiServices {
         })
     }
 
-    /// Writes `bundle` as the `caBundle` of each APIService that has another. Fails if one was changed
+    /// Writes `bundle` as the `caBundle` of each object that has another. Fails if one was changed
     /// since it was read.
     pub(super) async fn publish(&self, registered: &Registered, bundle: &str) -> Result<()> {
         let bundle = ByteString(bundle.as_bytes().to_vec());
@@ -185,6 +248,9 @@ impl ApiServices {
                 .await
                 .with_context(|| format!("cannot write caBundle of APIService {name}"))?;
             tracing::info!(name, "caBundle of an APIService written");
+        }
+        if let Some(configuration) = &registered.configuration {
+            self.publish_to_webhooks(configuration, &bundle).await?;
         }
         Ok(())
     }

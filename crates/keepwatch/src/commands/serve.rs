@@ -73,6 +73,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let serving =
         given.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
     let audit_webhook = args.audit_webhook.config(args.listen.bind_address, &serving)?;
+    let admission_webhook = args.admission_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
     let app = App::open(Components {
@@ -94,6 +95,7 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
         detects: args.siem_detection,
         limits: limits(&args.listen),
         audit_webhook,
+        admission_webhook,
         log_files: args.log_files.configs(),
         buckets: args.buckets.configs()?,
         checks: rotator.iter().map(CertificateRotator::check).collect(),
@@ -196,7 +198,9 @@ async fn rotator(
     let Some(service) = listen.tls_service.clone() else { return Ok(None) };
     let mut groups = installation.groups().map(|group| (group, kasten::names::VERSION)).to_vec();
     groups.push((siem::GROUP, siem::VERSION));
-    Ok(Some(CertificateRotator::open(cluster.client.clone(), service, groups).await?))
+    let configuration = listen.admission_webhook_configuration.clone();
+    let client = cluster.client.clone();
+    Ok(Some(CertificateRotator::open(client, service, groups, configuration).await?))
 }
 
 /// The given certificate, or a self-signed one from the certificate folder, created if it is missing.

@@ -1,7 +1,9 @@
 //! `keepwatch source`: connects sources of events.
 //!
-//! `webhook-config` prints a kubeconfig. It is written as JSON, which is YAML too, so no name or token
-//! can change its structure.
+//! `webhook-config` prints a kubeconfig, and `admission-config` a `ValidatingWebhookConfiguration`. Both
+//! are written as JSON, which is YAML too, so no name or token can change their structure.
+
+mod admission_config;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -23,8 +25,10 @@ const NAME: &str = "keepwatch";
 
 /// Runs the command.
 pub(crate) fn run(command: &SourceCommand) -> Result<ExitCode> {
-    let SourceCommand::WebhookConfig(args) = command;
-    let config = webhook_config(args)?;
+    let config = match command {
+        SourceCommand::WebhookConfig(args) => webhook_config(args)?,
+        SourceCommand::AdmissionConfig(args) => admission_config::configuration(args)?,
+    };
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&config)?)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -60,7 +64,12 @@ fn webhook_config(args: &WebhookConfigArgs) -> Result<Value> {
 
 /// The URL of the endpoint.
 fn server(args: &WebhookConfigArgs) -> Result<String> {
-    let url: Option<Uri> = args.url.parse().ok();
+    Ok(format!("{}{PATH}{}", origin(&args.url)?, args.cluster))
+}
+
+/// A URL of `--url` without the slash at its end.
+fn origin(text: &str) -> Result<&str> {
+    let url: Option<Uri> = text.parse().ok();
     let is_origin = |url: &Uri| {
         url.scheme_str() == Some("https")
             && url.authority().is_some()
@@ -68,10 +77,10 @@ fn server(args: &WebhookConfigArgs) -> Result<String> {
             && matches!(url.path(), "" | "/")
     };
     if !url.as_ref().is_some_and(is_origin) {
-        let wrong = format!("--url={} is not a URL such as https://10.0.0.1:10251", args.url);
+        let wrong = format!("--url={text} is not a URL such as https://10.0.0.1:10251");
         return Err(UsageError(vec![wrong]).into());
     }
-    Ok(format!("{}{PATH}{}", args.url.trim_end_matches('/'), args.cluster))
+    Ok(text.trim_end_matches('/'))
 }
 
 fn encoded(file: &Path) -> Result<String> {

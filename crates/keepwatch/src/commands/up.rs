@@ -56,6 +56,7 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
     let mut wrong = Vec::from_iter(args.retention.contradiction());
     args.audit_webhook.check(&mut wrong);
+    args.admission_webhook.check(&mut wrong);
     args.log_files.check(&mut wrong);
     args.buckets.check(&mut wrong);
     if !wrong.is_empty() {
@@ -194,6 +195,7 @@ async fn open(
     let serving = authority.server(args.listen.ip())?.write(&data_dir.pki(), "server")?;
     let serving = ServingCertificate::open(serving.0, serving.1, now)?;
     let audit_webhook = args.audit_webhook.config(args.listen.ip(), &serving)?;
+    let admission_webhook = args.admission_webhook.config(args.listen.ip(), &serving)?;
     let files =
         TrustFiles { client_ca: Some(data_dir.pki().join("ca.crt")), ..TrustFiles::default() };
     let trust = Trust::open(files)?;
@@ -219,6 +221,7 @@ async fn open(
         detects: true,
         limits: Limits { drain_time_max: DRAIN_TIME_MAX, ..Limits::default() },
         audit_webhook,
+        admission_webhook,
         log_files: args.log_files.configs(),
         buckets: args.buckets.configs()?,
         checks: Vec::new(),

@@ -154,3 +154,50 @@ fn the_configuration_of_the_audit_webhook_names_the_cluster_and_has_the_credenti
     }
     check(&config(&[url, "--token-file", &file("none", "\n")]), 1, &[], &["contains no token"]);
 }
+
+#[test]
+fn the_configuration_of_the_admission_webhook_has_the_token_in_its_path_and_no_selectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let (ca, token) = (file("ca", "CA"), file("tokens", "new-token\nold-token\n"));
+    let config = |more: &[&str]| {
+        let fixed = ["source", "admission-config", "--cluster=prod"];
+        run(&[&fixed, more].concat(), "")
+    };
+    let output = config(&["--service=kasten-io/audit", "--ca", &ca, "--token-file", &token]);
+    let parsed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let webhook = &parsed["webhooks"][0];
+    let client = serde_json::json!({
+        "service": {"namespace": "kasten-io", "name": "audit", "port": 9443,
+            "path": "/admission/prod/new-token"},
+        "caBundle": "Q0E=",
+    });
+    assert_eq!(webhook["clientConfig"], client);
+    assert_eq!(
+        (&webhook["failurePolicy"], &webhook["timeoutSeconds"]),
+        (&"Ignore".into(), &2.into())
+    );
+    assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
+    assert!(webhook.get("namespaceSelector").or(webhook.get("objectSelector")).is_none());
+    let url = "--url=https://10.0.0.1:10252/";
+    let more = ["--failure-policy=Fail", "--groups=a.b,c.d", "--timeout-seconds=5"];
+    let output = config(&[&[url], &more[..]].concat());
+    let parsed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let webhook = &parsed["webhooks"][0];
+    let client = serde_json::json!({"url": "https://10.0.0.1:10252/admission/prod"});
+    assert_eq!(webhook["clientConfig"], client);
+    assert_eq!(
+        (&webhook["failurePolicy"], &webhook["timeoutSeconds"]),
+        (&"Fail".into(), &5.into())
+    );
+    assert_eq!(webhook["rules"][0]["apiGroups"], serde_json::json!(["a.b", "c.d"]));
+    check(&config(&[]), 2, &[], &["--service"]);
+    check(&config(&[url, "--timeout-seconds=1"]), 2, &[], &["--timeout-seconds"]);
+    check(&config(&["--url=https://a/x"]), 2, &[], &["--url=https://a/x"]);
+    let slash = file("slash", "a/token/with/slashes");
+    check(&config(&[url, "--token-file", &slash]), 1, &[], &["openssl rand"]);
+}

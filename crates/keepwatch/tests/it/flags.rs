@@ -82,6 +82,18 @@ fn conflicting_flags_of_the_audit_webhook_are_named() {
         ],
         &["--audit-webhook-tls-cert-file", "--audit-webhook-tls-private-key-file"],
     );
+    check(
+        &["--admission-webhook-port=1", "--admission-webhook-tls-cert-file=c"],
+        &[
+            "--admission-webhook-clusters",
+            "--admission-webhook-token-dir",
+            "--admission-webhook-tls-private-key-file",
+        ],
+    );
+    check(
+        &["--admission-webhook-token-file=t"],
+        &["--admission-webhook-token-file is given without --admission-webhook-port"],
+    );
     let listener = ["--audit-webhook-port=1", "--audit-webhook-clusters=a,b"];
     let names = "--audit-webhook-client-names=a=x,c=y";
     check(

@@ -1,42 +1,38 @@
 //! One request of a sender: checks it, splits its body into events, records them, and responds.
 //!
 //! A sender that is not authenticated learns nothing but that. A refusal before the source is known
-//! is counted by its reason ([`Refusals`]), a later one in the state of the source.
+//! is counted by its reason ([`Refusal`]), a later one in the state of the source.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apiserver::Clock;
 use bytes::Bytes;
-use http::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
-};
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::access::{Access, Grant, Refused};
-use super::refusals::{Refusal, Refusals};
-use super::{PATH, is_cluster_name};
+use super::PATH;
 use crate::limits::{
-    BODY_BYTES_MAX, BODY_PAUSE_MAX, BODY_TIME_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX,
-    RETRY_AFTER_MAX, WAIT_MAX,
+    BODY_BYTES_MAX, BODY_TIME_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX, RETRY_AFTER_MAX,
+    WAIT_MAX,
+};
+use crate::listener::{
+    BodyError, Endpoint, Gate, Grant, Refusal, Refused, is_plain_json, next_frame, text_response,
 };
 use crate::splitter::{DIGEST_LEN, Digest, Item, Splitter};
 use crate::{Recorder, Recording, SourceStatus};
 
 /// What is shared by all requests.
 pub(super) struct Receiver {
-    pub(super) access: Arc<Access>,
+    pub(super) gate: Arc<Gate>,
     pub(super) statuses: Vec<Arc<SourceStatus>>,
-    pub(super) refusals: Arc<Refusals>,
     pub(super) recorder: Arc<Recorder>,
-    pub(super) clock: Arc<dyn Clock>,
     /// The bodies that may be received at a time.
     pub(super) bodies: Semaphore,
     /// The long events that may be held at a time.
@@ -58,31 +54,28 @@ enum Rejection {
     MediaType,
     #[error("the body is longer than {BODY_BYTES_MAX} bytes: send fewer events at a time")]
     TooLarge,
-    #[error("the body was not received completely")]
-    Body,
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("too many events are received at a time")]
     Busy,
     #[error("the events cannot be recorded: {0}")]
     Store(#[from] StoreError),
 }
 
-impl Receiver {
-    /// Checks the credentials of a request. `chain` is the client's certificate chain, leaf first.
-    pub(super) fn admit(
+impl Endpoint for Receiver {
+    fn admit(
         &self,
         request: &Request<Incoming>,
         chain: &[CertificateDer<'_>],
     ) -> Result<Grant, Refused> {
-        self.access.check(request.headers(), chain, self.clock.now())
+        self.gate.check(request, chain)
     }
 
-    /// Counts and logs a sender that is refused.
-    pub(super) fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str) {
-        self.refusals.add(refusal, from, detail, self.clock.now());
+    fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str) {
+        self.gate.refuse(refusal, from, detail);
     }
 
-    /// Handles a request.
-    pub(super) async fn respond(
+    async fn respond(
         &self,
         request: Request<Incoming>,
         admitted: Result<Grant, Refused>,
@@ -96,20 +89,14 @@ impl Receiver {
             }
         };
         let cluster = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-        let detail = if is_cluster_name(cluster) { cluster } else { "" };
-        // A sender of one cluster does not learn which others there are.
-        if !grant.covers(cluster) {
-            self.refuse(Refusal::Cluster, from, detail);
-            return Rejection::Cluster.response();
-        }
-        let source = self.statuses.iter().find(|source| source.cluster() == cluster);
-        let Some(source) = source else {
-            self.refuse(Refusal::Path, from, detail);
-            return Rejection::Path.response();
+        let source = match self.gate.source(&self.statuses, &grant, cluster, from) {
+            Ok(source) => source,
+            Err(Refusal::Cluster) => return Rejection::Cluster.response(),
+            Err(_) => return Rejection::Path.response(),
         };
         let is_patient = is_forwarder(request.headers());
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
-        match received.unwrap_or(Err(Rejection::Body)) {
+        match received.unwrap_or(Err(Rejection::Body(BodyError))) {
             Ok(()) => {
                 self.recorder.report_unavailability(source).await;
                 Response::new(Full::default())
@@ -125,7 +112,9 @@ impl Receiver {
             }
         }
     }
+}
 
+impl Receiver {
     /// Records the events of a request. Returns when they are durable.
     async fn receive(
         &self,
@@ -255,17 +244,6 @@ async fn permit(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Rejection>
     }
 }
 
-/// The next part of a body; `None` at its end. Trailers are ignored.
-async fn next_frame(body: &mut Incoming) -> Result<Option<Bytes>, Rejection> {
-    loop {
-        let frame = tokio::time::timeout(BODY_PAUSE_MAX, body.frame()).await;
-        let Some(frame) = frame.map_err(|_| Rejection::Body)? else { return Ok(None) };
-        if let Ok(bytes) = frame.map_err(|_| Rejection::Body)?.into_data() {
-            return Ok(Some(bytes));
-        }
-    }
-}
-
 fn check_head(request: &Request<Incoming>) -> Result<(), Rejection> {
     if request.method() != Method::POST {
         return Err(Rejection::Method);
@@ -282,14 +260,6 @@ fn is_forwarder(headers: &HeaderMap) -> bool {
     agent.starts_with(b"keepwatch-forward/")
 }
 
-fn is_plain_json(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
-    let media_type = text(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
-    let encoding = text(CONTENT_ENCODING).unwrap_or("identity");
-    media_type.trim().eq_ignore_ascii_case("application/json")
-        && encoding.trim().eq_ignore_ascii_case("identity")
-}
-
 impl Rejection {
     fn response(&self) -> Response<Full<Bytes>> {
         let (code, header) = match self {
@@ -304,17 +274,14 @@ impl Rejection {
             }
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            Self::Body | Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None))),
+            Self::Body(_) | Self::Busy => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None)))
+            }
             Self::Store(error) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(error.retry_after())))
             }
         };
-        let mut response = Response::new(Full::from(format!("{self}\n")));
-        *response.status_mut() = code;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.extend(header);
-        response
+        text_response(code, header, &self.to_string())
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use event::annotations::{QUARANTINE, QUARANTINE_BYTES, SOURCE_CLUSTER};
-use source::audit_webhook::Refusal;
 use source::limits::{
     ADDRESS_CONNECTIONS_MAX, BODY_BYTES_MAX, LONG_EVENT_BYTES, QUARANTINE_BYTES_MAX,
 };
+use source::listener::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{PROD_TOKEN, TOKEN, TestServer, TestStore, event, events, list};

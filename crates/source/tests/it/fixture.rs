@@ -11,9 +11,10 @@ use event::{Event, Timestamp, record};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use source::audit_webhook::{AuditWebhookConfig, Credentials, Refusal, Refusals};
+use source::listener::{Credentials, ListenerConfig, Refusal, Refusals, Webhook};
 use source::{
-    AuditWebhook, EventSource, Form, Recorder, SourceSnapshot, SourceStatus, run_receipts,
+    AdmissionWebhook, AuditWebhook, EventSource, Form, Recorder, SourceSnapshot, SourceStatus,
+    run_receipts,
 };
 use store::{Settings, Sqlite};
 use tempfile::TempDir;
@@ -119,8 +120,21 @@ impl TestServer {
         Self::start_with(on, &[]).await
     }
 
+    /// A listener for admission reviews.
+    pub(super) async fn start_admission(on: &TestStore) -> Self {
+        Self::start_webhook(on, &[], Webhook::Admission).await
+    }
+
     /// With the names of client certificates that are valid for a cluster.
     pub(super) async fn start_with(on: &TestStore, client_names: &[(&str, &str)]) -> Self {
+        Self::start_webhook(on, client_names, Webhook::Audit).await
+    }
+
+    async fn start_webhook(
+        on: &TestStore,
+        client_names: &[(&str, &str)],
+        webhook: Webhook,
+    ) -> Self {
         let folder = on.folder.path();
         let (authority, client_authority) = (Authority::new("ca"), Authority::new("client-ca"));
         authority.server().write(folder, "server");
@@ -143,19 +157,28 @@ impl TestServer {
         let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
         let store = on.open();
         let recorder = on.recorder(&store).await;
-        let webhook = AuditWebhook::bind(AuditWebhookConfig {
+        let config = ListenerConfig {
             address: "127.0.0.1:0".parse().unwrap(),
             serving: ServingCertificate::open(certificate, key, now).unwrap(),
             credentials,
             clusters: vec!["prod".to_owned(), "test".to_owned()],
             clock,
-        })
-        .await
-        .unwrap();
-        let (statuses, address) = (webhook.statuses(), webhook.address());
-        let refusals = webhook.refusals();
+        };
+        let (webhook, address, refusals): (Box<dyn EventSource>, _, _) = match webhook {
+            Webhook::Audit => {
+                let webhook = AuditWebhook::bind(config).await.unwrap();
+                let (address, refusals) = (webhook.address(), webhook.refusals());
+                (Box::new(webhook), address, refusals)
+            }
+            Webhook::Admission => {
+                let webhook = AdmissionWebhook::bind(config).await.unwrap();
+                let (address, refusals) = (webhook.address(), webhook.refusals());
+                (Box::new(webhook), address, refusals)
+            }
+        };
+        let statuses = webhook.statuses();
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        tasks.spawn(Box::new(webhook).run(Arc::clone(&recorder), stop.clone()));
+        tasks.spawn(webhook.run(Arc::clone(&recorder), stop.clone()));
         Self {
             store,
             authority,

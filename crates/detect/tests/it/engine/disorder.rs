@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use detect::engine::Arrival;
 use detect::{ChangeKind, RuleSet, Settings, SignalChange};
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::support::load;
 use super::stream::{
@@ -294,4 +294,35 @@ fn a_request_in_the_logs_of_two_sources_counts_once_and_a_reused_audit_id_hides_
         .chain((1..=5).map(|at| ("k10", "a", at * MILLI)))
         .collect();
     check(&reused, 5);
+}
+
+/// kube-apiserver's own event names the record that the admission webhook made before.
+#[test]
+fn a_request_that_admission_and_an_audit_log_have_counts_once() {
+    let rule =
+        FIVE_DELETES.replace("gte: 5", "gte: 1").replace("verb: delete", "verb: [update, patch]");
+    let check = |admitted: &Value, logged: &Value, expected: u64| {
+        let mut stream = Stream::new(&rule);
+        let changes = json!({"auditID": "u-1", "verb": "update", "stage": "RequestReceived",
+            "responseStatus": null, "annotations": {"keepwatch.io/admission": "outcome unknown"}});
+        let merged = |mut changes: Value, more: &Value| {
+            for (key, value) in more.as_object().unwrap() {
+                changes[key] = value.clone();
+            }
+            changes
+        };
+        let admitted = merged(changes, admitted);
+        stream.send(&Coming { source: "admission", ..coming(0, &admitted) });
+        let changes = json!({"auditID": "a-1", "verb": "patch",
+            "annotations": {"admission.keepwatch.io/record": "u-1"}});
+        let logged = merged(changes, logged);
+        stream.send(&Coming { source: "kube", ..coming(3 * MILLI, &logged) });
+        stream.advance(MINUTE);
+        assert_eq!(stream.changes.last().unwrap().signal.spec.count, expected, "{logged}");
+    };
+    check(&json!({}), &json!({}), 1);
+    check(&json!({}), &json!({"verb": "update"}), 1);
+    check(&json!({"auditID": "u-2"}), &json!({}), 2);
+    check(&json!({}), &json!({"annotations": {}}), 2);
+    check(&json!({}), &json!({"objectRef.name": "other"}), 2);
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
+use event::annotations::ADMISSION;
 use event::{Event, ObjectReference, Signal, Stage, Timestamp};
 
 use super::classify::{Class, class_of};
@@ -139,7 +140,10 @@ impl Timeline {
 
     /// Adds an event of any user. `source` names the stream of events that it is from.
     pub(crate) fn add(&mut self, event: &Event, source: &str) {
-        if !matches!(event.stage, Stage::ResponseComplete | Stage::Panic) {
+        // The events of the admission webhook are the only ones of their requests from that source.
+        let is_last = matches!(event.stage, Stage::ResponseComplete | Stage::Panic)
+            || event.annotations.contains_key(ADMISSION);
+        if !is_last {
             return;
         }
         let time = event.stage_timestamp;

@@ -205,6 +205,13 @@ fn sources() -> Vec<Row> {
             "Events of more than 256 KiB that are received at a time",
             limits::LONG_EVENTS_MAX.to_string(),
         ),
+        ("Size of an admission review", bytes(limits::REVIEW_BYTES_MAX)),
+        (
+            "Size of the admission reviews that are received at a time",
+            bytes(limits::REVIEWS_BYTES_MAX),
+        ),
+        ("Time in which an admission review is answered", time(limits::REVIEW_TIME_MAX)),
+        ("Size of the object before a change in its event", bytes(limits::OLD_OBJECT_BYTES_MAX)),
         ("Audit logs that are read (`--audit-log-source`)", limits::LOGS_MAX.to_string()),
         ("Smallest buffer of `keepwatch forward` (`--buffer-size`)", size(BUFFER_BYTES_MIN)),
         ("Time for an answer to `keepwatch forward`", time(sink::event_list::RESPONSE_TIME_MAX)),

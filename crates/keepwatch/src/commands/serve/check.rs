@@ -20,6 +20,7 @@ pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
     auditing(&args.audit, &mut wrong);
     accessing(&args.access, &mut wrong);
     args.audit_webhook.check(&mut wrong);
+    args.admission_webhook.check(&mut wrong);
     args.log_files.check(&mut wrong);
     args.buckets.check(&mut wrong);
     args.log_files.check_output(&args.audit.audit_log_file, &mut wrong);
@@ -145,6 +146,7 @@ pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedF
         path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
     })
     .chain(args.audit_webhook.provided_files())
+    .chain(args.admission_webhook.provided_files())
 }
 
 /// The request-header names by the flags.

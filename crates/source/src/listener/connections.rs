@@ -1,4 +1,4 @@
-//! The connections of the listener: accepting, TLS, HTTP, and graceful shutdown.
+//! The connections of a listener: accepting, TLS, HTTP, and graceful shutdown.
 //!
 //! ALPN selects HTTP/2 or HTTP/1.1, as for the API server. kube-apiserver opens few connections, so
 //! further ones are closed at once, and so is a connection without valid credentials after a while:
@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::Endpoint;
 use super::refusals::Refusal;
-use super::request::Receiver;
 use crate::limits::{
     ADDRESS_CONNECTIONS_MAX, CONNECTION_WINDOW, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX,
     STREAM_WINDOW, STREAMS_MAX, UNAUTHENTICATED_TIME_MAX,
@@ -35,10 +35,9 @@ use crate::limits::{
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// State shared by all connections.
-#[derive(Clone)]
-pub(super) struct Connections {
+pub(super) struct Connections<E> {
     tls: TlsAcceptor,
-    receiver: Arc<Receiver>,
+    endpoint: Arc<E>,
     limiter: Arc<ConnectionLimiter>,
     tracker: TaskTracker,
     /// Starts the graceful shutdown of all connections when cancelled.
@@ -47,11 +46,25 @@ pub(super) struct Connections {
     aborted: CancellationToken,
 }
 
-impl Connections {
-    pub(super) fn new(tls: TlsAcceptor, receiver: Arc<Receiver>) -> Self {
+// Derived, it would need an endpoint that can be cloned.
+impl<E> Clone for Connections<E> {
+    fn clone(&self) -> Self {
+        Self {
+            tls: self.tls.clone(),
+            endpoint: Arc::clone(&self.endpoint),
+            limiter: Arc::clone(&self.limiter),
+            tracker: self.tracker.clone(),
+            draining: self.draining.clone(),
+            aborted: self.aborted.clone(),
+        }
+    }
+}
+
+impl<E: Endpoint> Connections<E> {
+    pub(super) fn new(tls: TlsAcceptor, endpoint: Arc<E>) -> Self {
         Self {
             tls,
-            receiver,
+            endpoint,
             limiter: ConnectionLimiter::new(CONNECTIONS_MAX, ADDRESS_CONNECTIONS_MAX),
             tracker: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -75,7 +88,7 @@ impl Connections {
                 }
             };
             let Some(permit) = self.limiter.try_acquire(from.ip()) else {
-                self.receiver.refuse(Refusal::Connections, from, "");
+                self.endpoint.refuse(Refusal::Connections, from, "");
                 continue;
             };
             self.tracker.spawn(self.clone().serve(stream, from, permit));
@@ -100,9 +113,9 @@ impl Connections {
                 Ok(Ok(stream)) => self.serve_http(stream, from).await,
                 Ok(Err(error)) => {
                     let refusal = Refusal::of_handshake(&error);
-                    self.receiver.refuse(refusal, from, &error.to_string());
+                    self.endpoint.refuse(refusal, from, &error.to_string());
                 }
-                Err(_) => self.receiver.refuse(Refusal::Handshake, from, "it took too long"),
+                Err(_) => self.endpoint.refuse(Refusal::Handshake, from, "it took too long"),
             }
         };
         tokio::select! {
@@ -119,13 +132,13 @@ impl Connections {
         let chain: Vec<CertificateDer<'static>> =
             chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let is_known = Arc::new(AtomicBool::new(false));
-        let (receiver, known) = (Arc::clone(&self.receiver), Arc::clone(&is_known));
+        let (endpoint, known) = (Arc::clone(&self.endpoint), Arc::clone(&is_known));
         let service = service_fn(move |request| {
-            let receiver = Arc::clone(&receiver);
-            let admitted = receiver.admit(&request, &chain);
+            let endpoint = Arc::clone(&endpoint);
+            let admitted = endpoint.admit(&request, &chain);
             known.fetch_or(admitted.is_ok(), Ordering::Relaxed);
             async move {
-                let response = receiver.respond(request, admitted, from).await;
+                let response = endpoint.respond(request, admitted, from).await;
                 Ok::<_, std::convert::Infallible>(response)
             }
         });

@@ -1,25 +1,43 @@
 //! Senders that are refused before a source is known: counted by reason, and logged.
 //!
 //! Every client that reaches the port can cause a refusal, so each reason is logged at most once in
-//! [`REFUSAL_LOG_PERIOD`], with the number of lines that were left out. A line has the address of
+//! [`REFUSAL_LOG_PERIOD`](crate::limits::REFUSAL_LOG_PERIOD), with the number of lines that were left out. A line has the address of
 //! the sender and what to do, but no text of the sender, except a valid name of a cluster.
 //!
 //! Deliberately absent: requests that fail after their source is known, which the state of the
 //! source counts.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::{fmt, io};
 
 use event::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use rustls::AlertDescription;
 
-use crate::limits::REFUSAL_LOG_PERIOD;
+use super::log_line::LogLine;
 
 /// The label with the reason.
 type Labels = [(&'static str, &'static str); 1];
+
+/// The webhook whose senders a listener receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Webhook {
+    /// kube-apiserver's audit webhook.
+    Audit,
+    /// A validating admission webhook.
+    Admission,
+}
+
+impl fmt::Display for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Audit => "audit",
+            Self::Admission => "admission",
+        })
+    }
+}
 
 /// Why a sender is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +93,47 @@ impl Refusal {
     }
 
     /// What to do.
-    const fn advice(self) -> &'static str {
+    const fn advice(self, webhook: Webhook) -> &'static str {
+        match (webhook, self) {
+            (Webhook::Admission, refusal) => refusal.advice_of_admission(),
+            (Webhook::Audit, refusal) => refusal.advice_of_audit(),
+        }
+    }
+
+    /// What to do if the sender is that of admission reviews.
+    const fn advice_of_admission(self) -> &'static str {
+        match self {
+            Self::ServingCertificate => {
+                "the sender does not accept the serving certificate: write the current CA to \
+                 caBundle of the ValidatingWebhookConfiguration with `keepwatch source \
+                 admission-config`"
+            }
+            Self::NoCredentials => {
+                "the sender has no token in the path of its URL, no other token and no client \
+                 certificate: write the ValidatingWebhookConfiguration with `keepwatch source \
+                 admission-config`"
+            }
+            Self::Token => {
+                "the token is not accepted: write the ValidatingWebhookConfiguration with \
+                 `keepwatch source admission-config` and a current token"
+            }
+            Self::Certificate => {
+                "the client certificate is not accepted: use one of the CA in \
+                 --admission-webhook-client-ca-file, with a name of \
+                 --admission-webhook-client-names if they are set"
+            }
+            Self::Path => {
+                "the path of the URL is not /admission/ and a name of --admission-webhook-clusters: \
+                 correct the ValidatingWebhookConfiguration, or add the cluster"
+            }
+            Self::Connections | Self::Handshake | Self::Tls | Self::Cluster => {
+                self.advice_of_audit()
+            }
+        }
+    }
+
+    /// What to do if the sender is that of audit events.
+    const fn advice_of_audit(self) -> &'static str {
         match self {
             Self::Connections => {
                 "too many connections are open: kube-apiserver needs a few; find out what else \
@@ -136,29 +194,26 @@ impl Refusal {
 /// The refusals of a listener.
 #[derive(Debug)]
 pub struct Refusals {
+    webhook: Webhook,
     counts: Family<Labels, Counter>,
-    lines: Mutex<[Line; Refusal::ALL.len()]>,
+    lines: Mutex<[LogLine; Refusal::ALL.len()]>,
 }
 
-/// The last line of a reason in the log.
-#[derive(Clone, Copy, Debug, Default)]
-struct Line {
-    /// `None` before the first.
-    time: Option<Timestamp>,
-    left_out: u64,
-}
-
-impl Default for Refusals {
-    fn default() -> Self {
+impl Refusals {
+    /// None yet.
+    pub(crate) fn new(webhook: Webhook) -> Self {
         let counts: Family<Labels, Counter> = Family::default();
         for refusal in Refusal::ALL {
             drop(counts.get_or_create(&labels(refusal)));
         }
-        Self { counts, lines: Mutex::default() }
+        Self { webhook, counts, lines: Mutex::default() }
     }
-}
 
-impl Refusals {
+    /// The webhook of the listener.
+    pub(crate) fn webhook(&self) -> Webhook {
+        self.webhook
+    }
+
     /// The number of refusals for a reason.
     pub fn count(&self, refusal: Refusal) -> u64 {
         self.counts.get_or_create(&labels(refusal)).get()
@@ -174,14 +229,14 @@ impl Refusals {
     pub(super) fn add(&self, refusal: Refusal, from: SocketAddr, detail: &str, now: Timestamp) {
         self.counts.get_or_create(&labels(refusal)).inc();
         let Some(left_out) = self.take_line(refusal, now) else { return };
-        let (reason, advice) = (refusal.as_str(), refusal.advice());
+        let (reason, advice) = (refusal.as_str(), refusal.advice(self.webhook));
         if refusal == Refusal::Handshake {
             // A load balancer that checks the port is no fault.
             tracing::debug!(%from, reason, detail, left_out, advice, "a connection ended early");
             return;
         }
         tracing::warn!(
-            %from, reason, detail, left_out, advice, "a sender of audit events is refused"
+            %from, reason, detail, left_out, advice, "a sender of the {} webhook is refused", self.webhook
         );
     }
 
@@ -189,17 +244,7 @@ impl Refusals {
     /// too.
     fn take_line(&self, refusal: Refusal, now: Timestamp) -> Option<u64> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.get_mut(refusal as usize)?;
-        let period = i64::try_from(REFUSAL_LOG_PERIOD.as_micros()).unwrap_or(i64::MAX);
-        // A clock that was set back does not silence the log.
-        let is_recent =
-            |last: Timestamp| (0..period).contains(&(now.as_micros() - last.as_micros()));
-        if line.time.is_some_and(is_recent) {
-            line.left_out += 1;
-            return None;
-        }
-        line.time = Some(now);
-        Some(std::mem::take(&mut line.left_out))
+        lines.get_mut(refusal as usize)?.take(now)
     }
 }
 
@@ -213,7 +258,7 @@ mod tests {
 
     #[test]
     fn each_reason_is_logged_once_a_minute_with_the_number_of_the_others() {
-        let refusals = Refusals::default();
+        let refusals = Refusals::new(Webhook::Audit);
         let start = 1_795_000_000_000_000_i64;
         let take = |refusal, seconds: i64| {
             refusals.take_line(refusal, Timestamp::from_micros(start + seconds * 1_000_000))

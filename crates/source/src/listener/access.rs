@@ -47,21 +47,21 @@ pub struct Credentials {
 
 /// Why the credentials of a request are not accepted.
 #[derive(Debug)]
-pub(super) struct Refused {
-    pub(super) refusal: Refusal,
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
     /// The error, without a text of the sender.
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 /// The clusters whose events a sender may send.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Grant {
+pub(crate) enum Grant {
     All,
     Only(Vec<String>),
 }
 
 /// The credentials that are accepted.
-pub(super) struct Access {
+pub(crate) struct Access {
     credentials: Credentials,
     shared: Option<TokenFile>,
     /// The tokens of each cluster.
@@ -71,7 +71,7 @@ pub(super) struct Access {
 
 impl Grant {
     /// Whether the sender may send events of this cluster.
-    pub(super) fn covers(&self, cluster: &str) -> bool {
+    pub(crate) fn covers(&self, cluster: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(clusters) => clusters.iter().any(|name| name == cluster),
@@ -148,6 +148,11 @@ impl Access {
             (None, Err(_)) if chain.is_empty() => Err(Refused::new(Refusal::NoCredentials, "")),
             (None, Err(error)) => Err(Refused::new(Refusal::Certificate, &error)),
         }
+    }
+
+    /// Checks a token.
+    pub(super) fn check_token(&self, token: &[u8]) -> Result<Grant, Refused> {
+        self.token_grant(token).ok_or_else(|| Refused::new(Refusal::Token, ""))
     }
 
     /// What a token is valid for; `None` if it is not accepted.

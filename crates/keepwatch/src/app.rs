@@ -17,7 +17,8 @@ use apiserver::registry::RegistryConfig;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::Trust;
 use apiserver::{
-    Authorizer, Clock, NamespaceSource, Registry, Resource, Server, ServerError, VersionInfo,
+    Authorizer, Clock, Forwarding, NamespaceSource, Registry, Resource, Server, ServerError,
+    Upstream, VersionInfo,
 };
 use arc_swap::ArcSwap;
 use audit::Policy;
@@ -26,6 +27,7 @@ use delivery::{Delivery, EventIndexer, SinkTask};
 use event::UserInfo;
 use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
+use proxy::{UpstreamClient, UpstreamConfig, UpstreamMetrics};
 use sink::DeliveryHealth;
 use sink::Sink;
 use source::audit_webhook::AuditWebhookConfig;
@@ -63,6 +65,8 @@ pub(crate) struct Components {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) namespaces: Arc<dyn NamespaceSource>,
     pub(crate) policy: Policy,
+    /// The listener that forwards to another API server, if there is one.
+    pub(crate) forwarding: Option<ForwardingParts>,
     /// The kinds that are served beside those of `siem.keepwatch.io`.
     pub(crate) resources: Vec<Resource>,
     /// The K10 whose kinds these are.
@@ -86,10 +90,19 @@ pub(crate) struct Components {
     pub(crate) has_garbage_collector: bool,
 }
 
+/// A listener that forwards.
+pub(crate) struct ForwardingParts {
+    pub(crate) address: SocketAddr,
+    pub(crate) upstream: UpstreamConfig,
+    /// The kinds that the other server is known to serve, for the labels of metrics.
+    pub(crate) resources: Vec<Resource>,
+}
+
 /// A server that listens but does not accept connections yet.
 pub(crate) struct App {
     store: Sqlite,
     server: Server,
+    upstream: Option<Arc<UpstreamClient>>,
     sink_tasks: Vec<SinkTask>,
     delivery: Arc<Delivery>,
     registry: Registry,
@@ -112,7 +125,8 @@ impl App {
         let gaps = JournalGaps::new(parts.store.clone())?;
         let sources = Sources::open(&parts, &mut metrics_registry).await?;
         resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps, &sources)));
-        let metrics = Metrics::new(&mut metrics_registry, &resources);
+        let (forwarding, upstream, metrics) =
+            open_forwarding(parts.forwarding, &resources, &mut metrics_registry)?;
         reader_positions::set(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
         gaps.check_at_start().await?;
         let mut delivery = Delivery::new(parts.store.journal(), &mut metrics_registry);
@@ -156,12 +170,14 @@ impl App {
             limits: parts.limits,
             version: version(),
             paths: Vec::new(),
+            forwarding,
         })
         .await
         .map_err(explained)?;
         Ok(Self {
             store: parts.store,
             server,
+            upstream,
             sink_tasks,
             delivery,
             registry,
@@ -238,6 +254,9 @@ impl App {
             detector.spawn(detection.detector.run(detecting.clone()));
             background.spawn(detection.follower.run());
         }
+        if let Some(upstream) = self.upstream {
+            background.spawn(upstream.reload());
+        }
         background.spawn(self.indexer.run());
         background.spawn(self.gaps.run());
         for task in tasks {
@@ -292,6 +311,21 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start threads")
+}
+
+/// The forwarding listener and its client, if there are any, and the metrics of the API server.
+fn open_forwarding(
+    parts: Option<ForwardingParts>,
+    resources: &[Resource],
+    registry: &mut MetricsRegistry,
+) -> Result<(Option<Forwarding>, Option<Arc<UpstreamClient>>, Metrics)> {
+    let Some(ForwardingParts { address, upstream, resources: forwarded }) = parts else {
+        return Ok((None, None, Metrics::new(registry, resources)));
+    };
+    let client = Arc::new(UpstreamClient::new(upstream, UpstreamMetrics::new(registry))?);
+    let upstream: Arc<dyn Upstream> = Arc::<UpstreamClient>::clone(&client);
+    let metrics = Metrics::new(registry, &[resources, forwarded.as_slice()].concat());
+    Ok((Some(Forwarding { address, upstream }), Some(client), metrics))
 }
 
 /// The services behind the kinds of `siem.keepwatch.io`.

@@ -9,6 +9,7 @@ mod export_files;
 mod investigate;
 mod man;
 mod policy;
+mod proxy;
 mod reference;
 mod rules;
 mod serve;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Dashboards(command) => dashboards::run(&command),

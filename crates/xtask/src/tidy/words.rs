@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 33] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 18] = [
+const CRATES: [&str; 19] = [
     "apimachinery",
     "apiserver",
     "assets",
@@ -60,6 +60,7 @@ const CRATES: [&str; 18] = [
     "kasten",
     "keepwatch",
     "objectstore",
+    "proxy",
     "siem",
     "sink",
     "source",
@@ -95,7 +96,7 @@ const NAMES: [(&str, &str); 22] = [
 ];
 
 /// The crates that have none of these names, except in [`UNCHECKED_PATHS`].
-const NAME_CRATES: [&str; 15] = [
+const NAME_CRATES: [&str; 16] = [
     "apiserver",
     "audit",
     "controller",
@@ -106,6 +107,7 @@ const NAME_CRATES: [&str; 15] = [
     "kasten",
     "keepwatch",
     "objectstore",
+    "proxy",
     "siem",
     "sink",
     "store",

@@ -32,6 +32,7 @@ pub(super) fn page() -> Result<String> {
     Metrics::with_example_series(&mut registry);
     delivery::register_each(&mut registry);
     source::register_each(&mut registry);
+    drop(proxy::UpstreamMetrics::new(&mut registry));
     let mut exposition = String::new();
     prometheus_client::encoding::text::encode(&mut exposition, &registry)?;
     let mut page = HEAD.to_owned();

@@ -103,9 +103,8 @@ pub(crate) async fn serve(
     let mut reserved = Reserved::default();
     let claim = audit.claim().clone();
     let handled = {
-        let upstream = upstream.as_deref();
-        let handled =
-            handle_authenticated((&state, upstream), &mut context, body, &mut audit, &mut reserved);
+        let target = (&*state, upstream.as_deref());
+        let handled = handle_authenticated(target, &mut context, body, &mut audit, &mut reserved);
         let handled = pin!(handled);
         let message = "request did not complete within the allotted timeout";
         let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
@@ -113,6 +112,7 @@ pub(crate) async fn serve(
     };
 
     let Reserved { seat, intent } = reserved;
+    forward::annotate_doubt(&mut audit, intent.as_ref());
     let (record, answer) = match handled {
         Ok(Ok(Outcome::Committed(answer))) => {
             if !audit.is_disabled() {
@@ -130,7 +130,6 @@ pub(crate) async fn serve(
             return forward::respond(&state, context, *answer, audit, (seat, intent)).await;
         }
         Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
-            forward::annotate_doubt(&mut audit, intent.as_ref());
             if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
                 return context.into_response(&state, state.audit_unavailable(error));
             }
@@ -139,7 +138,6 @@ pub(crate) async fn serve(
         Err(panic) => {
             let message = panic_message(panic.as_ref());
             error!(path = context.request.info.path, message, "a request panicked");
-            forward::annotate_doubt(&mut audit, intent.as_ref());
             let answer = Answer::from(status_errors::panicked());
             (audit.panicked(status_errors::PANICKED), answer)
         }
@@ -248,16 +246,16 @@ async fn handle_authenticated(
 }
 
 /// Rejects a request whose URI or method no server accepts.
-fn check_head(context: &RequestContext) -> Result<(), Answer> {
+fn check_head(context: &RequestContext) -> Result<(), ApiError> {
     let RequestContext { request, uri, .. } = context;
     if uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limits::URI_BYTES_MAX) {
-        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX).into());
+        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX));
     }
     if uri.query().is_some_and(|query| query.contains(';')) {
-        return Err(status_errors::semicolon().into());
+        return Err(status_errors::semicolon());
     }
     if request.method == Method::CONNECT {
-        return Err(status_errors::no_upgrade().into());
+        return Err(status_errors::no_upgrade());
     }
     Ok(())
 }

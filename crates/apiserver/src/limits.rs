@@ -106,7 +106,7 @@ pub const FORWARDED_BYTES_MAX: usize = 64 << 20;
 pub const FORWARDED_COLLECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Maximum pause of the upstream within a response that is neither a watch nor an upgraded
 /// connection.
-pub const FORWARDED_PAUSE_MAX: Duration = Duration::from_secs(60);
+pub const FORWARDED_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Number of intents of an earlier run that are read at a time.
 pub(crate) const INTENTS_PAGE: usize = 256;
 /// Bytes of intents at which such a page ends.

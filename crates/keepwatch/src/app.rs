@@ -129,9 +129,8 @@ impl App {
             open_forwarding(parts.forwarding, &resources, &mut metrics_registry)?;
         reader_positions::set(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
         gaps.check_at_start().await?;
-        let mut delivery = Delivery::new(parts.store.journal(), &mut metrics_registry);
-        delivery.set_line_bytes(parts.line_bytes);
-        let sink_tasks = parts.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+        let (mut delivery, sink_tasks) =
+            open_delivery(&parts.store, (parts.sinks, parts.line_bytes), &mut metrics_registry);
         let notifications = notifications::open(Arc::clone(&parts.storage), &mut metrics_registry);
         metrics.expose(metrics_registry);
         let policy = Arc::new(ArcSwap::from_pointee(parts.policy));
@@ -145,15 +144,13 @@ impl App {
             server_user: Arc::new(server_user(&parts.installation)),
             has_garbage_collector: parts.has_garbage_collector,
         });
-        let detection = if parts.detects {
+        let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
+        let detection = {
             let (store, installation) = (&parts.store, &parts.installation);
-            let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
-            Some(Detection::open(&mut delivery, store, &registry, installation, origin).await?)
-        } else {
-            None
+            let opening = Detection::open(&mut delivery, store, &registry, installation, origin);
+            if parts.detects { Some(opening.await?) } else { None }
         };
-        let indexer = delivery.event_indexer(index);
-        let delivery = Arc::new(delivery);
+        let (indexer, delivery) = (delivery.event_indexer(index), Arc::new(delivery));
         let server = Server::bind(apiserver::ServerConfig {
             address: parts.address,
             serving: parts.serving,
@@ -311,6 +308,18 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start threads")
+}
+
+/// Delivery, and the tasks of the sinks for lines of this size.
+fn open_delivery(
+    store: &Sqlite,
+    (sinks, line_bytes): (Vec<Box<dyn Sink>>, usize),
+    metrics: &mut MetricsRegistry,
+) -> (Delivery, Vec<SinkTask>) {
+    let mut delivery = Delivery::new(store.journal(), metrics);
+    delivery.set_line_bytes(line_bytes);
+    let tasks = sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+    (delivery, tasks)
 }
 
 /// The forwarding listener and its client, if there are any, and the metrics of the API server.

@@ -31,7 +31,7 @@ use crate::tls::client_config;
 /// Time to establish a TCP connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// Idle connections are closed after this time: before Go's servers close them (90 s).
-const IDLE_TIME_MAX: Duration = Duration::from_secs(60);
+const IDLE_TIME_MAX: Duration = Duration::from_mins(1);
 /// Connections that stay open without a request.
 pub const IDLE_CONNECTIONS_MAX: usize = 64;
 /// Period of TCP keep-alive probes: a watch may be silent for a long time.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// The annotation of an APIService with its spec before the proxy was installed.
 pub const ORIGINAL_SPEC: &str = "proxy.keepwatch.io/original-spec";
-/// The name of the ClusterRole, of its binding, and of the NetworkPolicy.
+/// The name of the ClusterRole, of its binding, and of the `NetworkPolicy`.
 pub const NAME: &str = "keepwatch-proxy";
 /// The label of the objects that `uninstall` deletes.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "keepwatch-proxy");
@@ -45,7 +45,7 @@ pub struct ProxyService {
     pub port: u16,
     /// CA of its serving certificate, PEM; `None` if another program writes `caBundle`.
     pub ca: Option<String>,
-    /// Name of its ServiceAccount, in the same namespace.
+    /// Name of its `ServiceAccount`, in the same namespace.
     pub account: String,
 }
 
@@ -146,7 +146,7 @@ pub fn permissions(proxy: &ProxyService) -> [Value; 2] {
     [role, binding]
 }
 
-/// A NetworkPolicy that lets only the proxy's namespace connect to the pods of a Service. `None` if
+/// A `NetworkPolicy` that lets only the proxy's namespace connect to the pods of a Service. `None` if
 /// the Service selects no pods.
 pub fn network_policy(service: &Value, proxy: &ProxyService) -> Option<Value> {
     let selector = service.pointer("/spec/selector").and_then(Value::as_object);
@@ -176,7 +176,7 @@ pub fn network_policy(service: &Value, proxy: &ProxyService) -> Option<Value> {
     }))
 }
 
-/// The names of other NetworkPolicies that let every pod connect to the pods of a Service. Policies
+/// The names of other `NetworkPolicies` that let every pod connect to the pods of a Service. Policies
 /// add up, so these have to be narrowed too.
 pub fn open_policies<'p>(service: &Value, policies: &'p [Value]) -> Vec<&'p str> {
     let labels = service.pointer("/spec/selector").and_then(Value::as_object);

@@ -11,6 +11,7 @@ mod response;
 mod tunnel;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use apimachinery::{ApiError, RequestInfo};
 use event::Status;
@@ -78,7 +79,7 @@ pub(super) async fn send(
         method: request.method.clone(),
         uri: uri.clone(),
         headers: request.headers.clone(),
-        user: request.user.clone(),
+        user: Arc::clone(&request.user),
         info: request.info.clone(),
         client,
         audit_id: audit_id.clone(),

@@ -33,7 +33,7 @@ pub(crate) struct ProxyArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Upstream")]
 pub(crate) struct UpstreamArgs {
-    /// URL of the extension API server to forward to, such as https://aggregatedapis-svc.kasten-io.svc
+    /// URL of the extension API server to forward to, such as `https://aggregatedapis-svc.kasten-io.svc`
     #[arg(long, value_name = "URL", required = true)]
     pub(crate) upstream: Option<Uri>,
     /// CA certificates of its serving certificate, PEM
@@ -90,13 +90,10 @@ impl UpstreamArgs {
     ) -> ForwardingParts {
         let identity_files =
             self.upstream_client_certificate.clone().zip(self.upstream_client_key.clone());
-        let token_file = match &identity_files {
-            Some(_) => None,
-            None => {
-                let pod_token = || PathBuf::from(POD_TOKEN);
-                Some(self.upstream_token_file.clone().unwrap_or_else(pod_token))
-            }
-        };
+        let pod_token = || PathBuf::from(POD_TOKEN);
+        let token_file = identity_files
+            .is_none()
+            .then(|| self.upstream_token_file.clone().unwrap_or_else(pod_token));
         let resources = kasten::resources(installation);
         let withheld = resources
             .iter()
@@ -125,7 +122,7 @@ pub(crate) enum RegistrationCommand {
     /// Print what changes so that the proxy gets the requests of API groups, or change it
     ///
     /// The APIServices name the proxy, and keep their old spec in an annotation. A ClusterRole allows
-    /// the proxy's account to impersonate users. A NetworkPolicy lets only the proxy's namespace
+    /// the proxy's account to impersonate users. A `NetworkPolicy` lets only the proxy's namespace
     /// connect to the API server behind it.
     #[command(after_help = EXIT_CODES)]
     Install(InstallArgs),
@@ -159,7 +156,7 @@ pub(crate) struct InstallArgs {
     /// Port of this Service
     #[arg(long, value_name = "PORT", default_value_t = 443)]
     pub(crate) service_port: u16,
-    /// ServiceAccount of the proxy, in the namespace of the Service
+    /// `ServiceAccount` of the proxy, in the namespace of the Service
     #[arg(long, value_name = "NAME", default_value = "keepwatch-proxy")]
     pub(crate) service_account: String,
     /// CA certificate of the proxy's serving certificate, PEM [default: caBundle is left to

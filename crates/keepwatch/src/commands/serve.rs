@@ -28,7 +28,7 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, App, Components};
+use crate::app::{self, App, Components, ForwardingParts};
 use crate::args::proxy::UpstreamArgs;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
 use crate::background_task::BackgroundTask;
@@ -88,12 +88,10 @@ async fn serve_until_shutdown(
     let audit_webhook = args.audit_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
-    let address = |port| SocketAddr::new(args.listen.bind_address, port);
-    let forwarding =
-        upstream.map(|upstream| upstream.parts(address(args.listen.secure_port), &installation));
+    let (address, forwarding) = listeners(&args.listen, upstream, &installation);
     let is_proxy = upstream.is_some();
     let app = App::open(Components {
-        address: address(upstream.map_or(args.listen.secure_port, |upstream| upstream.api_port)),
+        address,
         forwarding,
         serving,
         trust: cluster.config_map.is_none().then(|| Arc::clone(&trust)),
@@ -127,10 +125,7 @@ async fn serve_until_shutdown(
         Box::pin(sinks::reopen_on_hangup(reopen, app.delivery())),
     ];
     if !is_proxy {
-        let (client, store) = (cluster.client.clone(), app.store());
-        tasks.push(Box::pin(passkeys::run(client, store, app.registry(), installation)));
-        let watcher = namespace_watcher::run(cluster.client, app.registry(), installation);
-        tasks.push(Box::pin(watcher));
+        tasks.extend(kind_tasks(&app, cluster.client, installation));
     }
     tasks.extend(app.heartbeat(args.destinations.heartbeat));
     tasks.extend(reader);
@@ -141,6 +136,30 @@ async fn serve_until_shutdown(
         tasks.push(Box::pin(config_map.run(CancellationToken::new())));
     }
     app.run(tasks, app::shutdown_signal()).await
+}
+
+/// The address of the server's own API, and the listener that forwards, if there is one. Forwarding
+/// takes the secure port.
+fn listeners(
+    listen: &ListenArgs,
+    upstream: Option<&UpstreamArgs>,
+    installation: &Installation,
+) -> (SocketAddr, Option<ForwardingParts>) {
+    let address = |port| SocketAddr::new(listen.bind_address, port);
+    let secure = address(listen.secure_port);
+    match upstream {
+        Some(upstream) => (address(upstream.api_port), Some(upstream.parts(secure, installation))),
+        None => (secure, None),
+    }
+}
+
+/// The tasks behind K10's kinds.
+fn kind_tasks(app: &App, client: kube::Client, installation: Installation) -> [BackgroundTask; 2] {
+    let (store, registry) = (app.store(), app.registry());
+    [
+        Box::pin(passkeys::run(client.clone(), store, registry.clone(), installation)),
+        Box::pin(namespace_watcher::run(client, registry, installation)),
+    ]
 }
 
 /// The clients of kube-apiserver.

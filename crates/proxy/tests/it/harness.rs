@@ -169,13 +169,13 @@ impl TestProxy {
             .body(Full::new(Bytes::from(body.to_owned())))
             .unwrap();
         let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
-        response.expect("a response in time").unwrap()
+        response.unwrap().unwrap()
     }
 
     /// Sends a request and receives the whole response.
     pub(crate) async fn send(&self, method: &str, name: &str, body: &str) -> Reply {
         let (head, body) = self.begin(method, name, body).await.into_parts();
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("a body in time");
+        let body = tokio::time::timeout(PATIENCE, body.collect()).await.unwrap();
         Reply { code: head.status, headers: head.headers, body: body.unwrap().to_bytes() }
     }
 
@@ -215,7 +215,7 @@ impl TestProxy {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, events).await.expect("the events in time")
+        tokio::time::timeout(PATIENCE, events).await.unwrap()
     }
 
     /// Stops it as a crash would: nothing is finished. Returns the folder of its store.

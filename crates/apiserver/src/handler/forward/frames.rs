@@ -61,6 +61,7 @@ impl Copy {
 }
 
 /// What has arrived of a response.
+#[derive(Default)]
 pub(super) struct Arrived {
     pub(super) parts: VecDeque<Bytes>,
     pub(super) failure: Option<Aborted>,
@@ -116,12 +117,11 @@ impl UpstreamFrames {
 
 impl Frames for UpstreamFrames {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
-        let next = match self.ready.pop_front() {
-            Some(part) => Poll::Ready(Some(Ok(part))),
-            None => {
-                self.reservation = None;
-                self.poll_body(context)
-            }
+        let next = if let Some(part) = self.ready.pop_front() {
+            Poll::Ready(Some(Ok(part)))
+        } else {
+            self.reservation = None;
+            self.poll_body(context)
         };
         if let (Poll::Ready(Some(Ok(part))), Some(copy)) = (&next, &mut self.copy) {
             copy.add(part);

@@ -72,7 +72,12 @@ impl ForwardedAnswer {
             _ => FORWARDED_STATUS_BYTES_MAX,
         };
         let reservation = state.in_flight.forwarded_bytes(request);
-        let content = match collect(&mut body, bytes_max, reservation).await {
+        let collected = if bytes_max > 0 {
+            collect(&mut body, bytes_max, reservation).await
+        } else {
+            Err(Arrived::default())
+        };
+        let content = match collected {
             Ok(complete) => Content::Complete(complete),
             Err(arrived) => {
                 let records = level >= Level::RequestResponse
@@ -95,7 +100,7 @@ async fn collect(
 ) -> Result<Bytes, Arrived> {
     let deadline = Instant::now() + FORWARDED_COLLECT_TIME_MAX;
     let (mut parts, mut bytes, mut failure) = (VecDeque::new(), 0, None);
-    while bytes_max > 0 {
+    loop {
         let Ok(next) = tokio::time::timeout_at(deadline, body.frame()).await else { break };
         match next {
             None => return Ok(joined(parts, reservation)),
@@ -123,7 +128,9 @@ fn joined(mut parts: VecDeque<Bytes>, reservation: Option<Reservation>) -> Bytes
         parts.pop_front().unwrap_or_default()
     } else {
         let mut joined = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-        parts.iter().for_each(|part| joined.extend_from_slice(part));
+        for part in &parts {
+            joined.extend_from_slice(part);
+        }
         joined.freeze()
     };
     if bytes.is_empty() {

@@ -143,6 +143,7 @@ pub(crate) fn results(users: &[Target<'_>; 2]) -> Vec<Sent> {
     );
     send(alice, format!("POST {PATH}"), JSON, &long);
     send(alice, format!("GET {GROUP}/flunders"), NONE, "");
+    send(alice, format!("DELETE {PATH}/long"), NONE, "");
     results
 }
 

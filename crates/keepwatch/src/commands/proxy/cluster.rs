@@ -17,18 +17,18 @@ const FIELD_MANAGER: &str = "keepwatch";
 pub(super) struct Kind {
     group: &'static str,
     version: &'static str,
-    kind: &'static str,
+    name: &'static str,
 }
 
 pub(super) const API_SERVICE: Kind =
-    Kind { group: "apiregistration.k8s.io", version: "v1", kind: "APIService" };
-pub(super) const SERVICE: Kind = Kind { group: "", version: "v1", kind: "Service" };
+    Kind { group: "apiregistration.k8s.io", version: "v1", name: "APIService" };
+pub(super) const SERVICE: Kind = Kind { group: "", version: "v1", name: "Service" };
 pub(super) const NETWORK_POLICY: Kind =
-    Kind { group: "networking.k8s.io", version: "v1", kind: "NetworkPolicy" };
+    Kind { group: "networking.k8s.io", version: "v1", name: "NetworkPolicy" };
 pub(super) const CLUSTER_ROLE: Kind =
-    Kind { group: "rbac.authorization.k8s.io", version: "v1", kind: "ClusterRole" };
+    Kind { group: "rbac.authorization.k8s.io", version: "v1", name: "ClusterRole" };
 pub(super) const CLUSTER_ROLE_BINDING: Kind =
-    Kind { group: "rbac.authorization.k8s.io", version: "v1", kind: "ClusterRoleBinding" };
+    Kind { group: "rbac.authorization.k8s.io", version: "v1", name: "ClusterRoleBinding" };
 
 /// The objects of one kind, in a namespace if the kind has any.
 pub(super) struct Objects {
@@ -38,7 +38,7 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn new(client: &Client, kind: Kind, namespace: Option<&str>) -> Self {
-        let Kind { group, version, kind: name } = kind;
+        let Kind { group, version, name } = kind;
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, name));
         let api = match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -95,7 +95,7 @@ impl Objects {
     }
 
     fn failure(&self, act: &str, name: &str) -> String {
-        format!("cannot {act} {} {name}", self.kind.kind)
+        format!("cannot {act} {} {name}", self.kind.name)
     }
 }
 

@@ -41,7 +41,9 @@ pub(super) fn install(args: &InstallArgs) -> Result<ExitCode> {
         if !args.registration.apply {
             let redirected = plan.api_services.into_iter().map(|(_, redirected)| redirected);
             let policies = plan.policies.into_iter().map(|(_, policy)| policy);
-            return print(plan.permissions.into_iter().chain(redirected).chain(policies).collect());
+            let objects: Vec<Value> =
+                plan.permissions.into_iter().chain(redirected).chain(policies).collect();
+            return print(&objects);
         }
         carry_out(&client, plan).await
     })
@@ -59,7 +61,8 @@ pub(super) fn uninstall(args: &RegistrationArgs) -> Result<ExitCode> {
             changes.push((restored(&api_service)?, api_service));
         }
         if !args.apply {
-            return print(changes.into_iter().map(|(restored, _)| restored).collect());
+            let objects: Vec<Value> = changes.into_iter().map(|(restored, _)| restored).collect();
+            return print(&objects);
         }
         for namespace in &namespaces {
             Objects::new(&client, NETWORK_POLICY, Some(namespace)).delete_installed(NAME).await?;
@@ -155,7 +158,7 @@ async fn remove_permissions(client: &Client, api_services: &Objects) -> Result<(
 }
 
 /// Prints objects as a list that kubectl accepts.
-fn print(items: Vec<Value>) -> Result<ExitCode> {
+fn print(items: &[Value]) -> Result<ExitCode> {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
     writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&list)?)?;
     Ok(ExitCode::SUCCESS)

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use apimachinery::ApiError;
 use apimachinery::request_info::{self, query_value};
 use audit::Layer;
+use bytes::Bytes;
 use futures::FutureExt;
 use http::{Method, Response};
 use hyper::body::Incoming;
@@ -90,13 +91,7 @@ pub(crate) async fn serve(
     }
     let mut audit = evaluate_policy(&state, &context, &peer, Ok(&context.request.user));
     audit.track_latency(Layer::Authentication, latency);
-    if !audit.is_disabled()
-        && context.request.user.username == ANONYMOUS
-        && let Err(full) = state.backend.check_unauthenticated_reserve()
-    {
-        return context.into_response(&state, state.audit_unavailable(full));
-    }
-    if let Err(error) = state.log_event(audit.received()).await {
+    if let Err(error) = record_received(&state, &context, &audit).await {
         return context.into_response(&state, state.audit_unavailable(error));
     }
 
@@ -135,15 +130,34 @@ pub(crate) async fn serve(
             }
             (audit.complete(&answer), answer)
         }
-        Err(panic) => {
-            let message = panic_message(panic.as_ref());
-            error!(path = context.request.info.path, message, "a request panicked");
-            let answer = Answer::from(status_errors::panicked());
-            (audit.panicked(status_errors::PANICKED), answer)
-        }
+        Err(panic) => record_panic(&context, panic.as_ref(), audit),
     };
     let answer = state.respond_after_outcome(record, intent, answer).await;
     context.into_response_with_seat(&state, answer, seat)
+}
+
+/// Records the stage `RequestReceived`. Fails if the request cannot be recorded.
+async fn record_received(
+    state: &ServerState,
+    context: &RequestContext,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
+    if !audit.is_disabled() && context.request.user.username == ANONYMOUS {
+        state.backend.check_unauthenticated_reserve()?;
+    }
+    state.log_event(audit.received()).await
+}
+
+/// The record of a request that panicked, and its response.
+fn record_panic(
+    context: &RequestContext,
+    panic: &(dyn Any + Send),
+    audit: AuditContext,
+) -> (Option<Bytes>, Answer) {
+    let message = panic_message(panic);
+    error!(path = context.request.info.path, message, "a request panicked");
+    let answer = Answer::from(status_errors::panicked());
+    (audit.panicked(status_errors::PANICKED), answer)
 }
 
 /// Responds with 401 to a request that failed authentication.
@@ -226,7 +240,6 @@ async fn handle_authenticated(
             *seat = state.in_flight.seat(request)?;
         }
         if let Some(upstream) = upstream {
-            let client = *client;
             let exchange =
                 forward::Exchange { request, uri, client, audit_id, is_upgrade, audit, intent };
             return forward::send(state, upstream, exchange).await;

@@ -36,7 +36,7 @@ pub(super) struct Exchange<'a> {
     pub(super) request: &'a Request,
     pub(super) uri: &'a Uri,
     /// Address of the client.
-    pub(super) client: IpAddr,
+    pub(super) client: &'a IpAddr,
     pub(super) audit_id: &'a HeaderValue,
     /// Whether the client wants to switch protocols, and its connection can.
     pub(super) is_upgrade: bool,
@@ -81,7 +81,7 @@ pub(super) async fn send(
         headers: request.headers.clone(),
         user: Arc::clone(&request.user),
         info: request.info.clone(),
-        client,
+        client: *client,
         audit_id: audit_id.clone(),
         is_upgrade,
         body: request.body.clone(),

@@ -89,20 +89,16 @@ async fn serve_until_shutdown(
     let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
     let (address, forwarding) = listeners(&args.listen, upstream, &installation);
-    let is_proxy = upstream.is_some();
     let app = App::open(Components {
         address,
         forwarding,
         serving,
         trust: cluster.config_map.is_none().then(|| Arc::clone(&trust)),
         authenticator: Authenticator::new(trust, Some(cluster.tokens), Anonymous::Allowed),
-        authorizer: Arc::new(Union::new(
-            args.access.authorization_always_allow_paths.clone(),
-            vec![Arc::new(cluster.reviews)],
-        )),
+        authorizer: authorizer(&args.access, cluster.reviews),
         namespaces: Arc::new(ClusterNamespaces::new(cluster.client.clone())),
         policy,
-        resources: if is_proxy { Vec::new() } else { kasten::resources(&installation) },
+        resources: if upstream.is_some() { Vec::new() } else { kasten::resources(&installation) },
         installation,
         sinks: sinks.sinks,
         line_bytes: usize::try_from(args.audit.audit_line_size).unwrap_or(usize::MAX),
@@ -124,7 +120,7 @@ async fn serve_until_shutdown(
         destinations::controller(&app, client, settings, &args.audit, &args.destinations),
         Box::pin(sinks::reopen_on_hangup(reopen, app.delivery())),
     ];
-    if !is_proxy {
+    if upstream.is_none() {
         tasks.extend(kind_tasks(&app, cluster.client, installation));
     }
     tasks.extend(app.heartbeat(args.destinations.heartbeat));
@@ -151,6 +147,11 @@ fn listeners(
         Some(upstream) => (address(upstream.api_port), Some(upstream.parts(secure, installation))),
         None => (secure, None),
     }
+}
+
+fn authorizer(access: &AccessArgs, reviews: SubjectAccessReviews) -> Arc<Union> {
+    let paths = access.authorization_always_allow_paths.clone();
+    Arc::new(Union::new(paths, vec![Arc::new(reviews)]))
 }
 
 /// The tasks behind K10's kinds.

@@ -42,8 +42,8 @@ const DISCOVERY: Headers = &[(
 )];
 
 const FLUNDER: &str = r#"{"apiVersion":"wardle.example.com/v1alpha1","kind":"Flunder","metadata":{"name":"one","labels":{"app":"a"}},"spec":{"reference":"x"}}"#;
-const SECOND: &str = "apiVersion: wardle.example.com/v1alpha1\nkind: Flunder\nmetadata:\n  name: two\nspec:\n  reference: y\n";
-const APPLIED: &str = "apiVersion: wardle.example.com/v1alpha1\nkind: Flunder\nmetadata:\n  name: three\nspec:\n  reference: z\n";
+const SECOND: &str = "apiVersion: wardle.example.com/v1alpha1\nkind: Flunder\nmetadata:\n  name: two\nspec:\n  reference: second\n";
+const APPLIED: &str = "apiVersion: wardle.example.com/v1alpha1\nkind: Flunder\nmetadata:\n  name: three\nspec:\n  reference: third\n";
 
 /// Method, rest of the path, headers, body.
 const REQUESTS: &[(&str, &str, Headers, &str)] = &[

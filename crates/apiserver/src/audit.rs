@@ -3,5 +3,6 @@
 
 pub(crate) mod backend;
 pub(crate) mod context;
+pub(crate) mod intents;
 pub(crate) mod request;
 pub(crate) mod write_claim;

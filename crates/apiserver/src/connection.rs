@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::Upstream;
 use crate::authn::peer::{Peer, Protocol};
 use crate::connection::websocket::Slot;
 use crate::handler::body::ResponseBody;
@@ -72,6 +73,8 @@ const HEAD_REFUSED: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
 #[derive(Clone)]
 pub(crate) struct Connections {
     state: Arc<ServerState>,
+    /// Where requests are forwarded to; `None` if this server serves them.
+    upstream: Option<Arc<dyn Upstream>>,
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
     total_buffered: TotalBuffered,
@@ -85,6 +88,7 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn new(
         state: Arc<ServerState>,
+        upstream: Option<Arc<dyn Upstream>>,
         tls: TlsAcceptor,
         draining: CancellationToken,
         aborted: CancellationToken,
@@ -92,7 +96,7 @@ impl Connections {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
         let (total_buffered, head_budget) = (TotalBuffered::default(), Arc::default());
-        Self { state, tls, limiter, total_buffered, head_budget, draining, aborted }
+        Self { state, upstream, tls, limiter, total_buffered, head_budget, draining, aborted }
     }
 
     /// Accepts connections until draining begins, then closes the listener.
@@ -166,11 +170,11 @@ impl Connections {
         let service = {
             let (state, peer, activity) =
                 (Arc::clone(&self.state), Arc::clone(&peer), Arc::clone(&activity));
-            let slot = slot.clone();
+            let (slot, upstream) = (slot.clone(), self.upstream.clone());
             service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(slot.clone());
                 let active_request = ActiveRequest::start(&activity);
-                let answer = respond(&state, &peer, request);
+                let answer = respond(&state, upstream.as_ref(), &peer, request);
                 async move {
                     let response = answer.await;
                     Ok::<_, Infallible>(response.map(|body| body.keeping(active_request)))
@@ -209,7 +213,7 @@ impl Connections {
             activity.upgrade();
             tokio::select! {
                 () = self.aborted.cancelled() => {}
-                () = session.run() => {}
+                () = session => {}
             }
         }
         if result.is_ok() {
@@ -303,6 +307,7 @@ impl Connections {
 /// Serves a request, or rejects a request head that Go's server would reject.
 fn respond(
     state: &Arc<ServerState>,
+    upstream: Option<&Arc<dyn Upstream>>,
     peer: &Arc<Peer>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<ResponseBody>> + use<> {
@@ -310,7 +315,7 @@ fn respond(
         state.metrics.head_rejected();
         return Either::Left(std::future::ready(error.answer(request.version())));
     }
-    let answer = serve(Arc::clone(state), Arc::clone(peer), request);
+    let answer = serve(Arc::clone(state), upstream.cloned(), Arc::clone(peer), request);
     Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone()))
 }
 

@@ -5,7 +5,8 @@
 //! sent before its event is durable: a write commits it with its change, and every other return of
 //! [`serve`] goes through the [`JournalBackend`], including rejections, failures and panics. A client
 //! that disconnects does not stop the work ([`DetachOnDrop`]). A request that is not audited does not
-//! touch the disk.
+//! touch the disk. On a listener that forwards, the upstream takes the part of authorization and of
+//! the request itself ([`forward`]).
 //!
 //! [`JournalBackend`]: crate::audit::backend::JournalBackend
 
@@ -17,11 +18,13 @@ use std::sync::Arc;
 use apimachinery::ApiError;
 use apimachinery::request_info::{self, query_value};
 use audit::Layer;
+use bytes::Bytes;
 use futures::FutureExt;
 use http::{Method, Response};
 use hyper::body::Incoming;
 use tracing::{debug, error};
 
+use crate::audit::intents::Intent;
 use crate::audit::request::{FailedAuthentication, audit_id, evaluate_policy};
 use crate::authn::peer::Peer;
 use crate::authn::{ANONYMOUS, Unauthenticated};
@@ -30,16 +33,18 @@ use crate::handler::body::ResponseBody;
 use crate::handler::max_in_flight::Seat;
 use crate::limits;
 use crate::state::ServerState;
-use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, routes};
+use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, Upstream, routes};
 
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod budget;
 mod detach_on_drop;
 pub(crate) mod encoding;
+pub(crate) mod forward;
 mod impersonation;
 pub(crate) mod max_in_flight;
 pub(crate) mod negotiate;
+pub(crate) mod recorded_end;
 mod request_context;
 pub(crate) mod status_errors;
 mod timeout;
@@ -52,14 +57,25 @@ use timeout::with_timeout;
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
-/// Handles one request. The steps appear in the order in which they run.
+/// What is reserved for a request while it is handled.
+#[derive(Default)]
+struct Reserved {
+    /// Its share of the limit on requests in flight.
+    seat: Option<Seat>,
+    /// The stored intent to forward it.
+    intent: Option<Intent>,
+}
+
+/// Handles one request. The steps appear in the order in which they run. Requests are forwarded to
+/// `upstream`, if there is one.
 pub(crate) async fn serve(
     state: Arc<ServerState>,
+    upstream: Option<Arc<dyn Upstream>>,
     peer: Arc<Peer>,
     incoming: http::Request<Incoming>,
 ) -> Response<ResponseBody> {
     let (head, body) = incoming.into_parts();
-    let mut context = RequestContext::new(&state, head);
+    let mut context = RequestContext::new(&state, peer.address, head);
     state.metrics.request_started(&context.request.info);
 
     let authenticated =
@@ -75,25 +91,23 @@ pub(crate) async fn serve(
     }
     let mut audit = evaluate_policy(&state, &context, &peer, Ok(&context.request.user));
     audit.track_latency(Layer::Authentication, latency);
-    if !audit.is_disabled()
-        && context.request.user.username == ANONYMOUS
-        && let Err(full) = state.backend.check_unauthenticated_reserve()
-    {
-        return context.into_response(&state, state.audit_unavailable(full));
-    }
-    if let Err(error) = state.log_event(audit.received()).await {
+    if let Err(error) = record_received(&state, &context, &audit).await {
         return context.into_response(&state, state.audit_unavailable(error));
     }
 
-    let mut seat = None;
+    let mut reserved = Reserved::default();
     let claim = audit.claim().clone();
     let handled = {
-        let handled = pin!(handle_authenticated(&state, &mut context, body, &mut audit, &mut seat));
+        let target = (&*state, upstream.as_deref());
+        let handled = handle_authenticated(target, &mut context, body, &mut audit, &mut reserved);
+        let handled = pin!(handled);
         let message = "request did not complete within the allotted timeout";
         let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
         AssertUnwindSafe(handled).catch_unwind().await
     };
 
+    let Reserved { seat, intent } = reserved;
+    forward::annotate_doubt(&mut audit, intent.as_ref());
     let (record, answer) = match handled {
         Ok(Ok(Outcome::Committed(answer))) => {
             if !audit.is_disabled() {
@@ -107,21 +121,43 @@ pub(crate) async fn serve(
         Ok(Ok(Outcome::Watch(watch))) => {
             return context.start_watch(&state, watch, audit, seat).await;
         }
+        Ok(Ok(Outcome::Forwarded(answer))) => {
+            return forward::respond(&state, context, *answer, audit, (seat, intent)).await;
+        }
         Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
             if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
                 return context.into_response(&state, state.audit_unavailable(error));
             }
             (audit.complete(&answer), answer)
         }
-        Err(panic) => {
-            let message = panic_message(panic.as_ref());
-            error!(path = context.request.info.path, message, "a request panicked");
-            let answer = Answer::from(status_errors::panicked());
-            (audit.panicked(status_errors::PANICKED), answer)
-        }
+        Err(panic) => record_panic(&context, panic.as_ref(), audit),
     };
-    let answer = state.respond_after_logging(record, answer).await;
+    let answer = state.respond_after_outcome(record, intent, answer).await;
     context.into_response_with_seat(&state, answer, seat)
+}
+
+/// Records the stage `RequestReceived`. Fails if the request cannot be recorded.
+async fn record_received(
+    state: &ServerState,
+    context: &RequestContext,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
+    if !audit.is_disabled() && context.request.user.username == ANONYMOUS {
+        state.backend.check_unauthenticated_reserve()?;
+    }
+    state.log_event(audit.received()).await
+}
+
+/// The record of a request that panicked, and its response.
+fn record_panic(
+    context: &RequestContext,
+    panic: &(dyn Any + Send),
+    audit: AuditContext,
+) -> (Option<Bytes>, Answer) {
+    let message = panic_message(panic);
+    error!(path = context.request.info.path, message, "a request panicked");
+    let answer = Answer::from(status_errors::panicked());
+    (audit.panicked(status_errors::PANICKED), answer)
 }
 
 /// Responds with 401 to a request that failed authentication.
@@ -150,31 +186,25 @@ async fn respond_unauthorized(
 }
 
 /// Handles an authenticated request, within the time limit of requests. May panic. The caller
-/// releases the seat when the response has been sent.
+/// releases what is reserved when the response has been sent.
 async fn handle_authenticated(
-    state: &ServerState,
+    (state, upstream): (&ServerState, Option<&dyn Upstream>),
     context: &mut RequestContext,
     body: Incoming,
     audit: &mut AuditContext,
-    seat: &mut Option<Seat>,
+    reserved: &mut Reserved,
 ) -> Result<Outcome, Answer> {
-    let RequestContext { request, uri, upgrade: offered_upgrade, .. } = context;
-    if uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limits::URI_BYTES_MAX) {
-        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX).into());
-    }
-    if uri.query().is_some_and(|query| query.contains(';')) {
-        return Err(status_errors::semicolon().into());
-    }
-    if request.method == Method::CONNECT {
-        return Err(status_errors::no_upgrade().into());
-    }
-    let mut upgrade = None;
+    let Reserved { seat, intent } = reserved;
+    check_head(context)?;
+    let RequestContext { request, uri, upgrade: offered_upgrade, client, audit_id } = context;
     // As upstream, the header `Upgrade` of any other request is ignored.
-    if is_watch(request) && websocket::is_requested(&request.headers) {
-        upgrade = offered_upgrade.as_mut();
-        if upgrade.is_none() {
-            return Err(status_errors::no_upgrade().into());
-        }
+    let is_upgrade = match upstream {
+        Some(_) => forward::is_upgrade(&request.headers),
+        None => is_watch(request) && websocket::is_requested(&request.headers),
+    };
+    let mut upgrade = offered_upgrade.as_mut().filter(|_| is_upgrade);
+    if is_upgrade && upgrade.is_none() {
+        return Err(status_errors::no_upgrade().into());
     }
     let authorizer = state.authorizer.as_ref();
     let start = state.clock.now();
@@ -187,23 +217,32 @@ async fn handle_authenticated(
     }
     *seat = state.in_flight.seat(request)?;
     let mut body_bytes = state.in_flight.body_bytes(request)?;
-    let limit = request_info::timeout(&request.query)?.filter(|_| !is_watch(request));
+    let limit = request_info::timeout(&request.query)?;
+    // An upstream applies this limit itself.
+    let limit = limit.filter(|_| !is_watch(request) && upstream.is_none());
     let claim = audit.claim().clone();
     let handled = pin!(async {
-        authorize(state, request, audit).await?;
-        if request.info.path.starts_with("//") {
-            // `RequestInfo` parses it like the path with one slash, but no resource is served at
-            // such a path.
-            return Ok(Outcome::Unlogged(routes::not_found()));
-        }
-        if let Some(upgrade) = upgrade {
-            upgrade.handshake(&request.headers)?;
+        if upstream.is_none() {
+            authorize(state, request, audit).await?;
+            if request.info.path.starts_with("//") {
+                // `RequestInfo` parses it like the path with one slash, but no resource is served
+                // at such a path.
+                return Ok(Outcome::Unlogged(routes::not_found()));
+            }
+            if let Some(upgrade) = &mut upgrade {
+                upgrade.handshake(&request.headers)?;
+            }
         }
         if has_body(&request.method) {
             // A client that sends slowly must not hold a seat that other requests wait for.
             *seat = None;
             request.body = body::read(body, &mut body_bytes).await?;
             *seat = state.in_flight.seat(request)?;
+        }
+        if let Some(upstream) = upstream {
+            let exchange =
+                forward::Exchange { request, uri, client, audit_id, is_upgrade, audit, intent };
+            return forward::send(state, upstream, exchange).await;
         }
         if !request.info.is_resource_request {
             return Ok(Outcome::Unlogged(routes::answer(state, request)));
@@ -217,6 +256,21 @@ async fn handle_authenticated(
         }
         _ => handled.await,
     }
+}
+
+/// Rejects a request whose URI or method no server accepts.
+fn check_head(context: &RequestContext) -> Result<(), ApiError> {
+    let RequestContext { request, uri, .. } = context;
+    if uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limits::URI_BYTES_MAX) {
+        return Err(status_errors::uri_too_long(limits::URI_BYTES_MAX));
+    }
+    if uri.query().is_some_and(|query| query.contains(';')) {
+        return Err(status_errors::semicolon());
+    }
+    if request.method == Method::CONNECT {
+        return Err(status_errors::no_upgrade());
+    }
+    Ok(())
 }
 
 /// Authorizes the request and annotates the audit event with the decision.

@@ -28,12 +28,14 @@ mod state;
 mod table;
 pub mod tls;
 pub mod trust;
+mod upstream;
 
 pub use crate::audit::context::AuditContext;
 pub use authz::attributes::{Attributes, Authorizer, AuthorizerError, Decision};
 pub use connection::bind::bind;
 pub use connection::limiter::{ConnectionLimiter, ConnectionPermit};
 pub use handler::answer::Answer;
+pub use handler::forward::ForwardedAnswer;
 pub use handler::status_errors::too_large_resource_version;
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};
 pub use objects::{Objects, ResourceId};
@@ -44,4 +46,5 @@ pub use resource::{
     Column, Resource, Review, SchemaText, Scope, Strategy, Subresource, Verb, WriteContext,
 };
 pub use routes::VersionInfo;
-pub use server::{Server, ServerConfig, ServerError};
+pub use server::{Forwarding, Server, ServerConfig, ServerError};
+pub use upstream::{ForwardedRequest, Upstream, UpstreamError, strip_hop_by_hop};

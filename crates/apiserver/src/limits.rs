@@ -97,6 +97,23 @@ pub const PING_PERIOD: Duration = Duration::from_secs(30);
 pub const PING_TIME_MAX: Duration = Duration::from_secs(15);
 /// Time limit for a record to become durable. After it, the client gets an error.
 pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
+/// A forwarded response up to this size, in bytes, is recorded completely and sent after its event.
+/// A longer one is sent while it arrives; its length and digest are recorded at the end.
+pub const FORWARDED_RECORDED_BYTES_MAX: usize = 1 << 20;
+/// The same, if the policy records no response bodies: enough for any `Status`.
+pub const FORWARDED_STATUS_BYTES_MAX: usize = 64 << 10;
+/// Maximum total size of forwarded responses that are held until their events are recorded, in
+/// bytes. One user may use a quarter. Beyond it, responses are sent while they arrive.
+pub const FORWARDED_BYTES_MAX: usize = 64 << 20;
+/// A forwarded response that takes longer than this is sent while it arrives.
+pub const FORWARDED_COLLECT_TIME_MAX: Duration = Duration::from_secs(2);
+/// Maximum pause of the upstream within a response that is neither a watch nor an upgraded
+/// connection.
+pub const FORWARDED_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Number of intents of an earlier run that are read at a time.
+pub(crate) const INTENTS_PAGE: usize = 256;
+/// Bytes of intents at which such a page ends.
+pub(crate) const INTENTS_PAGE_BYTES: usize = 8 << 20;
 /// How often the server tries to record that requests were rejected, while this is not on record.
 pub const GAP_PERIOD: Duration = Duration::from_millis(500);
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use store::StoreError;
 
 use crate::Answer;
+use crate::handler::forward::ForwardedAnswer;
 
 /// An API request. The registry gets it after its body has been read and the user has been
 /// authenticated and authorized.
@@ -44,6 +45,8 @@ pub enum Outcome {
     InDoubt(StoreError),
     /// A watch. Its event is logged before the first byte and at the end.
     Watch(WatchReply),
+    /// The response of an upstream. Its event is not logged yet.
+    Forwarded(Box<ForwardedAnswer>),
 }
 
 /// A watch that has passed all checks and can start.

@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::state::ServerState;
 use crate::tls::{ServingCertificate, TlsError, server_config};
 use crate::trust::Trust;
-use crate::{Authorizer, Clock, Registry, VersionInfo};
+use crate::{Authorizer, Clock, Registry, Upstream, VersionInfo};
 
 /// Interval at which certificate and CA files are checked for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(5);
@@ -85,12 +85,24 @@ pub struct ServerConfig {
     pub version: VersionInfo,
     /// Paths that `/` lists in addition to the server's own paths.
     pub paths: Vec<String>,
+    /// A second listener, whose requests are forwarded.
+    pub forwarding: Option<Forwarding>,
+}
+
+/// A listener that forwards all requests to another API server.
+#[derive(Clone)]
+pub struct Forwarding {
+    /// Listen address, as [`ServerConfig::address`].
+    pub address: SocketAddr,
+    /// The other API server.
+    pub upstream: Arc<dyn Upstream>,
 }
 
 /// A server that listens but does not accept connections yet.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    forwarding: Option<(TcpListener, Forwarding)>,
     tls: TlsAcceptor,
     serving: Arc<ServingCertificate>,
     trust: Option<Arc<Trust>>,
@@ -102,9 +114,14 @@ impl Server {
     /// on that runtime.
     #[expect(clippy::unused_async, reason = "the listener needs the runtime it is awaited in")]
     pub async fn bind(config: ServerConfig) -> Result<Self, ServerError> {
-        let refused = |source| ServerError::Listen { address: config.address, source };
-        let listener = bind(config.address).map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        let (listener, address) = listen(config.address)?;
+        let forwarding = match config.forwarding {
+            Some(forwarding) => {
+                let (listener, address) = listen(forwarding.address)?;
+                Some((listener, Forwarding { address, ..forwarding }))
+            }
+            None => None,
+        };
         let tls = server_config(Arc::clone(&config.serving)).map_err(ServerError::Tls)?;
         let mut checks = vec![store_check(&config.storage)];
         checks.extend(config.checks);
@@ -132,7 +149,7 @@ impl Server {
         };
         let (serving, trust) = (config.serving, config.trust);
         let tls = TlsAcceptor::from(tls);
-        Ok(Self { listener, address, tls, serving, trust, state: Arc::new(state) })
+        Ok(Self { listener, address, forwarding, tls, serving, trust, state: Arc::new(state) })
     }
 
     /// Address that the server listens on, with the port that the system chose for port 0.
@@ -140,13 +157,20 @@ impl Server {
         self.address
     }
 
+    /// Address of the listener that forwards, if there is one.
+    pub fn forwarding_address(&self) -> Option<SocketAddr> {
+        self.forwarding.as_ref().map(|(_, forwarding)| forwarding.address)
+    }
+
     /// Serves until `shutdown` is cancelled, then shuts down as the module documentation describes.
     /// Drops connections that are still open after [`Limits::drain_time_max`].
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { listener, address, tls, serving, trust, state } = self;
+        let Self { listener, address, forwarding, tls, serving, trust, state } = self;
         let (draining, aborted) = (CancellationToken::new(), CancellationToken::new());
-        let connections =
-            Connections::new(Arc::clone(&state), tls, draining.clone(), aborted.clone());
+        let connections = |upstream| {
+            let (draining, aborted) = (draining.clone(), aborted.clone());
+            Connections::new(Arc::clone(&state), upstream, tls.clone(), draining, aborted)
+        };
         let reload = reload(serving, trust, Arc::clone(&state.clock));
         let reload = draining.clone().run_until_cancelled_owned(reload);
         state.tracker.spawn_on(reload, &state.runtime);
@@ -154,8 +178,16 @@ impl Server {
         let gaps = async move { gaps.backend.record_gaps(&closing).await };
         let gaps = aborted.clone().run_until_cancelled_owned(gaps);
         state.tracker.spawn_on(gaps, &state.runtime);
-        state.tracker.spawn_on(connections.accept(listener), &state.runtime);
+        let (recovering, closing) = (Arc::clone(&state), draining.clone());
+        let recovered = async move { recovering.backend.recover_intents(&closing).await };
+        state.tracker.spawn_on(recovered, &state.runtime);
+        state.tracker.spawn_on(connections(None).accept(listener), &state.runtime);
         info!(%address, "serving");
+        if let Some((listener, Forwarding { address, upstream })) = forwarding {
+            info!(%address, upstream = upstream.name(), "forwarding");
+            let connections = connections(Some(upstream));
+            state.tracker.spawn_on(connections.accept(listener), &state.runtime);
+        }
 
         shutdown.cancelled().await;
         info!("shutting down: no longer ready");
@@ -176,6 +208,13 @@ impl Server {
         state.backend.record_last_gap().await;
         info!("closed");
     }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let refused = |source| ServerError::Listen { address, source };
+    let listener = bind(address).map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }
 
 /// Rereads the certificate files periodically, so that a rotation needs no restart.

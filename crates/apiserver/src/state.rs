@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::backend::JournalBackend;
+use crate::audit::intents::Intent;
 use crate::authn::Authenticator;
 use crate::handler::max_in_flight::InFlight;
 use crate::health::Health;
@@ -56,17 +57,43 @@ impl ServerState {
         }
     }
 
-    /// Logs the record durably and counts the result. Returns at once if there is no record.
-    pub(crate) async fn log_event(&self, record: Option<Bytes>) -> Result<(), ApiError> {
-        if record.is_none() {
+    /// Like [`respond_after_logging`](Self::respond_after_logging), and removes the intent of the
+    /// request with the same commit.
+    pub(crate) async fn respond_after_outcome(
+        &self,
+        record: Option<Bytes>,
+        intent: Option<Intent>,
+        answer: Answer,
+    ) -> Answer {
+        match self.log_outcome(record, intent).await {
+            Ok(()) => answer,
+            Err(error) => self.audit_unavailable(error),
+        }
+    }
+
+    /// Logs the record durably, removes the intent with it, and counts the result. Returns at once
+    /// if there is neither.
+    pub(crate) async fn log_outcome(
+        &self,
+        record: Option<Bytes>,
+        intent: Option<Intent>,
+    ) -> Result<(), ApiError> {
+        if record.is_none() && intent.is_none() {
             return Ok(());
         }
-        let logged = self.backend.log(record).await;
+        let has_record = record.is_some();
+        let logged = self.backend.log_outcome(record, intent).await;
         match &logged {
-            Ok(()) => self.metrics.event_logged(),
+            Ok(()) if has_record => self.metrics.event_logged(),
+            Ok(()) => {}
             Err(_) => self.metrics.event_not_logged(),
         }
         logged
+    }
+
+    /// Logs the record durably and counts the result. Returns at once if there is no record.
+    pub(crate) async fn log_event(&self, record: Option<Bytes>) -> Result<(), ApiError> {
+        self.log_outcome(record, None).await
     }
 
     /// Microseconds since an earlier time.

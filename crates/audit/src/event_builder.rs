@@ -213,6 +213,26 @@ impl EventBuilder {
         if self.long_running { self.snapshot(Stage::ResponseStarted, now) } else { None }
     }
 
+    /// Makes the request long-running: its response is sent while it arrives.
+    pub const fn begin_streaming(&mut self) {
+        self.long_running = true;
+    }
+
+    /// The event of a request that is not finished, for the case that its end is never recorded.
+    /// `annotation` says why. It does not end the request.
+    pub fn unfinished(
+        &self,
+        status: Status,
+        annotation: (&str, &str),
+        now: Timestamp,
+    ) -> Option<Event> {
+        let mut event = self.snapshot(Stage::ResponseComplete, now)?;
+        event.response_status = Some(status);
+        let (key, value) = annotation;
+        event.annotations.insert(key.to_owned(), value.to_owned());
+        Some(event)
+    }
+
     /// Whether the request is long-running (such as a watch) and has the stage `ResponseStarted`.
     pub const fn is_long_running(&self) -> bool {
         self.long_running

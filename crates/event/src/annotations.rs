@@ -13,6 +13,9 @@ pub struct Annotation {
     pub text: &'static [&'static str],
 }
 
+/// The value of [`OUTCOME`].
+pub const OUTCOME_UNKNOWN: &str = "unknown";
+
 /// Defines the constants. A macro, because it can use doc comments as the texts of the reference
 /// too.
 macro_rules! annotations {
@@ -60,6 +63,13 @@ annotations! {
     GAP_TIME = "keepwatch.io/gap-time", on "gap event about a source";
     /// Number of requests that were rejected because they could not be recorded.
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
+    /// Host and port of the API server to which the request was forwarded, by `keepwatch proxy`.
+    UPSTREAM = "keepwatch.io/upstream", on "event of a forwarded request";
+    /// `unknown`: the request was forwarded, and it is not known whether it had an effect. The proxy
+    /// ended before it recorded the outcome, or the API server did not respond.
+    OUTCOME = "keepwatch.io/outcome", on "event of a forwarded request";
+    /// Why the response ended early.
+    INTERRUPTED = "keepwatch.io/response-interrupted", on "event of a forwarded request";
     /// Name of the source that sent the event. Events without it are those of this server.
     SOURCE = "keepwatch.io/source", on "event from a source";
     /// Kind of the source that sent the event: `AuditWebhook`, `AuditLog`, `Bucket` or

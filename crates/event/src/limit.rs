@@ -82,6 +82,19 @@ pub fn cut_body(body: &[u8]) -> Json {
     cut_mark(body.len() as u64, &digest(body))
 }
 
+/// The replacement of a body that is not JSON: its length, its digest in hexadecimal, and its media
+/// type.
+pub fn opaque_mark(bytes: u64, digest: &str, media_type: &str) -> Json {
+    let mut media_type = media_type.to_owned();
+    text(&mut media_type, NAME_BYTES_MAX);
+    let media_type = Json::serialize(&media_type).map(Json::into_bytes).unwrap_or_default();
+    let media_type = String::from_utf8_lossy(&media_type);
+    let text = format!(
+        r#"{CUT_START}{{"bytes":{bytes},"sha256":"{digest}","contentType":{media_type}}}}}"#
+    );
+    Json::from_normalized(Bytes::from(text))
+}
+
 /// Whether a body is the replacement of a truncated one.
 pub fn is_cut(body: &[u8]) -> bool {
     body.starts_with(CUT_START.as_bytes())
@@ -228,6 +241,16 @@ mod tests {
         assert!(event.user.extra.contains_key("keepwatch.io/cut"));
         let body = event.response_object.unwrap();
         assert!(String::from_utf8_lossy(body.as_bytes()).contains(r#""bytes":1000002"#));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_replaced_by_valid_json() {
+        for media_type in ["application/vnd.kubernetes.protobuf", "a\"b\\", &"x".repeat(5000)] {
+            let mark = opaque_mark(7, "00ff", media_type);
+            assert!(is_cut(mark.as_bytes()));
+            let parsed: serde_json::Value = serde_json::from_slice(mark.as_bytes()).unwrap();
+            assert_eq!(parsed["keepwatch.io/cut"]["bytes"], 7, "{media_type:.20}");
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ use apiserver::registry::RegistryConfig;
 use apiserver::tls::ServingCertificate;
 use apiserver::trust::Trust;
 use apiserver::{
-    Authorizer, Clock, NamespaceSource, Registry, Resource, Server, ServerError, VersionInfo,
+    Authorizer, Clock, Forwarding, NamespaceSource, Registry, Resource, Server, ServerError,
+    Upstream, VersionInfo,
 };
 use arc_swap::ArcSwap;
 use audit::Policy;
@@ -26,6 +27,7 @@ use delivery::{Delivery, EventIndexer, SinkTask};
 use event::UserInfo;
 use kasten::Installation;
 use prometheus_client::registry::Registry as MetricsRegistry;
+use proxy::{UpstreamClient, UpstreamConfig, UpstreamMetrics};
 use sink::DeliveryHealth;
 use sink::Sink;
 use source::buckets::BucketSourceConfig;
@@ -64,6 +66,8 @@ pub(crate) struct Components {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) namespaces: Arc<dyn NamespaceSource>,
     pub(crate) policy: Policy,
+    /// The listener that forwards to another API server, if there is one.
+    pub(crate) forwarding: Option<ForwardingParts>,
     /// The kinds that are served beside those of `siem.keepwatch.io`.
     pub(crate) resources: Vec<Resource>,
     /// The K10 whose kinds these are.
@@ -91,10 +95,19 @@ pub(crate) struct Components {
     pub(crate) has_garbage_collector: bool,
 }
 
+/// A listener that forwards.
+pub(crate) struct ForwardingParts {
+    pub(crate) address: SocketAddr,
+    pub(crate) upstream: UpstreamConfig,
+    /// The kinds that the other server is known to serve, for the labels of metrics.
+    pub(crate) resources: Vec<Resource>,
+}
+
 /// A server that listens but does not accept connections yet.
 pub(crate) struct App {
     store: Sqlite,
     server: Server,
+    upstream: Option<Arc<UpstreamClient>>,
     sink_tasks: Vec<SinkTask>,
     delivery: Arc<Delivery>,
     registry: Registry,
@@ -117,12 +130,12 @@ impl App {
         let gaps = JournalGaps::new(parts.store.clone())?;
         let sources = Sources::open(&parts, &mut metrics_registry).await?;
         resources.extend(siem::resources(&services(&parts, &tester, &index, &gaps, &sources)));
-        let metrics = Metrics::new(&mut metrics_registry, &resources);
+        let (forwarding, upstream, metrics) =
+            open_forwarding(parts.forwarding, &resources, &mut metrics_registry)?;
         reader_positions::set(&parts.store, &parts.sinks, parts.detects, parts.resume_from).await?;
         gaps.check_at_start().await?;
-        let mut delivery = Delivery::new(parts.store.journal(), &mut metrics_registry);
-        delivery.set_line_bytes(parts.line_bytes);
-        let sink_tasks = parts.sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+        let (mut delivery, sink_tasks) =
+            open_delivery(&parts.store, (parts.sinks, parts.line_bytes), &mut metrics_registry);
         let notifications = notifications::open(Arc::clone(&parts.storage), &mut metrics_registry);
         metrics.expose(metrics_registry);
         let policy = Arc::new(ArcSwap::from_pointee(parts.policy));
@@ -136,15 +149,13 @@ impl App {
             server_user: Arc::new(server_user(&parts.installation)),
             has_garbage_collector: parts.has_garbage_collector,
         });
-        let detection = if parts.detects {
+        let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
+        let detection = {
             let (store, installation) = (&parts.store, &parts.installation);
-            let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
-            Some(Detection::open(&mut delivery, store, &registry, installation, origin).await?)
-        } else {
-            None
+            let opening = Detection::open(&mut delivery, store, &registry, installation, origin);
+            if parts.detects { Some(opening.await?) } else { None }
         };
-        let indexer = delivery.event_indexer(index);
-        let delivery = Arc::new(delivery);
+        let (indexer, delivery) = (delivery.event_indexer(index), Arc::new(delivery));
         let server = Server::bind(apiserver::ServerConfig {
             address: parts.address,
             serving: parts.serving,
@@ -161,12 +172,14 @@ impl App {
             limits: parts.limits,
             version: version(),
             paths: Vec::new(),
+            forwarding,
         })
         .await
         .map_err(explained)?;
         Ok(Self {
             store: parts.store,
             server,
+            upstream,
             sink_tasks,
             delivery,
             registry,
@@ -243,6 +256,9 @@ impl App {
             detector.spawn(detection.detector.run(detecting.clone()));
             background.spawn(detection.follower.run());
         }
+        if let Some(upstream) = self.upstream {
+            background.spawn(upstream.reload());
+        }
         background.spawn(self.indexer.run());
         background.spawn(self.gaps.run());
         for task in tasks {
@@ -297,6 +313,33 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("cannot start threads")
+}
+
+/// Delivery, and the tasks of the sinks for lines of this size.
+fn open_delivery(
+    store: &Sqlite,
+    (sinks, line_bytes): (Vec<Box<dyn Sink>>, usize),
+    metrics: &mut MetricsRegistry,
+) -> (Delivery, Vec<SinkTask>) {
+    let mut delivery = Delivery::new(store.journal(), metrics);
+    delivery.set_line_bytes(line_bytes);
+    let tasks = sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
+    (delivery, tasks)
+}
+
+/// The forwarding listener and its client, if there are any, and the metrics of the API server.
+fn open_forwarding(
+    parts: Option<ForwardingParts>,
+    resources: &[Resource],
+    registry: &mut MetricsRegistry,
+) -> Result<(Option<Forwarding>, Option<Arc<UpstreamClient>>, Metrics)> {
+    let Some(ForwardingParts { address, upstream, resources: forwarded }) = parts else {
+        return Ok((None, None, Metrics::new(registry, resources)));
+    };
+    let client = Arc::new(UpstreamClient::new(upstream, UpstreamMetrics::new(registry))?);
+    let upstream: Arc<dyn Upstream> = Arc::<UpstreamClient>::clone(&client);
+    let metrics = Metrics::new(registry, &[resources, forwarded.as_slice()].concat());
+    Ok((Some(Forwarding { address, upstream }), Some(client), metrics))
 }
 
 /// The services behind the kinds of `siem.keepwatch.io`.

@@ -13,6 +13,7 @@ pub(crate) mod input;
 pub(crate) mod investigate;
 pub(crate) mod listener;
 pub(crate) mod log_files;
+pub(crate) mod proxy;
 pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod source;
@@ -50,6 +51,12 @@ pub(crate) enum Command {
     /// Run in a cluster, behind kube-apiserver's aggregator
     #[command(after_help = EXIT_CODES)]
     Serve(Box<ServeArgs>),
+    /// Run in front of an existing extension API server, and record its requests
+    ///
+    /// kube-apiserver's aggregator sends the requests of the API groups to the proxy, which records
+    /// them and forwards them with the identity of their users. `install` prints what changes.
+    #[command(after_help = EXIT_CODES)]
+    Proxy(Box<proxy::ProxyArgs>),
     /// Find signals in existing audit logs with the rules of the server
     ///
     /// Prints each signal once, in its final state, ordered by first event. Lines that are not

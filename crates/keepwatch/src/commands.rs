@@ -10,6 +10,7 @@ mod forward;
 mod investigate;
 mod man;
 mod policy;
+mod proxy;
 mod reference;
 mod rules;
 mod serve;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Up(args) => up::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
         Command::Detect(args) => detect::run(&args),
         Command::Rules(command) => rules::run(&command),
         Command::Dashboards(command) => dashboards::run(&command),

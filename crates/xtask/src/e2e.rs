@@ -49,6 +49,13 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 10_000_000)]
         events: u64,
     },
+    /// Compare sample-apiserver's own audit log with the proxy in front of one that has none: CPU
+    /// per request.
+    Proxy {
+        /// Seconds of load per case.
+        #[arg(long, default_value_t = 5)]
+        seconds: u32,
+    },
     /// Measure the time from the response to a request until a watcher sees its signal.
     Signals {
         /// Requests per second of the concurrent load.
@@ -131,6 +138,9 @@ pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
         }
         Bench::Index { events } => {
             run(&server()?, &["bench-index", "--events", &events.to_string()])
+        }
+        Bench::Proxy { seconds } => {
+            run(&server()?, &["bench-proxy", "--seconds", &seconds.to_string()])
         }
         Bench::Signals { rate } => run(&server()?, &["bench-signals", "--rate", &rate.to_string()]),
         Bench::Weight { seconds, rounds } => run(

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::Clock;
+use crate::audit::intents::{Intent, Intents};
 use crate::limits::{GAP_PERIOD, RECORD_TIME_MAX};
 
 /// Divisor of the store's limit: this fraction of the store is reserved for authenticated users.
@@ -27,6 +28,7 @@ const UNAUTHENTICATED_RESERVE: u64 = 8;
 pub(crate) struct JournalBackend {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
+    intents: Intents,
     /// Requests rejected since the last gap event. The store's own counter is not used: it counts a
     /// rejected write and the record of that rejection as two.
     rejected: AtomicU64,
@@ -40,7 +42,14 @@ pub(crate) struct JournalBackend {
 impl JournalBackend {
     pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
         let (rejected, rejected_unauthenticated) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { storage, clock, rejected, rejected_unauthenticated, rejection: Notify::new() }
+        Self {
+            storage,
+            clock,
+            intents: Intents::new(),
+            rejected,
+            rejected_unauthenticated,
+            rejection: Notify::new(),
+        }
     }
 
     /// Checks whether a request without an authenticated user may still be logged. The last part of
@@ -87,6 +96,32 @@ impl JournalBackend {
             Ok(Err(error)) => Err(self.reject(&error)),
             Err(_) => Err(self.reject(&deadline_exceeded())),
         }
+    }
+
+    /// Stores an intent before its request is forwarded. The caller counts an error.
+    pub(crate) async fn declare(&self, record: Bytes) -> Result<Intent, StoreError> {
+        self.intents.declare(self.storage.as_ref(), record).await
+    }
+
+    /// Like [`log`](Self::log), and removes the intent in the same transaction.
+    pub(crate) async fn log_outcome(
+        &self,
+        record: Option<Bytes>,
+        intent: Option<Intent>,
+    ) -> Result<(), ApiError> {
+        let Some(intent) = intent else { return self.log(record).await };
+        match self.intents.resolve(self.storage.as_ref(), intent, record).await {
+            Ok(()) => {
+                self.record_gap().await;
+                Ok(())
+            }
+            Err(error) => Err(self.reject(&error)),
+        }
+    }
+
+    /// Records the requests that earlier runs forwarded without recording their outcome.
+    pub(crate) async fn recover_intents(&self, closing: &CancellationToken) {
+        self.intents.recover(self.storage.as_ref(), closing).await;
     }
 
     /// Counts a rejected request and builds its error. Used if the event cannot be logged or the

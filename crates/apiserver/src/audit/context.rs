@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{EventBuilder, Layer};
 use bytes::Bytes;
-use event::{Event, Json, Level, Timestamp, UserInfo};
+use event::{Event, Json, Level, Status, Timestamp, UserInfo};
 
 use crate::audit::write_claim::WriteClaim;
 use crate::{Answer, Clock};
@@ -119,6 +119,18 @@ impl AuditContext {
         self.record(|builder| builder.received().as_ref().map(encode))
     }
 
+    /// Record of a request that is not finished, for the case that its end is never recorded.
+    /// `None` if the policy omits the last stage.
+    pub(crate) fn unfinished(&self, status: Status, annotation: (&str, &str)) -> Option<Bytes> {
+        let now = self.clock.now();
+        self.record(|builder| builder.unfinished(status, annotation, now).as_ref().map(encode))
+    }
+
+    /// From now on the request is long-running: its response is sent while it arrives.
+    pub(crate) fn begin_streaming(&mut self) {
+        self.with(EventBuilder::begin_streaming);
+    }
+
     /// Record of the stage `ResponseStarted` of a watch; `None` if the policy omits it.
     pub(crate) fn response_started(&mut self, code: u16) -> Option<Bytes> {
         let now = self.clock.now();
@@ -144,15 +156,19 @@ impl AuditContext {
 
     /// Record of the stage `ResponseComplete`; `None` if the policy omits it.
     pub fn complete(self, answer: &Answer) -> Option<Bytes> {
-        let now = self.clock.now();
-        self.record(|builder| builder.complete(as_recorded(answer), now).map(encode))
+        self.complete_with(as_recorded(answer))
     }
 
-    /// Record of the stage `ResponseComplete` of a watch.
-    pub(crate) fn watch_complete(self, code: u16) -> Option<Bytes> {
+    /// Record of the stage `ResponseComplete` of a response that was sent while it arrived.
+    /// `object` is what is recorded of its body.
+    pub(crate) fn stream_complete(self, code: u16, object: Option<Json>) -> Option<Bytes> {
+        self.complete_with(audit::Response { code, object, ..audit::Response::default() })
+    }
+
+    /// Record of the stage `ResponseComplete`; `None` if the policy omits it.
+    pub(crate) fn complete_with(self, response: audit::Response) -> Option<Bytes> {
         let now = self.clock.now();
-        let answer = audit::Response { code, ..audit::Response::default() };
-        self.record(|builder| builder.complete(answer, now).map(encode))
+        self.record(|builder| builder.complete(response, now).map(encode))
     }
 
     /// Record of the stage `Panic`.

@@ -39,7 +39,7 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Maximum length of a client's key, in bytes; a valid key has 24.
 const KEY_BYTES_MAX: usize = 128;
 /// Time limit for sending the response to the handshake.
-const SWITCH_TIME_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SWITCH_TIME_MAX: Duration = Duration::from_secs(30);
 /// Close code of a normal end.
 const NORMAL: u16 = 1000;
 
@@ -111,14 +111,21 @@ fn is_origin(origin: &str) -> bool {
     (has_scheme || origin.starts_with('/')) && origin.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// What a connection does after it has switched protocols.
+type UpgradedSession = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Passes a session from the request handler to the task of the connection.
 #[derive(Clone, Default)]
-pub(crate) struct Slot(Arc<Mutex<Option<Session>>>);
+pub(crate) struct Slot(Arc<Mutex<Option<UpgradedSession>>>);
 
 impl Slot {
     /// Takes the session, if there is one.
-    pub(crate) fn take(&self) -> Option<Session> {
+    pub(crate) fn take(&self) -> Option<UpgradedSession> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, session: impl Future<Output = ()> + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(session));
     }
 }
 
@@ -150,22 +157,29 @@ impl Upgrade {
 
     /// Leaves the watch to the connection task and returns the response headers.
     pub(crate) fn start(self, watch: WatchBody) -> HeaderMap {
-        let session = Session { on: self.on, watch };
-        *self.slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        self.slot.put(Session { on: self.on, watch }.run());
         self.headers
+    }
+
+    /// Leaves a session of another protocol to the connection task.
+    pub(crate) fn switch<S>(self, session: impl FnOnce(OnUpgrade) -> S)
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        self.slot.put(session(self.on));
     }
 }
 
 /// A watch over WebSocket. If it is dropped before its end, it is recorded as a watch whose client
 /// disconnected.
-pub(crate) struct Session {
+struct Session {
     on: OnUpgrade,
     watch: WatchBody,
 }
 
 impl Session {
     /// Sends events until the watch or the client ends the session.
-    pub(crate) async fn run(self) {
+    async fn run(self) {
         let Self { on, mut watch } = self;
         let Ok(Ok(stream)) = timeout(SWITCH_TIME_MAX, on).await else { return };
         let (mut reader, mut writer) = tokio::io::split(TokioIo::new(stream));
@@ -179,8 +193,8 @@ impl Session {
                     Err(ReceiveError::Disconnected) => return,
                 },
                 event = poll_fn(|context| watch.poll_bytes(context)) => match event {
-                    Some(event) => (Opcode::Text, event),
-                    None => close(NORMAL),
+                    Some(Ok(event)) => (Opcode::Text, event),
+                    Some(Err(_)) | None => close(NORMAL),
                 },
             };
             // The payload is not copied: other watches may share it.

@@ -96,20 +96,29 @@ struct Remaining {
     is_aborted: bool,
 }
 
-/// The client did not read its response for too long.
+/// Why a response ends early.
 #[derive(Debug, thiserror::Error)]
-#[error("the client does not read the response")]
-pub(crate) struct Stalled;
+pub(crate) enum Aborted {
+    /// The client did not read its response for too long.
+    #[error("the client does not read the response")]
+    Stalled,
+    /// The upstream ended the response early.
+    #[error("the upstream ended the response early: {0}")]
+    Upstream(String),
+    /// The upstream sent nothing for too long.
+    #[error("the upstream sent nothing for too long")]
+    UpstreamPause,
+}
 
 impl Outgoing {
     fn remaining(&self) -> MutexGuard<'_, Remaining> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self, copies: bool) -> Option<Result<Bytes, Stalled>> {
+    fn next(&self, copies: bool) -> Option<Result<Bytes, Aborted>> {
         let mut remaining = self.remaining();
         if remaining.is_aborted {
-            return Some(Err(Stalled));
+            return Some(Err(Aborted::Stalled));
         }
         if remaining.bytes.is_empty() {
             return None;
@@ -166,13 +175,16 @@ impl OutgoingWatch {
         &self,
         context: &mut Context<'_>,
         copies: bool,
-    ) -> Poll<Option<Result<Bytes, Stalled>>> {
+    ) -> Poll<Option<Result<Bytes, Aborted>>> {
         let mut state = self.state();
         state.since = None;
         if state.event.is_empty() {
-            let Some(watch) = &mut state.watch else { return Poll::Ready(Some(Err(Stalled))) };
+            let Some(watch) = &mut state.watch else {
+                return Poll::Ready(Some(Err(Aborted::Stalled)));
+            };
             match std::task::ready!(watch.poll_bytes(context)) {
-                Some(event) => {
+                Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
+                Some(Ok(event)) => {
                     state.is_long = event.len() > ANSWER_PIECE_BYTES;
                     state.event = event;
                 }
@@ -250,7 +262,7 @@ impl Drop for ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Stalled;
+    type Error = Aborted;
 
     fn poll_frame(
         self: Pin<&mut Self>,

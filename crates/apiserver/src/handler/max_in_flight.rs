@@ -8,7 +8,9 @@ use crate::Request;
 use crate::authz::union::MASTERS;
 use crate::handler::budget::{Budget, Reservation};
 use crate::handler::status_errors;
-use crate::limits::{BODIES_BYTES_MAX, BYTES_SHARES, Limits, REQUESTS_RESERVE, WATCHES_MAX};
+use crate::limits::{
+    BODIES_BYTES_MAX, BYTES_SHARES, FORWARDED_BYTES_MAX, Limits, REQUESTS_RESERVE, WATCHES_MAX,
+};
 
 /// Limits on requests in flight. A request over a limit is rejected with 429.
 pub(crate) struct InFlight {
@@ -17,6 +19,8 @@ pub(crate) struct InFlight {
     watches: Arc<Budget>,
     /// Bytes of request bodies.
     bodies: Arc<Budget>,
+    /// Bytes of forwarded responses.
+    forwarded: Arc<Budget>,
 }
 
 /// One unit of an in-flight limit; released on drop.
@@ -29,6 +33,7 @@ impl InFlight {
             mutations: Budget::with_reserve(limits.mutations_max, REQUESTS_RESERVE),
             watches: Budget::with_reserve(WATCHES_MAX, REQUESTS_RESERVE),
             bodies: Budget::new(BODIES_BYTES_MAX, BYTES_SHARES),
+            forwarded: Budget::new(FORWARDED_BYTES_MAX, BYTES_SHARES),
         }
     }
 
@@ -49,5 +54,11 @@ impl InFlight {
     /// Starts to count the body of a request, at zero bytes.
     pub(crate) fn body_bytes(&self, request: &Request) -> Result<Reservation, ApiError> {
         self.bodies.reserve(&request.user, 0).ok_or_else(status_errors::too_many_requests)
+    }
+
+    /// Starts to count the bytes of a forwarded response, at zero bytes. `None` if the user holds
+    /// too many.
+    pub(crate) fn forwarded_bytes(&self, request: &Request) -> Option<Reservation> {
+        self.forwarded.reserve(&request.user, 0)
     }
 }

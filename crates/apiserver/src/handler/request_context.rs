@@ -1,10 +1,11 @@
 //! State of one request while the handler runs, and the response that ends it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use apimachinery::RequestInfo;
 use apimachinery::request_info::{query_pairs, query_value};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header, request, response};
 use hyper::body::Body as _;
 use tracing::error;
 
@@ -14,9 +15,10 @@ use crate::handler::body::ResponseBody;
 use crate::handler::encoding;
 use crate::handler::max_in_flight::Seat;
 use crate::handler::negotiate::Rendering;
-use crate::handler::watch_body::WatchBody;
+use crate::handler::watch_body::{Completion, WatchBody, WatchFrames};
 use crate::metrics::RequestOutcome;
 use crate::state::ServerState;
+use crate::upstream::strip_hop_by_hop;
 use crate::{Answer, AuditContext, Request, WatchReply};
 
 const AUDIT_ID: &str = "audit-id";
@@ -26,12 +28,14 @@ pub(crate) struct RequestContext {
     pub(crate) request: Request,
     pub(crate) uri: Uri,
     pub(crate) audit_id: HeaderValue,
+    /// Address of the client.
+    pub(super) client: IpAddr,
     /// Present if the connection can switch protocols.
     pub(super) upgrade: Option<Upgrade>,
 }
 
 impl RequestContext {
-    pub(super) fn new(state: &ServerState, mut head: request::Parts) -> Self {
+    pub(super) fn new(state: &ServerState, client: IpAddr, mut head: request::Parts) -> Self {
         let upgrade = Upgrade::take(&mut head.extensions);
         let received = state.clock.now();
         let query = query_pairs(head.uri.query());
@@ -46,7 +50,13 @@ impl RequestContext {
             received,
         };
         // `serve` sets the audit ID after authentication: only the front proxy may choose it.
-        Self { request, uri: head.uri, audit_id: HeaderValue::from_static(""), upgrade }
+        let audit_id = HeaderValue::from_static("");
+        Self { request, uri: head.uri, audit_id, client, upgrade }
+    }
+
+    /// Takes the possible upgrade of the connection.
+    pub(super) fn take_upgrade(&mut self) -> Option<Upgrade> {
+        self.upgrade.take()
     }
 
     /// Starts a watch after its `ResponseStarted` event is durable.
@@ -62,8 +72,10 @@ impl RequestContext {
         if let Err(error) = state.log_event(audit.response_started(code.as_u16())).await {
             return self.into_response(state, state.audit_unavailable(error));
         }
-        let completion = (audit, code, seat);
-        let body = WatchBody::new(watch.frames, completion, Arc::clone(state), &self.request.info);
+        let metrics = Some(state.metrics.watch_started(&self.request.info));
+        let completion = Completion { audit, code, seat, intent: None, metrics };
+        let frames = Box::new(WatchFrames(watch.frames));
+        let body = WatchBody::new(frames, completion, Arc::clone(state));
         let (headers, body) = match upgrade {
             Some(upgrade) => {
                 (upgrade.start(body), ResponseBody::complete(bytes::Bytes::new(), None))
@@ -117,13 +129,7 @@ impl RequestContext {
         content_type: &'static str,
         body: ResponseBody,
     ) -> Response<ResponseBody> {
-        state.metrics.request_ended(&RequestOutcome {
-            info: &self.request.info,
-            is_dry_run: query_value(&self.request.query, "dryRun") == Some("All"),
-            code,
-            micros: state.micros_since(self.request.received),
-            bytes: body.size_hint().exact().and_then(|len| usize::try_from(len).ok()),
-        });
+        self.count(state, code, &body);
         let mut response = Response::new(body);
         *response.status_mut() = code;
         let sent = response.headers_mut();
@@ -134,5 +140,34 @@ impl RequestContext {
         sent.insert(AUDIT_ID, self.audit_id);
         sent.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         response
+    }
+
+    /// Builds the response from the head of an upstream's response.
+    pub(super) fn pass_on(
+        self,
+        state: &ServerState,
+        head: response::Parts,
+        body: ResponseBody,
+    ) -> Response<ResponseBody> {
+        let code = head.status;
+        self.count(state, code, &body);
+        let mut headers = head.headers;
+        strip_hop_by_hop(&mut headers, code == StatusCode::SWITCHING_PROTOCOLS);
+        headers.insert(AUDIT_ID, self.audit_id);
+        let mut response = Response::new(body);
+        *response.status_mut() = code;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Counts the response.
+    fn count(&self, state: &ServerState, code: StatusCode, body: &ResponseBody) {
+        state.metrics.request_ended(&RequestOutcome {
+            info: &self.request.info,
+            is_dry_run: query_value(&self.request.query, "dryRun") == Some("All"),
+            code,
+            micros: state.micros_since(self.request.received),
+            bytes: body.size_hint().exact().and_then(|len| usize::try_from(len).ok()),
+        });
     }
 }

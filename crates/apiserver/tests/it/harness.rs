@@ -276,6 +276,7 @@ impl TestServer {
             limits,
             version: VersionInfo { git_version: "v1.37.0".to_owned(), ..VersionInfo::default() },
             paths: vec!["/apis".to_owned()],
+            forwarding: None,
         })
         .await
         .unwrap();

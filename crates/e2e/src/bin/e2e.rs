@@ -110,6 +110,12 @@ enum Command {
         #[arg(long)]
         events: u64,
     },
+    /// Compare sample-apiserver's own audit log with the proxy
+    BenchProxy {
+        /// Seconds of load per case.
+        #[arg(long)]
+        seconds: u32,
+    },
     /// Compare GET from an empty store with GET from a full one
     BenchWeight {
         /// Seconds of load per measurement.
@@ -126,6 +132,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kill { rounds, seed } => kill::run(rounds, seed),
         Command::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
         Command::BenchIndex { events } => bench::index(events),
+        Command::BenchProxy { seconds } => bench::proxy(seconds),
         Command::BenchSignals { rate } => bench::signals(rate),
         Command::BenchDelivery { events } => bench::delivery(events),
         Command::Compress => bench::compress(),

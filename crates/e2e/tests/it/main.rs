@@ -31,6 +31,7 @@ mod notifiers;
 mod oracle;
 mod other_domain;
 mod playbooks;
+mod proxy;
 mod request_conformance;
 mod restarts;
 mod sample_apiserver;

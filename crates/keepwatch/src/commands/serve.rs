@@ -1,4 +1,5 @@
-//! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users.
+//! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users. `keepwatch proxy`
+//! is the same server with a listener that forwards.
 
 mod check;
 mod destinations;
@@ -27,7 +28,8 @@ use audit::{Builtin, Policy, Strictness};
 use kasten::Installation;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, App, Components};
+use crate::app::{self, App, Components, ForwardingParts};
+use crate::args::proxy::UpstreamArgs;
 use crate::args::serve::{AccessArgs, AuditArgs, ListenArgs, ServeArgs, StoreArgs};
 use crate::background_task::BackgroundTask;
 use crate::certificate::CertificateRotator;
@@ -46,22 +48,33 @@ const SELF_SIGNED: &str = "apiserver";
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode> {
+    run_with(args, None)
+}
+
+/// Like [`run`]. With an upstream, K10's kinds are not served, and requests on the secure port are
+/// forwarded.
+pub(super) fn run_with(args: &ServeArgs, upstream: Option<&UpstreamArgs>) -> Result<ExitCode> {
     let installation = check::all(args)?;
     crate::log::init(args.log_format, false);
     let runtime = app::runtime()?;
-    let outcome = runtime.block_on(serve_until_shutdown(args, installation));
+    let outcome = runtime.block_on(serve_until_shutdown(args, upstream, installation));
     // A log agent that stopped reading may block a write forever.
     runtime.shutdown_timeout(LEAVE_TIME_MAX);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> Result<()> {
+async fn serve_until_shutdown(
+    args: &ServeArgs,
+    upstream: Option<&UpstreamArgs>,
+    installation: Installation,
+) -> Result<()> {
     let policy = policy_of(&args.audit, &installation)?;
     left_out::warn(&policy, &installation);
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
     let settings =
         destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
-    modes::warn_of_provided(check::provided_files(args));
+    let upstream_files = upstream.into_iter().flat_map(UpstreamArgs::provided_files);
+    modes::warn_of_provided(check::provided_files(args).chain(upstream_files));
     if !args.audit.is_stdout() {
         modes::tighten_log(&args.audit.audit_log_file);
     }
@@ -76,18 +89,17 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let admission_webhook = args.admission_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);
     let reopen = sinks.reopen;
+    let (address, forwarding) = listeners(&args.listen, upstream, &installation);
     let app = App::open(Components {
-        address: SocketAddr::new(args.listen.bind_address, args.listen.secure_port),
+        address,
+        forwarding,
         serving,
         trust: cluster.config_map.is_none().then(|| Arc::clone(&trust)),
         authenticator: Authenticator::new(trust, Some(cluster.tokens), Anonymous::Allowed),
-        authorizer: Arc::new(Union::new(
-            args.access.authorization_always_allow_paths.clone(),
-            vec![Arc::new(cluster.reviews)],
-        )),
+        authorizer: authorizer(&args.access, cluster.reviews),
         namespaces: Arc::new(ClusterNamespaces::new(cluster.client.clone())),
         policy,
-        resources: kasten::resources(&installation),
+        resources: if upstream.is_some() { Vec::new() } else { kasten::resources(&installation) },
         installation,
         sinks: sinks.sinks,
         line_bytes: usize::try_from(args.audit.audit_line_size).unwrap_or(usize::MAX),
@@ -109,10 +121,11 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
     let mut tasks: Vec<BackgroundTask> = vec![
         destinations::notifiers(&app, client.clone(), &settings, &args.destinations),
         destinations::controller(&app, client, settings, &args.audit, &args.destinations),
-        Box::pin(passkeys::run(cluster.client.clone(), app.store(), app.registry(), installation)),
-        Box::pin(namespace_watcher::run(cluster.client, app.registry(), installation)),
         Box::pin(sinks::reopen_on_hangup(reopen, app.delivery())),
     ];
+    if upstream.is_none() {
+        tasks.extend(kind_tasks(&app, cluster.client, installation));
+    }
     tasks.extend(app.heartbeat(args.destinations.heartbeat));
     tasks.extend(reader);
     if let Some(rotator) = rotator {
@@ -122,6 +135,35 @@ async fn serve_until_shutdown(args: &ServeArgs, installation: Installation) -> R
         tasks.push(Box::pin(config_map.run(CancellationToken::new())));
     }
     app.run(tasks, app::shutdown_signal()).await
+}
+
+/// The address of the server's own API, and the listener that forwards, if there is one. Forwarding
+/// takes the secure port.
+fn listeners(
+    listen: &ListenArgs,
+    upstream: Option<&UpstreamArgs>,
+    installation: &Installation,
+) -> (SocketAddr, Option<ForwardingParts>) {
+    let address = |port| SocketAddr::new(listen.bind_address, port);
+    let secure = address(listen.secure_port);
+    match upstream {
+        Some(upstream) => (address(upstream.api_port), Some(upstream.parts(secure, installation))),
+        None => (secure, None),
+    }
+}
+
+fn authorizer(access: &AccessArgs, reviews: SubjectAccessReviews) -> Arc<Union> {
+    let paths = access.authorization_always_allow_paths.clone();
+    Arc::new(Union::new(paths, vec![Arc::new(reviews)]))
+}
+
+/// The tasks behind K10's kinds.
+fn kind_tasks(app: &App, client: kube::Client, installation: Installation) -> [BackgroundTask; 2] {
+    let (store, registry) = (app.store(), app.registry());
+    [
+        Box::pin(passkeys::run(client.clone(), store, registry.clone(), installation)),
+        Box::pin(namespace_watcher::run(client, registry, installation)),
+    ]
 }
 
 /// The clients of kube-apiserver.

@@ -206,6 +206,7 @@ async fn open(
     let stdout = StdoutSink::open(encoding).context("cannot use standard output")?;
     let sinks: Vec<Box<dyn Sink>> = vec![Box::new(stdout)];
     App::open(Components {
+        forwarding: None,
         address: args.listen,
         serving,
         trust: None,

@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 33] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 18] = [
+const CRATES: [&str; 19] = [
     "apimachinery",
     "apiserver",
     "assets",
@@ -60,6 +60,7 @@ const CRATES: [&str; 18] = [
     "kasten",
     "keepwatch",
     "objectstore",
+    "proxy",
     "siem",
     "sink",
     "source",

@@ -195,7 +195,7 @@ impl TestRegistry {
         let answer = match self.registry.handle(&request, &mut audit).await {
             Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
             Ok(Outcome::Committed(answer)) => answer,
-            Ok(Outcome::Watch(_) | Outcome::InDoubt(_)) => {
+            Ok(Outcome::Watch(_) | Outcome::InDoubt(_) | Outcome::Forwarded(_)) => {
                 panic!("{line} is a watch, or the store fails")
             }
             Err(error) => self.record(audit, error.into()).await,
@@ -223,7 +223,7 @@ impl TestRegistry {
         let mut audit = self.audit(&request);
         match self.registry.handle(&request, &mut audit).await {
             Ok(Outcome::Watch(watch)) => watch,
-            Ok(Outcome::Unlogged(_) | Outcome::Committed(_) | Outcome::InDoubt(_)) => {
+            Ok(_) => {
                 panic!("{line} is no watch")
             }
             Err(error) => panic!("{line}: {}", error.status.message),

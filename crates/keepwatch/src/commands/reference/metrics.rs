@@ -36,6 +36,7 @@ pub(super) fn page() -> Result<String> {
     delivery::register_each(&mut registry);
     source::register_each(&mut registry);
     register_forward(&mut registry, Gauge::default());
+    drop(proxy::UpstreamMetrics::new(&mut registry));
     let mut exposition = String::new();
     prometheus_client::encoding::text::encode(&mut exposition, &registry)?;
     let mut page = HEAD.to_owned();

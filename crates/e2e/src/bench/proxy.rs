@@ -1,0 +1,39 @@
+//! Compares sample-apiserver that records everything itself with one that records nothing, behind
+//! the proxy, which does.
+//!
+//! CPU is that of the server, its etcd and the proxy together.
+
+use std::time::Duration;
+
+use super::report::Row;
+use super::{POLICY, front_proxy, machine, measure, report, sample_apiserver_subject};
+use crate::fixtures::control_plane::ControlPlane;
+use crate::fixtures::proxy::Proxy;
+use crate::fixtures::sample_apiserver::SampleApiserver;
+
+const NO_EVENTS: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n";
+
+/// Runs all cases with both, and prints the results with their ratios.
+pub fn proxy(seconds: u32) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let duration = Duration::from_secs(u64::from(seconds));
+    let mut rows: Vec<Row> = Vec::new();
+    {
+        let folder = tempfile::tempdir()?;
+        let plane = ControlPlane::start(folder.path())?;
+        let peer = SampleApiserver::start(&plane, POLICY)?;
+        let subject = sample_apiserver_subject(&plane, &peer)?;
+        runtime.block_on(measure("sample-apiserver", &subject, duration, &mut rows))?;
+    }
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path())?;
+    let peer = SampleApiserver::start(&plane, NO_EVENTS)?;
+    let proxy = Proxy::start(&plane, &peer, POLICY)?;
+    proxy.install(&plane)?;
+    let mut subject = sample_apiserver_subject(&plane, &peer)?;
+    subject.endpoint = front_proxy(&plane, &proxy.extension, proxy.address())?;
+    subject.pids.insert(0, proxy.process.id());
+    runtime.block_on(measure("proxy", &subject, duration, &mut rows))?;
+    print!("{}", report::markdown(&rows, machine::fsync(folder.path())?));
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The proxy with a peer that misbehaves, over real TLS connections.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod forwarding;
+mod harness;
+mod peer;

@@ -154,7 +154,7 @@ fn visibility(expression: &Expression, counted: &[Field], source: Source) -> Vis
     let requirements = Requirements::of(expression.node(), &Budget::of_index());
     let words = |dimension, others: &[&'static str]| -> BTreeSet<String> {
         let required = requirements.of_dimension(dimension).cloned();
-        required.unwrap_or_else(|| others.iter().map(|it| (*it).to_owned()).collect())
+        required.unwrap_or_else(|| others.iter().map(|word| (*word).to_owned()).collect())
     };
     let verbs = words(Dimension::Verb, &VERBS);
     let groups = words(Dimension::ApiGroup, &[&["", OTHER_GROUP], &AGGREGATED[..]].concat());

@@ -143,6 +143,8 @@ pub(crate) enum Page {
     Crds,
     /// The built-in rules of a pack.
     Rules,
+    /// What each source of events shows.
+    Coverage,
     RulesExport,
 }
 

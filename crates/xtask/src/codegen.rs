@@ -12,13 +12,14 @@ use anyhow::{Context, bail};
 use crate::{cargo, root, target};
 
 /// Each generated file and the hidden command of the binary that prints it.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("docs/reference/kinds.md", "kinds"),
     ("docs/reference/cli.md", "cli"),
     ("docs/reference/limits.md", "limits"),
     ("docs/reference/metrics.md", "metrics"),
     ("docs/reference/annotations.md", "annotations"),
     ("docs/reference/rules-export.md", "rules-export"),
+    ("docs/reference/coverage.md", "coverage"),
     ("charts/keepwatch/crds/config.kio.kasten.io.yaml", "crds"),
     ("charts/keepwatch/files/apiservices.yaml", "apiservices"),
     ("charts/keepwatch/files/policy-k10.yaml", "policy-k10"),

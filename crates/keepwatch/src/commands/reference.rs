@@ -1,6 +1,7 @@
 //! `keepwatch reference`: pages of the documentation that are generated from the program itself.
 
 mod annotations;
+mod coverage;
 mod limits;
 mod metrics;
 mod rules;
@@ -31,6 +32,7 @@ pub(crate) fn run(page: Page, pack: &str) -> Result<ExitCode> {
         Page::PolicyExtended => audit::Builtin::Extended.text(DOMAIN),
         Page::Crds => kasten::config::definitions(),
         Page::Rules => rules::page(pack)?,
+        Page::Coverage => coverage::page()?,
         Page::RulesExport => rules::exports()?,
     };
     io::stdout().write_all(text.as_bytes())?;

@@ -45,16 +45,13 @@ fn exported_of(
     export::raising(rules).map(|rule| export::export(rules, rule, target, &choice, true)).collect()
 }
 
-/// The rules of the pack with golden files. The files of all packs would be too many to read.
-fn golden_rules() -> RuleSet {
-    let pack = builtin::packs().iter().find(|pack| pack.name == "kasten").unwrap();
-    RuleSet::load(&pack.documents, &LoadOptions::default()).unwrap()
-}
+/// The pack with golden files. The files of all packs would be too many to read.
+const GOLDEN_PACK: &str = "kasten";
 
 /// The output of `keepwatch rules export --allow-lossy`, by the path below the golden files.
 fn all_files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    let set = golden_rules();
+    let set = pack::rules_of(GOLDEN_PACK);
     for target in export::all() {
         for profile in target.profiles() {
             for (place, format) in target.formats().iter().enumerate() {

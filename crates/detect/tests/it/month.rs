@@ -305,5 +305,5 @@ fn thinned(events: Vec<Event>) -> Vec<Event> {
 fn exported_rules_agree_with_the_engine_on_a_month_of_ordinary_work() {
     let events = thinned(Month::of(10).events(0));
     assert!(events.len() > 2_000, "{} events", events.len());
-    meaning::check("cluster-0", &events);
+    meaning::check("kasten", "cluster-0", &events);
 }

@@ -36,6 +36,18 @@ pub(super) fn all() -> Arc<RuleSet> {
     Arc::clone(&ALL)
 }
 
+/// The rules of one pack.
+pub(super) fn rules_of(pack: &str) -> Arc<RuleSet> {
+    static PACKS: LazyLock<BTreeMap<&str, Arc<RuleSet>>> = LazyLock::new(|| {
+        let load = |pack: &'static builtin::Pack| {
+            let rules = RuleSet::load(&pack.documents, &LoadOptions::default());
+            (pack.name, Arc::new(rules.unwrap()))
+        };
+        builtin::packs().iter().map(load).collect()
+    });
+    Arc::clone(&PACKS[pack])
+}
+
 #[test]
 fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
     let mut failures = Vec::new();

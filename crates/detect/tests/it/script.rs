@@ -32,7 +32,7 @@ pub(super) fn check_suppressed(suppressions: &[Suppression], script: &str, expec
     let events: Vec<Event> = acts.iter().enumerate().map(|(id, act)| act.event(id)).collect();
     if suppressions.is_empty() {
         // Exported rules raise the same alerts.
-        meaning::check("prod", &events);
+        meaning::check("kasten", "prod", &events);
     }
     let mut found: Vec<(String, usize, u64)> = Vec::new();
     for signal in signals(&events, suppressions) {

@@ -53,16 +53,22 @@ struct Subject {
     evaluator: Box<dyn Evaluator>,
 }
 
-static SUBJECTS: LazyLock<Vec<Subject>> = LazyLock::new(|| {
-    let read = |(target, profile, read): &(&str, &str, Read)| {
+/// The subjects with the rules of each pack. An event concerns the rules of one pack at most, and the
+/// rules of all would take several times as long.
+static SUBJECTS: LazyLock<BTreeMap<&str, Vec<Subject>>> = LazyLock::new(|| {
+    let read = |pack: &str, (target, profile, read): &(&str, &str, Read)| {
         let name = format!("{target} {profile}");
         let target = export::named(target).unwrap();
         let profile = target.profiles().iter().find(|it| it.name == *profile).unwrap();
-        let exported = super::exported(target, profile, &target.formats()[0]);
+        let rules = pack::rules_of(pack);
+        let exported = super::exported_of(&rules, target, profile, &target.formats()[0]);
         let evaluator = read(&exported);
         Subject { name, exported, evaluator }
     };
-    EVALUATORS.iter().map(read).collect()
+    let of_pack = |pack: &'static builtin::Pack| {
+        (pack.name, EVALUATORS.iter().map(|evaluator| read(pack.name, evaluator)).collect())
+    };
+    builtin::packs().iter().map(of_pack).collect()
 });
 
 /// Events that are excluded because of reported differences.
@@ -107,9 +113,9 @@ const fn is_impersonation(event: &Event) -> bool {
     event.impersonated_user.is_some()
 }
 
-/// The groups for which our engine raises a signal, by rule.
-fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
-    let mut engine = Engine::new(pack::all(), Settings::default());
+/// The groups for which our engine raises a signal, by rule of the pack.
+fn ours(pack: &str, cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
+    let mut engine = Engine::new(pack::rules_of(pack), Settings::default());
     let mut changes: Vec<SignalChange> = Vec::new();
     for event in events {
         let event = &EventRef::from(event);
@@ -130,12 +136,12 @@ fn ours(cluster: &str, events: &[Event]) -> BTreeMap<String, Groups> {
     found
 }
 
-/// Compares every exported rule of every target with the engine on these events, which are ordered
-/// by time.
-pub(crate) fn check(cluster: &str, events: &[Event]) {
+/// Compares every exported rule of a pack with the engine on these events, for every target. The
+/// events are ordered by time.
+pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
     let mut ours_without: BTreeMap<Without, BTreeMap<String, Groups>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for subject in SUBJECTS.iter() {
+    for subject in &SUBJECTS[pack] {
         let mut theirs_without: BTreeMap<Without, Vec<Groups>> = BTreeMap::new();
         for (at, exported) in subject.exported.iter().enumerate() {
             if exported.files.is_empty() {
@@ -143,7 +149,7 @@ pub(crate) fn check(cluster: &str, events: &[Event]) {
             }
             let without = Without::of(exported).among(events);
             let left = || without.events(events);
-            let ours = ours_without.entry(without).or_insert_with(|| ours(cluster, &left()));
+            let ours = ours_without.entry(without).or_insert_with(|| ours(pack, cluster, &left()));
             let theirs = theirs_without
                 .entry(without)
                 .or_insert_with(|| subject.evaluator.alerts(cluster, &left()));
@@ -171,7 +177,8 @@ fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<Str
 /// The examples contain near misses.
 #[test]
 fn exported_rules_agree_with_the_engine_on_the_examples() {
-    for document in builtin::documents() {
+    let packs = builtin::packs().iter();
+    for (pack, document) in packs.flat_map(|pack| pack.documents.iter().map(move |it| (pack, it))) {
         for example in examples::read(&pack::events(document)).unwrap() {
             let events: Vec<Event> = example
                 .steps
@@ -181,7 +188,7 @@ fn exported_rules_agree_with_the_engine_on_the_examples() {
                     Step::Clock(_) => None,
                 })
                 .collect();
-            check(&example.cluster, &events);
+            check(pack.name, &example.cluster, &events);
         }
     }
 }

@@ -53,7 +53,8 @@ fn identity_of(event: &Value) -> Vec<String> {
         text(event, "/impersonatedUser/username").to_owned(),
         event.pointer("/user/groups").map(ToString::to_string).unwrap_or_default(),
         text(event, "/verb").to_owned(),
-        text(event, "/requestURI").to_owned(),
+        // kube-apiserver sorts the parameters before it forwards a request.
+        text(event, "/requestURI").split('?').next().unwrap_or_default().to_owned(),
         event.pointer("/responseStatus/code").map(ToString::to_string).unwrap_or_default(),
     ];
     identity.extend(reference);

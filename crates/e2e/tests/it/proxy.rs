@@ -140,9 +140,9 @@ fn watch_with_kubectl(plane: &ControlPlane) {
     let manifest = r#"{"apiVersion":"wardle.example.com/v1alpha1","kind":"Flunder","metadata":
         {"name":"watched","namespace":"default"},"spec":{"reference":"x"}}"#;
     alice.kubectl_with("create -f -", manifest).unwrap();
-    let seen =
+    let event =
         lines.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.ends_with("watched")));
-    assert!(seen.is_some());
+    assert!(event.is_some());
     alice.kubectl("delete flunder watched --namespace default").unwrap();
     watch.kill().unwrap();
     watch.wait().unwrap();

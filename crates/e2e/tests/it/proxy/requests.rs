@@ -14,6 +14,9 @@ const IGNORED_HEADERS: [&str; 6] =
 const IGNORED_FIELDS: [&str; 6] =
     ["uid", "resourceVersion", "creationTimestamp", "time", "continue", "remainingItemCount"];
 
+/// What comes before a UID in a message.
+const UID_MESSAGE: &str = "UID in record (";
+
 /// A request and its result.
 #[derive(Debug)]
 pub(crate) struct Sent {
@@ -188,6 +191,12 @@ fn remove_ignored(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(remove_ignored),
         // Cells of tables contain the time of creation.
         Value::String(text) if text.len() == 20 && text.ends_with('Z') => text.clear(),
+        // So do messages about a UID.
+        Value::String(text) => {
+            if let Some(start) = text.find(UID_MESSAGE) {
+                text.truncate(start);
+            }
+        }
         _ => {}
     }
 }

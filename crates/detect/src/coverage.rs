@@ -215,9 +215,9 @@ impl Kind<'_> {
                 let passes = match self.known(field.path()) {
                     Known::Open => return (true, true),
                     Known::Absent | Known::Text("") => passes_if_absent(test),
-                    Known::Text(text) => match test {
+                    Known::Text(value) => match test {
                         Test::SameAs(..) | Test::Within(_) => return (true, true),
-                        test => test.accepts(text),
+                        test => test.accepts(value),
                     },
                 };
                 (passes, !passes)

@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 62] = [
+const VALID_INPUTS: [ValuesInput; 66] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),

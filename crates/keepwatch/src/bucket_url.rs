@@ -31,7 +31,7 @@ const AZURE_DOMAINS: [&str; 4] = [
 /// A prefix in a bucket, or a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BucketUrl {
-    place: Place,
+    location: Place,
     /// The beginning of the keys.
     pub(crate) prefix: String,
     /// The URL of the bucket, without a slash at its end.
@@ -51,12 +51,12 @@ impl BucketUrl {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.starts_with('/') {
             let path = text.trim_end_matches('/');
-            let place = Place::Folder(PathBuf::from(if path.is_empty() { "/" } else { path }));
-            return Some(Self { place, prefix: String::new(), base: path.to_owned() });
+            let location = Place::Folder(PathBuf::from(if path.is_empty() { "/" } else { path }));
+            return Some(Self { location, prefix: String::new(), base: path.to_owned() });
         }
         let (scheme, rest) = text.split_once("://")?;
         let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (place, prefix) = match scheme {
+        let (location, prefix) = match scheme {
             "s3" => (Place::S3 { bucket: name.to_owned() }, path),
             "gs" => (Place::Gcs { bucket: name.to_owned() }, path),
             "https" => {
@@ -73,12 +73,12 @@ impl BucketUrl {
             _ => return None,
         };
         let base = text.strip_suffix(prefix).unwrap_or(text).trim_end_matches('/').to_owned();
-        Some(Self { place, prefix: prefix.to_owned(), base })
+        Some(Self { location, prefix: prefix.to_owned(), base })
     }
 
     /// Whether objects are requested over the network.
     pub(crate) fn is_remote(&self) -> bool {
-        !matches!(self.place, Place::Folder(_))
+        !matches!(self.location, Place::Folder(_))
     }
 
     /// The whole URL.
@@ -89,7 +89,7 @@ impl BucketUrl {
     /// What is wrong with the credentials for the endpoint that is named: the server's own go to the
     /// provider only.
     pub(crate) fn denial(&self, args: &S3Args) -> Option<String> {
-        let is_s3 = matches!(self.place, Place::S3 { .. });
+        let is_s3 = matches!(self.location, Place::S3 { .. });
         let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint).filter(|_| is_s3)?;
         (!args.anonymous && aws::credentials().are_own()).then(|| {
             format!(
@@ -120,7 +120,7 @@ impl BucketUrl {
     }
 
     fn destination(&self, args: &S3Args) -> Result<Destination> {
-        let (provider, bucket, credentials) = match &self.place {
+        let (provider, bucket, credentials) = match &self.location {
             Place::S3 { bucket } => {
                 let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint);
                 let region = args.region.clone().or_else(aws::region).unwrap_or_default();
@@ -170,8 +170,8 @@ mod tests {
 
     fn check(text: &str, expected: Option<(&str, &str)>) {
         let parsed = BucketUrl::parse(text);
-        let found = parsed.as_ref().map(|url| (url.base.as_str(), url.prefix.as_str()));
-        assert_eq!(found, expected, "{text}");
+        let actual = parsed.as_ref().map(|url| (url.base.as_str(), url.prefix.as_str()));
+        assert_eq!(actual, expected, "{text}");
     }
 
     #[test]

@@ -127,9 +127,9 @@ fn check_read(destination: &Destination) {
             let body = bucket.read_from(entry, offset).await?;
             body.try_collect::<Vec<Bytes>>().await.map(|portions| portions.concat())
         };
-        let whole = read(entry, 0).await.unwrap();
-        assert_eq!(whole.len() as u64, entry.size);
-        assert_eq!(read(entry, 7).await.unwrap(), whole[7..]);
+        let full = read(entry, 0).await.unwrap();
+        assert_eq!(full.len() as u64, entry.size);
+        assert_eq!(read(entry, 7).await.unwrap(), full[7..]);
         let changed = ObjectEntry { etag: "\"0x1\"".to_owned(), ..entry.clone() };
         let error = read(&changed, 0).await.unwrap_err().to_string();
         assert!(error.ends_with("it was replaced meanwhile"), "{error}");
@@ -177,12 +177,12 @@ fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
         // Receipts have no digest.
         source && event.annotations.contains_key(SOURCE_DIGEST)
     };
-    let mut found: Vec<String> =
+    let mut actual: Vec<String> =
         events.into_iter().filter(is_from_bucket).map(|event| event.audit_id).collect();
-    found.sort_unstable();
+    actual.sort_unstable();
     let all = (0..OBJECTS).flat_map(|object| (0..EVENTS).map(move |number| id(object, number)));
     let mut expected: Vec<String> = all.chain([id(OBJECTS, 0)]).collect();
     expected.sort_unstable();
-    assert_eq!(found.len(), expected.len());
-    assert_eq!(found, expected);
+    assert_eq!(actual.len(), expected.len());
+    assert_eq!(actual, expected);
 }

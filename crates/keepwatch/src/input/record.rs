@@ -155,8 +155,8 @@ mod tests {
             check(&std::fs::read_to_string(format!("{data}{file}")).unwrap(), expected);
         }
         let gke = std::fs::read_to_string(format!("{data}gke.json")).unwrap();
-        let found = [1, 1, 1, 1, 1, 1, 1, 0, 0];
-        for (line, events) in gke.lines().zip(found) {
+        let actual = [1, 1, 1, 1, 1, 1, 1, 0, 0];
+        for (line, events) in gke.lines().zip(actual) {
             check(line, &format!("{events} events []"));
         }
         check(r#"{"apiVersion":"siem.keepwatch.io/v1alpha1","kind":"Signal","spec":{}}"#, "signal");

@@ -279,8 +279,8 @@ impl Parser {
         let part = &input[..end];
         self.text_hasher.update(part);
         self.text_len += part.len() as u64;
-        let room = QUARANTINE_BYTES_MAX.saturating_sub(self.text.len());
-        self.text.extend_from_slice(&part[..part.len().min(room)]);
+        let capacity = QUARANTINE_BYTES_MAX.saturating_sub(self.text.len());
+        self.text.extend_from_slice(&part[..part.len().min(capacity)]);
         let next = input.get(end).copied();
         self.take(input, end);
         match next {

@@ -92,6 +92,7 @@ impl Month {
     }
 
     /// Like [`Self::act`], with a body.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
     fn send(
         &mut self,
         at: i64,

@@ -10,8 +10,8 @@ use source::buckets::{self, BucketSourceConfig};
 use source::limits::{BUCKETS_MAX, BUCKETS_READS_MAX};
 use tokio::sync::Semaphore;
 
-use super::audit_webhook::cluster_name;
 use super::input::S3Args;
+use super::listener::cluster_name;
 use super::values::duration;
 use crate::bucket_url::BucketUrl;
 

@@ -136,7 +136,9 @@ impl TestServer {
         match self.registry.handle(&request, &mut audit).await {
             Ok(Outcome::Committed(answer)) => answer,
             Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
-            Ok(Outcome::Watch(_) | Outcome::InDoubt(_)) => panic!("{line} is a watch"),
+            Ok(Outcome::Watch(_) | Outcome::InDoubt(_) | Outcome::Forwarded(_)) => {
+                panic!("{line} has no answer of the registry")
+            }
             Err(error) => self.record(audit, error.into()).await,
         }
     }

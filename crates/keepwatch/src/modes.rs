@@ -320,9 +320,9 @@ mod tests {
         }
         assert_eq!(permissive_modes(&folder, true), [(folder.join("prod"), 0o644)]);
         set(&folder, 0o777).unwrap();
-        let found: Vec<u32> =
+        let actual: Vec<u32> =
             permissive_modes(&folder, true).into_iter().map(|(_, mode)| mode).collect();
-        assert_eq!(found, [0o777, 0o644]);
+        assert_eq!(actual, [0o777, 0o644]);
     }
 
     /// Regression: an audit log of mode 0666 stayed writable.

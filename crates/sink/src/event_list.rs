@@ -40,7 +40,7 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// shorter together.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_mins(1);
 /// After each list that is accepted, the next one may have this fraction more events.
-const GROWTH_DIVISOR: usize = 16;
+const INCREASE_DIVISOR: usize = 16;
 /// The part of an answer that an error quotes, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024;
 /// The characters of it.
@@ -126,7 +126,7 @@ impl EventListSink {
             let code = answer.status();
             if code == StatusCode::OK {
                 // Slowly, because the receiver has the same limit.
-                let more = (self.events_max / GROWTH_DIVISOR).max(1);
+                let more = (self.events_max / INCREASE_DIVISOR).max(1);
                 self.events_max = self.events_max.saturating_add(more);
                 return Ok(events);
             }
@@ -289,6 +289,6 @@ async fn quote(answer: Response<Incoming>) -> String {
         return "its answer is not readable".to_owned();
     };
     let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-    let printable = text.trim().chars().map(|it| if it.is_control() { ' ' } else { it });
+    let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     printable.take(QUOTE_MAX).collect()
 }

@@ -288,17 +288,7 @@ fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
         Path::ObjectRef(RefPath::ApiGroup) if is_whole && literal.eq_ignore_ascii_case("core") => {
             Some("the core group has no name: write `''`".to_owned())
         }
-        Path::SourceIps if is_whole && literal.parse::<std::net::IpAddr>().is_err() => {
-            Some("write an address, or a network with the modifier `cidr`".to_owned())
-        }
-        Path::SourceIps
-            if !literal.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:%".contains(&byte)) =>
-        {
-            Some(
-                "addresses have digits, dots and colons; networks need the modifier `cidr`"
-                    .to_owned(),
-            )
-        }
+        Path::SourceIps => address_error(literal, is_whole),
         Path::User(user)
         | Path::ImpersonatedUser(user)
         | Path::EffectiveUser(user)
@@ -310,6 +300,19 @@ fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The error of an address or a part of one.
+fn address_error(literal: &str, is_whole: bool) -> Option<String> {
+    let is_possible = |byte: u8| byte.is_ascii_hexdigit() || b".:%".contains(&byte);
+    let error = if is_whole && literal.parse::<std::net::IpAddr>().is_err() {
+        "write an address, or a network with the modifier `cidr`"
+    } else if !literal.bytes().all(is_possible) {
+        "addresses have digits, dots and colons; networks need the modifier `cidr`"
+    } else {
+        return None;
+    };
+    Some(error.to_owned())
 }
 
 /// The error of the name of a service account or of a group of service accounts.

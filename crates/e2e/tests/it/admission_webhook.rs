@@ -202,11 +202,11 @@ fn what_kubectl_does_is_on_record_and_nothing_is_blocked_without_keepwatch() {
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
     let admitted: Vec<&Event> =
         events.iter().filter(|event| event.annotations.contains_key(ADMISSION)).collect();
-    let mut found: Vec<String> = admitted.iter().map(|event| summary(event)).collect();
-    found.retain(|summary| summary != "create probe - dry");
+    let mut actual: Vec<String> = admitted.iter().map(|event| summary(event)).collect();
+    actual.retain(|summary| summary != "create probe - dry");
     // The objects of a collection are deleted in any order.
-    found[9..11].sort();
-    assert_eq!(found, EXPECTED);
+    actual[9..11].sort();
+    assert_eq!(actual, EXPECTED);
 
     // kube-apiserver's own event of each request names the record.
     let uids: BTreeSet<String> = admitted.iter().map(|event| event.audit_id.clone()).collect();
@@ -272,7 +272,7 @@ fn reviews_are_recorded_and_answered_at_200_requests_a_second() {
     wait_asked(&runtime, &keepwatch, &alice);
     let identity = &plane.admin().identity;
     let (certificate, key) = (&identity.certificate, &identity.key);
-    let asked =
+    let reviewed =
         Endpoint::new(plane.address(), "localhost", plane.authority(), certificate, key).unwrap();
     let authority = std::fs::read_to_string(plane.folder().join("home/pki/ca.crt")).unwrap();
     let address = ([127, 0, 0, 1], port).into();
@@ -281,7 +281,7 @@ fn reviews_are_recorded_and_answered_at_200_requests_a_second() {
     let before = runtime.block_on(recorded(&keepwatch));
     let path = format!("/admission/prod/{TOKEN}?timeout=2s");
     let answers = runtime.block_on(load(&webhook, &path, 200, review));
-    let creates = runtime.block_on(load(&asked, BACKUPS, 201, |name| backup(name, "1h")));
+    let creates = runtime.block_on(load(&reviewed, BACKUPS, 201, |name| backup(name, "1h")));
     let events = runtime.block_on(recorded(&keepwatch)) - before;
     assert_eq!(events, (answers.len() + creates.len()) as u64);
     for (what, latencies) in [("answers of the webhook", answers), ("creates", creates)] {

@@ -271,15 +271,15 @@ fn a_line_that_is_not_an_event_is_quarantined_by_the_receiver_with_the_reason() 
     let folder = Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/audit-log-forward-bad"));
     drop(std::fs::remove_dir_all(folder));
     let forwarding = Forwarding::start(folder);
-    let good = line(1, 10);
-    let cut = good.get(..200).unwrap();
+    let complete = line(1, 10);
+    let cut = complete.get(..200).unwrap();
     let texts = [
         format!("{cut}\n"),
         "klog text, \"not\" JSON ]}\n".to_owned(),
         "{\"stage\":\"Panic\",\"level\":tru}\n".to_owned(),
         "{} {}\n".to_owned(),
     ];
-    append(&forwarding.log()).write_all((texts.concat() + &good).as_bytes()).unwrap();
+    append(&forwarding.log()).write_all((texts.concat() + &complete).as_bytes()).unwrap();
     let events = forwarding.finish(5);
     let quarantined: Vec<(&str, &str)> = events
         .iter()

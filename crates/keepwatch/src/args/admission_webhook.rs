@@ -54,8 +54,8 @@ pub(crate) struct AdmissionWebhookArgs {
 
 impl AdmissionWebhookArgs {
     /// Adds what is wrong about the flags together.
-    pub(crate) fn check(&self, wrong: &mut Vec<String>) {
-        self.listener().check(wrong);
+    pub(crate) fn check(&self, errors: &mut Vec<String>) {
+        self.listener().check(errors);
     }
 
     /// The configuration of the listener, if there is one. `serving` is the server's certificate.

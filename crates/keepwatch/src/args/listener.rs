@@ -28,9 +28,9 @@ pub(crate) struct ListenerFlags<'a> {
 
 impl ListenerFlags<'_> {
     /// Adds what is wrong about the flags together.
-    pub(crate) fn check(&self, wrong: &mut Vec<String>) {
+    pub(crate) fn check(&self, errors: &mut Vec<String>) {
         let prefix = self.prefix;
-        let given = [
+        let configured = [
             ("clusters", !self.clusters.is_empty()),
             ("token-dir", self.token_dir.is_some()),
             ("token-file", self.token_file.is_some()),
@@ -40,54 +40,56 @@ impl ListenerFlags<'_> {
             ("tls-private-key-file", self.tls_private_key_file.is_some()),
         ];
         if self.port.is_none() {
-            let useless = given.into_iter().filter(|(_, is_given)| *is_given);
-            wrong
+            let useless = configured.into_iter().filter(|(_, is_given)| *is_given);
+            errors
                 .extend(useless.map(|(flag, _)| {
                     format!("--{prefix}-{flag} is given without --{prefix}-port")
                 }));
             return;
         }
-        let [(_, has_clusters), .., (_, has_cert), (_, has_key)] = given;
+        let [(_, has_clusters), .., (_, has_cert), (_, has_key)] = configured;
         if !has_clusters {
-            wrong.push(format!("--{prefix}-port is given without --{prefix}-clusters"));
+            errors.push(format!("--{prefix}-port is given without --{prefix}-clusters"));
         }
         if self.clusters.len() > CLUSTERS_MAX {
-            wrong.push(format!("--{prefix}-clusters has more than {CLUSTERS_MAX} names"));
+            errors.push(format!("--{prefix}-clusters has more than {CLUSTERS_MAX} names"));
         }
-        self.check_credentials(wrong);
+        self.check_credentials(errors);
         if has_cert != has_key {
-            wrong.push(format!(
+            errors.push(format!(
                 "--{prefix}-tls-cert-file and --{prefix}-tls-private-key-file are needed together"
             ));
         }
     }
 
     /// Adds what is wrong about the credentials of senders.
-    fn check_credentials(&self, wrong: &mut Vec<String>) {
+    fn check_credentials(&self, errors: &mut Vec<String>) {
         let prefix = self.prefix;
         let has_tokens = self.token_dir.is_some() || self.token_file.is_some();
         let (has_ca, names) = (self.client_ca_file.is_some(), self.client_names);
         if !has_tokens && !has_ca {
-            wrong.push(format!(
+            errors.push(format!(
                 "--{prefix}-port is given without --{prefix}-token-dir, --{prefix}-token-file and \
                  --{prefix}-client-ca-file: no sender could be authenticated"
             ));
         }
         if !has_ca && !names.is_empty() {
-            wrong.push(format!(
+            errors.push(format!(
                 "--{prefix}-client-names is given without --{prefix}-client-ca-file"
             ));
         }
         if names.len() > CLIENT_NAMES_MAX {
-            wrong.push(format!("--{prefix}-client-names has more than {CLIENT_NAMES_MAX} entries"));
+            errors
+                .push(format!("--{prefix}-client-names has more than {CLIENT_NAMES_MAX} entries"));
         }
         for (cluster, _) in names.iter().filter(|(cluster, _)| !self.clusters.contains(cluster)) {
-            wrong.push(format!("--{prefix}-client-names: {cluster} is not in --{prefix}-clusters"));
+            errors
+                .push(format!("--{prefix}-client-names: {cluster} is not in --{prefix}-clusters"));
         }
         let is_named = |cluster: &String| names.iter().any(|(named, _)| named == cluster);
         if !has_tokens && !names.is_empty() {
             for cluster in self.clusters.iter().filter(|cluster| !is_named(cluster)) {
-                wrong.push(format!(
+                errors.push(format!(
                     "--{prefix}-client-names has no name for {cluster}: no sender of it could be \
                      authenticated"
                 ));

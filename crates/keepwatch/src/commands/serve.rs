@@ -73,11 +73,7 @@ async fn serve_until_shutdown(
     let (authorities, reader) = destinations::authorities(&args.destinations)?;
     let settings =
         destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
-    let upstream_files = upstream.into_iter().flat_map(UpstreamArgs::provided_files);
-    modes::warn_of_provided(check::provided_files(args).chain(upstream_files));
-    if !args.audit.is_stdout() {
-        modes::tighten_log(&args.audit.audit_log_file);
-    }
+    check_modes(args, upstream);
     let given = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
@@ -135,6 +131,15 @@ async fn serve_until_shutdown(
         tasks.push(Box::pin(config_map.run(CancellationToken::new())));
     }
     app.run(tasks, app::shutdown_signal()).await
+}
+
+/// Reports or restricts the modes of the files that the flags name.
+fn check_modes(args: &ServeArgs, upstream: Option<&UpstreamArgs>) {
+    let upstream_files = upstream.into_iter().flat_map(UpstreamArgs::provided_files);
+    modes::warn_of_provided(check::provided_files(args).chain(upstream_files));
+    if !args.audit.is_stdout() {
+        modes::tighten_log(&args.audit.audit_log_file);
+    }
 }
 
 /// The address of the server's own API, and the listener that forwards, if there is one. Forwarding

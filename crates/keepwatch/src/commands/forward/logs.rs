@@ -26,11 +26,11 @@ pub(crate) const KNOWN: [&str; 9] = [
 ];
 
 /// Adds errors about the given paths.
-pub(super) fn check(given: &[PathBuf], errors: &mut Vec<String>) {
-    if given.len() > LOGS_MAX {
+pub(super) fn check(configured: &[PathBuf], errors: &mut Vec<String>) {
+    if configured.len() > LOGS_MAX {
         errors.push(format!("--audit-log-path is given more than {LOGS_MAX} times"));
     }
-    for path in given {
+    for path in configured {
         if !path.is_absolute() || path.to_string_lossy().ends_with('/') {
             let path = path.display();
             errors.push(format!("--audit-log-path={path} is not the absolute path of a file"));
@@ -39,12 +39,12 @@ pub(super) fn check(given: &[PathBuf], errors: &mut Vec<String>) {
 }
 
 /// The logs that are forwarded. A given one need not exist yet.
-pub(super) fn find(given: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
-    find_among(given, &KNOWN.map(PathBuf::from))
+pub(super) fn find(configured: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
+    find_among(configured, &KNOWN.map(PathBuf::from))
 }
 
-fn find_among(given: &[PathBuf], known: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
-    let mut paths = given.to_vec();
+fn find_among(configured: &[PathBuf], known: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
+    let mut paths = configured.to_vec();
     if paths.is_empty() {
         paths.extend(known.iter().filter(|path| path.is_file()).cloned());
     }
@@ -77,18 +77,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let known = ["kubeadm/audit.log", "rke2/audit.log", "k3s/audit.log"].map(path);
-        let found = |given: &[PathBuf]| -> Option<Vec<PathBuf>> {
-            let logs = find_among(given, &known).ok()?;
+        let paths = |configured: &[PathBuf]| -> Option<Vec<PathBuf>> {
+            let logs = find_among(configured, &known).ok()?;
             Some(logs.into_iter().map(|log| log.path).collect())
         };
-        assert_eq!(found(&[]), None);
+        assert_eq!(paths(&[]), None);
         for name in ["kubeadm", "rke2"] {
             fs::create_dir(path(name)).unwrap();
         }
-        assert_eq!(found(&[]).unwrap(), known[..2], "the logs of these folders may come");
+        assert_eq!(paths(&[]).unwrap(), known[..2], "the logs of these folders may come");
         fs::write(&known[1], "").unwrap();
-        assert_eq!(found(&[]).unwrap(), known[1..2], "only one has a log");
-        let given = [path("other.log")];
-        assert_eq!(found(&given).unwrap(), given);
+        assert_eq!(paths(&[]).unwrap(), known[1..2], "only one has a log");
+        let configured = [path("other.log")];
+        assert_eq!(paths(&configured).unwrap(), configured);
     }
 }

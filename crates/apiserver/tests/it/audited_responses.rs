@@ -311,6 +311,8 @@ async fn after_rejections_the_gap_was_recorded_with_the_next_read_only() {
             break;
         }
         refused += 1;
+        // The store may soon remove the record of a gap.
+        rejected_counts(&server, &mut counts).await;
     }
     let recorded = async {
         while counts.values().sum::<u64>() < refused {

@@ -72,6 +72,8 @@ pub enum ReasonKind {
     NoOrder,
     /// The target cannot detect the absence of events.
     NoAbsence,
+    /// Keepwatch did not run for a part of the absence.
+    Downtime,
     /// Suppressions are not written for it.
     NoSuppressions,
     /// The target does not remember earlier values.
@@ -151,6 +153,7 @@ impl ReasonKind {
             Self::NoCount => "events cannot be counted",
             Self::NoOrder => "the order of events is unknown",
             Self::NoAbsence => "the absence of events cannot be detected",
+            Self::Downtime => "time in which Keepwatch did not run counts as silence",
             Self::NoSuppressions => "use a Sigma filter instead (--rules)",
             Self::NoFirstSeen => "earlier values are unknown",
             Self::NoUpperBound => "a count cannot have an upper bound",

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use event::Severity;
 use event::signal::Attack;
+use event::{InternalEvent, Severity};
 
 use super::condition::{Attribute, Condition};
 use super::expand::{self, Expander};
@@ -161,6 +161,7 @@ impl<'r> RuleModel<'r> {
             keep_known(&mut query.group_by, &counts, &lacks, &mut reasons);
         }
         supersedes(rules, rule, &mut reasons);
+        downtime(rules, rule, &mut reasons);
         let refusals: Vec<Reason> =
             reasons.iter().filter(|reason| reason.effect == Effect::Refusal).cloned().collect();
         if !refusals.is_empty() {
@@ -390,6 +391,21 @@ fn written_fields(rule: &Rule, reasons: &mut Vec<Reason>) {
     };
     let detail = "a JSON patch of the whole document with another operation besides";
     Reason::new(ReasonKind::WrittenFields, effect, detail).add_to(reasons);
+}
+
+/// Reports that the silence of a source includes the time in which Keepwatch did not run.
+fn downtime(rules: &RuleSet, rule: &Rule, reasons: &mut Vec<Reason>) {
+    let Body::Correlation(correlation) = &rule.body else { return };
+    let is_receipt = |rule: &Rule| {
+        let Body::Detection(expression) = &rule.body else { return false };
+        let requirements = expression.requirements();
+        let mut verbs = requirements.of_dimension(Dimension::Verb).into_iter().flatten();
+        verbs.any(|verb| verb.eq_ignore_ascii_case(InternalEvent::Receipt.verb()))
+    };
+    let mut counted = correlation.rules.iter().filter_map(|index| rules.rules().get(*index));
+    if matches!(correlation.kind, CorrelationKind::Absence) && counted.any(is_receipt) {
+        Reason::new(ReasonKind::Downtime, Effect::More, "").add_to(reasons);
+    }
 }
 
 /// Reports the rules that supersede this one.

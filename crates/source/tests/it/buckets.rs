@@ -276,10 +276,11 @@ async fn each_event_is_recorded_once_also_when_the_reader_is_killed() {
     objects.put("long.gz", &gzip(&lines(start..start + LONG)));
     objects.put("long.json", lines(start + LONG..start + 2 * LONG).as_bytes());
     let all = start + 2 * LONG;
-    let mut kills = 0;
+    let mut kills: u64 = 0;
     loop {
         let mut reader = Reader::start(&on, &store, &objects).await;
-        let time = Duration::from_micros(random.u64(1000..100_000));
+        // Longer each time, so that a slow machine makes progress and a fast one is killed often.
+        let time = Duration::from_micros(random.u64(1000..10_000) + kills * 500);
         tokio::time::sleep(time).await;
         if store.journal().last_seq() >= all as u64 {
             reader.wait("all objects", async |state| state.objects.waiting == 0).await;
@@ -290,7 +291,7 @@ async fn each_event_is_recorded_once_also_when_the_reader_is_killed() {
         kills += 1;
         assert!(kills < 1000, "no progress");
     }
-    assert!(kills >= 10, "{kills} kills");
+    assert!(kills >= 5, "{kills} kills");
     assert_eq!(counts(&store).await, each_once(all));
     assert_eq!(events(&store).await.len(), all);
     store.close().await;

@@ -240,6 +240,13 @@ pub fn documents() -> &'static [Document] {
     &DOCUMENTS
 }
 
+/// The rules about K10 and Keepwatch. A server that records only its own requests has no events that
+/// the rules of other packs could match.
+pub fn own_documents() -> &'static [Document] {
+    let own = PACKS.iter().find(|pack| pack.name == "kasten");
+    own.map(|pack| pack.documents.as_slice()).unwrap_or_default()
+}
+
 /// The packs of built-in rules.
 pub fn packs() -> &'static [Pack] {
     &PACKS

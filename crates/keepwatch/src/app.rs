@@ -149,7 +149,7 @@ impl App {
             server_user: Arc::new(server_user(&parts.installation)),
             has_garbage_collector: parts.has_garbage_collector,
         });
-        let origin = Origin { cluster: parts.cluster_name, lateness: sources.lateness() };
+        let origin = origin(parts.cluster_name, &sources, forwarding.is_some());
         let detection = {
             let (store, installation) = (&parts.store, &parts.installation);
             let opening = Detection::open(&mut delivery, store, &registry, installation, origin);
@@ -325,6 +325,12 @@ fn open_delivery(
     delivery.set_line_bytes(line_bytes);
     let tasks = sinks.into_iter().map(|sink| delivery.sink_task(sink)).collect();
     (delivery, tasks)
+}
+
+/// Where the events of the detector come from.
+fn origin(cluster: String, sources: &Sources, is_proxy: bool) -> Origin {
+    let has_other_events = is_proxy || !sources.is_empty();
+    Origin { cluster, lateness: sources.lateness(), has_other_events }
 }
 
 /// The forwarding listener and its client, if there are any, and the metrics of the API server.

@@ -1,6 +1,6 @@
 //! The detector of this server: its rules, and where it writes signals.
 //!
-//! Rules are the built-in pack and the `DetectionRule` objects; suppressions are `Suppression`
+//! Rules are the built-in packs and the `DetectionRule` objects; suppressions are `Suppression`
 //! objects. Both are watched in the store, so a change takes effect when it is committed.
 //!
 //! Deliberately absent: how rules are evaluated (crate `detect`) and how the journal is read (crate
@@ -34,6 +34,8 @@ pub(crate) struct Origin {
     pub(crate) cluster: String,
     /// How long the detector waits for earlier events of each source.
     pub(crate) lateness: BTreeMap<String, Duration>,
+    /// Whether requests to other servers are recorded, which the rules about other backup tools need.
+    pub(crate) has_other_events: bool,
 }
 
 /// The detector, and the task that passes changed rules to it.
@@ -54,7 +56,7 @@ impl Detection {
         let storage = Arc::new(store.clone());
         let options = crate::rule_files::load_options(installation);
         let source = RuleSource::new(registry.clone(), store.clone(), options);
-        source.install().await?;
+        source.install(origin.has_other_events).await?;
         let watches = source.watches().await.context("cannot follow the rules")?;
         let (loaded, errors) = source.load().await?;
         let (sender, receiver) = watch::channel(loaded);

@@ -74,6 +74,11 @@ impl Sources {
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
     }
 
+    /// Whether there are none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.opened.is_none()
+    }
+
     /// The states of the sources.
     pub(crate) fn statuses(&self) -> SourceStatuses {
         self.statuses.clone()

@@ -1,7 +1,7 @@
 //! The detector's rules and suppressions, and their changes.
 //!
-//! The built-in pack is also in the store as `DetectionRule` objects, so that users see it and can disable
-//! rules. Both kinds are watched in the store. Statistics of rules are written into the objects
+//! The built-in packs are also in the store as `DetectionRule` objects, so that users see them and can
+//! disable rules. Both kinds are watched in the store. Statistics of rules are written into the objects
 //! periodically.
 //!
 //! Deliberately absent: validation of rules, which happens when users write them.
@@ -72,9 +72,11 @@ impl RuleSource {
         Self { registry, store, options }
     }
 
-    /// Writes the built-in pack into the store.
-    pub(super) async fn install(&self) -> Result<()> {
-        let rules: Vec<BuiltinRule> = builtin::documents()
+    /// Writes the built-in rules into the store, or those that the server's own events can match.
+    pub(super) async fn install(&self, has_other_events: bool) -> Result<()> {
+        let documents =
+            if has_other_events { builtin::documents() } else { builtin::own_documents() };
+        let rules: Vec<BuiltinRule> = documents
             .iter()
             .map(|document| BuiltinRule {
                 name: stem(&document.file).to_owned(),

@@ -53,8 +53,7 @@ struct Subject {
     evaluator: Box<dyn Evaluator>,
 }
 
-/// The subjects with the rules of each pack. An event concerns the rules of one pack at most, and the
-/// rules of all would take several times as long.
+/// The subjects with the rules of each pack.
 static SUBJECTS: LazyLock<BTreeMap<&str, Vec<Subject>>> = LazyLock::new(|| {
     let read = |pack: &str, (target, profile, read): &(&str, &str, Read)| {
         let name = format!("{target} {profile}");
@@ -174,11 +173,11 @@ fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<Str
     (!is_same).then(|| format!("{}: missed {missed:?}, added {added:?}", exported.rule))
 }
 
-/// The examples contain near misses.
+/// The examples contain near misses. The rules of other packs are not compared yet.
 #[test]
 fn exported_rules_agree_with_the_engine_on_the_examples() {
-    let packs = builtin::packs().iter();
-    for (pack, document) in packs.flat_map(|pack| pack.documents.iter().map(move |it| (pack, it))) {
+    let pack = builtin::packs().iter().find(|pack| pack.name == "kasten").unwrap();
+    for document in &pack.documents {
         for example in examples::read(&pack::events(document)).unwrap() {
             let events: Vec<Event> = example
                 .steps

@@ -116,7 +116,8 @@ type Replay = (BTreeMap<String, Arc<Signal>>, BTreeMap<String, SignalHistory>, u
 
 /// Replays the journal's events with the rules, and collects its records of signals.
 async fn replay(journal: &dyn Journal) -> anyhow::Result<Replay> {
-    let mut documents = builtin::documents().to_vec();
+    // The server records its own requests only.
+    let mut documents = builtin::own_documents().to_vec();
     documents.push(Document::new("kill-deleted", RULE));
     let rules = RuleSet::load(&documents, &LoadOptions::default())
         .map_err(|errors| anyhow!("the rules cannot be read: {errors:?}"))?;

@@ -161,14 +161,14 @@ fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
     let mut keepwatch = start(&runtime, folder.path(), &server);
     for kill in 0..KILLS {
         // Different times, the same in each run.
-        runtime.block_on(sleep(Duration::from_millis((kill as u64 * 137) % 300)));
+        runtime.block_on(async { sleep(Duration::from_millis((kill as u64 * 137) % 300)).await });
         keepwatch.process.kill().unwrap();
         keepwatch = start(&runtime, folder.path(), &server);
     }
     // The newest object is the last one, although its key is the first.
     let key = "eks/0000/last";
     std::fs::create_dir_all(bucket.join("eks/0000")).unwrap();
-    runtime.block_on(sleep(Duration::from_millis(1100)));
+    runtime.block_on(async { sleep(Duration::from_millis(1100)).await });
     std::fs::write(bucket.join(key), message(OBJECTS, 0)).unwrap();
     runtime.block_on(wait_read(&keepwatch, key));
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();

@@ -31,9 +31,20 @@ const FOREIGN_PREFIX: &str = "foreign.";
 /// The source of records that are forwarded as they are.
 const RAW_SOURCE: &str = "raw";
 /// The names of bodies: in both encodings of events, without their first letter, and in admission
-/// reviews.
-const BODY_KEYS: [&[u8]; 4] =
-    [b"equestObject\"", b"esponseObject\"", b"\"object\"", b"\"oldObject\""];
+/// reviews and logs of providers. Quotes are left out where the event may be a text in JSON, whose quotes are
+/// escaped.
+const BODY_KEYS: [&[u8]; 10] = [
+    b"equestObject",
+    b"esponseObject",
+    b"\"object\"",
+    b"\"oldObject\"",
+    b"\\\"object\\\"",
+    b"\\\"oldObject\\\"",
+    b"\"request\":{\"@type\"",
+    b"\"response\":{\"@type\"",
+    b"requestBody",
+    b"responseBody",
+];
 
 /// A resource whose bodies may contain keys.
 struct Withheld {

@@ -188,7 +188,7 @@ impl Envelopes {
         if is_plain && start.offset != self.position.offset {
             self.position = start.into();
         }
-        let records = self.unwrapper.unwrap(item, head.as_deref());
+        let records = self.unwrapper.unwrap(item, head.as_ref());
         let last = records.len().saturating_sub(1);
         let mut end = end.filter(|_| is_plain);
         for (at, (item, meaning)) in records.into_iter().enumerate() {

@@ -142,6 +142,8 @@ pub const EXPANSION_MAX: u64 = 256;
 pub const EXPANSION_BYTES_MIN: u64 = 64 << 20;
 /// Maximum length of a text before a JSON object on its line, in bytes.
 pub const PREFIX_BYTES_MAX: u64 = 256;
+/// Maximum number of items in the containers of one item of a list.
+pub const INNER_ITEMS_MAX: usize = 65_536;
 /// Maximum number of containers around an event in one item of a list.
 pub const CONTAINERS_MAX: usize = 3;
 /// Maximum size of an admission review, in bytes. It has an object twice, and kube-apiserver accepts

@@ -24,13 +24,13 @@ pub async fn run_receipts(
     stop: CancellationToken,
 ) {
     recorder.report_downtime(&sources).await;
-    let sources: Vec<Arc<SourceStatus>> =
-        sources.into_iter().filter(|source| source.has_receipts()).collect();
-    let mut receipts = Receipts { recorded: vec![0; sources.len()], sources };
+    let with_receipts: Vec<Arc<SourceStatus>> =
+        sources.iter().filter(|source| source.has_receipts()).cloned().collect();
+    let mut receipts = Receipts { recorded: vec![0; with_receipts.len()], sources: with_receipts };
     let mut due = tokio::time::interval(period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(due.tick()).await.is_some() {
-        recorder.keep_outages(&receipts.sources).await;
+        recorder.keep_outages(&sources).await;
         receipts.record(&recorder).await;
     }
 }

@@ -304,7 +304,9 @@ fn valid_values_render_accepted_objects_and_arguments() {
         let rendered =
             render(&chart, flag, value).unwrap_or_else(|error| panic!("{flag} {value}: {error}"));
         let arguments = rendered.arguments().unwrap();
-        let output = Command::new(&binary).args(&arguments).output().unwrap();
+        // As in the pod, where they come from a Secret.
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let output = Command::new(&binary).args(&arguments).envs(keys).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         // It fails at the first file that exists only in the pod.
         assert_eq!(output.status.code(), Some(1), "{flag} {value}: {stderr}");

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use event::{EventRef, Timestamp, USER, k10, line, v1};
 use memchr::memmem;
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::values::Head;
 use super::{aks, cut, gke, openshift};
-use crate::limits::CONTAINERS_MAX;
+use crate::limits::{CONTAINERS_MAX, INNER_ITEMS_MAX};
 use crate::splitter::{DIGEST_LEN, Digest, Fault, Item};
 
 /// The beginning of the name of the log streams in which Amazon EKS writes audit events.
@@ -80,7 +81,7 @@ struct Candidate {
     text: Vec<u8>,
     depth: usize,
     is_inner: bool,
-    head: Option<Head>,
+    head: Option<Arc<Head>>,
 }
 
 /// Unwraps elements.
@@ -98,7 +99,7 @@ impl Unwrapper {
     }
 
     /// The records in an element, at least one.
-    pub(super) fn unwrap(&self, item: Item, head: Option<&Head>) -> Records {
+    pub(super) fn unwrap(&self, item: Item, head: Option<&Arc<Head>>) -> Records {
         if let Some(fault) = item.fault {
             return vec![(item, Meaning::Unknown(fault.to_string()))];
         }
@@ -145,10 +146,14 @@ impl Unwrapper {
         }
         let head = members.log_stream.as_ref().map_or(head, |stream| {
             let message_type = members.message_type.as_deref().unwrap_or_default().to_owned();
-            Some(Head { message_type, log_stream: stream.clone().into_owned() })
+            Some(Arc::new(Head { message_type, log_stream: stream.clone().into_owned() }))
         });
         let list = members.log_events.as_ref().or(members.records.as_ref());
         if let Some(list) = list {
+            if waiting.len().saturating_add(list.len()) > INNER_ITEMS_MAX {
+                let reason = format!("its containers have more than {INNER_ITEMS_MAX} items");
+                return Some((own(text), Meaning::Unknown(reason)));
+            }
             waiting.extend(list.iter().map(|inner| Candidate {
                 text: inner.get().as_bytes().to_vec(),
                 depth: depth + 1,
@@ -162,7 +167,7 @@ impl Unwrapper {
             waiting.push_back(Candidate { text, depth: depth + 1, is_inner: true, head });
             return None;
         }
-        match leaf(&members, &text, head.as_ref()) {
+        match leaf(&members, &text, head.as_deref()) {
             Leaf::Event(inner) => {
                 let meaning = meaning_of(&inner);
                 Some((Some(self.item(inner)), meaning))

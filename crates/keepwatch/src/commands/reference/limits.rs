@@ -304,6 +304,7 @@ fn buckets() -> Vec<Row> {
             format!("{}, and {}", limits::EXPANSION_MAX, size(limits::EXPANSION_BYTES_MIN)),
         ),
         ("Containers around an event in an item of a list", limits::CONTAINERS_MAX.to_string()),
+        ("Items in the containers of an item of a list", limits::INNER_ITEMS_MAX.to_string()),
     ]
 }
 

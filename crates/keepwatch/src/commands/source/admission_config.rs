@@ -33,7 +33,8 @@ pub(crate) const GROUPS: [&str; 17] = [
     "backup.gdc.goog",
 ];
 
-/// Conditions that a request meets which is to be recorded. kube-apiserver evaluates them, so that
+/// Conditions that a request meets which is to be recorded. Velero deletes the data of a backup whose
+/// `status.expiration` is over, so that field is not left out. kube-apiserver evaluates them, so that
 /// controllers that write a status many times a minute cost nothing. With `Ignore` it skips a
 /// request whose condition has an error, so each field that may be missing is looked up as optional.
 const CONDITIONS: [(&str, &str); 2] = [
@@ -43,6 +44,7 @@ const CONDITIONS: [(&str, &str); 2] = [
         "request.operation != 'UPDATE' || object == null || oldObject == null || \
          object.exists(k, !(k in ['metadata', 'status']) && object[?k] != oldObject[?k]) || \
          oldObject.exists(k, !(k in ['metadata', 'status']) && !(k in object)) || \
+         object.?status.expiration != oldObject.?status.expiration || \
          ['labels', 'annotations', 'finalizers', 'ownerReferences', 'deletionTimestamp']\
          .exists(k, object.metadata[?k] != oldObject.metadata[?k])",
     ),

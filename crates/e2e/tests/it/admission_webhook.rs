@@ -262,8 +262,10 @@ fn review(name: &str) -> String {
     .to_string()
 }
 
-/// Measures, and checks only that every review is recorded: the machine has other work.
+/// Measures, and checks that every review is recorded. Beside other tests some take longer than the
+/// time for an answer, and are allowed without a record.
 #[test]
+#[ignore = "a measurement, which needs the machine for itself"]
 fn reviews_are_recorded_and_answered_at_200_requests_a_second() {
     let (plane, alice) = plane();
     let (runtime, port) = (Runtime::new().unwrap(), free_port().unwrap());

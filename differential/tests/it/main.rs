@@ -215,7 +215,7 @@ fn matches_of_theirs(detections: &str, events: &[Event], as_kasten: bool) -> Rai
 fn events_of_examples() -> Vec<Event> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
     let mut events = Vec::new();
-    for document in builtin::documents() {
+    for document in builtin::own_documents() {
         let path = root.to_owned() + &document.file.replace(".yaml", ".events.ndjson");
         let text = std::fs::read_to_string(&path).unwrap();
         for example in examples::read(&text).unwrap() {
@@ -230,10 +230,11 @@ fn events_of_examples() -> Vec<Event> {
     events
 }
 
+/// The rules of other packs are not compared yet.
 #[test]
 fn exported_sigma_matches_the_same_events_in_both_engines() {
     let options = LoadOptions::default();
-    let pack = RuleSet::load(builtin::documents(), &options).unwrap();
+    let pack = RuleSet::load(builtin::own_documents(), &options).unwrap();
     let target = export::named("sigma").unwrap();
     let events = events_of_examples();
     for profile in target.profiles() {

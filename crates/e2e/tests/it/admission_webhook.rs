@@ -68,9 +68,9 @@ fn configuration(folder: &Path, port: u16) -> String {
 }
 
 /// A control plane with the kinds, and a user who may do everything with their objects.
-fn plane() -> (ControlPlane, User) {
-    let folder = Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/admission-webhook"));
-    let plane = ControlPlane::start(folder).unwrap();
+fn plane(folder: &str) -> (ControlPlane, User) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    let plane = ControlPlane::start(&folder).unwrap();
     for kind in KINDS {
         plane.apply(&definition(kind).to_string()).unwrap();
     }
@@ -182,7 +182,7 @@ const EXPECTED: [&str; 14] = [
 
 #[test]
 fn what_kubectl_does_is_on_record_and_nothing_is_blocked_without_keepwatch() {
-    let (plane, alice) = plane();
+    let (plane, alice) = plane("admission-webhook");
     let (runtime, port) = (Runtime::new().unwrap(), free_port().unwrap());
     let mut keepwatch = start(&runtime, plane.folder(), port);
     plane.apply(&configuration(plane.folder(), port)).unwrap();
@@ -267,7 +267,7 @@ fn review(name: &str) -> String {
 #[test]
 #[ignore = "a measurement, which needs the machine for itself"]
 fn reviews_are_recorded_and_answered_at_200_requests_a_second() {
-    let (plane, alice) = plane();
+    let (plane, alice) = plane("admission-webhook-load");
     let (runtime, port) = (Runtime::new().unwrap(), free_port().unwrap());
     let keepwatch = start(&runtime, plane.folder(), port);
     plane.apply(&configuration(plane.folder(), port)).unwrap();

@@ -154,7 +154,7 @@ impl Follower {
             self.recorder.store(window.remove(missing)).await?;
         }
         let last = due.last().map(|(object, _)| object.modified);
-        let read_up_to = if is_complete { newest } else { last };
+        let read_up_to = if is_complete { newest } else { last.min(newest) };
         self.status.update_progress(|progress| progress.waiting = waiting);
         let mut failures = Failures::default();
         let reads = due.into_iter().map(|(object, position)| self.read(object, position));

@@ -18,7 +18,7 @@ pub(super) struct Batch {
     pub(super) newest: Option<Timestamp>,
     /// Number of objects that are to be read, with those that are left for the next listing.
     pub(super) waiting: u64,
-    /// No object is left.
+    /// No object is left, except those for which the window has no space.
     pub(super) is_complete: bool,
     /// The keys of objects that were not read to their end, and no longer exist.
     pub(super) missing: HashSet<String>,
@@ -32,10 +32,18 @@ pub(super) async fn due(
 ) -> Result<Batch, ReadError> {
     let mut due: BinaryHeap<Due> = BinaryHeap::new();
     let (mut newest, mut waiting, mut missing) = (None, 0, window.open());
+    let (mut blocked, mut oldest_blocked) = (0, None::<Timestamp>);
     while let Some(object) = objects.try_next().await? {
-        newest = newest.max(Some(object.modified));
+        // The time of a file is its writer's choice. One of the future must not end the window.
+        newest = newest.max(Some(object.modified.min(now)));
         missing.remove(&object.key);
         if object.size == 0 {
+            continue;
+        }
+        if window.is_full_for(&object) {
+            blocked += 1;
+            let oldest = oldest_blocked.map_or(object.modified, |it| object.modified.min(it));
+            oldest_blocked = Some(oldest);
             continue;
         }
         let Some(position) = window.due(&object, now) else { continue };
@@ -46,6 +54,9 @@ pub(super) async fn due(
         }
     }
     let is_complete = waiting == due.len() as u64;
+    waiting += blocked;
+    // What is blocked must not count as read.
+    let newest = newest.map(|newest| oldest_blocked.map_or(newest, |oldest| newest.min(oldest)));
     let due = due.into_sorted_vec().into_iter().map(|due| (due.object, due.position)).collect();
     Ok(Batch { due, newest, waiting, is_complete, missing })
 }

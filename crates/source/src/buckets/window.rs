@@ -138,15 +138,20 @@ impl Window {
         Self { prefix, horizon, seen }
     }
 
+    /// Whether an object cannot be remembered. Objects that cannot be read hold the horizon, and the
+    /// others wait for them then.
+    pub(super) fn is_full_for(&self, object: &ObjectEntry) -> bool {
+        object.modified >= self.horizon
+            && self.seen.len() >= 2 * BUCKET_SEEN_MAX
+            && !self.seen.contains_key(&object.key)
+    }
+
     /// Where an object is read on; `None` if there is nothing to read.
     pub(super) fn due(&self, object: &ObjectEntry, now: Timestamp) -> Option<Position> {
         if object.modified < self.horizon {
             return None;
         }
-        let Some(seen) = self.seen.get(&object.key) else {
-            // Objects that cannot be read hold the horizon. The others wait for them then.
-            return (self.seen.len() < 2 * BUCKET_SEEN_MAX).then(Position::default);
-        };
+        let Some(seen) = self.seen.get(&object.key) else { return Some(Position::default()) };
         let is_due = match seen.state {
             _ if seen.version != version(object) => true,
             State::Reading => true,
@@ -242,6 +247,9 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use futures::{StreamExt as _, stream};
+
+    use super::super::listing::{self, Batch};
     use super::*;
 
     const HOUR: i64 = 3_600_000_000;
@@ -330,5 +338,33 @@ mod tests {
         let newest = Timestamp::from_micros(i64::try_from(BUCKET_SEEN_MAX).unwrap() + 9);
         let changes = window.advance(None, newest, newest).unwrap();
         assert_eq!((changes.len(), window.seen.len()), (11, BUCKET_SEEN_MAX));
+    }
+
+    async fn batch(window: &Window, objects: impl IntoIterator<Item = ObjectEntry>) -> Batch {
+        let objects: Vec<_> = objects.into_iter().map(Ok).collect();
+        let now = Timestamp::from_micros(100 * HOUR);
+        listing::due(stream::iter(objects).boxed(), window, now).await.unwrap()
+    }
+
+    /// Regression: after one file with a time of the year 2100, nothing was read any more.
+    #[tokio::test]
+    async fn a_time_of_the_future_does_not_end_the_window() {
+        let batch = batch(&empty(), [object("a", 99, "1"), object("b", 999_999, "1")]).await;
+        let now = Timestamp::from_micros(100 * HOUR);
+        assert_eq!((batch.due.len(), batch.newest, batch.is_complete), (2, Some(now), true));
+    }
+
+    /// Regression: objects that had to wait for space counted as read.
+    #[tokio::test]
+    async fn objects_without_space_in_the_window_do_not_count_as_read() {
+        let mut window = empty();
+        for number in 0..2 * BUCKET_SEEN_MAX {
+            done(&mut window, &object(&number.to_string(), 10, "1"), State::Done);
+        }
+        let batch = batch(&window, [object("newer", 60, "1"), object("new", 50, "1")]).await;
+        let oldest = Timestamp::from_micros(50 * HOUR);
+        assert_eq!((batch.due.len(), batch.waiting, batch.newest), (0, 2, Some(oldest)));
+        window.advance(None, oldest, oldest).unwrap();
+        assert!(!window.is_full_for(&object("new", 50, "1")), "there is space again");
     }
 }

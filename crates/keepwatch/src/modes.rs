@@ -43,6 +43,17 @@ pub(crate) struct ProvidedFile<'a> {
     pub(crate) is_secret: bool,
 }
 
+impl<'a> ProvidedFile<'a> {
+    /// The files that flags name: the flag, its value, and whether the file is secret.
+    pub(crate) fn of_flags(
+        flags: impl IntoIterator<Item = (&'static str, &'a Option<PathBuf>, bool)>,
+    ) -> impl Iterator<Item = Self> {
+        flags.into_iter().filter_map(|(flag, path, is_secret)| {
+            path.as_deref().map(|path| Self { flag, path, is_secret })
+        })
+    }
+}
+
 /// Logs each provided file that others may change, or read if it is secret. The group is not
 /// considered: that of a volume is the cluster's.
 pub(crate) fn warn_of_provided<'a>(files: impl IntoIterator<Item = ProvidedFile<'a>>) {

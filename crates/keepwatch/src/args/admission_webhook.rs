@@ -69,7 +69,7 @@ impl AdmissionWebhookArgs {
 
     /// The files that the flags name, with those that hold keys or tokens.
     pub(crate) fn provided_files(&self) -> impl Iterator<Item = ProvidedFile<'_>> {
-        [
+        ProvidedFile::of_flags([
             ("--admission-webhook-token-file", &self.admission_webhook_token_file, true),
             (
                 "--admission-webhook-tls-private-key-file",
@@ -78,11 +78,7 @@ impl AdmissionWebhookArgs {
             ),
             ("--admission-webhook-client-ca-file", &self.admission_webhook_client_ca_file, false),
             ("--admission-webhook-tls-cert-file", &self.admission_webhook_tls_cert_file, false),
-        ]
-        .into_iter()
-        .filter_map(|(flag, path, is_secret)| {
-            path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
-        })
+        ])
     }
 
     fn listener(&self) -> ListenerFlags<'_> {

@@ -61,7 +61,7 @@ impl AuditWebhookArgs {
 
     /// The files and folders that the flags name.
     pub(crate) fn provided_files(&self) -> impl Iterator<Item = ProvidedFile<'_>> {
-        [
+        ProvidedFile::of_flags([
             ("--audit-webhook-token-dir", &self.audit_webhook_token_dir, true),
             ("--audit-webhook-token-file", &self.audit_webhook_token_file, true),
             (
@@ -71,11 +71,7 @@ impl AuditWebhookArgs {
             ),
             ("--audit-webhook-client-ca-file", &self.audit_webhook_client_ca_file, false),
             ("--audit-webhook-tls-cert-file", &self.audit_webhook_tls_cert_file, false),
-        ]
-        .into_iter()
-        .filter_map(|(flag, path, is_secret)| {
-            path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
-        })
+        ])
     }
 
     /// The configuration of the listener, if there is one. `serving` is the server's certificate.

@@ -70,16 +70,12 @@ pub(crate) struct UpstreamArgs {
 impl UpstreamArgs {
     /// The files that the flags name, with those that hold keys or tokens.
     pub(crate) fn provided_files(&self) -> impl Iterator<Item = ProvidedFile<'_>> {
-        [
+        ProvidedFile::of_flags([
             ("--upstream-token-file", &self.upstream_token_file, true),
             ("--upstream-client-key", &self.upstream_client_key, true),
             ("--upstream-client-certificate", &self.upstream_client_certificate, false),
             ("--upstream-ca-file", &self.upstream_ca_file, false),
-        ]
-        .into_iter()
-        .filter_map(|(flag, path, is_secret)| {
-            path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
-        })
+        ])
     }
 
     /// The listener that forwards.
@@ -163,7 +159,7 @@ pub(crate) struct InstallArgs {
     /// `--tls-service` of the proxy]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// Do not restrict who may connect to the API server behind the proxy: whoever can connect can
+    /// Do not restrict who may connect to the API server behind the proxy: a client that can connect can
     /// bypass the proxy
     #[arg(long)]
     pub(crate) no_network_policy: bool,

@@ -129,7 +129,7 @@ fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
 /// The files that the flags name, with those that hold keys or tokens.
 pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedFile<'_>> {
     let (listen, access) = (&args.listen, &args.access);
-    [
+    ProvidedFile::of_flags([
         ("--tls-private-key-file", &listen.tls_private_key_file, true),
         ("--kubeconfig", &access.kubeconfig, true),
         ("--authentication-kubeconfig", &access.authentication_kubeconfig, true),
@@ -140,11 +140,7 @@ pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedF
         ("--audit-policy-file", &args.audit.audit_policy_file, false),
         ("--audit-ca-file", &args.destinations.audit_ca_file, false),
         ("--bucket-source-ca-file", &args.buckets.bucket_source_ca_file, false),
-    ]
-    .into_iter()
-    .filter_map(|(flag, path, is_secret)| {
-        path.as_deref().map(|path| ProvidedFile { flag, path, is_secret })
-    })
+    ])
     .chain(args.audit_webhook.provided_files())
     .chain(args.admission_webhook.provided_files())
 }

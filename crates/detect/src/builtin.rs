@@ -24,23 +24,48 @@ pub struct Pack {
     pub documents: Vec<Document>,
 }
 
-/// Includes the rule files of each pack.
+/// Includes the rule files of each pack. The files of a pack are one text, so that they are beside each
+/// other in the program: a server that reads one pack has the pages of the others not in memory.
 macro_rules! packs {
     ($($pack:literal, $title:literal, $accounts:literal: [$($name:literal,)+])+) => {
-        vec![$((
-            $pack,
-            $title,
-            $accounts,
-            vec![$((
+        vec![$(Source {
+            name: $pack,
+            title: $title,
+            accounts: $accounts,
+            files: vec![$((
                 concat!("rules/", $pack, "/", $name, ".yaml"),
-                include_str!(concat!("../../../rules/", $pack, "/", $name, ".yaml")),
+                const { include_str!(concat!("../../../rules/", $pack, "/", $name, ".yaml")).len() },
             ),)+],
-        ),)+]
+            text: concat!(
+                $(include_str!(concat!("../../../rules/", $pack, "/", $name, ".yaml")),)+
+            ),
+        },)+]
     };
 }
 
-/// The name, title, accounts and files of a pack. A file is its path and its text.
-type Source = (&'static str, &'static str, &'static str, Vec<(&'static str, &'static str)>);
+/// A pack as the program includes it.
+struct Source {
+    name: &'static str,
+    title: &'static str,
+    accounts: &'static str,
+    /// Each file's path and the length of its text, in bytes.
+    files: Vec<(&'static str, usize)>,
+    /// The texts of the files, one after the other.
+    text: &'static str,
+}
+
+impl Source {
+    /// Its files, in the order of their names.
+    fn documents(&self) -> Vec<Document> {
+        let mut rest = self.text;
+        let documents = self.files.iter().filter_map(|(file, len)| {
+            let (text, others) = rest.split_at_checked(*len)?;
+            rest = others;
+            Some(Document::builtin(file, text))
+        });
+        documents.collect()
+    }
+}
 
 /// Every pack: the folder, the title, the accounts, and the names of the rules.
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
@@ -220,20 +245,16 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     }
 });
 
-static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    let files = SOURCES.iter().flat_map(|(.., files)| files);
-    files.map(|(file, text)| Document::builtin(file, text)).collect()
-});
-
 static PACKS: LazyLock<Vec<Pack>> = LazyLock::new(|| {
-    let mut first = 0;
-    let pack = |&(name, title, accounts, ref files): &Source| {
-        let documents = DOCUMENTS.iter().skip(first).take(files.len()).cloned().collect();
-        first += files.len();
-        Pack { name, title, accounts, documents }
+    let pack = |source: &Source| {
+        let &Source { name, title, accounts, .. } = source;
+        Pack { name, title, accounts, documents: source.documents() }
     };
     SOURCES.iter().map(pack).collect()
 });
+
+static DOCUMENTS: LazyLock<Vec<Document>> =
+    LazyLock::new(|| PACKS.iter().flat_map(|pack| pack.documents.clone()).collect());
 
 /// All built-in rules, pack by pack.
 pub fn documents() -> &'static [Document] {

@@ -5,7 +5,8 @@
 //! signals, byte for byte. The clock is the latest arrival: the engine reads no clock itself.
 //!
 //! [`Engine::process`] handles an event in this order: matching (module `matching`), the clock
-//! (`clock`), deduplication (`identities`), ordering (`state`), counting (`count`, `window`), the
+//! (`clock`), deduplication (`identities`), ordering (`state`), the requests that several sources
+//! report (`requests`, `impersonations`), counting (`count`, `window`), the
 //! signal (`open_signal`, `wording`). All bounds are in `settings`.
 //!
 //! Deliberately absent: the sources of events, the destinations of signals, and the rules.
@@ -20,6 +21,7 @@ mod downtime;
 mod event_summary;
 mod hit;
 mod identities;
+mod impersonations;
 mod matching;
 mod memory;
 mod open_signal;

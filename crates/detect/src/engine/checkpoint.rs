@@ -14,6 +14,7 @@ use super::codec::{CheckpointError, Saved, Source, VERSION, saved_struct};
 use super::digest::Digest;
 use super::hit::Hit;
 use super::identities::Identities;
+use super::impersonations::Impersonations;
 use super::open_signal::OpenSignal;
 use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::requests::Requests;
@@ -47,6 +48,7 @@ impl Engine {
         state.counters.save(&mut body);
         state.hidden.save(&mut body);
         state.requests.save(&mut body);
+        state.impersonations.save(&mut body);
         (self.plan.rules.len() as u64).save(&mut body);
         for (rule, table) in self.plan.rules.iter().zip(&state.tables) {
             Header::of(rule).save(&mut body);
@@ -82,6 +84,10 @@ impl Engine {
             counters: Counters::load(from)?,
             hidden: Saved::load(from)?,
             requests: if version < 2 { Requests::default() } else { Saved::load(from)? },
+            impersonations: match version {
+                ..5 => Impersonations::default(),
+                _ => Saved::load(from)?,
+            },
             ..State::default()
         };
         let mut rules = Vec::new();
@@ -109,9 +115,19 @@ impl Engine {
         let known = self.plan.by_fingerprint();
         let indices: Vec<Option<u32>> =
             plan.rules.iter().map(|rule| known.get(&rule.fingerprint).copied()).collect();
-        let State { clock, identities, requests, waiting, tables, counters, hidden, .. } = state;
-        let mut adopted =
-            State { clock, identities, requests, counters, hidden, ..State::new(&self.plan) };
+        let State {
+            clock,
+            identities,
+            requests,
+            impersonations,
+            waiting,
+            tables,
+            counters,
+            hidden,
+            ..
+        } = state;
+        let kept = State { clock, identities, requests, impersonations, ..State::new(&self.plan) };
+        let mut adopted = State { counters, hidden, ..kept };
         let is_made_for = |rule: u32| indices.get(rule as usize).copied().flatten();
         for hit in waiting.hits() {
             if let Some(hit) = renumbered(hit, &is_made_for) {

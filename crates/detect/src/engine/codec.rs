@@ -37,8 +37,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The current format version. Versions 1 to 3 are still read.
-pub(crate) const VERSION: u8 = 4;
+/// The current format version. Versions 1 to 4 are still read.
+pub(crate) const VERSION: u8 = 5;
 
 /// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {
@@ -280,11 +280,11 @@ impl<K: Saved, V: Saved> SavedElement for (&K, &V) {
 /// Encodes a struct as its fields, in order. Fields behind `since` are absent in checkpoints of
 /// earlier format versions. A function cannot name fields.
 macro_rules! saved_struct {
-    ($name:ty { $($field:ident),+ $(,)? } $(since $version:literal { $($new:ident),+ })?) => {
+    ($name:ty { $($field:ident),+ $(,)? } $(since $version:literal { $($new:ident),+ })*) => {
         impl $crate::engine::codec::Saved for $name {
             fn save(&self, to: &mut Vec<u8>) {
                 $($crate::engine::codec::Saved::save(&self.$field, to);)+
-                $($($crate::engine::codec::Saved::save(&self.$new, to);)+)?
+                $($($crate::engine::codec::Saved::save(&self.$new, to);)+)*
             }
 
             fn load(
@@ -296,7 +296,7 @@ macro_rules! saved_struct {
                         Default::default()
                     } else {
                         $crate::engine::codec::Saved::load(from)?
-                    },)+)?
+                    },)+)*
                 })
             }
         }

@@ -9,6 +9,7 @@ use super::Match;
 use super::digest::Digest;
 use super::event_summary::{EventSummary, Packed};
 use super::hit::{Group, Hit, Identity, Part};
+use super::impersonations::{Joined, RuleGroup};
 use super::memory::Known;
 use super::open_signal::{Marks, OpenSignal, SignalEvent};
 use super::plan::{PlannedBody, PlannedRule};
@@ -30,7 +31,7 @@ struct Outcome<'a> {
 
 impl State {
     /// Counts an event for all of its rules.
-    pub(crate) fn count(&mut self, context: &mut StepContext<'_>, hit: &Hit) {
+    pub(crate) fn count(&mut self, context: &mut StepContext<'_>, hit: &Hit, joined: &Joined) {
         let plan = context.plan;
         let mut parts: Vec<(u32, &Part)> =
             hit.parts.iter().filter_map(|part| Some((plan.rule(part.rule)?.rank, part))).collect();
@@ -67,11 +68,19 @@ impl State {
             }
             outcomes.push(outcome);
         }
+        let groups = outcomes.iter().filter(|outcome| outcome.window_key.coarse == 0);
+        let groups = groups.filter_map(|outcome| {
+            let rule = plan.rule(outcome.part.rule)?.fingerprint;
+            Some(RuleGroup { rule, key: outcome.window_key.key })
+        });
+        if !joined.is_second {
+            self.remember_impersonation(hit, groups.collect(), context.settings.lateness_max());
+        }
         // A superseding signal opens before those that it supersedes.
         outcomes.sort_by_key(|outcome| outcome.rank);
         for outcome in outcomes {
             if plan.rule(outcome.part.rule).is_some_and(|rule| rule.raises) {
-                self.raise(context, hit, &outcome);
+                self.raise(context, (hit, joined), &outcome);
             }
         }
     }
@@ -170,7 +179,12 @@ impl State {
     }
 
     /// Adds an event to the signal of its group, and opens a signal if the condition is met.
-    fn raise(&mut self, context: &mut StepContext<'_>, hit: &Hit, outcome: &Outcome<'_>) {
+    fn raise(
+        &mut self,
+        context: &mut StepContext<'_>,
+        (hit, joined): (&Hit, &Joined),
+        outcome: &Outcome<'_>,
+    ) {
         let (plan, settings, part) = (context.plan, context.settings, outcome.part);
         let Some(rule) = plan.rule(part.rule) else { return };
         if matches!(rule.body, PlannedBody::Absence(..)) {
@@ -194,7 +208,8 @@ impl State {
         if !outcome.result.met && is_old {
             return;
         }
-        if !is_open && superseded {
+        let severity = rule.severity_of(outcome.result.level.max(1));
+        if !is_open && (superseded || joined.makes_superfluous(part.rule, severity)) {
             table.tally.superseded += 1;
             return;
         }
@@ -378,7 +393,7 @@ impl State {
             digest: Digest::of([&hit.identity.digest.0[..], about.as_bytes()]),
         };
         let reported = Hit { identity, parts: vec![part], matched: Vec::new(), ..hit.clone() };
-        self.count(context, &reported);
+        self.count(context, &reported, &Joined::default());
     }
 }
 

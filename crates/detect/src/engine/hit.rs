@@ -21,6 +21,11 @@ pub(crate) struct Hit {
     /// What identifies the request in the logs of several sources; the default if it has no audit
     /// ID.
     pub(crate) request: Digest,
+    /// What identifies the request in logs that name only the user that it impersonates; the default
+    /// if it has no audit ID.
+    pub(crate) effective_request: Digest,
+    /// Whether the event names an actor beside the user that the request impersonates.
+    pub(crate) is_impersonation: bool,
     pub(crate) cluster: Arc<str>,
     pub(crate) source: Arc<str>,
     /// The detection rules that match.
@@ -70,7 +75,7 @@ saved_struct!(Hit {
     matched,
     parts,
     packed
-} since 2 { request });
+} since 2 { request } since 5 { effective_request, is_impersonation });
 saved_struct!(Identity { audit_id, digest });
 saved_struct!(Part { rule, positions, group, value, hidden_by });
 saved_struct!(Group { cluster, values, salt });

@@ -44,11 +44,16 @@ impl Engine {
             return None;
         }
         let source: Arc<str> = group_value(input.source);
+        let event = input.event;
+        let effective = event.impersonated_user().unwrap_or_else(|| event.user()).username();
+        let actor = fields.actor_name();
         Some(Hit {
             time: 0,
             lateness: self.settings.lateness_of(input.source),
             identity: identity(input),
-            request: request(input, fields.actor_name()),
+            request: request(input, actor),
+            effective_request: request(input, effective),
+            is_impersonation: actor != effective,
             cluster,
             source,
             matched,
@@ -76,6 +81,8 @@ impl Engine {
             lateness: self.settings.lateness_of(input.source),
             identity,
             request: Digest::default(),
+            effective_request: Digest::default(),
+            is_impersonation: false,
             cluster,
             source,
             matched: Vec::new(),
@@ -203,12 +210,12 @@ fn identity(input: &Input<'_>) -> Identity {
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
 }
 
-/// What identifies a request in the logs of several sources, together with its approximate time. The
-/// user is the actor: of a request that K10 sends for a user, kube-apiserver records both, and an
-/// extension API server only that user. The requests of other impersonators count in both logs:
-/// otherwise the event that names only the impersonated user could displace the one that names the
-/// person.
-fn request(input: &Input<'_>, actor: &str) -> Digest {
+/// What identifies a request of this user in the logs of several sources, together with its
+/// approximate time. With the actor, it finds the events of one request that name the same actor: of a
+/// request that K10 sends for a user, kube-apiserver records both, and an extension API server only
+/// that user. With the effective user, it finds the events of an impersonated request (module
+/// `impersonations`).
+fn request(input: &Input<'_>, user: &str) -> Digest {
     let event = input.event;
     // kube-apiserver names the record of the admission webhook in its own event of the request.
     let record = event.annotation(ADMISSION_RECORD);
@@ -226,7 +233,7 @@ fn request(input: &Input<'_>, actor: &str) -> Digest {
     if (is_admission || record.is_some()) && verb == "patch" {
         verb = "update";
     }
-    for part in [input.cluster, id, stage.as_str(), verb, actor] {
+    for part in [input.cluster, id, stage.as_str(), verb, user] {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {

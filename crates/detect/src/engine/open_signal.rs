@@ -197,6 +197,15 @@ impl OpenSignal {
         self.see(event.time, event.packed);
     }
 
+    /// Adds the person of an event whose request it already contains. Returns whether the signal
+    /// changed.
+    pub(crate) fn join(&mut self, packed: &Packed, k10_namespace: &str) -> bool {
+        let Some((summary, _)) = packed.unpack() else { return false };
+        let known = self.actor.impersonators.count();
+        self.actor.add(&summary, Marks::default(), k10_namespace);
+        self.actor.impersonators.count() > known
+    }
+
     /// Keeps an event for the texts if none is newer.
     pub(crate) fn see(&mut self, time: i64, packed: &Packed) {
         if packed.len() > 0 && self.newest.as_ref().is_none_or(|newest| newest.time <= time) {

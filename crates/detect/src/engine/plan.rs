@@ -138,6 +138,11 @@ impl Plan {
         (rule < self.clock_skew).then_some(rule as usize)
     }
 
+    /// The rule with a fingerprint.
+    pub(crate) fn index_of(&self, fingerprint: Digest) -> Option<u32> {
+        self.rules.iter().position(|rule| rule.fingerprint == fingerprint).map(index)
+    }
+
     /// Rule indices by fingerprint, to restore the state of unchanged rules.
     pub(crate) fn by_fingerprint(&self) -> BTreeMap<Digest, u32> {
         self.rules.iter().zip(0..).map(|(rule, index)| (rule.fingerprint, index)).collect()
@@ -187,6 +192,11 @@ impl PlannedRule {
             blind_spots: options.blind_spots.clone(),
             attack: attack::of_tags(&rule.tags),
         }
+    }
+
+    /// The severity of a signal with that count.
+    pub(crate) fn severity_of(&self, count: u64) -> Severity {
+        self.case(count).map_or(self.severity, |case| case.severity.max(self.severity))
     }
 
     /// The first (most severe) case that holds at a count.

@@ -16,7 +16,7 @@ use super::settings::REQUEST_TOLERANCE;
 
 /// How long a request is remembered, beside the largest lateness bound of a source: another source
 /// may send its event again for some minutes. Microseconds.
-const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed() + 300_000_000;
+pub(super) const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed() + 300_000_000;
 /// Maximum number of sources of one request; events of further ones count.
 const SOURCES_MAX: usize = 8;
 

@@ -47,6 +47,9 @@ pub const MARK_MEMORY: i64 = 30 * 86_400_000_000;
 pub const IDENTITY_MEMORY: i64 = 86_400_000_000;
 /// Maximum time between the events of one request in the logs of two sources. Microseconds.
 pub const REQUEST_TOLERANCE: u64 = 5_000_000;
+/// Maximum number of remembered requests that another source may report with the person behind an
+/// impersonated user, or without.
+pub const IMPERSONATIONS_MAX: usize = 16_384;
 /// Maximum length of a chunk of a checkpoint, in bytes.
 pub const CHUNK_LEN_MAX: usize = 256 << 10;
 /// Up to this count, every update of a signal is sent at once. Beyond it, an update is sent when

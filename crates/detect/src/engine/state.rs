@@ -14,6 +14,7 @@ use super::codec::saved_struct;
 use super::digest::Digest;
 use super::hit::{Hit, Identity};
 use super::identities::Identities;
+use super::impersonations::Impersonations;
 use super::plan::{Plan, PlannedBody};
 use super::requests::{Bounds, Requests};
 use super::settings::{Settings, UNORDERED_LATENESS, UPDATE_DELAY};
@@ -26,6 +27,7 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) identities: Identities,
     pub(crate) requests: Requests,
+    pub(crate) impersonations: Impersonations,
     pub(crate) waiting: Waiting,
     /// The state of each rule, by index.
     pub(crate) tables: Vec<Table>,
@@ -237,7 +239,12 @@ impl State {
                 }
             }
         }
-        self.count(context, &hit);
+        let joined = self.join_impersonation(context, &mut hit);
+        if hit.parts.is_empty() {
+            self.counters.duplicates += 1;
+            return;
+        }
+        self.count(context, &hit, &joined);
     }
 
     /// Whether a timer or a waiting event is due by `now`.

@@ -3,6 +3,7 @@
 mod bounds;
 mod clocks;
 mod disorder;
+mod impersonations;
 mod life;
 mod probes;
 mod stream;

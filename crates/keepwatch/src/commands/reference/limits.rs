@@ -417,6 +417,10 @@ fn detector() -> Vec<Row> {
             limits.identities.to_string(),
         ),
         (
+            "Impersonated requests that wait for the event of another source",
+            engine::IMPERSONATIONS_MAX.to_string(),
+        ),
+        (
             "Groups of a rule before it counts new ones by a coarser key",
             limits.groups_per_rule.to_string(),
         ),

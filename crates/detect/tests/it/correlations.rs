@@ -190,7 +190,7 @@ fn a_duplicate_rule_name_is_an_error() {
     let messages = errors(&format!("{BASES}{BASES}"));
     assert_eq!(messages.len(), 3, "{messages:#?}");
     assert!(
-        messages.iter().all(|error| error.contains("a second rule is called")),
+        messages.iter().all(|error| error.contains("there are two rules with the name")),
         "{messages:#?}"
     );
 }

@@ -1,7 +1,7 @@
 //! Reads and writes fields of an object by dotted path, as in error messages.
 //!
-//! Paths contain object members only, except for [`lookup`], which also knows list items. Label keys, which
-//! contain dots, have their own functions.
+//! Paths contain object members only, except for [`lookup`], which also knows list items. Label
+//! keys, which contain dots, have their own functions.
 
 use serde_json::{Map, Value};
 
@@ -11,12 +11,12 @@ type Object = Map<String, Value>;
 pub fn value<'a>(object: &'a Object, path: &str) -> Option<&'a Value> {
     let mut segments = path.split('.');
     let first = object.get(segments.next()?)?;
-    let found = segments.try_fold(first, |value, segment| value.get(segment))?;
-    (!found.is_null()).then_some(found)
+    let value = segments.try_fold(first, |value, segment| value.get(segment))?;
+    (!value.is_null()).then_some(value)
 }
 
-/// Returns the value at a path such as `status.state`, which may be `null`. A number selects the item of
-/// a list.
+/// Returns the value at a path such as `status.state`, which may be `null`. A number selects the
+/// item of a list.
 pub fn lookup<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| match value {
         Value::Array(items) => items.get(key.parse::<usize>().ok()?),
@@ -74,7 +74,7 @@ pub fn remove(object: &mut Object, path: &str) {
 pub fn restore(object: &mut Object, old: &Object, paths: &[&str]) {
     for path in paths {
         match value(old, path) {
-            Some(was) => set(object, path, was.clone()),
+            Some(old_value) => set(object, path, old_value.clone()),
             None => remove(object, path),
         }
     }

@@ -9,11 +9,11 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Generates a name from `base` and random characters.
 pub fn generate(base: &str) -> String {
-    let mut cut = base.len().min(GENERATE_NAME_BASE_MAX);
-    while !base.is_char_boundary(cut) {
-        cut -= 1;
+    let mut end = base.len().min(GENERATE_NAME_BASE_MAX);
+    while !base.is_char_boundary(end) {
+        end -= 1;
     }
-    let mut name = base.get(..cut).unwrap_or_default().to_owned();
+    let mut name = base.get(..end).unwrap_or_default().to_owned();
     name.extend(random().chars().take(GENERATE_NAME_SUFFIX));
     name
 }

@@ -43,7 +43,7 @@ pub enum Patch {
     Strategic(Value),
 }
 
-/// An operation of a JSON patch, or why it applies to no object.
+/// An operation of a JSON patch, or the reason why it cannot be applied to any object.
 pub type Operation = Result<PatchOperation, &'static str>;
 
 /// A decoded patch.
@@ -59,8 +59,8 @@ pub struct DecodedPatch {
 }
 
 impl Patch {
-    /// Decodes a patch of a media type without parameters, in lower case. `is_core` is true for resources
-    /// of the core group.
+    /// Decodes a patch of a media type without parameters, in lower case. `is_core` is true for
+    /// resources of the core group.
     pub fn decode(media_type: &str, body: &[u8], is_core: bool) -> Result<DecodedPatch, ApiError> {
         let known = [JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH];
         let known = if is_core { &known[..] } else { &known[..2] };
@@ -124,7 +124,8 @@ impl Patch {
     }
 }
 
-/// Decodes an operation. One that is no operation fails when it is applied, as in upstream.
+/// Decodes an operation. As in upstream, an object that is not an operation fails only when it is
+/// applied.
 fn operation(item: Value) -> Result<Operation, ApiError> {
     let is_text =
         |name: &str| item.get(name).is_none_or(|value| value.is_string() || value.is_null());
@@ -149,8 +150,8 @@ fn unknown_fields(items: &[Value]) -> impl Iterator<Item = String> {
     )
 }
 
-/// Applies an operation. In upstream's library, a key that an object does not have has the value null:
-/// it can be replaced, and a test for null succeeds. RFC 6902 has both as errors.
+/// Applies an operation. In upstream's library, a key that an object does not have has the value
+/// null: it can be replaced, and a test for null succeeds. RFC 6902 has both as errors.
 fn apply_operation(document: &mut Value, operation: &PatchOperation) -> Result<(), ApiError> {
     let is_absent = |pointer: &Pointer| {
         let parent = pointer.parent().and_then(|parent| document.pointer(parent.as_str()));
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(apply(STRATEGIC_MERGE_PATCH, body), json!({"a": {"d": 1}, "l": [2]}));
     }
 
-    /// Regression: unknown and duplicate fields of an operation were ignored without a word.
+    /// Regression: unknown and duplicate fields of an operation were silently ignored.
     #[test]
     fn unknown_and_duplicate_fields_of_an_operation_are_reported_with_their_position() {
         let body = r#"[{"op":"test","path":"/a","value":{"x":1,"x":2}},

@@ -16,9 +16,9 @@ pub enum FieldValue<'b> {
 
 /// Parses the fields of a message, in the order sent; `None` if it is malformed.
 pub fn parse_fields(mut message: &[u8]) -> Option<Vec<(u64, FieldValue<'_>)>> {
-    let mut found = Vec::new();
+    let mut fields = Vec::new();
     while !message.is_empty() {
-        if found.len() == FIELDS_MAX {
+        if fields.len() == FIELDS_MAX {
             return None;
         }
         let tag = varint(&mut message)?;
@@ -34,9 +34,9 @@ pub fn parse_fields(mut message: &[u8]) -> Option<Vec<(u64, FieldValue<'_>)>> {
             }
             _ => return None,
         };
-        found.push((tag >> 3, value));
+        fields.push((tag >> 3, value));
     }
-    Some(found)
+    Some(fields)
 }
 
 fn skip<'b>(message: &mut &'b [u8], len: usize) -> Option<FieldValue<'b>> {

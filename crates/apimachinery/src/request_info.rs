@@ -80,7 +80,7 @@ impl RequestInfo {
         query: &[(String, String)],
     ) -> Self {
         let (verb, rest) = match rest {
-            // The old prefixes `/watch/` and `/proxy/` are the verb.
+            // The deprecated prefixes `/watch/` and `/proxy/` determine the verb.
             [special @ ("watch" | "proxy"), rest @ ..] => (*special, rest),
             _ => (verb_of(method), rest),
         };
@@ -106,13 +106,13 @@ impl RequestInfo {
             name: part(1).to_owned(),
             parts: parts.iter().map(|part| (*part).to_owned()).collect(),
         };
-        info.widen(query);
+        info.derive_verb_and_name(query);
         info
     }
 
     /// Changes the verb of a request without a name: get becomes list or watch, delete becomes
-    /// deletecollection.
-    fn widen(&mut self, query: &[(String, String)]) {
+    /// deletecollection. Reads the name from a field selector on `metadata.name`.
+    fn derive_verb_and_name(&mut self, query: &[(String, String)]) {
         if !self.name.is_empty() {
             return;
         }
@@ -213,7 +213,7 @@ mod tests {
             let method: Method = method.parse().unwrap();
             let info = RequestInfo::parse(&method, path.trim(), &query_pairs(Some(query.trim())));
             let word = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-            let found = if info.is_resource_request {
+            let actual = if info.is_resource_request {
                 format!(
                     "{} {} {}/{} {} {}/{} {}",
                     word(&info.verb),
@@ -228,7 +228,7 @@ mod tests {
             } else {
                 format!("path {}", info.verb)
             };
-            assert_eq!(found, expected.trim(), "{request}");
+            assert_eq!(actual, expected.trim(), "{request}");
         }
     }
 

@@ -86,8 +86,8 @@ impl Duplicates {
     }
 }
 
-/// Decodes a body of a media type without parameters, in lower case. `api_version` and `kind` are the
-/// expected type, for protocol buffers.
+/// Decodes a body of a media type without parameters, in lower case. `api_version` and `kind` are
+/// the expected type, for protocol buffers.
 pub fn decode(
     media_type: &str,
     body: &[u8],
@@ -260,9 +260,9 @@ impl<'de> Visitor<'de> for Node<'_> {
             let value = access.next_value_seed(Node { path, duplicates, left })?;
             match map.entry(key) {
                 Entry::Vacant(free) => drop(free.insert(value)),
-                Entry::Occupied(mut taken) => {
-                    self.duplicates.push(self.path.field(taken.key()).to_bounded_string());
-                    taken.insert(value);
+                Entry::Occupied(mut occupied) => {
+                    self.duplicates.push(self.path.field(occupied.key()).to_bounded_string());
+                    occupied.insert(value);
                 }
             }
             if self.duplicates.len() > DUPLICATES_MAX {

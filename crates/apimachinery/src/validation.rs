@@ -115,11 +115,11 @@ mod tests {
 
     #[test]
     fn names_follow_rfc_1123() {
-        for good in ["a", "a-b.c", "0", "x".repeat(63).as_str(), &"ab.".repeat(84).add_x()] {
-            assert_eq!(dns1123_subdomain(good), Vec::<String>::new(), "{good}");
+        for valid in ["a", "a-b.c", "0", "x".repeat(63).as_str(), &"ab.".repeat(84).add_x()] {
+            assert_eq!(dns1123_subdomain(valid), Vec::<String>::new(), "{valid}");
         }
-        for bad in ["", "A", "-a", "a-", "a..b", "a_b", ".a", "ä", &"x".repeat(254)] {
-            assert!(!dns1123_subdomain(bad).is_empty(), "{bad}");
+        for invalid in ["", "A", "-a", "a-", "a..b", "a_b", ".a", "ä", &"x".repeat(254)] {
+            assert!(!dns1123_subdomain(invalid).is_empty(), "{invalid}");
         }
         assert_eq!(dns1123_label("a.b"), [LABEL_MESSAGE]);
         assert_eq!(dns1123_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
@@ -127,11 +127,11 @@ mod tests {
 
     #[test]
     fn label_keys_and_values() {
-        for good in ["a", "A_b.c-d", "example.com/x", "k10.kasten.io/appName"] {
-            assert_eq!(qualified_name(good), Vec::<String>::new(), "{good}");
+        for valid in ["a", "A_b.c-d", "example.com/x", "k10.kasten.io/appName"] {
+            assert_eq!(qualified_name(valid), Vec::<String>::new(), "{valid}");
         }
-        for bad in ["", "/a", "a/", "a/b/c", "A.com/x", "-a", "a b", "ä"] {
-            assert!(!qualified_name(bad).is_empty(), "{bad}");
+        for invalid in ["", "/a", "a/", "a/b/c", "A.com/x", "-a", "a b", "ä"] {
+            assert!(!qualified_name(invalid).is_empty(), "{invalid}");
         }
         assert_eq!(label_value(""), Vec::<String>::new());
         assert_eq!(label_value("a b"), [LABEL_VALUE_MESSAGE]);

@@ -1,6 +1,7 @@
 //! Authorization: a union of authorizers.
 //!
-//! [`union`] asks its members in order; [`sar`] asks kube-apiserver; [`rbac`] reads manifests.
+//! [`union`] calls its members in order; [`sar`] calls kube-apiserver; [`rbac`] evaluates
+//! manifests.
 
 pub mod attributes;
 pub mod rbac;

@@ -56,7 +56,7 @@ pub(crate) mod websocket;
 
 pub(crate) use activity::ActiveRequest;
 
-/// Pause after the system could not provide another socket.
+/// Delay after an error of accepting a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Interval at which a connection is checked for being idle or slow.
@@ -73,7 +73,7 @@ const HEAD_REFUSED: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
 #[derive(Clone)]
 pub(crate) struct Connections {
     state: Arc<ServerState>,
-    /// Where requests are forwarded to; `None` if this server serves them.
+    /// The upstream to which requests are forwarded; `None` if this server serves them.
     upstream: Option<Arc<dyn Upstream>>,
     tls: TlsAcceptor,
     limiter: Arc<ConnectionLimiter>,
@@ -226,7 +226,7 @@ impl Connections {
             self.state.metrics.head_rejected();
             drop(read_buf);
             activity.release_head();
-            // A client that does not read the response loses only the reason.
+            // A client that does not read the response only misses the reason.
             let mut stream = io.into_inner();
             let sent = async {
                 stream.write_all(HEAD_REFUSED).await?;
@@ -323,14 +323,14 @@ fn http1_builder() -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        // `HeadTimer` measures this; it knows whether a head has begun.
+        // `HeadTimer` measures this from the start of a head.
         .header_read_timeout(None)
         .max_buf_size(limits::HEAD_BYTES_MAX)
         .keep_alive(true);
     builder
 }
 
-/// The client gave up between connect and accept.
+/// Whether the client closed the connection before it was accepted.
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -341,8 +341,8 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// A connection of either protocol that supports graceful shutdown. `hyper_util` has a trait of this
-/// name, which is sealed and not implemented for connections that may be upgraded.
+/// A connection of either protocol that supports graceful shutdown. `hyper_util` has a trait of
+/// this name, which is sealed and not implemented for connections that may be upgraded.
 trait GracefulConnection: Future<Output = Result<(), hyper::Error>> {
     /// Accepts no further requests and finishes those in flight.
     fn finish(self: Pin<&mut Self>);

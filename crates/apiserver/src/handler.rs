@@ -3,10 +3,10 @@
 //! Its order is that of `DefaultBuildHandlerChain` in `k8s.io/apiserver`: authentication, audit,
 //! impersonation, limits on requests in flight, authorization, the request itself. No response is
 //! sent before its event is durable: a write commits it with its change, and every other return of
-//! [`serve`] goes through the [`JournalBackend`], including rejections, failures and panics. A client
-//! that disconnects does not stop the work ([`DetachOnDrop`]). A request that is not audited does not
-//! touch the disk. On a listener that forwards, the upstream takes the part of authorization and of
-//! the request itself ([`forward`]).
+//! [`serve`] goes through the [`JournalBackend`], including rejections, failures and panics. A
+//! client that disconnects does not stop the work ([`DetachOnDrop`]). A request that is not audited
+//! does not touch the disk. On a listener that forwards, the upstream authorizes and handles the
+//! request ([`forward`]).
 //!
 //! [`JournalBackend`]: crate::audit::backend::JournalBackend
 
@@ -57,10 +57,10 @@ use timeout::with_timeout;
 const DECISION: &str = "authorization.k8s.io/decision";
 const REASON: &str = "authorization.k8s.io/reason";
 
-/// What is reserved for a request while it is handled.
+/// The resources that are reserved for a request while it is handled.
 #[derive(Default)]
 struct Reserved {
-    /// Its share of the limit on requests in flight.
+    /// The seat in the limit on requests in flight.
     seat: Option<Seat>,
     /// The stored intent to forward it.
     intent: Option<Intent>,
@@ -186,7 +186,7 @@ async fn respond_unauthorized(
 }
 
 /// Handles an authenticated request, within the time limit of requests. May panic. The caller
-/// releases what is reserved when the response has been sent.
+/// releases the reserved resources when the response has been sent.
 async fn handle_authenticated(
     (state, upstream): (&ServerState, Option<&dyn Upstream>),
     context: &mut RequestContext,
@@ -258,7 +258,7 @@ async fn handle_authenticated(
     }
 }
 
-/// Rejects a request whose URI or method no server accepts.
+/// Rejects a request whose URI or method is invalid for every server.
 fn check_head(context: &RequestContext) -> Result<(), ApiError> {
     let RequestContext { request, uri, .. } = context;
     if uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limits::URI_BYTES_MAX) {

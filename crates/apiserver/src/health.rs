@@ -29,7 +29,7 @@ pub struct HealthCheck {
 /// Endpoints that a check belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckScope {
-    /// All three. A restart is the remedy for a failure.
+    /// All three endpoints. A restart is the remedy for a failure.
     All,
     /// `/readyz` only. The failure may resolve without a restart.
     ReadyzOnly,
@@ -144,7 +144,7 @@ impl Advisory {
         let Some(Degradation { extent, reason }) = &self.degradation else {
             return "ok".to_owned();
         };
-        // The line must not break, whatever text a destination returned.
+        // The text of a destination must not break the line.
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let reason = if is_known { &reason } else { "reason withheld" };
         format!("is degraded, which fails no check: {extent}: {reason}")

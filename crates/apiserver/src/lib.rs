@@ -4,7 +4,7 @@
 //! audit event of the request is durable. The binary passes in the list of served [`Resource`]s;
 //! this crate knows no product-specific kind.
 //!
-//! The whole request path is one function, `serve`, which reads from top to bottom.
+//! The request path is one function, `handler::serve`, which reads from top to bottom.
 
 mod audit;
 pub mod authn;

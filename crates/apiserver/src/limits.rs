@@ -25,11 +25,13 @@ pub const WATCHES_BYTES_MAX: usize = 64 << 20;
 pub const WATCHES_MAX: usize = 16_384;
 /// Maximum total size of long responses in flight, in bytes. One user may use a quarter.
 pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
-/// Maximum size of the objects of one list, in bytes. A client that requests pages never reaches it.
+/// Maximum size of the objects of one list, in bytes. A client that requests pages never reaches
+/// it.
 pub const LIST_BYTES_MAX: usize = 24 << 20;
 /// A page of a list ends once its objects have this size, in bytes.
 pub const LIST_PAGE_BYTES_MAX: usize = 8 << 20;
-/// A list as a table may have this fraction of the bytes, because it is larger while it is built.
+/// A list as a table may have this fraction of the bytes, because it needs more memory while it is
+/// built.
 pub const TABLE_SHARE: usize = 2;
 /// A list in YAML may have this fraction of the bytes: it is converted from the whole JSON.
 pub const YAML_SHARE: usize = 4;
@@ -55,11 +57,11 @@ pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 pub const HEADER_TIME_MAX: Duration = Duration::from_secs(32);
 /// A connection without a request is closed after this time.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(90);
-/// Maximum number of connections. Further connections are closed at once.
+/// Maximum number of connections. Further connections are closed immediately.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Maximum number of connections from one address (with IPv6, from one /64 network). Further
-/// connections are closed at once. Many clients may share an address behind a proxy, and each needs
-/// only a few.
+/// connections are closed immediately. Many clients may share an address behind a proxy, and each
+/// needs only a few.
 pub const ADDRESS_CONNECTIONS_MAX: usize = 1024;
 /// Maximum number of concurrent streams of one HTTP/2 connection. More than Go's 100, because
 /// kube-apiserver multiplexes all its users over a few connections and each watch holds a stream.
@@ -84,8 +86,8 @@ pub const HEAD_BYTES_FREE: usize = 16 << 10;
 /// each, in bytes. A head for which nothing is left gets 431. Clients without a certificate may
 /// send heads, so these are bounded like [`HELD_HEADERS_BYTES_MAX`].
 pub const HELD_HEADS_BYTES_MAX: usize = 16 << 20;
-/// The part of [`HELD_HEADS_BYTES_MAX`] that one address (with IPv6, one /64 network) may use, in
-/// bytes.
+/// The part of [`HELD_HEADS_BYTES_MAX`] that one address (with IPv6, one /64 network) may
+/// use, in bytes.
 pub const ADDRESS_HEADS_BYTES_MAX: usize = HELD_HEADS_BYTES_MAX / 4;
 /// HTTP/2 flow-control window of a stream, in bytes.
 pub const STREAM_WINDOW: u32 = 256 << 10;
@@ -98,23 +100,24 @@ pub const PING_TIME_MAX: Duration = Duration::from_secs(15);
 /// Time limit for a record to become durable. After it, the client gets an error.
 pub const RECORD_TIME_MAX: Duration = Duration::from_secs(15);
 /// A forwarded response up to this size, in bytes, is recorded completely and sent after its event.
-/// A longer one is sent while it arrives; its length and digest are recorded at the end.
+/// A longer one is streamed; its length and digest are recorded at the end.
 pub const FORWARDED_RECORDED_BYTES_MAX: usize = 1 << 20;
-/// The same, if the policy records no response bodies: enough for any `Status`.
+/// [`FORWARDED_RECORDED_BYTES_MAX`] if the policy records no response bodies: enough for any
+/// `Status`.
 pub const FORWARDED_STATUS_BYTES_MAX: usize = 64 << 10;
 /// Maximum total size of forwarded responses that are held until their events are recorded, in
-/// bytes. One user may use a quarter. Beyond it, responses are sent while they arrive.
+/// bytes. One user may use a quarter. Beyond it, responses are streamed.
 pub const FORWARDED_BYTES_MAX: usize = 64 << 20;
-/// A forwarded response that takes longer than this is sent while it arrives.
+/// A forwarded response that takes longer than this is streamed.
 pub const FORWARDED_COLLECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Maximum pause of the upstream within a response that is neither a watch nor an upgraded
 /// connection.
 pub const FORWARDED_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Number of intents of an earlier run that are read at a time.
 pub(crate) const INTENTS_PAGE: usize = 256;
-/// Bytes of intents at which such a page ends.
+/// A page of intents ends when it has this many bytes.
 pub(crate) const INTENTS_PAGE_BYTES: usize = 8 << 20;
-/// How often the server tries to record that requests were rejected, while this is not on record.
+/// Interval at which the server tries to record a gap event for rejected requests.
 pub const GAP_PERIOD: Duration = Duration::from_millis(500);
 
 /// Limits that an operator can configure.

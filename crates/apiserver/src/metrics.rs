@@ -28,7 +28,7 @@ use labels::{
     UsernameLabel, WatchLabels,
 };
 
-/// Upper bounds of duration buckets, in seconds: kube-apiserver's and a smaller one.
+/// Upper bounds of duration buckets, in seconds: those of kube-apiserver and a smaller one.
 const SECONDS: [f64; 24] = [
     0.001, 0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0,
     8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
@@ -83,8 +83,8 @@ pub struct Metrics {
     rejected_heads: Counter<u64, AtomicU64>,
 }
 
-/// Registers metrics. A metric with labels can be registered only with its labels' default values at hand,
-/// so that none is missing from the reference page.
+/// Registers metrics. A metric with labels is registered together with default values of its
+/// labels, so that none is missing from the reference page.
 struct Registrar<'r> {
     registry: &'r mut Registry,
     /// Whether each metric gets a time series with default labels.
@@ -116,8 +116,9 @@ impl Metrics {
         Self::register(Registrar { registry, creates_series: false }, resources)
     }
 
-    /// Registers all metrics with one time series each, so that an exposition contains the labels of
-    /// all of them. For the reference page; in a server, a time series appears with its first value.
+    /// Registers all metrics with one time series each, so that an exposition contains the labels
+    /// of all of them. For the reference page; in a server, a time series appears with its first
+    /// value.
     pub fn with_example_series(registry: &mut Registry) -> Self {
         Self::register(Registrar { registry, creates_series: true }, &[])
     }

@@ -84,9 +84,9 @@ struct Shared {
     policy: Arc<ArcSwap<Policy>>,
     server_user: Arc<UserInfo>,
     has_garbage_collector: bool,
-    /// Resources with a minimum audit level for writes, whatever the audit policy says.
+    /// Resources with a minimum audit level for writes, regardless of the audit policy.
     level_minima: Vec<(ResourceId, Level)>,
-    /// Limits how many requests decode a long body at the same time.
+    /// Limits the number of requests that decode a long body concurrently.
     readers: Arc<Semaphore>,
     /// Responses that are being sent to clients.
     answers: answers::Answers,
@@ -166,7 +166,7 @@ impl Registry {
         }
     }
 
-    /// The minimum audit level of a request, whatever the audit policy says.
+    /// The minimum audit level of a request, regardless of the audit policy.
     pub(crate) fn audit_level_min(&self, info: &RequestInfo) -> Level {
         if !matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete") {
             return Level::None;

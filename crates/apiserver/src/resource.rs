@@ -1,6 +1,6 @@
 //! Definition of a served resource: names, verbs, schema, columns, and its strategy.
 //!
-//! The registry implements everything that resources have in common (metadata, selectors, patches,
+//! The registry implements the common behavior of resources (metadata, selectors, patches,
 //! conflicts, tables). A resource provides data in [`Resource`] and its own logic in [`Strategy`].
 
 use std::sync::Arc;
@@ -246,8 +246,8 @@ pub trait Strategy: Send + Sync {
         &[]
     }
 
-    /// Whether created objects are stored. If `false`, a create is validated, recorded and
-    /// answered, but not stored.
+    /// Whether created objects are stored. If `false`, a create is validated and recorded and gets
+    /// a response, but is not stored.
     fn stored(&self) -> bool {
         true
     }
@@ -311,7 +311,7 @@ pub trait Strategy: Send + Sync {
     }
 }
 
-/// A strategy without logic of its own.
+/// A strategy with the default implementation of every method.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultStrategy;
 

@@ -91,7 +91,7 @@ impl ServerState {
         logged
     }
 
-    /// Logs the record durably and counts the result. Returns at once if there is no record.
+    /// Logs the record durably and counts the result. Returns immediately if there is no record.
     pub(crate) async fn log_event(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         self.log_outcome(record, None).await
     }
@@ -101,7 +101,8 @@ impl ServerState {
         self.clock.now().as_micros() - start.as_micros()
     }
 
-    /// Counts a request that is rejected because its event cannot be logged, and builds its response.
+    /// Counts a request that is rejected because its event cannot be logged, and builds its
+    /// response.
     pub(crate) fn audit_unavailable(&self, error: ApiError) -> Answer {
         self.metrics.rejected();
         Answer::from(error)

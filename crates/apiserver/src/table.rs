@@ -1,4 +1,4 @@
-//! Objects as rows with the columns of their kind: what `kubectl get` prints.
+//! Objects as table rows with the columns of their kind, as `kubectl get` prints them.
 
 use apimachinery::duration::human_duration;
 use apimachinery::fields::lookup;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::handler::negotiate::{Include, MetaVersion};
 use crate::{Column, Resource};
 
-/// What a kind without columns of its own prints.
+/// The columns of a kind without its own columns.
 const DEFAULT_COLUMNS: [Column; 1] = [Column {
     name: "Age",
     kind: "date",
@@ -86,7 +86,7 @@ fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
         ("string", Value::String(_)) => value.clone(),
         ("string", value) => value.to_string().into(),
         ("integer" | "number", value) if value.is_number() => value.clone(),
-        // How many there are, as for the keys of a Secret.
+        // The number of members, as for the keys of a Secret.
         ("integer", Value::Object(map)) => map.len().into(),
         ("boolean", value) if value.is_boolean() => value.clone(),
         _ => Value::Null,

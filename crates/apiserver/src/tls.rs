@@ -183,8 +183,8 @@ fn load(
     Ok(Loaded { not_after, source, certified: Arc::new(certified) })
 }
 
-/// Checks at startup, where an operator sees the error, what every client would reject. Returns the
-/// end of validity, in seconds since the Unix epoch.
+/// Checks at startup for errors because of which every client would reject the certificate, so that
+/// an operator sees them. Returns the end of validity, in seconds since the Unix epoch.
 fn check_leaf(leaf: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<i64, TlsError> {
     let (_, parsed) = X509Certificate::from_der(leaf)
         .map_err(|_| TlsError::Content { path: path.to_owned(), what: "certificate" })?;
@@ -232,13 +232,14 @@ pub fn server_config(serving: Arc<ServingCertificate>) -> Result<Arc<ServerConfi
     Ok(Arc::new(config))
 }
 
-/// The key of a client's certificate. webpki would refuse certificates with a critical extension that
-/// it does not know, or of version 1, before a request could be audited.
+/// The key of a client's certificate. webpki would refuse certificates with a critical extension
+/// that it does not know, or of version 1, before a request could be audited.
 fn public_key(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, Error> {
     match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => Ok(SubjectPublicKeyInfoDer::from(parsed.public_key().raw.to_vec())),
         Err(error) => {
-            // A client can send any number of them: only the metric of failed handshakes counts them.
+            // A client can send any number of them: only the metric of failed handshakes counts
+            // them.
             debug!(%error, "closed a connection: the client's certificate is malformed");
             Err(malformed())
         }

@@ -1,8 +1,8 @@
 //! Another extension API server, to which this server forwards requests.
 //!
-//! The request handler authenticates, records and limits a request as one of its own, and then
-//! passes it to an [`Upstream`]. The upstream authorizes it. How the upstream is reached, and as
-//! which account, is up to the implementation.
+//! The request handler authenticates, records and limits a request like a local one, and then
+//! passes it to an [`Upstream`]. The upstream authorizes it. The implementation determines the
+//! connection and the account.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct ForwardedRequest {
     pub headers: HeaderMap,
     /// The user for whom the request is made.
     pub user: Arc<UserInfo>,
-    /// What method and URL mean.
+    /// The parsed method and URL.
     pub info: RequestInfo,
     /// Address of the client, which is the aggregator's.
     pub client: IpAddr,
@@ -52,7 +52,7 @@ pub struct ForwardedRequest {
     pub body: Bytes,
 }
 
-/// Why there is no response.
+/// The reason why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// No byte of the request was sent: it had no effect.

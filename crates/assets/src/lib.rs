@@ -55,7 +55,7 @@ pub enum Program {
 
 impl Program {
     /// The programs of Kubernetes, which take minutes to build.
-    const STOCK: [Self; 5] = [
+    const KUBERNETES: [Self; 5] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -115,26 +115,26 @@ impl Assets {
     /// The path of the program's binary.
     pub fn path(&self, program: Program) -> PathBuf {
         let mut candidates = self.folders.iter().map(|folder| folder.join(program.name()));
-        let found = candidates.find(|path| path.is_file());
-        found.unwrap_or_else(|| PathBuf::from(program.name()))
+        let candidate = candidates.find(|path| path.is_file());
+        candidate.unwrap_or_else(|| PathBuf::from(program.name()))
     }
 }
 
 /// Returns every program, built if missing.
 pub fn ensure() -> anyhow::Result<Assets> {
-    let given = environment("KUBEBUILDER_ASSETS").map(PathBuf::from);
+    let configured = environment("KUBEBUILDER_ASSETS").map(PathBuf::from);
     let module = GoModule::open()?;
-    let stock_folder = cache_root()?.join(format!("{}-{}", module.version, module.sums));
-    let own_folder = stock_folder.join(format!("own-{}", module.sources));
+    let kubernetes_folder = cache_root()?.join(format!("{}-{}", module.version, module.sums));
+    let own_folder = kubernetes_folder.join(format!("own-{}", module.sources));
 
-    let given_has = |program: &Program| {
-        given.as_ref().is_some_and(|folder| folder.join(program.name()).is_file())
+    let is_configured = |program: &Program| {
+        configured.as_ref().is_some_and(|folder| folder.join(program.name()).is_file())
     };
     let missing: Vec<Program> =
-        Program::STOCK.into_iter().filter(|program| !given_has(program)).collect();
-    module.build_into(&stock_folder, &missing)?;
+        Program::KUBERNETES.into_iter().filter(|program| !is_configured(program)).collect();
+    module.build_into(&kubernetes_folder, &missing)?;
     module.build_into(&own_folder, &Program::OWN)?;
-    Ok(Assets { folders: given.into_iter().chain([stock_folder, own_folder]).collect() })
+    Ok(Assets { folders: configured.into_iter().chain([kubernetes_folder, own_folder]).collect() })
 }
 
 /// Builds and installs everything that is missing.
@@ -268,19 +268,19 @@ impl GoModule {
         let lock = File::create(target.join(".lock")).context("cannot create the lock file")?;
         lock.lock().context("cannot lock the cache folder")?;
 
-        let wanted: Vec<Program> =
+        let missing: Vec<Program> =
             programs.iter().copied().filter(|program| !present(program)).collect();
-        if wanted.is_empty() {
+        if missing.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = wanted.iter().map(|program| program.name()).collect();
+        let names: Vec<_> = missing.iter().map(|program| program.name()).collect();
         writeln!(io::stderr(), "building {} into {}", names.join(", "), target.display())?;
 
         // Build in a staging folder and rename, so that no process starts a half-written binary.
         let staging = target.join(".staging");
         fs::create_dir_all(&staging)?;
-        self.build(&staging, &wanted)?;
-        for program in wanted {
+        self.build(&staging, &missing)?;
+        for program in missing {
             fs::rename(staging.join(program.name()), target.join(program.name()))?;
         }
         Ok(())
@@ -307,12 +307,12 @@ impl GoModule {
 /// The version of a module that the `go.mod` in `folder` requires.
 fn required(folder: &Path, module: &str) -> anyhow::Result<String> {
     let manifest = fs::read_to_string(folder.join("go.mod")).context("cannot read go.mod")?;
-    let found = manifest
+    let version = manifest
         .lines()
         .filter_map(|line| line.trim().trim_start_matches("require ").strip_prefix(module))
         .filter_map(|rest| rest.strip_prefix(' '))
         .find_map(|rest| rest.split_whitespace().next());
-    Ok(found.with_context(|| format!("go.mod does not require {module}"))?.to_owned())
+    Ok(version.with_context(|| format!("go.mod does not require {module}"))?.to_owned())
 }
 
 /// Major and minor of `v1.37.2`.
@@ -336,10 +336,10 @@ fn helm_flags(version: &str, kubernetes: &str) -> String {
     let (major, minor) = numbers(kubernetes);
     let package = "helm.sh/helm/v3";
     let mut flags = format!("-s -w -X {package}/internal/version.version={version}");
-    for place in ["pkg/chartutil", "pkg/lint/rules"] {
-        let place = format!("{package}/{place}.k8sVersion");
+    for package_path in ["pkg/chartutil", "pkg/lint/rules"] {
+        let package_path = format!("{package}/{package_path}.k8sVersion");
         // Writing to a string does not fail.
-        write!(flags, " -X {place}Major={major} -X {place}Minor={minor}").ok();
+        write!(flags, " -X {package_path}Major={major} -X {package_path}Minor={minor}").ok();
     }
     flags
 }
@@ -359,7 +359,7 @@ pub(crate) fn cache_root() -> anyhow::Result<PathBuf> {
     let cache = match (environment("XDG_CACHE_HOME"), environment("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),
         (None, Some(home)) => PathBuf::from(home).join(".cache"),
-        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: no place for a cache"),
+        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: no folder for the cache"),
     };
     Ok(cache.join("keepwatch").join("assets"))
 }

@@ -35,13 +35,13 @@ pub fn readers() -> anyhow::Result<PathBuf> {
 }
 
 fn python_packages(name: &str) -> anyhow::Result<PathBuf> {
-    install(name, "requirements.txt", |wanted, target| {
+    install(name, "requirements.txt", |source, target| {
         let mut pip = Command::new(python());
         pip.args(["-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"])
             .args(["--require-hashes", "--only-binary", ":all:", "--target"])
             .arg(target)
             .arg("--requirement")
-            .arg(wanted.join("requirements.txt"));
+            .arg(source.join("requirements.txt"));
         Ok(pip)
     })
 }
@@ -65,10 +65,10 @@ pub fn grammars() -> anyhow::Result<PathBuf> {
 }
 
 fn node_packages(name: &str) -> anyhow::Result<PathBuf> {
-    install(name, "package-lock.json", |wanted, target| {
+    install(name, "package-lock.json", |source, target| {
         fs::create_dir_all(target)?;
         for file in ["package.json", "package-lock.json"] {
-            fs::copy(wanted.join(file), target.join(file))?;
+            fs::copy(source.join(file), target.join(file))?;
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
@@ -85,8 +85,8 @@ fn install(
     list: &str,
     command: impl FnOnce(&Path, &Path) -> anyhow::Result<Command>,
 ) -> anyhow::Result<PathBuf> {
-    let wanted = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let folder = cache_root()?.join(format!("{name}-{}", fingerprint(&[wanted.join(list)])?));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let folder = cache_root()?.join(format!("{name}-{}", fingerprint(&[source.join(list)])?));
     let packages = folder.join("packages");
     if packages.is_dir() {
         return Ok(packages);
@@ -102,7 +102,7 @@ fn install(
     if staging.exists() {
         fs::remove_dir_all(&staging)?;
     }
-    let mut command = command(&wanted, &staging)?;
+    let mut command = command(&source, &staging)?;
     let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
         bail!("{name} cannot be installed ({status}); see its messages above");

@@ -71,7 +71,7 @@ fn strip_each(
 }
 
 /// Writes an object with these members. `change` writes the new value of a member, or returns
-/// `None` to copy the old one.
+/// `None` to copy the old value.
 fn write_members(
     members: &Members<'_>,
     out: &mut Vec<u8>,

@@ -144,7 +144,7 @@ impl EventBuilder {
 
     /// Sets the object that the client sent. At every level it fills the namespace, name, UID and
     /// resource version that the URL does not contain. A name that the server generates
-    /// (`generateName`) is in neither: as in Kubernetes, only the response contains it.
+    /// (`generateName`) is missing from both: as in Kubernetes, only the response contains it.
     pub fn request_object(&mut self, object: Json) {
         if let Some(reference) = &mut self.event.object_ref {
             bodies::fill_object_ref(reference, &object);
@@ -152,7 +152,7 @@ impl EventBuilder {
         self.request_body(object);
     }
 
-    /// Sets the object that the client sent, and leaves the object reference as it is: for a caller
+    /// Sets the object that the client sent, and does not change the object reference: for a caller
     /// that has parsed the object and calls [`fill_object_ref`](Self::fill_object_ref).
     pub fn request_body(&mut self, object: Json) {
         if self.event.level >= Level::Request {
@@ -213,13 +213,13 @@ impl EventBuilder {
         if self.long_running { self.snapshot(Stage::ResponseStarted, now) } else { None }
     }
 
-    /// Makes the request long-running: its response is sent while it arrives.
+    /// Makes the request long-running, because its response is streamed.
     pub const fn begin_streaming(&mut self) {
         self.long_running = true;
     }
 
-    /// The event of a request that is not finished, for the case that its end is never recorded.
-    /// `annotation` says why. It does not end the request.
+    /// The event of an unfinished request, for the case that its end is never recorded.
+    /// `annotation` contains the reason. It does not complete the request.
     pub fn unfinished(
         &self,
         status: Status,
@@ -239,7 +239,7 @@ impl EventBuilder {
     }
 
     /// The event of the stage `ResponseStarted` of a long-running request that is rejected: the
-    /// response is complete at once. Other requests return `None` and record nothing.
+    /// response is complete immediately. Other requests return `None` and record nothing.
     pub fn response_started_with(&mut self, response: Response, now: Timestamp) -> Option<Event> {
         if !self.long_running {
             return None;
@@ -284,7 +284,7 @@ impl EventBuilder {
         if self.event.level >= Level::RequestResponse
             && let Some(object) = response.object
         {
-            // Every level records the whole Status in `response_status`: nothing to redact.
+            // Every level records the whole Status in `response_status`, so nothing is redacted.
             let recorded =
                 if is_status { Some(object) } else { self.redact("responseObject", object) };
             self.event.response_object = recorded;

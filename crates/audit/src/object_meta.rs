@@ -1,7 +1,7 @@
-//! Checks `metadata` of a policy as upstream's decoder does: the types of all fields of `ObjectMeta`,
-//! also inside owner references and managed fields.
+//! Checks `metadata` of a policy as upstream's decoder does: the types of all fields of
+//! `ObjectMeta`, also inside owner references and managed fields.
 //!
-//! The values have no meaning in a policy, so nothing is returned.
+//! The values have no meaning in a policy, so they are not returned.
 
 use event::Timestamp;
 

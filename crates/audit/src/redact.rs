@@ -51,8 +51,8 @@ pub(crate) struct Redacted {
 }
 
 /// Returns the body with only the fields in `fields` and those that identify the object. A path
-/// that ends in `.*` means all scalars one level below. The body of a deletion that names no kind
-/// is `DeleteOptions`: many clients, such as kubectl, send it without one.
+/// that ends in `.*` means all scalars one level below. The body of a deletion without a kind is
+/// treated as `DeleteOptions`: many clients, such as kubectl, send it without one.
 pub(crate) fn redact(body: &Json, fields: &[&str], is_deletion: bool) -> Redacted {
     let mut filter = Filter {
         fields: IDENTIFYING_FIELDS.iter().chain(fields).copied().collect(),
@@ -85,7 +85,7 @@ fn removed_fields(mut removed: Vec<String>) -> String {
 
 struct Filter<'f> {
     fields: Vec<&'f str>,
-    /// The kind of a document that names none, as JSON.
+    /// The kind of a document without a kind, as JSON.
     default_kind: &'static str,
     removed: Vec<String>,
 }
@@ -224,7 +224,7 @@ impl Filter<'_> {
             }
             None => path == *field && is_scalar(value),
         };
-        // A null says that a section is removed, and contains nothing.
+        // A null removes a section, and contains no data.
         self.fields.iter().any(is_listed) || (value.get() == "null" && self.is_section(path))
     }
 

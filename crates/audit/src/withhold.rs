@@ -1,7 +1,7 @@
 //! Withholds bodies that may contain keys from an event, and names the removed fields in it.
 //!
-//! The event may be one that is being built, or one that another server recorded. Which bodies are
-//! withheld is up to the caller; [`redact`] decides what remains of them.
+//! The event is being built, or was recorded by another server. The caller decides which bodies are
+//! withheld; [`redact`] decides which fields remain.
 
 use event::annotations::WITHHELD;
 use event::{Event, Json};
@@ -22,8 +22,8 @@ pub fn withhold_bodies(event: &mut Event, fields: &[&str]) {
     }
 }
 
-/// Reduces one body of an event, which gets an annotation with the removed fields; `name` is the
-/// body's name there. Returns what is recorded.
+/// Redacts one body of an event and adds an annotation with the removed fields, in which `name` is
+/// the body's name. Returns the body to record.
 pub fn withhold_body(event: &mut Event, name: &str, body: &Json, fields: &[&str]) -> Option<Json> {
     let is_deletion =
         name == REQUEST && matches!(event.verb.as_str(), "delete" | "deletecollection");

@@ -1,7 +1,7 @@
 //! The delay before a failed request to kube-apiserver is repeated.
 //!
 //! Delays double with each failure, so that many objects that cannot be written do not cause many
-//! requests per second. Deliberately absent: delays for object stores, which `delivery` has.
+//! requests per second. Deliberately absent: delays for object stores (crate `delivery`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the controller needs of delivery, and how that can fail. Implemented by the binary.
+//! The interface between the controller and delivery, and its errors. The binary implements it.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -18,23 +18,24 @@ pub enum Start {
     Since(Timestamp),
 }
 
-/// Why the journal keeps nothing for a reader.
+/// Why the journal retains no records for a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkReason {
-    /// Its delivery is switched off: records of that time need not be delivered.
+    /// Its delivery is switched off: records from that period are not delivered.
     Off,
-    /// It has no destination, because a Profile or Secret is missing or cannot be used. Records that the
-    /// journal still has are delivered when there is one.
+    /// It has no destination, because a Profile or Secret is missing or cannot be used. Records
+    /// that the journal still has are delivered when there is one.
     NoDestination,
 }
 
-/// Why a destination cannot be used. The text is for its owner: it contains no secret.
+/// Why a destination cannot be used. The text is for the owner of the destination and contains no
+/// secret.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DestinationError {
-    /// It cannot be used as it is described.
+    /// Its configuration is invalid.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Its store does not do what delivery needs.
+    /// Its store does not meet the requirements of delivery.
     #[error(transparent)]
     Check(#[from] CheckError),
     /// The volume of a profile of type `FileStore` is not mounted.
@@ -45,7 +46,7 @@ pub enum DestinationError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The error of the operating system.
         kind: ErrorKind,
     },
 }
@@ -53,7 +54,7 @@ pub enum DestinationError {
 fn folder_error(kind: ErrorKind) -> String {
     match kind {
         ErrorKind::PermissionDenied => "may not be written".to_owned(),
-        kind => format!("cannot be made: {kind}"),
+        kind => format!("cannot be created: {kind}"),
     }
 }
 
@@ -71,28 +72,29 @@ pub enum DeliveryError {
 /// Controls the delivery of the journal to destinations.
 #[async_trait]
 pub trait DeliveryControl: Send + Sync {
-    /// Makes the journal keep its events for a reader, durably. A reader that exists keeps its position.
+    /// Makes the journal retain events for a reader, durably. An existing reader keeps its
+    /// position.
     async fn reserve(&self, reader: &str, start: Start) -> Result<(), DeliveryError>;
-    /// Writes to a destination and reads back.
+    /// Writes an object to a destination and reads it back.
     async fn check(&self, destination: &Destination) -> Result<Capabilities, DestinationError>;
-    /// Delivers to a destination from now on, from the reader's position.
+    /// Starts delivery to a destination from the reader's position.
     async fn start(&self, reader: &str, destination: &Destination) -> Result<(), DeliveryError>;
-    /// Stops delivery. The journal keeps its events, and the reader its position.
+    /// Stops delivery. The journal retains the events, and the reader keeps its position.
     async fn pause(&self, reader: &str);
-    /// Stops delivery. The journal keeps nothing for the reader, but its position is remembered, and a
-    /// later [`reserve`](Self::reserve) continues there. Returns the number of undelivered events, if the
-    /// journal kept them until now.
+    /// Stops delivery. The journal retains no events for the reader, but keeps its position, at
+    /// which a later [`reserve`](Self::reserve) continues. Returns the number of undelivered
+    /// events, if the journal retained them until now.
     async fn park(
         &self,
         reader: &str,
         start: Start,
         reason: ParkReason,
     ) -> Result<Option<u64>, DeliveryError>;
-    /// Delivers what the journal holds now, within `time`, and forgets the reader. Returns the number of
-    /// undelivered events.
+    /// Delivers the current events of the journal, within `time`, and removes the reader. Returns
+    /// the number of undelivered events.
     async fn drain(&self, reader: &str, time: Duration) -> Result<u64, DeliveryError>;
     /// Health of the delivery, if the reader has a destination.
     fn health(&self, reader: &str) -> Option<DeliveryHealth>;
-    /// Names of all readers of the journal, including those for which it keeps nothing.
+    /// Names of all readers of the journal, including parked ones.
     fn readers(&self) -> Vec<String>;
 }

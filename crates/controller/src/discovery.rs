@@ -1,7 +1,7 @@
-//! Whether the cluster's definitions have a status subresource.
+//! Whether the CRDs of the cluster have a status subresource, by API discovery.
 //!
-//! The answer is cached, and so is a failure: while kube-apiserver does not know the group, one request
-//! is made per delay, however many objects there are to write.
+//! The result is cached, also a failure: while kube-apiserver does not serve the group, one request
+//! is made per delay, regardless of the number of objects.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::status_writer::with_timeout;
 
-/// Time for which an answer is cached.
+/// Time for which a result is cached.
 const CACHE_TIME: Duration = Duration::from_mins(1);
 
 /// The resources of K10's group, as kube-apiserver lists them.
@@ -47,7 +47,7 @@ impl Discovery {
 
     /// Whether a kind has a status subresource.
     pub(crate) async fn has_status(&self, names: ResourceNames) -> kube::Result<bool> {
-        // Locked during the request, so that concurrent callers share the answer.
+        // Locked during the request, so that concurrent callers share the result.
         let mut last = self.last.lock().await;
         if last.next_at.is_none_or(|next| Instant::now() >= next) {
             last.request_resources(&self.client).await;
@@ -61,8 +61,8 @@ impl Discovery {
         }
     }
 
-    /// Discards an answer that was found to be wrong.
-    pub(crate) async fn forget(&self) {
+    /// Invalidates the cached result, because a write contradicts it.
+    pub(crate) async fn invalidate(&self) {
         let mut last = self.last.lock().await;
         if matches!(last.outcome, Some(Outcome::Served(_))) {
             last.next_at = None;

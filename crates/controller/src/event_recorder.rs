@@ -1,10 +1,11 @@
-//! Writes Events, by which Kubernetes shows people what happened to an object (`kubectl describe`).
+//! Writes Kubernetes Events about objects, which `kubectl describe` shows.
 //!
 //! An Event that cannot be written is only logged.
 //!
-//! `kube::runtime::events::Recorder` is not used. It counts a repeated reason without its new message, and
-//! the message of a second failure is what its reader needs. It also needs the right to patch Events, reads
-//! the clock itself, and writes them as `events.k8s.io`, which the server without a cluster does not serve.
+//! `kube::runtime::events::Recorder` is not used. It counts a repeated reason and drops its new
+//! message, although that message describes the current failure. It also needs the permission to
+//! patch Events, reads the clock itself, and uses `events.k8s.io`, which the standalone server does
+//! not serve.
 
 use event::Timestamp;
 use kasten::names::{CONFIG, ResourceNames, VERSION};
@@ -17,7 +18,7 @@ use crate::status_writer::with_timeout;
 
 /// The reporting component of Events.
 const COMPONENT: &str = "keepwatch";
-/// Characters of an Event's message.
+/// Maximum length of an Event's message, in characters.
 const MESSAGE_MAX: usize = 1000;
 
 /// Writes Events.
@@ -36,13 +37,13 @@ pub(crate) struct ObjectReference<'a> {
     pub(crate) uid: &'a str,
 }
 
-/// What an Event says.
+/// The content of an Event.
 pub(crate) struct EventNote {
     /// Whether the type is `Warning` instead of `Normal`.
     pub(crate) is_warning: bool,
-    /// One word in camel case.
+    /// The reason: one word in camel case.
     pub(crate) reason: &'static str,
-    /// A sentence.
+    /// The message: a sentence.
     pub(crate) message: String,
 }
 

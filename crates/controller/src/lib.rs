@@ -1,13 +1,13 @@
-//! Reconciles `AuditConfig`s with `Profile`s and the Secrets they name: says where events go, and writes
-//! status.
+//! Reconciles `AuditConfig`s with `Profile`s and the Secrets they name: configures delivery, and
+//! writes status.
 //!
-//! An ordinary client of the API, in a cluster and without one. Decisions are pure functions:
-//! [`resolve`] makes a destination of a profile and its Secret, [`plan`] makes actions of what is
-//! observed. The rest applies them: [`object_cache`] watches the objects, a reconciler runs for each
-//! `AuditConfig`, and delivery is controlled through [`DeliveryControl`].
+//! It is an ordinary client of the API, in a cluster and in standalone mode. Decisions are pure
+//! functions: [`resolve`] derives a destination from a profile and its Secret, [`plan`] derives
+//! actions from the observed state. The rest applies them: [`object_cache`] watches the objects, a
+//! reconciler runs for each `AuditConfig`, and delivery is controlled through [`DeliveryControl`].
 //!
-//! Nothing here reads the journal, sends to a bucket or keeps state: cursors belong to the journal, and
-//! after a restart everything is found in the objects.
+//! Nothing here reads the journal, sends to a bucket or keeps state: cursors belong to the journal,
+//! and after a restart all state is read from the objects.
 
 mod backoff;
 mod delivery_control;
@@ -47,7 +47,7 @@ use status_writer::StatusWriter;
 /// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What all reconcilers share.
+/// The state that all reconcilers share.
 struct Context {
     cache: ObjectCache,
     status_writer: StatusWriter,
@@ -153,7 +153,7 @@ impl Controller {
     }
 }
 
-/// Waits for this time; forever if there is none.
+/// Waits for this time, or forever if it is `None`.
 async fn wait(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,

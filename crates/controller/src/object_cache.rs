@@ -1,10 +1,11 @@
 //! A cache of the cluster's objects, kept current by watches.
 //!
-//! There is one [`watch`] for each kind and namespace. Secrets are watched one by one, by name, and only
-//! those that a profile names. While a watch fails, the last known state remains.
+//! There is one [`watch`] for each kind and namespace. Secrets are watched one by one, by name, and
+//! only those that a profile names. While a watch fails, the last known state remains.
 //!
-//! `kube::runtime` has a store too, `reflector`. It has one writer for each watch, so this controller's own
-//! writes could not be applied to it, and it does not know whether objects may be read.
+//! `kube::runtime` has a store too, `reflector`. It has one writer for each watch, so this
+//! controller's own writes could not be applied to it, and it does not report whether objects can
+//! be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,7 @@ pub fn core_kind(kind: &str, plural: &str) -> ApiResource {
 struct Objects {
     configs: KindCache<DynamicObject>,
     profiles: KindCache<Value>,
-    /// Only those that are watched.
+    /// The Secrets that are watched.
     secrets: BTreeMap<NamespacedName, Lookup<SecretData>>,
 }
 
@@ -90,8 +91,8 @@ impl ObjectCache {
         (configs.listed.clone(), unavailable.cloned().collect())
     }
 
-    /// Applies the result of the controller's own write, so that it does not write again before the watch
-    /// reports it.
+    /// Applies the result of the controller's own write, so that it does not write again before the
+    /// watch reports it.
     pub fn apply_own_write(&self, config: DynamicObject) {
         self.change(|objects| {
             let key = NamespacedName::of_object(&config);
@@ -104,12 +105,12 @@ impl ObjectCache {
         });
     }
 
-    /// Does the same for a profile.
+    /// Like [`Self::apply_own_write`], for a profile.
     pub fn apply_own_profile_write(&self, profile: &DynamicObject) {
         let key = NamespacedName::of_object(profile);
         self.change(|objects| {
             let Some(cached) = objects.profiles.all.get_mut(&key) else { return };
-            // The watch may have reported a later change of a user already.
+            // The watch may already have reported a later change by a user.
             let known_object: Option<DynamicObject> = serde_json::from_value(cached.clone()).ok();
             if known_object.is_some_and(|cached| {
                 cached.metadata.uid == profile.metadata.uid && !is_older(profile, &cached)
@@ -199,12 +200,12 @@ impl ObjectCache {
                 }
             }
             watched.retain(|key, task| {
-                let is_wanted = referenced_secrets.contains(key);
-                if !is_wanted {
+                let is_referenced = referenced_secrets.contains(key);
+                if !is_referenced {
                     task.abort();
                     self.lock().secrets.remove(key);
                 }
-                is_wanted
+                is_referenced
             });
             // It cannot fail: the sender is in `self`.
             _ = changes.changed().await;

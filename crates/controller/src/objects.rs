@@ -31,7 +31,7 @@ impl fmt::Display for NamespacedName {
 }
 
 impl NamespacedName {
-    /// Those of an object.
+    /// The namespace and name of an object.
     pub fn of_object(object: &DynamicObject) -> Self {
         Self {
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
@@ -49,15 +49,15 @@ pub struct AuditConfigView {
     pub uid: String,
     /// When it was created.
     pub created: Timestamp,
-    /// Whether it is being deleted and waits for its finalizers.
+    /// Whether it is terminating, until its finalizers are removed.
     pub is_deleting: bool,
     /// Its finalizers.
     pub finalizers: Vec<String>,
-    /// Whether it asks for everything that the journal holds.
-    pub wants_oldest: bool,
+    /// Whether delivery starts with the oldest record of the journal.
+    pub starts_at_oldest: bool,
     /// The value of the annotation [`RETENTION`](event::annotations::RETENTION).
     pub retention: Option<String>,
-    /// The profile it names, or why the spec cannot be read.
+    /// The profile that it references, or the error in the spec.
     pub profile: Result<ProfileReference, String>,
     /// Its current status.
     pub status: AuditConfigStatus,
@@ -79,7 +79,7 @@ impl AuditConfigView {
                 .map_or(Timestamp::UNSET, |time| Timestamp::from_micros(time.0.as_microsecond())),
             is_deleting: object.metadata.deletion_timestamp.is_some(),
             finalizers: object.metadata.finalizers.clone().unwrap_or_default(),
-            wants_oldest: annotation(START_FROM).is_some_and(|start| start == OLDEST),
+            starts_at_oldest: annotation(START_FROM).is_some_and(|start| start == OLDEST),
             retention: annotation(event::annotations::RETENTION),
             profile: spec.map(|spec| spec.profile).map_err(|error| format!("spec: {error}")),
             status: serde_json::from_value(status).unwrap_or_default(),
@@ -96,7 +96,7 @@ impl AuditConfigView {
         self.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
     }
 
-    /// The profile it names.
+    /// The profile that it references.
     pub fn profile_key(&self) -> Option<NamespacedName> {
         let reference = self.profile.as_ref().ok()?;
         let namespace = reference.namespace.as_deref().unwrap_or_default();
@@ -113,8 +113,8 @@ pub const READERS: &str = "auditconfig/";
 pub struct SecretData {
     /// Its type.
     pub kind: String,
-    /// Its values, without white space around them, as K10's documented samples need it. `None` if a
-    /// value is not text.
+    /// Its values, without surrounding white space, because K10's documented samples contain it.
+    /// `None` if a value is not text.
     pub values: BTreeMap<String, Option<SecretString>>,
 }
 

@@ -1,9 +1,10 @@
-//! Handles journal readers whose `AuditConfig` does not exist when it is first looked for.
+//! Handles journal readers whose `AuditConfig` is missing at the first lookup.
 //!
-//! The reader of an `AuditConfig` that was deleted while the server was down is forgotten. If
-//! `AuditConfigs` cannot be read, or their namespace is no longer allowed, they may come back: their
-//! readers are parked. An `AuditConfig` in a namespace that is no longer allowed is not watched, so it is
-//! released here: once after the start, as if delivery was switched off.
+//! If the `AuditConfig` was deleted while the server was down, its reader is removed. If
+//! `AuditConfigs` cannot be read, or their namespace is no longer allowed, they may become
+//! available again, so their readers are parked. An `AuditConfig` in a namespace that is no longer
+//! allowed is not watched, so it is released here: once after the start, as if delivery was
+//! switched off.
 //!
 //! Deliberately absent: an `AuditConfig` that is deleted later; its reconciler handles that.
 
@@ -22,16 +23,16 @@ use crate::{Context, DeliveryError, ParkReason, Start};
 pub(crate) struct Orphans {
     listed: BTreeSet<String>,
     unavailable: BTreeSet<String>,
-    /// Readers outside the allowed namespaces whose `AuditConfig` is not released yet, with the number of
-    /// events that they did not deliver, if they were parked since the start.
+    /// Readers outside the allowed namespaces whose `AuditConfig` is not released yet, with the
+    /// number of events that they did not deliver, if they were parked since the start.
     disallowed: BTreeMap<String, Option<u64>>,
-    /// Those that are done.
+    /// Readers that are released.
     released: BTreeSet<String>,
 }
 
 impl Orphans {
-    /// Handles the readers of each namespace once when it is listed, and once when it cannot be read.
-    /// Returns whether everything is done; if not, the caller tries again.
+    /// Handles the readers of each namespace once when it is listed, and once when it cannot be
+    /// read. Returns whether everything is done; otherwise the caller tries again.
     pub(crate) async fn reconcile(
         &mut self,
         context: &Context,
@@ -75,7 +76,7 @@ impl Orphans {
                     }
                 })
             } else if is_newly_in(&listed, &self.listed, namespace) && !is_known() {
-                tracing::warn!(reader, "its AuditConfig does not exist; the reader is forgotten");
+                tracing::warn!(reader, "its AuditConfig does not exist; the reader is removed");
                 context.delivery.drain(&reader, Duration::ZERO).await.map(drop)
             } else if is_newly_in(&unavailable, &self.unavailable, namespace) {
                 let is_off = context.settings.switched_off.is_some();
@@ -98,8 +99,8 @@ async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(),
     context.delivery.park(reader, Start::Oldest, reason).await.map(drop)
 }
 
-/// Releases the `AuditConfig` of a reader outside the allowed namespaces, and reports it in an Event.
-/// Returns whether this is done, or can never be done.
+/// Releases the `AuditConfig` of a reader outside the allowed namespaces, and reports it in an
+/// Event. Returns whether this is done, or can never be done.
 async fn release(context: &Context, reader: &str, undelivered: Option<u64>) -> bool {
     let Some((key, uid)) = object(reader) else { return true };
     if context.settings.sees_all && undelivered.is_none() {
@@ -109,7 +110,7 @@ async fn release(context: &Context, reader: &str, undelivered: Option<u64>) -> b
         "namespace `{}` is not in --audit-config-namespaces: nothing is delivered",
         key.namespace
     );
-    // Where everything is watched, the object's reconciler writes its status.
+    // If all namespaces are watched, the object's reconciler writes its status.
     if !context.settings.sees_all {
         match uninstall::release_one(&context.status_writer, &key, &uid, &reason).await {
             Ok(true) => {}

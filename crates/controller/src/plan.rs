@@ -1,8 +1,8 @@
-//! Decides what to do about one `AuditConfig`: from what is observed to the next actions.
+//! Decides the next actions for one `AuditConfig` from the observed state.
 //!
-//! Pure. The actions are applied in order, and then everything is observed again; if nothing is left to
-//! do there are no actions. What must survive a restart is in the object and in the journal's cursor,
-//! never in [`State`] alone.
+//! Pure. The actions are applied in order, and then everything is observed again; if the state is
+//! as desired, there are no actions. State that must survive a restart is in the object and in the
+//! journal's cursor, never only in [`State`].
 
 use event::Timestamp;
 use kasten::config::audit_config::Validation;
@@ -19,18 +19,19 @@ pub const RECHECK_MICROS: i64 = 15_000_000;
 /// Number of consecutive failures after which the status reports them.
 const ATTEMPTS_MIN: u32 = 4;
 
-/// What the controller knows of an `AuditConfig` beyond its object, since it started.
+/// The state of an `AuditConfig` in the controller's memory, besides the object.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// The journal keeps its events.
+    /// The journal retains its events.
     pub is_reserved: bool,
-    /// The journal keeps nothing for it, and why.
+    /// Why the journal retains no events for it.
     pub parked: Option<ParkReason>,
     /// The last check of a destination.
     pub checked: Option<LastCheck>,
     /// Fingerprint of the destination that receives its events.
     pub in_use: Option<[u8; 32]>,
-    /// The last destination that worked, for the last delivery if profile or Secret are deleted first.
+    /// The last destination that worked, for the last delivery in case the profile or the Secret is
+    /// deleted first.
     pub last: Option<ResolvedDestination>,
     /// The outcome of the last delivery.
     pub drained: Option<DrainOutcome>,
@@ -41,7 +42,7 @@ pub struct State {
 pub struct LastCheck {
     /// Fingerprint of the destination.
     pub fingerprint: [u8; 32],
-    /// What the destination supports, or why it does not work.
+    /// The capabilities of the destination, or the error of the check.
     pub outcome: Result<Capabilities, DestinationError>,
     /// The time of the check.
     pub checked_at: Timestamp,
@@ -54,24 +55,24 @@ pub struct DrainOutcome {
     pub undelivered: u64,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Add the finalizer to the object.
     AddFinalizer,
     /// Remove it.
     RemoveFinalizer,
-    /// Make the journal keep its events.
+    /// Make the journal retain its events.
     ReserveCursor,
-    /// Write to the destination and read back.
+    /// Write an object to the destination and read it back.
     CheckDestination(Box<ResolvedDestination>),
-    /// Deliver to the destination from now on.
+    /// Start delivery to the destination.
     Deliver(Box<ResolvedDestination>),
-    /// Stop delivery; the journal keeps its events.
+    /// Stop delivery; the journal retains its events.
     Pause,
-    /// Stop delivery; the journal keeps nothing for it.
+    /// Stop delivery; the journal retains no events for it.
     Park(ParkReason),
-    /// Deliver what the journal holds, in bounded time, and forget the reader.
+    /// Deliver the remaining events of the journal, in bounded time, and remove the reader.
     Drain,
     /// Write the status, and an Event about it.
     WriteStatus(Report),
@@ -84,9 +85,9 @@ pub enum Action {
 pub struct Report {
     /// The phase.
     pub validation: Validation,
-    /// What is wrong.
+    /// The error messages.
     pub errors: Vec<String>,
-    /// The destination in words, if there is one.
+    /// A description of the destination, if there is one.
     pub destination: String,
     /// A remark about the destination; often empty.
     pub remark: String,
@@ -99,11 +100,11 @@ pub struct Report {
 pub struct Observed<'a> {
     /// The object.
     pub config: &'a AuditConfigView,
-    /// The destination it describes.
+    /// The destination that it describes.
     pub resolution: &'a Resolution,
-    /// Hash of what it asks for, without the Secret.
+    /// Hash of the desired state, without the Secret.
     pub hash: i32,
-    /// What is known beyond the object.
+    /// The state in memory.
     pub state: &'a State,
     /// Health of its delivery, if there is any.
     pub health: Option<&'a DeliveryHealth>,
@@ -128,8 +129,8 @@ pub fn plan(observed: Observed<'_>) -> Vec<Action> {
         return plan_deletion(observed);
     }
     let mut actions = Vec::new();
-    // An AuditConfig outside the allowed namespaces must not pin journal records, and its deletion must
-    // not wait for this server.
+    // An AuditConfig outside the allowed namespaces must not pin journal records, and its deletion
+    // must not wait for this server.
     let is_allowed = observed.settings.allows(&observed.config.key.namespace);
     let is_on = is_allowed && observed.settings.switched_off.is_none();
     if is_on != observed.config.has_finalizer() {
@@ -146,7 +147,7 @@ pub fn plan(observed: Observed<'_>) -> Vec<Action> {
             park(observed, ParkReason::NoDestination, &mut actions);
             report(observed, Validation::Pending, vec![message.clone()], &mut actions);
         }
-        // Only a change of the objects can correct it, and that may never happen.
+        // Only a change of the objects can correct it, and may never happen.
         Resolution::Invalid(errors) => {
             park(observed, ParkReason::NoDestination, &mut actions);
             report(observed, Validation::Failed, errors.clone(), &mut actions);
@@ -166,7 +167,7 @@ fn reserve(observed: Observed<'_>, actions: &mut Vec<Action>) {
     }
 }
 
-/// Without a destination the journal keeps nothing: there may never be one.
+/// Without a destination the journal retains no events, because there may never be one.
 fn park(observed: Observed<'_>, reason: ParkReason, actions: &mut Vec<Action>) {
     let is_allowed = observed.settings.allows(&observed.config.key.namespace);
     if is_allowed && observed.state.parked != Some(reason) {
@@ -202,7 +203,8 @@ fn plan_delivery(
     }
 }
 
-/// Reports that a new desired state is being checked. A restart of the controller makes nothing new.
+/// Reports that a new desired state is being checked. A restart of the controller does not count as
+/// a new state.
 fn plan_pending(observed: Observed<'_>, actions: &mut Vec<Action>) {
     let status = &observed.config.status;
     let last_validation = status.validation.as_deref().unwrap_or_default();
@@ -220,7 +222,7 @@ fn report_health(observed: Observed<'_>, actions: &mut Vec<Action>) {
         Some(DeliveryHealth::Failing { reason, attempts }) if *attempts >= ATTEMPTS_MIN => {
             report(observed, Validation::Failed, vec![reason.clone()], actions);
         }
-        // Reported after few attempts too: an attempt without a response takes long.
+        // Also reported after few attempts, because an attempt without a response takes long.
         Some(DeliveryHealth::NoResponse { reason }) => {
             report(observed, Validation::Failed, vec![reason.clone()], actions);
         }
@@ -262,7 +264,7 @@ fn plan_deletion(observed: Observed<'_>) -> Vec<Action> {
     if observed.state.in_use.is_none() && observed.settings.switched_off.is_none() {
         let resolved = match observed.resolution {
             Resolution::Unknown => return actions,
-            // A destination that failed its check is not waited for.
+            // A destination that failed its check is skipped.
             Resolution::Ready(resolved) => {
                 Some(&**resolved).filter(|resolved| !observed.has_failed(resolved))
             }
@@ -275,7 +277,7 @@ fn plan_deletion(observed: Observed<'_>) -> Vec<Action> {
     actions
 }
 
-/// Writes the status if it differs. The hash is not compared if the API server does not store it.
+/// Writes the status if it differs. The hash is not compared if the API server drops it.
 fn report(
     observed: Observed<'_>,
     validation: Validation,

@@ -1,7 +1,8 @@
-//! Validates profiles and writes their status. Runs only outside a cluster, where no K10 does it.
+//! Validates profiles and writes their status. Runs only in standalone mode, where K10 does not do
+//! it.
 //!
 //! Profiles are processed one after the other. Each is resolved and checked like the destination of
-//! an `AuditConfig`, and its status reports the result.
+//! an `AuditConfig`. The status reports the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Reconciles one `AuditConfig`: observes it, plans, applies the actions, and repeats.
+//! Reconciles one `AuditConfig`: it observes the state, plans, applies the actions, and repeats.
 //!
-//! Decisions are in [`plan`](crate::plan). A check of a destination is cancelled when another
-//! destination is asked for, so that the other one does not wait.
+//! Decisions are in [`plan`](crate::plan). A check of a destination is cancelled when the
+//! `AuditConfig` gets another destination, so that the new destination does not wait.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,14 +53,15 @@ impl Reconciler {
             // The sender is in the cache, which lives as long as this. A timeout is not an error.
             _ = tokio::time::timeout(RESYNC_PERIOD, self.changes.changed()).await;
         }
-        // The object was deleted without its finalizer: it was removed by another client, or never added.
+        // The object was deleted without its finalizer: it was removed by another client, or never
+        // added.
         if self.state.drained.is_none() && (self.state.is_reserved || self.state.parked.is_some()) {
             tracing::warn!(reader, "AuditConfig was deleted without its finalizer; delivery ends");
             if let Err(error) = self.context.delivery.drain(&reader, Duration::ZERO).await {
                 tracing::warn!(
                     reader,
                     %error,
-                    "cannot forget the reader; it is tried at the next start"
+                    "cannot remove the reader; trying again at the next start"
                 );
             }
         }
@@ -101,7 +102,7 @@ impl Reconciler {
             self.apply(config, action).await?;
         }
         if needs_replan {
-            // The result needs the next decision at once.
+            // The result requires the next decision immediately.
             self.changes.mark_changed();
         }
         Ok(())
@@ -129,7 +130,7 @@ impl Reconciler {
                         self.state.in_use = Some(resolved.fingerprint);
                         self.state.last = Some(*resolved);
                     }
-                    // A deleted object does not wait for a destination that cannot be used.
+                    // A deleted object does not wait for an unusable destination.
                     Err(error) if config.is_deleting => {
                         tracing::warn!(
                             reader,
@@ -176,7 +177,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Checks a destination. The check is cancelled if another one is asked for meanwhile.
+    /// Checks a destination. The check is cancelled if the desired destination changes.
     async fn check(&mut self, resolved: &ResolvedDestination) {
         let context = Arc::clone(&self.context);
         let mut changes = self.changes.clone();
@@ -233,7 +234,7 @@ impl Reconciler {
 
 /// The position from which its events are delivered.
 fn start_of(config: &AuditConfigView) -> Start {
-    if config.wants_oldest { Start::Oldest } else { Start::Since(config.created) }
+    if config.starts_at_oldest { Start::Oldest } else { Start::Since(config.created) }
 }
 
 /// The Event about a status.
@@ -263,7 +264,7 @@ fn note_of(report: &Report) -> EventNote {
     EventNote { is_warning, reason, message }
 }
 
-/// Logs an error and asks for another reconciliation.
+/// Logs an error and requests another reconciliation.
 fn or_requeue<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, Requeue> {
     outcome.map_err(|error| {
         tracing::debug!(%error, "an action of the controller failed");
@@ -271,8 +272,9 @@ fn or_requeue<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<T, Reque
     })
 }
 
-/// A hash of what an `AuditConfig` asks for, without the Secret. It is written to `status.hash`, so it
-/// is computed from JSON with sorted keys, which does not change with the code.
+/// A hash of the desired state of an `AuditConfig`, without the Secret. It is written to
+/// `status.hash`, so it is computed from JSON with sorted keys, which does not change with the
+/// code.
 fn desired_hash(config: &AuditConfigView, profile: &Lookup<Value>) -> i32 {
     let profile = match profile {
         Lookup::Found(spec) => spec,
@@ -300,7 +302,7 @@ mod tests {
             created: event::Timestamp::UNSET,
             is_deleting: false,
             finalizers: Vec::new(),
-            wants_oldest: false,
+            starts_at_oldest: false,
             retention: retention.map(str::to_owned),
             profile: Ok(ProfileReference { name: "p".to_owned(), namespace: None }),
             status: AuditConfigStatus::default(),
@@ -308,7 +310,7 @@ mod tests {
         desired_hash(&config, &Lookup::Found(serde_json::from_str(profile).unwrap()))
     }
 
-    /// The hash was made of `Debug` text, so that an upgrade could change it.
+    /// Regression: the hash was computed from `Debug` text, which an upgrade could change.
     #[test]
     fn the_hash_depends_on_the_spec_and_not_on_its_formatting() {
         let spec_hash = hash(None, r#"{"type":"Location","locationSpec":{"type":"FileStore"}}"#);

@@ -1,7 +1,7 @@
-//! From a profile and its Secret to a destination, or to what is wrong with them.
+//! Derives a destination from a profile and its Secret, or the errors in them.
 //!
-//! Pure. Messages are for the authors of these objects: they name fields and keys, never a value of a
-//! Secret, and nothing that a server answered.
+//! Pure. Messages are for the authors of these objects: they name fields and keys, never a value of
+//! a Secret, and no text from a response of a server.
 
 mod credentials;
 mod endpoint;
@@ -32,7 +32,7 @@ pub enum Resolution {
     Ready(Box<ResolvedDestination>),
 }
 
-/// A destination that an `AuditConfig` asks for.
+/// The destination of an `AuditConfig`, ready for delivery.
 #[derive(Clone, Debug)]
 pub struct ResolvedDestination {
     /// The destination.
@@ -41,7 +41,7 @@ pub struct ResolvedDestination {
     pub fingerprint: [u8; 32],
 }
 
-/// The destination that an `AuditConfig` asks for.
+/// Resolves the destination of an `AuditConfig`.
 pub fn resolve_config(
     config: &AuditConfigView,
     profile: &Lookup<Value>,
@@ -140,7 +140,7 @@ fn namespace_error(kind: &str, name: &NamespacedName, settings: &Settings) -> Op
     })
 }
 
-/// The location of a profile. The older form is accepted too.
+/// The location of a profile. The older form is also accepted.
 fn location(spec: &Value) -> Result<LocationSpec, String> {
     let mut spec = spec.clone();
     if let Some(Value::Object(location)) = spec.get_mut("locationSpec") {
@@ -155,14 +155,14 @@ fn location(spec: &Value) -> Result<LocationSpec, String> {
         }
     }
     let spec: ProfileSpec = serde_json::from_value(spec).map_err(|error| {
-        // What serde found instead may be a secret in the wrong field, so it is not shown.
+        // The value may be a secret in the wrong field, so serde's message is not shown.
         let expected = error.to_string();
         let expected = expected.split(", expected ").nth(1).unwrap_or("what the schema says");
         format!("a field of its spec is not {expected}")
     })?;
     if !equals_ignore_case(Some(&spec.kind), "Location") {
         let kind = spec.kind;
-        return Err(format!("spec.type is {kind:?}; events can go to a Location only"));
+        return Err(format!("spec.type is {kind:?}; events can be delivered to a Location only"));
     }
     spec.location_spec.ok_or_else(|| "spec.locationSpec is missing".to_owned())
 }
@@ -260,7 +260,7 @@ fn bucket(
     }
 }
 
-/// Whether S3, Google or Azure may accept a name; the intersection of what they refuse is refused.
+/// Whether S3, Google or Azure may accept a name. A name that all of them reject is rejected.
 fn is_bucket_name(name: &str) -> bool {
     let is_allowed_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     (3..=222).contains(&name.len())
@@ -325,7 +325,7 @@ fn file_destination(location: &LocationSpec, settings: &Settings) -> Result<Dest
 }
 
 impl ResolvedDestination {
-    /// The destination and the prefix of its keys, in words.
+    /// A description of the destination and the prefix of its keys.
     pub fn description(&self) -> String {
         format!("{}, below {}", self.destination, self.destination.prefix)
     }

@@ -1,4 +1,4 @@
-//! The operator's settings for destinations, beyond those in the objects.
+//! The operator's settings for destinations, in addition to those in the objects.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,14 +13,14 @@ pub struct Settings {
     pub switched_off: Option<String>,
     /// Namespaces whose `AuditConfig`s, `Profile`s and Secrets may be used; empty for all.
     pub namespaces: Vec<String>,
-    /// Whether objects in other namespaces are watched too, to report in their status that they may not be
-    /// used. Needs permissions in all namespaces.
+    /// Whether objects in other namespaces are watched too, so that their status reports that they
+    /// are not used. Needs permissions in all namespaces.
     pub sees_all: bool,
     /// The beginning of every key in a bucket.
     pub prefix: Prefix,
     /// Folder in which the claims of profiles of type `FileStore` are mounted, by name.
     pub volumes: Option<PathBuf>,
-    /// Hosts, with or without a port, that endpoints may name; all if empty.
+    /// Hosts, with or without a port, that are allowed as endpoints; all if empty.
     pub endpoints: Vec<String>,
     /// Hosts, with or without a port, that may receive requests with the server's own cloud
     /// credentials, in addition to the provider's.
@@ -36,7 +36,7 @@ pub struct Settings {
     pub limits: Limits,
     /// Time for the last delivery of a deleted `AuditConfig`.
     pub drain_time: Duration,
-    /// Whether this controller writes the status of profiles, because there is no K10 that does.
+    /// Whether this controller writes the status of profiles, because there is no K10.
     pub reports_profiles: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Writes the status and the finalizer of objects.
 //!
-//! Writes are merge patches of single fields, so that fields of other writers remain. The cluster is
-//! asked whether a definition has a status subresource; it is not assumed.
+//! Writes are merge patches of single fields, so that fields of other writers remain. Whether a
+//! `CustomResourceDefinition` has a status subresource is read from the cluster.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl StatusWriter {
         Self { discovery: Discovery::new(client.clone()), client }
     }
 
-    /// The client that it acts as.
+    /// The client that it uses.
     pub(crate) const fn client(&self) -> &kube::Client {
         &self.client
     }
@@ -40,7 +40,7 @@ impl StatusWriter {
     ///
     /// # Errors
     ///
-    /// Fails also if the API server accepts the write but does not store the status.
+    /// Also fails if the API server accepts the write but drops the status.
     pub(crate) async fn status(
         &self,
         names: ResourceNames,
@@ -55,16 +55,16 @@ impl StatusWriter {
         } else {
             with_timeout(api.patch(&key.name, &parameters, &patch)).await
         };
-        // If the definition has changed since it was asked for, the path may not exist, or the server may
-        // drop the status.
+        // If the definition has changed since it was read, the path may not exist, or the server
+        // may drop the status.
         match written {
             Ok(object) if object.data["status"]["validation"] == expected => Ok(object),
             Ok(_) => {
-                self.discovery.forget().await;
+                self.discovery.invalidate().await;
                 Err(kube::Error::Service("the definition drops the status".into()))
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                self.discovery.forget().await;
+                self.discovery.invalidate().await;
                 Err(kube::Error::Api(status))
             }
             Err(error) => Err(error),

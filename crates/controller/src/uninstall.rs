@@ -1,8 +1,8 @@
-//! Removes what the server leaves in a cluster when it is uninstalled, or in a namespace that it no longer
-//! uses: its finalizer on `AuditConfigs`.
+//! Removes the server's finalizer from `AuditConfigs` when the server is uninstalled, or no longer
+//! uses a namespace.
 //!
-//! Delivers nothing. An `AuditConfig` that keeps the finalizer can never be deleted, and neither can its
-//! namespace.
+//! Delivers nothing. An `AuditConfig` that keeps the finalizer can never be deleted, and neither
+//! can its namespace.
 
 use kasten::config::audit_config::Validation;
 use kasten::kinds::AUDIT_CONFIG;
@@ -13,12 +13,12 @@ use crate::object_cache::kind_of;
 use crate::objects::{AuditConfigView, NamespacedName};
 use crate::status_writer::{StatusWriter, with_timeout};
 
-/// The status of an `AuditConfig` after that.
+/// The status of an `AuditConfig` after the uninstallation.
 const MESSAGE: &str = "Keepwatch was uninstalled: nothing is delivered";
 
-/// Removes the finalizer from every `AuditConfig` in these namespaces, or in all if there are none, and
-/// writes the status. Returns how many had it. An error does not spare the rest: the last one is returned
-/// at the end.
+/// Removes the finalizer from every `AuditConfig` in these namespaces (with an empty list: in all),
+/// and writes the status. Returns the number of objects that had it. After an error it continues
+/// with the other objects, and returns the last error at the end.
 pub async fn release_configs(client: &kube::Client, namespaces: &[String]) -> kube::Result<usize> {
     let writer = StatusWriter::new(client.clone());
     let (mut released, mut failed) = (0, None);
@@ -50,8 +50,9 @@ pub(crate) enum ReleaseError {
     Failed(kube::Error),
 }
 
-/// Releases one `AuditConfig` and writes `reason` into its status. Returns false if there was nothing to do:
-/// it does not exist, or has no finalizer. Needs the permission to list, because servers have no other one.
+/// Releases one `AuditConfig` and writes `reason` into its status. Returns false if there was
+/// nothing to do: it does not exist, or has no finalizer. Only the permission to list is needed,
+/// because servers have no other.
 pub(crate) async fn release_one(
     writer: &StatusWriter,
     key: &NamespacedName,
@@ -60,8 +61,8 @@ pub(crate) async fn release_one(
 ) -> Result<bool, ReleaseError> {
     let released = async {
         let configs = with_timeout(configs(writer.client(), &key.namespace)).await?;
-        let is_it = |config: &&AuditConfigView| config.key == *key && config.uid == uid;
-        let Some(config) = configs.iter().find(is_it).filter(|config| config.has_finalizer())
+        let is_same = |config: &&AuditConfigView| config.key == *key && config.uid == uid;
+        let Some(config) = configs.iter().find(is_same).filter(|config| config.has_finalizer())
         else {
             return Ok(false);
         };
@@ -81,13 +82,13 @@ async fn release(
     reason: &str,
 ) -> kube::Result<()> {
     let status = json!({"validation": Validation::Failed.as_str(), "error": [reason]});
-    // A failure is only logged: the finalizer matters.
+    // A failure is only logged, because the finalizer is more important.
     if let Err(error) = writer.status(AUDIT_CONFIG, &config.key, status).await {
         tracing::warn!(config = %config.key, %error, "cannot write the status");
     }
     match writer.finalizer(config, false).await {
         Ok(_) => tracing::info!(config = %config.key, "removed the finalizer"),
-        // It was deleted meanwhile.
+        // The object was deleted in the meantime.
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(error),
     }

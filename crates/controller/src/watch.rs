@@ -1,13 +1,13 @@
-//! Watches the objects of one kind with `kube::runtime::watcher`, which lists them once, resumes a watch
-//! that ends, uses bookmarks, and lists again when its version has expired.
+//! Watches the objects of one kind with `kube::runtime::watcher`, which lists them once, resumes a
+//! watch that ends, uses bookmarks, and lists again when its version has expired.
 //!
-//! Added here is what the watcher leaves to its caller or lacks:
+//! This module adds behavior that the watcher lacks:
 //!
 //! - Delays that grow while kube-apiserver cannot be read. The back-off of `kube::runtime` does not grow: the
 //!   event before each list resets it.
-//! - Objects that cannot be read are an update, because status must say so.
-//! - A watch that is refused is replaced by a list. The watcher would ask for the same version forever.
-//! - A watch that ends at once is repeated after a delay. The watcher would repeat it without any.
+//! - A failed read is an update too, because it must be reported in the status.
+//! - A rejected watch is replaced by a list. The watcher would request the same version forever.
+//! - A watch that ends immediately is repeated after a delay. The watcher would not delay it.
 //! - After an event that cannot be decoded, the objects are listed again. The watcher would skip the event.
 //!
 //! Deliberately absent: a store of the objects; see [`object_cache`](crate::object_cache).
@@ -50,13 +50,13 @@ pub enum Update<K> {
     Unavailable(String),
 }
 
-/// What can be watched.
+/// A type of objects that can be watched.
 pub trait Watchable: Resource + Clone + Debug + DeserializeOwned + Send + 'static {}
 
 impl<K: Resource + Clone + Debug + DeserializeOwned + Send + 'static> Watchable for K {}
 
-/// Watches the objects that `api` names and `config` selects. The stream does not end, and it may be dropped
-/// between two updates at any time.
+/// Watches the objects that `api` names and `config` selects. The stream does not end, and it may
+/// be dropped between two updates at any time.
 pub fn watch<K: Watchable>(
     client: &Client,
     config: Config,
@@ -85,8 +85,8 @@ struct Watch<K> {
     warned: Warned,
 }
 
-/// The status codes of the failures that were logged as warnings last, for requests that have not worked
-/// since then. 0 is a failure without a response.
+/// The status codes of the failures that were logged as warnings last, for requests that have not
+/// worked since then. 0 is a failure without a response.
 #[derive(Default)]
 struct Warned {
     list: Option<u16>,
@@ -156,7 +156,8 @@ impl<K: Watchable> Watch<K> {
                 self.list_again();
                 status.code
             }
-            // An event that cannot be decoded. kube takes some of them for a status without fields.
+            // An event that cannot be decoded. kube decodes some of them as a status without
+            // fields.
             Error::WatchFailed(kube::Error::SerdeError(_) | kube::Error::Api(_)) => {
                 self.list_again();
                 0
@@ -171,8 +172,8 @@ impl<K: Watchable> Watch<K> {
         }
     }
 
-    /// Logs a failure: as a warning if an administrator may have to act and the same failure was not the
-    /// last warning.
+    /// Logs a failure: as a warning if an administrator may have to act and the same failure was
+    /// not the last warning.
     fn log_failure(&mut self, error: &Error, code: u16, delay: Duration) {
         let kind = self.api.resource_url();
         let is_list = matches!(error, Error::InitialListFailed(_));
@@ -202,7 +203,7 @@ struct PacedWatches {
 
 #[derive(Default)]
 struct LastWatch {
-    /// When it began; `None` if it was refused, which the caller sees.
+    /// Start time; `None` if the watch was rejected, which the caller reports.
     start: Option<Instant>,
     backoff: Backoff,
 }

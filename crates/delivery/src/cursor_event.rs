@@ -1,6 +1,6 @@
 //! The event that records a change of a reader's cursor, by an operator or by the configuration.
 //!
-//! It explains in the journal why a destination did not receive some records.
+//! The journal thereby explains why a destination did not receive some records.
 
 use event::annotations::CURSOR;
 use event::{Event, InternalEvent, Stage, Timestamp};

@@ -1,14 +1,14 @@
 //! The detector: a reader of the journal that turns events into signals.
 //!
-//! The engine is pure; this task feeds it in the order of the journal and commits the changes it returns.
-//! One transaction writes the objects of the changed signals, a journal record for each change, and the
-//! position up to which this is done. From time to time the same transaction saves the engine's state.
-//! After a crash the engine continues from its saved state; changes for records up to the saved position
-//! are committed already and are skipped. So no signal is lost or written twice, and the journal keeps
-//! every record that the engine may have to read again.
+//! The engine is pure; this task feeds it in the order of the journal and commits the changes it
+//! returns. One transaction writes the objects of the changed signals, a journal record for each
+//! change, and the position of the last processed record. From time to time the same transaction
+//! saves the engine's state. After a crash the engine continues from its saved state; changes for
+//! records up to the saved position are committed already and are skipped. So no signal is lost or
+//! written twice, and the journal keeps every record that the engine may have to read again.
 //!
-//! Deliberately absent: the form of a signal as an API object ([`SignalWriter`]), and notifications: they
-//! are sent by a reader of signals, not of the journal.
+//! Deliberately absent: signals as API objects ([`SignalWriter`]), and notifications, which are
+//! sent by a reader of signals, not of the journal.
 
 mod costs;
 mod pending;
@@ -49,25 +49,26 @@ pub const DETECTOR: &str = "detector";
 pub const CHECKPOINT_RECORDS: u64 = 16_384;
 /// Time after which the engine's state is saved if there are new records.
 pub const CHECKPOINT_PERIOD: Duration = Duration::from_mins(1);
-/// The same time while the store is at least half full, so that the journal can be trimmed sooner.
+/// [`CHECKPOINT_PERIOD`] while the store is at least half full, so that the journal can be trimmed
+/// sooner.
 pub const CHECKPOINT_PERIOD_MIN: Duration = Duration::from_secs(1);
 /// The longest delay of published statistics.
 pub const STATUS_PERIOD: Duration = Duration::from_secs(5);
-/// The maximum number of signal changes in a transaction. More are committed in several.
+/// The maximum number of signal changes in a transaction.
 pub const CHANGES_MAX: usize = 256;
-/// Delay before the next read once the detector has read everything. Shorter than that of sinks, because
-/// signals are urgent.
+/// Delay before the next read once the detector has read everything. Shorter than that of sinks,
+/// because signals are urgent.
 pub const DETECT_GATHER_TIME: Duration = Duration::from_millis(2);
-/// While nothing is recorded, the detector advances the engine's clock this often: signals end, and
-/// missing events are detected, without a new event.
+/// Interval at which the detector advances the engine's clock while nothing is recorded, so that
+/// signals end, and missing events are detected, without a new event.
 pub const TIMER_PERIOD: Duration = Duration::from_secs(5);
-/// Microseconds by which the engine's clock then stays behind the current time, because an event gets
-/// its stage timestamp shortly before the store is asked to commit it.
+/// Lag of the engine's clock behind the current time in this case, in microseconds. An event gets
+/// its stage timestamp shortly before it is committed.
 const COMMIT_DELAY_MAX: i64 = 2_000_000;
 /// The source of events that this server created.
 pub const LOCAL_SOURCE: &str = "local";
-/// The shortest time between two writes of an updated signal, unless its severity rises: a mass deletion
-/// updates its signal thousands of times per second.
+/// The shortest time between two writes of an updated signal, unless its severity rises: a mass
+/// deletion updates its signal thousands of times per second.
 pub const UPDATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// The configuration of the engine. Sent again when a rule or a suppression changes.
@@ -75,7 +76,7 @@ pub const UPDATE_PERIOD: Duration = Duration::from_secs(1);
 pub struct DetectorRules {
     /// The rules.
     pub rules: Arc<RuleSet>,
-    /// Suppressions, which keep signals from being raised.
+    /// Suppressions, which prevent signals.
     pub suppressions: Arc<[Suppression]>,
 }
 
@@ -90,8 +91,8 @@ pub enum Written {
 
 /// Writes signals as objects of the API, inside the detector's transaction.
 pub trait SignalWriter: Send + Sync {
-    /// Creates or updates the object of `signal`. Returns `None` if the stored object has the change
-    /// already: it was committed before a crash.
+    /// Creates or updates the object of `signal`. Returns `None` if the stored object already has
+    /// the change, because it was committed before a crash.
     fn write(
         &self,
         transaction: &mut dyn Transaction,
@@ -100,14 +101,14 @@ pub trait SignalWriter: Send + Sync {
     ) -> Option<Written>;
 }
 
-/// Adds information to a signal that only a server with the objects has.
+/// Adds information from the served objects to a signal.
 #[async_trait]
 pub trait Enricher: Send {
     /// Called once, before the first record is read.
     async fn start(&mut self);
 
-    /// Called before a signal is written. `unlisted` are objects of its new events that the signal
-    /// does not list.
+    /// Called before a signal is written. `unlisted` contains objects of its new events that the
+    /// signal does not list.
     async fn enrich(&mut self, signal: &mut Signal, unlisted: &[Target]);
 }
 
@@ -148,8 +149,8 @@ pub struct DetectorParts {
     pub rules: watch::Receiver<DetectorRules>,
     /// The engine's limits and allowed lateness.
     pub settings: detect::Settings,
-    /// Name of the cluster of this server's own events; empty if unknown. The events of other sources
-    /// name theirs.
+    /// Name of the cluster of this server's own events; empty if unknown. Events of other sources
+    /// contain the name of their cluster.
     pub cluster: String,
     /// The current time.
     pub clock: Clock,
@@ -178,8 +179,8 @@ pub struct Detector {
 }
 
 impl Delivery {
-    /// The detector. It continues where the last run saved the engine's state, or starts with the oldest
-    /// record. The caller runs it.
+    /// The detector. It continues where the last run saved the engine's state, or starts with the
+    /// oldest record. The caller runs it.
     pub async fn detector(&mut self, parts: DetectorParts) -> Result<Detector, DetectorError> {
         let first = self.journal.first_seq().saturating_sub(1);
         let cursor = self.journal.register(DETECTOR, first).await?;
@@ -225,7 +226,7 @@ impl Detector {
         self.status.subscribe()
     }
 
-    /// Detects until `stop`, then processes what the journal holds and saves the engine's state.
+    /// Detects until `stop`, then processes the remaining records and saves the engine's state.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.detect(&stop) => {}
@@ -258,20 +259,21 @@ impl Detector {
         }
     }
 
-    /// Waits for a record, an update that is due, a change of the rules, or the end of the server.
+    /// Waits for a record, an update that is due, a change of the rules, or shutdown.
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), Stopped> {
         let due = self.pending.next_due();
         let follows_rules = self.parts.rules.has_changed().is_ok();
         tokio::select! {
             waited = self.reader.wait_past(self.position) => {
                 waited?;
-                // Under load commits follow each other closely: read several of them at once.
+                // Under load commits follow each other closely, so several are read at once.
                 tokio::time::sleep(DETECT_GATHER_TIME).await;
             }
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             () = tokio::time::sleep_until(self.published_at + STATUS_PERIOD), if self.has_changed => {}
             () = tokio::time::sleep(TIMER_PERIOD) => {}
-            // The loop handles it. Once the sender is dropped, rules do not change any more.
+            // The loop handles the change. After the sender is dropped, rules do not change any
+            // more.
             Ok(()) = self.parts.rules.changed(), if follows_rules => self.parts.rules.mark_changed(),
             () = stop.cancelled() => {}
         }
@@ -297,7 +299,7 @@ impl Detector {
     fn process(&mut self, entry: &Entry) {
         self.position = entry.seq;
         self.time = entry.time().unwrap_or(self.time);
-        // The engine made the signals itself.
+        // The engine created the signals itself.
         if entry.is_signal() {
             return;
         }
@@ -327,8 +329,8 @@ impl Detector {
         }
     }
 
-    /// Processes an event that no rule can match, as nearly all events are, by few of its fields. Returns
-    /// false if the whole event is needed.
+    /// Processes an event that no rule can match from a few of its fields, which is the common
+    /// case. Returns false if the whole event is needed.
     fn process_unmatched(&mut self, entry: &Entry) -> bool {
         let fields = entry.record().and_then(|record| RecordFields::parse(&record.bytes));
         let Some(fields) = fields else { return false };
@@ -340,10 +342,10 @@ impl Detector {
         is_processed
     }
 
-    /// Advances the engine's clock while nothing is recorded. The signals must be those that the next event
-    /// would lead to, only earlier. So the clock advances only to a time before which no event can come any
-    /// more: everything that the store was asked to commit is committed, however long the disk takes, and
-    /// read. Returns false if there are records to read first.
+    /// Advances the engine's clock while nothing is recorded. The next event would raise the same
+    /// signals later. So the clock advances only to a time before which no further event can be
+    /// recorded: all pending commits have finished and have been read. Returns false if there are
+    /// records to read first.
     async fn advance_time(&mut self) -> Result<bool, Stopped> {
         let now = (self.parts.clock)().as_micros().saturating_sub(COMMIT_DELAY_MAX);
         let time = Timestamp::from_micros(now);
@@ -353,7 +355,7 @@ impl Detector {
         match self.reader.journal().submit(Box::new(|_| {})).await {
             Ok(_) => {}
             Err(StoreError::Closed) => return Err(Stopped),
-            // The store cannot write at present; this is repeated later.
+            // The store cannot write at present; the write is retried later.
             Err(_) => return Ok(true),
         }
         if self.reader.journal().last_seq() > self.position {
@@ -394,8 +396,8 @@ impl Detector {
         if unsaved == 0 {
             return false;
         }
-        // The journal retains the records after the checkpoint, so checkpoints are frequent if it is
-        // nearly full.
+        // The journal retains the records after the checkpoint, so checkpoints are frequent if it
+        // is nearly full.
         let has_space = self.reader.journal().health().condition == store::Condition::Healthy;
         let period = if has_space { CHECKPOINT_PERIOD } else { CHECKPOINT_PERIOD_MIN };
         unsaved >= CHECKPOINT_RECORDS || self.checkpoint_at.elapsed() >= period
@@ -415,8 +417,8 @@ impl Detector {
         self.commit(Vec::new(), Some(chunks)).await
     }
 
-    /// The engine goes on with other rules. Its state is saved at once, so that records before the
-    /// change are not read again with the rules after it.
+    /// Replaces the rules of the engine. Its state is saved immediately, so that a restart does not
+    /// evaluate records from before the change with the new rules.
     async fn change_rules(&mut self) -> Result<(), Stopped> {
         let DetectorRules { rules, suppressions } = self.parts.rules.borrow_and_update().clone();
         self.engine.set_rules(rules);
@@ -441,7 +443,7 @@ impl Detector {
             let commit = self.reader.journal().submit(Box::new(move |transaction| {
                 for (kind, signal) in &*changes {
                     let Some(written) = writer.write(transaction, signal, time) else { continue };
-                    // After a crash the engine may open a signal again that is written already.
+                    // After a crash the engine may open a signal again that was already written.
                     let kind = match (written, kind) {
                         (Written::Updated, ChangeKind::Opened) => ChangeKind::Updated,
                         (_, kind) => *kind,

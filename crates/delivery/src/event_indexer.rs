@@ -1,8 +1,8 @@
-//! The reader of the journal that fills the index of events.
+//! The journal reader that builds the index of events.
 //!
-//! It has no cursor: a lost index is built again from the journal, so the journal keeps nothing for it,
-//! and trimmed records are removed from the index too. A segment is written when it is complete; after a
-//! restart an incomplete one is built again.
+//! It has no cursor: a lost index is built again from the journal, so the journal retains no
+//! records for it, and trimmed records are removed from the index too. A segment is written when it
+//! is complete; after a restart an incomplete segment is built again.
 //!
 //! Deliberately absent: the format and the search of the index ([`store::event_index`]).
 
@@ -23,17 +23,18 @@ use sink::DeliveryHealth;
 
 /// Name of the reader in logs and metrics.
 pub const EVENT_INDEX: &str = "event-index";
-/// The longest delay before the next read once all records have been read: each wake-up costs as much as
-/// some dozens of records. Records that are not in the index yet are found without it.
+/// The longest delay before the next read after all records have been read. A wake-up costs as much
+/// as dozens of records, so reads are batched. A search scans the records that are not in the index
+/// yet.
 pub const INDEX_GATHER_TIME: Duration = Duration::from_millis(100);
 /// The shortest delay.
 const GATHER_TIME_MIN: Duration = Duration::from_millis(3);
-/// The delay is adjusted so that the number of new records is in this range, far below the number that
-/// the store keeps in memory for readers.
+/// The delay is adjusted so that the number of new records is in this range, which is far below the
+/// number that the store caches for readers.
 const GATHERED_MIN: u64 = 500;
 const GATHERED_MAX: u64 = 2_000;
 
-/// The reader that fills an index.
+/// The reader that builds an index.
 pub struct EventIndexer {
     reader: JournalReader,
     index: Arc<EventIndex>,
@@ -42,7 +43,7 @@ pub struct EventIndexer {
 }
 
 impl Delivery {
-    /// Fills `index` from the journal. The caller runs it.
+    /// Creates a reader that builds `index` from the journal. The caller runs it.
     pub fn event_indexer(&mut self, index: Arc<EventIndex>) -> EventIndexer {
         let status = Arc::new(SinkStatus::new(EVENT_INDEX));
         self.metrics.follow_index(Arc::clone(&status), Arc::clone(&index));
@@ -54,10 +55,10 @@ impl Delivery {
 }
 
 impl EventIndexer {
-    /// Indexes until the store is closed. The future may be dropped at any time: the incomplete segment is
-    /// built again at the next start.
+    /// Indexes until the store is closed. The future may be dropped at any time: the incomplete
+    /// segment is built again at the next start.
     pub async fn run(mut self) {
-        // It ends only when the store is closed, which is no error.
+        // The loop ends only when the store is closed, which is not an error.
         _ = self.index().await;
     }
 
@@ -106,8 +107,8 @@ impl EventIndexer {
         }
     }
 
-    /// Builds a segment, however long it takes until it is complete. Returns whether it was written: the
-    /// journal may have been trimmed meanwhile.
+    /// Waits until a segment is complete and builds it. Returns whether it was written: the journal
+    /// may have been trimmed in the meantime.
     async fn build(&mut self, segment: u64) -> Result<bool, Stopped> {
         let mut builder = SegmentBuilder::new(segment);
         let last = last_of(segment);
@@ -164,7 +165,7 @@ impl EventIndexer {
         self.retry_until_done(move |index| index.forget_before(first)).await
     }
 
-    /// Runs work on the index's file and retries it until it succeeds.
+    /// Runs an operation on the index's file and retries it until it succeeds.
     async fn retry_until_done<T: Send + 'static>(
         &self,
         operation: impl Fn(&EventIndex) -> Result<T, IndexError> + Clone + Send + 'static,

@@ -17,7 +17,8 @@ pub(crate) fn event(gap: Gap, reason: &str, time: Timestamp) -> Event {
     }
 }
 
-/// The event that records a hole in the journal once for all readers, including those that are past it.
+/// The event that records a gap in the journal once for all readers, including those that are past
+/// it.
 pub fn gap_event(gap: Gap, time: Timestamp) -> Event {
     let Gap { first, last } = gap;
     let reason = format!(

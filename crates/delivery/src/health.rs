@@ -1,8 +1,8 @@
 //! The health of readers, which can be read at any time.
 //!
-//! A missing response is not reported before the time of the longest attempt has passed. A closed port
-//! is detected at once and a filtered one after a minute; the author of a profile must not be able to
-//! distinguish them by timing.
+//! A missing response is not reported before the timeout of the longest attempt. A closed port is
+//! detected immediately and a filtered one after a minute; the author of a profile must not be able
+//! to distinguish them by timing.
 
 use event::Timestamp;
 use sink::DeliveryHealth;
@@ -63,7 +63,8 @@ impl SinkStatus {
         self.state.send_modify(|state| state.seq = seq);
     }
 
-    /// Publishes a condition. A task that has lost its cursor has stopped, and keeps that condition.
+    /// Publishes a condition. A task that has lost its cursor has stopped, and keeps that
+    /// condition.
     pub(crate) fn set_condition(&self, condition: DeliveryHealth) {
         self.state.send_modify(|state| {
             if !matches!(state.condition, DeliveryHealth::CursorLost { .. }) {
@@ -73,7 +74,8 @@ impl SinkStatus {
         });
     }
 
-    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
+    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is
+    /// pending.
     pub(crate) fn no_response(&self, reason: String, until: Instant) {
         self.state.send_modify(|state| {
             state.no_response.get_or_insert(NoResponse { reason, until });
@@ -100,7 +102,7 @@ impl SinkStatus {
         SinkHealth { sink: self.sink.clone(), condition, seq, lag, last_success }
     }
 
-    /// Waits until the reader is past the record `seq`, or has stopped for good.
+    /// Waits until the reader is past the record `seq`, or has stopped permanently.
     pub(crate) async fn passed(&self, seq: u64) {
         let mut changes = self.state.subscribe();
         // The sender is in `self`, so this does not fail.

@@ -1,10 +1,10 @@
-//! The heartbeat: an event of the server's own at regular intervals, so that its absence is visible
+//! The heartbeat: an internal event at regular intervals, so that its absence is visible
 //! downstream.
 //!
-//! It is recorded like every event, so it reaches each destination once and in order. It carries the
-//! number of records and the progress of each destination. A missing heartbeat means that the server,
-//! the network or the destination is down. It names no served object and no address, and no request can
-//! have its user, so no rule matches it by accident.
+//! It is recorded like every event, so it reaches each destination once and in order. It carries
+//! the number of records and the progress of each destination. A missing heartbeat means that the
+//! server, the network or the destination is down. It contains no served object and no address, and
+//! no request can have its user, so no rule matches it accidentally.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ impl Delivery {
     ) {
         let mut due = tokio::time::interval(period);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first is due at once: it reports that the server has started.
+        // The first heartbeat is due immediately: it reports that the server has started.
         loop {
             due.tick().await;
-            // A full store would refuse it and count it as a loss.
+            // A full store would reject it and count it as a loss.
             if !storage.health().is_writable() {
                 continue;
             }

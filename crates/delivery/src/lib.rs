@@ -1,14 +1,14 @@
 //! Readers of the journal: they deliver its records to destinations, or detect and index.
 //!
-//! Each sink has its own [`SinkTask`]: it reads the journal after its cursor, encodes records as lines,
-//! delivers them and advances the cursor. Object stores are attached and detached while the server runs
-//! ([`Delivery::attach`]); an uploader sends them objects instead of lines. Each reader retries forever.
-//! A slow or dead destination does not delay others and takes no memory; it only makes the journal
-//! longer, and [`Delivery::health`] and the metrics show it.
+//! Each sink has its own [`SinkTask`]: it reads the journal after its cursor, encodes records as
+//! lines, delivers them and advances the cursor. Object stores are attached and detached while the
+//! server runs ([`Delivery::attach`]); an uploader sends them objects instead of lines. Each reader
+//! retries forever. A slow or dead destination does not delay others and takes no memory; the
+//! journal only becomes longer, and [`Delivery::health`] and the metrics show it.
 //!
-//! `reader` holds what all of them have in common. Nothing is dropped: a record that cannot be read is
-//! replaced by an event that says so. The crates `sink` and `objectstore` know how destinations work;
-//! `store` knows how long records are kept.
+//! `reader` is their common code. Nothing is dropped: an unreadable record is replaced by an event
+//! that reports it. The crates `sink` and `objectstore` know how destinations work; `store` knows
+//! how long records are kept.
 
 mod backoff;
 mod cursor_event;
@@ -100,7 +100,8 @@ impl Delivery {
         SinkTask::new(journal, sink, self.line_bytes, metrics, status, wake)
     }
 
-    /// Sets the maximum length of a line in bytes, newline included, for sinks that are added later.
+    /// Sets the maximum length of a line in bytes, newline included, for sinks that are added
+    /// later.
     pub fn set_line_bytes(&mut self, line_bytes: usize) {
         self.line_bytes = line_bytes;
     }
@@ -110,22 +111,23 @@ impl Delivery {
         self.sinks.iter().for_each(|sink| sink.wake.notify_one());
     }
 
-    /// Health of each reader: the sinks that the server was started with, the detector, the attached
-    /// object stores by name, and the index of events, in this order.
+    /// Health of each reader: the sinks that the server was started with, the detector, the
+    /// attached object stores by name, and the index of events, in this order.
     pub fn health(&self) -> Vec<SinkHealth> {
         let last = self.journal.last_seq();
         let statuses = self.statuses().into_iter().chain(self.event_index.clone());
         statuses.map(|status| status.health(last)).collect()
     }
 
-    /// A warning if the journal approaches its limit. Requests are refused when it reaches the limit.
+    /// A warning if the journal approaches its limit. Requests are refused when it reaches the
+    /// limit.
     pub fn journal_notice(&self) -> Option<String> {
         let health = self.journal.health();
         (health.condition != store::Condition::Healthy).then_some(health.reason)
     }
 
-    /// Waits until every destination that has not stopped for good has received what the journal holds
-    /// now.
+    /// Waits until every destination that has not stopped for good has received what the journal
+    /// holds now.
     pub async fn delivered(&self) {
         let last = self.journal.last_seq();
         for status in self.statuses() {
@@ -133,8 +135,8 @@ impl Delivery {
         }
     }
 
-    /// Waits until every sink that the server was started with, and that has not stopped for good, has
-    /// received what the journal holds now.
+    /// Waits until every sink that the server was started with, and that has not stopped for good,
+    /// has received what the journal holds now.
     pub async fn sinks_delivered(&self) {
         let last = self.journal.last_seq();
         for sink in &self.sinks {

@@ -76,12 +76,13 @@ impl Metrics {
         self.index.get_or_init(|| (status, index));
     }
 
-    /// The detector counts by itself, and saves its counts with its state.
+    /// The detector keeps its own counters, and saves them with its state.
     pub(crate) fn follow_detector(&self, status: watch::Receiver<DetectorStatus>) {
         self.detector.get_or_init(|| status);
     }
 
-    /// Exports a zero for the failures of a reader, so that the first one is visible as an increase.
+    /// Exports a zero for the failures of a reader, so that the first one is visible as an
+    /// increase.
     pub(crate) fn init(&self, reader: &str) {
         for family in [&self.errors, &self.unreadable] {
             drop(family.get_or_create(&labels(reader)));

@@ -1,13 +1,14 @@
-//! Runs notifiers: each receives signals at its own pace.
+//! Runs notifiers: each receives signals independently of the others.
 //!
-//! A notifier watches the signal objects of the store, not the journal, so a dead one does not make the
-//! journal longer. What was sent is stored under [`STATE_PREFIX`]: one small record for each signal, and
-//! the revision up to which every signal was handled. After a restart the notifier continues there; a
-//! notification that was being sent is sent again with the same id.
+//! A notifier watches the signal objects of the store, not the journal, so a stopped notifier does
+//! not make the journal longer. The sent notifications are recorded under [`STATE_PREFIX`]: one
+//! small record for each signal, and the revision up to which every signal was handled. After a
+//! restart the notifier continues there; a notification that was being sent is sent again with the
+//! same id.
 //!
 //! Each notification is retried forever. A destination that does not respond, or is overloaded, is
-//! retried with growing delays. A single notification that is refused waits by itself, and others are
-//! sent meanwhile.
+//! retried with growing delays. A single notification that is refused has its own delay, which does
+//! not delay others.
 //!
 //! The crate `sink` implements the protocols. The caller of [`Notifications::apply`] decides which
 //! notifiers run, reads their Secrets and writes their status.
@@ -50,7 +51,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The configuration of one notifier.
 #[derive(Clone)]
 pub struct Target {
-    /// The destination, or why there is none: a text without secrets.
+    /// The destination, or the reason why it cannot be used: a text without secrets.
     pub notifier: Result<Arc<dyn Notifier>, String>,
     /// The lowest severity of signals that are sent.
     pub min_severity: Severity,
@@ -86,7 +87,7 @@ struct RunningNotifier {
 }
 
 impl Notifications {
-    /// Without notifiers. Metrics are registered in `registry`.
+    /// Creates an empty set of notifiers. Metrics are registered in `registry`.
     pub fn new(storage: Arc<dyn Storage>, registry: &mut Registry, clock: Clock) -> Self {
         Self {
             storage,
@@ -98,8 +99,8 @@ impl Notifications {
         }
     }
 
-    /// Starts the notifier `name`, or changes its target. `uid` distinguishes it from an earlier one of the
-    /// same name. Returns false if there are too many.
+    /// Starts the notifier `name`, or changes its target. `uid` distinguishes it from an earlier
+    /// notifier of the same name. Returns false if there are too many.
     pub fn apply(&self, name: &str, uid: &str, target: Target) -> bool {
         let mut running = self.running();
         if let Some(existing) = running.get(name) {
@@ -139,8 +140,8 @@ impl Notifications {
         }
     }
 
-    /// Stops all notifiers but those named (name and uid), and deletes the records of the others, including
-    /// those from before the start of the server.
+    /// Stops all notifiers except those in the list (name and uid), and deletes the records of the
+    /// others, also from before the start of the server.
     pub async fn retain(&self, notifiers: &BTreeMap<String, String>) {
         let removed_names: Vec<String> = {
             let running = self.running();
@@ -159,7 +160,7 @@ impl Notifications {
         self.running().values().map(|running| running.monitor.health()).collect()
     }
 
-    /// Stops all notifiers. What was not sent is sent after the next start.
+    /// Stops all notifiers. Pending notifications are sent after the next start.
     pub async fn close(&self) {
         self.stop.cancel();
         self.tasks.close();
@@ -171,13 +172,13 @@ impl Notifications {
     }
 }
 
-/// Sends a sample signal once. Returns the result in words. A missing response is reported when enough
-/// time has passed to hide its cause.
+/// Sends a sample signal once. Returns the result as a message. A missing response is reported
+/// after a delay that hides its cause.
 pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result<String, String> {
     let start = Instant::now();
     let origin = notifier.origin();
     match notifier.send(&Notification::sample(name, now)).await {
-        Ok(()) => Ok(format!("{origin} took a sample signal")),
+        Ok(()) => Ok(format!("{origin} accepted a sample signal")),
         Err(error) => {
             if matches!(error, NotifyError::NoResponse { .. }) {
                 tokio::time::sleep_until(start + notifier.no_response_delay()).await;
@@ -187,5 +188,5 @@ pub async fn test(notifier: &dyn Notifier, name: &str, now: Timestamp) -> Result
     }
 }
 
-/// The longest delay that a destination may ask for (`Retry-After`).
+/// Maximum `Retry-After` that is accepted from a destination.
 const RETRY_AFTER_MAX: Duration = crate::RETRY_AFTER_MAX;

@@ -1,10 +1,10 @@
-//! The part that all readers of the journal have in common.
+//! The common part of all readers of the journal.
 //!
-//! A [`JournalReader`] reads batches, replaces records that cannot be read by gap events, retries while
-//! the store fails, keeps the cursor, and publishes the reader's health. Each sink, each uploader, the
-//! detector and the indexer own one.
+//! A [`JournalReader`] reads batches, replaces records that cannot be read by gap events, retries
+//! while the store fails, keeps the cursor, and publishes the reader's health. Each sink, each
+//! uploader, the detector and the indexer own one.
 //!
-//! Deliberately absent: what is done with the records, and when the cursor advances.
+//! Deliberately absent: the processing of records, and when the cursor advances.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use sink::DeliveryHealth;
 
 /// The maximum number of records in a batch.
 pub const BATCH_ROWS_MAX: usize = 512;
-/// Bytes of lines in a batch; the line that exceeds it is the last one. It is also the number of bytes
-/// of records, in which bodies are compressed, that are read ahead.
+/// Maximum number of bytes of lines in a batch, which the last line may exceed. It is also the
+/// maximum number of bytes of records, in which bodies are compressed, that are read ahead.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
-/// Time for the last delivery when the server stops.
+/// Timeout for the last delivery when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A reader of the journal.
@@ -49,7 +49,8 @@ pub(crate) struct Stopped;
 pub(crate) struct Entry {
     /// Its sequence number.
     pub(crate) seq: u64,
-    /// The first of the records that it replaces: its own number, unless several are missing.
+    /// The first of the records that it replaces, which differs from its own number only if several
+    /// are missing.
     first: u64,
     /// The record, or why it cannot be read.
     record: Result<Record, String>,
@@ -208,7 +209,7 @@ impl JournalReader {
         self.persist(seq, &state).await
     }
 
-    /// Publishes and logs why the reader stops although the server goes on.
+    /// Publishes and logs the reason why the reader stops while the server continues.
     pub(crate) fn report_lost_cursor(&self, error: &StoreError) {
         tracing::error!(sink = self.name(), %error, "the cursor was not moved; the reader stops");
         self.status.set_condition(DeliveryHealth::CursorLost { reason: error.to_string() });
@@ -219,8 +220,8 @@ impl JournalReader {
         self.status.set_seq(seq);
     }
 
-    /// Publishes a failure and waits before the next attempt: the delay of `backoff`, and at least `after`
-    /// up to the maximum delay.
+    /// Publishes a failure and waits before the next attempt: the delay of `backoff`, and at least
+    /// `after` up to the maximum delay.
     pub(crate) async fn back_off(
         &self,
         backoff: &mut Backoff,
@@ -260,7 +261,7 @@ impl JournalReader {
     }
 }
 
-/// Whether the reader may not move its cursor, now or later.
+/// Whether the reader has permanently lost its cursor.
 pub(crate) fn is_lost_cursor(error: &StoreError) -> bool {
     matches!(error, StoreError::NotOwner { .. } | StoreError::Unregistered { .. })
 }
@@ -283,7 +284,7 @@ impl Entry {
         self.record.as_ref().is_ok_and(|record| is_signal(&record.bytes))
     }
 
-    /// Cuts off what is after `last`. Returns whether anything remains.
+    /// Removes the records after `last`. Returns whether any remains.
     pub(crate) fn truncate_after(&mut self, last: u64) -> bool {
         if self.first <= last {
             self.seq = self.seq.min(last);

@@ -19,12 +19,13 @@ use crate::reader::{
 };
 use sink::DeliveryHealth;
 
-/// Delay of a sink that has everything before it reads again, so that a busy server does not cause a
-/// write and a flush for each request. The first record after an idle period is delivered at once.
+/// Delay before the next read after a sink has delivered all records, so that a busy server does
+/// not cause a write and a flush for each request. The first record after an idle period is
+/// delivered immediately.
 pub const GATHER_TIME: Duration = Duration::from_millis(10);
 
-/// Bytes of a line on standard output and in files, the newline included. Below the default limits of
-/// common log shippers; Fluent Bit's is the smallest (32 KiB).
+/// Maximum length of a line on standard output and in files, in bytes with the newline. Below the
+/// default limits of common log shippers; Fluent Bit's is the smallest (32 KiB).
 pub const LINE_BYTES_MAX: usize = 32_000;
 
 /// Delivers the journal to one sink.
@@ -33,7 +34,7 @@ pub struct SinkTask {
     sink: Box<dyn Sink>,
     limiter: LineLimiter,
     wake: Arc<Notify>,
-    /// Commit time of the last record, which a gap event gets.
+    /// Commit time of the last record, which is the time of a gap event.
     time: Timestamp,
     /// Records that were read and did not fit in the batch.
     read_ahead: VecDeque<Entry>,
@@ -61,7 +62,8 @@ impl SinkTask {
         }
     }
 
-    /// Delivers until `stop`, and then what the journal holds at that moment, within [`DRAIN_MAX`](crate::DRAIN_MAX).
+    /// Delivers until `stop`, and then the remaining records of the journal within
+    /// [`DRAIN_MAX`](crate::DRAIN_MAX).
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             Ok(()) | Err(Stopped) = self.run_loop(&stop) => {}

@@ -7,7 +7,7 @@ use objectstore::Bucket;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Time for a running upload to finish when the bucket has changed.
+/// Timeout of a running upload after the bucket has changed.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The target of an uploader.
@@ -27,7 +27,7 @@ pub(crate) struct UploadTarget {
 pub(crate) async fn target_changed(target: &watch::Receiver<UploadTarget>, version: u64) {
     let mut target = target.clone();
     if target.wait_for(|current| current.version != version).await.is_err() {
-        // The sender was dropped: the target does not change any more.
+        // The sender was dropped, so the target does not change any more.
         std::future::pending::<()>().await;
     }
 }

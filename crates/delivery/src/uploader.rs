@@ -1,19 +1,21 @@
-//! Uploads the journal to one bucket: builds an object, persists its range, uploads it, advances the
-//! cursor.
+//! Uploads the journal to one bucket: builds an object, persists its range, uploads it, advances
+//! the cursor.
 //!
 //! The range of an object is durable before its upload begins ([`UploadIntent`]). After a crash the
-//! same range is read again and gets the same key, so every event is in exactly one object. If the key
-//! differs, because an upgrade encodes events differently, the uploader first checks whether the old key
-//! exists in the bucket.
+//! same range is read again and gets the same key, so every event is in exactly one object. If the
+//! key differs, because an upgrade encodes events differently, the uploader first checks whether
+//! the old key exists in the bucket.
 //!
-//! It retries forever and holds one object in memory, however many records wait. A change of the
-//! bucket takes effect at once, even during a wait. An object that may have been uploaded to
+//! It retries forever and holds one object in memory, regardless of the backlog. A change of the
+//! bucket takes effect immediately, also during a wait. An object that may have been uploaded to
 //! the old bucket is uploaded to the new one under the same rules. Only if the old bucket does not
-//! respond, the change waits as long as a running upload could take, because one may still be running.
+//! respond, the change waits for the maximum duration of an upload, because an upload may still be
+//! running.
 //!
-//! A signal of high severity does not wait until an object is full or old, and a deletion waits briefly
-//! ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and reads of Kubernetes' own controllers wait longer
-//! than other events ([`IDLE_AGE`]), so that an idle cluster creates few objects.
+//! A signal of high severity does not wait until an object is full or old, and a deletion waits
+//! briefly ([`URGENT_PERIOD`], [`DELETION_AGE`]). Heartbeats and reads of Kubernetes' own
+//! controllers wait longer than other events ([`IDLE_AGE`]), so that an idle cluster creates few
+//! objects.
 
 mod seal_deadline;
 
@@ -35,26 +37,26 @@ use crate::upload_target::{
 use seal_deadline::{Deadlines, FirstTimes, Urgency};
 use sink::DeliveryHealth;
 
-/// The longest delay that a destination may ask for (`Retry-After`).
+/// Maximum `Retry-After` that is accepted from a destination.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 /// Time between two reads of the journal while an object waits for more events.
 const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// The lowest severity of a signal that seals the current object.
 const URGENT_SEVERITY: Severity = Severity::High;
-/// Minimum time between two objects that are sealed for urgent signals. Without it, a signal that is
-/// updated with each event could create an object per event.
+/// Minimum time between two objects that are sealed for urgent signals. Without it, a signal that
+/// is updated with each event could create an object per event.
 pub const URGENT_PERIOD: Duration = Duration::from_secs(2);
 /// Maximum time that a deletion waits for more events.
 pub const DELETION_AGE: Duration = Duration::from_secs(3);
-/// Minimum age at which an object is sealed if it has only events of an idle cluster: at most 12 objects
-/// per hour.
+/// Minimum age at which an object is sealed if it has only events of an idle cluster: at most 12
+/// objects per hour.
 pub const IDLE_AGE: Duration = Duration::from_mins(5);
 
 /// Uploads the journal to one bucket.
 pub(crate) struct Uploader {
     reader: JournalReader,
     target: watch::Receiver<UploadTarget>,
-    /// The persisted intent of the current upload. Its object may be in the bucket already.
+    /// The persisted intent of the current upload. Its object may already be in the bucket.
     intent: Option<UploadIntent>,
     /// The time before which no signal seals an object.
     next_urgent: Instant,
@@ -94,8 +96,9 @@ impl Uploader {
         Self { reader, target, intent, next_urgent: Instant::now() }
     }
 
-    /// Delivers until the last record of the target, if it has one. After `stop` it delivers what the
-    /// journal holds, for at most `DRAIN_MAX`, and returns. After `abort` it returns at once.
+    /// Delivers until the last record of the target, if it has one. After `stop` it delivers the
+    /// remaining records of the journal, for at most `DRAIN_MAX`, and returns. After `abort` it
+    /// returns immediately.
     pub(crate) async fn run(mut self, stop: CancellationToken, abort: CancellationToken) {
         tokio::select! {
             Err(Stopped) = self.run_loop(&stop) => {}
@@ -198,7 +201,8 @@ impl Uploader {
         object.map_or(BuildOutcome::Skipped(last), BuildOutcome::Object)
     }
 
-    /// Waits for new records, shutdown, or a change of the target. Returns whether the target changed.
+    /// Waits for new records, shutdown, or a change of the target. Returns whether the target
+    /// changed.
     async fn await_records(
         &self,
         target: &UploadTarget,
@@ -217,8 +221,8 @@ impl Uploader {
         target_or_end_changed(&self.target, target.version, target.end_seq).await;
     }
 
-    /// Builds the object of a persisted range again. `None` if the bucket has it already, if the range
-    /// has no line for this destination, or if the target has changed.
+    /// Builds the object of a persisted range again. `None` if the bucket already has it, if the
+    /// range has no line for this destination, or if the target has changed.
     async fn rebuild_object(
         &mut self,
         target: &UploadTarget,
@@ -317,8 +321,8 @@ impl Uploader {
         self.reader.status().succeeded(bucket.now());
     }
 
-    /// Advances the cursor. This need not be durable: after a crash the persisted range is read again,
-    /// and the bucket has its object already.
+    /// Advances the cursor. This need not be durable: after a crash the persisted range is read
+    /// again, and the bucket already has its object.
     fn advance(&mut self, seq: u64) {
         self.intent = None;
         self.reader.advance(seq.max(self.reader.seq()), "");
@@ -331,7 +335,8 @@ impl Uploader {
         self.reader.persist(self.reader.seq(), &state).await
     }
 
-    /// Adds records to an object on a blocking thread, because encoding and compression need much CPU.
+    /// Adds records to an object on a blocking thread, because encoding and compression need much
+    /// CPU.
     async fn append_entries(
         &self,
         mut builder: ObjectBuilder,
@@ -353,7 +358,8 @@ impl Uploader {
         appended.await.map_err(|_gone| Stopped)
     }
 
-    /// Reports a failed attempt and waits before the next one. Returns whether the bucket has changed.
+    /// Reports a failed attempt and waits before the next one. Returns whether the bucket has
+    /// changed.
     async fn wait_to_retry(
         &self,
         target: &UploadTarget,
@@ -423,7 +429,7 @@ fn append_entry(
             let urgency = if is_urgent { Urgency::Signal } else { Urgency::Normal };
             (builder.push_signal(entry.seq, time, signal), urgency)
         }
-        // The journal of a forwarder has no uploader.
+        // This type occurs only in the journal of a forwarder, which has no uploader.
         Content::Raw(_) => (true, Urgency::Normal),
         Content::Gap(event) => {
             (builder.push(entry.seq, time, EventRef::from(&*event)), Urgency::Normal)

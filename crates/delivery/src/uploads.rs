@@ -22,7 +22,7 @@ use sink::DeliveryHealth;
 pub(crate) struct UploaderHandle {
     pub(crate) status: Arc<SinkStatus>,
     target: watch::Sender<UploadTarget>,
-    /// Stops the uploader at once.
+    /// Stops the uploader immediately.
     abort: CancellationToken,
     /// Cancelled when the uploader has stopped.
     stopped: CancellationToken,
@@ -31,15 +31,15 @@ pub(crate) struct UploaderHandle {
 /// The result of detaching a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DetachOutcome {
-    /// Number of records that the journal held at that time and that were not delivered.
+    /// Number of records of the journal that were not delivered at that time.
     pub undelivered: u64,
 }
 
 impl Delivery {
-    /// Starts delivery to a bucket under the name of a reader. The reader's cursor is durable when this
-    /// returns. An existing reader continues at its cursor; a new one starts after the record `after`. If
-    /// it is attached already, this is [`retarget`](Self::retarget); an uploader that has stopped is
-    /// replaced.
+    /// Starts delivery to a bucket under the name of a reader. The reader's cursor is durable when
+    /// this returns. An existing reader continues at its cursor; a new one starts after the record
+    /// `after`. If it is attached already, this is [`retarget`](Self::retarget); an uploader that
+    /// has stopped is replaced.
     pub async fn attach(&self, name: &str, bucket: Bucket, after: u64) -> Result<(), StoreError> {
         let cursor = self.journal.register(name, after).await?;
         let mut handles = self.lock_uploaders();
@@ -74,8 +74,8 @@ impl Delivery {
         UploaderHandle { status, target, abort, stopped }
     }
 
-    /// Continues with another bucket, or other credentials for the same one, without loss or repetition.
-    /// Returns whether the reader is attached and has not stopped.
+    /// Continues with another bucket, or other credentials for the same one, without loss or
+    /// repetition. Returns whether the reader is attached and has not stopped.
     pub fn retarget(&self, name: &str, bucket: Bucket) -> bool {
         let handles = self.lock_uploaders();
         let handle = handles.get(name).filter(|handle| handle.is_running());
@@ -85,8 +85,8 @@ impl Delivery {
         handle.is_some()
     }
 
-    /// Stops delivery at once and keeps the cursor, at which [`attach`](Self::attach) continues. Returns
-    /// whether the reader was attached.
+    /// Stops delivery immediately and keeps the cursor, at which [`attach`](Self::attach)
+    /// continues. Returns whether the reader was attached.
     pub async fn pause(&self, name: &str) -> bool {
         let handle = self.lock_uploaders().remove(name);
         if let Some(handle) = &handle {
@@ -96,14 +96,14 @@ impl Delivery {
         handle.is_some()
     }
 
-    /// Delivers what the journal holds now, within `deadline`, and removes the reader.
+    /// Delivers the current records of the journal, within `deadline`, and removes the reader.
     pub async fn detach(
         &self,
         name: &str,
         deadline: Duration,
     ) -> Result<DetachOutcome, StoreError> {
         let Some(handle) = self.lock_uploaders().remove(name) else {
-            // There is no uploader, but there may be a cursor from before the start.
+            // There is no uploader, but a cursor from before the start may exist.
             self.journal.remove(name).await?;
             return Ok(DetachOutcome { undelivered: 0 });
         };
@@ -123,8 +123,8 @@ impl Delivery {
         self.lock_uploaders().keys().cloned().collect()
     }
 
-    /// Delivers what the journal holds now to every bucket, in bounded time, and stops. No bucket can be
-    /// attached after that.
+    /// Delivers the current records of the journal to every bucket, in bounded time, and stops. No
+    /// bucket can be attached after that.
     pub async fn close(&self) {
         self.stop.cancel();
         self.uploader_tasks.close();

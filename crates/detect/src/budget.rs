@@ -2,9 +2,9 @@
 //! the machine.
 //!
 //! All documents of a file share two budgets. Compilation is necessary: a file that exceeds its
-//! budget is refused (module `sigma`). The examination searches for rules that no event can match.
-//! It is optional: what it has not examined when its budget is spent counts as possible, so that
-//! no valid rule is refused.
+//! budget is rejected (module `sigma`). The examination searches for rules that no event can match.
+//! It is optional: when its budget is spent, all remaining conditions count as possible, so that no
+//! valid rule is rejected.
 
 use std::cell::Cell;
 
@@ -12,10 +12,10 @@ use std::cell::Cell;
 /// 2,000 steps, one of the maximum size 400,000.
 pub const COMPILATION_STEPS_MAX: u64 = 40_000_000;
 /// Maximum work to search the rules of one file for conditions that no event can meet, in steps. A
-/// step is about one comparison of a value. The search ends there; it is no error.
+/// step is about one comparison of a value. Exceeding it ends the search and is not an error.
 pub const EXAMINATION_STEPS_MAX: u64 = 30_000_000;
 /// Maximum work to find the exclusions of one rule for the index of a rule set, in steps. Without
-/// them the rule is evaluated more often.
+/// the exclusions the rule is evaluated more often.
 const INDEX_STEPS_MAX: u64 = 1_000_000;
 
 /// Remaining steps.
@@ -37,7 +37,7 @@ impl Budget {
         Self { left: Cell::new(INDEX_STEPS_MAX) }
     }
 
-    /// Takes steps. Returns whether the budget has enough; if it has not, it is spent.
+    /// Takes steps. Returns false if the budget does not have enough; then it is spent.
     pub(crate) fn spend(&self, steps: u64) -> bool {
         let left = self.left.get();
         self.left.set(left.saturating_sub(steps));

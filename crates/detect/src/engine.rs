@@ -162,7 +162,7 @@ impl Engine {
         let (arrival, stamp, may_clamp) = self.times(input.arrival, stamp);
         if hit.is_none() && !may_clamp && self.state.clock.is_settled() {
             // The common case: nearly all events match no rule.
-            return self.pass_over(arrival, changes);
+            return self.skip_unmatched(arrival, changes);
         }
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
@@ -195,19 +195,19 @@ impl Engine {
         if may_clamp || !self.state.clock.is_settled() || self.rules.may_match(fields) {
             return false;
         }
-        self.pass_over(arrival, changes);
+        self.skip_unmatched(arrival, changes);
         true
     }
 
     /// Counts an event that matches no rule.
-    fn pass_over(&mut self, arrival: i64, changes: &mut Vec<SignalChange>) {
+    fn skip_unmatched(&mut self, arrival: i64, changes: &mut Vec<SignalChange>) {
         changes.append(&mut self.orphans);
         self.state.counters.events += 1;
         self.state.clock.advance(arrival);
         self.act(arrival, changes);
     }
 
-    /// Arrival and stage timestamp of an event, and whether the timestamp may prove wrong.
+    /// Arrival and stage timestamp of an event, and whether the timestamp may be rejected.
     fn times(&self, arrival: Timestamp, stamp: Timestamp) -> (i64, i64, bool) {
         let arrival = arrival.as_micros();
         let stamp = match stamp {
@@ -249,7 +249,7 @@ impl Engine {
         self.suppressions = Arc::clone(&replaced.suppressions);
         self.matches = replaced.matches.take();
         self.orphans = std::mem::take(&mut replaced.orphans);
-        self.adopt(replaced.state, &replaced.plan);
+        self.migrate_state(replaced.state, &replaced.plan);
     }
 
     /// Replaces the suppressions. They apply to events processed after this call.

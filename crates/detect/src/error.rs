@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// Maximum number of errors that one load reports: more do not help, and hostile input could
-/// cause many.
+/// Maximum number of errors that one load reports, because hostile input could cause many.
 pub const ERRORS_MAX: usize = 100;
 
 /// A position in a file.

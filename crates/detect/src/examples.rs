@@ -7,9 +7,9 @@
 //!   none are expected. `rule`, `case`, `count`, `user`, `targets`, `state` and `title` are
 //!   optional; a missing key is not compared.
 //! - An event, as `audit.k8s.io/v1` or as K10 writes it. It arrives at its stage timestamp.
-//! - `{"repeat": 20, "every": "30s", "event": {…}}` repeats an event, each later by `every` and
-//!   with a different audit ID. `{n}` in its texts is 1, 2, 3 …; with `"of": 3`, `{k}` is 1, 2, 3,
-//!   1, 2 ….
+//! - `{"repeat": 20, "every": "30s", "event": {…}}` repeats an event, each time later by `every`
+//!   and with a different audit ID. `{n}` in its texts is 1, 2, 3 …; with `"of": 3`, `{k}` is 1, 2,
+//!   3, 1, 2 ….
 //! - `{"clock": "2026-11-23T10:00:00Z"}` advances the clock without an event.
 //!
 //! Each example starts without state, and its events are sorted by time.

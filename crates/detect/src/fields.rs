@@ -4,7 +4,7 @@
 //! size costs time only if a rule reads one of its fields, and never memory.
 //!
 //! An empty text is absent, as in the `v1` encoding, which omits it. In a body or in a list it is a
-//! value: both encodings have it.
+//! value, because both encodings contain it.
 
 mod body;
 mod dry_run;
@@ -82,19 +82,18 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the response is a success (2xx), or the request was allowed up to its admission and
-    /// its response is not known.
+    /// its response is unknown.
     pub fn succeeded(&self) -> bool {
         (200..300).contains(&self.code()) || self.is_admission()
     }
 
-    /// Whether the event is from the admission webhook: recorded before the request was carried
-    /// out.
+    /// Whether the event is from the admission webhook: recorded before the request was executed.
     pub fn is_admission(&self) -> bool {
         self.event.stage() == Stage::RequestReceived && self.event.annotation(ADMISSION).is_some()
     }
 
-    /// Whether the event counts for rules that do not select stages: it is the last of its request
-    /// from its source.
+    /// Whether the event counts for rules that do not select stages: it is the last event of its
+    /// request from its source.
     pub(crate) fn is_last(&self) -> bool {
         matches!(self.event.stage(), Stage::ResponseComplete | Stage::Panic) || self.is_admission()
     }

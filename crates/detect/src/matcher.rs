@@ -40,9 +40,9 @@ pub(crate) enum Node {
     /// True if any is; false if empty.
     Any(Vec<Self>),
     Not(Box<Self>),
-    /// A part that several conditions may share.
+    /// A node that several conditions may share.
     Shared(Arc<Self>),
-    /// One field.
+    /// A test of one field.
     Test(Field, Test),
 }
 
@@ -119,15 +119,15 @@ impl Expression {
         uses
     }
 
-    /// The numbers of comparisons that search a whole text, and of those among them whose time can be
-    /// the product of the lengths of pattern and text.
+    /// The number of comparisons that search a whole text, and the number of searches whose time
+    /// can be the product of the lengths of pattern and text.
     pub(crate) fn searches(&self) -> (usize, usize) {
         let mut searches = (0, 0);
         self.node.add_searches(&mut searches);
         searches
     }
 
-    /// The name of a field of which the condition leaves no value, if any: no event can match.
+    /// The name of a field for which the condition excludes all values, if any: no event can match.
     pub(crate) fn impossible(&self, budget: &Budget) -> Option<String> {
         if budget.is_spent() {
             return None;

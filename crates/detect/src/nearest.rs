@@ -2,11 +2,11 @@
 
 /// Maximum number of known words that are compared.
 const KNOWN_MAX: usize = 1000;
-/// Maximum length of a compared word, in bytes: a hint is not worth more time.
+/// Maximum length of a compared word, in bytes: a hint does not justify more time.
 const LEN_MAX: usize = 128;
 
 /// The known word with the smallest edit distance, if at most a third of the word changes. A
-/// different case counts little.
+/// difference in case counts little.
 pub fn of<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LEN_MAX {
         return None;

@@ -46,7 +46,7 @@ pub struct Rule {
     pub origin: Origin,
     /// The source text of the document.
     pub text: Arc<str>,
-    /// Digest of the source text, which stays when the text is discarded.
+    /// Digest of the source text, which is retained when the text is discarded.
     pub(crate) text_digest: Digest,
 }
 

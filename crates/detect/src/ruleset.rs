@@ -78,15 +78,15 @@ impl RuleSet {
         if errors.is_empty() { Ok(rules) } else { Err(errors) }
     }
 
-    /// Reads documents and skips those with errors and those that refer to them. They may be a part
-    /// of the rules: a rule may supersede one that is not among them.
+    /// Reads documents. Skips documents with errors, and documents that refer to these. The
+    /// documents may be a part of all rules: a rule may supersede a rule elsewhere.
     pub fn load_lenient(documents: &[Document], options: &LoadOptions) -> (Self, Vec<RuleError>) {
         let (rules, errors, _) = Self::read_all(documents, options);
         (rules, errors)
     }
 
-    /// Reads documents. Returns the rules of those without errors, the errors, and the names of
-    /// superseded rules that no document has.
+    /// Reads documents. Returns the rules of valid documents, the errors, and the names of
+    /// superseded rules that no document defines.
     fn read_all(
         documents: &[Document],
         options: &LoadOptions,
@@ -114,8 +114,8 @@ impl RuleSet {
     }
 
     /// Reads the documents of a text without resolving references, to inspect the source of rules.
-    /// A rule set does not retain them, because a server does not need them and they are larger than
-    /// the rules.
+    /// A rule set does not retain them, because a server does not need them and they are larger
+    /// than the rules.
     pub fn read(
         document: &Document,
         options: &LoadOptions,
@@ -126,8 +126,8 @@ impl RuleSet {
         if errors.is_empty() { Ok(documents) } else { Err(errors) }
     }
 
-    /// Discards the texts that only exports, documentation and commands show. The engine does not
-    /// read them, and they are the larger part of most rules.
+    /// Discards the texts that only exports, documentation and commands need. The engine does not
+    /// read them, and they are the largest part of most rules.
     #[must_use]
     pub fn without_documentation(mut self) -> Self {
         for rule in &mut self.rules {
@@ -177,15 +177,15 @@ impl RuleSet {
         });
     }
 
-    /// Whether the event in a record could match any rule, judged by its verb, object and stage.
-    /// Far cheaper than evaluating the rules.
+    /// Whether the event in a record could match any rule, according to its verb, object and stage.
+    /// Much cheaper than evaluating the rules.
     pub fn may_match(&self, fields: &RecordFields<'_>) -> bool {
         self.index.has_candidate(fields)
     }
 
-    /// Evaluates the rules like [`Self::for_each_match`], and calls `on_evaluated` with the index of each
-    /// rule that the event could match and the nanoseconds of its evaluation. `nanoseconds` is the
-    /// caller's monotonic clock.
+    /// Evaluates the rules like [`Self::for_each_match`], and calls `on_evaluated` with the index
+    /// of each rule that the event could match and the nanoseconds of its evaluation. `nanoseconds`
+    /// is the caller's monotonic clock.
     pub fn measure(
         &self,
         fields: &Fields<'_>,

@@ -36,13 +36,13 @@ use crate::error::{Errors, Position};
 use crate::ruleset::LoadOptions;
 use members::Members;
 
-/// What all documents of a file share.
+/// The common context of all documents of a file.
 struct Context<'c> {
     /// The values of placeholders.
     options: &'c LoadOptions,
-    /// Work to compile rules. When it is spent, the file is refused.
+    /// Budget for compiling rules. When it is spent, the file is rejected.
     compilation: Budget,
-    /// Work to search for rules that cannot match. When it is spent, the search ends.
+    /// Budget for the search for rules that cannot match. When it is spent, the search ends.
     examination: Budget,
 }
 
@@ -148,7 +148,7 @@ fn body(members: &mut Members<'_>, context: &Context<'_>, errors: &mut Errors) -
     } else {
         errors.hint(
             members.at,
-            "the rule looks for nothing",
+            "the rule has no detection",
             "add one of `detection`, `correlation` and `filter`",
         );
         None

@@ -268,12 +268,12 @@ fn test(name: &str, arguments: &str, is_inverted: bool) -> Result<Test, Template
     let mut words = quoted(arguments).into_iter();
     let Some(name) = words.next() else {
         let hint = "write {{#is_match \"@User.username\" \"admin\"}}";
-        return Err(TemplateError::new("the block names no variable", hint));
+        return Err(TemplateError::new("the block contains no variable", hint));
     };
     let values: Vec<String> = words.collect();
     if values.is_empty() {
         let hint = "write {{#is_match \"@User.username\" \"admin\"}}";
-        return Err(TemplateError::new("the block names no text to look for", hint));
+        return Err(TemplateError::new("the block contains no text to compare with", hint));
     }
     Ok(Test { variable: variable(&name)?, values, is_exact, expected: expected != is_inverted })
 }

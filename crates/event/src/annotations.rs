@@ -28,8 +28,8 @@ macro_rules! annotations {
     };
 }
 
-/// The name of the admission webhook in its configuration: kube-apiserver puts it before the keys of
-/// the audit annotations that the webhook returns.
+/// The name of the admission webhook in its configuration: kube-apiserver puts it before the keys
+/// of the audit annotations that the webhook returns.
 pub const ADMISSION_WEBHOOK: &str = "admission.keepwatch.io";
 
 annotations! {
@@ -38,14 +38,15 @@ annotations! {
     JOURNAL_SEQ = "keepwatch.io/journal-seq", on "every line of an event";
     /// Audit ID of the request that made the server change the object.
     CAUSED_BY = "audit.keepwatch.io/caused-by", on "event of a change by the server";
-    /// The fields of the request and response bodies that are not recorded because they can be secret.
+    /// The fields of the request and response bodies that are not recorded because they can be
+    /// secret.
     WITHHELD = "keepwatch.io/withheld", on "event";
-    /// What was removed from the line because it was too long: bodies, fields.
+    /// The parts that were removed from the line because it was too long: bodies, fields.
     TRUNCATED = "keepwatch.io/truncated", on "line that was too long";
     /// Length of the complete line in bytes.
     FULL_BYTES = "keepwatch.io/full-bytes", on "line that was too long";
-    /// SHA-256 of the complete line. On standard output and in files only if fields were truncated: a
-    /// replaced body has its own digest.
+    /// SHA-256 of the complete line. On standard output and in files only if fields were truncated:
+    /// a replaced body has its own digest.
     FULL_SHA256 = "keepwatch.io/full-sha256", on "line that was too long";
     /// The last sequence number in the journal before the heartbeat.
     HEARTBEAT = "keepwatch.io/heartbeat", on "heartbeat event";
@@ -58,8 +59,8 @@ annotations! {
     GAP_SEQ = "keepwatch.io/seq", on "gap event";
     /// Number of missing records.
     GAP_RECORDS = "keepwatch.io/gap-records", on "gap event";
-    /// Beginning and end of a time in which Keepwatch recorded nothing from the source, longer than its
-    /// sender repeats events. Events of this time may be lost; how many is not known.
+    /// Beginning and end of a period in which Keepwatch recorded nothing from the source, longer
+    /// than its sender repeats events. Events of this period may be lost; their number is unknown.
     GAP_TIME = "keepwatch.io/gap-time", on "gap event about a source";
     /// Number of requests that were rejected because they could not be recorded.
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
@@ -87,23 +88,23 @@ annotations! {
     QUARANTINE_BYTES = "keepwatch.io/quarantined-bytes", on "quarantine event";
     /// Where the text is from: the key of an object, and the offset in its decompressed content.
     QUARANTINE_PLACE = "keepwatch.io/quarantine-place", on "quarantine event of a bucket";
-    /// The event was recorded when kube-apiserver asked the admission webhook, before it was carried
-    /// out: it was allowed until then, and its outcome is not known.
+    /// The event was recorded when kube-apiserver called the admission webhook, before it executed
+    /// the request: the request was allowed until then, and its outcome is unknown.
     ADMISSION = "keepwatch.io/admission", on "event from the admission webhook";
-    /// The object before the change, as JSON, without its managed fields. Above 128 KiB only its length
-    /// and its SHA-256.
+    /// The object before the change, as JSON, without its managed fields. Above 128 KiB only its
+    /// length and its SHA-256.
     OLD_OBJECT = "keepwatch.io/old-object", on "event from the admission webhook";
     /// The audit ID of the admission webhook's event of the same request. kube-apiserver writes it.
     ADMISSION_RECORD = "admission.keepwatch.io/record", on "event of kube-apiserver";
     /// Number of events of the source that were recorded since the server started.
     SOURCE_EVENTS = "keepwatch.io/source-events", on "event with the verb receive";
-    /// Beginning and end of the time before the start in which Keepwatch did not run. It does not count
-    /// as a silence of the source.
+    /// Beginning and end of the time before the start in which Keepwatch did not run. It does not
+    /// count as a silence of the source.
     DOWNTIME = "keepwatch.io/downtime", on "event with the verb receive";
     /// The reader whose cursor changed, with its old and new position.
     CURSOR = "keepwatch.io/cursor", on "event with the verb skip, rewind, release or resume";
-    /// Where delivery to a new destination starts: `oldest` for all events that the journal still has.
-    /// Without it, with the events recorded since the `AuditConfig` was created. You set it.
+    /// Where delivery to a new destination starts: `oldest` for all events that the journal still
+    /// has. Without it, with the events recorded since the `AuditConfig` was created. You set it.
     START_FROM = "audit.keepwatch.io/start-from", on "AuditConfig";
     /// `governance` or `compliance`: uploads request Object Lock retention in this mode for the
     /// Profile's protection period. You set it.

@@ -1,8 +1,9 @@
 //! A borrowed event: reads an event from a journal record without copying it.
 //!
 //! Code that writes lines for a million records copies nothing but the lines, because an
-//! [`EventRef`] borrows from the record. [`EventRef::parse`] validates the whole record, so later accesses cannot fail.
-//! It can also borrow from an [`Event`], so that each encoding has only one implementation.
+//! [`EventRef`] borrows from the record. [`EventRef::parse`] validates the whole record, so later
+//! accesses cannot fail. It can also borrow from an [`Event`], so that each encoding has only one
+//! implementation.
 //!
 //! An [`EventRef`] is immutable; convert it to an [`Event`] to change it.
 
@@ -55,7 +56,7 @@ impl<'a> EventRef<'a> {
         Self { seq: Some(seq), ..self }
     }
 
-    /// Set the sequence number of this event on another one.
+    /// Return another event with the sequence number of this one.
     #[must_use]
     pub fn copy_seq_to<'b>(&self, other: EventRef<'b>) -> EventRef<'b> {
         EventRef { seq: self.seq, ..other }

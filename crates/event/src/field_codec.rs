@@ -5,8 +5,8 @@
 //! value. There are no field names and no escape sequences. Every reader of the journal reads the
 //! fields of every record, so reading only locates them and copies nothing.
 //!
-//! [`event_ref`](crate::event_ref) defines the fields and their order. A change of the encoding requires a
-//! new version of the [`record`](crate::record).
+//! [`event_ref`](crate::event_ref) defines the fields and their order. A change of the encoding
+//! requires a new version of the [`record`](crate::record).
 
 use std::collections::BTreeMap;
 use std::iter::from_fn;
@@ -230,7 +230,7 @@ fn entry<'a, T: Field<'a>, const CHECKED: bool>(encoded: &mut &'a [u8]) -> Optio
     Some((Field::read::<CHECKED>(encoded)?, Field::read::<CHECKED>(encoded)?))
 }
 
-/// Read a length, and return the bytes of that many values. `check` consumes each of them.
+/// Read a count, and return the bytes of this many values. `check` consumes each of them.
 fn counted<'a>(
     encoded: &mut &'a [u8],
     mut check: impl FnMut(&mut &'a [u8]) -> Option<()>,

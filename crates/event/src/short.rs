@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The columns are: time of day (UTC), status code, mark, verb, resource, namespace and name, user,
-//! addresses. `!` marks a request that was denied or failed, `X` one that destroyed something, so
+//! addresses. `!` marks a denied or failed request, `X` a destructive request, so
 //! that the output does not depend on colors alone. A line is never wider than the terminal. The
 //! object, the user and the addresses share the remaining columns, so that a long name cannot push
 //! the user off the line. No client input can control the terminal (see [`TerminalText`]).
@@ -317,8 +317,8 @@ fn addresses(event: &EventRef<'_>) -> TerminalText {
     if all.is_empty() { TerminalText::word("-") } else { TerminalText::field(&all.join(",")) }
 }
 
-/// Distribute the columns: each field gets the columns that it needs, or an equal share of those that the
-/// others leave. One column separates each field from the previous one.
+/// Distribute the columns: each field gets the columns that it needs, or an equal share of the
+/// remaining columns. One column separates each field from the previous field.
 fn shares<const N: usize>(columns: usize, needs: [usize; N]) -> [usize; N] {
     let mut left = columns.saturating_sub(N);
     let mut shares = [0; N];

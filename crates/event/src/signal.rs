@@ -139,7 +139,7 @@ pub struct SignalSpec {
     pub rule: SignalRule,
     /// The highest severity case that was reached.
     pub severity: Severity,
-    /// The name of that case; empty if the rule has no cases.
+    /// The name of the severity case; empty if the rule has no cases.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub case: String,
     /// One line: actor, action, count and target.
@@ -293,7 +293,7 @@ pub struct Remaining {
     /// The name of the newest remaining backup; empty if none remains.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub newest: String,
-    /// The creation time of that backup, in RFC 3339; empty if none remains.
+    /// The creation time of the newest backup, in RFC 3339; empty if none remains.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub newest_time: String,
 }

@@ -1,8 +1,8 @@
 //! Group `actions`: one object for each operation of K10.
 //!
 //! An action is created, then executed by an executor that reports through `/status`, and then kept
-//! as a record. [`Action`] is the strategy that all of them share; the file of a kind holds its spec
-//! and its [`ActionStrategy`]. Nothing here executes an action.
+//! as a record. [`Action`] is the strategy that all of them share; the file of a kind holds its
+//! spec and its [`ActionStrategy`]. Nothing here executes an action.
 
 pub mod backup_action;
 pub mod backup_cluster_action;
@@ -35,14 +35,14 @@ use crate::names::ResourceNames;
 use crate::{Installation, columns, rules, verbs};
 use state::{Lifecycle, State};
 
-/// What differs between kinds of action. The defaults add nothing.
+/// The kind-specific part of the strategy. The default implementations do nothing.
 pub(crate) trait ActionStrategy: Send + Sync {
     /// Whether only K10's own service accounts may create one.
     fn created_by_k10_only(&self) -> bool {
         false
     }
 
-    /// Fills in fields that follow from others.
+    /// Fills in fields that are derived from others.
     fn prepare(&self, _action: &mut Map<String, Value>) {}
 
     /// Validation of the spec beyond the schema.
@@ -54,7 +54,7 @@ pub(crate) trait ActionStrategy: Send + Sync {
         Vec::new()
     }
 
-    /// Other requests that the caller must be authorized for.
+    /// Further requests for which the caller must be authorized.
     fn required_access(
         &self,
         _action: &Map<String, Value>,
@@ -159,7 +159,8 @@ impl Strategy for Action {
     }
 }
 
-/// Keeps the start time; sets the end time when the action finishes, unless the executor reported one.
+/// Keeps the start time; sets the end time when the action finishes, unless the executor reported
+/// one.
 fn set_times(action: &mut Map<String, Value>, old: &Map<String, Value>, ctx: &WriteContext) {
     let start_time = fields::value(old, "status.startTime").cloned().unwrap_or(Value::Null);
     fields::set(action, "status.startTime", start_time);
@@ -192,7 +193,7 @@ pub(crate) fn pending(
     action
 }
 
-/// Checks that the restore point an action works on exists.
+/// Checks that the restore point of an action exists.
 fn require_restore_point(
     installation: &Installation,
     names: ResourceNames,

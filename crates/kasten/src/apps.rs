@@ -1,7 +1,8 @@
-//! Group `apps`: applications and what is kept of them.
+//! Group `apps`: applications and their restore points.
 //!
 //! A [`restore_point`] in an application's namespace refers to a [`restore_point_content`], which
-//! represents the data. Deleting the restore point keeps the data; deleting the content destroys it.
+//! represents the data. Deleting the restore point keeps the data; deleting the content destroys
+//! it.
 
 pub mod applications;
 pub mod cluster_restore_point;
@@ -52,8 +53,8 @@ pub struct RestorePointDetails {
     pub originating_policies: Option<Vec<Value>>,
 }
 
-/// The details of a restore point or content: those the executor wrote, or else those that follow from
-/// its labels.
+/// The details of a restore point or content: those that the executor wrote, or else those that are
+/// derived from its labels.
 fn details(object: &Map<String, Value>, reported: Option<&Value>) -> Value {
     if let Some(reported) = reported {
         return reported.clone();

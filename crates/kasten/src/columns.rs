@@ -2,7 +2,7 @@
 
 use apiserver::{Column, Subresource};
 
-/// `status` is written by executors, `details` is read by users.
+/// Executors write `status`, and users read `details`.
 pub(crate) const STATUS_AND_DETAILS: &[Subresource] = &[Subresource::Status, Subresource::Details];
 /// `status` alone.
 pub(crate) const STATUS: &[Subresource] = &[Subresource::Status];

@@ -1,7 +1,7 @@
 //! The group `config.kio.kasten.io`: custom resources that configure where events are delivered.
 //!
-//! In a cluster kube-apiserver serves them, by the definitions that [`definitions`] prints; a
-//! standalone server serves them itself. The crate `controller` reconciles them.
+//! In a cluster kube-apiserver serves them with the CRDs of [`definitions`]; a standalone server
+//! serves them itself. The crate `controller` reconciles them.
 
 pub mod audit_config;
 mod definition;
@@ -27,13 +27,13 @@ const COLUMNS: &[Column] = &[
         kind: "string",
         path: "status.validation",
         priority: 0,
-        description: "Whether it is in use, and if not, what it waits for.",
+        description: "Whether the configuration is active, and otherwise the reason.",
     },
     AGE,
 ];
 
-/// The resource of a kind of the group. As in K10, there is no status subresource, and unknown fields
-/// are kept.
+/// The resource of a kind of the group. As in K10, there is no status subresource, and unknown
+/// fields are kept.
 fn resource(names: ResourceNames, schema: Value) -> Resource {
     let mut schema = schema;
     for property in ["spec", "status"] {
@@ -45,7 +45,7 @@ fn resource(names: ResourceNames, schema: Value) -> Resource {
     crate::resource(kind, verbs::ALL, COLUMNS, &[], schema, Arc::new(DefaultStrategy))
 }
 
-/// Marks every object in a schema as open for unknown fields.
+/// Sets `x-kubernetes-preserve-unknown-fields` on every object in a schema.
 fn preserve_unknown_fields(schema: &mut Value) {
     let Value::Object(map) = schema else { return };
     if map.get("type").is_some_and(|kind| kind == "object")

@@ -1,7 +1,7 @@
 //! Group `dr`: disaster recovery of K10 itself, in another cluster.
 //!
-//! A review lists the backups, a restore restores one. Both are in K10's namespace, and there is at most one
-//! of each: the next one can be created when the last one is deleted.
+//! A review lists the backups, and a restore restores one of them. Both are in K10's namespace, and
+//! there is at most one of each: the next one can be created when the last one is deleted.
 
 pub mod restore;
 pub mod review;

@@ -1,8 +1,9 @@
-//! What differs between installations of K10: the domain of its aggregated groups, and its namespace.
+//! The parameters of an installation of K10: the domain of its aggregated groups, and its
+//! namespace.
 //!
-//! An `Installation` is built once, at the start, with every string that requests need, so that no
-//! request allocates them. The eight short strings are leaked; in return an `Installation` is `Copy`
-//! and the ids of kinds cost as little as constants.
+//! An `Installation` is built once, at the start, with all strings that requests need, so that no
+//! request allocates them. The eight short strings are leaked; in return an `Installation` is
+//! `Copy`, and ids of kinds are as cheap as constants.
 
 use apiserver::ResourceId;
 use event::UserInfo;
@@ -10,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::names::{CONFIG, DOMAIN, Group, K10_NAMESPACE, ResourceNames, VERSION};
 
-/// Most characters of a DNS name.
+/// Maximum number of characters of a DNS name.
 const NAME_LEN_MAX: usize = 253;
-/// Most characters of a DNS label, which a namespace is.
+/// Maximum number of characters of a DNS label, such as a namespace.
 const LABEL_LEN_MAX: usize = 63;
 /// The longest text before the domain in the name of an `APIService`, which is version and group.
 const BEFORE_DOMAIN: &str = "v1alpha1.repositories.";
-/// Most characters of a domain.
+/// Maximum number of characters of a domain.
 const DOMAIN_LEN_MAX: usize = NAME_LEN_MAX - BEFORE_DOMAIN.len();
 
 /// One installation of K10.
@@ -25,14 +26,14 @@ pub struct Installation {
     domain: &'static str,
     namespace: &'static str,
     accounts: &'static str,
-    /// As [`Group::AGGREGATED`] has them.
+    /// In the order of [`Group::AGGREGATED`].
     groups: [&'static str; 5],
 }
 
 /// Why an [`Installation`] cannot be built.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InstallationError {
-    /// The domain cannot be the end of a group's name.
+    /// The domain cannot be the suffix of a group's name.
     #[error(
         "is not a domain like {DOMAIN}: labels of lower-case letters, digits and hyphens, separated by \
          dots, at most {LABEL_LEN_MAX} characters each and {DOMAIN_LEN_MAX} in all"
@@ -87,8 +88,8 @@ impl Installation {
         self.namespace
     }
 
-    /// The group of all service accounts in that namespace. K10 9 has one account for each deployment,
-    /// earlier releases have one for all; the group holds for both.
+    /// The group of all service accounts in that namespace. K10 9 has one account for each
+    /// deployment, earlier releases have one for all; the group contains both.
     pub const fn accounts(&self) -> &'static str {
         self.accounts
     }
@@ -126,7 +127,7 @@ impl Installation {
         format!("{}/{VERSION}", self.group(names.group))
     }
 
-    /// An object of a kind with nothing but its metadata. `namespace` is empty for cluster scope.
+    /// An object of a kind with only its metadata. `namespace` is empty for cluster scope.
     pub fn object(&self, names: ResourceNames, namespace: &str, name: &str) -> Map<String, Value> {
         let mut metadata = Map::new();
         metadata.insert("name".to_owned(), name.into());

@@ -1,7 +1,7 @@
-//! The table of the kinds: from each row follow a constant with its names, its place in the list of
-//! kinds, and its resource.
+//! The table of the kinds. Each row defines a constant with the names of a kind, its position in
+//! the list of kinds, and its resource.
 //!
-//! What a kind is made of is in the module that its row names.
+//! The module in the row implements the kind.
 
 use apiserver::Resource;
 use apiserver::Scope::{Cluster, Namespaced};

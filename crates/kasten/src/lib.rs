@@ -1,14 +1,16 @@
 //! The K10 kinds: schemas, validation, life cycles.
 //!
-//! Every kind of K10's five aggregated groups has one file with its spec and status as types and with
-//! its own validation. [`kinds`] is the table of them; [`resources`] makes what the API server serves.
-//! To add a kind: a row in `kinds.rs`, and its file in the folder of its group.
+//! Every kind of K10's five aggregated groups has one file with its spec and status as types and
+//! with its own validation. [`kinds`] is the table of the kinds; [`resources`] returns the
+//! resources for the API server. To add a kind: a row in `kinds.rs`, and its file in the folder of
+//! its group.
 //!
-//! Two things differ between installations of K10: the domain of the groups and K10's own namespace.
-//! They are in [`Installation`].
+//! Two things differ between installations of K10: the domain of the groups and K10's own
+//! namespace. They are in [`Installation`].
 //!
 //! Nothing here executes an action, opens a connection or reads a clock. K10's custom resources are
-//! listed separately ([`kinds::config_resources`]), because in a cluster kube-apiserver serves them.
+//! listed separately ([`kinds::config_resources`]), because in a cluster kube-apiserver serves
+//! them.
 
 pub mod actions;
 pub mod apps;
@@ -40,7 +42,7 @@ pub use kinds::resources;
 pub use reference::reference;
 pub use roles::ROLES;
 
-/// The plurals of all kinds: the words that log labels may be made of.
+/// The plurals of all kinds, which are the allowed values of log labels.
 pub fn resource_names() -> Vec<&'static str> {
     kinds::KINDS.iter().chain(kinds::CONFIG_KINDS).map(|names| names.plural).collect()
 }

@@ -1,7 +1,7 @@
 //! The names in K10's API: groups, labels, and the type of a kind's names.
 //!
-//! Data only. The kinds themselves are in [`kinds`](crate::kinds); what differs between installations
-//! of K10 is in [`Installation`](crate::Installation).
+//! Data only. The kinds are in [`kinds`](crate::kinds), and the parameters of an installation in
+//! [`Installation`](crate::Installation).
 
 use apiserver::Scope;
 
@@ -9,15 +9,16 @@ use Group::{Actions, Apps, Config, Dr, Repositories, Vault};
 
 /// The default domain of the aggregated groups.
 pub const DOMAIN: &str = "kio.kasten.io";
-/// The group of policies and profiles, which are custom resources. K10's chart can move the aggregated
-/// groups to another domain. No public source says that this group moves too, so here it does not.
+/// The group of policies and profiles, which are custom resources. K10's chart can move the
+/// aggregated groups to another domain. According to public documentation, this group does not
+/// move.
 pub const CONFIG: &str = "config.kio.kasten.io";
 /// The version of every group.
 pub const VERSION: &str = "v1alpha1";
 
 /// The default namespace of K10.
 pub const K10_NAMESPACE: &str = "kasten-io";
-/// The name K10 uses for cluster-scoped resources where it expects an application's namespace.
+/// The name that K10 uses for cluster-scoped resources instead of an application's namespace.
 pub const CLUSTER_APPLICATION: &str = "kasten-io-cluster";
 
 /// Label: name of the application or virtual machine.

@@ -1,8 +1,8 @@
 //! The RBAC of a standalone server: the manifests it starts with, and the four users they bind.
 //!
-//! K10's roles grant what its chart grants. A server in a cluster uses none of this.
+//! K10's roles grant what its chart grants. A server in a cluster does not use these manifests.
 
-/// File names and contents, for the folder a standalone server takes its RBAC manifests from.
+/// File names and contents, for the folder of RBAC manifests of a standalone server.
 pub const ROLES: &[(&str, &str)] = &[
     ("k10-admin.yaml", include_str!("roles/k10-admin.yaml")),
     ("k10-basic.yaml", include_str!("roles/k10-basic.yaml")),

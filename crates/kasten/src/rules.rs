@@ -9,7 +9,7 @@ use crate::Installation;
 use crate::names::{self, ResourceNames};
 
 /// Allows creation only to K10's own service accounts, not even to administrators: these objects
-/// represent data that only K10 can have written.
+/// represent data that only K10 can write.
 pub(crate) fn require_k10_account(
     installation: &Installation,
     names: ResourceNames,
@@ -59,7 +59,7 @@ pub(crate) fn not_found(
     ApiError::invalid(group, names.kind, fields::name(object), &[error])
 }
 
-/// Checks that the values at these paths, where there are any, are RFC 3339 times.
+/// Checks that the values at these paths are missing or RFC 3339 times.
 pub(crate) fn times(object: &Map<String, Value>, paths: &[&str]) -> Vec<FieldError> {
     let is_invalid = |path: &&&str| {
         let time = fields::text(object, path);

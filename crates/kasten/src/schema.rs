@@ -1,12 +1,12 @@
 //! Derives the schema of a kind from its Rust types.
 //!
-//! schemars derives JSON Schema 2020-12, while Kubernetes requires a structural `OpenAPI` v3.0 schema:
-//! references are inlined, lists of types become `nullable`, and choices between constants become
-//! enums. Doc comments become descriptions. The entry point is [`object`].
+//! schemars derives JSON Schema 2020-12, while Kubernetes requires a structural `OpenAPI` v3.0
+//! schema: references are inlined, lists of types become `nullable`, and choices between constants
+//! become enums. Doc comments become descriptions. The entry point is [`object`].
 //!
 //! The types of specs and statuses exist for their schemas: the registry validates requests by the
-//! schema, and strategies read the validated JSON by path, so that unknown fields are kept and no body
-//! is decoded twice. Only the custom resources of `config` are decoded, by the controller.
+//! schema, and strategies read the validated JSON by path, so that unknown fields are kept and no
+//! body is decoded twice. Only the custom resources of `config` are decoded, by the controller.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -50,7 +50,7 @@ fn structural<T: JsonSchema>() -> Value {
     value
 }
 
-/// Makes a schema structural, with everything nested in it.
+/// Makes a schema and all nested schemas structural.
 fn make_structural(schema: &mut Value) {
     if let Value::Bool(_) = schema {
         *schema = json!({"x-kubernetes-preserve-unknown-fields": true});
@@ -109,7 +109,7 @@ fn merge(map: &mut Map<String, Value>, inner: Map<String, Value>) {
     }
 }
 
-/// The constants a branch of a choice allows.
+/// The constants that a branch of a choice allows.
 fn constants(branch: &Value) -> Vec<Value> {
     match (branch.get("const"), branch.get("enum")) {
         (Some(value), _) => vec![value.clone()],
@@ -150,7 +150,8 @@ fn remove_unknown_format(map: &mut Map<String, Value>) {
     }
 }
 
-/// Marks a schema without a type as open, which a structural schema must say explicitly.
+/// Sets `x-kubernetes-preserve-unknown-fields` on a schema without a type, as a structural schema
+/// requires.
 fn preserve_if_untyped(map: &mut Map<String, Value>) {
     if !map.contains_key("type") {
         map.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());

@@ -5,7 +5,7 @@ use apiserver::Verb;
 /// No update and no patch: what most kinds offer.
 pub(crate) const CREATE_DELETE: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Watch];
-/// Also update and patch.
+/// All verbs, including update and patch.
 pub(crate) const ALL: &[Verb] =
     &[Verb::Create, Verb::Delete, Verb::Get, Verb::List, Verb::Patch, Verb::Update, Verb::Watch];
 /// For kinds that only the server writes.

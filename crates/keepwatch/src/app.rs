@@ -1,8 +1,8 @@
 //! The running server: its components, and the order in which they start and stop.
 //!
-//! The store opens first and closes last. On shutdown the background tasks stop, the server finishes
-//! its requests, the sinks deliver what is in the journal, and then the store closes. Both `up` and
-//! `serve` use this; what differs between them is in [`Components`].
+//! The store opens first and closes last. On shutdown the background tasks stop, the server
+//! finishes its requests, the sinks deliver the remaining records, and then the store closes. Both
+//! `up` and `serve` use this; [`Components`] contains their differences.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,15 +48,16 @@ use crate::reader_positions::{self, ResumeFrom};
 use crate::rule_files;
 use crate::sources::{SourceStatuses, Sources};
 
-/// Worker threads, least and most: one thread, the store's writer, does most of the work.
+/// Minimum and maximum number of worker threads. Most of the work is done by one other thread, the
+/// store's writer.
 pub(crate) const WORKERS: (usize, usize) = (2, 4);
-/// Threads for blocking disk operations.
+/// Maximum number of threads for blocking disk operations.
 pub(crate) const BLOCKING_MAX: usize = 8;
 
-/// What a server is assembled from.
+/// The components of a server.
 pub(crate) struct Components {
     pub(crate) store: Sqlite,
-    /// The storage of the registry: the store itself, or one that encrypts on top of it.
+    /// The storage of the registry: the store itself, or an encrypting wrapper.
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) address: SocketAddr,
     pub(crate) serving: Arc<ServingCertificate>,
@@ -68,14 +69,14 @@ pub(crate) struct Components {
     pub(crate) policy: Policy,
     /// The listener that forwards to another API server, if there is one.
     pub(crate) forwarding: Option<ForwardingParts>,
-    /// The kinds that are served beside those of `siem.keepwatch.io`.
+    /// The served kinds in addition to those of `siem.keepwatch.io`.
     pub(crate) resources: Vec<Resource>,
-    /// The K10 whose kinds these are.
+    /// The installation of K10 that defines these kinds.
     pub(crate) installation: Installation,
     pub(crate) sinks: Vec<Box<dyn Sink>>,
-    /// Bytes of a line for them.
+    /// Maximum length of a line for the sinks, in bytes.
     pub(crate) line_bytes: usize,
-    /// Where a sink continues that was switched off.
+    /// Where a sink resumes after it was switched off.
     pub(crate) resume_from: ResumeFrom,
     /// Whether the detector runs.
     pub(crate) detects: bool,
@@ -99,7 +100,7 @@ pub(crate) struct Components {
 pub(crate) struct ForwardingParts {
     pub(crate) address: SocketAddr,
     pub(crate) upstream: UpstreamConfig,
-    /// The kinds that the other server is known to serve, for the labels of metrics.
+    /// The known kinds of the upstream server, for the labels of metrics.
     pub(crate) resources: Vec<Resource>,
 }
 
@@ -209,7 +210,7 @@ impl App {
         self.server.address()
     }
 
-    /// The handle on the readers of the journal.
+    /// The handle of the readers of the journal.
     pub(crate) fn delivery(&self) -> Arc<Delivery> {
         Arc::clone(&self.delivery)
     }
@@ -235,7 +236,8 @@ impl App {
         self.registry.clone()
     }
 
-    /// Runs until `closing` resolves, then shuts down in order. A second signal ends it at once.
+    /// Runs until `closing` resolves, then shuts down in order. A second signal ends it
+    /// immediately.
     pub(crate) async fn run(
         self,
         tasks: Vec<BackgroundTask>,
@@ -267,7 +269,7 @@ impl App {
 
         let outcome = tokio::select! {
             () = closing => Ok(()),
-            _ended = server.join_next() => Err(anyhow!("the server ended by itself")),
+            _ended = server.join_next() => Err(anyhow!("the server stopped unexpectedly")),
         };
         let ending = async {
             background.shutdown().await;
@@ -284,7 +286,7 @@ impl App {
         };
         tokio::select! {
             () = ending => outcome,
-            () = shutdown_signal() => Err(anyhow!("second signal: ended at once")),
+            () = shutdown_signal() => Err(anyhow!("second signal: stopped immediately")),
         }
     }
 }
@@ -304,7 +306,7 @@ pub(crate) async fn shutdown_signal() {
     }
 }
 
-/// A runtime with [`WORKERS`] worker threads at most.
+/// A runtime with the number of worker threads limited by [`WORKERS`].
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(WORKERS.0, usize::from);
     tokio::runtime::Builder::new_multi_thread()
@@ -327,7 +329,7 @@ fn open_delivery(
     (delivery, tasks)
 }
 
-/// Where the events of the detector come from.
+/// The origin of the detector's events.
 fn origin(cluster: String, sources: &Sources, is_proxy: bool) -> Origin {
     let has_other_events = is_proxy || !sources.is_empty();
     Origin { cluster, lateness: sources.lateness(), has_other_events }
@@ -365,8 +367,8 @@ fn services(
     }
 }
 
-/// The advisories of `/readyz` about the readers of the journal and the sources of events. The server
-/// stays ready without them.
+/// The advisories of `/readyz` about the readers of the journal and the sources of events. The
+/// server stays ready without them.
 fn advisories(delivery: Arc<Delivery>, sources: SourceStatuses) -> Advisories {
     Arc::new(move || {
         let advisory = |sink: delivery::SinkHealth| {
@@ -418,7 +420,7 @@ fn server_user(installation: &Installation) -> UserInfo {
     }
 }
 
-/// The error with advice, where there is some.
+/// The error with advice, if there is any.
 fn explained(error: ServerError) -> anyhow::Error {
     let is_in_use = matches!(
         &error,
@@ -433,7 +435,7 @@ fn explained(error: ServerError) -> anyhow::Error {
     error
 }
 
-/// The answer of `/version`. Clients decide by it which Kubernetes features they use.
+/// The response of `/version`, by which clients decide which Kubernetes features they use.
 fn version() -> VersionInfo {
     VersionInfo {
         major: "1".to_owned(),

@@ -1,7 +1,7 @@
 //! Keeps the marker of audit lines out of the server's own log and messages.
 //!
-//! Log agents treat every line that matches `(?i).*K10Event.*` as an audit event. The server's own log
-//! contains names of objects, which users choose.
+//! Log agents treat every line that matches `(?i).*K10Event.*` as an audit event. The server's own
+//! log contains names of objects, which users choose.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,7 +10,8 @@ use std::io::{self, Write};
 const REST: &[u8] = b"10event";
 /// Where the hyphen is inserted: after the digits.
 const DIGITS: usize = 2;
-/// What a case-insensitive filter accepts as the first letter; the last is the Kelvin sign.
+/// Characters that a case-insensitive filter accepts as the first letter; the last is the Kelvin
+/// sign.
 const FIRST: [&[u8]; 3] = [b"k", b"K", "\u{212a}".as_bytes()];
 
 /// Writes lines with a hyphen in each marker. Each call of `write` passes one line.

@@ -1,8 +1,9 @@
-//! URLs of prefixes in buckets, as flags and arguments name them, and the buckets that they name.
+//! URLs of prefixes in buckets in flags and arguments, and the buckets that they refer to.
 //!
-//! `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX`
-//! and the absolute path of a folder. Credentials are those of the environment, and go to the
-//! provider only, or to the endpoint that the user names.
+//! `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`,
+//! `https://ACCOUNT.blob.core.windows.net/CONTAINER/PREFIX` and the absolute path of a folder.
+//! Credentials are those of the environment. They are sent only to the provider, or to the endpoint
+//! that the user sets.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const AZURE_DOMAINS: [&str; 4] = [
 /// A prefix in a bucket, or a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BucketUrl {
-    location: Place,
+    location: Location,
     /// The beginning of the keys.
     pub(crate) prefix: String,
     /// The URL of the bucket, without a slash at its end.
@@ -39,7 +40,7 @@ pub(crate) struct BucketUrl {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     S3 { bucket: String },
     Gcs { bucket: String },
     Azure { account: String, host: String, container: String },
@@ -47,18 +48,19 @@ enum Place {
 }
 
 impl BucketUrl {
-    /// Parses a URL. `None` for what is none, for example a relative path.
+    /// Parses a URL. `None` for other texts, for example a relative path.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.starts_with('/') {
             let path = text.trim_end_matches('/');
-            let location = Place::Folder(PathBuf::from(if path.is_empty() { "/" } else { path }));
+            let location =
+                Location::Folder(PathBuf::from(if path.is_empty() { "/" } else { path }));
             return Some(Self { location, prefix: String::new(), base: path.to_owned() });
         }
         let (scheme, rest) = text.split_once("://")?;
         let (name, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (location, prefix) = match scheme {
-            "s3" => (Place::S3 { bucket: name.to_owned() }, path),
-            "gs" => (Place::Gcs { bucket: name.to_owned() }, path),
+            "s3" => (Location::S3 { bucket: name.to_owned() }, path),
+            "gs" => (Location::Gcs { bucket: name.to_owned() }, path),
             "https" => {
                 let host = name.to_ascii_lowercase();
                 let account = AZURE_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))?;
@@ -68,7 +70,7 @@ impl BucketUrl {
                 }
                 let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
                 let (account, container) = (account.to_owned(), container.to_owned());
-                (Place::Azure { account, host, container }, prefix)
+                (Location::Azure { account, host, container }, prefix)
             }
             _ => return None,
         };
@@ -78,7 +80,7 @@ impl BucketUrl {
 
     /// Whether objects are requested over the network.
     pub(crate) fn is_remote(&self) -> bool {
-        !matches!(self.location, Place::Folder(_))
+        !matches!(self.location, Location::Folder(_))
     }
 
     /// The whole URL.
@@ -86,10 +88,10 @@ impl BucketUrl {
         format!("{}/{}", self.base, self.prefix)
     }
 
-    /// What is wrong with the credentials for the endpoint that is named: the server's own go to the
-    /// provider only.
+    /// Why the credentials must not be sent to the endpoint: the server's own credentials are sent
+    /// only to the default endpoint of the provider.
     pub(crate) fn denial(&self, args: &S3Args) -> Option<String> {
-        let is_s3 = matches!(self.location, Place::S3 { .. });
+        let is_s3 = matches!(self.location, Location::S3 { .. });
         let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint).filter(|_| is_s3)?;
         (!args.anonymous && aws::credentials().are_own()).then(|| {
             format!(
@@ -103,7 +105,7 @@ impl BucketUrl {
     /// Prepares to read the bucket, without a request.
     pub(crate) fn open(&self, args: &S3Args) -> Result<Bucket> {
         let destination = self.destination(args)?;
-        // The user names the endpoint in a flag, so no egress policy applies.
+        // The user sets the endpoint with a flag, so no egress policy applies.
         let egress = EgressPolicy {
             allowed: Network::ALL.to_vec(),
             plain_http: true,
@@ -121,7 +123,7 @@ impl BucketUrl {
 
     fn destination(&self, args: &S3Args) -> Result<Destination> {
         let (provider, bucket, credentials) = match &self.location {
-            Place::S3 { bucket } => {
+            Location::S3 { bucket } => {
                 let endpoint = args.endpoint.clone().or_else(aws::s3_endpoint);
                 let region = args.region.clone().or_else(aws::region).unwrap_or_default();
                 let path_style = endpoint.is_some();
@@ -130,17 +132,17 @@ impl BucketUrl {
                     if args.anonymous { Credentials::None } else { aws::credentials() };
                 (provider, bucket.clone(), credentials)
             }
-            Place::Gcs { bucket } => {
+            Location::Gcs { bucket } => {
                 let credentials =
                     if args.anonymous { Credentials::None } else { google::credentials()? };
                 (Provider::Gcs(Gcs { endpoint: None }), bucket.clone(), credentials)
             }
-            Place::Azure { account, host, container } => {
+            Location::Azure { account, host, container } => {
                 let endpoint = Some(format!("https://{host}"));
                 let provider = Provider::Azure(Azure { endpoint });
                 (provider, container.clone(), azure::credentials(account))
             }
-            Place::Folder(root) => {
+            Location::Folder(root) => {
                 let store = FileStore { root: root.clone(), path: PathBuf::new() };
                 (Provider::File(store), String::new(), Credentials::None)
             }

@@ -1,13 +1,14 @@
 //! The serving certificate that the server generates, and its rotation.
 //!
-//! The certificate is stored in a Secret that all replicas share. The first replica creates it; if two
-//! renew it at once, the Secret's resource version lets one of them win, so no leader is needed. Each
-//! renewal has a new authority, whose key is dropped at once. The new authority is added to the
-//! `caBundle` of the APIServices before a replica serves the new certificate, and the old one stays for
-//! a while, so kube-apiserver always trusts the certificate it is shown.
+//! The certificate is stored in a Secret that all replicas share. The first replica creates it; if
+//! two replicas renew it concurrently, the Secret's resource version lets one of them win, so no
+//! leader is needed. Each renewal creates a new authority, whose key is discarded immediately. The
+//! new authority is added to the `caBundle` of the APIServices before a replica serves the new
+//! certificate, and the old one remains for some time, so kube-apiserver always trusts the
+//! presented certificate.
 //!
-//! Only `caBundle` is changed, and only in APIServices and in a configuration of the admission webhook
-//! that name our Service.
+//! Only `caBundle` is changed, and only in APIServices and webhook configurations that refer to
+//! this server's Service.
 
 mod objects;
 mod serving_pair;
@@ -27,15 +28,15 @@ use serving_pair::{PairState, ServingPair};
 
 /// Time between two reconciliations.
 const RESYNC_PERIOD: Duration = Duration::from_secs(30);
-/// The same while APIServices are missing, as at the beginning of an installation.
+/// Time between two reconciliations while APIServices are missing, as during an installation.
 const EARLY_PERIOD: Duration = Duration::from_secs(5);
-/// How many times [`EARLY_PERIOD`] is used.
+/// Number of times that [`EARLY_PERIOD`] is used.
 const EARLY_CHECKS_MAX: u32 = 24;
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Time for kube-apiserver, which watches APIServices, to load a new `caBundle`.
 const SPREAD_TIME: Duration = Duration::from_secs(10);
-/// How often a write is retried after a conflict.
+/// Maximum number of retries of a write after a conflict.
 const RACES_MAX: usize = 5;
 
 /// Creates, renews and publishes the certificate.
@@ -44,13 +45,14 @@ pub(crate) struct CertificateRotator {
     secret: CertificateSecret,
     api_services: ApiServices,
     serving: Arc<ServingCertificate>,
-    /// What `serving` serves.
+    /// The pair in `serving`.
     served: ServingPair,
 }
 
 impl CertificateRotator {
-    /// Reads the certificate from the cluster, or creates it. `groups` are the groups and versions that
-    /// are served, and `configuration` is the name of that of the admission webhook.
+    /// Reads the certificate from the cluster, or creates it. `groups` are the served groups and
+    /// versions. `configuration` is the name of the webhook configuration whose `caBundle` is set
+    /// too.
     pub(crate) async fn open(
         client: kube::Client,
         service: ServiceName,
@@ -63,7 +65,7 @@ impl CertificateRotator {
         let served = ensure(&secret, &service, None)
             .await
             .with_context(|| format!("cannot store a serving certificate in {secret}"))?;
-        // Publish before the first connection; if that fails, the first reconciliation does it.
+        // Publish before the first connection; if that fails, the first reconciliation publishes.
         match registered {
             Ok(registered) => report(api_services.publish(&registered, &served.bundle()).await),
             Err(error) => report(Err(error)),
@@ -114,8 +116,8 @@ impl CertificateRotator {
 
     /// Renews the certificate if it is due, publishes its authorities, and serves it.
     async fn reconcile(&mut self) -> Result<Registration> {
-        // Read the APIServices first: if another replica publishes later, our patch conflicts; if it
-        // published earlier, the Secret that is read next is at least as new.
+        // Read the APIServices first: if another replica publishes later, the patch conflicts; if
+        // it published earlier, the Secret that is read next is at least as new.
         let registered = self.api_services.read().await?;
         let pair = ensure(&self.secret, &self.service, Some(&self.served)).await?;
         self.api_services.publish(&registered, &pair.bundle()).await?;

@@ -1,4 +1,4 @@
-//! The system clock, which no other module reads.
+//! The system clock. No other module reads it.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! The commands, one file each, and how a command ends.
+//! The commands, one file each, and their exit codes.
 
 mod completions;
 mod cursors;

@@ -1,8 +1,8 @@
-//! Starts the controller, and executes its decisions: opens and checks destinations, starts and stops
-//! uploads.
+//! Starts the controller, and executes its decisions: opens and checks destinations, starts and
+//! stops uploads.
 //!
-//! Decides nothing itself. It has what belongs to this machine: the journal, and the folder with the
-//! mounted volumes.
+//! It makes no decisions itself. It has access to the journal and to the folder with the mounted
+//! volumes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::reader_positions::{self, ResumeFrom, Resumption};
 /// Prefix of the state of a parked reader that was switched off, unlike one without a destination.
 const OFF: &str = "off ";
 
-/// What the controller's destinations have in common, besides its settings.
+/// The common environment of all destinations, in addition to the controller's settings.
 pub(crate) struct Environment {
     /// Name of the cluster, which is a part of each key.
     pub(crate) cluster: String,
@@ -39,7 +39,7 @@ pub(crate) struct Environment {
     pub(crate) egress: EgressPolicy,
     /// The server's own cloud credentials.
     pub(crate) workload_identity: WorkloadIdentity,
-    /// Where a reader continues that was switched off.
+    /// Where a reader resumes after it was switched off.
     pub(crate) resume_from: ResumeFrom,
     /// Whether the folder of a missing claim is created, for servers without mounted volumes.
     pub(crate) creates_claims: bool,
@@ -70,7 +70,7 @@ pub(crate) fn controller_task(
     Box::pin(Controller::new(client, Arc::new(delivery), settings, clock).run())
 }
 
-/// The controller's port to delivery, on this machine.
+/// The implementation of the controller's interface to delivery.
 struct LocalDelivery {
     delivery: Arc<Delivery>,
     store: Sqlite,
@@ -150,7 +150,7 @@ impl DeliveryControl for LocalDelivery {
     }
 
     async fn drain(&self, reader: &str, time: Duration) -> Result<u64, DeliveryError> {
-        // Records that no reader is delivering count as undelivered.
+        // Records without an active reader count as undelivered.
         let is_attached = self.delivery.attached_names().iter().any(|name| name == reader);
         let journal = self.store.journal();
         let parked = self.parked(reader).filter(|cursor| !cursor.state.starts_with(OFF));
@@ -159,7 +159,7 @@ impl DeliveryControl for LocalDelivery {
         let left = self.delivery.detach(reader, time).await.map_err(store_error)?;
         let undelivered = left.undelivered.max(lag);
         if undelivered > 0 {
-            let text = format!("{reader}: forgotten; {undelivered} records were not delivered");
+            let text = format!("{reader}: removed; {undelivered} records were not delivered");
             self.record_change(InternalEvent::Release, reader, &text).await;
         }
         Ok(undelivered)
@@ -183,12 +183,14 @@ impl LocalDelivery {
         parked.map(|(_, cursor)| cursor)
     }
 
-    /// Resumes a parked reader, so that the journal retains its records. Returns whether it was parked.
+    /// Resumes a parked reader, so that the journal retains its records. Returns whether it was
+    /// parked.
     async fn resume(&self, reader: &str) -> Result<bool, DeliveryError> {
         let Some(Cursor { seq, state }) = self.parked(reader) else { return Ok(false) };
         let journal = self.store.journal();
         let before = state.strip_prefix(OFF);
-        // A reader without a destination continues at its cursor; one that was switched off by policy.
+        // A reader that had no destination continues at its cursor. A reader that was switched off
+        // continues where the resume policy says.
         let from = before.map_or(ResumeFrom::Cursor, |_| self.resume_from);
         let resumption = Resumption::new(&*journal, seq, from);
         let state = if resumption.seq == seq { before.unwrap_or(&state) } else { "" };

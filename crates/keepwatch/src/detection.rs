@@ -3,7 +3,7 @@
 //! Rules are the built-in packs and the `DetectionRule` objects; suppressions are `Suppression`
 //! objects. Both are watched in the store, so a change takes effect when it is committed.
 //!
-//! Deliberately absent: how rules are evaluated (crate `detect`) and how the journal is read (crate
+//! Deliberately absent: the evaluation of rules (crate `detect`) and reading the journal (crate
 //! `delivery`).
 
 pub(crate) mod remaining;
@@ -32,9 +32,10 @@ use rules::{RuleFollower, RuleSource};
 pub(crate) struct Origin {
     /// Name of the cluster of this server's own events; empty if unknown.
     pub(crate) cluster: String,
-    /// How long the detector waits for earlier events of each source.
+    /// Time for which the detector waits for earlier events of each source.
     pub(crate) lateness: BTreeMap<String, Duration>,
-    /// Whether requests to other servers are recorded, which the rules about other backup tools need.
+    /// Whether requests to other servers are recorded, which the rules about other backup tools
+    /// need.
     pub(crate) has_other_events: bool,
 }
 
@@ -102,7 +103,8 @@ impl SignalWriter for SignalObjects {
     }
 }
 
-/// Whether the stored object is as new as `signal`, because its change was committed before a crash.
+/// Whether the stored object is as new as `signal`, because its change was committed before a
+/// crash.
 fn is_up_to_date(stored: &Map<String, Value>, signal: &Signal) -> bool {
     let text = |section: &str, field: &str| {
         stored.get(section).and_then(|section| section.get(field)).and_then(Value::as_str)

@@ -1,7 +1,7 @@
-//! From the name of an encoding to lines on standard output.
+//! Selects the encoder of lines on standard output by the name of an encoding.
 //!
-//! Colors are for terminals, unless the user switches them on or off by the variables that other programs
-//! know too: `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
+//! Colors are for terminals, unless the user switches them on or off with the usual variables:
+//! `NO_COLOR`, `CLICOLOR_FORCE` and `TERM=dumb`.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
@@ -12,7 +12,8 @@ use sink::{Encoding, Terminal};
 
 use crate::args::EncodingName;
 
-/// The encoding of that name for standard output. Encodings for machines write `labels` into each line.
+/// Returns the encoding for standard output by its name. Machine-readable encodings contain
+/// `labels` in each line.
 pub(crate) fn for_stdout(name: EncodingName, labels: LineContext) -> Result<Encoding> {
     Ok(match name {
         EncodingName::Kasten => Encoding::Kasten(labels),
@@ -32,10 +33,10 @@ pub(crate) fn default_for_stdout() -> EncodingName {
 
 /// Whether this output gets colors.
 pub(crate) fn is_colored(output: &impl IsTerminal) -> bool {
-    wants_colors(output.is_terminal(), variable)
+    uses_colors(output.is_terminal(), variable)
 }
 
-fn wants_colors(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
+fn uses_colors(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
     if variable("NO_COLOR").is_some() {
         return false;
     }
@@ -69,11 +70,7 @@ mod tests {
                 let entry = variables.iter().find(|(key, _)| *key == name);
                 entry.map(|(_, value)| (*value).to_owned())
             };
-            assert_eq!(
-                wants_colors(is_terminal, variable),
-                expected,
-                "{is_terminal} {variables:?}"
-            );
+            assert_eq!(uses_colors(is_terminal, variable), expected, "{is_terminal} {variables:?}");
         }
     }
 }

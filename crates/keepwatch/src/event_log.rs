@@ -40,7 +40,7 @@ impl EventLog for JournalLog {
         loop {
             match self.journal.read(after, rows_max, bytes_max).await {
                 Ok(records) => return Ok(records.into_iter().map(record).collect()),
-                // An unreadable record does not hide later ones; an event of its own reports it.
+                // An unreadable record does not hide later ones; a separate event reports it.
                 Err(ReadError::Damaged { number, .. }) if number > after => after = number,
                 Err(ReadError::Missing { last, .. }) if last > after => after = last,
                 Err(error) => return Err(unreadable(&error)),

@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 use objectstore::Credentials;
 
-/// The key that `GOOGLE_APPLICATION_CREDENTIALS` names, or else the service account of the pod or the
-/// machine.
+/// The key in the file of `GOOGLE_APPLICATION_CREDENTIALS`, or else the service account of the pod
+/// or the machine.
 #[expect(clippy::disallowed_methods, reason = "the one place where Google's variables are read")]
 pub(crate) fn credentials() -> Result<Credentials> {
     let file = std::env::var("GOOGLE_APPLICATION_CREDENTIALS").ok().filter(|file| !file.is_empty());

@@ -23,15 +23,15 @@ use store::{Direction, Gap, Journal, ReadError, Sqlite};
 
 use crate::clock::SystemClock;
 
-/// How often the whole journal is searched for missing records.
+/// Interval at which the whole journal is searched for missing records.
 const CHECK_PERIOD: Duration = Duration::from_hours(1);
-/// How often the damaged records that readers have found are fetched.
+/// Interval at which the damaged records that readers have found are fetched.
 const DAMAGE_PERIOD: Duration = Duration::from_secs(1);
 /// Number of rows that are examined at a time.
 const CHECK_ROWS: usize = 4096;
 /// Pause between two of these reads, which limits the rate to some megabytes per second.
 const CHECK_PAUSE: Duration = Duration::from_millis(250);
-/// Maximum number of rows that are examined before the server serves; the others follow soon after.
+/// Maximum number of rows that are examined before requests are served; the others follow soon.
 const START_ROWS_MAX: usize = 64 * CHECK_ROWS;
 /// A gap is confirmed if it still exists after this time: retention may be removing records.
 const CONFIRM_PAUSE: Duration = Duration::from_millis(300);
@@ -61,9 +61,9 @@ pub(crate) struct JournalGaps {
     list: List,
     /// All gaps in the list, acknowledged or not.
     recorded: Mutex<Vec<Gap>>,
-    /// Gaps that were found and are not recorded yet, for example because the journal is full.
+    /// Gaps that are not recorded yet, for example because the journal is full.
     unrecorded: Mutex<Vec<Gap>>,
-    /// Held while gaps are reported, so that two tasks do not write the list at a time.
+    /// Locked while gaps are reported, so that two tasks do not write the list concurrently.
     reporting: tokio::sync::Mutex<()>,
 }
 
@@ -115,13 +115,13 @@ impl JournalGaps {
         ranges
     }
 
-    /// Reads the whole journal again and again, slowly, to find damage in records that no reader reads.
-    /// [`Journal::known_gaps`] then lists what was found. Returns when the store is closed.
+    /// Reads the whole journal repeatedly and slowly, to find damage in records that no reader
+    /// reads. [`Journal::known_gaps`] then lists what was found. Returns when the store is closed.
     async fn verify(&self) {
         let journal = self.store.journal();
         loop {
             let mut next = journal.first_seq().max(1);
-            // Records that are appended meanwhile are checked in the next pass.
+            // Records that are appended during a pass are checked in the next one.
             let last = journal.last_seq();
             while next <= last {
                 tokio::time::sleep(VERIFY_PAUSE).await;

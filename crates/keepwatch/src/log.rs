@@ -1,8 +1,9 @@
 //! The server's own log, on stderr: human-readable text, or one JSON object per line.
 //!
-//! Details are fields. Bodies and secrets are never logged, at any level. No line can be taken for an
-//! audit line, whatever objects are called: see [`audit_marker`](crate::audit_marker). The environment
-//! variable `KEEPWATCH_LOG` sets another filter: a level, or a comma-separated list of `target=level`.
+//! Details are fields. Bodies and secrets are never logged, at any level. No line can be mistaken
+//! for an audit line, regardless of the names of objects: see
+//! [`audit_marker`](crate::audit_marker). The environment variable `KEEPWATCH_LOG` sets another
+//! filter: a level, or a comma-separated list of `target=level`.
 
 use std::io::{self, IsTerminal as _};
 use std::panic;
@@ -16,7 +17,7 @@ use tracing_subscriber::{fmt, registry};
 
 use crate::audit_marker::MarkerBreaker;
 
-/// How the server's own log is written.
+/// The format of the server's own log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Human-readable text.
@@ -38,7 +39,8 @@ pub(crate) fn init(format: LogFormat, quiet: bool) {
     let default = Targets::new()
         .with_default(level)
         .with_targets(VERBOSE_LIBRARIES.map(|library| (library, LevelFilter::WARN)))
-        // It warns at every attempt to watch what may not be watched; `controller::watch` does so once.
+        // `kube_runtime` warns at each attempt of a forbidden watch; `controller::watch` warns
+        // once.
         .with_target("kube_runtime", LevelFilter::ERROR);
     let from_env = env_filter().map(|from_env| from_env.parse());
     let is_invalid = matches!(from_env, Some(Err(_)));
@@ -48,7 +50,7 @@ pub(crate) fn init(format: LogFormat, quiet: bool) {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    // It fails only if a subscriber is installed already.
+    // It fails only if a subscriber is already installed.
     registry().with(lines.with_filter(filter)).try_init().ok();
     panic::set_hook(Box::new(|panic| {
         tracing::error!(reason = %panic, "a thread panicked");

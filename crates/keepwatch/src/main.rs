@@ -1,7 +1,7 @@
 //! Keepwatch: an aggregated Kubernetes API server that records every request.
 //!
-//! Reads the command line, runs one command, and says how it ended: 0 when it did what was asked,
-//! 1 when it could not, 2 when the command line is invalid. Nothing else is decided here.
+//! Parses the command line, runs one command, and exits: with 0 on success, 1 on failure, 2 if the
+//! command line is invalid. Contains no other logic.
 
 mod app;
 mod args;
@@ -43,8 +43,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tikv_jemallocator::Jemalloc;
 
-/// Many objects are freed on another thread than the one that allocated them. With the system's
-/// allocator this took a fifth of a request's time.
+/// Many objects are freed on another thread than the thread that allocated them. The system's
+/// allocator needs a fifth of a request's time for this.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -57,8 +57,8 @@ fn main() -> ExitCode {
     commands::finish(commands::run(args.command))
 }
 
-/// Memory holds keys, so a crash must not write it to a file (`RLIMIT_CORE`) nor to a collector of core
-/// dumps (`PR_SET_DUMPABLE`). If this is refused, the server runs anyway.
+/// Memory contains keys, so a crash must not write it to a file (`RLIMIT_CORE`) or to a collector
+/// of core dumps (`PR_SET_DUMPABLE`). If this is not permitted, the server runs anyway.
 fn disable_core_dumps() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });

@@ -1,7 +1,7 @@
 //! File modes: restricts access to the server's files at start-up, and logs each change.
 //!
-//! Only files that the server itself creates are changed. A data folder may hold other files, and
-//! certificates and keys that an operator provides are the operator's: their modes are only reported.
+//! Only files that the server itself creates are changed. A data folder may contain other files,
+//! and the operator owns the provided certificates and keys: their modes are only reported.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 const SECRET_BITS: u32 = 0o077;
 /// Permission bits that others than the owner may not have on a file that the server trusts.
 const WRITE_BITS: u32 = 0o022;
-/// Permission bits that others may not have on a folder, or on a file whose mode the server cannot change.
+/// Permission bits that others may not have on a folder, or on a file whose mode the server cannot
+/// change.
 const OTHERS_BITS: u32 = 0o007;
 /// The group may write. The cluster decides about a volume's group.
 const GROUP_WRITE: u32 = 0o020;
@@ -39,7 +40,7 @@ pub(crate) struct ProvidedFile<'a> {
     /// The flag that names it.
     pub(crate) flag: &'static str,
     pub(crate) path: &'a Path,
-    /// It holds a key or a token, so that others may not read it either.
+    /// It contains a key or a token, so that others may not read it either.
     pub(crate) is_secret: bool,
 }
 
@@ -67,8 +68,8 @@ pub(crate) fn warn_of_provided<'a>(files: impl IntoIterator<Item = ProvidedFile<
     }
 }
 
-/// The paths that permit too much, with their modes: of a folder also its files. Others may list a
-/// folder, unless they may also write to it. Links are followed.
+/// The paths with too many permissions, with their modes. The files of a folder are included.
+/// Others may list a folder, unless they may also write to it. Links are followed.
 fn permissive_modes(path: &Path, is_secret: bool) -> Vec<(PathBuf, u32)> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let below = entries.map(|entry| entry.path()).filter(|path| path.is_file());
@@ -85,7 +86,8 @@ fn permissive_mode(path: &Path, is_secret: bool) -> Option<u32> {
     Some(mode).filter(|mode| mode & bits != 0 && !is_shared)
 }
 
-/// Prevents that others write to a log that exists. A log agent may read it, by an operator's decision.
+/// Removes the permission of others to write to an existing log. The operator decides whether a log
+/// agent may read it.
 pub(crate) fn tighten_log(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     let mode = metadata.permissions().mode();
@@ -102,7 +104,7 @@ pub(crate) fn tighten_log(path: &Path) {
     }
 }
 
-/// Who uses a folder.
+/// The use of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FolderUse {
     /// A volume, whose group the cluster sets.
@@ -111,8 +113,9 @@ pub(crate) enum FolderUse {
     Private,
 }
 
-/// Restricts the modes of a data folder and of the files in it. Fails if a file's mode cannot be changed,
-/// because the files hold keys and audit records, and if a link leads to a file that others may use.
+/// Restricts the modes of a data folder and of the files in it. Fails if a file's mode cannot be
+/// changed, because the files contain keys and audit records, and if a link refers to a file that
+/// others may use.
 pub(crate) fn tighten(folder: &Path, folder_use: FolderUse) -> Result<()> {
     let is_own = |name: &str| name.starts_with(OWN_PREFIX) || OWN_NAMES.contains(&name);
     tighten_files(folder, folder_use, |name| if is_own(name) { SECRET_BITS } else { 0 })?;
@@ -197,7 +200,8 @@ fn warn_of_owner(path: &Path, metadata: &fs::Metadata) {
     }
 }
 
-/// Restricts the mode of a folder that only the server uses. The modes of its files matter more.
+/// Restricts the mode of a folder that only the server uses. The modes of its files are more
+/// important.
 fn tighten_folder(folder: &Path, folder_use: FolderUse) {
     let mode =
         fs::metadata(folder).map(|metadata| metadata.permissions().mode()).unwrap_or_default();
@@ -286,7 +290,8 @@ mod tests {
         assert_eq!(mode(&shared), 0o1777, "a folder such as /tmp is meant to be shared");
     }
 
-    /// Regression: a private key and a kubeconfig that everybody could change were used without a warning.
+    /// Regression: a private key and a kubeconfig that all users could change were used without a
+    /// warning.
     #[test]
     fn a_provided_file_that_others_may_change_is_reported_and_not_changed() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,9 +1,9 @@
-//! Passes the notifiers to delivery: watches `Notifier` objects and the Secrets they name, and writes
-//! their statuses.
+//! Passes the notifiers to delivery: watches `Notifier` objects and the Secrets they name, and
+//! writes their statuses.
 //!
-//! Notifiers are objects of this server, watched in the store. Secrets are read through the API of the
-//! cluster, or of this server if it is standalone, and only in allowed namespaces. No log line and no
-//! status contains the content of a Secret.
+//! Notifiers are objects of this server, watched in the store. Secrets are read through the API of
+//! the cluster, or of this server if it is standalone, and only in allowed namespaces. No log line
+//! and no status contains the content of a Secret.
 
 mod resolve;
 mod secrets;
@@ -50,7 +50,7 @@ pub(crate) struct NotifierConfig {
     pub(crate) ca_pem: watch::Receiver<Option<Vec<u8>>>,
 }
 
-/// The notifiers of a server, none of which is applied yet. Metrics go to `metrics`.
+/// Creates the notifiers of a server, none of which is applied yet. Metrics go to `metrics`.
 pub(crate) fn open(storage: Arc<dyn Storage>, metrics: &mut MetricsRegistry) -> Arc<Notifications> {
     let clock = Arc::new(|| SystemClock.now());
     Arc::new(Notifications::new(storage, metrics, clock))

@@ -1,7 +1,7 @@
 //! The status of passkeys: a passkey whose Secret is missing is not valid.
 //!
-//! The Secrets that passkeys name are watched one by one, by name. The status says nothing about a Secret
-//! that this server may not read, and keys in other systems are not checked.
+//! The Secrets that passkeys name are watched one by one, by name. The status says nothing about a
+//! Secret that this server may not read, and keys in other systems are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 /// Time between two updates when no Secret changes.
 const UPDATE_PERIOD: Duration = Duration::from_secs(1);
 
-/// What is known about the Secrets.
+/// The known state of the Secrets.
 #[derive(Clone, Default)]
 struct SecretCache {
     secrets: Arc<Mutex<KnownSecrets>>,
@@ -91,7 +91,7 @@ impl SecretCache {
     }
 }
 
-/// Whether a passkey can use a Secret, or why not; `None` if that is not known.
+/// Whether a passkey can use a Secret, or the reason why not; `None` if that is unknown.
 fn usable(secret: &NamespacedName, lookup: &Lookup<SecretData>) -> Option<Result<(), String>> {
     match lookup {
         Lookup::NotSynced => None,

@@ -19,7 +19,7 @@ pub(crate) fn plain(text: &str) -> String {
     plain
 }
 
-/// [`plain`] text, cut to `max` characters.
+/// [`plain`] text, truncated to `max` characters.
 pub(crate) fn shortened(text: &str, max: usize) -> String {
     let plain = plain(text);
     match plain.char_indices().nth(max) {
@@ -44,7 +44,7 @@ pub(crate) fn html(text: &str) -> String {
     escaped
 }
 
-/// Whether a character is printed as it is.
+/// Whether a character is printed unchanged.
 fn is_plain(c: char) -> bool {
     let changes_direction = matches!(
         c,

@@ -1,9 +1,9 @@
-//! Where the readers of the journal continue at start-up: at their cursors, or from now.
+//! The start positions of the readers of the journal: their cursors, or the end of the journal.
 //!
-//! A sink that was on in the last run continues at its cursor, and a sink that replaces another one
-//! continues at that one's, so nothing is lost however the last run ended. A sink or detector that was off
-//! continues as [`ResumeFrom`] says. A reader that is switched off no longer retains records; its position
-//! is remembered. Records that are left out are logged and audited.
+//! A sink that was on in the last run continues at its cursor, and a sink that replaces another
+//! sink continues at the cursor of that sink. So no record is lost, even after a crash. A sink or
+//! detector that was off resumes as [`ResumeFrom`] configures. A reader that is switched off no
+//! longer retains records; its position is stored. Skipped records are logged and audited.
 //!
 //! The controller manages the readers of `AuditConfigs`.
 
@@ -17,7 +17,7 @@ use store::{Cursor, Journal, Sqlite, StoreError};
 
 use crate::clock::SystemClock;
 
-/// Where a reader continues that was off.
+/// Where a reader resumes after it was switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ResumeFrom {
     /// After the last record: events recorded while it was off are not delivered.
@@ -28,7 +28,7 @@ pub(crate) enum ResumeFrom {
     Cursor,
 }
 
-/// What changes for one reader.
+/// A change of one reader's cursor.
 #[derive(Debug, PartialEq, Eq)]
 enum CursorChange {
     /// It starts here.
@@ -96,7 +96,7 @@ pub(crate) async fn record(
     store::append(store, event::record::write(&event)).await.map(drop)
 }
 
-/// The changes, in an order in which a crash between two of them loses nothing.
+/// The changes, ordered so that a crash between two of them loses no record.
 fn changes(
     journal: &dyn Journal,
     sinks: &[&str],
@@ -107,10 +107,10 @@ fn changes(
     let last = journal.last_seq();
     let readers = journal.readers();
     let is_known = |name: &str| readers.iter().any(|reader| reader.name == name);
-    let is_wanted = |name: &str| if name == DETECTOR { detects } else { sinks.contains(&name) };
+    let is_used = |name: &str| if name == DETECTOR { detects } else { sinks.contains(&name) };
     let parked = journal.parked();
     let parked_sinks: Vec<_> = parked.iter().filter(|(name, _)| is_sink(name)).collect();
-    let unused: Vec<_> = readers.iter().filter(|reader| !is_wanted(&reader.name)).collect();
+    let unused: Vec<_> = readers.iter().filter(|reader| !is_used(&reader.name)).collect();
     let previous_sink = unused.iter().filter(|reader| is_sink(&reader.name));
     let previous_sink = previous_sink.min_by_key(|reader| reader.cursor.seq);
 
@@ -160,7 +160,7 @@ fn resume(journal: &dyn Journal, name: String, seq: u64, from: ResumeFrom) -> Cu
     CursorChange::Resume(name, resumption.seq, text)
 }
 
-/// Where a reader continues that was off, and what that leaves out.
+/// Where a reader resumes after it was switched off, and the records that it skips.
 pub(crate) struct Resumption {
     pub(crate) seq: u64,
     /// Text for users.
@@ -176,7 +176,7 @@ impl Resumption {
         match from {
             ResumeFrom::Now => {
                 let text = format!(
-                    "{seq} -> {last}; {} records of the time when it was off are not delivered",
+                    "{seq} -> {last}; {} records from the time when it was off are not delivered",
                     left_out(last)
                 );
                 Self { seq: last, text }

@@ -37,7 +37,7 @@ impl Replay {
         self.changes.drain(..)
     }
 
-    /// Number of matching events that came later than the lateness bound after newer ones.
+    /// Number of matching events that exceeded the allowed lateness.
     pub(crate) fn late(&self) -> u64 {
         self.engine.engine_statistics().late
     }

@@ -13,11 +13,11 @@ use kasten::Installation;
 use crate::args::input::RuleArgs;
 use crate::usage_error::installation;
 
-/// Most bytes of a file with rules.
+/// Maximum number of bytes of a file with rules.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// Most files with rules.
+/// Maximum number of files with rules.
 const FILES_MAX: usize = 10_000;
-/// Most levels of nested folders.
+/// Maximum number of levels of nested folders.
 const DEPTH_MAX: usize = 16;
 
 /// The values of placeholders in rules, by the flags about K10.
@@ -44,7 +44,7 @@ pub(crate) fn load(args: &RuleArgs) -> Result<Arc<RuleSet>> {
         anyhow::anyhow!("rules cannot be used:\n{}", lines.join("\n"))
     })?;
     if rules.rules().is_empty() {
-        bail!("there are no rules: name some with --rules, or do not set --no-builtin");
+        bail!("there are no rules: specify some with --rules, or do not set --no-builtin");
     }
     Ok(Arc::new(rules))
 }
@@ -56,7 +56,7 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Vec<Document>> {
         let before = files.len();
         find(path, &mut files, 0)?;
         if files.len() == before {
-            bail!("{}: there is no rule (*.yaml, *.yml) in it", path.display());
+            bail!("{}: it contains no rule (*.yaml, *.yml)", path.display());
         }
     }
     files.iter().map(|path| read(path)).collect()
@@ -84,7 +84,7 @@ fn find(path: &Path, files: &mut Vec<PathBuf>, depth: usize) -> Result<()> {
         return Ok(());
     }
     if depth > DEPTH_MAX || files.len() > FILES_MAX {
-        bail!("{}: too many files, or folders too deep within each other", path.display());
+        bail!("{}: too many files, or too many levels of nested folders", path.display());
     }
     let mut entries = Vec::new();
     for entry in fs::read_dir(path).with_context(unreadable)? {

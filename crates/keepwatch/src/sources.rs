@@ -1,6 +1,7 @@
-//! The sources of events that other servers recorded, and how the rest of the server sees them.
+//! The sources of events that other servers recorded, and their interface to the rest of the
+//! server.
 //!
-//! Deliberately absent: how events are received and recorded (crate `source`).
+//! Deliberately absent: receiving and recording events (crate `source`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,12 +25,12 @@ use crate::clock::SystemClock;
 /// The sources of a server.
 #[derive(Default)]
 pub(crate) struct Sources {
-    /// None without sources: the journal need not be read.
+    /// `None` without sources, because the journal need not be read.
     opened: Option<Opened>,
     statuses: SourceStatuses,
 }
 
-/// The sources, and what they record with.
+/// The sources, and the recorder that they use.
 struct Opened {
     recorder: Arc<Recorder>,
     sources: Vec<Box<dyn EventSource>>,
@@ -40,7 +41,7 @@ struct Opened {
 pub(crate) struct SourceStatuses(Arc<[Arc<SourceStatus>]>);
 
 impl Sources {
-    /// Binds the listeners, reads which events were recorded last, and registers the metrics.
+    /// Binds the listeners, reads the most recently recorded events, and registers the metrics.
     pub(crate) async fn open(parts: &Components, metrics: &mut Registry) -> Result<Self> {
         let mut sources: Vec<Box<dyn EventSource>> = Vec::new();
         if let Some(config) = &parts.audit_webhook {
@@ -74,7 +75,7 @@ impl Sources {
         Ok(Self { opened: Some(opened), statuses: SourceStatuses(statuses.into()) })
     }
 
-    /// Whether there are none.
+    /// Whether there are no sources.
     pub(crate) const fn is_empty(&self) -> bool {
         self.opened.is_none()
     }
@@ -84,7 +85,7 @@ impl Sources {
         self.statuses.clone()
     }
 
-    /// How long the detector waits for earlier events of each source.
+    /// Time for which the detector waits for earlier events of each source.
     pub(crate) fn lateness(&self) -> BTreeMap<String, Duration> {
         let lateness = |source: &Arc<SourceStatus>| match source.kind() {
             log_files::KIND => log_files::LATENESS,

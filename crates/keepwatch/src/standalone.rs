@@ -1,8 +1,8 @@
-//! What a cluster would provide for the server, in the server itself: certificates, namespaces,
+//! The services of a cluster that a standalone server provides itself: certificates, namespaces,
 //! RBAC, and an executor of actions.
 //!
-//! Only `keepwatch up` uses this. Every component that changes objects is an ordinary HTTPS client of the API,
-//! with its own certificate.
+//! Only `keepwatch up` uses this. Every component that changes objects is an ordinary HTTPS client
+//! of the API, with its own certificate.
 
 pub(crate) mod client;
 pub(crate) mod core_events;
@@ -23,7 +23,8 @@ pub(crate) mod services;
 use kasten::Installation;
 use kasten::roles::User;
 
-/// The installation of K10 in a standalone server: the chart's defaults, which its roles and demo use.
+/// The installation of K10 in a standalone server: the chart's defaults, which its roles and demo
+/// use.
 pub(crate) const INSTALLATION: Installation = Installation::DEFAULT;
 
 /// The client that empties namespaces, as in any cluster.

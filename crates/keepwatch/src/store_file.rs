@@ -13,7 +13,7 @@ pub(crate) const STORE_FILE: &str = "keepwatch.db";
 /// Opens the store in `path`.
 pub(crate) fn open_store(path: &Path, settings: store::Settings) -> Result<Sqlite> {
     Sqlite::open(path, settings, clock::for_store()).map_err(|error| match error {
-        // SQLite's own error adds nothing to this.
+        // SQLite's own error contains no further information.
         OpenError::Locked { .. } => anyhow!("{error}"),
         other => other.into(),
     })

@@ -1,11 +1,11 @@
-//! The codes with which stores refuse requests, and what a user can do about each.
+//! The error codes of stores, and what a user can do about each.
 //!
 //! The table of each provider is in its folder. Sources: the error references of Amazon S3, Google
 //! Cloud Storage and Azure Blob Storage, and of stores that speak S3 (`MinIO`, Ceph, Alibaba OSS,
-//! Tencent COS, Huawei OBS, versitygw). A code in no table is reported as it is. The crate's module
-//! `diagnose` fills in the placeholders.
+//! Tencent COS, Huawei OBS, versitygw). A code that is in no table is reported unchanged. The
+//! crate's module `diagnose` fills in the placeholders.
 
-/// The message for some codes. Codes are compared without regard to case; one that ends in `*` is a
+/// The message for some codes. Codes are compared case-insensitively; a code that ends in `*` is a
 /// prefix.
 pub(crate) struct Advice {
     codes: &'static [&'static str],
@@ -25,7 +25,7 @@ impl Advice {
     }
 }
 
-/// The message for a code, if the table or the common one has it.
+/// The message for a code, from the table or the common table.
 pub(crate) fn find(table: &'static [Advice], code: &str) -> Option<&'static str> {
     [table, COMMON]
         .into_iter()
@@ -44,8 +44,8 @@ pub(crate) fn code_suffix(code: &str) -> String {
     if code.is_empty() { String::new() } else { format!(" ({code})") }
 }
 
-/// Codes of status 400 for an upload that arrived too slowly, incomplete or damaged. The same upload
-/// may succeed at once.
+/// Codes of status 400 for an upload that arrived too slowly, incomplete or damaged. The same
+/// upload may succeed immediately.
 const TRANSIENT: &[&str] = &["BadDigest", "IncompleteBody", "RequestTimeout"];
 
 /// Whether the code is about this one upload, whatever its status is.
@@ -67,7 +67,7 @@ static COMMON: &[Advice] = &[
     ),
     advice(
         &["ServiceUnavailable", "SlowDown", "ServerBusy"],
-        "the store at {destination} is overloaded ({code}): it is asked again later",
+        "the store at {destination} is overloaded ({code}): the request is retried later",
     ),
     advice(
         TRANSIENT,

@@ -1,4 +1,4 @@
-//! A destination that is ready to be used.
+//! A destination with a client.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::object::ObjectBuilder;
 use crate::signing::{Client, RequestSigner};
 use crate::upload_mode::DetectedMode;
 
-/// A destination that is ready to be used.
+/// A destination with a client.
 pub struct Bucket {
     pub(crate) destination: Destination,
     pub(crate) config: BucketConfig,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) signer: Option<Arc<dyn RequestSigner>>,
-    /// How the store accepts uploads.
+    /// The upload mode that the store accepts.
     pub(crate) mode: DetectedMode,
 }
 
@@ -43,7 +43,7 @@ impl Bucket {
         Ok(Self { destination: destination.clone(), config, store, signer, mode })
     }
 
-    /// Where objects go.
+    /// The destination of the objects.
     pub fn destination(&self) -> &Destination {
         &self.destination
     }
@@ -58,8 +58,8 @@ impl Bucket {
         (self.config.clock)()
     }
 
-    /// Delay before a missing response is reported. Longer than any request, so that a closed port and
-    /// a filtered one cannot be distinguished by timing.
+    /// Delay before a missing response is reported. Longer than any request, so that a closed port
+    /// and a filtered one cannot be distinguished by timing.
     pub fn no_response_delay(&self) -> Duration {
         self.config.egress.no_response_delay()
     }

@@ -1,9 +1,9 @@
 //! Checks a destination: writes one small object and reads it back.
 //!
-//! The object holds an empty line, so that consumers of the bucket ignore it. Its key depends on the
-//! day and the credentials: a repeated check reuses the object, a check with other credentials writes
-//! another. A missing response is reported after the same time and in the same words, whatever its
-//! cause is.
+//! The object holds an empty line, so that consumers of the bucket ignore it. Its key depends on
+//! the day and the credentials: a repeated check reuses the object, a check with other credentials
+//! writes another. A missing response is reported after the same time and with the same text for
+//! every cause.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ const CONTENT: &[u8] = b"\n";
 #[error("{0}")]
 pub struct CheckError(String);
 
-/// What a destination that works supports.
+/// The capabilities of a working destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The store supports `If-None-Match`: it does not overwrite an object.
@@ -48,7 +48,7 @@ const NO_CHECKSUM: &str = "this store refuses x-amz-checksum-sha256 and Content-
     no checksum but that of their signature";
 
 impl Capabilities {
-    /// What its owner should know about the destination, in words; empty if it supports everything.
+    /// A remark about missing capabilities for the owner; empty if all are supported.
     pub fn remark(&self) -> String {
         let condition = (!self.supports_conditional_put).then_some(NO_CONDITION);
         let checksum = match self.checksum {
@@ -78,8 +78,8 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// The text says what is wrong and what to change. It contains no secret, and nothing of a response
-    /// but status and code.
+    /// The text names the problem and what to change. It contains no secret, and only status and
+    /// code of a response.
     pub async fn check(&self) -> Result<Capabilities, CheckError> {
         let end = Instant::now() + CHECK_TIME_MAX.min(self.config.egress.response_timeout);
         let on_timeout = |_| {
@@ -129,7 +129,7 @@ impl Bucket {
             return Ok(());
         }
         let destination = &self.destination;
-        Err(Failure::new(format!("{destination} does not give back what was written to it")))
+        Err(Failure::new(format!("{destination} does not return the data that was written to it")))
     }
 
     fn failure(&self, response: &ResponseInfo, operation: Operation) -> Failure {

@@ -1,4 +1,4 @@
-//! What the buckets of a server share, and why one cannot be opened.
+//! The common configuration of the buckets of a server, and the error of opening one.
 //!
 //! Nothing here is read from a file or the environment; the caller fills it in.
 
@@ -13,12 +13,12 @@ use sink::http::tls::TlsError;
 /// Returns the current time, for signatures, keys and retention.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// What the buckets of a server have in common.
+/// The common configuration of all buckets of a server.
 #[derive(Clone)]
 pub struct BucketConfig {
     /// Name of the cluster, which is a part of each key.
     pub cluster: String,
-    /// The form of a line.
+    /// The encoding of a line.
     pub encoding: Encoding,
     /// The addresses that may be dialed.
     pub egress: EgressPolicy,
@@ -28,8 +28,8 @@ pub struct BucketConfig {
     pub clock: Clock,
 }
 
-/// Credentials that the server's environment offers, in the order in which they are tried. These are
-/// the steps of AWS's default credential chain that need no file of the user's.
+/// Credentials that the server's environment offers, in the order in which they are tried. These
+/// are the steps of AWS's default credential chain that need no file of a user.
 #[derive(Clone, Debug, Default)]
 pub struct WorkloadIdentity {
     /// A projected token and its role (`AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN`).
@@ -69,18 +69,18 @@ pub enum OpenError {
     /// The endpoint must not be dialed.
     #[error("endpoint {endpoint:?} {reason}")]
     Endpoint {
-        /// As given.
+        /// The configured value.
         endpoint: String,
-        /// What is wrong with it.
+        /// The error in the endpoint.
         reason: String,
     },
     /// A value is missing or malformed.
     #[error("{reason}")]
     Value {
-        /// Which one, and how.
+        /// The name of the value, and its error.
         reason: String,
     },
-    /// These credentials do not fit the provider.
+    /// The provider does not support these credentials.
     #[error("these credentials cannot be used with {provider}")]
     Credentials {
         /// Name of the provider.
@@ -89,7 +89,7 @@ pub enum OpenError {
     /// The certificates to trust cannot be read.
     #[error("the CA certificates cannot be read: {reason}")]
     Ca {
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
 }

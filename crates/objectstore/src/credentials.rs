@@ -10,7 +10,7 @@ pub enum Credentials {
     None,
     /// An access key of AWS or of a store that speaks its protocol.
     AwsAccessKey {
-        /// Identifies the key; no secret.
+        /// Identifies the key; not secret.
         access_key_id: String,
         /// The secret key.
         secret_access_key: SecretString,
@@ -19,7 +19,8 @@ pub enum Credentials {
         /// The role to assume with the key.
         role: Option<Role>,
     },
-    /// The default credential chain of AWS: what [`WorkloadIdentity`](crate::WorkloadIdentity) offers.
+    /// The default credential chain of AWS: the sources in
+    /// [`WorkloadIdentity`](crate::WorkloadIdentity).
     AwsDefaultChain {
         /// The role to assume with these credentials.
         role: Option<Role>,
@@ -86,7 +87,7 @@ impl Credentials {
         }
     }
 
-    /// What identifies them and is no secret: a key's ID with its role, or an account.
+    /// The public identification of the credentials: a key ID with its role, or an account.
     pub(crate) fn public_part(&self) -> String {
         match self {
             Self::None | Self::GcpMetadataServer | Self::GcpServiceAccount { .. } => String::new(),
@@ -108,7 +109,7 @@ impl Credentials {
         }
     }
 
-    /// Their origin in words.
+    /// A description of their origin.
     pub(crate) fn origin(&self) -> &'static str {
         if self.are_own() {
             "the identity that this server runs with"

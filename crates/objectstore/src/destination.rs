@@ -1,7 +1,7 @@
 //! A destination for objects: provider, bucket, credentials, retention and limits.
 //!
-//! Plain data, valid as far as that can be checked without a request. `Debug` and `Display` show no
-//! secret. Nothing here is read from a file or the environment; the caller fills it in.
+//! Plain data that is validated without a request. `Debug` and `Display` show no secret. Nothing
+//! here is read from a file or the environment; the caller fills it in.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,11 +23,11 @@ pub struct Destination {
     pub prefix: Prefix,
     /// Skip verification of the server's TLS certificate.
     pub skip_tls_verify: bool,
-    /// Certificates, PEM, that are trusted beside the system's.
+    /// Certificates, PEM, that are trusted in addition to the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// The credentials of requests.
     pub credentials: Credentials,
-    /// The retention that is asked for with each object.
+    /// The retention that is set on each object.
     pub retention: Option<Retention>,
     /// The limits on objects and lines.
     pub limits: Limits,
@@ -41,11 +41,11 @@ impl fmt::Display for Destination {
 }
 
 impl Destination {
-    /// A hash that changes whenever a field changes, secrets included. It is only comparable within one
-    /// process.
+    /// A hash that changes whenever a field changes, secrets included. It is only comparable within
+    /// one process.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hash = Context::new(&SHA256);
-        // `Debug` shows all fields but the secrets.
+        // `Debug` shows all fields except the secrets.
         hash.update(format!("{self:?}").as_bytes());
         for secret in self.credentials.secrets() {
             hash.update(&[0]);
@@ -60,13 +60,13 @@ impl Destination {
 /// Retention by S3 Object Lock: the store refuses to delete the object for a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Who may lift it.
+    /// The users who may remove the lock.
     pub mode: RetentionMode,
-    /// Its length, from the upload on.
+    /// Its duration from the upload.
     pub period: Duration,
 }
 
-/// Who may lift a retention.
+/// The mode of a retention lock, which decides who may remove it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionMode {
     /// Users with the right `s3:BypassGovernanceRetention`.

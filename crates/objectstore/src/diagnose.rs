@@ -1,7 +1,8 @@
-//! Messages for failed requests: what is wrong, and what the owner of the destination can change.
+//! Messages for failed requests: the cause, and what the owner of the destination can change.
 //!
-//! They are made of the status and the code of a response, never of its text. They quote no value of a
-//! Secret, not even the ID of a key or the name of an account: a value may be under the wrong key.
+//! They are built from the status and the code of a response, never from its text. They quote no
+//! value of a Secret, not even the ID of a key or the name of an account: a value may be under the
+//! wrong key.
 
 use ::http::StatusCode;
 
@@ -9,7 +10,7 @@ use crate::advice::{self, code_suffix};
 use crate::bucket::Bucket;
 use crate::http::ResponseInfo;
 
-/// What was attempted.
+/// The attempted operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Write,
@@ -26,7 +27,7 @@ impl Operation {
 }
 
 impl Bucket {
-    /// What is wrong, and what to do. Contains no secret.
+    /// The cause of a failed request, and what to do. Contains no secret.
     pub(crate) fn diagnose(&self, response: &ResponseInfo, operation: Operation) -> String {
         let Some(status) = response.status else {
             return self.diagnose_no_response(response, operation);
@@ -83,17 +84,17 @@ impl Bucket {
         let text = if response.is_no_response() {
             format!(
                 "endpoint {endpoint} cannot be reached: {}; check its name, port and certificate, and \
-                 the log of keepwatch, which says more",
+                 the log of keepwatch for details",
                 response.failure
             )
         } else {
-            format!("endpoint {endpoint} is not asked: {}", response.failure)
+            format!("endpoint {endpoint} is not used: {}", response.failure)
         };
         self.hide_account(&text)
     }
 
     /// Replaces the name of the storage account in host names. In Azure's national clouds, the
-    /// endpoint is made of it.
+    /// endpoint contains it.
     fn hide_account(&self, text: &str) -> String {
         match self.destination.credentials.account() {
             "" => text.to_owned(),
@@ -146,7 +147,8 @@ mod tests {
         Bucket::open(&destination, config).map_err(|error| error.to_string())
     }
 
-    /// A status quoted a secret that was under the wrong key of the Secret, and the ID of its access key.
+    /// Regression: a status quoted a secret under a wrong key of the Secret, and the ID of an
+    /// access key.
     #[test]
     fn no_message_shows_a_value_of_a_secret() {
         let response = |status: StatusCode, code: &str| ResponseInfo {
@@ -242,7 +244,7 @@ mod tests {
         ]
     }
 
-    /// A wrong clock was reported as a missing permission.
+    /// Regression: clock skew was reported as a missing permission.
     #[test]
     fn each_code_of_a_store_has_its_own_message() {
         let [s3, role, gcs, azure] = buckets();
@@ -276,7 +278,7 @@ mod tests {
             (&s3, 301, "", "is not in region `eu-west-1` but in another region"),
             (&s3, 404, "NoSuchBucket", "bucket `bucket` does not exist in region `eu-west-1`"),
             (&s3, 404, "", "bucket `bucket` in region `eu-west-1` does not exist"),
-            (&gcs, 400, "userProjectMissing", "lets requesters pay"),
+            (&gcs, 400, "userProjectMissing", "has Requester Pays enabled"),
             (&gcs, 403, "UserProjectAccountProblem", "no billing account that works"),
             (&gcs, 403, "accountDisabled", "no billing account that works"),
             (&gcs, 403, "vpcServiceControls", "a policy of the organization"),
@@ -314,20 +316,20 @@ mod tests {
         }
     }
 
-    /// They had the advice about headers, or that about permissions.
+    /// Regression: they got the advice about headers or about permissions.
     #[test]
     fn codes_about_one_upload_or_object_have_their_own_messages() {
         let [s3, ..] = buckets();
         for (status, code, expected) in [
-            (400, "InvalidArgument", "does not take an upload as it is (InvalidArgument)"),
+            (400, "InvalidArgument", "accepts no form of an upload (InvalidArgument)"),
             (501, "NotImplemented", "with Content-MD5 and without a checksum"),
-            (418, "Weird", "the store answered 418 Weird"),
+            (418, "Weird", "the store responded with 418 Weird"),
             (400, "RequestTimeout", "did not reach s3 bucket `bucket`"),
             (400, "IncompleteBody", "(IncompleteBody): it is repeated"),
             (400, "BadDigest", "(BadDigest): it is repeated"),
             (400, "KeyTooLongError", "shorten the destination's prefix or --cluster-name"),
             (400, "EntityTooLarge", "raise its limit, or lower --audit-seal-size"),
-            (400, "EntityTooSmall", "the store answered 400 EntityTooSmall"),
+            (400, "EntityTooSmall", "the store responded with 400 EntityTooSmall"),
             (400, "InvalidTag", "refuses tags or metadata (InvalidTag)"),
             (400, "MetadataTooLarge", "refuses tags or metadata (MetadataTooLarge)"),
             (403, "InvalidPayer", "disabled all access to bucket `bucket` (InvalidPayer)"),
@@ -339,7 +341,7 @@ mod tests {
         }
     }
 
-    /// An upload that was cut off stopped its destination as a wrong setting does.
+    /// Regression: an interrupted upload stopped its destination like a wrong setting.
     #[test]
     fn an_upload_that_was_cut_off_is_repeated_soon() {
         let [s3, ..] = buckets();

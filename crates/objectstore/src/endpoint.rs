@@ -1,6 +1,7 @@
 //! Checks of buckets and endpoints that all providers share. Nothing is sent.
 //!
-//! The controller checks profiles too; these checks are for callers that open destinations without it.
+//! The controller checks profiles too; these checks are for callers that open destinations without
+//! it.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) fn bucket_name(destination: &Destination) -> Result<&str, OpenError> 
     Ok(bucket)
 }
 
-/// Switches off the retries of `object_store`: the crate `delivery` decides on them.
+/// Switches off the retries of `object_store`: the crate `delivery` retries.
 pub(crate) fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
 }
@@ -45,20 +46,20 @@ pub(crate) fn parse_endpoint(
     let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if is_metadata_host(host) {
-        return Err(invalid("is a metadata service, which destinations may not be"));
+        return Err(invalid("is a metadata service, which is not allowed as a destination"));
     }
     if host.is_empty() || authority.contains('@') {
-        return Err(invalid("has to name a host, and nothing before it"));
+        return Err(invalid("must consist of a host without a user"));
     }
     if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") {
         return Err(invalid(
-            "has something behind its host: bucket and path have their own fields",
+            "has a path or a query: the bucket and the path have their own fields",
         ));
     }
     if let Ok(address) = host.trim_matches(['[', ']']).parse()
         && let Some(why) = egress.denial(address)
     {
-        return Err(invalid(&format!("{why}, which destinations may not be")));
+        return Err(invalid(&format!("{why}, which is not allowed as a destination")));
     }
     Ok((scheme.to_owned(), authority.to_owned()))
 }

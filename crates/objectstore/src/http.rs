@@ -1,4 +1,4 @@
-//! The HTTP client that `object_store` sends requests with, and what it learns from a response.
+//! The HTTP client of `object_store`, and the data that it takes from a response.
 
 mod client;
 mod response;

@@ -4,9 +4,10 @@
 //! <prefix>cluster=<c>/source=<s>/date=YYYY-MM-DD/hour=HH/<epoch>-<first>-<last>-<hash16>.json.gz
 //! ```
 //!
-//! A key is a function of the object's content, so a repeated upload has the same key, and a listing
-//! shows gaps. Sequence numbers repeat after an older copy of the journal is restored; the epoch tells
-//! them apart. A key contains no word by which the Datadog Forwarder would choose another parser.
+//! A key is a function of the object's content, so a repeated upload has the same key, and a
+//! listing shows gaps. Sequence numbers repeat after an older copy of the journal is restored; the
+//! epoch tells them apart. A key contains no word by which the Datadog Forwarder would select
+//! another parser.
 
 use std::fmt;
 
@@ -14,11 +15,11 @@ use event::Timestamp;
 
 use sink::hex;
 
-/// Bytes of a prefix.
+/// Maximum length of a prefix, in bytes.
 pub const PREFIX_BYTES_MAX: usize = 200;
 /// The prefix that K10 uses.
 pub const PREFIX_DEFAULT: &str = "k10audit/";
-/// Bytes of a cluster's or source's name in a key.
+/// Maximum length of a cluster's or source's name in a key, in bytes.
 const NAME_BYTES_MAX: usize = 100;
 
 /// The beginning of every key: empty, or names with a slash after each.
@@ -46,8 +47,8 @@ impl fmt::Display for Prefix {
 }
 
 impl Prefix {
-    /// Parses a prefix of letters, digits, `.`, `_`, `-` and single slashes. A missing slash at the end
-    /// is added.
+    /// Parses a prefix of letters, digits, `.`, `_`, `-` and single slashes. A missing slash at the
+    /// end is added.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
         let invalid_prefix = |reason: String| Err(PrefixError { prefix: text.to_owned(), reason });
         if text.len() > PREFIX_BYTES_MAX {
@@ -73,7 +74,7 @@ impl Prefix {
         }
         if let Some(word) = parser_keyword(names) {
             return invalid_prefix(format!(
-                "contains {word:?}, which the Datadog Forwarder takes for other logs"
+                "contains {word:?}, by which the Datadog Forwarder selects another parser"
             ));
         }
         Ok(Self(format!("{names}/")))
@@ -90,7 +91,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The stream of a reader of a cluster's journal. Characters that a key must not have become `_`.
+    /// The stream of a reader of a cluster's journal. Characters that are invalid in a key are
+    /// replaced by `_`.
     pub fn new(cluster: &str, reader: &str) -> Self {
         let cluster = if cluster.is_empty() { "unnamed" } else { cluster };
         Self { cluster: sanitize(cluster), source: sanitize(&reader.replace('/', ".")) }
@@ -148,7 +150,7 @@ fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
 }
 
-/// A word in the text by which the Datadog Forwarder would choose another parser.
+/// A word in the text by which the Datadog Forwarder would select another parser.
 fn parser_keyword(text: &str) -> Option<&'static str> {
     const KEYWORDS: [&str; 6] = [
         "aws-waf-logs",

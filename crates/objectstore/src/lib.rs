@@ -1,17 +1,17 @@
 //! Object stores: events as compressed objects in S3, Google Cloud Storage, Azure Blob Storage or a
 //! folder.
 //!
-//! An [`ObjectBuilder`] takes events one by one and becomes an [`Object`]: lines, compressed as they
-//! are added, under a key that is a function of its content. [`Bucket::put`] uploads it only if the
-//! key is free, so that an upload can be repeated after a lost response or a crash.
+//! An [`ObjectBuilder`] takes events one by one and becomes an [`Object`]: lines, compressed as
+//! they are added, under a key that is a function of its content. [`Bucket::put`] uploads it only
+//! if the key is free, so that an upload can be repeated after a lost response or a crash.
 //!
 //! The server connects only where [`sink::http::EgressPolicy`] permits, and follows no redirect. An
 //! error repeats the status and the code of a store's response, never its text.
 //!
-//! Which records an object holds, and when an upload is repeated, is decided by the crate `delivery`.
+//! The crate `delivery` decides which records an object contains, and when an upload is repeated.
 //!
-//! To add a provider, add a folder beside `aws` with an implementation of `StoreProvider`, a variant of
-//! [`Provider`], and one of [`Credentials`] if it has its own.
+//! To add a provider, add a folder beside `aws` with an implementation of `StoreProvider`, a
+//! variant of [`Provider`], and one of [`Credentials`] if it has its own.
 
 mod advice;
 mod aws;

@@ -1,8 +1,8 @@
-//! A store in a folder, usually a mounted volume that others can write to as well.
+//! A store in a folder, usually a mounted volume that other programs can also write to.
 //!
-//! Everything below the volume is opened one name after the other from the folder before it, and no
-//! symbolic link is followed: a program that can write into the volume must not choose what is written
-//! outside of it. An object is complete and on disk before it has its name.
+//! Each part of a path is opened relative to its parent, and no symbolic link is followed: a
+//! program that can write into the volume must not redirect writes outside of it. An object is
+//! complete and on disk before it gets its name.
 //!
 //! Deliberately absent: copies and deletions, because no caller needs them for a folder.
 
@@ -30,7 +30,7 @@ pub use provider::FileStore;
 
 /// The name of this store in errors.
 const STORE: &str = "folder";
-/// Temporary files of interrupted uploads that one object may have.
+/// Maximum number of temporary files of interrupted uploads of one object.
 const TEMPORARY_FILES_MAX: u32 = 1000;
 
 /// A folder in a volume.
@@ -110,7 +110,7 @@ impl Folder {
         Ok(rustix::fs::fsync(&folder)?)
     }
 
-    /// Runs blocking work on the file system in a thread for it.
+    /// Runs blocking file system calls in a thread for them.
     async fn spawn_blocking<T: Send + 'static>(
         &self,
         key: &Key,
@@ -139,7 +139,7 @@ fn create_temporary(folder: &OwnedFd, name: &str) -> io::Result<(String, File)> 
             Err(error) => return Err(error.into()),
         }
     }
-    let text = format!("there are {TEMPORARY_FILES_MAX} leftovers of {name}: remove them");
+    let text = format!("there are {TEMPORARY_FILES_MAX} temporary files of {name}: remove them");
     Err(io::Error::new(ErrorKind::StorageFull, text))
 }
 
@@ -159,7 +159,7 @@ fn open_error(folder: &OwnedFd, name: &str, error: rustix::io::Errno) -> io::Err
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Symlink
     });
     if is_link {
-        let text = format!("{name} is a symbolic link, and none is followed in a volume");
+        let text = format!("{name} is a symbolic link, which is not followed in a volume");
         return io::Error::new(ErrorKind::InvalidInput, text);
     }
     error.into()
@@ -208,7 +208,7 @@ impl ObjectStore for Folder {
         let start = match options.range {
             None => 0,
             Some(GetRange::Offset(offset)) => offset.min(meta.size),
-            Some(_) => return Err(unsupported("another range than one to the end")),
+            Some(_) => return Err(unsupported("a range that does not extend to the end")),
         };
         let range: Range<u64> = start..meta.size;
         let payload = GetResultPayload::File(file, PathBuf::from(location.as_ref()));
@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// A pod that could write into a claim chose where events were written.
+    /// Regression: a pod that could write into a claim could redirect the events.
     #[tokio::test]
     async fn reads_and_writes_in_a_volume_follow_no_links() {
         let temp_dir = tempfile::tempdir().unwrap();

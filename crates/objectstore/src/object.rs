@@ -3,7 +3,7 @@
 //! Memory holds the compressed bytes and one chunk of lines. An object is a series of gzip members,
 //! which gzip readers treat as one file. The same events make the same bytes.
 //!
-//! Deliberately absent: when an object is sealed because of its age, and where it is uploaded.
+//! Deliberately absent: sealing by age, and the upload.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use sink::LineLimiter;
 
 use crate::key::{ObjectRange, Prefix, Stream, key};
 
-/// Bytes of lines in one gzip member.
+/// Maximum number of bytes of lines in one gzip member.
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// Microseconds of an hour. All events of an object were committed in the same hour.
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -87,8 +87,8 @@ impl ObjectBuilder {
         }
     }
 
-    /// Adds an event. Returns false, and adds nothing, if the object is full or of another hour: then it
-    /// has to be sealed.
+    /// Adds an event. Returns false, and adds nothing, if the object is full or of another hour:
+    /// then it has to be sealed.
     pub fn push(&mut self, seq: u64, commit_time: Timestamp, event: EventRef<'_>) -> bool {
         let event = event.with_seq(seq);
         self.push_line(seq, commit_time, |limiter, chunk| limiter.write(&event, chunk))
@@ -115,7 +115,7 @@ impl ObjectBuilder {
             return false;
         }
         if self.lines == 0 {
-            // The first line decides on the hour, not a record that was skipped before it.
+            // The hour is that of the first line, not of a record that was skipped before it.
             self.first = Some((self.first.map_or(seq, |(first, _)| first), commit_time));
         }
         self.raw_bytes += line_bytes;
@@ -127,7 +127,7 @@ impl ObjectBuilder {
         true
     }
 
-    /// Extends the range of the object by a record that makes no line.
+    /// Extends the range of the object by a record without a line.
     pub fn skip(&mut self, seq: u64, commit_time: Timestamp) {
         self.extend_range(seq, commit_time);
     }

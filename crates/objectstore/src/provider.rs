@@ -1,7 +1,7 @@
-//! The providers of object stores, and what differs between them.
+//! The providers of object stores, and the interface that each implements.
 //!
-//! Each provider implements [`StoreProvider`] in its folder; [`Provider`] lists them. Credentials are in
-//! `credentials`, because a provider may accept several kinds.
+//! Each provider implements [`StoreProvider`] in its folder; [`Provider`] lists them. Credentials
+//! are in `credentials`, because a provider may accept several kinds.
 
 use std::fmt;
 
@@ -41,13 +41,13 @@ impl Provider {
         }
     }
 
-    /// The URL that its owner gave; `None` if there is none: then it is the provider's own, or a folder.
+    /// The configured URL; `None` for the provider's default and for a folder.
     pub fn endpoint(&self) -> Option<&str> {
         self.get().endpoint()
     }
 }
 
-/// What differs between providers.
+/// The provider-specific part of a destination.
 pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
     /// The client of a destination. Sends nothing.
     fn open(&self, destination: &Destination, config: &BucketConfig) -> OpenResult;
@@ -58,8 +58,8 @@ pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
     /// The configured URL of the server.
     fn endpoint(&self) -> Option<&str>;
 
-    /// The description of the endpoint if none is configured, such as `of AWS`; `None` if requests use no
-    /// network.
+    /// The description of the endpoint if none is configured, such as `of AWS`; `None` if requests
+    /// use no network.
     fn default_endpoint(&self) -> Option<&'static str>;
 
     /// What the owner of the bucket can do about each error code.
@@ -77,12 +77,12 @@ pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
         "to read the folder"
     }
 
-    /// The code that a response without an unambiguous one is treated as.
+    /// The code to assume for a response without an unambiguous code.
     fn implied_code(&self, _response: &ResponseInfo) -> Option<&'static str> {
         None
     }
 
-    /// The bucket in words, with placeholders of [`Advice`].
+    /// A description of the bucket, with placeholders of [`Advice`].
     fn bucket_text(&self) -> &'static str {
         "bucket `{bucket}`"
     }
@@ -92,17 +92,17 @@ pub(crate) trait StoreProvider: fmt::Debug + Send + Sync {
         None
     }
 
-    /// The message for a response whose code is in no table and whose status has no common message.
+    /// The message for a response without a message for its code or status.
     fn diagnose_other(&self, _: &Destination, _: &ResponseInfo) -> Option<String> {
         None
     }
 
-    /// Whether its stores differ in the headers of an upload that they accept.
+    /// Whether stores of this provider accept different headers of an upload.
     fn negotiates_headers(&self) -> bool {
         false
     }
 
-    /// The checksum to send with an upload, if `detected` is the one that the store was found to accept.
+    /// The checksum to send with an upload. `detected` is the checksum that the store accepts.
     fn checksum(&self, _detected: Checksum) -> Checksum {
         Checksum::Md5
     }

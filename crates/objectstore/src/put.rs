@@ -1,12 +1,12 @@
 //! Uploads an object exactly once.
 //!
-//! An object is uploaded only if its key is free. If the key exists, the upload has succeeded before:
-//! a key is a function of its object's content. A store that refuses this condition, or the checksum,
-//! gets uploads without it; instead of the condition it is asked for the key before each upload.
-//! Overwriting an object writes the same bytes.
+//! An object is uploaded only if its key is free. If the key exists, the upload has succeeded
+//! before: a key is a function of its object's content. A store that rejects the condition or the
+//! checksum gets uploads without it. Without the condition, each upload is preceded by a check of
+//! the key. Overwriting an object writes the same bytes.
 //!
-//! Other failures are worth a retry; the variant of the error says how soon. Refused credentials are
-//! refreshed, and a wrong clock is corrected, before an error is returned.
+//! Other failures can be retried; the variant of the error determines the delay. Before an error is
+//! returned, rejected credentials are refreshed and clock skew is corrected.
 
 use ::http::{HeaderValue, StatusCode};
 use base64::Engine as _;
@@ -27,12 +27,12 @@ use crate::object::Object;
 use crate::provider::Provider;
 use crate::upload_mode::{Checksum, UploadMode, may_reject_header};
 
-/// How an upload succeeded.
+/// The result of a successful upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
     /// This upload created the object.
     Created,
-    /// An earlier one did.
+    /// An earlier upload created it.
     AlreadyExists,
 }
 
@@ -73,8 +73,8 @@ impl Bucket {
 
     /// Whether an object with this key exists.
     ///
-    /// S3 answers 403 instead of 404 to callers that may not list the bucket; [`check`](Self::check)
-    /// tells that from a missing permission.
+    /// S3 answers 403 instead of 404 to callers that may not list the bucket;
+    /// [`check`](Self::check) tells that from a missing permission.
     pub async fn exists(&self, key: &str) -> Result<bool, DeliverError> {
         let path = path(key)?;
         let mut exists = self.head(&path).await;
@@ -104,7 +104,8 @@ impl Bucket {
         }
     }
 
-    /// Uploads in the current mode. If the store may refuse a header of it, the other modes are tried.
+    /// Uploads in the current mode. If the store may refuse a header of it, the other modes are
+    /// tried.
     pub(crate) async fn put_once(
         &self,
         key: &str,
@@ -136,7 +137,7 @@ impl Bucket {
                         checksum = ?mode.checksum,
                         if_none_match = !mode.lacks_conditional_put,
                         code = rejection.code,
-                        "the store refuses a header of uploads; it is left out from now on"
+                        "the store rejects a header of uploads; it is omitted from now on"
                     );
                     return Ok(put);
                 }
@@ -175,7 +176,7 @@ impl Bucket {
                 let response = response_info(&slot, &error);
                 let exists = match (response.status, &error) {
                     (Some(StatusCode::PRECONDITION_FAILED), _) => true,
-                    // Azure's code for it. Of other stores, 409 reports a concurrent upload.
+                    // Azure's code for it. In other stores, 409 means a concurrent upload.
                     (Some(StatusCode::CONFLICT), _) => response.code == "BlobAlreadyExists",
                     (None, Error::AlreadyExists { .. }) => {
                         response.failure.is_empty() || self.is_folder()
@@ -205,7 +206,8 @@ impl Bucket {
         matches!(self.destination.provider, Provider::File(_))
     }
 
-    /// Whether the same request may succeed at once: with other credentials, or a corrected clock.
+    /// Whether the same request may succeed immediately: with new credentials, or after a clock
+    /// correction.
     pub(crate) async fn can_refresh(&self, response: &ResponseInfo) -> bool {
         let Some(signer) = &self.signer else { return false };
         match response.code.as_str() {

@@ -1,7 +1,7 @@
 //! Lists and reads objects, for commands that examine delivered events and for sources of events.
 //!
-//! A key may be any that the store holds, not only one that [`Bucket::put`] creates. A body is streamed,
-//! so that an object of any size takes little memory.
+//! Any key of the store can be read, not only the keys that [`Bucket::put`] creates. A body is
+//! streamed, so that an object of any size takes little memory.
 
 use ::http::StatusCode;
 use bytes::Bytes;
@@ -69,7 +69,7 @@ impl Bucket {
         let permission = self.destination.provider.get().list_permission();
         let failed = move |error: object_store::Error| {
             ReadError(format!(
-                "cannot list {destination}: {}; it takes the right {permission}",
+                "cannot list {destination}: {}; grant the permission {permission}",
                 error_chain(&error)
             ))
         };
@@ -92,7 +92,7 @@ impl Bucket {
         self.read_with(key, GetOptions::default()).await
     }
 
-    /// The body of an object as it was listed, from an offset on, as a stream. Fails if the object
+    /// The body of the listed version of an object from an offset, as a stream. Fails if the object
     /// was replaced meanwhile.
     pub async fn read_from(
         &self,
@@ -126,7 +126,10 @@ impl Bucket {
         let body = body.map_err(failed)?;
         let key = key.to_owned();
         let interrupted = move |error: object_store::Error| {
-            ReadError(format!("reading {key} in {destination} broke off: {}", error_chain(&error)))
+            ReadError(format!(
+                "reading {key} in {destination} was interrupted: {}",
+                error_chain(&error)
+            ))
         };
         Ok(body.map_err(interrupted).boxed())
     }
@@ -152,7 +155,7 @@ fn read_error(
     response: &ResponseInfo,
 ) -> ReadError {
     let advice = match response.status {
-        Some(StatusCode::FORBIDDEN) => format!("; it takes the right {permission}"),
+        Some(StatusCode::FORBIDDEN) => format!("; grant the permission {permission}"),
         Some(StatusCode::UNAUTHORIZED) => "; check the credentials".to_owned(),
         Some(StatusCode::PRECONDITION_FAILED) => "; it was replaced meanwhile".to_owned(),
         _ => String::new(),

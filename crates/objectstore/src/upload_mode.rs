@@ -1,8 +1,8 @@
-//! How a store accepts uploads: with which checksum, and with or without a condition.
+//! The upload mode of a store: the checksum, and whether the upload has a precondition.
 //!
-//! The default is the safest: SHA-256 and `If-None-Match`. If a store refuses one of them with a code
-//! that has no other meaning, the other modes are tried once: by the check of a destination, or by the
-//! first upload. The mode that works is used from then on.
+//! The default is the safest: SHA-256 and `If-None-Match`. If a store refuses one of them with a
+//! code that has no other meaning, the other modes are tried once: by the check of a destination,
+//! or by the first upload. The mode that works is used from then on.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -23,7 +23,7 @@ pub enum Checksum {
     None,
 }
 
-/// One way to upload.
+/// A combination of checksum and precondition for uploads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UploadMode {
     pub(crate) checksum: Checksum,
@@ -75,7 +75,7 @@ impl DetectedMode {
         ALL.into_iter().filter(|mode| *mode != current).collect()
     }
 
-    /// Remembers whether all modes were refused.
+    /// Records whether all modes were refused.
     pub(crate) fn set_exhausted(&self, is_exhausted: bool) {
         self.is_exhausted.store(is_exhausted, Ordering::Relaxed);
     }

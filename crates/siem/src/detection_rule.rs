@@ -163,8 +163,8 @@ fn describe(rule: &mut Map<String, Value>, options: &LoadOptions) {
 }
 
 /// The document of an object. A rule without an id and a name has the object's name as its id. The
-/// object affects only its own rules: only a suppression, which expires and is known to all, takes
-/// signals from the rules of other objects.
+/// object affects only its own rules: only a suppression, which expires and is visible to all
+/// users, hides signals of the rules of other objects.
 fn source(rule: &Map<String, Value>) -> Document {
     Document::confined(fields::text(rule, "metadata.name"), fields::text(rule, "spec.sigma"))
 }

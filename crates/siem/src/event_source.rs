@@ -1,7 +1,7 @@
 //! `EventSource`: a source of events that another server recorded, readable with kubectl.
 //!
-//! The objects are not stored: they are computed from the state of the running sources, and count
-//! since the start of the server. The resource is read-only and has no watch.
+//! The objects are not stored: they are computed from the state of the running sources, and their
+//! counters start with the server. The resource is read-only and has no watch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ const COLUMNS: &[Column] = &[
 /// The state of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventSourceState {
-    /// Its name, which is that of the object.
+    /// Name of the source and of its object.
     pub name: String,
     /// Its kind.
     pub kind: String,
@@ -67,11 +67,11 @@ pub struct EventSourceState {
     pub rejected: u64,
     /// Why the last request was rejected; `None` if it was accepted.
     pub error: Option<String>,
-    /// How far it is, if it reads the objects of a bucket.
+    /// Progress of a source that reads the objects of a bucket; `None` for other sources.
     pub objects: Option<ObjectState>,
 }
 
-/// How far a source is that reads the objects of a bucket.
+/// Progress of a source that reads the objects of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObjectState {
     /// Number of objects that were read.

@@ -1,8 +1,8 @@
 //! `Notifier`: a destination of signals, such as an Alertmanager.
 //!
 //! Secret values (the URL of a Slack webhook, a signing key, a token) are in a Secret, to which the
-//! notifier refers; its user must be authorized to read that Secret. Other code sends
-//! notifications: it reads [`NotifierSpec`] and writes the status with [`record_status`].
+//! notifier refers; its user must be authorized to read that Secret. The sender of notifications
+//! reads [`NotifierSpec`] and writes the status with [`record_status`].
 
 mod spec;
 mod status;

@@ -26,7 +26,7 @@ struct LineEnd {
 }
 
 impl BatchBuilder {
-    /// Adds a record. `write` appends its line without the newline; that is added here.
+    /// Adds a record. `write` appends its line without the newline, which this function adds.
     pub fn push(&mut self, seq: u64, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.lines);
         self.lines.push(b'\n');
@@ -55,7 +55,8 @@ impl Batch {
         self.line_ends.is_empty()
     }
 
-    /// Sequence number of record number `records`, counted from 1; `None` for 0 or more than there are.
+    /// Sequence number of record number `records`, counted from 1; `None` for 0 and for numbers
+    /// above the count.
     pub fn seq_after(&self, records: usize) -> Option<u64> {
         records
             .checked_sub(1)

@@ -3,7 +3,7 @@
 /// The health of the delivery to one destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryHealth {
-    /// Records are delivered as they come.
+    /// Records are delivered as they arrive.
     Delivering,
     /// The last attempts failed.
     Failing {
@@ -14,10 +14,10 @@ pub enum DeliveryHealth {
     },
     /// The destination has not responded for so long that it may be reported.
     NoResponse {
-        /// The error. It does not tell why there was no response.
+        /// The error. It does not contain the cause of the missing response.
         reason: String,
     },
-    /// The reader of the destination is gone; it is not tried again before a restart.
+    /// The destination is closed, such as a closed pipe. Delivery is not retried before a restart.
     Closed,
     /// The task may no longer move its cursor, because another task has taken it over or it was
     /// removed. The task has stopped.

@@ -10,9 +10,9 @@ use crate::Terminal;
 /// The encoding of a line.
 #[derive(Clone, Debug)]
 pub enum Encoding {
-    /// K10's, with a few keys for log tools in front.
+    /// K10's encoding, preceded by a few keys for log tools.
     Kasten(LineContext),
-    /// That of kube-apiserver's log backend: an `audit.k8s.io/v1` event in JSON.
+    /// The encoding of kube-apiserver's log backend: an `audit.k8s.io/v1` event in JSON.
     V1,
     /// A short text for people who read it on this terminal.
     Short(Terminal),
@@ -28,8 +28,8 @@ impl Encoding {
         }
     }
 
-    /// Appends a change of a signal, without the newline. `truncated` names what was left out of it;
-    /// empty if nothing was.
+    /// Appends a change of a signal, without the newline. `truncated` names the omitted parts; it
+    /// is empty if the signal is complete.
     pub fn write_signal(&self, signal: &SignalRecord, truncated: &str, line: &mut Vec<u8>) {
         match self {
             Self::Kasten(labels) => event::signal_line::k10(signal, labels, truncated, line),

@@ -1,12 +1,12 @@
-//! Another Keepwatch as a destination: it gets event lists as kube-apiserver's audit webhook sends
-//! them.
+//! Another Keepwatch as a destination: it receives event lists in the form of kube-apiserver's
+//! audit webhook.
 //!
-//! A batch counts as delivered after the answer 200, when the receiver has recorded it. After any
-//! other answer the same events are sent again, so they keep their order and none is left out; the
-//! receiver recognizes those that it had recorded. If it takes no lists of this size (413), fewer
-//! events are sent at a time.
+//! A batch counts as delivered after a response with status 200, when the receiver has recorded it.
+//! After any other response the same events are sent again, so they keep their order and none is
+//! skipped; the receiver recognizes events that it has recorded before. If it does not accept lists
+//! of this size (413), fewer events are sent at a time.
 //!
-//! Deliberately absent: retries (crate `delivery`), and where the credentials are from.
+//! Deliberately absent: retries (crate `delivery`), and the source of the credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,32 +29,32 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::http::{client_builder, retry_after};
 use crate::{Batch, BoxError, DeliverError, Delivered, Encoding, Sink, error_chain};
 
-/// What precedes the events of a list.
+/// The text before the events of a list.
 const START: &[u8] =
     br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{},"items":["#;
-/// What follows them.
+/// The text after the events of a list.
 const END: &[u8] = b"]}";
 /// Time to establish a TCP connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
-/// Time for an answer. The receiver has a time limit for a body and one for its disk, which are
-/// shorter together.
+/// Timeout for a response. The receiver's timeouts for a body and for its disk are shorter in
+/// total.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_mins(1);
 /// After each list that is accepted, the next one may have this fraction more events.
 const INCREASE_DIVISOR: usize = 16;
-/// The part of an answer that an error quotes, in bytes.
+/// Maximum length of the part of a response that an error quotes, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024;
-/// The characters of it.
+/// Maximum length of this part, in characters.
 const QUOTE_MAX: usize = 200;
 
-/// Where the lists are sent, and as whom.
+/// The receiver of the lists, and the client credentials.
 #[derive(Debug)]
 pub struct Receiver {
     /// URL of the audit webhook, https.
     pub url: Uri,
-    /// PEM certificates of the CA that must have signed the receiver's certificate. Without them,
-    /// those of the system.
+    /// PEM certificates of the CAs that may sign the receiver's certificate; the system's CAs if
+    /// there are none.
     pub ca: Option<Vec<u8>>,
-    /// The name in the receiver's certificate, if it is not the host of the URL.
+    /// The expected name in the receiver's certificate, if it differs from the host of the URL.
     pub server_name: Option<String>,
     /// Bearer token.
     pub token: Option<SecretString>,
@@ -62,7 +62,7 @@ pub struct Receiver {
     pub identity: Option<(Vec<u8>, SecretString)>,
 }
 
-/// Reads the receiver, from files that may have changed since.
+/// Reads the receiver from files that may have changed.
 pub type ReadReceiver = Box<dyn Fn() -> Result<Receiver, BoxError> + Send + Sync>;
 
 /// Sends event lists.
@@ -71,13 +71,13 @@ pub struct EventListSink {
     user_agent: HeaderValue,
     encoding: Encoding,
     read_receiver: ReadReceiver,
-    /// `None` after a failure: certificates and tokens may have been replaced.
+    /// `None` after a failure, because certificates and tokens may have been replaced.
     connection: Option<Connection>,
-    /// Events of a list, fewer after the receiver rejected a list for its size.
+    /// Maximum number of events in a list; lower after the receiver rejected a list for its size.
     events_max: usize,
 }
 
-/// A client and what its requests have in common.
+/// A client, and the common parts of its requests.
 struct Connection {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
@@ -91,18 +91,19 @@ enum SendError {
     Receiver(#[source] BoxError),
     #[error("the request failed")]
     Request(#[source] BoxError),
-    #[error("no answer within {} seconds", RESPONSE_TIME_MAX.as_secs())]
+    #[error("no response within {} seconds", RESPONSE_TIME_MAX.as_secs())]
     Late,
-    #[error("{url} answers {code}: {text}")]
+    #[error("{url} responded with {code}: {text}")]
     Rejected { url: Uri, code: StatusCode, text: String, after: Option<Duration> },
     #[error(
-        "{url} takes no event of {bytes} bytes (413): raise the limit of the proxy in front of Keepwatch"
+        "{url} accepts no event of {bytes} bytes (413): raise the limit of the proxy in front of \
+         Keepwatch"
     )]
     TooLarge { url: Uri, bytes: usize },
 }
 
 impl EventListSink {
-    /// A sink with the name of its cursor. `version` is that of this program.
+    /// Creates a sink. `name` is that of its cursor, and `version` that of this program.
     pub fn new(name: &str, version: &'static str, read_receiver: ReadReceiver) -> Self {
         let user_agent = format!("keepwatch-forward/{version}");
         Self {
@@ -125,7 +126,7 @@ impl EventListSink {
             let answer = self.post(body).await?;
             let code = answer.status();
             if code == StatusCode::OK {
-                // Slowly, because the receiver has the same limit.
+                // The limit grows slowly, because the receiver's limit has not changed.
                 let more = (self.events_max / INCREASE_DIVISOR).max(1);
                 self.events_max = self.events_max.saturating_add(more);
                 return Ok(events);
@@ -139,7 +140,11 @@ impl EventListSink {
                 return Err(SendError::TooLarge { url, bytes });
             }
             self.events_max = events / 2;
-            tracing::warn!(bytes, events, "the receiver takes no list of this size: it is halved");
+            tracing::warn!(
+                bytes,
+                events,
+                "the receiver does not accept a list of this size: it is halved"
+            );
         }
     }
 
@@ -243,7 +248,7 @@ impl Connection {
     }
 }
 
-/// TLS with the CA and the client certificate of a receiver, and no other ones.
+/// TLS with only the CA and the client certificate of a receiver.
 fn tls(receiver: &Receiver) -> Result<ClientConfig, BoxError> {
     let mut roots = RootCertStore::empty();
     match &receiver.ca {
@@ -282,11 +287,11 @@ fn list(batch: &Batch, events: usize) -> Bytes {
     Bytes::from(body)
 }
 
-/// The beginning of an answer as text for an error.
+/// The beginning of a response as text for an error.
 async fn quote(answer: Response<Incoming>) -> String {
     let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
     let Ok(Ok(body)) = tokio::time::timeout(CONNECT_TIME_MAX, body).await else {
-        return "its answer is not readable".to_owned();
+        return "its response is not readable".to_owned();
     };
     let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     let printable = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });

@@ -1,15 +1,15 @@
 //! A local file with rotation that has every line exactly once.
 //!
-//! The state that is committed with the cursor names the file (device, inode) and its length. After a
-//! crash, lines beyond that length are recognized and not written again, and an incomplete line is
-//! removed. To make this hold across rotation, the cursor is made durable before the next file is
-//! opened ([`Delivered::sync_cursor`]).
+//! The state that is committed with the cursor names the file (device, inode) and its length. After
+//! a crash, lines beyond that length are recognized and not written again, and an incomplete line
+//! is removed. To make this hold across rotation, the cursor is made durable before the next file
+//! is opened ([`Delivered::sync_cursor`]).
 //!
-//! Before each batch the sink checks whether another program has moved or deleted the file, and creates
-//! it again. A failed write is undone, so that lines are complete, and a batch is synced before it
-//! counts as delivered.
+//! Before each batch the sink checks whether another program has moved or deleted the file, and
+//! creates it again. A failed write is undone, so that lines are complete, and a batch is synced
+//! before it counts as delivered.
 //!
-//! Deliberately absent: compression, and any knowledge of what the lines contain.
+//! Deliberately absent: compression, and the encoding of lines.
 
 mod page_cache_trimmer;
 mod position;
@@ -34,7 +34,7 @@ use position::{FilePosition, ReplayedLines};
 pub struct Settings {
     /// Path of the current file.
     pub path: PathBuf,
-    /// Length in bytes after which the file is rotated. A longer line gets a file of its own.
+    /// Length in bytes after which the file is rotated. A longer line gets a separate file.
     pub size_max: u64,
     /// Number of rotated files to keep; 0 keeps all.
     pub backups_max: usize,
@@ -56,7 +56,8 @@ pub struct FileSink {
 pub struct Reopen(Arc<AtomicBool>);
 
 impl Reopen {
-    /// Requests it. It takes effect with the next batch, which may be empty.
+    /// Requests that the path is opened again. It takes effect with the next batch, which may be
+    /// empty.
     pub fn request_reopen(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -232,8 +233,8 @@ impl FileWriter {
         Ok(Delivered { records, state: self.state(), sync_cursor: false })
     }
 
-    /// Whether the path has to be opened again: on request, or because the file was moved. Adopts the
-    /// length of a file that another program has truncated or extended.
+    /// Whether the path has to be opened again: on request, or because the file was moved. Adopts
+    /// the length of a file that another program has truncated or extended.
     fn must_open_next(&mut self) -> io::Result<bool> {
         let Some(open) = &mut self.open else { return Ok(true) };
         if open.has_partial_write {
@@ -244,8 +245,8 @@ impl FileWriter {
         Ok(self.reopen.is_requested() || !position::is_at(&self.settings.path, open.position)?)
     }
 
-    /// Opens the next file. All lines of the old one count as delivered. Lines of other programs in the
-    /// new one are before the position.
+    /// Opens the next file. All lines of the old one count as delivered. Lines of other programs in
+    /// the new one are before the position.
     fn open_next(&mut self, rotate: bool) -> io::Result<Delivered> {
         if let Some(Open { file, trimmer, .. }) = self.open.take()
             && rotate
@@ -279,7 +280,8 @@ impl FileWriter {
         Ok(())
     }
 
-    /// Removes a partial write: it could end in an incomplete line, and the batch is delivered again.
+    /// Removes a partial write: it could end in an incomplete line, and the batch is delivered
+    /// again.
     fn undo_write(&mut self, offset: u64) {
         if let Some(open) = &mut self.open {
             open.position.offset = offset;

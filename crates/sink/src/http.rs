@@ -1,10 +1,10 @@
 //! HTTP to destinations that a user of the cluster names: where to connect, and how.
 //!
 //! A URL in a profile or notifier must not turn the server against its own network, so each
-//! connection passes an [`EgressPolicy`]: the name is resolved once, every address found is checked,
-//! and a checked address is dialed. TLS verifies the server's certificate.
+//! connection passes an [`EgressPolicy`]: the name is resolved once, every address found is
+//! checked, and a checked address is dialed. TLS verifies the server's certificate.
 //!
-//! Deliberately absent: redirects, proxies, retries, and what is sent.
+//! Deliberately absent: redirects, proxies, retries, and the content of requests.
 
 mod client;
 mod egress;

@@ -1,9 +1,9 @@
-//! Destinations that take lines: the [`Sink`] trait, standard output and files. Notifiers, which send
-//! signals by HTTP, are here too.
+//! Destinations that accept lines: the [`Sink`] trait, standard output and files. Notifiers, which
+//! send signals by HTTP, are here too.
 //!
-//! A sink receives whole lines in the order of the journal and reports how many are durable. It does
-//! not read the journal, encode, retry or keep a cursor: the crate `delivery` does. Destinations that
-//! take objects instead of lines are in the crate `objectstore`.
+//! A sink receives whole lines in the order of the journal and reports how many are durable. It
+//! does not read the journal, encode, retry or keep a cursor: the crate `delivery` does.
+//! Destinations that accept objects instead of lines are in the crate `objectstore`.
 //!
 //! To add a destination, write one file next to [`mod@file`], implement [`Sink`], and open it in
 //! the binary's module `commands::serve::sinks`.
@@ -40,27 +40,27 @@ pub use terminal::Terminal;
 /// A destination for records.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// The name of the destination, of its cursor and in its metrics. It must be unique in a server and
-    /// must not change: a cursor is found by it.
+    /// The name of the destination, of its cursor and in its metrics. It must be unique in a server
+    /// and must not change: a cursor is found by it.
     fn name(&self) -> &str;
 
     /// The encoding of lines for this destination.
     fn encoding(&self) -> &Encoding;
 
-    /// Called before the first batch with the state that was last committed with the cursor; empty if
-    /// there is none yet. Called again if it fails.
+    /// Called before the first batch with the state that was last committed with the cursor,
+    /// initially empty. Called again if it fails.
     async fn resume(&mut self, state: &str) -> Result<(), DeliverError>;
 
-    /// Delivers the batch, or its beginning. The records that [`Delivered::records`] counts are durable
-    /// at the destination.
+    /// Delivers the batch, or its beginning. The records that [`Delivered::records`] counts are
+    /// durable at the destination.
     ///
     /// Records can be delivered again after a crash: a destination that must not have duplicates
-    /// recognizes them by its state. An empty batch asks the sink for maintenance, for example to
+    /// recognizes them by its state. An empty batch is a request for maintenance, for example to
     /// reopen a file.
     async fn deliver(&mut self, batch: &Batch) -> Result<Delivered, DeliverError>;
 }
 
-/// How much of a batch was delivered.
+/// The delivered part of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// Number of records, from the beginning of the batch, that are durable at the destination.
@@ -74,25 +74,25 @@ pub struct Delivered {
 /// The cause of a failure.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What delivery should do next. One variant for each reaction.
+/// An error of delivery. Each variant is handled differently.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliverError {
     /// Try this batch again.
     #[error("destination is not ready")]
     Retry {
-        /// The time after which the destination asks to be tried again.
+        /// The value of `Retry-After`, if the destination sent it.
         after: Option<Duration>,
         /// The cause.
         source: BoxError,
     },
-    /// Try this batch again; there was no response. Its text and the time at which it is reported are the
-    /// same for every cause, because they would tell closed ports from filtered ones.
+    /// Try this batch again; there was no response. Its text and the delay until it is reported do
+    /// not depend on the cause, which would otherwise reveal whether a port is closed or filtered.
     #[error("destination is not ready")]
     NoResponse {
         /// No connection was established, so another attempt is cheap and may be made soon.
         is_connect_error: bool,
-        /// The cause, as far as the author of a profile may know it.
+        /// The cause, without details that the author of a profile must not see.
         source: BoxError,
     },
     /// No batch is accepted until the configuration changes. Try again, but rarely.
@@ -101,7 +101,7 @@ pub enum DeliverError {
         /// The cause.
         source: BoxError,
     },
-    /// The reader of the destination is gone for good: stop this sink, and nothing else.
+    /// The destination is closed permanently, such as a closed pipe: stop this sink only.
     #[error("destination is closed")]
     Closed,
 }

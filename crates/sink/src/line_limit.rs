@@ -1,12 +1,12 @@
 //! Limits the length of lines to what their consumers accept.
 //!
-//! The Datadog Forwarder drops a log that exceeds its limit *in the form in which it is sent*: the line
-//! is encoded again as ASCII JSON and escaped once more in an envelope. [`datadog_bytes`] is that size.
-//! A longer line is truncated in steps, each only if the one before was not enough: the response body,
-//! the request body, long fields, and all that a client can make long. Annotations name what was
-//! truncated, and the length of the full line. A truncated body is replaced by its length and SHA-256; the
-//! SHA-256 of the full line is added where fields were cut too, and in every truncated line for the
-//! Forwarder. The journal keeps the full event.
+//! The Datadog Forwarder drops a log that exceeds its limit *in the form in which it is sent*: the
+//! line is encoded again as ASCII JSON and escaped once more in an envelope. [`datadog_bytes`] is
+//! that size. A longer line is truncated in steps, each only if the one before was not enough: the
+//! response body, the request body, long fields, and everything that a client can make long.
+//! Annotations name what was truncated, and the length of the full line. A truncated body is
+//! replaced by its length and SHA-256; the SHA-256 of the full line is added if fields were
+//! truncated, and to every truncated line for the Forwarder. The journal keeps the full event.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use event::annotations::{FULL_BYTES, FULL_SHA256, TRUNCATED};
@@ -25,7 +25,7 @@ const ENCODED_HALVES_MAX: usize = 7;
 const LONG_FIELDS: FieldLimit = FieldLimit { chars: 1024, entries: 64 };
 /// The limit of the step `fields`.
 const FIELDS: FieldLimit = FieldLimit { chars: 128, entries: 8 };
-/// Number of the first steps, which truncate bodies.
+/// Number of steps that truncate bodies. They are the first ones.
 const BODY_STEPS: usize = 2;
 /// The limit of the step `shortFields`: short enough for every line, even if every character is
 /// escaped.
@@ -90,8 +90,8 @@ impl LineLimiter {
         Self { encoding, line_bytes, measure: Measure::Forwarder }
     }
 
-    /// Lines in `encoding` of at most `line_bytes`, the newline included: for log shippers that read
-    /// standard output and files, and cut or drop longer lines.
+    /// Lines in `encoding` of at most `line_bytes`, the newline included: for log shippers that
+    /// read standard output and files, and cut or drop longer lines.
     pub fn by_bytes(encoding: Encoding, line_bytes: usize) -> Self {
         Self { encoding, line_bytes, measure: Measure::Bytes }
     }
@@ -107,7 +107,7 @@ impl LineLimiter {
         let mut shortened = event::limit::with_cut_response(event);
         let mut truncated = Vec::new();
         let steps: [EventStep; 5] = [
-            // A long response has not been copied into `shortened` at all.
+            // A long response was not copied into `shortened`.
             ("responseObject", |_| {}),
             ("requestObject", |event| truncate_body(&mut event.request_object)),
             ("longFields", |event| truncate_event(event, LONG_FIELDS)),
@@ -126,8 +126,8 @@ impl LineLimiter {
             truncated.push(name);
             shortened.annotations.insert(TRUNCATED.to_owned(), truncated.join(","));
             shortened.annotations.insert(FULL_BYTES.to_owned(), full_bytes.to_string());
-            // A truncated body carries its own digest, and a digest of every long line costs as much
-            // as all else that is done for it.
+            // A truncated body contains its own digest. A digest of every long line would double
+            // the cost of the line.
             if self.measure == Measure::Forwarder || index >= BODY_STEPS {
                 let hash = full_sha256.get_or_insert_with(|| self.full_sha256(event));
                 shortened.annotations.insert(FULL_SHA256.to_owned(), hash.clone());
@@ -153,7 +153,7 @@ impl LineLimiter {
             step(&mut shortened.spec);
             truncated.push(name);
             let record = write_signal(signal.change, signal.time, &shortened);
-            // It has just been written.
+            // This cannot fail: the record was just encoded.
             let Some(Ok(record)) = signal_of(&record) else { return };
             let record = SignalRecord { seq: signal.seq, ..record };
             lines.truncate(start);
@@ -197,7 +197,7 @@ pub(super) fn datadog_bytes(line: &[u8]) -> usize {
                 Some(b'"' | b'\\') => 4,
                 _ => 3,
             },
-            // Python writes a space behind them.
+            // Python writes a space after these characters.
             b',' | b':' if !is_in_string => 2,
             0x00..0x80 => 1,
             // The first byte of a character counts for all: `\\u00e9`, or two of them.
@@ -329,8 +329,8 @@ mod tests {
         }
     }
 
-    /// Half of the work for a long list was its digest, which identified what the digest of the body
-    /// does already.
+    /// Regression: the digest of the line took half of the time for a long list, although the
+    /// digest of the body suffices.
     #[test]
     fn a_line_limited_by_bytes_has_a_digest_of_the_whole_only_if_fields_are_cut() {
         let long = "x".repeat(30_000);
@@ -413,7 +413,8 @@ mod tests {
 
     #[test]
     fn the_length_of_a_line_is_counted_as_by_python() {
-        // Each pair: a line, and the length of `json.dumps(json.dumps(json.loads(line)))` less quotes.
+        // Each pair: a line, and the length of `json.dumps(json.dumps(json.loads(line)))` less
+        // quotes.
         for (line, expected) in [
             (r#"{"a":"b","c":1}"#, 24),
             ("{\"a\":\"\u{e9}\"}", 20),

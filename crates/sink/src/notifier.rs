@@ -1,12 +1,12 @@
 //! Notifiers send signals to Alertmanager, a signed webhook or a chat channel.
 //!
-//! A [`Notifier`] sends one HTTP request for each [`Notification`] and says what delivery should do
-//! if it fails. It connects only where [`EgressPolicy`] permits, by verified TLS, follows no
-//! redirect, and repeats nothing of a response but known words. URLs and keys are secrets: they are
-//! in no error, no log and no `Debug` output.
+//! A [`Notifier`] sends one HTTP request for each [`Notification`] and returns an error that
+//! determines the reaction of delivery. It connects only where [`EgressPolicy`] permits, with
+//! verified TLS, follows no redirect, and quotes only known words of a response. URLs and keys are
+//! secrets: they are in no error, no log and no `Debug` output.
 //!
-//! The crate `delivery` decides when a signal is sent, and when it is sent again after a failure. The
-//! caller reads Secrets.
+//! The crate `delivery` decides when a signal is sent, and when it is sent again after a failure.
+//! The caller reads Secrets.
 //!
 //! To add a destination, write one file next to [`mod@webhook`] and name it in [`open`].
 
@@ -35,13 +35,13 @@ pub use webhook::{SIGNAL_BYTES_MAX, SIGNING_KEY_BYTES_MIN};
 /// A destination for notifications.
 #[async_trait]
 pub trait Notifier: Send + Sync {
-    /// Sends one notification. `Ok` means that the destination has it.
+    /// Sends one notification. `Ok` means that the destination has accepted it.
     ///
-    /// The same notification may be sent again after a lost response or a crash. It has the same id, by
-    /// which a receiver recognizes it.
+    /// The same notification may be sent again after a lost response or a crash. It has the same
+    /// id, by which a receiver recognizes it.
     async fn send(&self, notification: &Notification) -> Result<(), NotifyError>;
 
-    /// Scheme, host and port of the URL. The rest may be secret.
+    /// Scheme, host and port of the URL. The path may be secret.
     fn origin(&self) -> &str;
 
     /// The interval at which an unchanged open signal is sent again; `None` for never.
@@ -49,8 +49,8 @@ pub trait Notifier: Send + Sync {
         None
     }
 
-    /// Delay before a missing response is reported. Longer than any request, so that a closed port and a
-    /// filtered one cannot be distinguished by timing.
+    /// Delay before a missing response is reported. Longer than any request, so that a closed port
+    /// and a filtered one cannot be distinguished by timing.
     fn no_response_delay(&self) -> Duration;
 }
 
@@ -114,38 +114,38 @@ pub enum OpenError {
     /// The URL cannot be used.
     #[error("the url {reason}")]
     Url {
-        /// What is wrong with it.
+        /// The error in the value.
         reason: String,
     },
     /// The key or the authorization cannot be used.
     #[error("the secret {reason}")]
     Secret {
-        /// What is wrong with it.
+        /// The error in the value.
         reason: &'static str,
     },
     /// The certificates to trust cannot be read.
     #[error("caBundle cannot be used: {reason}")]
     Ca {
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
 }
 
-/// What delivery should do next. One variant for each reaction. Contains no secret, and nothing of the
-/// response but known words.
+/// An error of sending. Each variant is handled differently. Contains no secret, and only known
+/// words of the response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotifyError {
     /// The destination is not ready: try again.
     #[error("{reason}")]
     Retry {
-        /// The time after which the destination asks to be tried again.
+        /// The value of `Retry-After`, if the destination sent it.
         after: Option<Duration>,
         /// The cause.
         reason: String,
     },
-    /// There was no response: try again. Its text and the time at which it is reported are the same for
-    /// every cause, because they would tell closed ports from filtered ones.
+    /// There was no response: try again. Its text and the delay until it is reported do not depend
+    /// on the cause, which would otherwise reveal whether a port is closed or filtered.
     #[error("no answer")]
     NoResponse {
         /// No connection was established.
@@ -157,10 +157,10 @@ pub enum NotifyError {
         /// The cause.
         reason: String,
     },
-    /// Nothing is accepted until the configuration changes, here or at the destination.
+    /// No notification is accepted until the configuration changes, here or at the destination.
     #[error("{reason}")]
     Misconfigured {
-        /// What is wrong, and what to do.
+        /// The cause, and what to do.
         reason: String,
     },
 }

@@ -1,8 +1,9 @@
 //! Writes lines to standard output, for a log agent, a pipe or a person.
 //!
-//! A reader that stops reading, for example a stopped pager, blocks the writing thread and nothing else.
-//! The thread is not joined at the end of the process, because a blocked write cannot be interrupted. A
-//! closed pipe ends the sink. Lines can be repeated after a crash: a pipe cannot be asked what it has.
+//! A reader that stops reading, for example a stopped pager, blocks only the writing thread. The
+//! thread is not joined at the end of the process, because a blocked write cannot be interrupted. A
+//! closed pipe ends the sink. Lines can be repeated after a crash, because a pipe does not report
+//! which lines were read.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{Batch, DeliverError, Delivered, Encoding, Sink};
 
-/// Batches in the queue of the writing thread.
+/// Maximum number of batches in the queue of the writing thread.
 const QUEUED_BATCHES_MAX: usize = 1;
 
 /// Writes lines to a file descriptor, which may block for any time.
@@ -163,7 +164,7 @@ mod tests {
         let batch = batch(&long);
         let runtime = runtime();
         runtime.block_on(async {
-            // The pipe holds less than the line: the delivery cannot end, yet this task goes on.
+            // The pipe holds less than the line: the delivery blocks, but this task continues.
             let blocked_delivery =
                 tokio::time::timeout(std::time::Duration::ZERO, sink.deliver(&batch));
             assert!(blocked_delivery.await.is_err());
@@ -173,7 +174,7 @@ mod tests {
             reader.read_exact(&mut read).unwrap();
             read
         });
-        // Asking again does not write it twice.
+        // A repeated call does not write the line twice.
         assert_eq!(runtime.block_on(sink.deliver(&batch)).unwrap().records, 1);
         assert!(all.join().unwrap().ends_with(b"x\n"));
         drop(sink);

@@ -1,7 +1,8 @@
 //! The terminal that shows the lines to a user: its current width, and whether it has colors.
 //!
-//! The width is read for each line, because windows are resized. A pipe or a file has none: lines have
-//! their maximum length there. The binary, which reads the environment, decides on colors.
+//! The width is read for each line, because windows are resized. A pipe or a file has no width:
+//! lines have their maximum length there. The binary reads the environment and decides whether to
+//! use colors.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

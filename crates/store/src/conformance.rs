@@ -407,7 +407,7 @@ async fn collect(watch: &mut Watch, count: usize) -> Result<Vec<Change>, Violati
     if changes.len() == count { Ok(changes) } else { Err(format!("{} changes", changes.len())) }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err requires")]
 fn text(error: impl ToString) -> Violation {
     error.to_string()
 }

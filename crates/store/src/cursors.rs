@@ -41,7 +41,7 @@ struct Entry {
     cursor: Option<Cursor>,
     durable: u64,
     dirty: bool,
-    /// The handle that may move the cursor; every handle may if there is none.
+    /// The handle that may move the cursor; with `None`, every handle may.
     owner: Option<Owner>,
     /// The owner has not waited yet for the commit that registers the reader or follows the last
     /// transaction of its previous owner.
@@ -135,8 +135,8 @@ impl Cursors {
     }
 
     /// Make a handle the owner of a reader's cursor. Another owner can no longer move it. Returns
-    /// whether the new owner must wait for a commit and call [`Self::confirm_claim`] before it reads:
-    /// the reader is new, or a transaction of another owner may be about to commit.
+    /// whether the new owner must wait for a commit and call [`Self::confirm_claim`] before it
+    /// reads: the reader is new, or a transaction of another owner may be about to commit.
     pub(crate) fn claim(&mut self, reader: &str, owner: Owner, is_new: bool) -> bool {
         let Some(entry) = self.readers.get_mut(reader) else { return false };
         let previous = entry.owner.replace(owner);
@@ -144,7 +144,8 @@ impl Cursors {
         entry.is_claim_pending
     }
 
-    /// Record that the commit after a claim succeeded, unless another handle has claimed the cursor.
+    /// Record that the commit after a claim succeeded, unless another handle has claimed the
+    /// cursor.
     pub(crate) fn confirm_claim(&mut self, reader: &str, owner: Owner) {
         if let Some(entry) = self.readers.get_mut(reader).filter(|entry| entry.owner == Some(owner))
         {

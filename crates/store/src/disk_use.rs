@@ -8,7 +8,7 @@ use std::fmt;
 use crate::shared::Shared;
 use crate::statements::Statements;
 
-/// What uses most of the file.
+/// The largest use of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiskUse {
     /// A reader of the journal that has not passed the records.

@@ -48,7 +48,7 @@ pub enum OpenError {
     Damaged {
         /// The path of the file.
         path: PathBuf,
-        /// What is damaged.
+        /// The damaged part of the file.
         what: String,
     },
     /// Another process has the file open.
@@ -136,7 +136,7 @@ pub enum StoreError {
     /// [`DiskUse::Removable`], retention has not caught up yet.
     #[error("the journal is full at {used} of {limit} bytes: {largest_use}")]
     Full {
-        /// What uses most of the file.
+        /// The largest use of the file.
         largest_use: DiskUse,
         /// The used bytes of the file.
         used: u64,

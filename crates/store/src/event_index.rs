@@ -2,17 +2,17 @@
 //! namespace and so on.
 //!
 //! The journal is divided into segments of [`SEGMENT_RECORDS`] sequence numbers, and a segment into
-//! blocks. For each complete segment the index stores, in a file of its own, in which records each
-//! term ([`event::term`]) occurs, and the first and last time of each block's events. A segment is
-//! written once, when it is complete. Later records are examined one by one, and so are those of a
-//! segment that is not in the index.
+//! blocks. The index has one file for each complete segment. It contains the postings of each term
+//! ([`event::term`]), and the first and last time of each block's events. A segment is written
+//! once, when it is complete. Later records are examined one by one, and so are those of a segment
+//! that is not in the index.
 //!
 //! The index is a cache: a file that is lost, damaged or of another layout is rebuilt from the
 //! journal. It returns all records that have the terms, and a few others whose hashes collide.
 //! Testing those records against the full condition gives exactly the result of a scan of the
-//! journal. A segment is used only after [`belongs_to`](StoredSegment::belongs_to) has confirmed that it
-//! belongs to this journal, because sequence numbers repeat after an older copy of the store is
-//! restored.
+//! journal. A segment is used only after [`belongs_to`](StoredSegment::belongs_to) has confirmed
+//! that it belongs to this journal, because sequence numbers repeat after an older copy of the
+//! store is restored.
 //!
 //! Two things are deliberately absent: filling the index (crate `delivery`), and the meaning of a
 //! selector (crate `siem`).
@@ -48,7 +48,7 @@ pub const BLOCK_RECORDS: u64 = 1 << 10;
 pub const SEGMENTS_MAX: usize = 64;
 /// A call stops searching once it has found this many records.
 pub const SELECTED_MIN: u64 = 512;
-/// The maximum size of the index per event, in bytes, whatever clients send.
+/// The maximum size of the index per event, in bytes, for any values that clients send.
 pub const EVENT_BYTES_MAX: u64 = 32;
 /// The number of records in a range that has no index.
 const RANGE_RECORDS: u64 = 512;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::{DiskUse, StoreError};
 
-/// What the store currently accepts.
+/// The operations that the store currently accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// Reads and writes.
@@ -18,14 +18,14 @@ pub enum Condition {
     NoSpace,
     /// Reads only: the disk failed.
     Unavailable,
-    /// Nothing: the store is closed.
+    /// The store is closed and accepts no operation.
     Closed,
 }
 
 /// A snapshot of the store's state.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// What the store accepts.
+    /// The operations that the store accepts.
     pub condition: Condition,
     /// Why the condition is not `Healthy`; empty if it is.
     pub reason: String,
@@ -48,13 +48,13 @@ impl Health {
     }
 }
 
-/// What [`Health`] is made of: the writer updates it, and all handles read it.
+/// The shared state behind [`Health`]: the writer updates it, and all handles read it.
 #[derive(Debug)]
 pub(crate) struct HealthState {
     limit_bytes: u64,
     is_rejecting: AtomicBool,
     reason: Mutex<Option<StoreError>>,
-    /// What uses most of the file; set once half of the size limit is used.
+    /// The largest use of the file; set once half of the size limit is used.
     largest_use: Mutex<Option<DiskUse>>,
     used_bytes: AtomicU64,
     rejected: AtomicU64,

@@ -21,8 +21,8 @@ pub(crate) struct Index {
     compact_revision: u64,
     /// Pairs of revisions. Revisions strictly between the two were never allocated in this history.
     unallocated: Vec<(u64, u64)>,
-    /// Rows that may be removed once the oldest readable revision has reached the one that superseded
-    /// them, oldest first.
+    /// Superseded rows, oldest first. A row may be removed when the oldest readable revision has
+    /// reached the revision that superseded it.
     superseded: VecDeque<Superseded>,
 }
 
@@ -245,14 +245,19 @@ impl Index {
 
     /// The rows that may be removed, oldest first: those superseded up to `time`, and those in
     /// excess of `rows_max`.
-    pub(crate) fn compactable(&self, time: i64, rows_max: usize, most: usize) -> Vec<Superseded> {
+    pub(crate) fn compactable(
+        &self,
+        time: i64,
+        rows_max: usize,
+        count_max: usize,
+    ) -> Vec<Superseded> {
         let excess = self.superseded.len().saturating_sub(rows_max);
         let due = self.superseded.iter().enumerate();
         // Keep the newest row under all conditions: it preserves the store's current revision.
         due.take_while(|(at, row)| {
             (*at < excess || row.time <= time) && row.revision < self.revision
         })
-        .take(most)
+        .take(count_max)
         .map(|(_, row)| row.clone())
         .collect()
     }
@@ -347,8 +352,8 @@ pub(crate) fn truncate_bytes(objects: &mut Vec<Arc<Object>>, bytes_max: usize) {
     }
 }
 
-/// Combine a lookup with the objects that were read for [`uncached`]. A row that was not found is an
-/// error.
+/// Combine a lookup with the objects that were read for [`uncached`]. A row that was not found is
+/// an error.
 pub(crate) fn resolve(
     lookups: Vec<Lookup>,
     read: Vec<Option<Arc<Object>>>,

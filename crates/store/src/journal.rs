@@ -1,9 +1,9 @@
 //! The journal: an append-only log of records that each reader follows at its own pace.
 //!
 //! Reading does not remove records. A record is removed once all registered readers have passed it
-//! and the retention time is over; an unregistered reader may find the oldest records gone. The
-//! journal does not interpret records. [`conformance`](crate::conformance) has the tests that every
-//! implementation must pass.
+//! and the retention time is over; for an unregistered reader, the oldest records may be missing.
+//! The journal does not interpret records. [`conformance`](crate::conformance) has the tests that
+//! every implementation must pass.
 
 use std::ops::RangeInclusive;
 
@@ -88,9 +88,9 @@ pub const DAMAGED_MAX: usize = 1024;
 /// The journal of a store.
 ///
 /// A value of this type is a handle; several handles, possibly in several processes, can share one
-/// journal. A cursor belongs to the handle that registered its reader last, and only that handle may
-/// move it: [`StoreError::NotOwner`] tells the previous one to stop. A cursor that no handle has
-/// registered since the store was opened has no owner, and every handle may move it.
+/// journal. A cursor belongs to the handle that registered its reader last, and only that handle
+/// may move it: the previous owner gets [`StoreError::NotOwner`]. A cursor that no handle
+/// has registered since the store was opened has no owner, and every handle may move it.
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Read records after `after`, oldest first: at most `rows_max` rows and `bytes_max` bytes, but
@@ -141,20 +141,20 @@ pub trait Journal: Send + Sync {
     /// record.
     fn first_seq(&self) -> u64;
 
-    /// Sequence number of the last committed record that this handle has observed; 0 before the first
-    /// record. [`wait_past`](Self::wait_past) waits for records of other handles.
+    /// Sequence number of the last committed record that this handle has observed; 0 before the
+    /// first record. [`wait_past`](Self::wait_past) waits for records of other handles.
     fn last_seq(&self) -> u64;
 
     /// The cursor of a registered reader; `None` if it is not registered.
     fn cursor(&self, reader: &str) -> Option<Cursor>;
 
     /// Register a reader, so that records are retained for it: after `after` if the reader is new,
-    /// otherwise from its stored cursor on, which is returned. The cursor belongs to this handle from
-    /// then on; moves by its previous owner fail, or are included in the returned cursor.
+    /// otherwise from its stored cursor on, which is returned. The cursor belongs to this handle
+    /// from then on; moves by its previous owner fail, or are included in the returned cursor.
     async fn register(&self, reader: &str, after: u64) -> Result<Cursor, StoreError>;
 
-    /// Move a reader's cursor. It is durable with the next commit, or after a tenth of a second. The
-    /// errors are [`StoreError::Unregistered`] and [`StoreError::NotOwner`].
+    /// Move a reader's cursor. It is durable with the next commit, or after a tenth of a second.
+    /// The errors are [`StoreError::Unregistered`] and [`StoreError::NotOwner`].
     fn advance(&self, reader: &str, seq: u64, state: &str) -> Result<(), StoreError>;
 
     /// Move a reader's cursor, and wait until it is durable.

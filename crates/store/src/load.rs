@@ -103,7 +103,7 @@ pub(crate) fn last_record(file: &Connection) -> Result<u64, ReadError> {
     number(file, "SELECT max(seq) FROM journal")
 }
 
-/// The highest allocated sequence number as stored apart from the records, possibly a little out of
+/// The highest allocated sequence number as stored separately from the records, possibly out of
 /// date; `None` in the file of an older program.
 pub(crate) fn highest_seq(file: &Connection) -> Result<Option<u64>, ReadError> {
     optional_meta(file, HIGHEST)

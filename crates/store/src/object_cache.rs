@@ -1,5 +1,5 @@
 //! The cache of objects; objects that are not cached are on disk only. The limit covers all memory
-//! that objects take, including the keys of those that are not cached.
+//! that objects take, including the keys of objects that are not cached.
 //!
 //! The oldest entry is evicted first, unless it was read since its last turn: then it moves to the
 //! back of the queue instead (the "second chance" or clock algorithm, whose reads need no lock).
@@ -15,7 +15,7 @@ const OBJECT_BYTES: usize = 192;
 /// Approximate memory of a key in addition to its text, in bytes. Keys of uncached objects count
 /// too.
 const KEY_BYTES: usize = 128;
-/// One part in this many of the limit is always available to bodies, however many keys there are.
+/// This fraction (1/n) of the limit is reserved for bodies, regardless of the number of keys.
 const BODIES_PART: usize = 4;
 
 /// The eviction queue of the cached objects.

@@ -22,11 +22,11 @@ use crate::statements::{APPLICATION_ID, MIGRATIONS, PUT_META, SCHEMA, SCHEMA_VER
 const HEADER_LEN: usize = 100;
 /// The first bytes of SQLite's header.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// How long to wait for another program that has locked the file.
+/// Timeout for another program that has locked the file.
 const BUSY: Duration = Duration::from_secs(2);
 
-/// Lock the file for this process, and create it if it does not exist. The lock is held as long as the returned
-/// value.
+/// Lock the file for this process, and create it if it does not exist. The lock is held as long as
+/// the returned value.
 pub(crate) fn lock_or_create(path: &Path, now: i64) -> Result<LockFile, OpenError> {
     let directory = directory(path);
     let io_error = |path: &Path| {

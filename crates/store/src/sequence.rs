@@ -1,4 +1,5 @@
-//! The sequence numbers of the journal: which were allocated, and which of those have no record.
+//! The sequence numbers of the journal: the allocated numbers, and the allocated numbers without a
+//! record.
 //!
 //! The highest number is stored apart from the records: in the lock file after each commit, in the
 //! database once a second. A journal that lost its last records therefore does not allocate their

@@ -21,7 +21,7 @@ pub const WATCH_CHANGES_MAX: usize = 256;
 pub const WATCH_BYTES_MAX: usize = 4 << 20;
 /// The number of rows that one commit removes at least, when rows are due for removal.
 pub const TRIM_ROWS_MIN: usize = 64;
-/// The number of rows that a commit of its own removes while no request waits.
+/// The number of rows that a separate commit removes while no request waits.
 pub const TRIM_ROWS_IDLE: usize = 512;
 /// The length of the write-ahead log, in pages, from which it is checkpointed.
 pub const CHECKPOINT_PAGES: i32 = 500;
@@ -35,22 +35,22 @@ pub const PAGE_SIZE: u32 = 16 << 10;
 /// The maximum size of a file that is checked completely at start-up. Only the ends of larger ones
 /// are checked.
 pub const CHECK_WHOLE_BYTES_MAX: u64 = 64 << 20;
-/// How long a moved cursor may wait for another commit that includes it.
+/// Maximum time that a moved cursor waits for another commit that includes it.
 pub const CURSOR_DELAY: Duration = Duration::from_millis(100);
-/// How often the writer looks for rows to remove.
+/// Interval at which the writer looks for rows to remove.
 pub const RETENTION_PERIOD: Duration = Duration::from_secs(1);
-/// How often the writer retries to open a failed file.
+/// Interval at which the writer retries to open a failed file.
 pub const REOPEN_PERIOD: Duration = Duration::from_secs(1);
 
 /// The settings of a store.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How long superseded revisions are kept for watches and paginated lists. Default: 10 minutes.
+    /// Retention of superseded revisions for watches and paginated lists. Default: 10 minutes.
     pub history_age: Duration,
     /// The maximum number of superseded revisions. Default: 100,000.
     pub history_rows: usize,
-    /// How long records are retained after their commit; longer if a reader has not passed them.
-    /// Default: 7 days.
+    /// Minimum retention of records after their commit; they are retained longer if a reader has
+    /// not passed them. Default: 7 days.
     pub journal_retention_age: Duration,
     /// The used bytes from which records that all readers have passed are removed early. Default: 4
     /// GiB.
@@ -62,8 +62,8 @@ pub struct Settings {
     pub object_cache_bytes: usize,
     /// Bytes of new records that are cached in memory for readers that keep up. Default: 4 MiB.
     pub tail_cache_bytes: usize,
-    /// How long a read or watch waits for a revision that is not committed yet. Default: 3 seconds,
-    /// as in kube-apiserver.
+    /// Maximum time that a read or watch waits for a revision that is not committed yet. Default: 3
+    /// seconds, as in kube-apiserver.
     pub revision_wait: Duration,
 }
 

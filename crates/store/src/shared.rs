@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     pub(crate) read_connection: ReadConnection,
     pub(crate) health: HealthState,
     pub(crate) cursors: Mutex<Cursors>,
-    /// The first revision of this opening of the store.
+    /// The first revision since the store was opened.
     pub(crate) epoch: u64,
     /// The gaps found at the ends of the journal when it was opened.
     gaps_at_open: Vec<Gap>,
@@ -234,8 +234,8 @@ impl Shared {
 }
 
 impl History {
-    /// Add changes. The caller notifies the returned topics after it has released the lock, once for
-    /// all changes of a commit.
+    /// Add changes. The caller notifies the returned topics after it has released the lock, once
+    /// for all changes of a commit.
     fn push(&mut self, changes: Vec<Change>) -> Vec<(watch::Sender<u64>, u64)> {
         let mut names = vec![String::new()];
         for change in changes {

@@ -27,8 +27,8 @@ pub struct Object {
     pub body: Bytes,
 }
 
-/// The closure of a transaction. It runs on the writer thread and must not block: all other requests
-/// wait for it.
+/// The closure of a transaction. It runs on the writer thread and must not block: all other
+/// requests wait for it.
 pub type TransactionFn = Box<dyn FnOnce(&mut dyn Transaction) + Send>;
 
 /// A stream of the changes under a prefix of keys.
@@ -38,13 +38,15 @@ pub type Watch = Box<dyn WatchStream>;
 ///
 /// A value of this type is a handle. Several handles, possibly in several processes, can share one
 /// store: each sees every commit, but possibly later than the handle that made it. Only
-/// [`newest_revision`](Self::newest_revision) and the reads without a revision ask the store itself.
+/// [`newest_revision`](Self::newest_revision) and the reads without a revision are always current.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// The newest state of one object, with every commit before the call; `None` if it does not exist.
+    /// The newest state of one object, with every commit before the call; `None` if it does not
+    /// exist.
     async fn get(&self, key: &str) -> Result<Option<Arc<Object>>, ReadError>;
 
-    /// Ask the store for its newest revision. It covers every commit before the call, by any handle.
+    /// Ask the store for its newest revision. It covers every commit before the call, by any
+    /// handle.
     async fn newest_revision(&self) -> Result<u64, ReadError>;
 
     /// The newest revision that this handle has observed, without asking the store. Other handles
@@ -60,12 +62,12 @@ pub trait Storage: Send + Sync {
     fn oldest_revision(&self) -> u64;
 
     /// One page of the objects under `prefix` in key order, all as of the same revision. Without a
-    /// revision in the options, the page covers every commit before the call. A revision that is not
-    /// committed yet is an error.
+    /// revision in the options, the page covers every commit before the call. A revision that is
+    /// not committed yet is an error.
     async fn list(&self, prefix: &str, options: ListOptions) -> Result<Page, ReadError>;
 
-    /// All changes to objects under `prefix` after revision `after`. A revision that this handle has
-    /// not observed yet is waited for, as in [`wait_for_revision`](Self::wait_for_revision).
+    /// All changes to objects under `prefix` after revision `after`. A revision that this handle
+    /// has not observed yet is waited for, as in [`wait_for_revision`](Self::wait_for_revision).
     async fn watch(&self, prefix: &str, after: u64) -> Result<Watch, ReadError>;
 
     /// Enqueue a transaction. It is committed even if the returned future is dropped.
@@ -83,7 +85,8 @@ pub trait Storage: Send + Sync {
 }
 
 /// The operations of a transaction. Reads see the changes of this transaction and of all earlier
-/// ones. If a read from disk fails, the transaction is rolled back, whatever the closure did next.
+/// ones. If a read from disk fails, the transaction is rolled back, regardless of later operations
+/// of the closure.
 pub trait Transaction {
     /// The state of one object; `None` if it does not exist.
     fn get(&self, key: &str) -> Option<Arc<Object>>;

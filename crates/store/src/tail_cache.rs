@@ -11,22 +11,22 @@ pub(crate) struct TailCache<T> {
     entries: VecDeque<(u64, usize, T)>,
     /// All entries after this number are cached.
     complete_after: u64,
-    held_bytes: usize,
+    cached_bytes: usize,
     bytes_max: usize,
 }
 
 impl<T: Clone> TailCache<T> {
     pub(crate) fn new(complete_after: u64, bytes_max: usize) -> Self {
-        Self { entries: VecDeque::new(), complete_after, held_bytes: 0, bytes_max }
+        Self { entries: VecDeque::new(), complete_after, cached_bytes: 0, bytes_max }
     }
 
     /// Add the next entry, and evict the oldest ones beyond the limit.
     pub(crate) fn push(&mut self, number: u64, bytes: usize, entry: T) {
         self.entries.push_back((number, bytes, entry));
-        self.held_bytes += bytes;
-        while self.held_bytes > self.bytes_max {
+        self.cached_bytes += bytes;
+        while self.cached_bytes > self.bytes_max {
             let Some((number, bytes, _)) = self.entries.pop_front() else { break };
-            self.held_bytes -= bytes;
+            self.cached_bytes -= bytes;
             self.complete_after = number;
         }
     }

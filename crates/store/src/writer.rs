@@ -52,7 +52,7 @@ enum Stopped {
     Failed(rusqlite::Error),
 }
 
-/// What the writer received while it collected a group.
+/// The commands that the writer received while it collected a group.
 #[derive(Default)]
 struct Collected {
     /// No request arrived during the whole wait.
@@ -272,6 +272,6 @@ pub(crate) fn reject(command: Command, reason: &StoreError) {
         | Command::FlushCursors(completion) => completion,
         Command::Wake | Command::Close => return,
     };
-    // Ignore a dropped receiver: its caller is gone.
+    // Ignore a dropped receiver: the caller no longer waits.
     drop(completion.send(Err(reason.clone())));
 }

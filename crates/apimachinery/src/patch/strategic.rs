@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use crate::ApiError;
 
-/// Lists that are merged, by fields, with the key that identifies an item; an empty key for lists of
-/// primitive values. All other lists are replaced.
+/// Lists that are merged, by fields, with the key that identifies an item; an empty key for lists
+/// of primitive values. All other lists are replaced.
 const LISTS: [(&[&str], &str); 3] = [
     (&["metadata", "ownerReferences"], "uid"),
     (&["metadata", "finalizers"], ""),
@@ -193,18 +193,17 @@ fn ordered(
     server_order: &[Value],
     identity: &str,
 ) -> Vec<Value> {
-    let place = |places: &[Value], item: &Value| {
-        places.iter().position(|other| same(other, item, identity))
-    };
+    let position =
+        |list: &[Value], item: &Value| list.iter().position(|other| same(other, item, identity));
     let (mut of_patch, others): (Vec<Value>, Vec<Value>) =
-        list.into_iter().partition(|item| place(order, item).is_some());
-    of_patch.sort_by_cached_key(|item| place(order, item));
+        list.into_iter().partition(|item| position(order, item).is_some());
+    of_patch.sort_by_cached_key(|item| position(order, item));
     let mut of_patch = of_patch.into_iter().peekable();
     let mut all = Vec::new();
     for item in others {
-        let at = place(server_order, &item);
-        let follows = |next: &Value| match (place(server_order, next), at) {
-            (Some(next), Some(at)) => next < at,
+        let stored_position = position(server_order, &item);
+        let follows = |next: &Value| match (position(server_order, next), stored_position) {
+            (Some(next), Some(stored_position)) => next < stored_position,
             _ => true,
         };
         while let Some(next) = of_patch.next_if(follows) {
@@ -217,17 +216,17 @@ fn ordered(
 }
 
 /// Whether two items of a list have the same identity.
-fn same(one: &Value, other: &Value, identity: &str) -> bool {
+fn same(left: &Value, right: &Value, identity: &str) -> bool {
     if identity.is_empty() {
-        return one == other;
+        return left == right;
     }
-    match (one.get(identity), other.get(identity)) {
-        (Some(one), Some(other)) => one == other,
+    match (left.get(identity), right.get(identity)) {
+        (Some(left), Some(right)) => left == right,
         _ => false,
     }
 }
 
-/// The value of a field that the object does not have yet: nulls and directives mean nothing there.
+/// The value of a field that the object does not have yet: nulls and directives are dropped.
 fn without_directives(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -265,8 +264,8 @@ mod tests {
     #[expect(clippy::needless_pass_by_value, reason = "the tables are easier to read")]
     fn check(before: &Value, patch: &Value, expected: Result<Value, u16>) {
         let mut document = before.clone();
-        let found = merge(&mut document, patch).map(|()| document);
-        assert_eq!(found.map_err(|error| error.status.code), expected, "{patch}");
+        let merged = merge(&mut document, patch).map(|()| document);
+        assert_eq!(merged.map_err(|error| error.status.code), expected, "{patch}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! String formats: RFC 3339 times and Go durations. Unknown formats accept every string.
 
 /// Whether `text` has the format.
-pub(super) fn admits(format: &str, text: &str) -> bool {
+pub(super) fn accepts(format: &str, text: &str) -> bool {
     match format {
         "date-time" => is_date_time(text),
         "duration" => is_duration(text),
@@ -29,15 +29,15 @@ mod tests {
 
     #[test]
     fn formats_accept_what_go_parses() {
-        for good in ["1h30m", "90s", "-1.5h", "0", "100ms", "5µs", "1h0.5s"] {
-            assert!(admits("duration", good), "{good}");
+        for valid in ["1h30m", "90s", "-1.5h", "0", "100ms", "5µs", "1h0.5s"] {
+            assert!(accepts("duration", valid), "{valid}");
         }
-        for bad in ["", "5", "5 m", "h", "1d", "1..5s", "-"] {
-            assert!(!admits("duration", bad), "{bad}");
+        for invalid in ["", "5", "5 m", "h", "1d", "1..5s", "-"] {
+            assert!(!accepts("duration", invalid), "{invalid}");
         }
-        assert!(admits("date-time", "2026-11-24T21:00:00Z"));
-        assert!(admits("date-time", "2026-11-24T21:00:00.5+01:00"));
-        assert!(!admits("date-time", "2026-11-24"));
-        assert!(!admits("date-time", "2026-11-24 21:00:00Z"));
+        assert!(accepts("date-time", "2026-11-24T21:00:00Z"));
+        assert!(accepts("date-time", "2026-11-24T21:00:00.5+01:00"));
+        assert!(!accepts("date-time", "2026-11-24"));
+        assert!(!accepts("date-time", "2026-11-24 21:00:00Z"));
     }
 }

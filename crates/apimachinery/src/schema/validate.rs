@@ -17,7 +17,7 @@ impl Schema {
         {
             return;
         }
-        if !self.kind.admits(value) {
+        if !self.kind.accepts(value) {
             errors.push(wrong_type(path, self.kind.name(), type_name(value)));
             return;
         }
@@ -103,7 +103,7 @@ impl Schema {
             let detail = format!("{path} in body should be at least {min} chars long");
             errors.push(FieldError::invalid(path.to_string(), &text.into(), &detail));
         }
-        if !formats::admits(&self.format, text) {
+        if !formats::accepts(&self.format, text) {
             let detail = format!("{path} in body must be of type {}: {text:?}", self.format);
             errors.push(FieldError::invalid(path.to_string(), &text.into(), &detail));
         }
@@ -134,7 +134,7 @@ impl Schema {
 }
 
 impl Kind {
-    fn admits(self, value: &Value) -> bool {
+    fn accepts(self, value: &Value) -> bool {
         match self {
             Self::Any => true,
             Self::Object => value.is_object(),
@@ -167,12 +167,12 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn wrong_type(path: Path<'_>, wanted: &str, found: &str) -> FieldError {
+fn wrong_type(path: Path<'_>, expected: &str, actual: &str) -> FieldError {
     FieldError {
         reason: "FieldValueTypeInvalid",
         field: if path.is_root() { "<nil>".to_owned() } else { path.to_string() },
         message: format!(
-            "Invalid value: {found:?}: {path} in body must be of type {wanted}: {found:?}"
+            "Invalid value: {actual:?}: {path} in body must be of type {expected}: {actual:?}"
         ),
     }
 }
@@ -212,9 +212,9 @@ mod tests {
     fn check(value: &Value, expected: &[&str]) {
         let mut errors = Vec::new();
         schema().validate(value, Path::Root.field("spec"), &mut errors);
-        let found: Vec<String> =
+        let actual: Vec<String> =
             errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
     }
 
     #[test]

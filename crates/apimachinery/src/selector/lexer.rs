@@ -56,8 +56,8 @@ fn sign(text: &str) -> (Token, usize) {
         (">", Token::GreaterThan),
         ("<", Token::LessThan),
     ];
-    let found = SIGNS.iter().find(|(sign, _)| text.starts_with(sign));
-    found.map_or((Token::Error, 1), |(sign, token)| (*token, sign.len()))
+    let sign = SIGNS.iter().find(|(sign, _)| text.starts_with(sign));
+    sign.map_or((Token::Error, 1), |(sign, token)| (*token, sign.len()))
 }
 
 fn word(text: &str) -> (Token, usize) {

@@ -31,25 +31,21 @@ pub(super) struct Message(&'static [Field]);
 pub(super) struct Field(u64, &'static str, Shape);
 
 /// The type of a field. Unless noted otherwise, an empty value is omitted, as with `omitempty` in
-/// Go.
+/// Go. `Optional…` is a pointer in Go: the value is kept even if it is empty.
 #[derive(Clone, Copy)]
 pub(super) enum Shape {
     Text,
-    /// Written also when empty.
-    GivenText,
+    OptionalText,
     Texts,
     Number,
-    /// Written also when 0.
-    GivenNumber,
-    /// Written also when false.
-    GivenBool,
+    OptionalNumber,
+    OptionalBool,
     /// With seconds.
     Time,
     /// With microseconds.
     MicroTime,
     Message(&'static Message),
-    /// Written also when empty.
-    GivenMessage(&'static Message),
+    OptionalMessage(&'static Message),
     Messages(&'static Message),
     TextsByName,
     /// In base64.
@@ -75,7 +71,7 @@ pub(super) fn decode(body: &[u8], kind: &str, message: &Message) -> Result<Value
         }
     }
     // The check of the kind reports a different kind later.
-    if all.get("kind").is_none_or(|found| found == kind) {
+    if all.get("kind").is_none_or(|known| known == kind) {
         let raw = raw_object(body)?;
         all.extend(read(message, &raw, &mut left)?);
     }
@@ -94,10 +90,10 @@ fn malformed() -> String {
 }
 
 fn read(message: &Message, bytes: &[u8], left: &mut usize) -> Result<Map<String, Value>, String> {
-    let found = parse_fields(bytes).ok_or_else(malformed)?;
+    let fields = parse_fields(bytes).ok_or_else(malformed)?;
     let mut object = Map::new();
     for Field(number, name, shape) in message.0 {
-        let values = values_of(&found, *number);
+        let values = values_of(&fields, *number);
         if let Some(last) = values.last()
             && let Some(value) = value(*shape, &values, *last, left)?
         {
@@ -109,7 +105,7 @@ fn read(message: &Message, bytes: &[u8], left: &mut usize) -> Result<Map<String,
 }
 
 fn values_of<'b>(fields: &[(u64, FieldValue<'b>)], number: u64) -> Vec<FieldValue<'b>> {
-    fields.iter().filter(|(found, _)| *found == number).map(|(_, value)| *value).collect()
+    fields.iter().filter(|(field, _)| *field == number).map(|(_, value)| *value).collect()
 }
 
 /// The JSON value of a field. A field that is not repeated takes its last value.
@@ -121,22 +117,22 @@ fn value(
 ) -> Result<Option<Value>, String> {
     Ok(match shape {
         Shape::Text => Some(text(last)?).filter(|text| !text.is_empty()).map(Value::from),
-        Shape::GivenText => Some(text(last)?.into()),
+        Shape::OptionalText => Some(text(last)?.into()),
         Shape::Texts => {
             let texts: Result<Vec<Value>, String> =
                 values.iter().map(|value| text(*value).map(Value::from)).collect();
             Some(Value::Array(texts?))
         }
         Shape::Number => Some(number(last)?).filter(|number| *number != 0).map(Value::from),
-        Shape::GivenNumber => Some(number(last)?.into()),
-        Shape::GivenBool => Some((number(last)? != 0).into()),
+        Shape::OptionalNumber => Some(number(last)?.into()),
+        Shape::OptionalBool => Some((number(last)? != 0).into()),
         Shape::Time => time(last, false)?.map(Value::from),
         Shape::MicroTime => time(last, true)?.map(Value::from),
         Shape::Message(inner) => {
             let read = read(inner, &joined(values)?, left)?;
             if read.is_empty() { None } else { Some(read.into()) }
         }
-        Shape::GivenMessage(inner) => Some(read(inner, &joined(values)?, left)?.into()),
+        Shape::OptionalMessage(inner) => Some(read(inner, &joined(values)?, left)?.into()),
         Shape::Messages(inner) => {
             let mut messages = Vec::new();
             for value in values {

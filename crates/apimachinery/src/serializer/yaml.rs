@@ -115,7 +115,7 @@ struct DuplicateFinder {
     messages: Vec<String>,
 }
 
-/// What is parsed next or at present in a mapping.
+/// The part of a mapping that the parser reads next.
 #[derive(Default)]
 enum Next {
     #[default]
@@ -134,7 +134,7 @@ struct Mapping {
 }
 
 impl DuplicateFinder {
-    /// A node begins.
+    /// Handles the start of a node.
     fn begin(&mut self, line: usize, is_empty: bool) {
         // The parser finds an empty value only at the next token.
         if let Some(Some(mapping)) = self.open.last_mut()
@@ -144,7 +144,7 @@ impl DuplicateFinder {
         }
     }
 
-    /// A node has ended. `key` is its text if it can be a key.
+    /// Handles the end of a node. `key` is its text if it can be a key.
     fn end(&mut self, key: Option<KeyText>) {
         let Some(Some(mapping)) = self.open.last_mut() else { return };
         match std::mem::take(&mut mapping.next) {
@@ -153,10 +153,10 @@ impl DuplicateFinder {
             Next::Value(Some(key)) if mapping.keys.contains(&key) => {
                 let (text, is_string) = key;
                 let end = text.floor_char_boundary(KEY_BYTES_MAX.min(text.len()));
-                let cut = text.get(..end).unwrap_or_default();
-                let shown = if is_string { format!("{cut:?}") } else { cut.to_owned() };
+                let prefix = text.get(..end).unwrap_or_default();
+                let quoted = if is_string { format!("{prefix:?}") } else { prefix.to_owned() };
                 let line = mapping.line;
-                self.messages.push(format!("line {line}: key {shown} already set in map"));
+                self.messages.push(format!("line {line}: key {quoted} already set in map"));
             }
             Next::Value(Some(key)) => drop(mapping.keys.insert(key)),
         }

@@ -2,7 +2,7 @@
 //! logged.
 //!
 //! The backend does not interpret the records. It writes one event of its own, the gap event: after
-//! requests were rejected because their events could not be logged, it records how many.
+//! requests were rejected because their events could not be logged, it records their number.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) struct JournalBackend {
     clock: Arc<dyn Clock>,
     intents: Intents,
     /// Requests rejected since the last gap event. The store's own counter is not used: it counts a
-    /// rejected write and the record of that rejection as two.
+    /// rejected write and the rejected record of that write as two.
     rejected: AtomicU64,
     /// Rejected requests without an authenticated user. Reported once the store has space for such
     /// requests again: a gap event after each record in between would use up the reserve.
@@ -83,7 +83,7 @@ impl JournalBackend {
         count
     }
 
-    /// Returns when the record is durable, or at once if there is no record. Fails after
+    /// Returns when the record is durable, or immediately if there is no record. Fails after
     /// [`RECORD_TIME_MAX`].
     pub(crate) async fn log(&self, record: Option<Bytes>) -> Result<(), ApiError> {
         let Some(record) = record else { return Ok(()) };
@@ -150,8 +150,8 @@ impl JournalBackend {
         }
     }
 
-    /// Records the requests that were rejected and are not on record yet, before the server ends:
-    /// their number is in memory only.
+    /// Appends the gap event for rejected requests before the server ends, because their number is
+    /// only in memory.
     pub(crate) async fn record_last_gap(&self) {
         let count = self.rejected.swap(0, Ordering::Relaxed)
             + self.rejected_unauthenticated.swap(0, Ordering::Relaxed);
@@ -183,8 +183,8 @@ impl JournalBackend {
             error!(%error, count, "cannot record how many requests were rejected");
             return false;
         }
-        // Resets the store's counter too: its health reports the requests that are not yet on
-        // record.
+        // Also resets the store's counter: its health reports the requests that are not recorded
+        // yet.
         self.storage.take_rejected();
         info!(count, "requests are recorded again");
         true
@@ -196,7 +196,7 @@ fn has_unauthenticated_reserve(health: &Health) -> bool {
     health.used_bytes < health.limit_bytes - health.limit_bytes / UNAUTHENTICATED_RESERVE
 }
 
-/// 503 for a request that cannot be logged or carried out because of the store.
+/// 503 for a request that cannot be logged or executed because of the store.
 pub(crate) fn audit_unavailable(error: &StoreError) -> ApiError {
     let seconds = error.retry_after().map_or(30, |time| time.as_secs().max(1));
     let message = format!("the request cannot be recorded: {error}");

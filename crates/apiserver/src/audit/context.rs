@@ -2,8 +2,8 @@
 //!
 //! Clones share the event, so that a write can complete it inside its transaction while the request
 //! can still complete it if the transaction does not run; the [`WriteClaim`] decides which of them
-//! does. At level None the context is empty and every method returns at once. The crate `audit` decides what
-//! is recorded; this module adds the clock and the journal's encoding.
+//! does. At level None the context is empty and every method returns immediately. The crate `audit`
+//! decides what is recorded; this module adds the clock and the journal's encoding.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,7 +29,7 @@ impl AuditContext {
         Self::new(None, clock)
     }
 
-    /// Context of a request. `None` disables it: the policy asks for no event.
+    /// Context of a request. `None` disables it: the policy level is None.
     pub fn new(builder: Option<EventBuilder>, clock: Arc<dyn Clock>) -> Self {
         Self {
             builder: builder.map(|builder| Arc::new(Mutex::new(builder))),
@@ -126,7 +126,7 @@ impl AuditContext {
         self.record(|builder| builder.unfinished(status, annotation, now).as_ref().map(encode))
     }
 
-    /// From now on the request is long-running: its response is sent while it arrives.
+    /// Marks the request as long-running, because its response is streamed.
     pub(crate) fn begin_streaming(&mut self) {
         self.with(EventBuilder::begin_streaming);
     }
@@ -159,8 +159,8 @@ impl AuditContext {
         self.complete_with(as_recorded(answer))
     }
 
-    /// Record of the stage `ResponseComplete` of a response that was sent while it arrived.
-    /// `object` is what is recorded of its body.
+    /// Record of the stage `ResponseComplete` of a response that was streamed. `object` is the
+    /// recorded part of its body.
     pub(crate) fn stream_complete(self, code: u16, object: Option<Json>) -> Option<Bytes> {
         self.complete_with(audit::Response { code, object, ..audit::Response::default() })
     }

@@ -1,4 +1,4 @@
-//! The audit ID of a request, and the event that the policy asks for when the request arrives.
+//! The audit ID of a request, and its event, which starts with the evaluation of the audit policy.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ pub(crate) struct FailedAuthentication {
     pub(crate) with_credentials: bool,
 }
 
-/// Invalid credentials are audited at level Metadata at least, whatever the policy says about the
-/// path, because the response tells an attacker whether guessed credentials are valid.
+/// Invalid credentials are audited at level Metadata at least, regardless of the policy, because
+/// the response reveals whether guessed credentials are valid.
 fn for_failed_authentication(decision: Decision) -> Decision {
     let mut omit_stages = Stages::default();
     omit_stages.insert(Stage::RequestReceived);

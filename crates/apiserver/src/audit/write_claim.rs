@@ -1,9 +1,9 @@
 //! Ownership of a write: the request owns it until the store's writer claims it.
 //!
-//! A write carries its audit event into its transaction. A request that times out has to know
-//! whether that event will be recorded. Until the writer has claimed the write, the request can
-//! cancel it and record its own outcome. Afterwards only the outcome of the write counts. So each
-//! request has exactly one event, whichever of the two happens first.
+//! A write's transaction also records its audit event. When a request times out, its event must not
+//! be recorded twice. Until the writer has claimed the write, the request can cancel it and record
+//! its own outcome. Afterwards the outcome of the write is recorded. So each request has exactly
+//! one event.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

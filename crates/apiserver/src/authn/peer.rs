@@ -45,9 +45,9 @@ pub(crate) enum Protocol {
 pub(crate) struct PeerIdentity {
     trust: Arc<TrustSnapshot>,
     checked: Timestamp,
-    /// Whether this certificate is a front proxy's, or why it is not.
+    /// Whether this certificate is that of a front proxy, or the reason why it is not.
     pub(crate) front_proxy: Result<(), String>,
-    /// The user this certificate identifies, or why it identifies none.
+    /// The user that this certificate identifies, or the reason why it identifies none.
     pub(crate) client: Result<UserInfo, String>,
     is_reported: AtomicBool,
 }

@@ -1,8 +1,8 @@
 //! Logs rejected client certificates: subject, issuer, and the reason of each CA.
 //!
 //! In a cluster this log line is the only sign that kube-apiserver's proxy is not trusted. A client
-//! can generate any number of certificates, so the log is rate-limited and reports how many
-//! rejections it left out.
+//! can generate any number of certificates, so the log is rate-limited and reports the number of
+//! omitted rejections.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -46,8 +46,8 @@ impl RejectionLog {
         );
     }
 
-    /// Returns the number of rejections left out since the last logged one; `None` if this one is
-    /// left out too.
+    /// Returns the number of rejections omitted since the last logged one; `None` if this one is
+    /// also omitted.
     fn take_slot(&self, now: Timestamp) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.as_micros().saturating_sub(window.start);

@@ -52,7 +52,7 @@ impl Subject {
         })
     }
 
-    /// The user this certificate identifies; an error if it has no name.
+    /// The user that this certificate identifies; an error if it has no name.
     pub(crate) fn user(self) -> Result<UserInfo, String> {
         if self.common_name.is_empty() {
             return Err("the certificate has no common name".to_owned());

@@ -64,7 +64,7 @@ impl Attributes {
 pub enum Decision {
     /// The request is allowed. With the reason.
     Allow(String),
-    /// The request is denied, whatever later authorizers decide. With the reason.
+    /// The request is denied, and later authorizers are not called. With the reason.
     Deny(String),
     /// This authorizer does not decide. The request is denied if all authorizers have no opinion.
     /// With the reason, which may be empty.

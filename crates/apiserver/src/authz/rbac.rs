@@ -104,9 +104,9 @@ impl Rbac {
     /// Returns the reason why the request is allowed, or `None` if no binding allows it.
     pub fn decide(&self, attributes: &Attributes) -> Option<String> {
         self.bindings.iter().find_map(|binding| {
-            let in_reach = binding.namespace.is_empty()
+            let is_applicable = binding.namespace.is_empty()
                 || (attributes.is_resource_request() && binding.namespace == attributes.namespace);
-            if !in_reach {
+            if !is_applicable {
                 return None;
             }
             let subject = binding
@@ -122,10 +122,10 @@ impl Rbac {
     pub fn rules_of(&self, user: &UserInfo, namespace: &str) -> Value {
         let (mut of_resources, mut of_paths) = (Vec::new(), Vec::new());
         for binding in &self.bindings {
-            let is_in_reach = binding.namespace.is_empty() || binding.namespace == namespace;
+            let is_applicable = binding.namespace.is_empty() || binding.namespace == namespace;
             let is_bound =
                 || binding.subjects.iter().any(|subject| subject.is(user, &binding.namespace));
-            if !is_in_reach || !is_bound() {
+            if !is_applicable || !is_bound() {
                 continue;
             }
             for rule in self.rules(binding).into_iter().flatten() {

@@ -1,7 +1,7 @@
-//! Asks kube-apiserver for authorization and caches its decisions for a few seconds.
+//! Authorizes requests with kube-apiserver and caches its decisions for a few seconds.
 //!
 //! Fails closed: a timeout, an error or a response without a status is an error, never an allow.
-//! The cache matters most for performance behind the aggregator, where every request needs a
+//! The cache is important for performance behind the aggregator, where every request needs a
 //! decision.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Asks several authorizers in order; the first one with an opinion decides.
+//! Calls several authorizers in order; the first one with an opinion decides.
 //!
 //! Two rules precede all members: `system:masters` is allowed everything, and every user may get
 //! the health endpoints. So the aggregator's probe succeeds even if kube-apiserver is unreachable.

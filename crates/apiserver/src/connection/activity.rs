@@ -56,7 +56,7 @@ pub(super) struct ConnectionActivity {
 }
 
 impl ConnectionActivity {
-    /// A new HTTP/1 connection. The time limit of the first head starts at once.
+    /// A new HTTP/1 connection. The time limit of the first head starts immediately.
     pub(super) fn new(head: HeadBytes) -> Self {
         Self::with(Some(Mutex::new(head)))
     }
@@ -120,7 +120,7 @@ impl ConnectionActivity {
         aborted > 0
     }
 
-    /// Observes that bytes were read. The error says that a head must not grow further.
+    /// Counts bytes that were read. Returns an error if a request head exceeds its limit.
     fn on_read(&self, bytes: usize) -> io::Result<()> {
         if self.active.load(Ordering::Relaxed) > 0 || self.is_upgraded.load(Ordering::Relaxed) {
             return Ok(());
@@ -180,7 +180,7 @@ impl ActiveRequest {
     }
 
     /// Registers a response that is being sent and returns its ID.
-    pub(crate) fn answers(&self, answer: Arc<dyn Stallable>) -> u64 {
+    pub(crate) fn register_response(&self, answer: Arc<dyn Stallable>) -> u64 {
         let number = self.0.next_answer.fetch_add(1, Ordering::Relaxed);
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.insert(number, answer);
@@ -188,7 +188,7 @@ impl ActiveRequest {
     }
 
     /// Unregisters a response that has been sent or aborted.
-    pub(crate) fn answered(&self, number: u64) {
+    pub(crate) fn unregister_response(&self, number: u64) {
         let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.remove(&number);
     }
@@ -214,11 +214,11 @@ pub(super) struct HeadTimer<S> {
 /// Whether hyper's own 414 response is withheld.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Withholding {
-    /// It is sent.
+    /// The response is sent.
     Off,
-    /// It will be withheld.
+    /// The response will be withheld.
     On,
-    /// It has been withheld, and so is everything after it.
+    /// The response was withheld, and all later bytes are withheld too.
     Done,
 }
 
@@ -238,8 +238,8 @@ impl<S> HeadTimer<S> {
     }
 
     /// Whether these bytes are hyper's own response and must be withheld. Responses of this server
-    /// carry an audit ID. A piece of a body that only looks like a status line is not withheld: a
-    /// client may have chosen its content.
+    /// carry an audit ID. A piece of a body that resembles a status line is not withheld: a client
+    /// may have chosen its content.
     fn should_withhold(&mut self, bytes: &[u8]) -> bool {
         let is_hypers = self.withholding == Withholding::On
             && bytes.starts_with(URI_TOO_LONG)

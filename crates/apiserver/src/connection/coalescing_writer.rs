@@ -1,8 +1,8 @@
 //! A writer for HTTP/2 connections that coalesces responses that become ready together.
 //!
 //! One commit completes many requests. Their responses reach the connection one after the other,
-//! and each would cost a TLS record and a system call. So a flush yields once, until all tasks that
-//! are ready now have run. It uses no timer and adds no other delay.
+//! and each would require a TLS record and a system call. So a flush yields once, until all tasks
+//! that are ready now have run. It uses no timer and adds no other delay.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

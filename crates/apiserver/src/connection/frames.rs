@@ -286,8 +286,8 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    /// Observes outgoing bytes. Returns the number of `RST_STREAM` and `GOAWAY` frames with an error
-    /// code of [`MALFORMED`].
+    /// Observes outgoing bytes. Returns the number of `RST_STREAM` and `GOAWAY` frames with an
+    /// error code of [`MALFORMED`].
     fn watch(&mut self, mut bytes: &[u8]) -> u32 {
         let mut ends = 0;
         while !bytes.is_empty() {

@@ -71,7 +71,7 @@ fn handshake(headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
     }
     let key = text(SEC_WEBSOCKET_KEY).filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
     let key = key.ok_or_else(|| ApiError::bad_request("challenge/response error: no key"))?;
-    // As upstream. Browsers send this header; OpenShift's console, Headlamp and fabric8 set it.
+    // As in upstream. Browsers send this header; OpenShift's console, Headlamp and fabric8 set it.
     if !text(ORIGIN).is_some_and(is_origin) {
         let message = "a WebSocket needs the header Origin, and its value must be a URL";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "Forbidden", message));
@@ -111,7 +111,7 @@ fn is_origin(origin: &str) -> bool {
     (has_scheme || origin.starts_with('/')) && origin.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// What a connection does after it has switched protocols.
+/// The task of a connection after it has switched protocols.
 type UpgradedSession = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Passes a session from the request handler to the task of the connection.
@@ -284,8 +284,8 @@ mod tests {
         check(&[V13, origin], Err(400));
     }
 
-    /// A web page must not be able to bypass the check by omitting `Origin`. Upstream rejects all
-    /// other clients without it too.
+    /// A web page must not be able to bypass the check by omitting `Origin`. As in upstream, all
+    /// other clients without it are also rejected.
     #[test]
     fn an_origin_is_required_and_parsed_as_a_url_by_go() {
         check(&[KEY, V13], Err(403));

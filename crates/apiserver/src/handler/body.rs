@@ -77,7 +77,7 @@ enum Content {
 
 /// A response that the connection aborts if the client reads nothing.
 pub(crate) trait Stallable: Send + Sync {
-    /// Frees what the response holds if the client has read nothing for [`ANSWER_PAUSE_MAX`].
+    /// Frees the memory of the response if the client has read nothing for [`ANSWER_PAUSE_MAX`].
     /// Returns whether the response is aborted.
     fn end_if_stalled(&self) -> bool;
 }
@@ -160,7 +160,7 @@ struct WatchState {
     /// The event was longer than a piece.
     is_long: bool,
     /// Time at which the last piece was taken; `None` while the connection waits for an event. A
-    /// connection that can send asks for the next piece at once.
+    /// connection that can send takes the next piece immediately.
     since: Option<Instant>,
 }
 
@@ -169,8 +169,8 @@ impl OutgoingWatch {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next piece. A long event is sent in pieces: a slow client is not one that reads nothing.
-    /// With `copies`, a connection that holds a piece does not hold the whole event.
+    /// The next piece. A long event is sent in pieces, so that a slow client differs from a client
+    /// that reads nothing. With `copies`, the piece is a copy and does not retain the whole event.
     fn poll_next(
         &self,
         context: &mut Context<'_>,
@@ -239,11 +239,11 @@ impl ResponseBody {
             Content::Complete(outgoing) if outgoing.remaining().bytes.is_empty() => None,
             Content::Complete(outgoing) => {
                 let outgoing: Arc<dyn Stallable> = Arc::<Outgoing>::clone(outgoing);
-                Some(active_request.answers(outgoing))
+                Some(active_request.register_response(outgoing))
             }
             Content::Watch(watch) => {
                 let watch: Arc<dyn Stallable> = Arc::<OutgoingWatch>::clone(watch);
-                Some(active_request.answers(watch))
+                Some(active_request.register_response(watch))
             }
         };
         self.copies = active_request.has_streams();
@@ -255,7 +255,7 @@ impl ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         if let (Some(active_request), Some(number)) = (&self.active_request, self.number) {
-            active_request.answered(number);
+            active_request.unregister_response(number);
         }
     }
 }

@@ -34,8 +34,8 @@ pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
     answer
 }
 
-/// Compresses a body of more than `len_min` bytes if the client accepts gzip. `Vary` says that the
-/// response depends on it, also if it is not compressed. `cache` keeps the result for a body that
+/// Compresses a body of more than `len_min` bytes if the client accepts gzip. `Vary` is set
+/// even if the response is not compressed. `cache` keeps the result for a body that
 /// does not change.
 pub(crate) fn negotiate_gzip(
     answer: &mut Answer,

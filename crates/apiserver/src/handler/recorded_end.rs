@@ -1,4 +1,4 @@
-//! The record of the end of a response that is sent while it arrives. It is written once.
+//! Records the end of a streamed response. The record is written once.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::AuditContext;
 use crate::audit::intents::Intent;
 use crate::state::ServerState;
 
-/// Writes the record of the end.
+/// A future that writes the record of the end.
 pub(crate) type FinalRecord = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The event of a response that has begun. Dropping it writes nothing.
@@ -36,8 +36,8 @@ impl RecordedEnd {
         self.audit.is_some()
     }
 
-    /// Completes the event. `None` if that has been done. The caller polls the future, or passes it
-    /// to [`spawn`](Self::spawn).
+    /// Completes the event. `None` if the event is already complete. The caller polls the future,
+    /// or passes it to [`spawn`](Self::spawn).
     pub(crate) fn write(
         &mut self,
         complete: impl FnOnce(AuditContext) -> Option<Bytes>,

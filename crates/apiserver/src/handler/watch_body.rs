@@ -1,4 +1,4 @@
-//! Body of a response that is sent while it arrives: a watch, or a long response of an upstream.
+//! Body of a streamed response: a watch, or a long response of an upstream.
 //!
 //! The end is recorded before the client sees it. If the client disconnects first, a task that
 //! shutdown waits for writes the record.
@@ -31,7 +31,7 @@ pub(crate) trait Frames: Send {
     /// Whether the response may end after any part, as a watch may.
     fn is_open_ended(&self) -> bool;
 
-    /// What is recorded of the body, at its end.
+    /// The recorded form of the body, at its end.
     fn recorded(&mut self) -> Option<Json> {
         None
     }
@@ -50,7 +50,7 @@ impl Frames for WatchFrames {
     }
 }
 
-/// What is needed to record the end of a response.
+/// Records the end of a response.
 pub(crate) struct Completion {
     pub(crate) audit: AuditContext,
     /// Status code of the response.

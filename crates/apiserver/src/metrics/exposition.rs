@@ -1,7 +1,7 @@
-//! The form of `/metrics`: `OpenMetrics`, or the older text format for clients that accept only that,
-//! compressed if the client accepts gzip.
+//! The format of `/metrics`: `OpenMetrics`, or the older text format for clients that accept only
+//! that, compressed if the client accepts gzip.
 //!
-//! The protocol buffer format is not supported; no client needs it.
+//! The protocol buffer format is not supported, because no client needs it.
 
 use std::collections::HashMap;
 
@@ -72,7 +72,7 @@ fn text_format(open_metrics: &str) -> String {
     text
 }
 
-/// The name of a family, and what a line says about it.
+/// The name of a family, and the rest of the line.
 fn described<'a>(line: &'a str, start: &str) -> Option<(&'a str, &'a str)> {
     line.strip_prefix(start)?.split_once(' ')
 }

@@ -18,7 +18,7 @@ use super::{NamespaceSource, NamespaceState};
 /// Time for which the state of an active namespace is cached.
 const ACTIVE_TIME: Duration = Duration::from_secs(2);
 /// Maximum number of cached namespaces.
-const REMEMBERED_MAX: u64 = 10_000;
+const CACHED_MAX: u64 = 10_000;
 /// Pause before a missing namespace is looked up again.
 const MISSING_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,8 +31,7 @@ pub struct ClusterNamespaces {
 impl ClusterNamespaces {
     /// Creates a source that uses `client`. Its user must be allowed to get namespaces.
     pub fn new(client: Client) -> Self {
-        let active =
-            Cache::builder().max_capacity(REMEMBERED_MAX).time_to_live(ACTIVE_TIME).build();
+        let active = Cache::builder().max_capacity(CACHED_MAX).time_to_live(ACTIVE_TIME).build();
         Self { api: Api::all(client), active }
     }
 

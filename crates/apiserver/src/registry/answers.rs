@@ -35,21 +35,20 @@ const USER_LISTS_MAX: usize = LISTS_MAX / 2;
 /// The responses that are being sent.
 pub(super) struct Answers {
     budget: Arc<Budget>,
-    /// Budget for watch events. A client may read a watch as slowly as it likes, and must not block
-    /// the lists of other clients.
+    /// Budget for watch events. A slow client of a watch must not block the lists of other clients.
     of_watches: Arc<Budget>,
     turns: Semaphore,
-    /// Turns for lists of computed objects: these may search for long, and must not block the lists
-    /// of stored objects.
+    /// Permits for lists of computed objects, which may take long and must not block the lists of
+    /// stored objects.
     computed_turns: Semaphore,
-    /// Turns for lists of computed objects of one user, so that one user's lists do not block those
-    /// of others. Users whose names have the same hash share them.
+    /// Permits for lists of computed objects of one user, so that one user's lists do not block
+    /// those of others. Users whose names have the same hash share them.
     computed_turns_of_user: [Semaphore; USER_HASHES],
     keys: RandomState,
     rendered: Mutex<HashMap<u64, Weak<Rendered>>>,
 }
 
-/// Everything that the content of a response depends on.
+/// The parameters that determine the content of a response.
 #[derive(Clone, Copy)]
 pub(super) struct Key<'r> {
     request: &'r Request,
@@ -138,8 +137,8 @@ impl Answers {
         self.budget.reserve(user, bytes).ok_or_else(status_errors::too_many_requests)
     }
 
-    /// The cached response, or a new one if the budget allows it. `reservation` is a reservation that the
-    /// caller has already made.
+    /// The cached response, or a new one if the budget allows it. `reservation` is a reservation
+    /// that the caller has already made.
     pub(super) async fn shared(
         &self,
         key: Key<'_>,
@@ -167,7 +166,7 @@ impl Answers {
             } else {
                 render()
             };
-        // Indented output is longer than its objects. The response exists already, so it is not
+        // Indented output is longer than its objects. The response already exists, so it is not
         // rejected.
         reservation.grow(body.len().saturating_sub(bytes));
         let path = path.clone();

@@ -99,7 +99,7 @@ impl ResourceRequest<'_> {
     }
 
     /// Runs long work on the blocking pool, so that it does not block other requests. A semaphore
-    /// limits how many run at the same time.
+    /// limits the number of concurrent runs.
     pub(super) async fn on_blocking_pool<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
@@ -128,7 +128,9 @@ impl ResourceRequest<'_> {
         let mut reviewed = review.await?;
         reviewed.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         let body = metadata::encode(self.kind, &reviewed)?;
-        Ok(Outcome::Unlogged(write.answered(WriteResult::Object(StatusCode::CREATED, body))))
+        Ok(Outcome::Unlogged(
+            write.success_response(WriteResult::Object(StatusCode::CREATED, body)),
+        ))
     }
 
     fn validate_new(&self, object: &Map<String, Value>, write: &Write) -> Result<(), ApiError> {
@@ -143,8 +145,8 @@ impl ResourceRequest<'_> {
 }
 
 /// The request body for the audit event: the bytes of the client if they are JSON without duplicate
-/// keys, otherwise the parsed document. Parsers disagree on duplicate keys: some take the first
-/// value.
+/// keys, otherwise the parsed document. Parsers handle duplicate keys differently: some use the
+/// first value.
 pub(super) fn recorded_body(body: &Bytes, document: &Document) -> Option<Json> {
     if document.duplicates.is_empty()
         && let Ok(json) = Json::parse(body.clone())

@@ -100,7 +100,7 @@ impl Decoded {
     }
 }
 
-/// Removes the status, if the kind has the subresource `status`: only that writes it.
+/// Removes the status if the kind has the subresource `status`, which alone writes it.
 pub(crate) fn drop_status(kind: &ServedResource, object: &mut Map<String, Value>) {
     if kind.has(Subresource::Status) {
         object.shift_remove("status");

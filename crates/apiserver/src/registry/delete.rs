@@ -1,4 +1,4 @@
-//! The verb `delete`: removes an object at once, or when its last finalizer is removed.
+//! The verb `delete`: removes an object immediately, or when its last finalizer is removed.
 
 use apimachinery::ApiError;
 use bytes::Bytes;

@@ -21,12 +21,12 @@ use crate::handler::status_errors;
 use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
 use crate::{Answer, AuditContext};
 
-/// Maximum number of objects and approximate bytes of one read from the store.
+/// Maximum number of objects of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
-/// See [`PAGE_OBJECTS`].
+/// Approximate maximum bytes of one read from the store.
 pub(super) const PAGE_BYTES: usize = 4 << 20;
-/// The same for a list with a selector that skips most objects: these are parsed on the request's
-/// own task.
+/// Maximum number of objects of one read for a list with a selector that skips most objects. These
+/// are parsed on the request's task.
 const SCAN_OBJECTS: usize = 500;
 /// See [`SCAN_OBJECTS`].
 const SCAN_BYTES: usize = 1 << 20;
@@ -54,7 +54,7 @@ pub(super) struct CollectedList {
 /// The content of a list response.
 pub(super) enum ListContent {
     New(CollectedList),
-    /// An equal response that is being sent to another client.
+    /// An equal response that is already being sent to another client.
     Cached(Box<Answer>),
 }
 
@@ -65,8 +65,9 @@ pub(super) enum ListError {
 }
 
 impl Listing<'_> {
-    /// What the list keeps of an object: a list of metadata keeps nothing else, so that it has room
-    /// for all objects. The deletion of a namespace lists them so, and not in pages.
+    /// The part of an object that the list retains. A list of metadata retains only metadata, so
+    /// that all objects fit: the namespace controller lists the metadata of all objects in one
+    /// page.
     fn part_of(&self, object: Arc<Object>) -> Arc<Object> {
         if !matches!(self.rendering.form, Form::Partial(_)) {
             return object;
@@ -75,8 +76,8 @@ impl Listing<'_> {
         Arc::new(Object { key: Arc::clone(&object.key), revision: object.revision, body })
     }
 
-    /// Whether a page has as many bytes as one may have. A list that was not requested in pages fails
-    /// if it has too many: the client would take a part for the whole.
+    /// Whether a page has reached its maximum size. A list that was not requested in pages fails if
+    /// it is too long, because the client would mistake a part for the whole list.
     fn is_full(&self, bytes: usize) -> Result<bool, ListError> {
         let share = self.rendering.bytes_share();
         if self.query.limit > 0 {

@@ -1,4 +1,5 @@
-//! `metadata`: which fields a client may set, which the server sets, and their validation.
+//! `metadata`: the fields that clients may set, the fields that the server sets, and their
+//! validation.
 
 use apimachinery::api_error::FIELD_ERRORS_MAX;
 use apimachinery::{ApiError, FieldError, validation};
@@ -59,7 +60,7 @@ pub(crate) fn finalizers(object: &Map<String, Value>) -> Vec<&str> {
     list.map(Vec::as_slice).unwrap_or_default().iter().filter_map(Value::as_str).collect()
 }
 
-/// Whether the object is being deleted and waits for its finalizers.
+/// Whether the object is terminating, until its finalizers are removed.
 pub(crate) fn is_terminating(object: &Map<String, Value>) -> bool {
     !text(object, "deletionTimestamp").is_empty()
 }
@@ -349,8 +350,8 @@ pub(crate) fn validate_finalizers(
     Some(FieldError::forbidden("metadata.finalizers", &detail))
 }
 
-/// Checks that an update does not set the fields that only a deletion sets. Their removal is ignored,
-/// and so is another time of an object that is being deleted, as upstream.
+/// Checks that an update does not set the fields that only a deletion sets. Their removal is
+/// ignored, and so is another time of an object that is being deleted, as upstream.
 pub(crate) fn validate_deletion_fields(
     object: &Map<String, Value>,
     old: &Map<String, Value>,

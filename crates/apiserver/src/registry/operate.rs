@@ -1,4 +1,4 @@
-//! Operations: requests on an object that change none of its fields.
+//! Operations: requests on an object that do not change its fields.
 
 use apimachinery::{ApiError, serializer};
 use http::StatusCode;

@@ -97,7 +97,7 @@ impl DeleteOptions {
                 check_types(body)?;
                 let list = body.get("dryRun").and_then(Value::as_array);
                 let dry = list.map(Vec::as_slice).unwrap_or_default();
-                check_query(request, dry.is_empty())?;
+                check_query(request, !dry.is_empty())?;
                 (
                     dry.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
                     body.get("propagationPolicy").and_then(Value::as_str).map(str::to_owned),
@@ -129,9 +129,9 @@ impl DeleteOptions {
 
 /// The body has precedence over the query. With `dryRun` only in the query, upstream deletes the
 /// object, although the audit event's URI shows a dry run. Here the request is rejected.
-fn check_query(request: &Request, is_for_real: bool) -> Result<(), ApiError> {
-    let speaks_of_dry_run = all(request, "dryRun").iter().any(|value| !value.is_empty());
-    if is_for_real && speaks_of_dry_run {
+fn check_query(request: &Request, is_dry_run: bool) -> Result<(), ApiError> {
+    let is_in_query = all(request, "dryRun").iter().any(|value| !value.is_empty());
+    if is_in_query && !is_dry_run {
         let message = "dryRun is in the query but not in the DeleteOptions of the body, which take \
                        precedence: set it in the body, or omit the body";
         return Err(ApiError::bad_request(message));

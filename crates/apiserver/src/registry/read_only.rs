@@ -144,8 +144,8 @@ impl ResourceRequest<'_> {
     }
 }
 
-/// The revision that a response is shared by. A response without a revision is not shared: it may
-/// differ at each time.
+/// The revision by which clients share a response. A response without a revision is not shared,
+/// because each one may differ.
 fn key_revision(revision: u64, now: Timestamp) -> u64 {
     if revision == 0 { now.as_micros().cast_unsigned() } else { revision }
 }
@@ -217,7 +217,7 @@ impl WatchStream {
         }
     }
 
-    /// Makes the frames of a batch. If the budget for events is used up, the watch ends with an
+    /// Builds the frames of a batch. If the budget for events is used up, the watch ends with an
     /// error, and the client resumes from its last revision.
     fn push_frames(&mut self, batch: &ReadBatch) {
         let now = self.shared.clock.now();

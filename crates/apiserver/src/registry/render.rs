@@ -15,7 +15,7 @@ use crate::{Answer, table};
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListMeta {
     pub(super) revision: u64,
-    /// Leaves out the revision: the list shows an object of a dry run.
+    /// Omits the revision: the list shows an object of a dry run.
     pub(super) has_no_revision: bool,
     /// The `continue` token; empty on the last page.
     pub(super) next: String,
@@ -46,7 +46,8 @@ pub(super) fn object(
     Answer::json(code, Json::from_normalized(json))
 }
 
-/// The part of a stored object that a list in this rendering needs: its metadata, or the whole body.
+/// The part of a stored object that a list in this rendering needs: its metadata, or the whole
+/// body.
 pub(super) fn part(rendering: Rendering, body: &Bytes) -> Bytes {
     match rendering.form {
         Form::Partial(version) => Bytes::from(table::partial(body, version)),

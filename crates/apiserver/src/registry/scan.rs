@@ -1,4 +1,4 @@
-//! Reads all objects of a kind, for components of the server that have no request.
+//! Reads all objects of a kind, for components of the server that need them outside of a request.
 
 use apimachinery::ApiError;
 use store::ListOptions;
@@ -9,7 +9,7 @@ use crate::ResourceId;
 
 /// Maximum number of objects in memory at a time.
 const PAGE: usize = 100;
-/// Approximate maximum of their bytes.
+/// Approximate maximum size of these objects, in bytes.
 const PAGE_BYTES: usize = 1 << 20;
 
 impl Registry {

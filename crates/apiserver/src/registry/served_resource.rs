@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{Resource, ResourceId, Scope, Subresource, Verb};
 
-/// The fields that all kinds have. They are validated apart from the schema.
+/// The fields that all kinds have. They are validated separately from the schema.
 pub(super) const HEAD: [&str; 3] = ["apiVersion", "kind", "metadata"];
 /// Key prefix of the core group in the store.
 const CORE_FOLDER: &str = "core";

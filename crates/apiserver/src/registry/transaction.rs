@@ -44,7 +44,7 @@ impl<'tx> RegistryTransaction<'tx> {
         Self { tx, shared, cause, now, is_audited: true, is_dry_run: false }
     }
 
-    /// For a dry run, which is rolled back: objects get no revision.
+    /// Creates the transaction of a dry run, which is rolled back. Objects get no revision.
     pub(super) fn dry(self, is_dry_run: bool) -> Self {
         Self { is_dry_run, ..self }
     }

@@ -188,7 +188,7 @@ impl Change {
 }
 
 /// The object with the patch applied. It fits into the limits of a body, because it could not be
-/// replaced otherwise; an object that is too large already may become smaller.
+/// replaced otherwise; an object that is already too large may become smaller.
 fn patched(patch: &Patch, old: &Value) -> Result<Value, ApiError> {
     let before = cost(old);
     if before + patch.cost() > PATCH_TREE_BYTES_MAX {
@@ -228,7 +228,7 @@ impl io::Write for PrefixWriter {
         let free = QUOTED_MAX * CHARACTER_BYTES_MAX - self.0.len();
         let len = free.min(bytes.len());
         self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
-        // 0 bytes written, which makes the caller stop.
+        // At the limit this is 0, which ends the serialization.
         Ok(len)
     }
 
@@ -302,7 +302,7 @@ fn check_revision(
 ) -> Result<(), ApiError> {
     let sent_version = metadata::text(object, "resourceVersion");
     let may_be_empty = write.kind.resource.strategy.updates_unconditionally();
-    // Zero is no revision.
+    // 0 is not a revision.
     if matches!(sent_version, "" | "0") && is_replacement && !may_be_empty {
         let error = FieldError {
             reason: "FieldValueInvalid",
@@ -351,7 +351,7 @@ fn restore_other_fields(write: &Write, object: &mut Map<String, Value>, old: &Ma
     }
 }
 
-/// Checks the changed object. `errors` are those that were found before.
+/// Validates the changed object. `errors` are the errors of earlier checks.
 fn validate(
     write: &Write,
     object: &Map<String, Value>,

@@ -1,6 +1,6 @@
 //! The verb `watch`: streams the changes of the objects of a kind.
 //!
-//! Each client has one cursor in the store's history. A frame is built when the connection asks for
+//! Each client has one cursor in the store's history. A frame is built when the connection can send
 //! it, so a slow client costs one batch of changes and one frame, and no queue grows. Watches share
 //! long frames with equal content, and one budget bounds them all.
 
@@ -56,7 +56,7 @@ struct WatchStream {
     end: Instant,
 }
 
-/// Where a watch starts.
+/// The start of a watch.
 struct Start {
     /// The watch sends every change after this revision.
     after: u64,
@@ -71,15 +71,15 @@ impl ResourceRequest<'_> {
     pub(super) async fn watch(&self, _audit: &mut AuditContext) -> Result<Outcome, ApiError> {
         let rendering = Rendering::negotiate(self.request)?;
         let filter = SelectionPredicate::new(self)?;
-        let wants_initial = self.check_watch()?;
+        let send_initial_events = self.check_watch()?;
         let duration = self.duration()?;
-        let start = self.start(wants_initial).await?;
+        let start = self.start(send_initial_events).await?;
         let prefix = self.kind.prefix(self.namespace());
         let changes = self.shared.store.watch(&prefix, start.after).await;
         let changes = changes.map_err(|error| read_error(&error))?;
         let now = Instant::now();
         let bookmarks = first(self.request, "allowWatchBookmarks").is_some_and(is_true);
-        let course = WatchStream {
+        let watch_stream = WatchStream {
             shared: Arc::clone(self.shared),
             user: Arc::clone(&self.request.user),
             filter,
@@ -95,7 +95,7 @@ impl ResourceRequest<'_> {
         };
         Ok(Outcome::Watch(WatchReply {
             content_type: crate::handler::answer::JSON,
-            frames: Box::pin(stream::unfold(course, WatchStream::next)),
+            frames: Box::pin(stream::unfold(watch_stream, WatchStream::next)),
         }))
     }
 
@@ -143,9 +143,9 @@ impl ResourceRequest<'_> {
         }
     }
 
-    async fn start(&self, wants_initial: Option<bool>) -> Result<Start, ApiError> {
+    async fn start(&self, send_initial_events: Option<bool>) -> Result<Start, ApiError> {
         let since = revision(self.request)?.unwrap_or(0);
-        if wants_initial == Some(false) || (wants_initial.is_none() && since != 0) {
+        if send_initial_events == Some(false) || (send_initial_events.is_none() && since != 0) {
             let newest = self.shared.store.newest_revision().await;
             let newest = newest.map_err(|error| read_error(&error))?;
             let after = if since == 0 { newest } else { since };
@@ -155,7 +155,7 @@ impl ResourceRequest<'_> {
         let prefix = self.kind.prefix(self.namespace());
         let initial = InitialList::now(&*self.shared.store, prefix).await;
         let initial = initial.map_err(|error| read_error(&error))?;
-        let marks_end = wants_initial == Some(true);
+        let marks_end = send_initial_events == Some(true);
         Ok(Start { after: initial.revision(), initial: Some(initial), marks_end })
     }
 }
@@ -311,7 +311,7 @@ impl Framing {
         Bytes::from(body)
     }
 
-    /// Everything that the content of a frame depends on, for one object.
+    /// The parameters that determine the content of a frame, for one object.
     pub(super) fn what(
         &self,
         kind: &'static str,

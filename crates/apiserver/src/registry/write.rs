@@ -118,7 +118,7 @@ impl Write {
     }
 
     /// The response of a write that needs no transaction.
-    pub(super) fn answered(&self, outcome: WriteResult) -> Answer {
+    pub(super) fn success_response(&self, outcome: WriteResult) -> Answer {
         encoding::finish(self.rendering, self.answer(Ok(outcome)))
     }
 

@@ -126,7 +126,7 @@ fn resource_list(version: &GroupVersion<'_>) -> Value {
             list.push(json!({
                 "name": format!("{}/{}", resource.plural, subresource.name()),
                 "singularName": "", "namespaced": is_namespaced,
-                "kind": answered(resource, *subresource),
+                "kind": kind_of_response(resource, *subresource),
                 "verbs": words(subresource.verbs()),
             }));
         }
@@ -181,7 +181,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
 }
 
 /// Kind of a subresource's response.
-fn answered(resource: &Resource, subresource: Subresource) -> &'static str {
+fn kind_of_response(resource: &Resource, subresource: Subresource) -> &'static str {
     match subresource {
         Subresource::Operation { .. } => "Status",
         Subresource::Status | Subresource::Details | Subresource::Field { .. } => resource.kind,
@@ -189,7 +189,7 @@ fn answered(resource: &Resource, subresource: Subresource) -> &'static str {
 }
 
 fn response_kind(resource: &Resource, subresource: Subresource) -> Value {
-    let kind = answered(resource, subresource);
+    let kind = kind_of_response(resource, subresource);
     let (group, version) =
         if kind == "Status" { ("", "v1") } else { (resource.group, resource.version) };
     json!({"group": group, "version": version, "kind": kind})

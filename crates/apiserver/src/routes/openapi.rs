@@ -1,8 +1,8 @@
-//! What is served, as OpenAPI describes it: for `kubectl explain`, and for clients that look there
-//! whether dry runs and field validation are offered.
+//! The OpenAPI documents of the served resources: for `kubectl explain`, and for clients that
+//! detect support of dry runs and field validation.
 //!
-//! Version 3 is written first; version 2, which kube-apiserver's aggregator still collects, is the
-//! same with other frames.
+//! Version 3 is written first; version 2, which kube-apiserver's aggregator still collects, has the
+//! same content in another structure.
 
 mod definitions;
 mod operations;
@@ -15,7 +15,7 @@ use crate::routes::discovery::group_versions;
 
 pub(crate) use protobuf::{encode_v2, encode_v3};
 
-/// Where definitions are in version 3 and in version 2.
+/// Prefix of references to definitions in version 3, and below in version 2.
 const V3_DEFINITIONS: &str = "#/components/schemas/";
 const V2_DEFINITIONS: &str = "#/definitions/";
 
@@ -32,7 +32,7 @@ pub(crate) fn v3(resources: &[Resource]) -> impl Iterator<Item = (String, String
     })
 }
 
-/// The index of version 3: paths below `/openapi/v3/` with the hashes of what is there.
+/// The index of version 3: paths below `/openapi/v3/` with the hashes of their documents.
 pub(crate) fn v3_index(hashes: &[(&str, &str)]) -> Value {
     let paths: Map<String, Value> = hashes
         .iter()
@@ -53,8 +53,8 @@ pub(crate) fn v2(resources: &[Resource]) -> String {
     )
 }
 
-/// Paths and schemas of kinds as the members of two objects. Written kind by kind, because as a tree
-/// a document takes many times its length.
+/// Paths and schemas of kinds as the members of two objects. Written kind by kind, because as a
+/// tree a document takes many times its length.
 fn members<'a>(
     resources: impl Iterator<Item = &'a Resource>,
     add_paths: fn(&mut Map<String, Value>, &Resource),
@@ -105,7 +105,7 @@ fn lower(schema: &mut Value) {
             if let Some(Value::String(reference)) = map.get_mut("$ref") {
                 *reference = reference.replace(V3_DEFINITIONS, V2_DEFINITIONS);
             }
-            // Version 2 puts a reference in the place of the whole schema.
+            // Version 2 replaces the whole schema by a reference.
             if let Some(Value::Array(all)) = map.get("allOf")
                 && let [only] = all.as_slice()
                 && only.get("$ref").is_some()

@@ -25,11 +25,11 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// `Content-Type` of OpenAPI version 2 in protobuf.
 const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /// Media type that clients of all releases request; strictly, its syntax is not valid.
-const OPENAPI_V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const OPENAPI_V2_REQUESTED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 /// `Content-Type` of OpenAPI version 3 in protobuf.
 const OPENAPI_V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
-/// See [`OPENAPI_V2_ASKED`].
-const OPENAPI_V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+/// See [`OPENAPI_V2_REQUESTED`].
+const OPENAPI_V3_REQUESTED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 /// Path of the index of OpenAPI version 3.
 const OPENAPI_V3_INDEX: &str = "/openapi/v3";
 /// Minimum size of an OpenAPI document for compression, in bytes.
@@ -79,8 +79,8 @@ impl Form {
     /// The media types by which clients request protobuf.
     const fn media_types(self) -> &'static [&'static str] {
         match self {
-            Self::ProtobufV2 => &[OPENAPI_V2, OPENAPI_V2_ASKED],
-            Self::ProtobufV3 => &[OPENAPI_V3, OPENAPI_V3_ASKED],
+            Self::ProtobufV2 => &[OPENAPI_V2, OPENAPI_V2_REQUESTED],
+            Self::ProtobufV3 => &[OPENAPI_V3, OPENAPI_V3_REQUESTED],
             Self::Json | Self::Yaml | Self::Aggregated => &[],
         }
     }

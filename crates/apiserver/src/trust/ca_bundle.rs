@@ -1,8 +1,8 @@
 //! The CA certificates that verify client certificates.
 //!
-//! A chain is accepted if Go's `crypto/x509` accepts it too: a user's certificate must work with
-//! Keepwatch as it does with kube-apiserver. webpki finds the chain and verifies its signatures;
-//! `rules` adds what Go demands besides. A certificate that webpki never accepts, such as one with
+//! A chain is accepted if Go's `crypto/x509` also accepts it: a user's certificate must work with
+//! Keepwatch as with kube-apiserver. webpki finds the chain and verifies its signatures; `rules`
+//! checks the further requirements of Go. A certificate that webpki never accepts, such as one with
 //! CA:TRUE, is accepted if a CA of the bundle signed it directly; with an intermediate certificate
 //! it is not. Revocation is not checked, as in Kubernetes.
 
@@ -23,7 +23,8 @@ use super::TrustError;
 use super::rules::{self, Validity};
 use crate::tls::provider;
 
-/// Intermediate certificates of a client that are considered. webpki follows at most 6 of them.
+/// Maximum number of intermediate certificates of a client that are considered. webpki follows at
+/// most 6 of them.
 const INTERMEDIATES_MAX: usize = 16;
 
 /// CA certificates that verify client certificates.
@@ -170,7 +171,7 @@ impl CaBundle {
     }
 }
 
-/// Whether a chain that webpki accepts is one that Go accepts.
+/// Checks that Go also accepts a chain that webpki accepts.
 fn check_path(path: &VerifiedPath<'_>, signers: &[&TrustedCertificate]) -> Result<(), Error> {
     let mut length = 0;
     for intermediate in path.intermediate_certificates() {
@@ -186,12 +187,12 @@ fn check_path(path: &VerifiedPath<'_>, signers: &[&TrustedCertificate]) -> Resul
         .iter()
         .filter(|ca| ca.anchor.subject == *subject && ca.anchor.subject_public_key_info == *key)
         .filter(|ca| ca.anchor.name_constraints == path.anchor().name_constraints)
-        .any(|ca| ca.intermediates_max.is_none_or(|most| length <= most))
+        .any(|ca| ca.intermediates_max.is_none_or(|max| length <= max))
         .then_some(())
         .ok_or(Error::PathLenConstraintViolated)
 }
 
-/// Whether the signature of a certificate is of this key.
+/// Whether the signature of a certificate was made with this key.
 fn is_signed_by(
     certificate: &X509Certificate<'_>,
     key: &SubjectPublicKeyInfoDer<'_>,
@@ -213,7 +214,7 @@ fn is_signed_by(
         })
 }
 
-/// Permits what `rules` permits: it has checked each certificate itself.
+/// Permits every certificate, because `rules` has already checked each one.
 struct ClientUsage;
 
 impl ExtendedKeyUsageValidator for ClientUsage {

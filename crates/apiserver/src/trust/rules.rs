@@ -1,4 +1,4 @@
-//! What Go's `crypto/x509` demands of a certificate that signs another, and of a client's.
+//! The requirements of Go's `crypto/x509` on a CA certificate and on a client certificate.
 //!
 //! Source: `CheckSignatureFrom`, `isValid`, `checkChainForKeyUsage` and the handling of critical
 //! extensions in Go's `crypto/x509`. Signatures and the search for a chain are not here.
@@ -27,8 +27,8 @@ pub(super) fn signer_problem(certificate: &X509Certificate<'_>) -> Option<&'stat
     usage_problem(certificate).or_else(|| critical_problem(certificate))
 }
 
-/// Why a client's certificate is not accepted at `now`, in seconds since the Unix epoch, whoever
-/// signed it.
+/// Why a client's certificate is not accepted at `now`, in seconds since the Unix epoch, regardless
+/// of its issuer.
 pub(super) fn leaf_problem(leaf: &X509Certificate<'_>, now: i64) -> Option<&'static str> {
     validity_problem(&Validity::of(leaf), now)
         .or_else(|| usage_problem(leaf))

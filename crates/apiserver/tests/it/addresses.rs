@@ -29,8 +29,8 @@ async fn check(on: &str, to: &str, expected: &str) {
     let mut client = Client::connect(address, &ca, Some(&alice), Protocol::Http2).await;
     assert_eq!(client.call("GET", PATH).await.code, 404);
     let events = server.close().await;
-    let found: Vec<&Vec<String>> = events.iter().map(|event| &event.source_ips).collect();
-    assert_eq!(found, [&[expected.to_owned()]], "{on} {to}");
+    let recorded: Vec<&Vec<String>> = events.iter().map(|event| &event.source_ips).collect();
+    assert_eq!(recorded, [&[expected.to_owned()]], "{on} {to}");
 }
 
 /// Regression: the server listened on IPv4 only, but upstream's servers listen on both for the same

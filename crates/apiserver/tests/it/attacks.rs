@@ -28,16 +28,16 @@ async fn a_body_with_too_many_values_is_rejected_in_every_encoding() {
     let (yaml, merge) = ("application/yaml", "application/merge-patch+json");
     let patch = "application/json-patch+json";
     let member = many(r#"{"a":1}"#, ",");
-    let one = &format!("{THINGS}/one");
+    let existing = &format!("{THINGS}/one");
     for (method, path, content_type, body) in [
         ("POST", THINGS, json, format!("[{member}]")),
         ("POST", THINGS, json, format!(r#"{{"metadata":{{"name":"x"}},"spec":[{member}]}}"#)),
         ("POST", THINGS, yaml, format!("[{}]", many("{a: b}", ","))),
         ("POST", THINGS, yaml, many("- a: b", "\n")),
         ("POST", THINGS, yaml, format!("x: &x [{}]\ny: [*x,*x]", many("1", ","))),
-        ("DELETE", one, json, format!(r#"{{"kind":"DeleteOptions","junk":[{member}]}}"#)),
-        ("PATCH", one, merge, format!(r#"{{"spec":[{member}]}}"#)),
-        ("PATCH", one, patch, format!(r#"[{{"op":"add","path":"/x","value":[{member}]}}]"#)),
+        ("DELETE", existing, json, format!(r#"{{"kind":"DeleteOptions","junk":[{member}]}}"#)),
+        ("PATCH", existing, merge, format!(r#"{{"spec":[{member}]}}"#)),
+        ("PATCH", existing, patch, format!(r#"[{{"op":"add","path":"/x","value":[{member}]}}]"#)),
     ] {
         let mut sent = request(method, path, &body);
         sent.headers_mut().insert("content-type", content_type.parse().unwrap());
@@ -116,8 +116,9 @@ async fn invalid_credentials_are_recorded_on_every_path() {
     }
     let events = server.close().await;
     let refused = |event: &&Event| event.response_status.as_ref().unwrap().code == 401;
-    let seen: Vec<&str> = events.iter().filter(refused).map(|event| &*event.request_uri).collect();
-    assert_eq!(seen, paths);
+    let refused_uris: Vec<&str> =
+        events.iter().filter(refused).map(|event| &*event.request_uri).collect();
+    assert_eq!(refused_uris, paths);
 }
 
 /// Regression: one request head made an event of several megabytes, without authentication.
@@ -211,12 +212,12 @@ async fn the_last_part_of_the_journal_is_reserved_for_authenticated_users() {
     assert_eq!(refused.code, 503, "{}", refused.body);
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(ask("/healthz", &[("authorization", "Bearer guess")]).await.code, 503);
-    assert_eq!(ask("/healthz", &[]).await.code, 401, "a probe that leaves no event takes no room");
+    assert_eq!(ask("/healthz", &[]).await.code, 401, "a probe that leaves no event takes no space");
     let mut alice = server.client("alice").await;
     for _ in 0..FILLED_RECORDS {
         assert_eq!(alice.call("GET", &path).await.code, 404);
     }
-    assert_eq!(ask(&path, &[]).await.code, 401, "there is room again");
+    assert_eq!(ask(&path, &[]).await.code, 401, "there is space again");
     // There is one gap event, not one per record.
     check_record(
         server,
@@ -288,7 +289,7 @@ async fn text_that_resembles_an_error_of_the_library_is_delivered() {
     let read = tokio::time::timeout(std::time::Duration::from_secs(20), async {
         drop(stream.read_to_end(&mut answer).await);
     });
-    read.await.expect("the answer comes to an end");
+    read.await.expect("a complete response in time");
     assert!(answer.ends_with(expected.as_bytes()), "{} of {}", answer.len(), expected.len());
     server.close().await;
 }

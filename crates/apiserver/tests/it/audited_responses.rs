@@ -20,10 +20,10 @@ async fn successful_and_denied_requests_are_recorded_over_both_protocols() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut alice = server.client_of("alice", &["dev"], protocol).await;
-        let made = alice.post(THINGS, &thing("one")).await;
-        assert_eq!(made.code, 201, "{}", made.body);
-        assert!(made.headers.contains_key("audit-id"));
-        assert_eq!(made.headers["cache-control"], "no-cache, private");
+        let created = alice.post(THINGS, &thing("one")).await;
+        assert_eq!(created.code, 201, "{}", created.body);
+        assert!(created.headers.contains_key("audit-id"));
+        assert_eq!(created.headers["cache-control"], "no-cache, private");
         assert_eq!(alice.call("GET", &format!("{THINGS}/one")).await.code, 200);
         assert_eq!(alice.call("GET", &format!("{THINGS}/two")).await.code, 404);
         assert_eq!(alice.post(THINGS, &thing("one")).await.code, 409);
@@ -65,7 +65,7 @@ async fn an_event_has_the_fields_of_kubernetes() {
     let headers = [("audit-id", "chosen"), ("x-forwarded-for", "192.0.2.7, nonsense")];
     let reply = alice.send(get(&path, &headers)).await;
     let audit_id = reply.headers["audit-id"].to_str().unwrap();
-    assert_ne!(audit_id, "chosen", "a client's own id could be that of another request");
+    assert_ne!(audit_id, "chosen", "a client could choose the ID of another request");
     let events = server.close().await;
     let event = events.last().unwrap();
     assert_eq!((event.level, event.audit_id.as_str()), (Level::RequestResponse, audit_id));
@@ -81,9 +81,9 @@ async fn an_event_has_the_fields_of_kubernetes() {
         event.response_object.as_ref().unwrap().as_bytes(),
         reply.body.trim_end().as_bytes()
     );
-    let made = &events[0];
-    assert_eq!(made.object_ref.as_ref().unwrap().name, "one");
-    assert!(made.request_object.is_some() && made.response_object.is_some());
+    let event = &events[0];
+    assert_eq!(event.object_ref.as_ref().unwrap().name, "one");
+    assert!(event.request_object.is_some() && event.response_object.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +125,7 @@ async fn dashboards_for_kubernetes_find_their_metrics() {
     drop(watch.body_mut().frame().await.unwrap().unwrap());
     assert_eq!(alice.call("GET", THINGS).await.code, 200);
     assert_eq!(mallory.call("DELETE", &format!("{THINGS}/one")).await.code, 403);
-    server.client_of("nobody", &[], Protocol::Http1).await.call("GET", "/healthz").await;
+    server.client_of("bob", &[], Protocol::Http1).await.call("GET", "/healthz").await;
     let ca = server.ca.pem();
     let mut anonymous =
         crate::harness::Client::connect(server.address, &ca, None, Protocol::Http1).await;
@@ -170,7 +170,7 @@ async fn dashboards_for_kubernetes_find_their_metrics() {
     ] {
         assert!(metrics.contains(&series), "{series} is not in {metrics}");
     }
-    assert!(!metrics.contains("alice"), "users are not named");
+    assert!(!metrics.contains("alice"), "metrics contain no user names");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -241,7 +241,7 @@ async fn a_disconnected_client_does_not_stop_its_request() {
         let mut leaving = server.client_of("alice", &[], protocol).await;
         let gate = format!("{THINGS}/gate");
         tokio::select! {
-            _ = leaving.call("GET", &gate) => panic!("the gate is shut"),
+            _ = leaving.call("GET", &gate) => panic!("the gate is closed"),
             () = server.gate.arrived.notified() => {}
         }
         leaving.abort();
@@ -304,7 +304,8 @@ async fn after_rejections_the_gap_was_recorded_with_the_next_read_only() {
     let mut counts = BTreeMap::new();
     rejected_counts(&server, &mut counts).await;
     journal.remove("slow").await.ok();
-    // The store frees space asynchronously. Only writes follow: a write is committed with its event.
+    // The store frees space asynchronously. Only writes follow: a write is committed with its
+    // event.
     loop {
         let reply = alice.post(THINGS, &thing("two")).await;
         if reply.code != 503 {

@@ -45,7 +45,7 @@ struct Case {
     sent: Vec<u8>,
     expected: String,
     /// The bytes received.
-    answer: Vec<u8>,
+    response: Vec<u8>,
 }
 
 /// The server under attack.
@@ -66,7 +66,7 @@ impl Target {
         }
         let proxy = server.proxy_ca.client("front-proxy-client", &[]);
         let identities =
-            BTreeMap::from([("nobody".to_owned(), None), ("proxy".to_owned(), Some(proxy))]);
+            BTreeMap::from([("anonymous".to_owned(), None), ("proxy".to_owned(), Some(proxy))]);
         Self { server, identities, count: 0, done: Vec::new() }
     }
 
@@ -132,13 +132,13 @@ impl Target {
 
     async fn send(&mut self, cases: Vec<Case>) {
         let ca = self.server.ca.pem();
-        let answers = futures::stream::iter(&cases).map(|case| {
+        let responses = futures::stream::iter(&cases).map(|case| {
             let identity = self.identities[&case.user].as_ref();
             exchange(&self.server, &ca, identity, &case.sent)
         });
-        let answers: Vec<Vec<u8>> = answers.buffered(LANES).collect().await;
-        let answered = cases.into_iter().zip(answers);
-        self.done.extend(answered.map(|(case, answer)| Case { answer, ..case }));
+        let responses: Vec<Vec<u8>> = responses.buffered(LANES).collect().await;
+        let answered = cases.into_iter().zip(responses);
+        self.done.extend(answered.map(|(case, response)| Case { response, ..case }));
     }
 
     /// The audit events of the cases so far.
@@ -164,11 +164,11 @@ impl Target {
         let count = self.done.len();
         for case in self.done {
             let events = events.remove(&case.agent).unwrap_or_default();
-            let found = format!("{} {}", case.code(), said(&case, &events));
-            if found.trim_end() != case.expected {
-                failures.push(format!("{}\n  found {found}", case.text));
+            let actual = format!("{} {}", case.code(), records_of(&case, &events));
+            if actual.trim_end() != case.expected {
+                failures.push(format!("{}\n  found {actual}", case.text));
             }
-            let body = String::from_utf8_lossy(&case.answer);
+            let body = String::from_utf8_lossy(&case.response);
             if case.user == "limited" && case.code() == 200 && body.contains("\"name\":\"secretb\"")
             {
                 failures.push(format!("{}\n  shows another object", case.text));
@@ -192,12 +192,12 @@ impl Target {
 impl Case {
     fn new(text: &str, user: &str, agent: String, sent: Vec<u8>, expected: &str) -> Self {
         let (text, user) = (text.to_owned(), user.to_owned());
-        Self { text, user, agent, sent, expected: expected.trim().to_owned(), answer: Vec::new() }
+        Self { text, user, agent, sent, expected: expected.trim().to_owned(), response: Vec::new() }
     }
 
     /// The status code of the first response; 0 if there is none.
     fn code(&self) -> u16 {
-        let code = self.answer.get(9..12).and_then(|code| str::from_utf8(code).ok());
+        let code = self.response.get(9..12).and_then(|code| str::from_utf8(code).ok());
         code.and_then(|code| code.parse().ok()).unwrap_or(0)
     }
 }
@@ -210,22 +210,22 @@ async fn exchange(
     sent: &[u8],
 ) -> Vec<u8> {
     let mut stream = tls(server.address, ca, identity, Protocol::Http1).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let exchanged = async {
         // The server may respond and close before it has received everything.
         drop(stream.write_all(sent).await);
         drop(stream.flush().await);
-        drop(stream.read_to_end(&mut answer).await);
+        drop(stream.read_to_end(&mut response).await);
     };
     if tokio::time::timeout(PATIENCE, exchanged).await.is_err() {
         // This text differs from every expected response, so the case fails.
-        answer = b"the connection does not come to an end".to_vec();
+        response = b"the connection does not end".to_vec();
     }
-    answer
+    response
 }
 
 /// The records of a case's events: one per request, with the stages if they are unexpected.
-fn said(case: &Case, events: &[Event]) -> String {
+fn records_of(case: &Case, events: &[Event]) -> String {
     let mut requests: Vec<(&Event, Vec<Stage>)> = Vec::new();
     for event in events {
         let is_same = |(first, _): &&mut (&Event, Vec<Stage>)| {

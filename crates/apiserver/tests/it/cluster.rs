@@ -1,4 +1,4 @@
-//! Requests to kube-apiserver, against a stand-in with scripted responses.
+//! Requests to kube-apiserver, against a mock with scripted responses.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,43 +26,43 @@ use tokio_util::sync::CancellationToken;
 /// Returns the responses in order, the last one repeatedly, and keeps the requests.
 #[derive(Default)]
 pub(crate) struct Script {
-    answers: Mutex<VecDeque<(u16, Value)>>,
-    asked: Mutex<Vec<(String, Value)>>,
+    responses: Mutex<VecDeque<(u16, Value)>>,
+    requests: Mutex<Vec<(String, Value)>>,
 }
 
 impl Script {
-    fn answer(&self, path: String, body: &[u8]) -> Response<Full<Bytes>> {
+    fn respond(&self, path: String, body: &[u8]) -> Response<Full<Bytes>> {
         let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-        self.asked.lock().unwrap().push((path, body));
-        let mut answers = self.answers.lock().unwrap();
-        let last = answers.len() == 1;
+        self.requests.lock().unwrap().push((path, body));
+        let mut responses = self.responses.lock().unwrap();
+        let last = responses.len() == 1;
         let (code, body) =
-            if last { answers[0].clone() } else { answers.pop_front().unwrap_or_default() };
+            if last { responses[0].clone() } else { responses.pop_front().unwrap_or_default() };
         Response::builder().status(code).body(Full::new(Bytes::from(body.to_string()))).unwrap()
     }
 
     /// Number of requests.
-    pub(crate) fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    pub(crate) fn request_count(&self) -> usize {
+        self.requests.lock().unwrap().len()
     }
 
     /// Path and body of the first request.
     pub(crate) fn first(&self) -> (String, Value) {
-        self.asked.lock().unwrap()[0].clone()
+        self.requests.lock().unwrap()[0].clone()
     }
 
     fn set(&self, code: u16, body: Value) {
-        *self.answers.lock().unwrap() = VecDeque::from([(code, body)]);
+        *self.responses.lock().unwrap() = VecDeque::from([(code, body)]);
     }
 }
 
-/// A stand-in for kube-apiserver, and a client of it.
+/// A mock of kube-apiserver, and a client of it.
 #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
-pub(crate) async fn stand_in(
-    answers: impl IntoIterator<Item = (u16, Value)>,
+pub(crate) async fn mock_apiserver(
+    responses: impl IntoIterator<Item = (u16, Value)>,
 ) -> (Arc<Script>, kube::Client) {
     let script = Arc::new(Script::default());
-    script.answers.lock().unwrap().extend(answers);
+    script.responses.lock().unwrap().extend(responses);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shared = Arc::clone(&script);
@@ -75,7 +75,7 @@ pub(crate) async fn stand_in(
                 async move {
                     let path = request.uri().path().to_owned();
                     let body = request.into_body().collect().await.unwrap().to_bytes();
-                    Ok::<_, Infallible>(script.answer(path, &body))
+                    Ok::<_, Infallible>(script.respond(path, &body))
                 }
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
@@ -91,7 +91,7 @@ fn review(status: &Value) -> (u16, Value) {
     (201, json!({"apiVersion": api, "kind": kind, "metadata": {}, "spec": {}, "status": status}))
 }
 
-fn question(name: &str) -> Attributes {
+fn delete_attributes(name: &str) -> Attributes {
     let mut attributes = Attributes {
         verb: "delete".to_owned(),
         group: "test.io".to_owned(),
@@ -115,18 +115,19 @@ fn reviews(client: kube::Client) -> SubjectAccessReviews {
 
 #[tokio::test]
 async fn a_review_contains_all_attributes_and_is_cached() {
-    let (script, client) = stand_in([review(&json!({"allowed": true, "reason": "because"}))]).await;
+    let (script, client) =
+        mock_apiserver([review(&json!({"allowed": true, "reason": "because"}))]).await;
     let reviews = reviews(client);
     for _ in 0..3 {
-        let decision = reviews.authorize(&question("x")).await.unwrap();
+        let decision = reviews.authorize(&delete_attributes("x")).await.unwrap();
         assert_eq!(decision, Decision::Allow("because".to_owned()));
     }
-    reviews.authorize(&question("y")).await.unwrap();
-    assert_eq!(script.asked(), 2, "one question for each tuple");
-    let (path, asked) = script.asked.lock().unwrap()[0].clone();
+    reviews.authorize(&delete_attributes("y")).await.unwrap();
+    assert_eq!(script.request_count(), 2, "one review for each set of attributes");
+    let (path, review) = script.requests.lock().unwrap()[0].clone();
     assert_eq!(path, "/apis/authorization.k8s.io/v1/subjectaccessreviews");
     assert_eq!(
-        asked["spec"],
+        review["spec"],
         json!({
             "user": "alice", "groups": ["dev"], "extra": {},
             "resourceAttributes": {
@@ -141,7 +142,7 @@ async fn a_review_contains_all_attributes_and_is_cached() {
 #[tokio::test]
 async fn a_review_fails_closed() {
     let failure = json!({"kind": "Status", "status": "Failure", "message": "no", "code": 403});
-    for (answer, expected) in [
+    for (response, expected) in [
         (review(&json!({"allowed": false})), Some(Decision::NoOpinion(String::new()))),
         (
             review(&json!({"allowed": false, "denied": true, "reason": "r"})),
@@ -153,16 +154,16 @@ async fn a_review_fails_closed() {
         ((200, json!("nonsense")), None),
     ] {
         // The paused clock skips the waits between attempts.
-        let (script, client) = stand_in([answer]).await;
-        let found = patiently(reviews(client).authorize(&question("x"))).await;
-        assert_eq!(found.ok(), expected);
-        assert!(script.asked() > 0);
+        let (script, client) = mock_apiserver([response]).await;
+        let decision = with_paused_clock(reviews(client).authorize(&delete_attributes("x"))).await;
+        assert_eq!(decision.ok(), expected);
+        assert!(script.request_count() > 0);
     }
 }
 
 /// Runs work on a paused clock that advances in small steps, so that timers do not delay the test
 /// but network I/O still proceeds.
-async fn patiently<T>(work: impl Future<Output = T>) -> T {
+async fn with_paused_clock<T>(work: impl Future<Output = T>) -> T {
     tokio::time::pause();
     let clock = async {
         loop {
@@ -192,17 +193,20 @@ fn config_map(ca: &Authority, names: &str) -> Value {
 }
 
 #[tokio::test]
-async fn trust_comes_from_the_config_map_and_an_invalid_one_changes_nothing() {
+async fn request_header_config_is_from_the_config_map_and_an_invalid_one_changes_nothing() {
     let ca = Authority::new("front-proxy");
-    let (script, client) = stand_in([(200, config_map(&ca, "[\"one\"]"))]).await;
+    let (script, client) = mock_apiserver([(200, config_map(&ca, "[\"one\"]"))]).await;
     let trust = Trust::open(TrustFiles::default()).unwrap();
-    assert!(trust.snapshot().front_proxy.is_none(), "nobody is believed before it is known whom");
+    assert!(
+        trust.snapshot().front_proxy.is_none(),
+        "no front proxy is trusted before the ConfigMap is loaded"
+    );
     let map = AuthenticationConfigMap::new(client, Arc::clone(&trust));
     map.load().await.unwrap();
     let names = |trust: &Trust| trust.snapshot().front_proxy.clone().unwrap().allowed_names;
     assert_eq!(names(&trust), ["one"]);
     assert_eq!(
-        script.asked.lock().unwrap()[0].0,
+        script.requests.lock().unwrap()[0].0,
         "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
     );
 
@@ -214,7 +218,7 @@ async fn trust_comes_from_the_config_map_and_an_invalid_one_changes_nothing() {
     script.set(200, config_map(&ca, "[\"two\"]"));
     let follow = map.run(closing.clone());
     tokio::select! {
-        () = follow => panic!("it follows until it is told to stop"),
+        () = follow => panic!("run ends only when it is cancelled"),
         () = async {
             while names(&trust) != ["two"] {
                 tokio::task::yield_now().await;

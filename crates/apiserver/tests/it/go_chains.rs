@@ -1,8 +1,8 @@
-//! Which chains of client certificates are accepted: those that Go's `crypto/x509` accepts for client
-//! authentication, and no other.
+//! Which chains of client certificates are accepted: those that Go's `crypto/x509` accepts for
+//! client authentication, and no other.
 //!
-//! `data/go_chains.txt` was generated with Go, the certificates of version 1 with openssl. The expected
-//! results are those of `Certificate.Verify` of Go 1.26 on 1 December 2026.
+//! `data/go_chains.txt` was generated with Go, the certificates of version 1 with openssl. The
+//! expected results are those of `Certificate.Verify` of Go 1.26 on 1 December 2026.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -88,12 +88,12 @@ fn certificate(name: &str) -> String {
     pems(name).swap_remove(0)
 }
 
-/// Regression: certificates with anyExtendedKeyUsage, CA:TRUE or a critical policy, and those of the
-/// bundle itself, were refused; CAs that may not sign clients' certificates were trusted.
+/// Regression: certificates with anyExtendedKeyUsage, CA:TRUE or a critical policy, and those of
+/// the bundle itself, were refused; CAs that may not sign clients' certificates were trusted.
 #[test]
 fn a_chain_is_accepted_only_if_go_accepts_it() {
     let now = UnixTime::since_unix_epoch(NOW);
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for line in CHAINS.trim().lines() {
         let (names, expected) = line.split_once(" => ").unwrap();
         let (bundle, chain) = names.split_once(" | ").unwrap();
@@ -105,13 +105,13 @@ fn a_chain_is_accepted_only_if_go_accepts_it() {
             .collect();
         let verified = bundle.verify(&chain, now);
         if verified.is_ok() != (expected == "accepted") {
-            wrong.push(format!("{line}, but {verified:?}"));
+            differences.push(format!("{line}, but {verified:?}"));
         }
         if let Err(error) = verified {
             assert!(error.ends_with(" (verified with ca.crt)") && error.len() > 40, "{error}");
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(differences.is_empty(), "{differences:#?}");
     for name in ["plain", "is_ca", "v1"] {
         let bundle = CaBundle::from_pem(certificate("ca").as_bytes(), "ca.crt").unwrap();
         let der = CertificateDer::from_pem_slice(certificate(name).as_bytes()).unwrap();

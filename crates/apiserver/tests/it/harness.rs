@@ -121,7 +121,7 @@ impl Strategy for Things {
                 self.0.arrived.notify_one();
                 drop(self.0.writer.blocking_lock());
             }
-            Some("burst") => panic!("told to"),
+            Some("burst") => panic!("requested by the test"),
             _ => {}
         }
         Ok(())
@@ -142,8 +142,8 @@ impl Authorizer for GateAuthorizer {
                 self.gate.arrived.notify_one();
                 self.gate.open.acquire().await.unwrap().forget();
             }
-            "panic" => panic!("told to"),
-            "unknown" => return Err(AuthorizerError("told to".to_owned())),
+            "panic" => panic!("requested by the test"),
+            "unknown" => return Err(AuthorizerError("requested by the test".to_owned())),
             _ => {}
         }
         self.rbac.authorize(attributes).await
@@ -328,10 +328,10 @@ async fn events(store: &Sqlite) -> Vec<Event> {
 
 /// Closes the server and compares the events: `stage verb path code user`, one per line.
 pub(crate) async fn check_record(server: TestServer, expected: &str) {
-    let found: Vec<String> = server.close().await.iter().map(line).collect();
+    let actual: Vec<String> = server.close().await.iter().map(line).collect();
     let expected: Vec<&str> =
         expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(found, expected);
+    assert_eq!(actual, expected);
 }
 
 /// One event as a short line.

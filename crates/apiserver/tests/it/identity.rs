@@ -8,7 +8,7 @@ const PATH: &str = "/apis/test.io/v1/namespaces/shop/things/x";
 const FORGED: [(&str, &str); 2] =
     [("x-remote-user", "alice"), ("x-remote-group", "system:masters")];
 
-async fn ask(
+async fn get_thing(
     server: &TestServer,
     identity: Option<&Identity>,
     headers: &[(&str, &str)],
@@ -27,7 +27,7 @@ async fn only_the_front_proxys_certificate_may_name_users() {
     let server = TestServer::open().await;
     let other_ca = Authority::new("front-proxy");
     let valid = server.proxy_ca.client("front-proxy-client", &[]);
-    let wrong_name = server.proxy_ca.client("somebody", &[]);
+    let wrong_name = server.proxy_ca.client("other-client", &[]);
     let wrong_ca = other_ca.client("front-proxy-client", &[]);
     let expired = server
         .proxy_ca
@@ -44,14 +44,14 @@ async fn only_the_front_proxys_certificate_may_name_users() {
         (Some(&server_only), 401),
         (None, 401),
     ] {
-        let reply = ask(&server, identity, &FORGED).await;
+        let reply = get_thing(&server, identity, &FORGED).await;
         assert_eq!(reply.code, code, "{}", reply.body);
     }
     // The front proxy's certificate without a user header authenticates no user.
-    assert_eq!(ask(&server, Some(&valid), &FORGED[1..]).await.code, 401);
+    assert_eq!(get_thing(&server, Some(&valid), &FORGED[1..]).await.code, 401);
     // The headers do not override the certificate of a user.
     let mallory = server.ca.client("mallory", &[]);
-    assert_eq!(ask(&server, Some(&mallory), &FORGED).await.code, 403);
+    assert_eq!(get_thing(&server, Some(&mallory), &FORGED).await.code, 403);
     check_record(
         server,
         "
@@ -79,10 +79,10 @@ async fn users_authenticate_with_certificates_of_the_client_ca() {
     for (identity, code) in
         [(Some(&alice), 404), (Some(&expired), 401), (Some(&nameless), 401), (Some(&stranger), 401)]
     {
-        assert_eq!(ask(&server, identity, &[]).await.code, code);
+        assert_eq!(get_thing(&server, identity, &[]).await.code, code);
     }
     let token = [("authorization", "Bearer secret-token")];
-    let reply = ask(&server, None, &token).await;
+    let reply = get_thing(&server, None, &token).await;
     assert_eq!(reply.code, 401);
     assert!(reply.body.contains(r#""reason":"Unauthorized""#), "{}", reply.body);
     let events = server.close().await;
@@ -107,13 +107,13 @@ async fn impersonation_is_authorized_and_recorded() {
     let robot = server.ca.client("robot", &[]);
     let as_alice = [("impersonate-user", "alice")];
     let as_bob = [("impersonate-user", "bob")];
-    assert_eq!(ask(&server, Some(&robot), &as_alice).await.code, 404);
-    let refused = ask(&server, Some(&robot), &as_bob).await;
+    assert_eq!(get_thing(&server, Some(&robot), &as_alice).await.code, 404);
+    let refused = get_thing(&server, Some(&robot), &as_bob).await;
     assert_eq!(refused.code, 403);
     let message =
         "cannot impersonate resource \\\"users\\\" in API group \\\"\\\" at the cluster scope";
     assert!(refused.body.contains(message), "{}", refused.body);
-    assert_eq!(ask(&server, Some(&robot), &[]).await.code, 403);
+    assert_eq!(get_thing(&server, Some(&robot), &[]).await.code, 403);
     let events = server.close().await;
     let users: Vec<(&str, Option<&str>)> = events
         .iter()

@@ -35,26 +35,26 @@ async fn send(stream: &mut TlsStream<TcpStream>, head: &str) -> String {
 async fn incomplete_heads_of_all_connections_are_bounded() {
     let server = TestServer::open().await;
     let half = format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", "x".repeat(HEAD_BYTES));
-    let mut held = Vec::new();
+    let mut accepted = Vec::new();
     let mut refused = 0;
     for _ in 0..30 {
         let mut stream = connect(&server).await;
         match send(&mut stream, &half).await.as_str() {
-            "" => held.push(stream),
+            "" => accepted.push(stream),
             "HTTP/1.1 431" => refused += 1,
             other => panic!("{other}"),
         }
     }
     let fitting = ADDRESS_HEADS_BYTES_MAX / (HEAD_BYTES - HEAD_BYTES_FREE);
-    assert!((1..=fitting).contains(&held.len()), "{} heads are held", held.len());
-    assert_eq!(held.len() + refused, 30);
+    assert!((1..=fitting).contains(&accepted.len()), "{} heads are held", accepted.len());
+    assert_eq!(accepted.len() + refused, 30);
     let short = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut other = connect(&server).await;
     assert_eq!(send(&mut other, short).await, "HTTP/1.1 401", "short heads go on");
     let metrics = server.client("alice").await.call("GET", "/metrics").await.body;
     let counted = format!("\nkeepwatch_malformed_requests_total {refused}\n");
     assert!(metrics.contains(&counted), "{metrics}");
-    drop(held);
+    drop(accepted);
     tokio::time::sleep(Duration::from_millis(200)).await;
     // Complete heads do not use it up.
     let long = format!("GET /livez HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "x".repeat(900_000));

@@ -20,7 +20,7 @@ async fn a_watch_is_recorded_at_its_start_and_at_its_end() {
         let mut watcher = server.client_of("alice", &[], protocol).await;
         let mut watch = watcher.begin(get(&format!("{THINGS}?watch=1"), &[])).await;
         assert_eq!(watch.status(), 200);
-        assert_eq!(server.events().await.len(), 1, "recorded before the first byte");
+        assert_eq!(server.events().await.len(), 1, "the event precedes the first byte");
         let mut alice = server.client("alice").await;
         assert_eq!(alice.post(THINGS, &thing("one")).await.code, 201);
         let frame = watch.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
@@ -90,7 +90,7 @@ async fn shutdown_ends_watches_and_waits_for_requests() {
         ",
     )
     .await;
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the port is closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,7 +133,7 @@ async fn a_new_serving_certificate_is_used_without_a_restart() {
 
 /// Opens a connection, sends the partial request of a slow client, and expects the server to close
 /// it.
-async fn check_thrown_out(server: &TestServer, sent: Option<&[u8]>) {
+async fn check_disconnected(server: &TestServer, sent: Option<&[u8]>) {
     let mut rest = Vec::new();
     match sent {
         None => {
@@ -160,12 +160,12 @@ async fn check_thrown_out(server: &TestServer, sent: Option<&[u8]>) {
     let rest = String::from_utf8_lossy(&rest);
     // 503 is possible because the clock runs ahead, so that the disk exceeds its timeout too.
     let expected = ["", "HTTP/1.1 408", "HTTP/1.1 503", "HTTP/1.1 504"];
-    let found = rest.get(..12).unwrap_or_default();
-    assert!(expected.contains(&found), "{rest}");
+    let status_line = rest.get(..12).unwrap_or_default();
+    assert!(expected.contains(&status_line), "{rest}");
 }
 
 /// Advances the clock without waiting.
-async fn pass(seconds: u64) {
+async fn advance_clock(seconds: u64) {
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     tokio::time::resume();
@@ -177,21 +177,21 @@ async fn the_idle_timeout_is_longer_than_that_of_a_head() {
     let mut alice = server.client_of("alice", &[], Protocol::Http1).await;
     let path = format!("{THINGS}/x");
     assert_eq!(alice.call("GET", &path).await.code, 404);
-    pass(80).await;
+    advance_clock(80).await;
     assert_eq!(alice.call("GET", &path).await.code, 404, "it was kept");
-    pass(100).await;
+    advance_clock(100).await;
     alice.closed().await;
 }
 
 #[tokio::test]
 async fn slow_clients_are_disconnected() {
     let server = TestServer::open().await;
-    check_thrown_out(&server, None).await;
-    check_thrown_out(&server, Some(b"")).await;
-    check_thrown_out(&server, Some(b"GET / HTTP/1.1\r\nHost: loc")).await;
+    check_disconnected(&server, None).await;
+    check_disconnected(&server, Some(b"")).await;
+    check_disconnected(&server, Some(b"GET / HTTP/1.1\r\nHost: loc")).await;
     let head = "POST /apis/test.io/v1/namespaces/shop/things HTTP/1.1\r\nHost: localhost\r\n\
                 Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"half\":";
-    check_thrown_out(&server, Some(head.as_bytes())).await;
+    check_disconnected(&server, Some(head.as_bytes())).await;
     server.store.journal().wait_past(0).await.unwrap();
     let events = server.close().await;
     // A client that got 503 is counted as one whose event was not recorded in time.
@@ -231,12 +231,12 @@ async fn a_watch_that_is_not_read_ends_and_a_quiet_one_does_not() {
             if seconds <= 25 {
                 assert_eq!(ends().await, 0, "after {seconds} s");
             }
-            pass(5).await;
+            advance_clock(5).await;
         }
         assert_eq!(ends().await, 1, "{protocol:?}");
         if matches!(protocol, Protocol::Http2) {
             let other = stalled.call("GET", &format!("{THINGS}/x")).await;
-            assert_eq!(other.code, 404, "other requests of the connection go on");
+            assert_eq!(other.code, 404, "other streams of the connection continue");
         }
         drop((unread, waiting));
     }

@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "in a test, what goes wrong is a failure"
+    reason = "in a test, a panic is a failed test"
 )]
 
 mod addresses;

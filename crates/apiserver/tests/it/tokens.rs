@@ -1,11 +1,11 @@
-//! Bearer tokens, reviewed by a stand-in for kube-apiserver.
+//! Bearer tokens, reviewed by a mock of kube-apiserver.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::cluster::{Script, stand_in};
+use crate::cluster::{Script, mock_apiserver};
 use crate::harness::{Client, Protocol, TestServer, TestServerOptions, check_record, get, line};
 
 const THING: &str = "/apis/test.io/v1/namespaces/shop/things/x";
@@ -27,9 +27,9 @@ pub(crate) fn alice() -> Value {
     })
 }
 
-/// A server with a stand-in that returns this response.
-async fn open(answer: (u16, Value)) -> (Arc<Script>, TestServer) {
-    let (script, client) = stand_in([answer]).await;
+/// A server with a mock that returns this response.
+async fn open(response: (u16, Value)) -> (Arc<Script>, TestServer) {
+    let (script, client) = mock_apiserver([response]).await;
     (
         script,
         TestServer::open_options(TestServerOptions {
@@ -41,7 +41,7 @@ async fn open(answer: (u16, Value)) -> (Arc<Script>, TestServer) {
 }
 
 /// Sends a token without a client certificate.
-async fn show(server: &TestServer, token: &str) -> StatusCode {
+async fn send_token(server: &TestServer, token: &str) -> StatusCode {
     let mut client = Client::connect(server.address, &server.ca.pem(), None, Protocol::Http1).await;
     let header = format!("Bearer {token}");
     client.send(get(THING, &[("authorization", &header)])).await.code
@@ -51,15 +51,19 @@ async fn show(server: &TestServer, token: &str) -> StatusCode {
 async fn a_token_review_authenticates_and_is_cached() {
     let (script, server) = open(review(&alice())).await;
     for _ in 0..3 {
-        assert_eq!(show(&server, "good").await, 404, "alice may look");
+        assert_eq!(
+            send_token(&server, "good").await,
+            404,
+            "alice is authorized; the object does not exist"
+        );
     }
-    assert_eq!(script.asked(), 1, "the answer is remembered");
-    assert_eq!(show(&server, "other").await, 404);
-    assert_eq!(script.asked(), 2, "under its own token only");
-    let (path, asked) = script.first();
+    assert_eq!(script.request_count(), 1, "the review is cached");
+    assert_eq!(send_token(&server, "other").await, 404);
+    assert_eq!(script.request_count(), 2, "each token has its own review");
+    let (path, request) = script.first();
     assert_eq!(path, "/apis/authentication.k8s.io/v1/tokenreviews");
     // Without audiences, kube-apiserver checks the token against its own.
-    assert_eq!(asked["spec"], json!({"token": "good"}));
+    assert_eq!(request["spec"], json!({"token": "good"}));
     let events = server.close().await;
     let user = &events[0].user;
     assert_eq!((user.username.as_str(), user.uid.as_str()), ("alice", "7"));
@@ -67,18 +71,18 @@ async fn a_token_review_authenticates_and_is_cached() {
     assert_eq!(user.extra["authentication.kubernetes.io/credential-id"], ["JTI=1"]);
     for event in &events {
         let written = event::record::write(event);
-        assert!(!String::from_utf8_lossy(&written).contains("good"), "no token is kept");
+        assert!(!String::from_utf8_lossy(&written).contains("good"), "no token is recorded");
     }
 }
 
-/// `asked` is the number of reviews when the same token is sent twice.
-async fn check_refused(answer: (u16, Value), asked: usize) {
-    let said = answer.1.to_string();
-    let (script, server) = open(answer).await;
+/// `reviews` is the number of reviews when the same token is sent twice.
+async fn check_refused(response: (u16, Value), reviews: usize) {
+    let response_text = response.1.to_string();
+    let (script, server) = open(response).await;
     for _ in 0..2 {
-        assert_eq!(show(&server, "bad").await, 401, "{said}");
+        assert_eq!(send_token(&server, "bad").await, 401, "{response_text}");
     }
-    assert_eq!(script.asked(), asked, "{said}");
+    assert_eq!(script.request_count(), reviews, "{response_text}");
     check_record(
         server,
         "
@@ -113,7 +117,7 @@ async fn an_unanswered_token_review_is_401_and_not_cached() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_cluster_tokens_are_rejected() {
     let server = TestServer::open().await;
-    assert_eq!(show(&server, "good").await, 401);
+    assert_eq!(send_token(&server, "good").await, 401);
     for header in ["Bearer", "Bearer ", "Basic Zm9v", "good"] {
         // An unauthenticated client loses its connection.
         let mut client =

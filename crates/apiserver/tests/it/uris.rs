@@ -45,9 +45,11 @@ async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
     }
     let events = server.close().await;
     let lines: Vec<String> = events.iter().map(line).collect();
-    let [found] = lines.as_slice() else { panic!("{lines:?}") };
-    assert!(found.starts_with("ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x?a="));
-    assert!(found.ends_with(&format!(" {expected} alice")), "{found}");
+    let [record] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(
+        record.starts_with("ResponseComplete get /apis/test.io/v1/namespaces/shop/things/x?a=")
+    );
+    assert!(record.ends_with(&format!(" {expected} alice")), "{record}");
 }
 
 const HEADERS: u8 = 1;

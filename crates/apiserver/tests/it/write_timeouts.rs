@@ -23,30 +23,34 @@ async fn check_late(name: &str, code: u16, record: &str) {
     let server = TestServer::open().await;
     let mut first = server.client("alice").await;
     let mut second = server.client("alice").await;
-    let held = server.gate.writer.lock().await;
+    let writer_lock = server.gate.writer.lock().await;
     let (body, other) = (thing("held"), thing(name));
     let late = format!("{THINGS}?timeout=50ms");
     let path = if name == "held" { &late } else { THINGS };
     let mut begun = std::pin::pin!(first.post(path, &body));
     tokio::select! {
-        answer = &mut begun => panic!("the writer is held up, but {answer:?}"),
+        answer = &mut begun => panic!("the writer is blocked, but {answer:?}"),
         () = server.gate.arrived.notified() => {}
     }
     if name == "held" {
         let early = tokio::time::timeout(LATE, &mut begun).await;
-        assert!(early.is_err(), "not answered before its outcome is known: {early:?}");
-        drop(held);
+        assert!(early.is_err(), "no response before the outcome is known: {early:?}");
+        drop(writer_lock);
         assert_eq!(begun.await.code, code);
     } else {
         let mut waiting = std::pin::pin!(second.post(&late, &other));
         let early = tokio::time::timeout(LATE, &mut waiting).await;
-        assert!(early.is_err(), "not answered before it is on record: {early:?}");
-        drop(held);
+        assert!(early.is_err(), "no response before the event is recorded: {early:?}");
+        drop(writer_lock);
         assert_eq!((waiting.await.code.as_u16(), begun.await.code.as_u16()), (code, 201));
     }
     let mut alice = server.client("alice").await;
-    let there = alice.call("GET", &format!("{THINGS}/{name}")).await.code;
-    assert_eq!(there == 200, code == 201, "the object is there if the answer says so");
+    let exists = alice.call("GET", &format!("{THINGS}/{name}")).await.code;
+    assert_eq!(
+        exists == 200,
+        code == 201,
+        "the object exists only if the response reports success"
+    );
     check_record(server, record).await;
 }
 
@@ -82,11 +86,11 @@ async fn the_servers_own_timeout_cancels_as_well() {
     let limits = Limits { request_time_max: Duration::from_millis(50), ..Limits::default() };
     let server = TestServer::open_with(limits, Anonymous::Refused).await;
     let mut alice = server.client("alice").await;
-    let held = server.gate.writer.lock().await;
+    let writer_lock = server.gate.writer.lock().await;
     let body = thing("held");
     let mut begun = std::pin::pin!(alice.post(THINGS, &body));
     assert!(tokio::time::timeout(LATE, &mut begun).await.is_err());
-    drop(held);
+    drop(writer_lock);
     assert_eq!(begun.await.code, 201);
     check_record(
         server,
@@ -100,13 +104,13 @@ async fn a_disconnect_during_a_write_leaves_one_event() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let server = TestServer::open().await;
         let mut leaving = server.client_of("alice", &[], protocol).await;
-        let (held, body) = (server.gate.writer.lock().await, thing("held"));
+        let (writer_lock, body) = (server.gate.writer.lock().await, thing("held"));
         tokio::select! {
             answer = leaving.post(THINGS, &body) => panic!("{answer:?}"),
             () = server.gate.arrived.notified() => {}
         }
         leaving.abort();
-        drop(held);
+        drop(writer_lock);
         check_record(
             server,
             "ResponseComplete create /apis/test.io/v1/namespaces/shop/things 201 alice",

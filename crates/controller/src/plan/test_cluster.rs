@@ -1,4 +1,4 @@
-//! A cluster with one `AuditConfig`, in which actions are carried out at once.
+//! A cluster with one `AuditConfig`, in which actions are executed immediately.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub(super) fn new() -> TestCluster {
             created: Timestamp::UNSET,
             is_deleting: false,
             finalizers: Vec::new(),
-            wants_oldest: false,
+            starts_at_oldest: false,
             retention: None,
             profile: Ok(ProfileReference::default()),
             status: AuditConfigStatus::default(),
@@ -63,7 +63,7 @@ pub(super) fn failure(description: &str) -> DestinationError {
     OpenError::Value { reason: description.to_owned() }.into()
 }
 
-/// A destination in a folder with this name. `key` stands for the key that opens it.
+/// A destination in a folder with this name. `key` represents its credentials.
 pub(super) fn ready(name: &str, key: u8) -> Resolution {
     let destination = Destination {
         provider: Provider::File(FileStore { root: PathBuf::from(name), path: PathBuf::new() }),
@@ -83,7 +83,7 @@ pub(super) fn ready(name: &str, key: u8) -> Resolution {
 }
 
 impl TestCluster {
-    /// Makes a change, carries out the actions that follow, and adds all of that to the trace.
+    /// Applies a change and the resulting actions, and adds them to the trace.
     pub(super) fn then(mut self, description: &str, change: impl FnOnce(&mut Self)) -> Self {
         writeln!(self.trace, "{description}").unwrap();
         change(&mut self);

@@ -1,5 +1,5 @@
-//! The reconciliation of an `AuditConfig`, as traces: each change of the cluster, and the actions that
-//! follow until there is none left.
+//! The reconciliation of an `AuditConfig`, as traces: each change of the cluster, and the actions
+//! that follow until no action remains.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
@@ -124,8 +124,8 @@ fn a_destination_that_stops_taking_events_shows_in_the_status() {
         "#]]);
 }
 
-/// The number of attempts does not matter: by then there were dozens at a closed port, and one at a
-/// filtered one.
+/// The number of attempts does not matter: in this time a closed port has dozens of attempts, and a
+/// filtered port has one.
 #[test]
 fn a_missing_response_appears_in_the_status_after_its_delay() {
     let silent = Some(DeliveryHealth::NoResponse { reason: "no answer".to_owned() });

@@ -1,8 +1,8 @@
 //! Reads the Secrets of K10's profiles as Kanister does.
 //!
-//! Unknown keys are refused, as K10 does: a misspelt `role` must not be ignored. Without a Secret the
-//! server's own identity is used: a projected token, or a metadata service. The keys of each provider are
-//! in `providers`.
+//! Unknown keys are rejected, as in K10: a misspelt `role` must not be ignored. Without a Secret
+//! the server uses its own identity: a projected token, or a metadata service. The keys of each
+//! provider are in `providers`.
 
 use objectstore::Credentials;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -33,19 +33,20 @@ pub(super) fn read(
     if reader.errors.is_empty() { Ok(credentials) } else { Err(reader.errors) }
 }
 
-/// Reads a Secret and collects what is wrong with it.
+/// Reads a Secret and collects its errors.
 pub(super) struct SecretReader<'a> {
     secret: &'a SecretData,
     errors: Vec<String>,
 }
 
 impl SecretReader<'_> {
-    /// Whether it has no key at all.
+    /// Whether it has no keys.
     pub(super) fn is_empty(&self) -> bool {
         self.secret.values.is_empty()
     }
 
-    /// Refuses other keys than these. The error does not quote them: a name may be a value by mistake.
+    /// Rejects other keys than these. The error does not quote them, because a name may be a value
+    /// by mistake.
     pub(super) fn check_keys(&mut self, known: &[&str]) {
         if self.secret.values.keys().any(|key| !known.contains(&key.as_str())) {
             let known = known.join(", ");
@@ -67,7 +68,7 @@ impl SecretReader<'_> {
         self.secret(key).map(|value| value.expose_secret().to_owned())
     }
 
-    /// Records what is wrong.
+    /// Adds an error.
     pub(super) fn error(&mut self, error: String) {
         self.errors.push(error);
     }

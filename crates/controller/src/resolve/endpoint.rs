@@ -1,7 +1,7 @@
-//! Checks the text of a profile's endpoint: https, a host and a port, and nothing that hides another
-//! host.
+//! Validates the endpoint of a profile: the scheme https, a host, and an optional port. User names,
+//! paths and unusual forms of IP addresses are rejected, because they can disguise the host.
 //!
-//! The addresses of a name are checked when it is dialed.
+//! The addresses of a name are checked when a connection is opened.
 
 use std::net::IpAddr;
 
@@ -72,8 +72,8 @@ pub(super) fn split_host_port(host: &str) -> (Option<&str>, Option<&str>) {
     }
 }
 
-/// Whether the text is a DNS name or an IP address in the usual form. Numbers that some programs accept
-/// as an IPv4 address (`0x7f.1`, `2130706433`, `127.1`, `0177.0.0.1`) are neither.
+/// Whether the text is a DNS name or an IP address in the usual form. Numbers that some programs
+/// accept as an IPv4 address (`0x7f.1`, `2130706433`, `127.1`, `0177.0.0.1`) are neither.
 fn is_host(name: &str) -> bool {
     if name.parse::<IpAddr>().is_ok() {
         return true;

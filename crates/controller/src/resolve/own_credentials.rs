@@ -1,5 +1,5 @@
-//! Decides which hosts may receive the server's own cloud credentials: the provider's own, and those
-//! that the operator lists. The author of a profile must not get them by naming another host.
+//! Decides which hosts may receive the server's own cloud credentials: the provider's own, and
+//! those that the operator lists. The author of a profile must not obtain them with another host.
 
 use objectstore::Credentials;
 
@@ -64,7 +64,7 @@ mod tests {
         denial(provider, endpoint, credentials, skip_tls_verify, &settings).is_none()
     }
 
-    /// The token of the pod's identity went to any host that a profile named.
+    /// Regression: the token of the pod's identity was sent to any host that a profile named.
     #[test]
     fn the_servers_own_credentials_are_sent_only_to_the_provider_and_listed_hosts() {
         let aws = Credentials::AwsDefaultChain { role: None };

@@ -1,4 +1,4 @@
-//! The object stores that a profile can name: one row each.
+//! The table of object stores that a profile can name.
 
 mod azure;
 mod gcp;
@@ -11,13 +11,13 @@ use super::equals_ignore_case;
 use crate::objects::SecretData;
 use crate::settings::Settings;
 
-/// What a profile says about its object store.
+/// The object store of a profile.
 pub(super) struct StoreSpec<'a> {
     /// The normalized endpoint.
     pub(super) endpoint: Option<String>,
     /// The region; often empty.
     pub(super) region: String,
-    /// The Secret that it names.
+    /// The Secret that it references.
     pub(super) secret: Option<&'a SecretData>,
 }
 
@@ -31,11 +31,12 @@ pub(super) struct ProfileProvider {
     pub(super) provider: fn(StoreSpec<'_>) -> Provider,
     /// The credentials in the Secret, or the server's own.
     pub(super) credentials: fn(&mut SecretReader<'_>, &Settings) -> Credentials,
-    /// Whether a host, in lower case, is the provider's and may receive the server's own credentials.
+    /// Whether a host, in lower case, belongs to the provider and may receive the server's own
+    /// credentials.
     pub(super) is_own_host: fn(&str) -> bool,
 }
 
-/// All of them.
+/// All providers.
 static ALL: [&ProfileProvider; 3] = [&s3::S3, &gcp::GCS, &azure::AZURE];
 
 /// The provider of an `objectStoreType`.
@@ -44,7 +45,7 @@ pub(super) fn find(object_store_type: &str) -> Option<&'static ProfileProvider> 
         .find(|provider| equals_ignore_case(Some(object_store_type), provider.object_store_type))
 }
 
-/// The values of `objectStoreType` in words.
+/// A list of the values of `objectStoreType` for messages.
 pub(super) fn names() -> String {
     let names = ALL.map(|provider| provider.object_store_type);
     match names.as_slice() {

@@ -1,4 +1,4 @@
-//! What profiles and Secrets come to, as a user reads it.
+//! Profiles and Secrets, and the resulting destination or error message.
 
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
@@ -21,7 +21,7 @@ fn config() -> AuditConfigView {
         created: Timestamp::UNSET,
         is_deleting: false,
         finalizers: Vec::new(),
-        wants_oldest: false,
+        starts_at_oldest: false,
         retention: None,
         profile: Ok(ProfileReference { name: "p".to_owned(), namespace: Some(String::new()) }),
         status: AuditConfigStatus::default(),
@@ -122,7 +122,7 @@ fn missing_and_invalid_values_are_named() {
         json!({"type": "Infra"}),
         aws(),
         expect![[r#"
-        Profile kasten-io/p: spec.type is "Infra"; events can go to a Location only
+        Profile kasten-io/p: spec.type is "Infra"; events can be delivered to a Location only
     "#]],
     );
     check(

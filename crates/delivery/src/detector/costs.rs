@@ -1,6 +1,7 @@
 //! Measures how long it takes to match rules against events, on a sample of events.
 //!
-//! The aggregation of matches is not measured: nearly all time is spent on events that do not match.
+//! The aggregation of matches is not measured: nearly all time is spent on events that do not
+//! match.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use detect::RuleSet;
 use event::EventRef;
 use tokio::time::Instant;
 
-/// One of this many events is measured.
+/// One in this many events is measured.
 pub const SAMPLE_PERIOD: u64 = 256;
-/// An event is also measured if no other was for this long, because rare events use other rules
-/// than frequent ones.
+/// An event is also measured if no event was measured for this long, because rare events use other
+/// rules than frequent ones.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Default)]

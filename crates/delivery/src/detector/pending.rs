@@ -1,8 +1,9 @@
 //! Signal changes that are not written to the store yet.
 //!
-//! Changes of one signal are merged: only the newest is written, and before it the opening of a signal
-//! that has been closed meanwhile. An update waits up to [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the
-//! last write of its signal; an opening, a closing and a higher severity do not wait.
+//! Changes of one signal are merged: only the newest is written. If the signal was opened and
+//! closed in between, the opening is written before it. An update waits up to
+//! [`UPDATE_PERIOD`](super::UPDATE_PERIOD) after the last write of its signal; an opening, a
+//! closing and a higher severity do not wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -27,9 +28,9 @@ struct PendingChange {
     /// The opening, if the signal has been closed since.
     opening: Option<SignalChange>,
     change: SignalChange,
-    /// The unlisted objects of all merged changes, up to [`UNLISTED_MAX`] as in a single one.
+    /// The unlisted objects of all merged changes, up to [`UNLISTED_MAX`], as in a single change.
     unlisted: BTreeSet<Target>,
-    /// Sequence number of the record that caused the first of them.
+    /// Sequence number of the record that caused the first change.
     first_seq: u64,
     due: Instant,
 }
@@ -49,7 +50,7 @@ impl Pending {
         };
         if let Some(pending) = self.by_signal.get_mut(id) {
             pending.due = pending.due.min(due);
-            // An opening that was not written yet remains one.
+            // An opening that was not written yet remains an opening.
             let kind = match (pending.change.kind, change.kind) {
                 (ChangeKind::Opened, ChangeKind::Updated) => ChangeKind::Opened,
                 (_, kind) => kind,
@@ -79,7 +80,8 @@ impl Pending {
         self.by_signal.values().map(|pending| pending.due).min()
     }
 
-    /// Removes and returns the changes of up to `limit` signals that are due at `now`, or of any if `all`.
+    /// Removes and returns the changes of up to `limit` signals that are due at `now`, or of all
+    /// signals if `all`.
     pub(super) fn take_due(&mut self, now: Instant, all: bool, limit: usize) -> Vec<SignalChange> {
         let due = self.by_signal.iter().filter(|(_, pending)| all || pending.due <= now);
         let ids: Vec<String> = due.map(|(id, _)| id.clone()).take(limit).collect();
@@ -104,7 +106,7 @@ impl Pending {
 }
 
 impl PendingChange {
-    /// Moves the unlisted objects of the newest change to those of all changes.
+    /// Moves the unlisted objects of the newest change to the merged objects.
     fn take_unlisted(&mut self) {
         for target in std::mem::take(&mut self.change.unlisted) {
             if self.unlisted.len() < UNLISTED_MAX {
@@ -132,7 +134,8 @@ mod tests {
         }
     }
 
-    /// Regression: changes that were merged while the store could not write named ever more objects.
+    /// Regression: changes that were merged while the store could not write listed an unbounded
+    /// number of objects.
     #[tokio::test]
     async fn merged_changes_name_no_more_objects_than_a_single_one() {
         let (mut pending, now) = (Pending::default(), Instant::now());

@@ -11,21 +11,21 @@ use super::records::NotificationRecord;
 /// The shortest time between two updates of an open signal, unless its severity rises.
 pub const UPDATE_INTERVAL: Duration = Duration::from_mins(5);
 
-/// What to do about a signal.
+/// The next notification about a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Send nothing until it changes.
+    /// Send nothing until the signal changes.
     Idle,
-    /// Examine it again at this time.
+    /// Evaluate it again at this time.
     Wait(Timestamp),
     /// Send a notification.
     Send(Event),
-    /// Record that it is closed, and send nothing.
+    /// Record that the signal is closed, and send nothing.
     MarkClosed,
 }
 
-/// Decides what to do about a signal. `record` is what was sent before. `resend` is the interval at
-/// which an open signal is sent again, if the destination needs that.
+/// Decides the next notification about a signal. `record` is the record of the last one. `resend`
+/// is the interval at which an open signal is resent, if the destination requires it.
 pub(super) fn decide(
     summary: &Summary,
     record: Option<&NotificationRecord>,
@@ -34,7 +34,11 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Action {
     let Some(record) = record else {
-        return if is_wanted(summary, target) { Action::Send(Event::Opened) } else { Action::Idle };
+        return if matches_target(summary, target) {
+            Action::Send(Event::Opened)
+        } else {
+            Action::Idle
+        };
     };
     if record.is_closed {
         return Action::Idle;
@@ -64,7 +68,7 @@ pub(super) fn decide(
     }
 }
 
-fn is_wanted(summary: &Summary, target: &Target) -> bool {
+fn matches_target(summary: &Summary, target: &Target) -> bool {
     let rules = &target.rules;
     let is_named =
         || [&summary.rule, &summary.rule_title].into_iter().any(|name| rules.contains(name));
@@ -163,7 +167,8 @@ mod tests {
             (summary(Medium, 5, true), 0, "", false, "mark closed"),
             (summary(Medium, 5, true), 0, "", true, "closed"),
         ] {
-            // If a signal was sent, its closing is sent too, even if it no longer matches the target.
+            // If a signal was sent, its closing is also sent, even if it no longer matches the
+            // target.
             let target = target(Severity::Critical, &["other"], options);
             check(&signal, Some(&record(minutes)), &target, resend, action);
             let closed_record = NotificationRecord { is_closed: true, ..record(minutes) };

@@ -1,6 +1,6 @@
 //! The health of notifiers, which can be read at any time, and their metrics.
 //!
-//! As for sinks, a missing response is not reported before the time of the longest attempt has passed.
+//! As for sinks, a missing response is not reported before the timeout of the longest attempt.
 
 use event::Timestamp;
 use prometheus_client::metrics::counter::Counter;
@@ -15,17 +15,17 @@ use tokio::time::Instant;
 pub struct NotifierHealth {
     /// Its name.
     pub name: String,
-    /// Why it does not send everything, if it does not: a text without secrets.
+    /// Why it does not send all notifications; `None` if it does. Contains no secrets.
     pub error: Option<String>,
     /// Whether the notifier or its Secret has to be changed.
     pub is_misconfigured: bool,
-    /// Number of notifications that wait.
+    /// Number of pending notifications.
     pub pending: usize,
-    /// Number of them that were refused by themselves, while others are accepted.
+    /// Number of pending notifications that were refused individually, while others are accepted.
     pub refused: usize,
     /// The revision up to which every signal was handled.
     pub cursor: Option<u64>,
-    /// Time of the last notification that was accepted, repetitions of an open signal excluded.
+    /// Time of the last accepted notification, not counting repetitions of an open signal.
     pub last_sent: Option<Timestamp>,
     /// Number of notifications that were accepted since the server started.
     pub sent: u64,
@@ -73,7 +73,7 @@ impl HealthMonitor {
         self.state.send_if_modified(|state| state.health.cursor.replace(cursor) != Some(cursor));
     }
 
-    /// Records an accepted notification. `refusal` is why others are still refused.
+    /// Records an accepted notification. `refusal` is the reason why others are still refused.
     pub(super) fn succeeded(&self, sent_at: Option<Timestamp>, refusal: Option<String>) {
         self.state.send_modify(|state| {
             state.no_response_until = None;
@@ -93,7 +93,8 @@ impl HealthMonitor {
         });
     }
 
-    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is pending.
+    /// Records a missing response. It is reported from `until` on, or earlier if an earlier one is
+    /// pending.
     pub(super) fn no_response(&self, until: Instant) {
         self.state.send_modify(|state| {
             state.no_response_until.get_or_insert(until);

@@ -1,7 +1,7 @@
-//! The signals that a notifier knows, and which of them have to be sent.
+//! The queue of a notifier: its signals, and which of them have to be sent.
 //!
-//! It holds names, revisions and records only: bodies are read when they are sent, so that a destination
-//! that is down for days costs little memory and receives the newest state in the end.
+//! The queue contains only names, revisions and records. Bodies are read when they are sent, so a
+//! destination that is down for days occupies little memory and finally receives the newest state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,17 +23,17 @@ pub(super) struct QueuedSignal {
 /// When a signal is handled next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Schedule {
-    /// Not before it changes.
+    /// Not until it changes.
     #[default]
     Idle,
-    /// It is examined at this time in microseconds since the Unix epoch. The second number is the
+    /// It is evaluated at this time in microseconds since the Unix epoch. The second number is the
     /// revision to handle.
     Due(i64, u64),
     /// It can be sent. The number is the revision to handle.
     Ready(u64),
 }
 
-/// All signals that a notifier knows.
+/// All signals of a notifier.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<String, QueuedSignal>,
@@ -65,8 +65,8 @@ impl Queue {
         self.entries.keys()
     }
 
-    /// Registers a new revision of a signal, which is examined at `now` unless it is ready to be sent or
-    /// waits after a refusal.
+    /// Registers a new revision of a signal, which is evaluated at `now` unless it is ready to be
+    /// sent or waits after a refusal.
     pub(super) fn update(&mut self, name: &str, revision: u64, now: i64) {
         let is_refused = self.refused.contains(name);
         let entry = self.entries.entry(name.to_owned()).or_default();
@@ -76,7 +76,7 @@ impl Queue {
         }
     }
 
-    /// Schedules the examination of a signal.
+    /// Schedules the evaluation of a signal.
     pub(super) fn examine_at(&mut self, name: &str, time: i64) {
         self.set_idle(name);
         if let Some(entry) = self.entries.get_mut(name) {
@@ -94,7 +94,7 @@ impl Queue {
         }
     }
 
-    /// Makes a signal wait for a change.
+    /// Marks a signal as idle until it changes.
     pub(super) fn set_idle(&mut self, name: &str) {
         let Some(entry) = self.entries.get_mut(name) else { return };
         match std::mem::take(&mut entry.schedule) {
@@ -115,7 +115,7 @@ impl Queue {
         self.entries.remove(name)
     }
 
-    /// Remembers whether the notification of a signal was refused.
+    /// Records whether the notification of a signal was refused.
     pub(super) fn set_refused(&mut self, name: &str, is_refused: bool) {
         if is_refused {
             self.refused.insert(name.to_owned());
@@ -126,7 +126,7 @@ impl Queue {
         }
     }
 
-    /// Schedules all refused signals at once.
+    /// Schedules all refused signals for the current time.
     pub(super) fn retry_refused(&mut self) {
         for name in std::mem::take(&mut self.refused) {
             if let Some(entry) = self.entries.get_mut(&name) {
@@ -135,7 +135,7 @@ impl Queue {
         }
     }
 
-    /// Removes and returns the next signal to examine, if it is due.
+    /// Removes and returns the next signal to evaluate, if it is due.
     pub(super) fn pop_due(&mut self, now: i64) -> Option<String> {
         let (time, _, name) = self.due.first()?;
         if *time > now {
@@ -151,7 +151,7 @@ impl Queue {
         self.due.first().map(|(time, ..)| *time)
     }
 
-    /// The next signal to send: that with the lowest revision.
+    /// The next signal to send, which is the one with the lowest revision.
     pub(super) fn next_ready(&self) -> Option<String> {
         self.ready.first().map(|(_, name)| name.clone())
     }
@@ -166,8 +166,8 @@ impl Queue {
         (self.ready.len() + delayed, self.refused.len())
     }
 
-    /// The revision up to which every signal was handled. `queued_revision` is the revision up to which
-    /// signals are in the queue.
+    /// The revision up to which every signal was handled. `queued_revision` is the revision up to
+    /// which signals are in the queue.
     pub(super) fn cursor(&self, queued_revision: u64) -> u64 {
         let is_unhandled =
             |entry: &&QueuedSignal| entry.record.is_none() && entry.schedule != Schedule::Idle;
@@ -196,7 +196,7 @@ mod tests {
         queue.set_refused("c", true);
         queue.examine_at("c", 500);
         assert_eq!((queue.next_ready().as_deref(), queue.pending_counts()), (Some("b"), (3, 1)));
-        // A change does not send it earlier.
+        // A change does not shorten the delay.
         queue.update("c", 11, 200);
         assert_eq!((queue.pop_due(400), queue.cursor(20)), (None, 6));
         queue.remove("b");

@@ -1,7 +1,7 @@
 //! Durable records of a notifier: one for each signal that was sent, and a cursor.
 //!
-//! They are objects of the store that no API serves. Their keys have the uid of the notifier, so that
-//! another one of the same name starts without records.
+//! They are objects of the store that no API serves. Their keys contain the uid of the notifier, so
+//! that another notifier of the same name starts without records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use store::{ListOptions, ReadError, Storage, StoreError};
 
 /// Prefix of the keys of the records of notifiers.
 pub const STATE_PREFIX: &str = "internal/notifiers/";
-/// Between the uid of a notifier and the name of a signal, which cannot contain it.
+/// Separator between the uid of a notifier and the name of a signal, which cannot contain it.
 const SIGNALS: &str = "/signals/";
-/// After the uid: the key of the revision up to which every signal was handled.
+/// Suffix after the uid: the key of the revision up to which every signal was handled.
 const CURSOR: &str = "/cursor";
-/// Records in a page, and in a transaction that deletes them.
+/// Maximum number of records in a page, and in a transaction that deletes them.
 const PAGE_ROWS: usize = 500;
 
-/// What was sent about one signal.
+/// The notifications that were sent about one signal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct NotificationRecord {
     /// Revision of the signal in the last notification.
     pub(super) revision: u64,
-    /// Its severity then.
+    /// Its severity at that time.
     pub(super) severity: Severity,
-    /// Its count of events then.
+    /// Its number of events at that time.
     pub(super) count: u64,
-    /// Who acted, when it was first sent.
+    /// The acting user in the first notification.
     pub(super) user: String,
-    /// When it was first sent.
+    /// Time of the first notification.
     pub(super) opened_at: Timestamp,
-    /// When it was last sent.
+    /// Time of the last notification.
     pub(super) sent_at: Timestamp,
-    /// Whether its closing was sent, or is not sent.
+    /// Whether its closing was sent or skipped.
     pub(super) is_closed: bool,
 }
 
@@ -120,12 +120,12 @@ pub(super) async fn write(
     .await
 }
 
-/// Deletes the records of one notifier. If that fails, it is done at the next start.
+/// Deletes the records of one notifier. If that fails, they are deleted at the next start.
 pub(super) async fn delete(storage: &dyn Storage, uid: &str) {
     delete_where(storage, &format!("{STATE_PREFIX}{uid}/"), |_| true).await;
 }
 
-/// Deletes the records of all notifiers but these.
+/// Deletes the records of all other notifiers.
 pub(super) async fn delete_others(storage: &dyn Storage, uids: &BTreeSet<String>) {
     delete_where(storage, STATE_PREFIX, |key| {
         let uid = key.strip_prefix(STATE_PREFIX).and_then(|rest| rest.split('/').next());

@@ -18,18 +18,19 @@ use super::records::{self, NotificationRecord};
 use super::{Clock, RETRY_AFTER_MAX, SIGNALS_PREFIX, Target};
 use crate::backoff::{Backoff, WAIT_MAX, WAIT_MAX_UNREACHED};
 
-/// Signals in a page of a list. Small, because their bodies are large.
+/// Maximum number of signals in a page of a list. Small, because their bodies are large.
 const PAGE_ROWS: usize = 50;
-/// Signals that are examined before anything else is done.
+/// Maximum number of signals that are evaluated in one step.
 const EXAMINED_MAX: usize = 64;
 /// The longest delay before a refused notification is sent again.
 const REFUSED_WAIT_MAX: Duration = Duration::from_mins(10);
-/// Number of consecutive refusals after which all notifications wait: the destination refuses everything.
+/// Number of consecutive refusals after which all notifications wait: the destination refuses
+/// everything.
 const CONSECUTIVE_REFUSALS_MAX: u32 = 3;
 /// Delay before records that could not be written are written again.
 const SAVE_WAIT: Duration = Duration::from_secs(5);
 
-/// What a task needs: its configuration, the store and its outputs.
+/// The configuration of a task, the store and its outputs.
 pub(super) struct Context {
     pub(super) name: String,
     pub(super) uid: String,
@@ -104,7 +105,7 @@ impl Task {
             match done {
                 Ok(()) => backoff = Backoff::default(),
                 Err(ReadError::Closed) => return,
-                // The list is read again.
+                // The loop reads the list again.
                 Err(ReadError::Compacted { .. }) => {}
                 Err(error) => {
                     let notifier = self.context.name.as_str();
@@ -158,7 +159,8 @@ impl Task {
         }
     }
 
-    /// Resets failures: the target may be another destination, so everything is tried at once.
+    /// Resets failures: the target may be another destination, so all signals are scheduled
+    /// immediately.
     fn retarget(&mut self) {
         self.context.monitor.reset();
         self.backoff = Backoff::default();
@@ -222,7 +224,7 @@ impl Task {
         }
     }
 
-    /// Examines the signals that are due.
+    /// Evaluates the signals that are due.
     async fn examine_due(&mut self) -> Result<(), ReadError> {
         for _ in 0..EXAMINED_MAX {
             let Some(name) = self.queue.pop_due(self.now().as_micros()) else { return Ok(()) };
@@ -232,7 +234,8 @@ impl Task {
         Ok(())
     }
 
-    /// The current object of a signal, and what to do. `None` if it was deleted or cannot be read.
+    /// The current object of a signal, and the decision about it. `None` if it was deleted or
+    /// cannot be read.
     async fn examine(&mut self, name: &str) -> Result<Option<(Arc<Object>, Action)>, ReadError> {
         let stored = self.context.storage.get(&format!("{SIGNALS_PREFIX}{name}")).await?;
         let Some(object) = stored else {
@@ -278,7 +281,7 @@ impl Task {
         }
     }
 
-    /// The time at which something has to be done.
+    /// The time of the next step.
     fn next_wakeup(&self) -> Option<Instant> {
         let due = self.queue.next_due().map(|due| {
             let delay = u64::try_from(due.saturating_sub(self.now().as_micros())).unwrap_or(0);
@@ -418,8 +421,8 @@ impl Task {
         self.backoff.failed()
     }
 
-    /// Writes the records of what was sent. Until that succeeds they are in memory, and signals are still
-    /// sent: they matter most when the disk is full.
+    /// Writes the records of sent notifications. Until that succeeds they are in memory, and
+    /// signals are still sent, because they are most important when the disk is full.
     async fn save(&mut self) {
         let names = self.unsaved.iter();
         let record = |name: &String| self.queue.get(name).and_then(|entry| entry.record.clone());
@@ -450,7 +453,7 @@ fn signal_name(object: &Object) -> &str {
     object.key.strip_prefix(SIGNALS_PREFIX).unwrap_or_default()
 }
 
-/// Whether a signal that was not sent need not be: it was closed before this notifier existed, or it is
+/// Whether an unsent signal need not be sent: it was closed before this notifier existed, or it is
 /// closed and triaged.
 fn needs_no_notification(object: &Object, handled_revision: u64) -> bool {
     Summary::parse(&object.body).is_ok_and(|summary| {

@@ -1,6 +1,6 @@
-//! When an object is sealed because of the age of its records.
+//! The time at which an object is sealed because of the age of its records.
 //!
-//! Sealing because of size, or at once because of a signal, is decided by the uploader.
+//! The uploader decides on sealing because of size or of a signal.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{DELETION_AGE, IDLE_AGE};
 
-/// How urgent the delivery of a record is.
+/// The urgency of delivering a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
     /// A heartbeat, or a routine read by Kubernetes' own components.

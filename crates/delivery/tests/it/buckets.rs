@@ -324,7 +324,7 @@ async fn check_refused(
     assert_eq!(result.as_ref().ok(), expected.as_ref(), "{refused:?} {result:?}");
     let Some(expected) = expected else {
         let message = result.unwrap_err().to_string();
-        assert!(message.contains("does not take an upload as it is (Weird)"), "{message}");
+        assert!(message.contains("accepts no form of an upload (Weird)"), "{message}");
         let requests_before = double.counts().0;
         assert!(
             bucket.check().await.is_err() && double.counts().0 > requests_before + 1,

@@ -90,7 +90,7 @@ async fn closed_and_filtered_ports_are_reported_alike() {
             assert_eq!(
                 reason.replace(&endpoint, "it"),
                 "destination is not ready: endpoint it cannot be reached: no answer; check its \
-                 name, port and certificate, and the log of keepwatch, which says more"
+                 name, port and certificate, and the log of keepwatch for details"
             );
         });
     }
@@ -115,7 +115,7 @@ async fn a_response_is_reported_at_once_and_earlier_missing_ones_do_not_count() 
         panic!("{:?}", health(&delivery, "reader"));
     };
     assert!(s3.counts().0 >= 3 && attempts == 1, "{:?}, {attempts}", s3.counts());
-    assert!(reason.ends_with("the store answered 404 NoSuchBucket"), "{reason}");
+    assert!(reason.ends_with("the store responded with 404 NoSuchBucket"), "{reason}");
     delivery.close().await;
 }
 

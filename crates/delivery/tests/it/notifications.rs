@@ -233,7 +233,7 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     let is_fixed_in_fake = Arc::clone(&is_fixed);
     let double = FakeNotifier::new(move |request| {
         let is_poison = request.ends_with(" a") && !is_fixed_in_fake.load(Ordering::Relaxed);
-        let reason = "the destination answers 400 Bad Request".to_owned();
+        let reason = "the destination responded with 400 Bad Request".to_owned();
         if is_poison { Err(NotifyError::Refused { reason }) } else { Ok(()) }
     });
     for signal in ["a high 1 open", "b high 1 open", "c high 1 open"] {
@@ -246,7 +246,7 @@ async fn a_rejected_notification_waits_alone_and_is_retried_indefinitely() {
     }
     let current = health(&notifications, |health| health.sent == 2 && health.pending == 1).await;
     assert_eq!(current.refused, 1);
-    assert_eq!(current.error.as_deref(), Some("the destination answers 400 Bad Request"));
+    assert_eq!(current.error.as_deref(), Some("the destination responded with 400 Bad Request"));
     // If the signal is closed in the meantime, `opened` is still sent before `closed`.
     put(&store, "a high 2 closed").await;
     // Retries continue indefinitely, at growing intervals.
@@ -431,7 +431,7 @@ async fn after_each_kill_every_notification_keeps_its_id() {
 async fn a_test_reports_its_result_and_a_missing_response_after_a_delay() {
     let now = Timestamp::from_micros(NOW);
     let outcome = test(&*FakeNotifier::new(|_| Ok(())), "team", now).await;
-    assert_eq!(outcome, Ok("https://double.example took a sample signal".to_owned()));
+    assert_eq!(outcome, Ok("https://double.example accepted a sample signal".to_owned()));
     let start = Instant::now();
     let no_response =
         FakeNotifier::new(|_| Err(NotifyError::NoResponse { is_connect_error: true }));

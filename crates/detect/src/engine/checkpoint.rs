@@ -5,12 +5,12 @@
 //! ```
 //!
 //! A rule is identified by the digest of its text and of the texts it refers to, so that state is
-//! restored only for the rule that made it. Timers are not written: they follow from the rest.
+//! restored only for an unchanged rule. Timers are not written: they are computed from the rest.
 
 use bytes::Bytes;
 
 use super::clock::Clock;
-use super::codec::{CheckpointError, Saved, Source, VERSION, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, VERSION, saved_struct};
 use super::digest::Digest;
 use super::hit::Hit;
 use super::identities::Identities;
@@ -20,7 +20,7 @@ use super::plan::{Plan, PlannedBody, PlannedRule};
 use super::requests::Requests;
 use super::settings::CHUNK_LEN_MAX;
 use super::state::{Counters, State, StepContext, Timer, TimerKind};
-use super::supersession::Unexplained;
+use super::supersession::Uncovered;
 use super::table::Table;
 use super::{ChangeKind, Engine};
 
@@ -46,7 +46,7 @@ impl Engine {
         state.clock.save(&mut body);
         state.identities.save(&mut body);
         state.counters.save(&mut body);
-        state.hidden.save(&mut body);
+        state.suppressed.save(&mut body);
         state.requests.save(&mut body);
         state.impersonations.save(&mut body);
         (self.plan.rules.len() as u64).save(&mut body);
@@ -74,7 +74,7 @@ impl Engine {
         if !(1..=VERSION).contains(&version) {
             return Err(CheckpointError::Version(Some(version)));
         }
-        let from = &mut Source { rest, version };
+        let from = &mut Decoder { rest, version };
         if Digest::load(from)? != Digest::of([from.rest]) {
             return Err(CheckpointError::Damaged("its digest differs"));
         }
@@ -82,7 +82,7 @@ impl Engine {
             clock: Clock::load(from)?,
             identities: Identities::load(from)?,
             counters: Counters::load(from)?,
-            hidden: Saved::load(from)?,
+            suppressed: Saved::load(from)?,
             requests: if version < 2 { Requests::default() } else { Saved::load(from)? },
             impersonations: match version {
                 ..5 => Impersonations::default(),
@@ -106,12 +106,12 @@ impl Engine {
         let consumers = Vec::new();
         let k10_namespace = std::sync::Arc::clone(&self.plan.k10_namespace);
         let plan = Plan { rules, consumers, clock_skew, state_pressure, k10_namespace };
-        self.adopt(state, &plan);
+        self.migrate_state(state, &plan);
         Ok(())
     }
 
-    /// Adopts a state that was made for the rules of `plan`.
-    pub(crate) fn adopt(&mut self, state: State, plan: &Plan) {
+    /// Migrates a state from the rules of `plan` to those of this engine.
+    pub(crate) fn migrate_state(&mut self, state: State, plan: &Plan) {
         let known = self.plan.by_fingerprint();
         let indices: Vec<Option<u32>> =
             plan.rules.iter().map(|rule| known.get(&rule.fingerprint).copied()).collect();
@@ -123,31 +123,31 @@ impl Engine {
             waiting,
             tables,
             counters,
-            hidden,
+            suppressed,
             ..
         } = state;
         let kept = State { clock, identities, requests, impersonations, ..State::new(&self.plan) };
-        let mut adopted = State { counters, hidden, ..kept };
-        let is_made_for = |rule: u32| indices.get(rule as usize).copied().flatten();
+        let mut migrated = State { counters, suppressed, ..kept };
+        let index_after = |rule: u32| indices.get(rule as usize).copied().flatten();
         for hit in waiting.hits() {
-            if let Some(hit) = renumbered(hit, &is_made_for) {
-                adopted.waiting.insert(hit);
+            if let Some(hit) = renumbered(hit, &index_after) {
+                migrated.waiting.insert(hit);
             }
         }
-        adopted.clock.renumber(|hit| renumbered(hit, &is_made_for));
+        migrated.clock.renumber(|hit| renumbered(hit, &index_after));
         for (index, mut table) in (0..).zip(tables) {
-            match is_made_for(index).and_then(|rule| adopted.tables.get_mut(rule as usize)) {
-                Some(place) => {
-                    for unexplained in table.unexplained.values_mut() {
-                        unexplained.renumber(&is_made_for);
+            match index_after(index).and_then(|rule| migrated.tables.get_mut(rule as usize)) {
+                Some(current_table) => {
+                    for uncovered in table.uncovered.values_mut() {
+                        uncovered.renumber(&index_after);
                     }
-                    *place = table;
+                    *current_table = table;
                 }
                 None => self.close_all(plan, index, &mut table),
             }
         }
-        adopted.set_timers(&self.plan);
-        self.state = adopted;
+        migrated.set_timers(&self.plan);
+        self.state = migrated;
     }
 
     /// Closes the signals of a removed rule.
@@ -181,7 +181,7 @@ impl Header {
     /// A rule that can render its signals but matches nothing.
     fn into_rule(self) -> PlannedRule {
         let Self { fingerprint, id, title, group_names, labels } = self;
-        PlannedRule { fingerprint, group_names, labels, ..PlannedRule::plain(&id, &title) }
+        PlannedRule { fingerprint, group_names, labels, ..PlannedRule::with_defaults(&id, &title) }
     }
 }
 
@@ -211,19 +211,19 @@ impl State {
         for (rule, (planned, table)) in (0..).zip(plan.rules.iter().zip(&self.tables)) {
             if let PlannedBody::Window(spec, _) = &planned.body {
                 let windows = table.windows.iter();
-                self.held += windows.clone().map(|(_, window)| window.len()).sum::<usize>();
-                self.held += table.unexplained.values().map(Unexplained::len).sum::<usize>();
+                self.windows_len += windows.clone().map(|(_, window)| window.len()).sum::<usize>();
+                self.windows_len += table.uncovered.values().map(Uncovered::len).sum::<usize>();
                 self.timers.extend(windows.map(|(key, window)| {
                     let at = table.window_end(key, window, spec);
-                    Timer { at, kind: TimerKind::Forget, rule, key: *key }
+                    Timer { at, kind: TimerKind::Expire, rule, key: *key }
                 }));
             }
             if let PlannedBody::Absence(timespan, _) = &planned.body {
-                let silences = table.silences.iter().filter(|(_, silence)| !silence.is_raised);
-                self.timers.extend(silences.map(|(key, silence)| {
+                let absences = table.absences.iter().filter(|(_, absence)| !absence.is_raised);
+                self.timers.extend(absences.map(|(key, absence)| {
                     let at =
-                        silence.last.saturating_add(*timespan).saturating_add(silence.lateness);
-                    Timer { at, kind: TimerKind::Silence, rule, key: *key }
+                        absence.last.saturating_add(*timespan).saturating_add(absence.lateness);
+                    Timer { at, kind: TimerKind::Absence, rule, key: *key }
                 }));
             }
             for (key, open_signal) in &table.open_signals {

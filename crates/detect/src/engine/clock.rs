@@ -2,8 +2,8 @@
 //!
 //! The clock is the latest arrival. If arrivals are the events' own timestamps, one forged
 //! timestamp must not advance it: a jump by more than the lateness bound waits until further events
-//! confirm it. If the source goes on before that time, the event that jumped counts at the time at
-//! which that is seen.
+//! confirm it. If the same source sends an earlier event first, the jump is rejected, and its event
+//! counts at the current time of the clock.
 
 use super::codec::saved_struct;
 use super::digest::Digest;
@@ -30,7 +30,7 @@ pub(crate) struct Timed {
     pub(crate) stamp: i64,
     /// The hit, if a rule matched. Its time is not set yet.
     pub(crate) hit: Option<Box<Hit>>,
-    /// The hit of the clock-skew rule; present if the timestamp may prove wrong.
+    /// The hit of the clock-skew rule; present if the timestamp may be rejected.
     pub(crate) skewed: Option<Box<Hit>>,
     /// Digest of its source.
     pub(crate) source: Digest,
@@ -55,11 +55,11 @@ impl Clock {
 
     /// Advances the clock.
     pub(crate) fn advance(&mut self, now: i64) {
-        let now = sane(now);
+        let now = clamped_time(now);
         self.now = Some(self.now.map_or(now, |known| known.max(now)));
     }
 
-    /// Whether the timestamp of an event may prove wrong. `jump_max` is the maximum advance without
+    /// Whether the timestamp of an event may be rejected. `jump_max` is the maximum advance without
     /// confirmation, `i64::MAX` if arrivals are trusted.
     pub(crate) fn may_clamp(&self, jump_max: i64, arrival: i64, stamp: i64) -> bool {
         is_ahead(stamp, arrival) || self.jumps(jump_max, arrival)
@@ -77,35 +77,39 @@ impl Clock {
 
     /// Adds an event. Returns the events whose time is final, in the order in which they count.
     pub(crate) fn admit(&mut self, jump_max: i64, timed: Timed) -> Vec<Admitted> {
-        let timed = Timed { arrival: sane(timed.arrival), stamp: sane(timed.stamp), ..timed };
+        let timed = Timed {
+            arrival: clamped_time(timed.arrival),
+            stamp: clamped_time(timed.stamp),
+            ..timed
+        };
         if !self.jumps(jump_max, timed.arrival) {
             let (source, arrival) = (timed.source, timed.arrival);
-            // An event that is late, or a duplicate, says nothing about those ahead.
+            // A late or duplicate event neither confirms nor rejects a jump.
             let advances = self.now.is_none_or(|now| now < arrival);
             self.advance(arrival);
             let mut admitted = vec![Admitted::of(timed)];
             if !self.ahead.is_empty() {
-                admitted.extend(self.confirmed(jump_max));
+                admitted.extend(self.take_confirmed(jump_max));
                 if advances {
-                    admitted.extend(self.refuted(source));
+                    admitted.extend(self.take_rejected(source));
                 }
             }
             return admitted;
         }
-        let place = self.ahead.partition_point(|ahead| ahead.arrival <= timed.arrival);
-        self.ahead.insert(place, timed);
+        let index = self.ahead.partition_point(|ahead| ahead.arrival <= timed.arrival);
+        self.ahead.insert(index, timed);
         if self.ahead.len() < JUMP_EVENTS {
             return Vec::new();
         }
         self.jump(jump_max)
     }
 
-    /// Releases the events of a source that are still ahead, although the source goes on before
-    /// their time.
-    fn refuted(&mut self, source: Digest) -> Vec<Admitted> {
+    /// Releases the events of a source that are still ahead although the source has sent an earlier
+    /// event. They count at the current time.
+    fn take_rejected(&mut self, source: Digest) -> Vec<Admitted> {
         let now = self.now.unwrap_or_default();
-        let refuted = self.ahead.extract_if(.., |timed| timed.source == source);
-        refuted.map(|timed| Admitted { time: now, arrival: now, clamped: true, timed }).collect()
+        let rejected = self.ahead.extract_if(.., |timed| timed.source == source);
+        rejected.map(|timed| Admitted { time: now, arrival: now, clamped: true, timed }).collect()
     }
 
     /// Accepts the smallest jump and the events close to it.
@@ -114,11 +118,11 @@ impl Clock {
             return Vec::new();
         };
         self.advance(first);
-        self.confirmed(jump_max)
+        self.take_confirmed(jump_max)
     }
 
     /// Releases the events that are ahead by less than a jump after the clock advanced.
-    fn confirmed(&mut self, jump_max: i64) -> Vec<Admitted> {
+    fn take_confirmed(&mut self, jump_max: i64) -> Vec<Admitted> {
         let mut admitted = Vec::new();
         while let Some(next) = self.ahead.first().map(|next| next.arrival) {
             if self.jumps(jump_max, next) {
@@ -161,6 +165,6 @@ fn is_ahead(stamp: i64, arrival: i64) -> bool {
     stamp > arrival.saturating_add(FUTURE_SKEW_MAX)
 }
 
-fn sane(time: i64) -> i64 {
+fn clamped_time(time: i64) -> i64 {
     time.clamp(TIME_MIN, TIME_MAX)
 }

@@ -24,13 +24,13 @@ pub enum CheckpointError {
 }
 
 /// The rest of an encoded state.
-pub(crate) struct Source<'a> {
+pub(crate) struct Decoder<'a> {
     pub(crate) rest: &'a [u8],
     /// The format version, for parts that earlier versions encoded in another way.
     pub(crate) version: u8,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Decoder<'a> {
     /// Bytes in the current format.
     pub(crate) const fn current(rest: &'a [u8]) -> Self {
         Self { rest, version: VERSION }
@@ -43,15 +43,15 @@ pub(crate) const VERSION: u8 = 5;
 /// A type with an encoding in checkpoints.
 pub(crate) trait Saved: Sized {
     fn save(&self, to: &mut Vec<u8>);
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError>;
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError>;
 }
 
-const CUT: CheckpointError = CheckpointError::Damaged("it ends too early");
+const UNEXPECTED_END: CheckpointError = CheckpointError::Damaged("it ends too early");
 
 /// Reads a length prefix and that many bytes.
-pub(crate) fn bytes<'a>(from: &mut Source<'a>) -> Result<&'a [u8], CheckpointError> {
+pub(crate) fn bytes<'a>(from: &mut Decoder<'a>) -> Result<&'a [u8], CheckpointError> {
     let len = length(from)?;
-    from.rest.split_off(..len).ok_or(CUT)
+    from.rest.split_off(..len).ok_or(UNEXPECTED_END)
 }
 
 pub(crate) fn save_bytes(bytes: &[u8], to: &mut Vec<u8>) {
@@ -60,9 +60,9 @@ pub(crate) fn save_bytes(bytes: &[u8], to: &mut Vec<u8>) {
 }
 
 /// Reads a length that the remaining bytes can hold: every element takes at least one byte.
-fn length(from: &mut Source<'_>) -> Result<usize, CheckpointError> {
-    let len = usize::try_from(u64::load(from)?).map_err(|_| CUT)?;
-    if len <= from.rest.len() { Ok(len) } else { Err(CUT) }
+fn length(from: &mut Decoder<'_>) -> Result<usize, CheckpointError> {
+    let len = usize::try_from(u64::load(from)?).map_err(|_| UNEXPECTED_END)?;
+    if len <= from.rest.len() { Ok(len) } else { Err(UNEXPECTED_END) }
 }
 
 impl Saved for u64 {
@@ -78,10 +78,10 @@ impl Saved for u64 {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let mut number = 0;
         for shift in (0..Self::BITS).step_by(7) {
-            let byte = *from.rest.split_off_first().ok_or(CUT)?;
+            let byte = *from.rest.split_off_first().ok_or(UNEXPECTED_END)?;
             let bits = Self::from(byte & 0x7f);
             if (bits << shift) >> shift != bits {
                 break;
@@ -101,7 +101,7 @@ impl Saved for i64 {
         ((self << 1) ^ (self >> 63)).cast_unsigned().save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let number = u64::load(from)?;
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
@@ -115,7 +115,7 @@ macro_rules! saved_numbers {
                 u64::from(*self).save(to);
             }
 
-            fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+            fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
                 <$number>::try_from(u64::load(from)?)
                     .map_err(|_| CheckpointError::Damaged("a number is out of range"))
             }
@@ -130,7 +130,7 @@ impl Saved for usize {
         (*self as u64).save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Self::try_from(u64::load(from)?)
             .map_err(|_| CheckpointError::Damaged("a number is out of range"))
     }
@@ -141,7 +141,7 @@ impl Saved for bool {
         to.push(u8::from(*self));
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         match u8::load(from)? {
             0 => Ok(false),
             1 => Ok(true),
@@ -155,8 +155,8 @@ impl Saved for Digest {
         to.extend_from_slice(&self.0);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
-        let (digest, rest) = from.rest.split_first_chunk().ok_or(CUT)?;
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
+        let (digest, rest) = from.rest.split_first_chunk().ok_or(UNEXPECTED_END)?;
         from.rest = rest;
         Ok(Self(*digest))
     }
@@ -167,7 +167,7 @@ impl Saved for String {
         save_bytes(self.as_bytes(), to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let text = std::str::from_utf8(bytes(from)?);
         text.map(str::to_owned).map_err(|_| CheckpointError::Damaged("a text is not UTF-8"))
     }
@@ -178,7 +178,7 @@ impl Saved for Arc<str> {
         save_bytes(self.as_bytes(), to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         String::load(from).map(Self::from)
     }
 }
@@ -191,7 +191,7 @@ impl<T: Saved> Saved for Option<T> {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         bool::load(from)?.then(|| T::load(from)).transpose()
     }
 }
@@ -201,7 +201,7 @@ impl<T: Saved> Saved for Box<T> {
         T::save(self, to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         T::load(from).map(Self::new)
     }
 }
@@ -212,7 +212,7 @@ impl<A: Saved, B: Saved> Saved for (A, B) {
         self.1.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Ok((A::load(from)?, B::load(from)?))
     }
 }
@@ -224,7 +224,7 @@ impl<A: Saved, B: Saved, C: Saved> Saved for (A, B, C) {
         self.2.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Ok((A::load(from)?, B::load(from)?, C::load(from)?))
     }
 }
@@ -241,7 +241,7 @@ macro_rules! saved_collections {
                 }
             }
 
-            fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+            fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
                 (0..length(from)?).map(|_| <$element>::load(from)).collect()
             }
         }
@@ -288,7 +288,7 @@ macro_rules! saved_struct {
             }
 
             fn load(
-                from: &mut $crate::engine::codec::Source<'_>,
+                from: &mut $crate::engine::codec::Decoder<'_>,
             ) -> Result<Self, $crate::engine::codec::CheckpointError> {
                 Ok(Self {
                     $($field: $crate::engine::codec::Saved::load(from)?,)+
@@ -311,10 +311,10 @@ mod tests {
     fn check<T: Saved + PartialEq + std::fmt::Debug>(value: &T) {
         let mut saved = Vec::new();
         value.save(&mut saved);
-        assert_eq!(T::load(&mut Source::current(&saved)).as_ref(), Ok(value));
+        assert_eq!(T::load(&mut Decoder::current(&saved)).as_ref(), Ok(value));
         for len in 0..saved.len() {
             assert!(
-                T::load(&mut Source::current(&saved[..len])).is_err(),
+                T::load(&mut Decoder::current(&saved[..len])).is_err(),
                 "{value:?} cut at {len}"
             );
         }
@@ -337,7 +337,7 @@ mod tests {
     fn a_length_beyond_the_end_is_rejected_before_allocation() {
         let mut saved = Vec::new();
         u64::MAX.save(&mut saved);
-        assert!(Vec::<u64>::load(&mut Source::current(&saved)).is_err());
-        assert!(String::load(&mut Source::current(&saved)).is_err());
+        assert!(Vec::<u64>::load(&mut Decoder::current(&saved)).is_err());
+        assert!(String::load(&mut Decoder::current(&saved)).is_err());
     }
 }

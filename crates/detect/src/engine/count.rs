@@ -13,10 +13,10 @@ use super::impersonations::{Joined, RuleGroup};
 use super::memory::Known;
 use super::open_signal::{Marks, OpenSignal, SignalEvent};
 use super::plan::{PlannedBody, PlannedRule};
-use super::settings::MARK_MEMORY;
+use super::settings::MARK_RETENTION;
 use super::state::{State, StepContext, Timer, TimerKind};
-use super::table::{GroupKey, Silence, Table, group_key};
-use super::window::{Arrived, Spec, Window, WindowResult};
+use super::table::{AbsenceState, GroupKey, Table, group_key};
+use super::window::{InsertedEvent, Spec, Window, WindowResult};
 
 /// The result of counting an event for one rule.
 struct Outcome<'a> {
@@ -47,8 +47,10 @@ impl State {
                     .positions
                     .iter()
                     .copied()
-                    .filter(|at| {
-                        body.counted().get(usize::from(*at)).is_some_and(|it| met.contains(it))
+                    .filter(|position| {
+                        body.counted()
+                            .get(usize::from(*position))
+                            .is_some_and(|rule| met.contains(rule))
                     })
                     .collect(),
             };
@@ -105,7 +107,7 @@ impl State {
         outcome.rank = rule.raise_rank;
         let values_max = context.settings.limits.values_per_rule;
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return outcome };
-        table.tally.matched += 1;
+        table.counters.matched += 1;
         if rule.raises && context.plan.public_index(part.rule).is_some() {
             outcome.marks = marks(table, hit, summary, values_max);
         }
@@ -138,18 +140,19 @@ impl State {
         let limits = &context.settings.limits;
         let part = outcome.part;
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
-        let len_max = if self.held < limits.state_bytes { limits.groups_per_rule } else { 0 };
+        let len_max =
+            if self.windows_len < limits.state_bytes { limits.groups_per_rule } else { 0 };
         let windows = &table.windows;
         outcome.window_key =
             group_key(&part.group, 0, |key| windows.contains_key(key), windows.len(), len_max);
-        table.tally.coarse += u64::from(outcome.window_key.is_forced);
+        table.counters.coarse += u64::from(outcome.window_key.is_forced);
         let key = outcome.window_key.key;
         let is_in_signal = rule.raises && table.open_signals.contains_key(&key);
         // A signal that opens later may need an event of an open signal, but half of the memory is
         // reserved for events that no signal contains yet.
         let evidence_bytes = limits.evidence_bytes / if is_in_signal { 2 } else { 1 };
         let summary = rule.raises.then(|| {
-            if self.held < evidence_bytes {
+            if self.windows_len < evidence_bytes {
                 hit.packed.clone()
             } else {
                 hit.packed.without_evidence()
@@ -159,20 +162,20 @@ impl State {
         let spec = &table.window_spec(key, spec, hit);
         let window = table.windows.entry(key).or_insert_with(|| {
             let at = hit.time.saturating_add(spec.horizon);
-            timers.insert(Timer { at, kind: TimerKind::Forget, rule: part.rule, key });
-            self.held += super::window::WINDOW_LEN;
+            timers.insert(Timer { at, kind: TimerKind::Expire, rule: part.rule, key });
+            self.windows_len += super::window::WINDOW_LEN;
             Window::new(spec)
         });
         let before = window.len();
-        let arrived = Arrived {
+        let event = InsertedEvent {
             time: hit.time,
             positions: &outcome.positions,
             value: part.value,
             marks: outcome.marks,
             is_in_signal,
         };
-        outcome.result = window.insert(spec, &arrived, summary);
-        self.held = (self.held + window.len()).saturating_sub(before);
+        outcome.result = window.insert(spec, &event, summary);
+        self.windows_len = (self.windows_len + window.len()).saturating_sub(before);
         if outcome.window_key.is_forced {
             self.report_pressure(context, &rule.id, hit);
         }
@@ -195,60 +198,60 @@ impl State {
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
         let open_signals = &table.open_signals;
         let len_max = settings.limits.signals_per_rule;
-        let at = group_key(
+        let signal_key = group_key(
             &part.group,
             outcome.window_key.coarse,
             |key| open_signals.contains_key(key),
             open_signals.len(),
             len_max,
         );
-        let is_open = table.open_signals.contains_key(&at.key);
+        let is_open = table.open_signals.contains_key(&signal_key.key);
         // A known value does not meet the condition of a first-seen rule.
-        let is_old = rule.first_seen.is_some() || !is_open || at.is_forced;
+        let is_old = rule.first_seen.is_some() || !is_open || signal_key.is_forced;
         if !outcome.result.met && is_old {
             return;
         }
         let severity = rule.severity_of(outcome.result.level.max(1));
         if !is_open && (superseded || joined.makes_superfluous(part.rule, severity)) {
-            table.tally.superseded += 1;
+            table.counters.superseded += 1;
             return;
         }
-        if let Some(hidden) = &part.hidden_by {
-            let (signals, events) = self.hidden.entry(Arc::clone(hidden)).or_default();
+        if let Some(suppression) = &part.suppressed_by {
+            let (signals, events) = self.suppressed.entry(Arc::clone(suppression)).or_default();
             *signals += u64::from(!is_open);
             *events += 1;
         }
-        let is_short = self.held >= settings.limits.evidence_bytes / 2;
-        let counted = (outcome, &*plan.k10_namespace, is_short);
+        let is_memory_low = self.windows_len >= settings.limits.evidence_bytes / 2;
+        let counted = (outcome, &*plan.k10_namespace, is_memory_low);
         let freed;
         let window = table.windows.get_mut(&outcome.window_key.key);
-        if let Some(open_signal) = table.open_signals.get_mut(&at.key) {
+        if let Some(open_signal) = table.open_signals.get_mut(&signal_key.key) {
             // The signal of the window's own group already has the events of the window.
-            let window = window.filter(|_| at.key != outcome.window_key.key);
+            let window = window.filter(|_| signal_key.key != outcome.window_key.key);
             freed = add_window_events(window, rule, (open_signal, false), hit, counted);
-            open_signal.wait_for(rule, hit, settings.lateness_of(&hit.source));
-            let rises = open_signal.grade(rule, level(outcome, open_signal));
+            open_signal.delay_close(rule, hit, settings.lateness_of(&hit.source));
+            let rises = open_signal.escalate(rule, level(outcome, open_signal));
             let now = hit.release();
             Self::report_soon(
                 context,
                 &mut self.timers,
-                (part.rule, at.key),
+                (part.rule, signal_key.key),
                 open_signal,
                 (now, rises),
             );
         } else {
             let opener = (hit.time, 0, hit.identity.digest);
             let mut open_signal =
-                OpenSignal::open(rule, opener, Arc::clone(&part.group), at.coarse);
-            open_signal.hidden_by.clone_from(&part.hidden_by);
+                OpenSignal::open(rule, opener, Arc::clone(&part.group), signal_key.coarse);
+            open_signal.suppressed_by.clone_from(&part.suppressed_by);
             freed = add_window_events(window, rule, (&mut open_signal, true), hit, counted);
-            open_signal.wait_for(rule, hit, settings.lateness_of(&hit.source));
-            open_signal.grade(rule, level(outcome, &open_signal));
+            open_signal.delay_close(rule, hit, settings.lateness_of(&hit.source));
+            open_signal.escalate(rule, level(outcome, &open_signal));
             open_signal.reported = open_signal.count;
-            self.open(context, part.rule, at.key, open_signal, hit.time);
+            self.open(context, part.rule, signal_key.key, open_signal, hit.time);
         }
-        self.held = self.held.saturating_sub(freed);
-        if at.is_forced {
+        self.windows_len = self.windows_len.saturating_sub(freed);
+        if signal_key.is_forced {
             self.report_pressure(context, &rule.id, hit);
         }
     }
@@ -264,7 +267,7 @@ impl State {
     ) {
         let Some(planned) = context.plan.rule(rule) else { return };
         let Some(table) = self.tables.get_mut(rule as usize) else { return };
-        if open_signal.hidden_by.is_none() {
+        if open_signal.suppressed_by.is_none() {
             table.fired(time);
         }
         let at = open_signal.due(planned).saturating_add(open_signal.lateness);
@@ -285,32 +288,32 @@ impl State {
         let limits = &context.settings.limits;
         let Some(rule) = context.plan.rule(part.rule) else { return };
         let Some(table) = self.tables.get_mut(part.rule as usize) else { return };
-        let silences = &table.silences;
-        let at = group_key(
+        let absences = &table.absences;
+        let absence_key = group_key(
             &part.group,
             0,
-            |key| silences.contains_key(key),
-            silences.len(),
+            |key| absences.contains_key(key),
+            absences.len(),
             limits.groups_per_rule,
         );
-        let known = table.silences.get(&at.key);
+        let known = table.absences.get(&absence_key.key);
         if known.is_some_and(|known| known.last > hit.time) {
             return;
         }
-        // A timer that fires too early is set again. If the new event has a smaller lateness, the timer
-        // may fire too late.
+        // A timer that fires too early is set again. If the new event has a smaller lateness, the
+        // timer may fire too late.
         let is_set = known.is_some_and(|known| !known.is_raised && known.lateness <= hit.lateness);
-        table.silences.insert(
-            at.key,
-            Silence {
+        table.absences.insert(
+            absence_key.key,
+            AbsenceState {
                 group: Arc::clone(&part.group),
-                coarse: at.coarse,
+                coarse: absence_key.coarse,
                 last: hit.time,
                 lateness: hit.lateness,
                 identity: hit.identity.digest,
                 packed: hit.packed.without_evidence(),
                 position: outcome.positions.first().copied().unwrap_or_default(),
-                hidden_by: part.hidden_by.clone(),
+                suppressed_by: part.suppressed_by.clone(),
                 is_raised: false,
             },
         );
@@ -318,16 +321,16 @@ impl State {
             let due = hit.time.saturating_add(timespan).saturating_add(hit.lateness);
             self.timers.insert(Timer {
                 at: due,
-                kind: TimerKind::Silence,
+                kind: TimerKind::Absence,
                 rule: part.rule,
-                key: at.key,
+                key: absence_key.key,
             });
         }
-        if let Some(mut open_signal) = table.open_signals.remove(&at.key) {
+        if let Some(mut open_signal) = table.open_signals.remove(&absence_key.key) {
             open_signal.last = open_signal.last.max(hit.time);
             context.report(part.rule, &mut open_signal, ChangeKind::Closed, hit.time);
         }
-        if at.is_forced {
+        if absence_key.is_forced {
             self.report_pressure(context, &rule.id, hit);
         }
     }
@@ -337,30 +340,31 @@ impl State {
         let Some(rule) = context.plan.rule(timer.rule) else { return };
         let PlannedBody::Absence(timespan, _) = &rule.body else { return };
         let Some(table) = self.tables.get_mut(timer.rule as usize) else { return };
-        let Some(silence) = table.silences.get_mut(&timer.key).filter(|it| !it.is_raised) else {
+        let Some(absence) = table.absences.get_mut(&timer.key).filter(|absence| !absence.is_raised)
+        else {
             return;
         };
-        let due = silence.last.saturating_add(*timespan);
-        if due.saturating_add(silence.lateness) > timer.at {
-            self.timers.insert(Timer { at: due.saturating_add(silence.lateness), ..timer });
+        let due = absence.last.saturating_add(*timespan);
+        if due.saturating_add(absence.lateness) > timer.at {
+            self.timers.insert(Timer { at: due.saturating_add(absence.lateness), ..timer });
             return;
         }
-        silence.is_raised = true;
-        let opener = (due, silence.lateness, silence.identity);
+        absence.is_raised = true;
+        let opener = (due, absence.lateness, absence.identity);
         let mut open_signal =
-            OpenSignal::open(rule, opener, Arc::clone(&silence.group), silence.coarse);
-        open_signal.hidden_by.clone_from(&silence.hidden_by);
+            OpenSignal::open(rule, opener, Arc::clone(&absence.group), absence.coarse);
+        open_signal.suppressed_by.clone_from(&absence.suppressed_by);
         open_signal.add(&SignalEvent {
-            time: silence.last,
-            packed: &silence.packed,
+            time: absence.last,
+            packed: &absence.packed,
             marks: Marks::default(),
-            positions: &[silence.position],
+            positions: &[absence.position],
             k10_namespace: &context.plan.k10_namespace,
         });
-        open_signal.grade(rule, 0);
+        open_signal.escalate(rule, 0);
         open_signal.reported = open_signal.count;
-        if let Some(hidden) = &silence.hidden_by {
-            self.hidden.entry(Arc::clone(hidden)).or_default().0 += 1;
+        if let Some(suppression) = &absence.suppressed_by {
+            self.suppressed.entry(Arc::clone(suppression)).or_default().0 += 1;
         }
         if rule.raises {
             self.open(context, timer.rule, timer.key, open_signal, due);
@@ -386,7 +390,7 @@ impl State {
             positions: vec![0],
             group: Arc::new(group),
             value: Digest::default(),
-            hidden_by: None,
+            suppressed_by: None,
         };
         let identity = Identity {
             audit_id: Arc::clone(&hit.identity.audit_id),
@@ -409,7 +413,7 @@ fn add_window_events(
     rule: &PlannedRule,
     (open_signal, is_new): (&mut OpenSignal, bool),
     hit: &Hit,
-    (outcome, k10_namespace, is_short): (&Outcome<'_>, &str, bool),
+    (outcome, k10_namespace, is_memory_low): (&Outcome<'_>, &str, bool),
 ) -> usize {
     let (PlannedBody::Window(spec, _), Some(window)) = (&rule.body, window) else {
         let (packed, marks) = (&hit.packed, outcome.marks);
@@ -418,14 +422,14 @@ fn add_window_events(
         return 0;
     };
     let before = window.len();
-    let nothing = Packed::nothing();
-    for event in window.take_signal_events(spec, hit.time, (is_new, is_short)) {
-        let packed = event.packed.as_ref().unwrap_or(&nothing);
+    let empty = Packed::empty();
+    for event in window.take_signal_events(spec, hit.time, (is_new, is_memory_low)) {
+        let packed = event.packed.as_ref().unwrap_or(&empty);
         let (marks, positions) = (event.marks, &[event.position]);
         open_signal.add(&SignalEvent { time: event.time, packed, marks, positions, k10_namespace });
     }
-    // The window may have no room for the details of the event that met the condition.
-    open_signal.see(hit.time, &hit.packed);
+    // The window may have no space for the details of the event that met the condition.
+    open_signal.keep_newest(hit.time, &hit.packed);
     before.saturating_sub(window.len())
 }
 
@@ -438,11 +442,11 @@ fn is_new(
     part: &Part,
     values_max: usize,
 ) -> (bool, bool) {
-    let Some((learning, memory)) = rule.first_seen else {
+    let Some((learning, retention)) = rule.first_seen else {
         return (true, false);
     };
-    let began = match table.learning.get(&hit.cluster) {
-        Some(began) => *began,
+    let learning_start = match table.learning.get(&hit.cluster) {
+        Some(learning_start) => *learning_start,
         None if table.learning.len() < values_max => {
             table.learning.insert(Arc::clone(&hit.cluster), hit.time);
             hit.time
@@ -450,27 +454,28 @@ fn is_new(
         None => hit.time.saturating_sub(learning),
     };
     let value = Digest::of([hit.cluster.as_bytes(), &part.value.0]);
-    let known = table.values.see(hit.time, value, memory, values_max);
-    let is_learned = hit.time.saturating_sub(began) >= learning && hit.time != began;
+    let known = table.values.observe(hit.time, value, retention, values_max);
+    let is_learned =
+        hit.time.saturating_sub(learning_start) >= learning && hit.time != learning_start;
     (known != Known::Seen && (is_learned || (learning == 0)), known == Known::Full)
 }
 
 /// The parts of an event (user, user agent, addresses) that are new to this rule.
 fn marks(table: &mut Table, hit: &Hit, summary: &EventSummary, values_max: usize) -> Marks {
     // An absent value is not new.
-    let mut see = |kind: &str, value: &str| {
+    let mut observe = |kind: &str, value: &str| {
         if value.is_empty() {
             return false;
         }
         let parts = [&*hit.cluster, kind, &summary.username, value].map(str::as_bytes);
-        table.marks.see(hit.time, Digest::of(parts), MARK_MEMORY, values_max) == Known::New
+        table.marks.observe(hit.time, Digest::of(parts), MARK_RETENTION, values_max) == Known::New
     };
     let mut marks = Marks::default();
     let mut mark = |bit: u8, is_new: bool| marks.0 |= if is_new { bit } else { 0 };
-    mark(Marks::USER, see("user", &summary.username));
-    mark(Marks::USER_AGENT, see("userAgent", &summary.user_agent));
-    for (place, ip) in summary.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
-        mark(Marks::SOURCE_IP << place, see("sourceIP", ip));
+    mark(Marks::USER, observe("user", &summary.username));
+    mark(Marks::USER_AGENT, observe("userAgent", &summary.user_agent));
+    for (bit, ip) in summary.source_ips.iter().take(Marks::SOURCE_IPS_MAX).enumerate() {
+        mark(Marks::SOURCE_IP << bit, observe("sourceIP", ip));
     }
     marks
 }

@@ -23,8 +23,8 @@ impl Digest {
         let mut bits = u128::from_be_bytes(self.0);
         let mut label = String::with_capacity(len);
         for _ in 0..len {
-            let place = (bits >> 123) as usize;
-            label.push(char::from(ALPHABET.get(place).copied().unwrap_or(b'a')));
+            let index = (bits >> 123) as usize;
+            label.push(char::from(ALPHABET.get(index).copied().unwrap_or(b'a')));
             bits <<= 5;
         }
         label

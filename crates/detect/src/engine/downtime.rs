@@ -1,8 +1,7 @@
-//! The time in which Keepwatch did not run is no silence of what it records.
+//! Downtime of Keepwatch does not count as an absence of events.
 //!
-//! At its start, Keepwatch records for each source in which time it was away. An absence rule that
-//! the record matches then waits longer by that time. The record does not count as an event of the
-//! rule.
+//! At startup, Keepwatch records its downtime for each source. An absence rule that matches the
+//! record extends its time span by the downtime. The record does not count as an event of the rule.
 
 use event::annotations::DOWNTIME;
 use event::{EventRef, InternalEvent, Timestamp};
@@ -12,7 +11,7 @@ use super::plan::PlannedBody;
 use super::state::{State, StepContext};
 use super::table::group_key;
 
-/// A time in which Keepwatch did not run, in microseconds since the Unix epoch.
+/// A downtime of Keepwatch, in microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Downtime {
     from: i64,
@@ -20,7 +19,7 @@ pub(crate) struct Downtime {
 }
 
 impl Downtime {
-    /// The time that an event of Keepwatch reports.
+    /// The downtime that an internal event reports; `None` for other events.
     pub(crate) fn of(event: &EventRef<'_>) -> Option<Self> {
         if event.internal() != Some(InternalEvent::Receipt) {
             return None;
@@ -33,7 +32,8 @@ impl Downtime {
 }
 
 impl State {
-    /// Lets the absence rules of a hit wait longer. `lateness` is the longest one of all sources.
+    /// Extends the timers of the absence rules that a hit matches. `lateness` is the largest
+    /// lateness bound of all sources.
     pub(crate) fn prolong_absences(
         &mut self,
         context: &mut StepContext<'_>,
@@ -41,7 +41,7 @@ impl State {
         Downtime { from, until }: Downtime,
         lateness: i64,
     ) {
-        // The events from before that wait for their turn.
+        // Count the waiting events from before the downtime first.
         if self.clock.now().is_some() {
             self.act(context, Some(from.saturating_add(lateness).min(until)));
         }
@@ -51,15 +51,15 @@ impl State {
                 continue;
             }
             let Some(table) = self.tables.get_mut(part.rule as usize) else { continue };
-            let silences = &table.silences;
-            let (len, len_max) = (silences.len(), context.settings.limits.groups_per_rule);
-            let at = group_key(&part.group, 0, |key| silences.contains_key(key), len, len_max);
-            if let Some(silence) = table.silences.get_mut(&at.key)
-                && !silence.is_raised
-                && silence.last <= until
+            let absences = &table.absences;
+            let (len, len_max) = (absences.len(), context.settings.limits.groups_per_rule);
+            let at = group_key(&part.group, 0, |key| absences.contains_key(key), len, len_max);
+            if let Some(absence) = table.absences.get_mut(&at.key)
+                && !absence.is_raised
+                && absence.last <= until
             {
-                let away = until.saturating_sub(from.max(silence.last));
-                silence.lateness = silence.lateness.saturating_add(away);
+                let downtime = until.saturating_sub(from.max(absence.last));
+                absence.lateness = absence.lateness.saturating_add(downtime);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! The part of an event that windows keep for signals: packed, because there may be a million
-//! windows.
+//! The part of an event that windows keep for signals, in one allocation, because there may be a
+//! million windows.
 //!
 //! Texts are truncated here, once, so that a client cannot make the state large.
 
@@ -10,7 +10,7 @@ use event::annotations::TRUNCATED;
 use event::fields::service_account;
 use event::{Event, EventRef, Level, ObjectReference, limit, v1};
 
-use super::codec::{CheckpointError, Saved, Source, save_bytes, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, save_bytes, saved_struct};
 use super::settings::EVIDENCE_EVENT_LEN_MAX;
 
 /// Maximum length of a text, in bytes.
@@ -65,32 +65,33 @@ impl EventSummary {
         let user = event.user();
         let effective = event.impersonated_user().unwrap_or_else(|| event.user());
         let mut summary = Self {
-            audit_id: cut(event.audit_id()),
-            verb: cut(event.verb()),
+            audit_id: truncated(event.audit_id()),
+            verb: truncated(event.verb()),
             code: event.response_status().map_or(0, |status| status.code()),
-            username: cut(effective.username()),
-            uid: cut(effective.uid()),
-            user_agent: cut(event.user_agent()),
+            username: truncated(effective.username()),
+            uid: truncated(effective.uid()),
+            user_agent: truncated(event.user_agent()),
             ..Self::default()
         };
         effective.for_each_group(|group| push(&mut summary.groups, group, GROUPS_MAX));
         if event.impersonated_user().is_some() {
-            summary.impersonated_by = cut(user.username());
+            summary.impersonated_by = truncated(user.username());
         }
         user.for_each_extra(CREDENTIAL_ID, |value| {
-            summary.credential_id = cut(value);
+            summary.credential_id = truncated(value);
             ControlFlow::Break(())
         });
         if summary.credential_id.is_empty() {
-            summary.credential_id = event.annotation(CREDENTIAL_ID).map(cut).unwrap_or_default();
+            summary.credential_id =
+                event.annotation(CREDENTIAL_ID).map(truncated).unwrap_or_default();
         }
         event.for_each_source_ip(|ip| push(&mut summary.source_ips, ip, SOURCE_IPS_MAX));
         if let Some(reference) = event.object_ref() {
-            summary.api_group = cut(reference.api_group);
-            summary.resource = cut(reference.resource);
-            summary.subresource = cut(reference.subresource);
-            summary.namespace = cut(reference.namespace);
-            summary.name = cut(reference.name);
+            summary.api_group = truncated(reference.api_group);
+            summary.resource = truncated(reference.resource);
+            summary.subresource = truncated(reference.subresource);
+            summary.namespace = truncated(reference.namespace);
+            summary.name = truncated(reference.name);
         }
         summary
     }
@@ -116,11 +117,11 @@ impl EventSummary {
 }
 
 fn push(list: &mut Vec<String>, text: &str, len_max: usize) -> ControlFlow<()> {
-    list.push(cut(text));
+    list.push(truncated(text));
     if list.len() < len_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
-fn cut(text: &str) -> String {
+fn truncated(text: &str) -> String {
     text.get(..text.floor_char_boundary(TEXT_LEN_MAX)).unwrap_or_default().to_owned()
 }
 
@@ -142,7 +143,7 @@ impl Packed {
     }
 
     /// An event without a summary.
-    pub(crate) fn nothing() -> Self {
+    pub(crate) fn empty() -> Self {
         Self(Arc::from([]))
     }
 
@@ -154,7 +155,7 @@ impl Packed {
     /// without a summary.
     pub(crate) fn unpack(&self) -> Option<(EventSummary, &str)> {
         // The summary has the same encoding in all versions of checkpoints.
-        let mut from = Source::current(&self.0);
+        let mut from = Decoder::current(&self.0);
         let summary = EventSummary::load(&mut from).ok()?;
         Some((summary, std::str::from_utf8(from.rest).unwrap_or_default()))
     }
@@ -173,7 +174,7 @@ impl Saved for Packed {
         save_bytes(&self.0, to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         super::codec::bytes(from).map(|bytes| Self(Arc::from(bytes)))
     }
 }
@@ -203,7 +204,8 @@ fn evidence(event: &EventRef<'_>) -> Vec<u8> {
             return line;
         }
     }
-    // Only if nearly all characters need an escape sequence. The summary remains.
+    // The event is dropped only if nearly all characters need an escape sequence. The summary
+    // remains.
     line.clear();
     line
 }

@@ -18,8 +18,7 @@ pub(crate) struct Hit {
     pub(crate) lateness: i64,
     /// Orders events of the same time, and finds duplicates.
     pub(crate) identity: Identity,
-    /// What identifies the request in the logs of several sources; the default if it has no audit
-    /// ID.
+    /// Identifies the request in the logs of several sources; the default if it has no audit ID.
     pub(crate) request: Digest,
     /// What identifies the request in logs that name only the user that it impersonates; the default
     /// if it has no audit ID.
@@ -54,7 +53,7 @@ pub(crate) struct Part {
     /// The value that a value count or a first-seen rule uses.
     pub(crate) value: Digest,
     /// Name of the suppression that hides its signals.
-    pub(crate) hidden_by: Option<Arc<str>>,
+    pub(crate) suppressed_by: Option<Arc<str>>,
 }
 
 /// The group-by values of an event.
@@ -77,7 +76,7 @@ saved_struct!(Hit {
     packed
 } since 2 { request } since 5 { effective_request, is_impersonation });
 saved_struct!(Identity { audit_id, digest });
-saved_struct!(Part { rule, positions, group, value, hidden_by });
+saved_struct!(Part { rule, positions, group, value, suppressed_by });
 saved_struct!(Group { cluster, values, salt });
 
 impl super::codec::Saved for Arc<Group> {
@@ -85,7 +84,7 @@ impl super::codec::Saved for Arc<Group> {
         Group::save(self, to);
     }
 
-    fn load(from: &mut super::codec::Source<'_>) -> Result<Self, super::codec::CheckpointError> {
+    fn load(from: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::CheckpointError> {
         Group::load(from).map(Self::new)
     }
 }
@@ -143,10 +142,10 @@ mod tests {
     #[test]
     fn truncated_values_stay_distinct() {
         let long = "x".repeat(1 << 20);
-        let one = group_value(&format!("{long}1"));
-        let two = group_value(&format!("{long}2"));
-        assert_ne!(one, two);
-        assert!(one.len() <= GROUP_VALUE_LEN_MAX);
+        let first = group_value(&format!("{long}1"));
+        let second = group_value(&format!("{long}2"));
+        assert_ne!(first, second);
+        assert!(first.len() <= GROUP_VALUE_LEN_MAX);
         assert_eq!(&*group_value("alice"), "alice");
     }
 }

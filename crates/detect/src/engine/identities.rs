@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::codec::{CheckpointError, Saved, Source};
+use super::codec::{CheckpointError, Decoder, Saved};
 use super::digest::Digest;
-use super::settings::IDENTITY_MEMORY;
+use super::settings::IDENTITY_RETENTION;
 
 /// Identities in the order of their arrival.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Identities {
     /// Remembers an event. Returns whether it is new.
     pub(crate) fn insert(&mut self, now: i64, identity: Digest, len_max: usize) -> bool {
         while let Some(&(arrival, oldest)) = self.by_arrival.front() {
-            let is_over = arrival <= now - IDENTITY_MEMORY;
+            let is_over = arrival <= now - IDENTITY_RETENTION;
             if !is_over && self.known.len() < len_max {
                 break;
             }
@@ -48,7 +48,7 @@ impl Saved for Identities {
         self.by_arrival.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let forgotten = u64::load(from)?;
         let by_arrival = VecDeque::<(i64, Digest)>::load(from)?;
         let known = by_arrival.iter().map(|(_, identity)| *identity).collect();

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use event::Severity;
 
-use super::codec::{CheckpointError, Saved, Source, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, saved_struct};
 use super::digest::Digest;
 use super::hit::Hit;
 use super::plan::{Plan, PlannedBody};
-use super::requests::REQUEST_MEMORY;
+use super::requests::REQUEST_RETENTION;
 use super::settings::{IMPERSONATIONS_MAX, REQUEST_TOLERANCE};
 use super::state::{State, StepContext};
 
@@ -73,7 +73,7 @@ struct Containing {
     rule: u32,
     key: Digest,
     severity: Severity,
-    hidden_by: Option<Arc<str>>,
+    suppressed_by: Option<Arc<str>>,
 }
 
 impl State {
@@ -100,7 +100,7 @@ impl State {
             let superseding = rule.superseded_by.iter().chain(&rule.partly_superseded_by);
             let rules: Vec<u32> = superseding.copied().chain([part.rule]).collect();
             let is_visible = |signal: &&Containing| {
-                signal.hidden_by.is_none() || signal.hidden_by == part.hidden_by
+                signal.suppressed_by.is_none() || signal.suppressed_by == part.suppressed_by
             };
             let mut signals =
                 containing.iter().filter(|signal| rules.contains(&signal.rule)).filter(is_visible);
@@ -135,7 +135,7 @@ impl State {
                 rule,
                 key: group.key,
                 severity: open_signal.severity,
-                hidden_by: open_signal.hidden_by.clone(),
+                suppressed_by: open_signal.suppressed_by.clone(),
             })
         });
         signals.collect()
@@ -175,7 +175,7 @@ impl Impersonations {
     }
 
     fn remember(&mut self, hit: &Hit, groups: Vec<RuleGroup>, lateness_max: i64) {
-        let memory = REQUEST_MEMORY.saturating_add(lateness_max);
+        let memory = REQUEST_RETENTION.saturating_add(lateness_max);
         while let Some(&(time, key)) = self.by_time.front()
             && (time <= hit.time.saturating_sub(memory) || self.by_time.len() >= IMPERSONATIONS_MAX)
         {
@@ -207,7 +207,7 @@ impl Saved for Impersonations {
         self.by_time.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Ok(Self { known: Saved::load(from)?, by_time: Saved::load(from)? })
     }
 }

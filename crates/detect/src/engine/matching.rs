@@ -74,7 +74,7 @@ impl Engine {
             positions: vec![0],
             group: Arc::new(Group { cluster: Arc::clone(&cluster), values, salt }),
             value: Digest::default(),
-            hidden_by: None,
+            suppressed_by: None,
         };
         Hit {
             time: 0,
@@ -162,11 +162,12 @@ impl Engine {
             return;
         }
         let stamp = input.event.stage_timestamp().min(input.arrival);
-        let is_current = |it: &&Suppression| it.expires.is_none_or(|expires| stamp < expires);
+        let is_current =
+            |suppression: &&Suppression| suppression.expires.is_none_or(|expires| stamp < expires);
         for suppression in self.suppressions.iter().filter(is_current) {
             let is_concerned = |part: &&mut Part| {
                 let rule = self.plan.rule(part.rule);
-                part.hidden_by.is_none()
+                part.suppressed_by.is_none()
                     && (suppression.rules.is_empty()
                         || rule.is_some_and(|rule| suppression.rules.contains(&rule.id)))
             };
@@ -176,7 +177,7 @@ impl Engine {
             if is_selected {
                 let name: Arc<str> = Arc::from(&*suppression.name);
                 for part in named {
-                    part.hidden_by = Some(Arc::clone(&name));
+                    part.suppressed_by = Some(Arc::clone(&name));
                     let body = self.plan.rule(part.rule).map(|rule| &rule.body);
                     // An event restarts an absence timer whether or not its signal is suppressed.
                     if !matches!(body, Some(PlannedBody::Absence(..))) {
@@ -210,7 +211,7 @@ fn identity(input: &Input<'_>) -> Identity {
     Identity { audit_id: group_value(event.audit_id()), digest: hasher.finish() }
 }
 
-/// What identifies a request of this user in the logs of several sources, together with its
+/// The digest that identifies a request of this user in the logs of several sources, together with its
 /// approximate time. With the actor, it finds the events of one request that name the same actor: of a
 /// request that K10 sends for a user, kube-apiserver records both, and an extension API server only
 /// that user. With the effective user, it finds the events of an impersonated request (module
@@ -229,7 +230,7 @@ fn request(input: &Input<'_>, user: &str) -> Digest {
     if is_admission {
         stage = Stage::ResponseComplete;
     }
-    // Admission does not tell a patch from an update.
+    // An admission review has the operation UPDATE for a patch too.
     if (is_admission || record.is_some()) && verb == "patch" {
         verb = "update";
     }
@@ -237,8 +238,8 @@ fn request(input: &Input<'_>, user: &str) -> Digest {
         hasher.part(part.as_bytes());
     }
     if let Some(object) = event.object_ref() {
-        // kube-apiserver does not decode the body of a request that it forwards, so that its event of
-        // a create has no name.
+        // kube-apiserver does not decode the body of a request that it forwards, so that its event
+        // of a create has no name.
         let is_create = event.verb() == "create" && object.subresource.is_empty();
         let name = if is_create { "" } else { object.name };
         for part in [object.api_group, object.resource, object.subresource, object.namespace, name]
@@ -304,24 +305,25 @@ fn counted_values(correlation: &Correlation, fields: &Fields<'_>) -> Vec<Digest>
 /// One value for each combination of the fields' values. At least one field must be present.
 fn counted_combinations(counted: &[Field], fields: &Fields<'_>) -> Vec<Digest> {
     let combinations = combinations(counted.iter(), fields, true).unwrap_or_default();
-    let with_values = combinations.iter().filter(|values| values.iter().any(|it| !it.is_empty()));
+    let with_values =
+        combinations.iter().filter(|values| values.iter().any(|value| !value.is_empty()));
     with_values.map(|values| Digest::of(values.iter().map(|value| value.as_bytes()))).collect()
 }
 
 /// The combined value of several fields; `None` if all are missing.
 fn joint_value(by: &[Field], fields: &Fields<'_>) -> Option<Digest> {
     let mut hasher = Hasher::default();
-    let mut is_there = false;
+    let mut is_present = false;
     for field in by {
         let mut len: u64 = 0;
         fields.for_each_value(field, |value| {
-            is_there = true;
+            is_present = true;
             len += 1;
             hasher.part(value.as_bytes());
         });
         hasher.part(&len.to_le_bytes());
     }
-    is_there.then(|| hasher.finish())
+    is_present.then(|| hasher.finish())
 }
 
 fn push_parts(
@@ -345,6 +347,6 @@ fn push_parts(
         }
         let group = Group { cluster: Arc::clone(cluster), values, salt: Arc::from("") };
         let (positions, group) = (vec![position], Arc::new(group));
-        parts.push(Part { rule, positions, group, value, hidden_by: None });
+        parts.push(Part { rule, positions, group, value, suppressed_by: None });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::codec::{CheckpointError, Saved, Source};
+use super::codec::{CheckpointError, Decoder, Saved};
 use super::digest::Digest;
 
 /// Values with the time at which they were last seen.
@@ -26,9 +26,15 @@ pub(crate) enum Known {
 
 impl Memory {
     /// Looks up a value and remembers it.
-    pub(crate) fn see(&mut self, time: i64, value: Digest, memory: i64, len_max: usize) -> Known {
+    pub(crate) fn observe(
+        &mut self,
+        time: i64,
+        value: Digest,
+        retention: i64,
+        len_max: usize,
+    ) -> Known {
         while let Some(&(last, oldest)) = self.by_time.first()
-            && last <= time.saturating_sub(memory)
+            && last <= time.saturating_sub(retention)
         {
             self.by_time.pop_first();
             match self.last_seen.get(&oldest) {
@@ -55,7 +61,7 @@ impl Saved for Memory {
         self.last_seen.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let last_seen = BTreeMap::<Digest, i64>::load(from)?;
         let by_time = last_seen.iter().map(|(value, last)| (*last, *value)).collect();
         Ok(Self { last_seen, by_time })
@@ -70,13 +76,13 @@ mod tests {
     fn a_value_is_new_until_seen_and_a_full_memory_is_reported() {
         let mut memory = Memory::default();
         let value = |byte| Digest([byte; 16]);
-        let mut see = |time, byte| memory.see(time, value(byte), 100, 2);
-        assert_eq!(see(0, 1), Known::New);
-        assert_eq!(see(50, 1), Known::Seen);
-        assert_eq!(see(60, 2), Known::New);
-        assert_eq!(see(61, 3), Known::Full);
-        assert_eq!(see(61, 1), Known::Seen);
-        assert_eq!(see(165, 3), Known::New, "the second was forgotten");
-        assert_eq!(see(166, 1), Known::New, "so was the first");
+        let mut observe = |time, byte| memory.observe(time, value(byte), 100, 2);
+        assert_eq!(observe(0, 1), Known::New);
+        assert_eq!(observe(50, 1), Known::Seen);
+        assert_eq!(observe(60, 2), Known::New);
+        assert_eq!(observe(61, 3), Known::Full);
+        assert_eq!(observe(61, 1), Known::Seen);
+        assert_eq!(observe(165, 3), Known::New, "the second was forgotten");
+        assert_eq!(observe(166, 1), Known::New, "so was the first");
     }
 }

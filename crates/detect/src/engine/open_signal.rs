@@ -1,7 +1,8 @@
 //! An open signal: the aggregate of its events.
 //!
 //! Every list has a cap; counts continue beyond it. An event is added once and cannot be removed.
-//! Deliberately absent: when a signal opens and closes (modules `count` and `state`), and its texts (`wording`).
+//! Deliberately absent: when a signal opens and closes (modules `count` and `state`), and its texts
+//! (`wording`).
 
 mod counter;
 mod names;
@@ -14,7 +15,7 @@ use event::signal::Actor;
 use event::signal::{Evidence, ServiceAccount};
 use serde_json::value::RawValue;
 
-use super::codec::{CheckpointError, Saved, Source, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, saved_struct};
 use super::digest::Digest;
 use super::event_summary::{EventSummary, Packed};
 use super::hit::{Group, Hit};
@@ -23,7 +24,7 @@ use super::settings::{
     ACTOR_VALUES_MAX, AUDIT_IDS_MAX, EVIDENCE_EVENTS_MAX, EVIDENCE_LEN_MAX, UPDATES_AT_ONCE,
 };
 pub(crate) use names::{Names, with_others};
-pub(crate) use targets::Tally;
+pub(crate) use targets::DistinctTargets;
 
 /// The state of an open signal.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ pub(crate) struct OpenSignal {
     pub(crate) group: Arc<Group>,
     /// Number of group-by values that the group ignores because of a bound.
     pub(crate) coarse: usize,
-    pub(crate) hidden_by: Option<Arc<str>>,
+    pub(crate) suppressed_by: Option<Arc<str>>,
     /// Microseconds.
     pub(crate) opened: i64,
     pub(crate) first: i64,
@@ -48,7 +49,7 @@ pub(crate) struct OpenSignal {
     pub(crate) refused: u64,
     pub(crate) verbs: Vec<String>,
     pub(crate) actor: Actors,
-    pub(crate) targets: Tally,
+    pub(crate) targets: DistinctTargets,
     pub(crate) evidence: Events,
     /// The newest event, which texts show.
     pub(crate) newest: Option<Newest>,
@@ -64,7 +65,7 @@ saved_struct!(OpenSignal {
     id,
     group,
     coarse,
-    hidden_by,
+    suppressed_by,
     opened,
     first,
     last,
@@ -155,7 +156,7 @@ impl OpenSignal {
             id,
             group,
             coarse,
-            hidden_by: None,
+            suppressed_by: None,
             opened: time,
             first: time,
             last: time,
@@ -167,7 +168,7 @@ impl OpenSignal {
             refused: 0,
             verbs: Vec::new(),
             actor: Actors::default(),
-            targets: Tally::default(),
+            targets: DistinctTargets::default(),
             evidence: Events::default(),
             newest: None,
             is_updated: false,
@@ -194,7 +195,7 @@ impl OpenSignal {
         self.actor.add(&summary, event.marks, event.k10_namespace);
         self.targets.add(&summary);
         self.evidence.add(&summary, evidence);
-        self.see(event.time, event.packed);
+        self.keep_newest(event.time, event.packed);
     }
 
     /// Adds the person of an event whose request it already contains. Returns whether the signal
@@ -206,8 +207,8 @@ impl OpenSignal {
         self.actor.impersonators.count() > known
     }
 
-    /// Keeps an event for the texts if none is newer.
-    pub(crate) fn see(&mut self, time: i64, packed: &Packed) {
+    /// Keeps an event as the newest one, from which texts are rendered, if none is newer.
+    pub(crate) fn keep_newest(&mut self, time: i64, packed: &Packed) {
         if packed.len() > 0 && self.newest.as_ref().is_none_or(|newest| newest.time <= time) {
             self.newest = Some(Newest { time, packed: packed.clone() });
         }
@@ -215,7 +216,7 @@ impl OpenSignal {
 
     /// Raises the severity to that of the case that holds; it never decreases. Returns whether it
     /// rose.
-    pub(crate) fn grade(&mut self, rule: &PlannedRule, level: u64) -> bool {
+    pub(crate) fn escalate(&mut self, rule: &PlannedRule, level: u64) -> bool {
         let Some(case) = rule.case(level) else {
             return false;
         };
@@ -229,9 +230,9 @@ impl OpenSignal {
         rises
     }
 
-    /// Waits with closing for events as late as the one that was just added. After one that is later
-    /// than the bound of its source, it stays open for its keep-alive time from now.
-    pub(crate) fn wait_for(&mut self, rule: &PlannedRule, hit: &Hit, bound: i64) {
+    /// Delays the close for events that are as late as `hit`. After an event that is later than the
+    /// lateness bound of its source, the signal stays open for the keep-alive time from now.
+    pub(crate) fn delay_close(&mut self, rule: &PlannedRule, hit: &Hit, bound: i64) {
         let lateness = if hit.lateness <= bound {
             hit.lateness
         } else {
@@ -253,8 +254,8 @@ impl OpenSignal {
         }
     }
 
-    /// Whether it has grown enough since the last update for an immediate one.
-    pub(crate) fn is_news(&self) -> bool {
+    /// Whether the count has grown enough since the last update to send the next one immediately.
+    pub(crate) fn needs_immediate_update(&self) -> bool {
         self.count <= UPDATES_AT_ONCE || self.count - self.reported >= self.reported.div_ceil(10)
     }
 }
@@ -278,8 +279,8 @@ impl Actors {
         if marks.0 & Marks::USER_AGENT != 0 {
             mark("userAgent", &summary.user_agent);
         }
-        for (place, ip) in summary.source_ips.iter().enumerate() {
-            if place < Marks::SOURCE_IPS_MAX && marks.0 & (Marks::SOURCE_IP << place) != 0 {
+        for (bit, ip) in summary.source_ips.iter().enumerate() {
+            if bit < Marks::SOURCE_IPS_MAX && marks.0 & (Marks::SOURCE_IP << bit) != 0 {
                 mark("sourceIP", ip);
             }
             self.source_ips.add(ip);
@@ -334,9 +335,9 @@ impl Saved for Actors {
         self.marks.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         /// Version 1 kept the first impersonator and the first credential only.
-        fn one(from: &mut Source<'_>) -> Result<Vec<String>, CheckpointError> {
+        fn single_text(from: &mut Decoder<'_>) -> Result<Vec<String>, CheckpointError> {
             let text = String::load(from)?;
             Ok(if text.is_empty() { Vec::new() } else { vec![text] })
         }
@@ -348,11 +349,11 @@ impl Saved for Actors {
             uid: Saved::load(from)?,
             groups: Saved::load(from)?,
             impersonators: if is_old {
-                one(from)?.iter().map(String::as_str).collect()
+                single_text(from)?.iter().map(String::as_str).collect()
             } else {
                 Names::load(from)?
             },
-            credentials: if is_old { one(from)? } else { Vec::load(from)? },
+            credentials: if is_old { single_text(from)? } else { Vec::load(from)? },
             source_ips: Names::load(from)?,
             user_agents: Saved::load(from)?,
             marks: Saved::load(from)?,
@@ -361,7 +362,7 @@ impl Saved for Actors {
 }
 
 impl Events {
-    /// The last event that is kept.
+    /// The last event of the evidence.
     pub(crate) fn newest(&self) -> Option<&str> {
         self.events.last().map(|event| event.get())
     }
@@ -407,7 +408,7 @@ impl Saved for Events {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let audit_ids = Vec::load(from)?;
         let events = Vec::<String>::load(from)?.into_iter().map(RawValue::from_string);
         let events = events.collect::<Result<_, _>>();
@@ -422,9 +423,9 @@ impl Saved for Severity {
         Self::ALL.iter().position(|known| known == self).unwrap_or_default().save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
-        let place = usize::load(from)?;
-        Self::ALL.get(place).copied().ok_or(CheckpointError::Damaged("a severity is unknown"))
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
+        let index = usize::load(from)?;
+        Self::ALL.get(index).copied().ok_or(CheckpointError::Damaged("a severity is unknown"))
     }
 }
 
@@ -433,7 +434,7 @@ impl Saved for Marks {
         self.0.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         u8::load(from).map(Self)
     }
 }

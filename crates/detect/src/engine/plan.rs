@@ -83,8 +83,8 @@ pub(crate) enum PlannedBody {
 }
 
 impl PlannedBody {
-    /// Whether each event contributes to the condition in the same way, so that some can be left
-    /// out.
+    /// Whether each event contributes to the condition in the same way, so that some can be
+    /// omitted.
     fn counts_alike(&self) -> bool {
         match self {
             Self::Detection => true,
@@ -181,7 +181,10 @@ impl PlannedRule {
             cases: options.cases.clone(),
             keep_alive: micros(options.keep_alive),
             max_duration: micros(options.max_duration),
-            first_seen: options.first_seen.as_ref().map(|it| (it.learning, it.forget_after)),
+            first_seen: options
+                .first_seen
+                .as_ref()
+                .map(|first_seen| (first_seen.learning, first_seen.forget_after)),
             superseded_by: Vec::new(),
             partly_superseded_by: Vec::new(),
             rank: 0,
@@ -243,12 +246,12 @@ fn correlation_body(
 /// The digest of the texts of the rule and of all rules it refers to.
 fn fingerprint(rule: &Rule, rules: &[Rule]) -> Digest {
     let mut texts = vec![rule.id.as_bytes(), &rule.text_digest.0[..]];
-    let mut seen = vec![false; rules.len()];
+    let mut visited = vec![false; rules.len()];
     let mut open = vec![rule];
     while let Some(Rule { body: Body::Correlation(correlation), .. }) = open.pop() {
         for &counted in &correlation.rules {
-            if let (Some(seen), Some(rule)) = (seen.get_mut(counted), rules.get(counted))
-                && !std::mem::replace(seen, true)
+            if let (Some(visited), Some(rule)) = (visited.get_mut(counted), rules.get(counted))
+                && !std::mem::replace(visited, true)
             {
                 texts.extend([rule.id.as_bytes(), &rule.text_digest.0[..]]);
                 open.push(rule);
@@ -279,7 +282,8 @@ fn supersede(rules: &[Rule], planned: &mut [PlannedRule]) {
     }
 }
 
-/// Orders the rules. A rule set rejects cycles of both kinds of references; the loop ends in any case after one pass per rule.
+/// Orders the rules. A rule set rejects cycles of both kinds of references; the loop ends in any
+/// case after one pass per rule.
 fn rank(planned: &mut [PlannedRule]) {
     for _ in 0..planned.len() {
         let mut changed = false;
@@ -306,12 +310,16 @@ fn rank(planned: &mut [PlannedRule]) {
 }
 
 fn built_in(id: &str, title: &str, severity: Severity, group: &str) -> PlannedRule {
-    PlannedRule { severity, group_names: vec![group.to_owned()], ..PlannedRule::plain(id, title) }
+    PlannedRule {
+        severity,
+        group_names: vec![group.to_owned()],
+        ..PlannedRule::with_defaults(id, title)
+    }
 }
 
 impl PlannedRule {
     /// A detection rule with default options.
-    pub(crate) fn plain(id: &str, title: &str) -> Self {
+    pub(crate) fn with_defaults(id: &str, title: &str) -> Self {
         const KEEP_ALIVE: i64 = 3_600_000_000;
         const MAX_DURATION: i64 = 86_400_000_000;
         Self {

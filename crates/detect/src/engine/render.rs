@@ -56,11 +56,11 @@ fn newest(open_signal: &OpenSignal) -> Option<Event> {
         return open_signal.evidence.newest().and_then(|event| v1::read(event.as_bytes()).ok());
     };
     let (summary, event) = newest.packed.unpack()?;
-    let kept = v1::read(event.as_bytes()).ok();
-    Some(kept.unwrap_or_else(|| of_facts(summary, Timestamp::from_micros(newest.time))))
+    let event = v1::read(event.as_bytes()).ok();
+    Some(event.unwrap_or_else(|| event_of_summary(summary, Timestamp::from_micros(newest.time))))
 }
 
-fn of_facts(summary: EventSummary, time: Timestamp) -> Event {
+fn event_of_summary(summary: EventSummary, time: Timestamp) -> Event {
     let effective = UserInfo {
         username: summary.username,
         uid: summary.uid,
@@ -92,7 +92,7 @@ fn of_facts(summary: EventSummary, time: Timestamp) -> Event {
 }
 
 /// The value of a field in a text about a coarser group. Its events can have different values, so a
-/// single one must not stand for all.
+/// single value must not represent all.
 fn shared(field: &Field, value: String, rule: &PlannedRule, open_signal: &OpenSignal) -> String {
     let short = |names: &Names| if names.count() > 1 { names.short() } else { value.clone() };
     let is_impersonated = open_signal.actor.impersonators.count() > 0;
@@ -103,8 +103,8 @@ fn shared(field: &Field, value: String, rule: &PlannedRule, open_signal: &OpenSi
         Path::ObjectRef(RefPath::Namespace) => short(open_signal.targets.namespaces()),
         Path::SourceIps => open_signal.actor.source_ips.long(),
         path => {
-            let kept = open_signal.group.values.len().saturating_sub(open_signal.coarse);
-            let mut ignored = rule.group_names.iter().skip(kept);
+            let kept_len = open_signal.group.values.len().saturating_sub(open_signal.coarse);
+            let mut ignored = rule.group_names.iter().skip(kept_len);
             let is_ignored =
                 ignored.any(|name| Field::parse(name).is_ok_and(|ignored| ignored.path() == path));
             if is_ignored { format!("{value} and others") } else { value }

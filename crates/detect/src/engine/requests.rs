@@ -2,21 +2,21 @@
 //!
 //! A client can choose the audit ID and reuse it, so one source never drops its own events here.
 //! Per audit ID, stage, verb, object and user, the number of requests within the tolerance is the
-//! largest number of events of one source. Each rule decides for itself, because the events of two
-//! sources can differ in their bodies, and a rule may match only one of them.
+//! largest number of events of one source. Each rule deduplicates separately, because the events of
+//! two sources can differ in their bodies, and a rule may match only one of them.
 //!
-//! With one source there is nothing to compare: only its last minutes are kept, for the moment at
-//! which a second one appears.
+//! With one source, no table is needed: only the events of its last minutes are kept. They are
+//! compared when a second source appears.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::codec::{CheckpointError, Saved, Source, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, saved_struct};
 use super::digest::Digest;
 use super::settings::REQUEST_TOLERANCE;
 
-/// How long a request is remembered, beside the largest lateness bound of a source: another source
+/// Retention of a request, in addition to the largest lateness bound of a source: another source
 /// may send its event again for some minutes. Microseconds.
-pub(super) const REQUEST_MEMORY: i64 = 2 * REQUEST_TOLERANCE.cast_signed() + 300_000_000;
+pub(super) const REQUEST_RETENTION: i64 = 2 * REQUEST_TOLERANCE.cast_signed() + 300_000_000;
 /// Maximum number of sources of one request; events of further ones count.
 const SOURCES_MAX: usize = 8;
 
@@ -33,7 +33,7 @@ pub(crate) struct Requests {
 enum Sources {
     #[default]
     None,
-    /// One source, and its events that the table would have, oldest first.
+    /// One source, and its recent events, oldest first.
     One(Digest, VecDeque<Event>),
     Several,
 }
@@ -41,7 +41,7 @@ enum Sources {
 /// An event that a rule matched: its time, the request, and the fingerprint of the rule.
 type Event = (i64, Digest, Digest);
 
-/// How much is remembered.
+/// Bounds of the remembered requests.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// The largest lateness bound of a source. Microseconds.
@@ -53,8 +53,8 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Whether an event of time `oldest` is forgotten at `time`.
     const fn is_over(self, oldest: i64, time: i64) -> bool {
-        let memory = REQUEST_MEMORY.saturating_add(self.lateness_max);
-        oldest <= time.saturating_sub(memory)
+        let retention = REQUEST_RETENTION.saturating_add(self.lateness_max);
+        oldest <= time.saturating_sub(retention)
     }
 }
 
@@ -69,8 +69,7 @@ struct Request {
 saved_struct!(Request { time, events });
 
 impl Requests {
-    /// Remembers an event. Returns whether it is a further request, and not one that another
-    /// source reported.
+    /// Adds an event. Returns false if it is about a request that another source already reported.
     pub(crate) fn insert(&mut self, source: Digest, event: Event, bounds: Bounds) -> bool {
         match &mut self.sources {
             Sources::Several => return self.add(source, event, bounds),
@@ -143,7 +142,7 @@ impl Saved for Requests {
         self.by_time.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         // Version 2 always had the table.
         let sources = match if from.version < 3 { 2 } else { u8::load(from)? } {
             0 => Sources::None,
@@ -168,30 +167,30 @@ mod tests {
     /// Inserts events `(source, time in seconds, request)`, and restores the state in between.
     fn check(events: &[(u8, i64, u8)], expected: &[bool]) -> Requests {
         let mut requests = Requests::default();
-        let mut found = Vec::new();
+        let mut results = Vec::new();
         for (source, second, request) in events {
             let event = (second * 1_000_000, digest(*request), digest(9));
-            found.push(requests.insert(digest(*source), event, BOUNDS));
+            results.push(requests.insert(digest(*source), event, BOUNDS));
             let mut saved = Vec::new();
             requests.save(&mut saved);
-            requests = Requests::load(&mut Source::current(&saved)).unwrap();
+            requests = Requests::load(&mut Decoder::current(&saved)).unwrap();
         }
-        assert_eq!(found, expected, "{events:?}");
+        assert_eq!(results, expected, "{events:?}");
         requests
     }
 
     #[test]
     fn the_table_is_built_when_a_second_source_appears() {
-        let one = check(&[(1, 0, 1), (1, 1, 1), (1, 600, 2), (1, 601, 3)], &[true; 4]);
-        assert_eq!((one.known.len(), one.by_time.len()), (0, 0));
-        let Sources::One(_, recent) = &one.sources else { panic!("{one:?}") };
+        let single = check(&[(1, 0, 1), (1, 1, 1), (1, 600, 2), (1, 601, 3)], &[true; 4]);
+        assert_eq!((single.known.len(), single.by_time.len()), (0, 0));
+        let Sources::One(_, recent) = &single.sources else { panic!("{single:?}") };
         assert_eq!(recent.len(), 2, "of the last minutes only");
         // The second source reports a request that the first one reported before.
-        let two = check(
+        let double = check(
             &[(1, 0, 1), (1, 1, 2), (2, 2, 1), (2, 3, 2), (2, 4, 3), (1, 5, 3), (1, 6, 3)],
             &[true, true, false, false, true, false, true],
         );
-        assert_eq!(two.sources, Sources::Several);
+        assert_eq!(double.sources, Sources::Several);
     }
 
     /// Regression: a source with a lateness bound is evaluated later, and its events counted again

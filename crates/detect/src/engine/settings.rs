@@ -31,7 +31,7 @@ pub const EVIDENCE_LEN_MAX: usize = 64 << 10;
 pub const AUDIT_IDS_MAX: usize = 20;
 /// Maximum number of objects listed in a signal.
 pub const TARGETS_MAX: usize = 20;
-/// Maximum number of objects that one change of a signal names beside the listed ones.
+/// Maximum number of objects that one change of a signal contains in addition to the listed ones.
 pub const UNLISTED_MAX: usize = 2_000;
 /// Maximum number of objects that a signal counts exactly; beyond it the count is an estimate
 /// (3 %).
@@ -42,9 +42,9 @@ pub const ACTOR_VALUES_MAX: usize = 10;
 /// beyond it the count is an estimate (3 %).
 pub const NAMES_COUNTED_MAX: usize = 256;
 /// Time after which an unseen value of an actor counts as new again. Microseconds.
-pub const MARK_MEMORY: i64 = 30 * 86_400_000_000;
+pub const MARK_RETENTION: i64 = 30 * 86_400_000_000;
 /// Time for which identities of events are remembered, to drop duplicates. Microseconds.
-pub const IDENTITY_MEMORY: i64 = 86_400_000_000;
+pub const IDENTITY_RETENTION: i64 = 86_400_000_000;
 /// Maximum time between the events of one request in the logs of two sources. Microseconds.
 pub const REQUEST_TOLERANCE: u64 = 5_000_000;
 /// Maximum number of remembered requests that another source may report with the person behind an
@@ -52,8 +52,8 @@ pub const REQUEST_TOLERANCE: u64 = 5_000_000;
 pub const IMPERSONATIONS_MAX: usize = 16_384;
 /// Maximum length of a chunk of a checkpoint, in bytes.
 pub const CHUNK_LEN_MAX: usize = 256 << 10;
-/// Up to this count, every update of a signal is sent at once. Beyond it, an update is sent when
-/// the count has grown by a tenth, when the severity rises, and at the latest after
+/// Up to this count, every update of a signal is sent immediately. Beyond it, an update is sent
+/// when the count has grown by a tenth, when the severity rises, and at the latest after
 /// [`UPDATE_DELAY`].
 pub const UPDATES_AT_ONCE: u64 = 16;
 /// Maximum delay of an update of a busy signal. Microseconds.

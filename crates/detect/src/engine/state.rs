@@ -32,11 +32,11 @@ pub(crate) struct State {
     /// The state of each rule, by index.
     pub(crate) tables: Vec<Table>,
     /// Approximate size of all windows, in bytes.
-    pub(crate) held: usize,
+    pub(crate) windows_len: usize,
     pub(crate) timers: BTreeSet<Timer>,
     pub(crate) counters: Counters,
-    /// Numbers of hidden signals and events, by suppression.
-    pub(crate) hidden: BTreeMap<Arc<str>, (u64, u64)>,
+    /// Numbers of suppressed signals and events, by suppression.
+    pub(crate) suppressed: BTreeMap<Arc<str>, (u64, u64)>,
 }
 
 /// Totals since the engine was created.
@@ -57,15 +57,15 @@ saved_struct!(Counters { events, hits, duplicates, late, clamped, released_early
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     hits: BTreeMap<(i64, i64, Arc<str>, Identity), Hit>,
-    held: usize,
+    bytes: usize,
 }
 
 impl Waiting {
     pub(crate) fn insert(&mut self, hit: Hit) {
         let key = (hit.release(), hit.time, Arc::clone(&hit.cluster), hit.identity.clone());
-        self.held += hit.len();
+        self.bytes += hit.len();
         if let Some(replaced) = self.hits.insert(key, hit) {
-            self.held -= replaced.len();
+            self.bytes -= replaced.len();
         }
     }
 
@@ -75,7 +75,7 @@ impl Waiting {
 
     fn pop(&mut self) -> Option<Hit> {
         let (_, hit) = self.hits.pop_first()?;
-        self.held -= hit.len();
+        self.bytes -= hit.len();
         Some(hit)
     }
 
@@ -97,9 +97,9 @@ pub(crate) struct Timer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKind {
     /// Remove a window if it is empty.
-    Forget,
+    Expire,
     /// Raise an absence signal if the group had no event.
-    Silence,
+    Absence,
     /// Send a delayed update of a signal.
     Update,
     /// Close a signal if it had no event.
@@ -146,16 +146,16 @@ impl State {
         let mut due = Vec::new();
         for (rule, (planned, table)) in (0..).zip(context.plan.rules.iter().zip(&self.tables)) {
             let PlannedBody::Absence(timespan, _) = &planned.body else { continue };
-            let silent = table.silences.iter().filter(|(_, silence)| !silence.is_raised);
-            let timers = silent.map(|(key, silence)| {
-                let at = silence.last.saturating_add(*timespan);
-                Timer { at, kind: TimerKind::Silence, rule, key: *key }
+            let silent = table.absences.iter().filter(|(_, absence)| !absence.is_raised);
+            let timers = silent.map(|(key, absence)| {
+                let at = absence.last.saturating_add(*timespan);
+                Timer { at, kind: TimerKind::Absence, rule, key: *key }
             });
             due.extend(timers.filter(|timer| timer.at <= now));
         }
         due.sort_unstable();
         for timer in due {
-            // It does not wait for late events.
+            // No late event can follow.
             self.raise_absence(context, Timer { at: i64::MAX, ..timer });
         }
     }
@@ -178,7 +178,7 @@ impl State {
                 self.wait(context, *hit, arrival, before);
             }
         }
-        // All of them first, because the last one sets the clock.
+        // All events are queued first, because the last one sets the clock.
         if let Some(now) = self.clock.now() {
             self.act(context, Some(now));
         }
@@ -199,20 +199,20 @@ impl State {
         }
         self.counters.hits += 1;
         let now = before.map_or(arrival, |before| before.max(arrival));
-        // The events of a source without a lateness bound are always a little late.
+        // Events of a source without a lateness bound always have a small delay.
         let tolerance = if hit.lateness == 0 { UNORDERED_LATENESS } else { 0 };
         if hit.release().saturating_add(tolerance) < now {
-            // The state that it changes is kept as long as if it had come in time.
+            // The state that it changes is retained as long as for an event in time.
             hit.lateness = now.saturating_sub(hit.time);
             self.counters.late += 1;
         }
         self.waiting.insert(hit);
         while self.waiting.hits.len() > limits.waiting_events
-            || self.waiting.held > limits.waiting_bytes
+            || self.waiting.bytes > limits.waiting_bytes
         {
             let Some(hit) = self.waiting.pop() else { return };
             self.counters.released_early += 1;
-            self.report_pressure(context, "(events that wait for their turn)", &hit);
+            self.report_pressure(context, "(events that wait to be counted in order)", &hit);
             self.release(context, hit);
         }
     }
@@ -229,7 +229,8 @@ impl State {
                 let fingerprint = plan.rule(rule).map(|rule| rule.fingerprint).unwrap_or_default();
                 self.requests.insert(source, (hit.time, hit.request, fingerprint), bounds)
             };
-            let known: Vec<u32> = hit.matched.iter().copied().filter(|it| !is_new(*it)).collect();
+            let known: Vec<u32> =
+                hit.matched.iter().copied().filter(|rule| !is_new(*rule)).collect();
             if !known.is_empty() {
                 hit.matched.retain(|rule| !known.contains(rule));
                 hit.parts.retain(|part| !known.contains(&part.rule));
@@ -280,15 +281,15 @@ impl State {
 
     fn fire(&mut self, context: &mut StepContext<'_>, timer: Timer) {
         match timer.kind {
-            TimerKind::Forget => self.forget(context.plan, timer),
-            TimerKind::Silence => self.raise_absence(context, timer),
+            TimerKind::Expire => self.remove_expired_window(context.plan, timer),
+            TimerKind::Absence => self.raise_absence(context, timer),
             TimerKind::Update => self.update(context, timer),
             TimerKind::Close => self.close(context, timer),
         }
     }
 
     /// Removes an empty window. Its timer was set when the window was created.
-    fn forget(&mut self, plan: &Plan, timer: Timer) {
+    fn remove_expired_window(&mut self, plan: &Plan, timer: Timer) {
         let Some(PlannedBody::Window(spec, _)) = plan.rule(timer.rule).map(|rule| &rule.body)
         else {
             return;
@@ -300,9 +301,9 @@ impl State {
             self.timers.insert(Timer { at: due, ..timer });
         } else if let Some(window) = table.windows.remove(&timer.key) {
             table.late.remove(&timer.key);
-            let unexplained = table.unexplained.remove(&timer.key);
-            let freed = window.len() + unexplained.map_or(0, |events| events.len());
-            self.held = self.held.saturating_sub(freed);
+            let uncovered = table.uncovered.remove(&timer.key);
+            let freed = window.len() + uncovered.map_or(0, |events| events.len());
+            self.windows_len = self.windows_len.saturating_sub(freed);
         }
     }
 
@@ -344,7 +345,8 @@ impl StepContext<'_> {
         at: i64,
     ) {
         let unlisted = open_signal.targets.take_unlisted();
-        let Some(planned) = self.plan.rule(rule).filter(|_| open_signal.hidden_by.is_none()) else {
+        let Some(planned) = self.plan.rule(rule).filter(|_| open_signal.suppressed_by.is_none())
+        else {
             return;
         };
         let state = match kind {
@@ -384,7 +386,7 @@ impl State {
         open_signal: &mut super::open_signal::OpenSignal,
         (now, rises): (i64, bool),
     ) {
-        if rises || open_signal.is_news() {
+        if rises || open_signal.needs_immediate_update() {
             context.report_update(rule, open_signal, now);
         } else if open_signal.flush_at.is_none() {
             let at = now.saturating_add(UPDATE_DELAY);

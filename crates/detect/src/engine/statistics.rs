@@ -32,9 +32,9 @@ pub struct RuleStatistics {
 pub struct SuppressionStatistics {
     /// Name of the suppression.
     pub suppression: String,
-    /// Number of hidden signals.
+    /// Number of suppressed signals.
     pub signals: u64,
-    /// Number of events in the hidden signals.
+    /// Number of events in the suppressed signals.
     pub events: u64,
 }
 
@@ -73,12 +73,12 @@ impl Engine {
             .map(|(rule, table)| RuleStatistics {
                 rule: rule.id.clone(),
                 evaluated: self.state.counters.events,
-                matched: table.tally.matched,
-                signals: table.tally.signals,
-                superseded: table.tally.superseded,
-                coarse: table.tally.coarse,
+                matched: table.counters.matched,
+                signals: table.counters.signals,
+                superseded: table.counters.superseded,
+                coarse: table.counters.coarse,
                 last_fired: table.last_fired(),
-                groups: table.windows.len() + table.silences.len(),
+                groups: table.windows.len() + table.absences.len(),
                 open: table.open_signals.len(),
             })
             .collect()
@@ -86,8 +86,8 @@ impl Engine {
 
     /// Statistics of each suppression, by name.
     pub fn suppression_statistics(&self) -> Vec<SuppressionStatistics> {
-        let hidden = self.state.hidden.iter();
-        hidden
+        let suppressed = self.state.suppressed.iter();
+        suppressed
             .map(|(name, (signals, events))| SuppressionStatistics {
                 suppression: name.to_string(),
                 signals: *signals,
@@ -109,7 +109,7 @@ impl Engine {
             identities_forgotten: state.identities.forgotten,
             identities: state.identities.len(),
             waiting: state.waiting.hits().len(),
-            state_bytes: state.held,
+            state_bytes: state.windows_len,
             clock: state.clock.now().map(Timestamp::from_micros),
         }
     }

@@ -1,10 +1,11 @@
-//! Whether an open signal of another rule makes a signal of this rule superfluous.
+//! Supersession: an open signal of one rule prevents a signal of another rule about the same
+//! events.
 //!
 //! A rule supersedes another *wholly* if it groups by no other fields: its signal is about
 //! everything in the group of the superseded rule. Otherwise it does so *partly*: a signal about
-//! one user explains only that user's events, and must not hide what others do at the same time.
-//! For partly superseded rules the table keeps the events that no superseding signal contains. While
-//! a superseding signal is open, these events alone must meet the condition.
+//! one user covers only that user's events, and must not hide requests of others at the same time.
+//! For partly superseded rules the table keeps the events that no superseding signal contains.
+//! While a superseding signal is open, these events alone must meet the condition.
 //!
 //! Deliberately absent: the order in which rules raise signals, which the plan decides.
 
@@ -19,15 +20,15 @@ use super::window::{Kind, Spec};
 
 /// The events of one group that no superseding signal contains.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Unexplained {
+pub(crate) struct Uncovered {
     /// Ordered by time.
-    events: VecDeque<UnexplainedEvent>,
+    events: VecDeque<UncoveredEvent>,
     /// The sum of their sizes, in bytes.
     size: usize,
 }
 
 #[derive(Clone, Debug)]
-struct UnexplainedEvent {
+struct UncoveredEvent {
     time: i64,
     value: Digest,
     /// The groups of partly superseding rules in which the event counts.
@@ -41,24 +42,24 @@ struct RuleGroup {
     key: Digest,
 }
 
-saved_struct!(UnexplainedEvent { time, value, groups });
+saved_struct!(UncoveredEvent { time, value, groups });
 saved_struct!(RuleGroup { rule, key });
 
-impl super::codec::Saved for Unexplained {
+impl super::codec::Saved for Uncovered {
     fn save(&self, to: &mut Vec<u8>) {
         self.events.save(to);
     }
 
-    fn load(from: &mut super::codec::Source<'_>) -> Result<Self, super::codec::CheckpointError> {
+    fn load(from: &mut super::codec::Decoder<'_>) -> Result<Self, super::codec::CheckpointError> {
         let events = VecDeque::load(from)?;
-        let size = events.iter().map(UnexplainedEvent::size).sum();
+        let size = events.iter().map(UncoveredEvent::size).sum();
         Ok(Self { events, size })
     }
 }
 
 impl State {
-    /// Whether open signals of other rules make a signal about this event superfluous. Remembers
-    /// the event if they do not contain it.
+    /// Whether open signals of other rules supersede a signal about this event. Stores the event if
+    /// they do not contain it.
     pub(super) fn is_superseded(
         &mut self,
         plan: &Plan,
@@ -68,7 +69,7 @@ impl State {
     ) -> bool {
         let group = &part.group;
         let is_partly = self.has_open_signal(plan, rule, &rule.partly_superseded_by, group);
-        let counted = self.count_unexplained(rule, (hit, part, key), is_met && is_partly);
+        let counted = self.count_uncovered(rule, (hit, part, key), is_met && is_partly);
         self.has_open_signal(plan, rule, &rule.superseded_by, group) || (is_partly && !counted)
     }
 
@@ -102,9 +103,9 @@ impl State {
         })
     }
 
-    /// Remembers the event unless an open signal of a partly superseding rule contains it. Returns
-    /// whether the unexplained events meet the condition; only computed if that can matter (`is_met`).
-    fn count_unexplained(
+    /// Stores the event unless an open signal of a partly superseding rule contains it. Returns
+    /// whether the uncovered events meet the condition; computed only with `is_met`.
+    fn count_uncovered(
         &mut self,
         rule: &PlannedRule,
         (hit, part, key): (&Hit, &Part, Digest),
@@ -135,16 +136,16 @@ impl State {
         else {
             return false;
         };
-        let mut unexplained = table.unexplained.remove(&key).unwrap_or_default();
-        let size_before = unexplained.size;
-        unexplained.insert(&spec, UnexplainedEvent { time: hit.time, value: part.value, groups });
+        let mut uncovered = table.uncovered.remove(&key).unwrap_or_default();
+        let size_before = uncovered.size;
+        uncovered.insert(&spec, UncoveredEvent { time: hit.time, value: part.value, groups });
         if is_met {
-            unexplained.retain(|event| !event.groups.iter().any(|group| self.is_open(*group)));
+            uncovered.retain(|event| !event.groups.iter().any(|group| self.is_open(*group)));
         }
-        self.held = (self.held + unexplained.size).saturating_sub(size_before);
-        let is_met = is_met && unexplained.is_met(&spec, hit.time);
+        self.windows_len = (self.windows_len + uncovered.size).saturating_sub(size_before);
+        let is_met = is_met && uncovered.is_met(&spec, hit.time);
         if let Some(table) = self.tables.get_mut(part.rule as usize) {
-            table.unexplained.insert(key, unexplained);
+            table.uncovered.insert(key, uncovered);
         }
         is_met
     }
@@ -155,13 +156,12 @@ impl State {
     }
 }
 
-impl Unexplained {
-    fn insert(&mut self, spec: &Spec, event: UnexplainedEvent) {
+impl Uncovered {
+    fn insert(&mut self, spec: &Spec, event: UncoveredEvent) {
         if spec.kind == Kind::Values {
             // Only the last event with a value counts, so that repetitions displace no others.
-            let is_same = |other: &UnexplainedEvent| {
-                other.value == event.value && other.groups == event.groups
-            };
+            let is_same =
+                |other: &UncoveredEvent| other.value == event.value && other.groups == event.groups;
             if let Some(known) = self.events.iter().rposition(is_same)
                 && let Some(known) = self.events.remove(known)
             {
@@ -181,9 +181,9 @@ impl Unexplained {
         }
     }
 
-    fn retain(&mut self, predicate: impl FnMut(&UnexplainedEvent) -> bool) {
+    fn retain(&mut self, predicate: impl FnMut(&UncoveredEvent) -> bool) {
         self.events.retain(predicate);
-        self.size = self.events.iter().map(UnexplainedEvent::size).sum();
+        self.size = self.events.iter().map(UncoveredEvent::size).sum();
     }
 
     /// Whether a window that contains an event of that time meets the condition.
@@ -215,7 +215,7 @@ impl Unexplained {
         false
     }
 
-    /// Adopts other rule indices. The events of removed rules count as unexplained.
+    /// Adopts other rule indices. The events of removed rules count as uncovered.
     pub(super) fn renumber(&mut self, index: &impl Fn(u32) -> Option<u32>) {
         for event in &mut self.events {
             event.groups.retain_mut(|group| match index(group.rule) {
@@ -226,7 +226,7 @@ impl Unexplained {
                 None => false,
             });
         }
-        self.size = self.events.iter().map(UnexplainedEvent::size).sum();
+        self.size = self.events.iter().map(UncoveredEvent::size).sum();
     }
 
     /// Approximate size in memory, in bytes.
@@ -235,7 +235,7 @@ impl Unexplained {
     }
 }
 
-impl UnexplainedEvent {
+impl UncoveredEvent {
     /// Approximate size in memory, in bytes.
     fn size(&self) -> usize {
         size_of::<Self>() + self.groups.len() * size_of::<RuleGroup>()

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use event::Timestamp;
 
-use super::codec::{CheckpointError, Saved, Source, saved_struct};
+use super::codec::{CheckpointError, Decoder, Saved, saved_struct};
 use super::digest::Digest;
 use super::event_summary::Packed;
 use super::hit::{Group, Hit};
 use super::memory::Memory;
 use super::open_signal::OpenSignal;
-use super::supersession::Unexplained;
+use super::supersession::Uncovered;
 use super::window::{Spec, Window};
 
 /// The state of one rule.
@@ -20,24 +20,24 @@ pub(crate) struct Table {
     /// Windows by group. Iterated only in the order of its keys.
     pub(crate) windows: HashMap<Digest, Window>,
     /// The groups whose windows have events beyond the lateness bounds.
-    pub(crate) late: BTreeMap<Digest, Late>,
-    /// Of a partly superseded rule: the events that no superseding signal contains.
-    pub(crate) unexplained: BTreeMap<Digest, Unexplained>,
+    pub(crate) late: BTreeMap<Digest, LateRetention>,
+    /// Events of a partly superseded rule that no superseding signal contains.
+    pub(crate) uncovered: BTreeMap<Digest, Uncovered>,
     /// Open signals by group.
     pub(crate) open_signals: BTreeMap<Digest, Box<OpenSignal>>,
-    pub(crate) silences: BTreeMap<Digest, Silence>,
+    pub(crate) absences: BTreeMap<Digest, AbsenceState>,
     /// Remembered values of a first-seen rule.
     pub(crate) values: Memory,
     /// Start of the learning time of a first-seen rule, by cluster.
     pub(crate) learning: BTreeMap<Arc<str>, i64>,
     /// Remembered users, addresses and user agents.
     pub(crate) marks: Memory,
-    pub(crate) tally: RuleTally,
+    pub(crate) counters: RuleCounters,
 }
 
 /// The last event of a group of an absence correlation.
 #[derive(Clone, Debug)]
-pub(crate) struct Silence {
+pub(crate) struct AbsenceState {
     pub(crate) group: Arc<Group>,
     pub(crate) coarse: usize,
     pub(crate) last: i64,
@@ -45,16 +45,17 @@ pub(crate) struct Silence {
     pub(crate) identity: Digest,
     pub(crate) packed: Packed,
     pub(crate) position: u16,
-    pub(crate) hidden_by: Option<Arc<str>>,
+    pub(crate) suppressed_by: Option<Arc<str>>,
     /// Whether the absence signal was raised: the next event restarts the timer.
     pub(crate) is_raised: bool,
 }
 
-/// How long a window is kept for events that came too late. Otherwise it would be removed before
-/// the next event of the same backlog, and these events would never count together.
+/// Longer retention of a window whose events exceed the lateness bounds. Without it, the window
+/// would be removed before the next event of the same backlog, and these events would never count
+/// together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Late {
-    /// By how much the latest of its events was late. Microseconds.
+pub(crate) struct LateRetention {
+    /// The largest lateness of its events. Microseconds.
     pub(crate) lateness: i64,
     /// Time of the clock until which the window is kept. Microseconds.
     pub(crate) until: i64,
@@ -62,7 +63,7 @@ pub(crate) struct Late {
 
 /// Totals of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RuleTally {
+pub(crate) struct RuleCounters {
     pub(crate) matched: u64,
     pub(crate) signals: u64,
     pub(crate) superseded: u64,
@@ -71,7 +72,7 @@ pub(crate) struct RuleTally {
     pub(crate) last_fired: Option<i64>,
 }
 
-saved_struct!(Silence {
+saved_struct!(AbsenceState {
     group,
     coarse,
     last,
@@ -79,11 +80,11 @@ saved_struct!(Silence {
     identity,
     packed,
     position,
-    hidden_by,
+    suppressed_by,
     is_raised,
 });
-saved_struct!(Late { lateness, until });
-saved_struct!(RuleTally { matched, signals, superseded, coarse, last_fired });
+saved_struct!(LateRetention { lateness, until });
+saved_struct!(RuleCounters { matched, signals, superseded, coarse, last_fired });
 
 /// The group in which an event counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,15 +111,15 @@ pub(crate) fn group_key(
         return GroupKey { key, coarse, is_forced: false };
     }
     let has_capacity = len < len_max.saturating_add(len_max / 8);
-    let mut found = GroupKey { key, coarse, is_forced: true };
-    while found.coarse < group.level_max() {
-        found.coarse += 1;
-        found.key = group.key(found.coarse);
-        if has_capacity || is_known(&found.key) {
+    let mut group_key = GroupKey { key, coarse, is_forced: true };
+    while group_key.coarse < group.level_max() {
+        group_key.coarse += 1;
+        group_key.key = group.key(group_key.coarse);
+        if has_capacity || is_known(&group_key.key) {
             break;
         }
     }
-    found
+    group_key
 }
 
 impl Table {
@@ -133,7 +134,7 @@ impl Table {
         let release = hit.release();
         let end = release.saturating_add(spec.horizon);
         if hit.lateness > spec.lateness() {
-            let late = self.late.entry(key).or_insert(Late { lateness: 0, until: end });
+            let late = self.late.entry(key).or_insert(LateRetention { lateness: 0, until: end });
             late.lateness = late.lateness.max(hit.lateness);
             late.until = late.until.max(end);
         } else if self.late.get(&key).is_some_and(|late| late.until < release) {
@@ -151,12 +152,12 @@ impl Table {
     }
 
     pub(crate) fn fired(&mut self, time: i64) {
-        self.tally.signals += 1;
-        self.tally.last_fired = self.tally.last_fired.max(Some(time));
+        self.counters.signals += 1;
+        self.counters.last_fired = self.counters.last_fired.max(Some(time));
     }
 
     pub(crate) fn last_fired(&self) -> Option<Timestamp> {
-        self.tally.last_fired.map(Timestamp::from_micros)
+        self.counters.last_fired.map(Timestamp::from_micros)
     }
 }
 
@@ -172,26 +173,26 @@ impl Saved for Table {
             }
         }
         self.late.save(to);
-        self.unexplained.save(to);
+        self.uncovered.save(to);
         self.open_signals.save(to);
-        self.silences.save(to);
+        self.absences.save(to);
         self.values.save(to);
         self.learning.save(to);
         self.marks.save(to);
-        self.tally.save(to);
+        self.counters.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Ok(Self {
             windows: Vec::<(Digest, Window)>::load(from)?.into_iter().collect(),
             late: if from.version < 3 { BTreeMap::new() } else { BTreeMap::load(from)? },
-            unexplained: if from.version < 4 { BTreeMap::new() } else { BTreeMap::load(from)? },
+            uncovered: if from.version < 4 { BTreeMap::new() } else { BTreeMap::load(from)? },
             open_signals: BTreeMap::load(from)?,
-            silences: BTreeMap::load(from)?,
+            absences: BTreeMap::load(from)?,
             values: Memory::load(from)?,
             learning: BTreeMap::load(from)?,
             marks: Memory::load(from)?,
-            tally: RuleTally::load(from)?,
+            counters: RuleCounters::load(from)?,
         })
     }
 }

@@ -12,7 +12,7 @@ mod order;
 
 use std::collections::VecDeque;
 
-use super::codec::{CheckpointError, Saved, Source};
+use super::codec::{CheckpointError, Decoder, Saved};
 use super::digest::Digest;
 use super::event_summary::Packed;
 use super::open_signal::Marks;
@@ -56,7 +56,7 @@ pub(crate) struct WindowResult {
 }
 
 /// An event that is inserted into a window.
-pub(crate) struct Arrived<'a> {
+pub(crate) struct InsertedEvent<'a> {
     pub(crate) time: i64,
     /// Indices in the correlation's list of rules.
     pub(crate) positions: &'a [u16],
@@ -73,7 +73,7 @@ pub(crate) struct Window {
     /// Ordered by time.
     entries: VecDeque<Entry>,
     /// Approximate size of the entries, in bytes.
-    held: usize,
+    entries_bytes: usize,
     /// Number of entries with details: events that are kept as evidence.
     details: usize,
     pattern: Pattern,
@@ -113,7 +113,7 @@ impl Window {
             Kind::Order(len) => Pattern::Order(Box::new(Order::new(len))),
         };
         // Capacity 1: most groups never have a second event.
-        Self { entries: VecDeque::with_capacity(1), held: 0, details: 0, pattern }
+        Self { entries: VecDeque::with_capacity(1), entries_bytes: 0, details: 0, pattern }
     }
 
     /// The time of the newest event.
@@ -125,28 +125,28 @@ impl Window {
     pub(crate) fn insert(
         &mut self,
         spec: &Spec,
-        arrived: &Arrived<'_>,
+        event: &InsertedEvent<'_>,
         summary: Option<Packed>,
     ) -> WindowResult {
-        let time = arrived.time;
-        let place = self.entries.partition_point(|entry| entry.time <= time);
+        let time = event.time;
+        let index = self.entries.partition_point(|entry| entry.time <= time);
         let summary = summary.filter(|_| self.has_capacity());
-        let position = arrived.positions.first().copied().unwrap_or_default();
-        let (marks, is_in_signal) = (arrived.marks, arrived.is_in_signal);
+        let position = event.positions.first().copied().unwrap_or_default();
+        let (marks, is_in_signal) = (event.marks, event.is_in_signal);
         let entry = Entry { time, marks, position, summary, is_in_signal };
-        self.held += entry.len();
+        self.entries_bytes += entry.len();
         self.details += usize::from(entry.has_details());
-        self.entries.insert(place, entry);
-        self.forget(spec);
+        self.entries.insert(index, entry);
+        self.expire(spec);
         match &mut self.pattern {
             Pattern::Count => self.count(spec, time),
             Pattern::Distinct(distinct) if spec.kind == Kind::Rules => {
-                let positions = arrived.positions.iter();
+                let positions = event.positions.iter();
                 let values = positions.map(|position| Digest::of([&position.to_le_bytes()[..]]));
                 values.fold(WindowResult::default(), |_, value| distinct.insert(spec, time, value))
             }
-            Pattern::Distinct(distinct) => distinct.insert(spec, time, arrived.value),
-            Pattern::Order(order) => order.insert(spec, time, arrived.positions),
+            Pattern::Distinct(distinct) => distinct.insert(spec, time, event.value),
+            Pattern::Order(order) => order.insert(spec, time, event.positions),
         }
     }
 
@@ -159,12 +159,12 @@ impl Window {
         // In practice the details are of the first or of the last events.
         let last = self.entries.len().saturating_sub(2 * WINDOW_DETAILS_MAX);
         let first = last.min(WINDOW_DETAILS_MAX);
-        let places = (0..first).chain(last..self.entries.len());
-        for place in places {
-            if let Some(entry) = self.entries.get_mut(place).filter(|entry| entry.is_in_signal)
+        let indices = (0..first).chain(last..self.entries.len());
+        for index in indices {
+            if let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.is_in_signal)
                 && let Some(summary) = entry.summary.take()
             {
-                self.held -= summary.len();
+                self.entries_bytes -= summary.len();
                 self.details -= 1;
                 return true;
             }
@@ -173,13 +173,13 @@ impl Window {
     }
 
     /// Removes the events that no window can contain any more.
-    fn forget(&mut self, spec: &Spec) {
+    fn expire(&mut self, spec: &Spec) {
         let over = self.newest() - spec.horizon;
         while self.entries.front().is_some_and(|entry| entry.time <= over)
             || self.entries.len() > spec.times_max()
         {
             if let Some(entry) = self.entries.pop_front() {
-                self.held -= entry.len();
+                self.entries_bytes -= entry.len();
                 self.details -= usize::from(entry.has_details());
             }
         }
@@ -212,12 +212,13 @@ impl Window {
     }
 
     /// The events around `time`, oldest first, for a new signal; for an open one, those that no
-    /// signal contains yet. If memory is short (`is_short`), the window keeps only their summaries.
+    /// signal contains yet. If memory is short (`is_memory_low`), the window keeps only their
+    /// summaries.
     pub(crate) fn take_signal_events(
         &mut self,
         spec: &Spec,
         time: i64,
-        (is_new, is_short): (bool, bool),
+        (is_new, is_memory_low): (bool, bool),
     ) -> Vec<WindowEvent> {
         let over = time.saturating_sub(spec.timespan);
         let start = self.entries.partition_point(|entry| entry.time <= over);
@@ -227,10 +228,10 @@ impl Window {
                 entry.is_in_signal = true;
                 let Entry { time, marks, position, .. } = *entry;
                 events.push(WindowEvent { time, marks, position, packed: entry.summary.clone() });
-                if is_short && let Some(summary) = &mut entry.summary {
-                    self.held -= summary.len();
+                if is_memory_low && let Some(summary) = &mut entry.summary {
+                    self.entries_bytes -= summary.len();
                     *summary = summary.without_evidence();
-                    self.held += summary.len();
+                    self.entries_bytes += summary.len();
                 }
             }
         }
@@ -244,7 +245,7 @@ impl Window {
             Pattern::Distinct(distinct) => distinct.len(),
             Pattern::Order(order) => order.len(),
         };
-        WINDOW_LEN + self.held + pattern
+        WINDOW_LEN + self.entries_bytes + pattern
     }
 }
 
@@ -294,13 +295,19 @@ impl Saved for Entry {
         self.is_in_signal.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let (time, marks) = (i64::load(from)?, Marks::load(from)?);
         let (position, summary) = (u16::load(from)?, Option::<Packed>::load(from)?);
-        // Version 1 removed the summary when a signal contained the event, and kept an empty summary for
-        // an event without details.
+        // Version 1 removed the summary when a signal contained the event, and kept an empty
+        // summary for an event without details.
         let is_in_signal = if from.version < 2 { summary.is_none() } else { bool::load(from)? };
-        Ok(Self { time, marks, position, summary: summary.filter(|it| it.len() > 0), is_in_signal })
+        Ok(Self {
+            time,
+            marks,
+            position,
+            summary: summary.filter(|summary| summary.len() > 0),
+            is_in_signal,
+        })
     }
 }
 
@@ -319,7 +326,7 @@ impl Saved for Pattern {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         match u8::load(from)? {
             0 => Ok(Self::Count),
             1 => Ok(Self::Distinct(Box::load(from)?)),
@@ -335,11 +342,11 @@ impl Saved for Window {
         self.pattern.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let entries = VecDeque::<Entry>::load(from)?;
-        let held = entries.iter().map(Entry::len).sum();
+        let entries_bytes = entries.iter().map(Entry::len).sum();
         let details = entries.iter().filter(|entry| entry.has_details()).count();
-        let window = Self { entries, held, details, pattern: Pattern::load(from)? };
+        let window = Self { entries, entries_bytes, details, pattern: Pattern::load(from)? };
         if window.entries.is_empty() || !window.entries.iter().is_sorted_by_key(|entry| entry.time)
         {
             return Err(CheckpointError::Damaged("the events of a window are out of order"));

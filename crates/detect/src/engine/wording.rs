@@ -26,7 +26,7 @@ impl Plan {
         } else {
             ""
         };
-        let kept = open_signal.group.values.len().saturating_sub(open_signal.coarse);
+        let kept_len = open_signal.group.values.len().saturating_sub(open_signal.coarse);
         let group_by = rule.group_names.iter().zip(&open_signal.group.values).enumerate();
         let mut spec = SignalSpec {
             rule: SignalRule { id: rule.id.clone(), title: rule.title.clone() },
@@ -37,9 +37,9 @@ impl Plan {
             actor: open_signal.actor.to_actor(),
             cluster: cluster.to_owned(),
             group_by: group_by
-                .map(|(place, (field, value))| GroupValue {
+                .map(|(index, (field, value))| GroupValue {
                     field: field.clone(),
-                    value: if place < kept { value.to_string() } else { ANY.to_owned() },
+                    value: if index < kept_len { value.to_string() } else { ANY.to_owned() },
                 })
                 .collect(),
             targets: open_signal.targets.to_targets(),
@@ -156,12 +156,14 @@ fn number(count: u64, what: &str) -> String {
 
 /// Truncates a text and removes line ends and control characters, which a client may have sent.
 pub(crate) fn one_line(text: &str, len_max: usize) -> String {
-    let text: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    let text: String =
+        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect();
     text.get(..text.floor_char_boundary(len_max)).unwrap_or_default().to_owned()
 }
 
 /// Escapes what would be a link, HTML or code in Markdown: an attacker chooses names of users and
-/// agents. Other marks, such as `_`, are left alone, because they are frequent in names and do no harm.
+/// agents. Other marks, such as `_`, are not escaped, because they are frequent in names and
+/// harmless.
 fn escape_markdown(value: String) -> String {
     if !value.contains(['\\', '[', '<', '`']) {
         return value;

@@ -100,10 +100,10 @@ fn body(rest: &[Segment]) -> Result<Vec<String>, FieldError> {
     {
         return Err(FieldError::new(
             format!(
-                "the key `{}` holds a slash, so the dots before it are part of the key",
+                "the key `{}` contains a slash, so the dots before it are part of the key",
                 unquoted.key
             ),
-            "put the whole key in brackets, as in metadata.labels[\"k10.kasten.io/policyName\"]",
+            "write the whole key in brackets, as in metadata.labels[\"k10.kasten.io/policyName\"]",
         ));
     }
     let mut keys: Vec<String> = nested.iter().map(|segment| segment.key.clone()).collect();
@@ -118,7 +118,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
     let syntax = |what: &str| {
         FieldError::new(
             format!("`{text}` is not a field path: {what}"),
-            "write keys with dots between them, and a key that holds dots as [\"a.b/c\"]",
+            "separate keys by dots, and write a key that contains dots as [\"a.b/c\"]",
         )
     };
     let mut segments = Vec::new();
@@ -134,7 +134,7 @@ fn segments(text: &str) -> Result<Vec<Segment>, FieldError> {
             segments.push(Segment { key: key.to_owned(), is_quoted: true });
             rest = remaining;
         } else if rest.starts_with('[') {
-            return Err(syntax("a list is looked into as a whole, without an index"));
+            return Err(syntax("all items of a list are searched: remove the index"));
         } else {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
             let (key, remaining) = rest.split_at(end);

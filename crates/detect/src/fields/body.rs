@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use super::Value;
 
 /// Calls `take` with each value at the path until it breaks. A body that is not recorded, or that
-/// is not JSON, has none.
+/// is not JSON, has no values.
 pub(super) fn values(
     body: Option<&[u8]>,
     keys: &[String],

@@ -1,8 +1,8 @@
 //! Detects dry runs.
 //!
-//! For most requests the query decides. For a delete with a body the server reads the body only, as
-//! kube-apiserver does: a delete with `?dryRun=All` in its URL and a body without it does delete,
-//! and is no dry run. If the body of a delete is not recorded (level Metadata), the query decides.
+//! For most requests the query decides. For a delete with a body only the body decides, as in
+//! kube-apiserver: a delete with `?dryRun=All` in its URL and a body without it does delete, and is
+//! not a dry run. If the body of a delete is not recorded (level Metadata), the query decides.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;

@@ -166,7 +166,7 @@ impl<'de> Visitor<'de> for Operation<'_> {
         f.write_str("an operation")
     }
 
-    /// Of a repeated key, each value counts: which one a server takes differs.
+    /// Each value of a repeated key counts, because servers differ in which one they use.
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
         let (mut at_path, mut at_source) = (false, false);
         let (mut only_tests, mut moves) = (None, false);
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for Operation<'_> {
                 continue;
             }
             let value: &RawValue = members.next_value()?;
-            // A server refuses an operation whose members are not texts.
+            // A server rejects an operation whose members are not strings.
             let Ok(text) = serde_json::from_str::<Cow<'_, str>>(value.get()) else { continue };
             match key {
                 Some(0) => at_path |= concerns(&text, self.0),
@@ -192,7 +192,7 @@ impl<'de> Visitor<'de> for Operation<'_> {
 }
 
 /// Whether an operation at this JSON pointer concerns the field: the field itself, a part of it, or
-/// what contains it. As in kube-apiserver, what precedes the first slash is ignored.
+/// an object that contains it. As in kube-apiserver, the text before the first slash is ignored.
 fn concerns(pointer: &str, keys: &[String]) -> bool {
     let mut rest = keys.iter();
     let mut next = rest.next();

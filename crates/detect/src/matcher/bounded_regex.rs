@@ -4,8 +4,9 @@ use regex::{Regex, RegexBuilder};
 
 /// Maximum size of a compiled regular expression, in bytes.
 pub(crate) const REGEX_BYTES_MAX: usize = 1 << 18;
-/// Sizes that are tried in turn, so that a small expression has a small cost, each with the steps to
-/// compile it. A step takes some 25 ns; a large expression takes longer for each of its bytes.
+/// The size limits that are tried one after the other, so that a small expression has a small cost,
+/// each with the steps to compile it. A step takes some 25 ns; a large expression takes longer for
+/// each of its bytes.
 const REGEX_BYTES: [(usize, u64); 4] =
     [(1 << 12, 2_000), (1 << 14, 12_000), (1 << 16, 90_000), (REGEX_BYTES_MAX, REGEX_STEPS_MAX)];
 /// Steps to compile an expression of the maximum size, or to find that it is larger.
@@ -15,7 +16,7 @@ pub(crate) const REGEX_STEPS_MAX: u64 = 400_000;
 const DFA_BYTES_MIN: usize = 1 << 14;
 /// Maximum nesting of a regular expression.
 const REGEX_DEPTH_MAX: u32 = 64;
-/// Bytes of the compiled expression that one step passes.
+/// Number of bytes of the compiled expression per step.
 const BYTES_PER_STEP: u64 = 64;
 
 /// A compiled regular expression.
@@ -33,7 +34,7 @@ pub(crate) struct BoundedRegex {
 pub(crate) enum RegexError {
     /// Its compiled size exceeds [`REGEX_BYTES_MAX`].
     TooBig,
-    /// Its syntax is wrong: the last line of the parser's message.
+    /// Its syntax is invalid: the last line of the parser's message.
     Syntax(String),
 }
 

@@ -1,9 +1,9 @@
 //! Finds conditions that no event can meet, although each of their tests can be met.
 //!
-//! The condition is evaluated for all values that matter of one field at a time; tests of other
-//! fields have both results. If it is false in all cases, no event can meet it. Fields that follow
-//! from each other are one: the stage, the code of the response, `succeeded` and `refused`; a user
-//! name, and what it says of a service account.
+//! The condition is evaluated for one field at a time, with each value that makes a difference;
+//! tests of other fields have both results. If it is false in all cases, no event can meet it.
+//! Fields that are derived from each other are evaluated together: the stage, the code of the
+//! response, `succeeded` and `refused`; a username and the service account that it identifies.
 //!
 //! Deliberately absent: proofs over several independent fields. A rule that can match is never
 //! rejected; when the budget is spent, every condition counts as possible.
@@ -59,13 +59,13 @@ impl Results {
 enum Value<'v> {
     Absent,
     Text(&'v str),
-    /// A text that equals none of the condition, whatever its case.
+    /// A text that differs from all texts of the condition, in any case.
     Other,
-    /// Any text, if the case of a text can decide.
+    /// Any text, if the condition depends on the case.
     Any,
 }
 
-/// The name of a field of which no value is left, if any.
+/// The name of a field for which no value is left, if any.
 pub(super) fn impossible(node: &Node, budget: &Budget) -> Option<String> {
     let projections = projection::all(node, budget)?;
     let of_response = projections.iter().find(|(path, _)| is_of_response(path));
@@ -80,7 +80,7 @@ pub(super) fn impossible(node: &Node, budget: &Budget) -> Option<String> {
             leaves += 1;
             field = field.or_else(|| (of.path() == path).then_some(of));
         });
-        // Each test can hold and can fail, so one alone excludes nothing.
+        // Each test can hold and can fail, so a single test excludes nothing.
         let field = field.filter(|_| leaves > 1)?;
         let is_left = may_be(projection, field, Value::Absent, budget)
             || may_have_a_value(projection, field, budget);
@@ -113,7 +113,7 @@ fn may_have_a_value(projection: &Projection<'_>, field: &Field, budget: &Budget)
     if may_be(projection, field, if is_cased { Value::Any } else { Value::Other }, budget) {
         return true;
     }
-    // Of several values, only their presence is known.
+    // If there are several values, only their presence is known.
     !field.has_several_values()
         && texts.into_iter().any(|text| may_be(projection, field, Value::Text(text), budget))
 }
@@ -146,8 +146,8 @@ fn may_have_a_response(projection: &Projection<'_>, budget: &Budget) -> bool {
     })
 }
 
-/// The codes that can decide, beginning with no code and the usual ones: if texts only are compared,
-/// these, and one of each group of the others.
+/// The codes that can make a difference, beginning with no code and the usual ones. If only texts
+/// are compared, these are the texts and one code of each group of the others.
 fn codes(projection: &Projection<'_>) -> Vec<Option<u16>> {
     let (mut texts, mut is_of_texts) = (HashSet::new(), true);
     projection.for_each(&mut |field, check| {
@@ -214,7 +214,7 @@ fn of_field(field: &Field, value: Value<'_>, of: &Field, check: Check<'_>) -> Re
         return Results::UNKNOWN;
     }
     match (username.get(..ACCOUNT.len()), path) {
-        // Only with these letters in lower case it is one.
+        // A service account name requires these letters in lower case.
         (Some(start), _) if start.eq_ignore_ascii_case(ACCOUNT) => Results::UNKNOWN,
         (_, UserPath::IsServiceAccount) => result(check, Value::Text("false")),
         _ => result(check, Value::Absent),

@@ -62,7 +62,7 @@ pub(crate) enum Form {
     Contains(Box<str>),
     StartsWith(Box<str>),
     EndsWith(Box<str>),
-    /// Any text but the empty one.
+    /// Any text except the empty one.
     NotEmpty,
     /// A general pattern; in lower case if it is case-insensitive.
     General(Box<[Token]>),
@@ -192,7 +192,7 @@ impl Pattern {
         matches!(self.form, Form::Contains(_) | Form::General(_))
     }
 
-    /// Whether its time can be the product of the lengths of pattern and text.
+    /// Whether its time can be proportional to the product of the lengths of pattern and text.
     pub(crate) fn backtracks(&self) -> bool {
         match &self.form {
             Form::General(tokens) => self.parts.is_empty() && tokens.contains(&Token::Many),

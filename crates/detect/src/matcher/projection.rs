@@ -1,7 +1,7 @@
-//! Projections of a condition: what is left of it if only the tests of one field are known.
+//! Projections of a condition to the tests of one field: all other tests are unknown.
 //!
-//! A projection leaves out the tests of other fields, and compares a list of texts at once. Its
-//! size is the number of tests of one field, and not of the whole condition. Fields that follow from
+//! A projection omits the tests of other fields, and compares a list of texts at once. Its size is
+//! the number of tests of one field, and not of the whole condition. Fields that are derived from
 //! each other share a projection. Deliberately absent: the values to try (module `contradiction`).
 
 use std::collections::{HashMap, HashSet};
@@ -13,14 +13,14 @@ use crate::field::{Field, Path, StatusPath, UserPath};
 /// Work to add a test to a projection, in steps.
 const ADDING_STEPS: u64 = 10;
 
-/// What is left of a condition. Where it is open, there are tests of other fields too.
+/// A projected condition. Tests of other fields are open.
 pub(super) enum Projection<'n> {
-    /// True if all are.
+    /// True if all are true.
     All {
         parts: Vec<Self>,
         is_open: bool,
     },
-    /// True if any is.
+    /// True if any is true.
     Any {
         parts: Vec<Self>,
         is_open: bool,
@@ -45,8 +45,8 @@ pub(super) enum Check<'p> {
     OneOf(&'p OneOf<'p>),
 }
 
-/// All projections of a condition, by path, in the order of their first tests; those of the response
-/// by the path of the stage. `None` if the budget is spent.
+/// All projections of a condition, by path, in the order of their first tests; those of the
+/// response by the path of the stage. `None` if the budget is spent.
 pub(super) fn all<'n>(node: &'n Node, budget: &Budget) -> Option<Vec<(Path, Projection<'n>)>> {
     let mut projector = Projector { indices: HashMap::new(), only: None, budget };
     let mut projections = projector.project(node)?;
@@ -69,7 +69,7 @@ pub(super) const fn is_of_response(path: &Path) -> bool {
     matches!(path, Path::Stage | Path::Succeeded | Path::Refused | Path::Status(StatusPath::Code))
 }
 
-/// The user name from which a field of a user follows.
+/// The user name from which a field of a user is derived.
 pub(super) fn derived_from(path: &Path) -> Option<(Path, &UserPath)> {
     let (user, path): (fn(UserPath) -> Path, _) = match path {
         Path::User(path) => (Path::User, path),
@@ -206,8 +206,8 @@ fn any(alternatives: Vec<Projection<'_>>, is_open: bool) -> Projection<'_> {
 }
 
 impl<'n> Projection<'n> {
-    /// The results of the projection with these results of its leaves; tests of other fields have
-    /// both. When the budget is spent, all have both.
+    /// The possible results of the projection with these results of its leaves. Tests of other
+    /// fields can have both results, and so can all tests when the budget is spent.
     pub(super) fn evaluate(
         &self,
         leaf: &dyn Fn(&Field, Check<'_>) -> Results,
@@ -281,7 +281,7 @@ impl<'p> Check<'p> {
         }
     }
 
-    /// Whether the case of the value can decide.
+    /// Whether the case of the value can make a difference.
     pub(super) fn is_cased(self) -> bool {
         match self {
             Self::Test(Test::Matches(pattern)) => pattern.case() == Case::Sensitive,

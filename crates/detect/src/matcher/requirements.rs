@@ -1,7 +1,7 @@
 //! Requirements: for some fields, the words that an event must have to match a condition.
 //!
 //! The index skips a rule for an event without one of these words. A set may be too large but never
-//! too small: if nothing is known of a field, every word is possible.
+//! too small: if nothing is known about a field, every word is possible.
 
 use std::collections::BTreeSet;
 
@@ -62,8 +62,8 @@ impl Requirements {
         Self { words: Dimension::ALL.map(|dimension| words(node, dimension, budget)) }
     }
 
-    /// Restricts the stages to those in which a request can match that is to match once: those that
-    /// end it, and the first, in which the events of the admission webhook are.
+    /// Restricts the stages of a condition that matches a request once: to the stages that complete
+    /// the request, and the first stage, which events of the admission webhook have.
     pub(crate) fn once_a_request(mut self) -> Self {
         if let Some(words) = self.words.get_mut(Dimension::Stage as usize) {
             let stages = [Stage::RequestReceived, Stage::ResponseComplete, Stage::Panic];

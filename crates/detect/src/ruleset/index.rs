@@ -74,7 +74,7 @@ impl Index {
         Self { dimensions, wants_dry_runs, selects_stages: each(Expression::names_stage) }
     }
 
-    /// Whether the rule itself says at which stages an event matches.
+    /// Whether the rule tests the field `stage`.
     pub(super) fn selects_stages(&self, rule: usize) -> bool {
         self.selects_stages.get(rule).copied().unwrap_or_default()
     }

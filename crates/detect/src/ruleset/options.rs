@@ -53,7 +53,7 @@ impl LoadOptions {
         } else {
             Err((
                 "the value has no placeholder".to_owned(),
-                "leave `expand` away, or name %k10_namespace% or %k10_domain%".to_owned(),
+                "omit `expand`, or use %k10_namespace% or %k10_domain%".to_owned(),
             ))
         }
     }

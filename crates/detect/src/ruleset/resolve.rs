@@ -38,7 +38,7 @@ struct Resolver<'e> {
     by_name: BTreeMap<String, usize>,
     /// The condition of each document with a detection.
     expressions: Vec<Option<Expression>>,
-    /// The work that remains to examine each file, by name.
+    /// The remaining budget for the examination of each file, by name.
     budgets: RefCell<BTreeMap<String, Rc<Budget>>>,
 }
 
@@ -80,7 +80,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// The work that remains to examine the file of a document.
+    /// The remaining budget for the examination of the file of a document.
     fn budget(&self, document: &Document) -> Rc<Budget> {
         let mut budgets = self.budgets.borrow_mut();
         let budget = budgets.entry(document.file.clone());
@@ -126,7 +126,7 @@ impl Resolver<'_> {
             for name in names.into_iter().flatten() {
                 if let Some(first) = self.by_name.get(name).and_then(|first| documents.get(*first))
                 {
-                    let message = format!("a second rule is called `{name}`");
+                    let message = format!("there are two rules with the name `{name}`");
                     let hint = format!(
                         "the first is in {}:{}; give each rule an `id` of its own",
                         first.file, first.at.line

@@ -22,7 +22,7 @@ pub(crate) fn expression(detection: &Detection) -> Expression {
     Compiler::new(detection).expression()
 }
 
-/// Compiles a detection, unless an event could cost more comparisons.
+/// Compiles a detection; `None` if an event could require more comparisons.
 pub(crate) fn expression_within(
     detection: &Detection,
     comparisons_max: usize,
@@ -224,7 +224,7 @@ fn regex(text: &str, item: &Item) -> Result<BoundedRegex, ValueError> {
             Some("make its repetitions shorter".to_owned()),
         ),
         RegexError::Syntax(reason) => (
-            format!("the regular expression is wrong: {reason}"),
+            format!("the regular expression is invalid: {reason}"),
             Some("look-around and back references are not supported".to_owned()),
         ),
     })

@@ -72,7 +72,7 @@ impl Parser<'_> {
 
     fn primary(&mut self) -> Parsed {
         let word =
-            self.words.pop().ok_or_else(|| ("the condition ends too soon".to_owned(), None))?;
+            self.words.pop().ok_or_else(|| ("the condition is incomplete".to_owned(), None))?;
         if word == "(" {
             let inner = self.any()?;
             return if self.consume(")") {
@@ -137,7 +137,7 @@ fn combined(mut parts: Vec<Condition>, of: fn(Vec<Condition>) -> Condition) -> C
 fn unexpected(word: &str) -> (String, Option<String>) {
     (
         format!("`{}` is not expected there in a condition", printable(word)),
-        Some("combine names of selections with and, or, not and parentheses".to_owned()),
+        Some("combine names of selections with `and`, `or`, `not` and parentheses".to_owned()),
     )
 }
 

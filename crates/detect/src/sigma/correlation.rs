@@ -82,7 +82,7 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
         && group_by.iter().any(|(name, _)| Field::parse(name).is_ok_and(|field| field == *counted))
     {
         let message = format!("each group has one value of `{counted}`, so there are never more");
-        errors.hint(kind_at, message, "count another field, or group by another one");
+        errors.hint(kind_at, message, "count another field, or group by another field");
     }
     let timespan = timespan?;
     Some(Correlation {
@@ -99,10 +99,10 @@ pub(super) fn read(node: &Node, errors: &mut Errors) -> Option<Correlation> {
 
 /// Reports thresholds that a temporal correlation with this many rules cannot meet.
 fn check_temporal(kind: &str, threshold: Threshold, rules: u64, at: Position, errors: &mut Errors) {
-    let hint = "leave the condition away: all rules must match";
+    let hint = "omit the condition: all rules must match";
     if threshold.at_most != u64::MAX {
         let what = "a temporal correlation is met by all its rules, or by at least some of them";
-        errors.hint(at, what, "leave the condition away, or use gte");
+        errors.hint(at, what, "omit the condition, or use gte");
     } else if threshold.at_least > rules {
         let what = format!("the correlation has only {rules} rules that could match");
         errors.hint(at, what, hint);
@@ -263,7 +263,7 @@ fn threshold(
     let threshold = match (lower, upper) {
         (None, None) if !errors.is_empty() => return None,
         (None, None) => {
-            errors.hint(node.at, "the condition asks for no number", "write `gte: 5`");
+            errors.hint(node.at, "the condition contains no number", "write `gte: 5`");
             return None;
         }
         (lower, upper) => {
@@ -294,7 +294,8 @@ fn check_bounds(
             if has_lower { "use `gte: 1` for the lower bound" } else { "use `lt: 1` for silence" };
         errors.hint(
             at,
-            "a few events cannot be told from events that are still to come; only silence can",
+            "a low count cannot be distinguished from events that have not arrived yet; only the \
+             absence of events can",
             hint,
         );
     }

@@ -29,7 +29,7 @@ const BACKTRACKING_MAX: usize = 10;
 const VALUES_MAX: usize = 10_000;
 /// Maximum length of a value, in bytes.
 const VALUE_LEN_MAX: usize = 4096;
-/// How often the names of a condition are looked up when a rule is loaded.
+/// Number of look-ups of the names of a condition when a rule is loaded.
 const LOOK_UPS: u64 = 4;
 
 pub(super) fn read(
@@ -149,7 +149,8 @@ fn check_whole(detection: &Detection, at: Position, budget: &Budget, errors: &mu
         errors.hint(
             at,
             format!("no event meets the condition: no value of `{field}` is left"),
-            "put alternatives into one list, or combine the selections with `or`; see what `not` excludes",
+            "write alternatives as one list, or combine the selections with `or`; see what `not` \
+             excludes",
         );
         return;
     }
@@ -166,7 +167,7 @@ fn check_whole(detection: &Detection, at: Position, budget: &Budget, errors: &mu
     }
 }
 
-/// Whether the condition does not hold, whether or not the selection does.
+/// Whether the condition is false regardless of the selection.
 fn contradicts(condition: &Condition, selection: &Selection, budget: &Budget) -> bool {
     fn results(condition: &Condition, name: &str, holds: bool) -> Results {
         match condition {

@@ -47,7 +47,7 @@ impl Default for SignalOptions {
     }
 }
 
-/// The extension, and what is checked when the references between rules are resolved.
+/// The extension, and the values to check when the references between rules are resolved.
 #[derive(Default)]
 pub(super) struct Extension {
     /// Without `supersedes`, whose names are not resolved yet.
@@ -114,7 +114,7 @@ pub(super) fn read(
 fn reject_single_event_keys(inner: &mut Members<'_>, errors: &mut Errors) {
     for (key, hint) in [
         ("group-by", "events are grouped by `group-by` of the correlation"),
-        ("first-seen", "put it into a rule on single events"),
+        ("first-seen", "move it to a rule on single events"),
     ] {
         if let Some((at, _)) = inner.take_with_key(key) {
             errors.hint(at, format!("`{key}` is for rules on single events"), hint);
@@ -175,8 +175,9 @@ fn cases(node: &Node, errors: &mut Errors) -> Vec<Case> {
         if first.severity < second.severity || first.at_least <= second.at_least {
             errors.hint(
                 item.at,
-                format!("the case `{}` could never decide", second.name),
-                "the first case that holds decides: put the most severe, with the most events, first",
+                format!("the case `{}` could never apply", second.name),
+                "the first case that holds applies: list the most severe case, with the most \
+                 events, first",
             );
         }
     }
@@ -189,7 +190,7 @@ fn check_cases(node: &Node, cases: &[Case], body: Option<&Body>, errors: &mut Er
     let count_max = match correlation.kind {
         CorrelationKind::Absence => {
             let hint = "remove `cases`, and set `level`";
-            errors.hint(node.at, "silence has no count, so no case could decide", hint);
+            errors.hint(node.at, "an absence has no count, so no case could apply", hint);
             return;
         }
         CorrelationKind::Temporal => correlation.rules.len() as u64,
@@ -197,7 +198,7 @@ fn check_cases(node: &Node, cases: &[Case], body: Option<&Body>, errors: &mut Er
         CorrelationKind::TemporalOrdered => return,
     };
     if let Some(case) = cases.iter().find(|case| case.at_least > count_max) {
-        let message = format!("the case `{}` could never decide", case.name);
+        let message = format!("the case `{}` could never apply", case.name);
         errors.hint(node.at, message, format!("the count is at most {count_max}"));
     }
 }

@@ -1,5 +1,5 @@
-//! Plural names of known resources, to detect a singular or a kind in their place: a rule with one
-//! would never match.
+//! Plural names of known resources, to detect a singular or a kind instead of a plural: a rule with
+//! one would never match.
 //!
 //! Deliberately absent: any other name. An unknown name may be a custom resource.
 

@@ -41,8 +41,8 @@ const TRUTHS: [&str; 2] = ["true", "false"];
 const DECISIONS: [&str; 2] = ["allow", "forbid"];
 const DECISION: &str = "authorization.k8s.io/decision";
 
-/// Compiles the values of an item, and reports those that do not compile or cannot match. Stops when
-/// the budget of the compilation is spent.
+/// Compiles the values of an item, and reports those that do not compile or cannot match. Stops
+/// when the budget of the compilation is spent.
 pub(super) fn check(item: &mut Item, context: &Context<'_>, errors: &mut Errors) {
     let words: Vec<Cow<'_, str>> = match item.field.path() {
         Path::Status(StatusPath::Code) => {
@@ -88,7 +88,7 @@ fn steps(item: &Item, tests: Option<&[Test]>) -> u64 {
     }
 }
 
-/// Whether one of the tests accepts one of the words. They do when the budget is spent.
+/// Whether one of the tests accepts one of the words. Returns true when the budget is spent.
 fn fits(tests: &[Test], words: &[Cow<'_, str>], budget: &Budget) -> bool {
     let accepts =
         |word: &str, test: &Test| !budget.spend(test.steps(word.len())) || test.accepts(word);
@@ -104,7 +104,7 @@ fn value_error(
     let asks_for_none = |test: &Test| matches!(test, Test::Null | Test::Exists(false));
     if is_always_there(item.field.path()) && tests.iter().all(asks_for_none) {
         let message = format!("`{}` is never absent: the rule could not fire", item.field);
-        return Some((message, Some("every event has it: leave the line away".to_owned())));
+        return Some((message, Some("every event has it: remove the line".to_owned())));
     }
     let text = match scalar {
         Scalar::Text(text) | Scalar::Number(text) => text,
@@ -118,7 +118,7 @@ fn value_error(
         Scalar::Null | Scalar::Bool(_) => return None,
     };
     if matches!(scalar, Scalar::Number(_)) && !yaml::number(text).is_some_and(f64::is_finite) {
-        let hint = "no number in an event is infinite: put quotes around a text".to_owned();
+        let hint = "no number in an event is infinite: quote a text".to_owned();
         return Some((impossible(item, text), Some(hint)));
     }
     if text.contains('%') && !item.modifiers.contains(&Modifier::Expand) && is_placeholder(text) {
@@ -153,8 +153,8 @@ const fn is_always_there(path: &Path) -> bool {
     matches!(path, Path::Verb | Path::Stage | Path::Level)
 }
 
-/// A comparison that does not fit the values of the field: its operand type, and a field that has
-/// it.
+/// A comparison that is invalid for the values of the field: its operand type, and a field with
+/// this type.
 fn mismatched_operand(path: &Path, tests: &[Test]) -> Option<(&'static str, &'static str)> {
     let is_free = match path {
         Path::RequestObject(_)
@@ -260,7 +260,7 @@ fn format_error(path: &Path, literal: &str, tests: &[Test]) -> Option<String> {
             if literal.bytes().any(|byte| byte.is_ascii_uppercase())
                 && tests.iter().all(Test::is_cased) =>
         {
-            Some("these names have no capital letters: leave `cased` away".to_owned())
+            Some("these names have no capital letters: remove `cased`".to_owned())
         }
         Path::ObjectRef(RefPath::Resource | RefPath::ApiVersion)
             if tests.iter().all(Test::begins_with_a_digit) =>

@@ -27,7 +27,7 @@ pub(crate) fn suppressions(
     }
     if suppressions.is_empty() && errors.is_empty() {
         let hint = "`kubectl get suppressions -o yaml` writes the existing ones";
-        errors.hint(Position { line: 1, column: 1 }, "there is no Suppression in it", hint);
+        errors.hint(Position { line: 1, column: 1 }, "the file contains no Suppression", hint);
     }
     if errors.is_empty() { Ok(suppressions) } else { Err(errors.into_vec()) }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Null,
     Bool(bool),
-    /// As written; [`number`] and [`integer`] parse it.
+    /// The text as written; [`number`] and [`integer`] parse it.
     Number(String),
     Text(String),
     List(Vec<Node>),
@@ -74,7 +74,8 @@ impl Node {
     }
 }
 
-/// Parses the documents of a text, in order. A syntax error ends the text: the rest is unreliable.
+/// Parses the documents of a text, in order. A syntax error ends parsing, because the rest is
+/// unreliable.
 pub(crate) fn parse(text: &str, errors: &mut Errors) -> Vec<Node> {
     let mut roots = Vec::new();
     if text.len() > TEXT_LEN_MAX {

@@ -25,12 +25,12 @@ fn a_correlation_refers_to_rules_by_id_and_by_name() {
          a: user.username\n      b: effectiveUser.username\n"
     );
     let rules = load(&text);
-    let found = correlation(&rules, "c");
-    assert!(matches!(found.kind, CorrelationKind::TemporalOrdered));
-    assert_eq!(found.rules, [0, 1]);
-    assert_eq!(found.timespan, 600_000_000);
-    assert_eq!(found.condition, Threshold { at_least: 2, at_most: u64::MAX });
-    let fields: Vec<Vec<String>> = found
+    let correlation_rule = correlation(&rules, "c");
+    assert!(matches!(correlation_rule.kind, CorrelationKind::TemporalOrdered));
+    assert_eq!(correlation_rule.rules, [0, 1]);
+    assert_eq!(correlation_rule.timespan, 600_000_000);
+    assert_eq!(correlation_rule.condition, Threshold { at_least: 2, at_most: u64::MAX });
+    let fields: Vec<Vec<String>> = correlation_rule
         .group_by
         .iter()
         .map(|group| group.fields.iter().map(ToString::to_string).collect())
@@ -49,10 +49,12 @@ fn rules_in_other_files_can_be_referenced_in_any_order() {
         timespan: 1h\n  generate: true\n  condition: {field: objectRef.name, gte: 5}\n";
     let files = [Document::new("c.yaml", counting), Document::new("a.yaml", BASES)];
     let rules = RuleSet::load(&files, &LoadOptions::default()).unwrap();
-    let found = correlation(&rules, "c");
-    assert_eq!(found.rules, [1]);
+    let correlation_rule = correlation(&rules, "c");
+    assert_eq!(correlation_rule.rules, [1]);
     let name = Field::parse("objectRef.name").unwrap();
-    assert!(matches!(found.kind, CorrelationKind::ValueCount(fields) if fields == [name]));
+    assert!(
+        matches!(correlation_rule.kind, CorrelationKind::ValueCount(fields) if fields == [name])
+    );
     assert!(rules.rules()[1].raises, "generate: true");
 }
 
@@ -70,10 +72,13 @@ fn conditions_of_correlations_are_ranges() {
             "{BASES}title: C\nid: c\ncorrelation:\n  type: event_count\n  rules: [a]\n  \
              timespan: 1d\n  condition: {condition}\n"
         );
-        let found = correlation(&load(&text), "c");
+        let correlation_rule = correlation(&load(&text), "c");
         let (at_least, at_most) = expected;
-        assert_eq!(found.condition, Threshold { at_least, at_most }, "{condition}");
-        assert_eq!(matches!(found.kind, CorrelationKind::Absence), condition == "{lt: 1}");
+        assert_eq!(correlation_rule.condition, Threshold { at_least, at_most }, "{condition}");
+        assert_eq!(
+            matches!(correlation_rule.kind, CorrelationKind::Absence),
+            condition == "{lt: 1}"
+        );
     }
 }
 
@@ -128,9 +133,9 @@ fn an_invalid_correlation_is_rejected() {
         ("type: temporal, rules: [a], timespan: 1h, grop-by: verb", "unknown key"),
     ] {
         let text = format!("{BASES}title: C\nid: c\ncorrelation: {{{members}}}\n");
-        let found = errors(&text);
-        assert_eq!(found.len(), 1, "{members}: {found:#?}");
-        assert!(found[0].contains(message), "{members}: {}", found[0]);
+        let messages = errors(&text);
+        assert_eq!(messages.len(), 1, "{members}: {messages:#?}");
+        assert!(messages[0].contains(message), "{members}: {}", messages[0]);
     }
 }
 
@@ -149,8 +154,8 @@ fn a_filter_excludes_events_from_its_rules() {
         assert_eq!(matches(&rules, &by_alice).len(), for_alice);
         assert_eq!(matches(&rules, &by_bob), ["b"]);
     }
-    let found = errors(&with("[nobody]"));
-    assert!(found.len() == 1 && found[0].contains("no rule `nobody`"), "{found:?}");
+    let messages = errors(&with("[nobody]"));
+    assert!(messages.len() == 1 && messages[0].contains("no rule `nobody`"), "{messages:?}");
 }
 
 /// Regression: the filter of one new object silenced the rules of all others.
@@ -175,16 +180,19 @@ fn the_extension_of_correlations_and_filters_has_only_supported_keys() {
         (correlation, "{first-seen: {fields: [verb]}}", "`first-seen` is for"),
         (filter, "{query: q}", "a filter raises no signals"),
     ] {
-        let found = errors(&format!("{BASES}title: C\nid: c\nkeepwatch: {extension}\n{body}\n"));
-        assert!(found.len() == 1 && found[0].contains(message), "{found:?}");
+        let messages = errors(&format!("{BASES}title: C\nid: c\nkeepwatch: {extension}\n{body}\n"));
+        assert!(messages.len() == 1 && messages[0].contains(message), "{messages:?}");
     }
 }
 
 #[test]
 fn a_duplicate_rule_name_is_an_error() {
-    let found = errors(&format!("{BASES}{BASES}"));
-    assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found.iter().all(|error| error.contains("a second rule is called")), "{found:#?}");
+    let messages = errors(&format!("{BASES}{BASES}"));
+    assert_eq!(messages.len(), 3, "{messages:#?}");
+    assert!(
+        messages.iter().all(|error| error.contains("there are two rules with the name")),
+        "{messages:#?}"
+    );
 }
 
 #[test]
@@ -212,8 +220,11 @@ fn the_extension_is_parsed() {
     assert_eq!(signal.query, "deleted_k10_rps");
     assert_eq!(signal.group_by.len(), 2);
     assert_eq!((signal.keep_alive.as_secs(), signal.max_duration.as_secs()), (1800, 7200));
-    let cases: Vec<(&str, Severity, u64)> =
-        signal.cases.iter().map(|it| (it.name.as_str(), it.severity, it.at_least)).collect();
+    let cases: Vec<(&str, Severity, u64)> = signal
+        .cases
+        .iter()
+        .map(|case| (case.name.as_str(), case.severity, case.at_least))
+        .collect();
     assert_eq!(cases, [("many", Severity::High, 5), ("one", Severity::Low, 1)]);
     let first_seen = signal.first_seen.as_ref().unwrap();
     assert_eq!((first_seen.learning, first_seen.forget_after), (0, 14 * 86_400_000_000));

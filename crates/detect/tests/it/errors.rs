@@ -5,10 +5,10 @@ use super::support::errors;
 /// Loads a rule file and expects one error at `line:column`, whose message and hint contain these
 /// texts.
 fn check(text: &str, at: &str, message: &str, hint: &str) {
-    let found = errors(text);
-    assert_eq!(found.len(), 1, "{found:#?}\n{text}");
+    let messages = errors(text);
+    assert_eq!(messages.len(), 1, "{messages:#?}\n{text}");
     let prefix = format!("t.yaml:{at}: ");
-    let (first, help) = found[0].split_once("\n  help: ").unwrap_or((&found[0], ""));
+    let (first, help) = messages[0].split_once("\n  help: ").unwrap_or((&messages[0], ""));
     assert!(first.starts_with(&prefix), "{first} at {at}");
     assert!(first.contains(message), "{first} has {message}");
     assert!(help.contains(hint), "{help} has {hint}");
@@ -41,7 +41,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("sourceIPs: 192.0.2.0/24", 16, "never", "cidr"),
         ("sourceIPs|cidr: 192.0.2.1/24", 21, "not a network", "192.0.2.0/24"),
         ("requestURI: api/v1", 17, "never", "slash"),
-        ("requestURI|re: '(?=x)'", 20, "regular expression is wrong", "look-around"),
+        ("requestURI|re: '(?=x)'", 20, "regular expression is invalid", "look-around"),
         ("requestURI|re: 'a{1000}{1000}'", 20, "needs more than", "shorter"),
         ("requestURI|i: x", 5, "flag of regular", "`|re|i`"),
         ("requestURI|contains|endswith: x", 5, "exclude each other", ""),
@@ -51,7 +51,7 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("requestURI|contains|all: x", 5, "several values", "away"),
         ("requestURI|contains: null", 26, "a text", "away"),
         ("user.username|expand: '%who%'", 27, "unknown placeholder `%who%`", "%k10_namespace%"),
-        ("user.username|expand: who", 27, "no placeholder", "away"),
+        ("user.username|expand: who", 27, "no placeholder", "omit"),
         ("user.username: '%k10_namespace%'", 20, "is a placeholder", "|expand"),
         ("user.username|fieldref: user.nam", 29, "no audit event", "user.uid"),
         ("user.username: {a: b}", 20, "must not be a mapping", "dots"),
@@ -100,8 +100,8 @@ fn a_value_that_its_field_never_has_is_an_error() {
         ("objectRef.resource: '7*'", 25, "never `7*`", "begin with a letter"),
         ("objectRef.apiVersion: 1", 27, "never `1`", "begin with a letter"),
         ("objectRef.name: 0x10", 21, "never `0x10`", "numbers are compared"),
-        ("requestObject.x: .inf", 22, "never `.inf`", "quotes"),
-        ("requestObject.x|lt: 1e999", 25, "never `1e999`", "quotes"),
+        ("requestObject.x: .inf", 22, "never `.inf`", "quote"),
+        ("requestObject.x|lt: 1e999", 25, "never `1e999`", "quote"),
         ("responseStatus.code: 0x10", 26, "never `0x10`", "100 to 599"),
         ("user.serviceAccount.namespace: 'system:foo'", 36, "never", "digits and dashes only"),
         ("actor.serviceAccount.namespace: 'a.b'", 37, "never", "digits and dashes only"),
@@ -166,7 +166,7 @@ fn an_error_in_a_document_has_a_position_and_a_hint() {
             "kubernetes",
         ),
         ("title: t\naction: global\n".to_owned(), "2:1", "`action`", "filter"),
-        ("title: t\n".to_owned(), "1:1", "looks for nothing", "detection"),
+        ("title: t\n".to_owned(), "1:1", "has no detection", "detection"),
         (format!("title: t\ncorrelation: {{}}\n{rule}"), "2:1", "one of", "document of its own"),
         (
             "title: t\ndetection:\n  s: {verb: get}\n".to_owned(),
@@ -233,7 +233,7 @@ fn an_error_in_the_extension_has_a_position_and_a_hint() {
         (
             "cases: [{severity: low, at-least: 1}, {severity: high, at-least: 5}]",
             51,
-            "never decide",
+            "never apply",
             "first",
         ),
         ("message: '{{severty}}'", 22, "no signal has a variable", "{{severity}}"),
@@ -262,7 +262,7 @@ fn a_rule_that_excludes_everything_it_selects_is_an_error() {
     }
     let filter = "---\ntitle: f\nfilter:\n  rules: [t]\n  d: {verb: d*}\n  condition: not d\n";
     let rule = with("s or (d and s)");
-    check(&(rule + filter), "8:1", "no event is left for `t`", "");
+    check(&(rule + filter), "8:1", "the filter leaves no event for `t`", "");
     let count = |condition: &str| {
         format!(
             "title: t\nname: t\ndetection:\n  s: {{verb: delete}}\n  condition: s\n---\ntitle: c\nid: c\n\
@@ -281,7 +281,7 @@ fn a_rule_whose_conditions_exclude_each_other_is_an_error() {
     let rule = |selection: &str, condition: &str| {
         format!("title: t\nid: t\ndetection:\n{selection}  condition: {condition}\n")
     };
-    let one = |items: &[&str]| {
+    let selection = |items: &[&str]| {
         let items: Vec<String> = items.iter().map(|item| format!("    {item}\n")).collect();
         let items = items.concat();
         rule(&format!("  s:\n{items}"), "s")
@@ -302,10 +302,10 @@ fn a_rule_whose_conditions_exclude_each_other_is_an_error() {
         (&["actor.username: alice", "actor.username|startswith: b"], "actor.username"),
         (&["dryRun: true", "dryRun|neq: true"], "dryRun"),
     ] {
-        let found = errors(&one(items));
-        assert_eq!(found.len(), 1, "{items:?}: {found:?}");
-        assert!(found[0].contains("no event meets the condition"), "{items:?}: {found:?}");
-        assert!(found[0].contains(field), "{items:?}: {found:?}");
+        let messages = errors(&selection(items));
+        assert_eq!(messages.len(), 1, "{items:?}: {messages:?}");
+        assert!(messages[0].contains("no event meets the condition"), "{items:?}: {messages:?}");
+        assert!(messages[0].contains(field), "{items:?}: {messages:?}");
     }
     let two = "  a: {user.username: a}\n  b: {user.username: b}\n";
     check(&rule(two, "a and b"), "6:14", "no value of `user.username` is left", "`or`");
@@ -328,7 +328,7 @@ fn a_rule_whose_conditions_exclude_each_other_is_an_error() {
         &["objectRef.name: a", "objectRef.name|fieldref: objectRef.namespace"],
         &["actor.username: alice", "user.username: bob"],
     ] {
-        assert_eq!(errors(&one(items)), [""; 0], "{items:?}");
+        assert_eq!(errors(&selection(items)), [""; 0], "{items:?}");
     }
     for condition in ["a or b", "a and not b", "1 of them", "not a and not b"] {
         assert_eq!(errors(&rule(two, condition)), [""; 0], "{condition}");
@@ -370,8 +370,8 @@ fn all_errors_are_reported_and_valid_documents_are_kept() {
         Document::new("c.yaml", [rule("c", "lsit"), rule("d", "list")].join("---\n")),
     ];
     let (rules, errors) = RuleSet::load_lenient(&files, &LoadOptions::default());
-    let kept: Vec<&str> = rules.rules().iter().map(|rule| rule.id.as_str()).collect();
-    assert_eq!(kept, ["a", "d"]);
+    let valid: Vec<&str> = rules.rules().iter().map(|rule| rule.id.as_str()).collect();
+    assert_eq!(valid, ["a", "d"]);
     let places: Vec<String> =
         errors.iter().map(|error| format!("{}:{}", error.file, error.line)).collect();
     assert_eq!(places, ["a.yaml:10", "c.yaml:4"]);
@@ -381,22 +381,23 @@ fn all_errors_are_reported_and_valid_documents_are_kept() {
 
 #[test]
 fn hostile_files_end_with_an_error() {
-    let laugh = |place| format!("a{place}: &a{place} [{}]", format!("*a{},", place - 1).repeat(9));
-    let laughs = (1..40).map(laugh).collect::<Vec<_>>().join("\n");
-    let wide = (0..60_000).map(|place| format!("k{place}: v")).collect::<Vec<_>>().join("\n");
-    let keys = (0..20_000).map(|place| format!("ttle{place}: v")).collect::<Vec<_>>().join("\n");
+    let expansion =
+        |index| format!("a{index}: &a{index} [{}]", format!("*a{},", index - 1).repeat(9));
+    let expansions = (1..40).map(expansion).collect::<Vec<_>>().join("\n");
+    let wide = (0..60_000).map(|index| format!("k{index}: v")).collect::<Vec<_>>().join("\n");
+    let keys = (0..20_000).map(|index| format!("ttle{index}: v")).collect::<Vec<_>>().join("\n");
     let fields =
-        (0..20_000).map(|place| format!("    user.nam{place}: v")).collect::<Vec<_>>().join("\n");
+        (0..20_000).map(|index| format!("    user.nam{index}: v")).collect::<Vec<_>>().join("\n");
     let in_selection = |items: &str, condition: &str| {
         format!("title: t\ndetection:\n  s:\n{items}\n  condition: {condition}\n")
     };
     let values = "'/a', ".repeat(5000);
-    let missing = (0..900).map(|place| format!("s{place}")).collect::<Vec<_>>().join(" or ");
+    let missing = (0..900).map(|index| format!("s{index}")).collect::<Vec<_>>().join(" or ");
     let many = "title: t\nid: x y\n---\n".repeat(5000);
     for (text, word) in [
         ("a: ".to_owned() + &"[".repeat(100_000), "nested too deeply"),
         ("{a: ".repeat(5000), "nested too deeply"),
-        (format!("a0: &a0 [x]\n{laughs}"), "too large"),
+        (format!("a0: &a0 [x]\n{expansions}"), "too large"),
         (wide, "too many values"),
         (keys, "unknown key"),
         (in_selection(&fields, "s"), "no audit event has a field"),
@@ -425,8 +426,12 @@ fn hostile_files_end_with_an_error() {
         ("? [a, b]\n: c\n".to_owned(), "a key must be a text"),
         ("<<: {a: b}\n".to_owned(), "`<<`"),
     ] {
-        let found = errors(&text);
-        assert!((1..=100).contains(&found.len()), "{} errors", found.len());
-        assert!(found.iter().any(|error| error.contains(word)), "{word}: {:?}", found.first());
+        let messages = errors(&text);
+        assert!((1..=100).contains(&messages.len()), "{} errors", messages.len());
+        assert!(
+            messages.iter().any(|error| error.contains(word)),
+            "{word}: {:?}",
+            messages.first()
+        );
     }
 }

@@ -5,22 +5,22 @@ use super::support::errors;
 /// Expects that a file is refused because compiling it takes too much work.
 fn refused(what: &str, text: &str) {
     assert!(text.len() <= detect::sigma::TEXT_LEN_MAX, "{what}: {} bytes", text.len());
-    let found = errors(text);
-    assert_eq!(found.len(), 1, "{what}: {found:#?}");
+    let messages = errors(text);
+    assert_eq!(messages.len(), 1, "{what}: {messages:#?}");
     let expected = format!("takes more than {} steps", detect::COMPILATION_STEPS_MAX);
-    assert!(found[0].contains(&expected), "{what}: {}", found[0]);
-    assert!(found[0].contains("help: use fewer or shorter regular expressions"), "{what}");
+    assert!(messages[0].contains(&expected), "{what}: {}", messages[0]);
+    assert!(messages[0].contains("help: use fewer or shorter regular expressions"), "{what}");
 }
 
 /// Expects that a file has no error, or one with this message.
 fn check(what: &str, text: &str, message: Option<&str>) {
     assert!(text.len() <= detect::sigma::TEXT_LEN_MAX, "{what}: {} bytes", text.len());
-    let found = errors(text);
+    let messages = errors(text);
     match message {
-        None => assert_eq!(found, [""; 0], "{what}"),
+        None => assert_eq!(messages, [""; 0], "{what}"),
         Some(message) => {
-            assert_eq!(found.len(), 1, "{what}: {found:#?}");
-            assert!(found[0].contains(message), "{what}: {}", found[0]);
+            assert_eq!(messages.len(), 1, "{what}: {messages:#?}");
+            assert!(messages[0].contains(message), "{what}: {}", messages[0]);
         }
     }
 }
@@ -81,12 +81,12 @@ fn a_file_with_hundreds_of_rules_is_accepted() {
     let file = |count: usize, items: &dyn Fn(usize) -> Vec<String>| {
         lines(count, &|at| format!("id: r{at}\n{}---\n", selection(&items(at))))
     };
-    let one = file(1000, &|at| {
+    let large = file(1000, &|at| {
         vec!["stage: RequestReceived".to_owned(), format!("user.username|re: '^team-{at}-'")]
     });
-    check("a regular expression in each rule", &one, None);
+    check("a regular expression in each rule", &large, None);
     let many = file(150, &|at| {
-        let regexes = lines(50, &|it| format!("'^t{at}-{it}.$', "));
+        let regexes = lines(50, &|index| format!("'^t{at}-{index}.$', "));
         vec!["responseStatus.code: 599".to_owned(), format!("user.username|re: [{regexes}]")]
     });
     check("fifty in each rule", &many, None);
@@ -100,18 +100,19 @@ fn a_contradiction_is_found_among_many_values() {
     let both = format!("  s: {{succeeded: false}}\n  r: {{{user}}}\n  t: {{succeeded: true}}\n");
     check("a response", &rule(&both, "s and r and t"), Some(none));
     let names = |from: usize| lines(9_000, &|at| format!("'u{:05}', ", from + at));
-    let (one, two) = (names(0), names(20_000));
-    let lists = format!("  s: {{user.username: [{one}'x']}}\n  t: {{user.username: [{two}'y']}}\n");
+    let (low, high) = (names(0), names(20_000));
+    let lists =
+        format!("  s: {{user.username: [{low}'x']}}\n  t: {{user.username: [{high}'y']}}\n");
     check("lists without a common value", &rule(&lists, "s and t"), Some(none));
     check("alternatives", &rule(&lists, "s or t"), None);
     check("an exclusion of other values", &rule(&lists, "s and not t"), None);
-    let same = format!("  s: {{user.username: [{one}'x']}}\n  t: {{user.username: [{one}'x']}}\n");
+    let same = format!("  s: {{user.username: [{low}'x']}}\n  t: {{user.username: [{low}'x']}}\n");
     check("an exclusion of all values", &rule(&same, "s and not t"), Some(none));
     check("the same values", &rule(&same, "s and t"), None);
     let codes = lines(500, &|at| format!("{}, ", 100 + at));
-    let items = |most: &str| {
+    let items = |code_max: &str| {
         let excluded = format!("    responseStatus.code|neq: [{codes}]\n");
-        rule(&format!("  s:\n    responseStatus.code|lte: {most}\n{excluded}"), "s")
+        rule(&format!("  s:\n    responseStatus.code|lte: {code_max}\n{excluded}"), "s")
     };
     check("an exclusion of all codes", &items("599"), Some(none));
     check("a code that is left", &items("600"), None);
@@ -122,7 +123,7 @@ fn a_contradiction_is_found_among_many_values() {
 #[test]
 fn the_work_to_compile_a_hostile_rule_file_is_bounded() {
     let rules = lines(20, &|at| {
-        let regexes = lines(40, &|it| format!("'/(get|list){{0,250}}{at}-{it}', "));
+        let regexes = lines(40, &|index| format!("'/(get|list){{0,250}}{at}-{index}', "));
         let selection = format!("  s: {{requestURI|re: [{regexes}'/x']}}\n");
         format!("id: t{at}\n{}---\n", rule(&selection, "s"))
     });
@@ -165,6 +166,6 @@ fn a_long_list_of_values_is_accepted() {
 #[test]
 fn aliases_of_a_long_text_do_not_multiply_it() {
     let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), "*a,".repeat(90_000));
-    let found = errors(&text);
-    assert!(found[0].contains("aliases make the file too large"), "{found:?}");
+    let messages = errors(&text);
+    assert!(messages[0].contains("aliases make the file too large"), "{messages:?}");
 }

@@ -1,5 +1,5 @@
-//! The exported rules of one pack are compared with golden files. Those of all packs are evaluated on
-//! events.
+//! The exported rules of one pack are compared with golden files. Those of all packs are evaluated
+//! on events.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p detect --test it export` updates the golden files; read the diff.
 
@@ -54,17 +54,17 @@ fn all_files() -> BTreeMap<String, String> {
     let set = pack::rules_of(GOLDEN_PACK);
     for target in export::all() {
         for profile in target.profiles() {
-            for (place, format) in target.formats().iter().enumerate() {
+            for (index, format) in target.formats().iter().enumerate() {
                 // The other profiles in one format only: they differ only in field names.
-                if place > 0 && profile.name != target.profiles()[0].name {
+                if index > 0 && profile.name != target.profiles()[0].name {
                     continue;
                 }
                 let folder = format!("{}/{}/{}", target.name(), profile.name, format.name);
                 let rules = exported_of(&set, *target, profile, format);
                 let written: Vec<&str> = rules
                     .iter()
-                    .filter(|it| !it.files.is_empty())
-                    .map(|it| it.rule.as_str())
+                    .filter(|rule| !rule.files.is_empty())
+                    .map(|rule| rule.rule.as_str())
                     .collect();
                 if target.name() == "datadog" {
                     for file in datadog::suppressions(profile, format) {
@@ -74,7 +74,7 @@ fn all_files() -> BTreeMap<String, String> {
                 let choice =
                     Choice { profile, format, options: set.options(), has_suppressions: false };
                 let package = target.package(&set, &written, &choice);
-                for file in rules.iter().flat_map(|it| it.files.clone()).chain(package) {
+                for file in rules.iter().flat_map(|rule| rule.files.clone()).chain(package) {
                     let path = format!("{folder}/{}", file.name);
                     assert!(file.text.ends_with('\n'), "{path}");
                     assert!(files.insert(path.clone(), file.text).is_none(), "twice: {path}");
@@ -93,14 +93,14 @@ fn all_files() -> BTreeMap<String, String> {
     files
 }
 
-fn files_in(folder: &Path, found: &mut BTreeMap<String, String>) {
+fn files_in(folder: &Path, files: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            files_in(&path, found);
+            files_in(&path, files);
         } else {
             let name = path.strip_prefix(golden()).unwrap().to_str().unwrap().to_owned();
-            found.insert(name, fs::read_to_string(&path).unwrap());
+            files.insert(name, fs::read_to_string(&path).unwrap());
         }
     }
 }

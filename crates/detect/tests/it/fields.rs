@@ -8,7 +8,7 @@ use super::support::event;
 
 #[test]
 fn both_spellings_are_the_same_field() {
-    for (one, two) in [
+    for (left, right) in [
         ("objectRef.resource", "ObjectRef.Resource"),
         ("objectRef.apiGroup", "ObjectRef.APIGroup"),
         ("auditID", "AuditID"),
@@ -18,7 +18,7 @@ fn both_spellings_are_the_same_field() {
         ("requestObject.spec[\"a.b\"].c", "RequestObject.spec['a.b'].c"),
         ("user.extra.k", "User.extra[\"k\"]"),
     ] {
-        assert_eq!(Field::parse(one).unwrap(), Field::parse(two).unwrap(), "{one}");
+        assert_eq!(Field::parse(left).unwrap(), Field::parse(right).unwrap(), "{left}");
     }
     assert_ne!(Field::parse("user.username").unwrap(), Field::parse("user.uid").unwrap());
 }
@@ -40,8 +40,8 @@ fn an_unknown_path_is_rejected_with_a_hint() {
         ("completely.different", "requestObject"),
     ] {
         let error = Field::parse(path).unwrap_err();
-        let found = error.hint.unwrap_or_default();
-        assert!(found.contains(hint), "{path}: {} / {found}", error.message);
+        let actual = error.hint.unwrap_or_default();
+        assert!(actual.contains(hint), "{path}: {} / {actual}", error.message);
     }
 }
 
@@ -71,9 +71,9 @@ fn values_are_read_as_text() {
         ("objectRef.subresource", vec![]),
     ] {
         let field = Field::parse(path).unwrap();
-        let mut found = Vec::new();
-        fields.for_each_value(&field, |value| found.push(value.to_owned()));
-        assert_eq!(found, expected, "{path}");
+        let mut values = Vec::new();
+        fields.for_each_value(&field, |value| values.push(value.to_owned()));
+        assert_eq!(values, expected, "{path}");
         assert_eq!(fields.text(&field).as_deref(), expected.first().copied(), "{path}");
     }
 }
@@ -91,12 +91,12 @@ fn writes(verb: &str, body: &serde_json::Value, path: &str) -> Option<String> {
 #[test]
 fn a_request_writes_a_field_by_any_operation_in_any_order() {
     let label = json!({"op": "add", "path": "/metadata/labels/a", "value": "b"});
-    let whole = json!({"op": "replace", "path": "", "value": {"spec": {}}});
+    let root = json!({"op": "replace", "path": "", "value": {"spec": {}}});
     let op = |op: &str, path: &str| json!([{"op": op, "path": path, "from": "/x", "value": 1}]);
     for (verb, body, path, expected) in [
-        ("patch", json!([whole]), "spec.at", true),
-        ("patch", json!([whole, label]), "spec.at", true),
-        ("patch", json!([label, whole]), "spec.at", true),
+        ("patch", json!([root]), "spec.at", true),
+        ("patch", json!([root, label]), "spec.at", true),
+        ("patch", json!([label, root]), "spec.at", true),
         ("patch", json!([label]), "spec.at", false),
         ("patch", json!([label]), "metadata.labels.a", true),
         ("patch", op("add", "/spec"), "spec.at", true),
@@ -112,7 +112,7 @@ fn a_request_writes_a_field_by_any_operation_in_any_order() {
         ("patch", op("replace", "x/spec/at"), "spec.at", true),
         ("patch", json!([{"op": "move", "from": "/spec/at", "path": "/y"}]), "spec.at", true),
         ("patch", json!([{"op": "copy", "from": "/spec/at", "path": "/y"}]), "spec.at", false),
-        ("patch", json!([{"op": "add", "path": 7}, whole]), "spec.at", true),
+        ("patch", json!([{"op": "add", "path": 7}, root]), "spec.at", true),
         ("patch", json!({"spec": {"at": null}}), "spec.at", true),
         ("patch", json!({"spec": {"at": {"x": 1}}}), "spec.at", true),
         ("patch", json!({"spec": null}), "spec.at", true),
@@ -126,8 +126,8 @@ fn a_request_writes_a_field_by_any_operation_in_any_order() {
         ("create", json!({"spec": {"at": 1}}), "spec", true),
         ("delete", json!({"spec": {"at": 1}}), "spec.at", false),
     ] {
-        let found = writes(verb, &body, path);
-        assert_eq!(found.as_deref(), Some(expected.to_string().as_str()), "{verb} {body} {path}");
+        let actual = writes(verb, &body, path);
+        assert_eq!(actual.as_deref(), Some(expected.to_string().as_str()), "{verb} {body} {path}");
     }
     assert_eq!(writes("patch", &serde_json::Value::Null, "spec.at"), None, "no body is recorded");
     let error = Field::parse("writes").unwrap_err();

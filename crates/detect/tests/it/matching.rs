@@ -9,8 +9,8 @@ use super::support::{event, load, matches, rule};
 /// Checks whether a rule with this detection matches the default event with these changes.
 fn check(detection: &Value, changes: &Value, expected: bool) {
     let rules = load(&rule(detection));
-    let found = !matches(&rules, &event(changes)).is_empty();
-    assert_eq!(found, expected, "{detection} of {changes}");
+    let actual = !matches(&rules, &event(changes)).is_empty();
+    assert_eq!(actual, expected, "{detection} of {changes}");
 }
 
 /// Checks whether a selection of one field matches the default event.
@@ -178,8 +178,8 @@ fn numbers_without_quotes_follow_the_core_schema() {
         let text = format!(
             "title: t\nid: t\ndetection:\n  s:\n    requestObject.x: {value}\n  condition: s\n"
         );
-        let found = matches(&load(&text), &event(&json!({"requestObject": {"x": body}})));
-        assert_eq!(!found.is_empty(), expected, "{value} of {body}");
+        let matching = matches(&load(&text), &event(&json!({"requestObject": {"x": body}})));
+        assert_eq!(!matching.is_empty(), expected, "{value} of {body}");
     }
 }
 
@@ -348,10 +348,10 @@ fn an_event_of_the_admission_webhook_counts_as_allowed_so_far() {
 #[test]
 fn the_index_finds_the_same_rules_as_evaluating_each() {
     let text: Vec<String> = (0..200)
-        .map(|place| {
-            let verb = ["delete", "get", "create"][place % 3];
-            let resource = ["restorepoints", "pods", "passkeys", "secrets"][place % 4];
-            let selection = match place % 5 {
+        .map(|index| {
+            let verb = ["delete", "get", "create"][index % 3];
+            let resource = ["restorepoints", "pods", "passkeys", "secrets"][index % 4];
+            let selection = match index % 5 {
                 0 => json!({"verb": verb}),
                 1 => json!({"objectRef.resource": [resource, "nodes"]}),
                 2 => json!([{"verb": verb}, {"objectRef.resource": resource}]),
@@ -359,7 +359,7 @@ fn the_index_finds_the_same_rules_as_evaluating_each() {
                 _ => json!({"objectRef.resource|startswith": resource}),
             };
             let detection = json!({"s": selection, "condition": "s"});
-            format!("title: t\nid: r{place}\ndetection: {detection}\n")
+            format!("title: t\nid: r{index}\ndetection: {detection}\n")
         })
         .collect();
     let together = load(&text.join("---\n"));
@@ -418,7 +418,7 @@ fn k10_may_be_in_another_namespace() {
 fn hostile_events_are_matched_in_linear_time() {
     let long = "a".repeat(200_000);
     let deep = (0..50).fold(json!("x"), |inner, _| json!([{"k": inner}, []]));
-    let groups: Vec<String> = (0..100_000).map(|place| format!("group-{place}")).collect();
+    let groups: Vec<String> = (0..100_000).map(|index| format!("group-{index}")).collect();
     let changes = json!({
         "user.username": long,
         "user.groups": groups,

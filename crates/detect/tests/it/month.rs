@@ -94,7 +94,7 @@ impl Month {
     fn back_up(&mut self, application: usize, random: &mut Random) {
         let namespace = format!("app-{application}");
         let every = if application.is_multiple_of(3) { HOUR } else { DAY };
-        let kept = if every == HOUR { 24 } else { 7 };
+        let retained = if every == HOUR { 24 } else { 7 };
         let first = random.below(HOUR);
         for run in 0..(DAYS * DAY / every) {
             let at = first + run * every;
@@ -113,9 +113,11 @@ impl Month {
                 self.act(at + 6 * MINUTE, k10, "get", "passkeys", ("", "k10-passkey"));
                 self.act(at + 7 * MINUTE, k10, "patch", "storagerepositories", ("kasten-io", "r"));
             }
-            if run >= kept {
-                let (name, content) =
-                    (format!("rp-{}", run - kept), format!("{namespace}-rp-{}", run - kept));
+            if run >= retained {
+                let (name, content) = (
+                    format!("rp-{}", run - retained),
+                    format!("{namespace}-rp-{}", run - retained),
+                );
                 self.act(at + 8 * MINUTE, k10, "delete", "restorepoints", (&namespace, &name));
                 self.act(at + 8 * MINUTE, k10, "create", "retireactions", ("", &content));
                 self.act(at + 9 * MINUTE, k10, "delete", "restorepointcontents", ("", &content));
@@ -292,7 +294,11 @@ fn thinned(events: Vec<Event>) -> Vec<Event> {
     let mut counts: BTreeMap<(i64, String, String, String), u32> = BTreeMap::new();
     let mut is_kept = |event: &Event| {
         let day = event.stage_timestamp.as_micros() / DAY;
-        let resource = event.object_ref.as_ref().map(|it| it.resource.clone()).unwrap_or_default();
+        let resource = event
+            .object_ref
+            .as_ref()
+            .map(|reference| reference.resource.clone())
+            .unwrap_or_default();
         let kind = (day, event.user.username.clone(), event.verb.clone(), resource);
         let count = counts.entry(kind).or_default();
         *count += 1;

@@ -1,6 +1,6 @@
-//! A month of ordinary work with other backup tools raises no signal above low: operators with their
-//! retention, pipelines that apply the same objects again and again, upgrades of definitions and
-//! operators, namespaces that come and go, and people.
+//! A month of ordinary work with other backup tools raises no signal above low: operators with
+//! their retention, pipelines that apply the same objects again and again, upgrades of definitions
+//! and operators, namespaces that come and go, and people.
 //!
 //! All events derive from a seed. Half of the clusters record custom resources without bodies, as
 //! EKS, GKE and AKS do.
@@ -108,8 +108,8 @@ impl Month {
 
     /// Pipelines that apply unchanged objects, with and without dry runs.
     fn pipelines(&mut self, day: i64) {
-        for turn in 0..8 {
-            let at = day + turn * 3 * HOUR;
+        for run in 0..8 {
+            let at = day + run * 3 * HOUR;
             for (kind, object, body) in applied() {
                 self.send(at, PIPELINE, "patch", kind, object, body.clone());
                 self.send(at + MINUTE, DEPLOYER, "patch", kind, object, body);
@@ -133,8 +133,8 @@ impl Month {
 
     /// Kubernetes: nodes, controllers, and namespaces that are deleted with their content.
     fn controllers(&mut self, day: i64, number: i64, random: &mut Random) {
-        for turn in 0..24 {
-            let at = day + turn * HOUR;
+        for run in 0..24 {
+            let at = day + run * HOUR;
             self.act(
                 at,
                 "system:node:node-1",
@@ -150,7 +150,7 @@ impl Month {
                 ("velero", "velero"),
             );
             "token".clone_into(&mut self.last().subresource);
-            let scale = json!({"spec": {"replicas": turn % 2}});
+            let scale = json!({"spec": {"replicas": run % 2}});
             self.send(at, AUTOSCALER, "patch", ("apps", "deployments"), ("shop", "web"), scale);
         }
         for n in 0..random.below(4) {

@@ -53,7 +53,7 @@ fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
     let mut failures = Vec::new();
     for document in builtin::documents() {
         let report = examples::check(document, &events(document), &LoadOptions::default());
-        let of_file = report.failures.iter().map(|it| format!("{}: {it}", document.file));
+        let of_file = report.failures.iter().map(|failure| format!("{}: {failure}", document.file));
         failures.extend(of_file);
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -62,9 +62,9 @@ fn every_rule_raises_exactly_the_signals_that_its_events_file_expects() {
 /// The detector skips most events after reading their first fields.
 #[test]
 fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
-    let (mut whole, mut quick) =
+    let (mut full, mut skipping) =
         (Engine::new(all(), Settings::default()), Engine::new(all(), Settings::default()));
-    let (mut expected, mut found, mut passed) = (Vec::new(), Vec::new(), 0);
+    let (mut expected, mut actual, mut passed) = (Vec::new(), Vec::new(), 0);
     // For each event, a similar one that no rule matches.
     let ordinary = |event: &Event| {
         let mut event = event.clone();
@@ -74,12 +74,14 @@ fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
         event
     };
     for document in builtin::documents() {
-        for step in examples::read(&events(document)).unwrap().iter().flat_map(|it| &it.steps) {
+        for step in
+            examples::read(&events(document)).unwrap().iter().flat_map(|example| &example.steps)
+        {
             let event = match step {
                 Step::Event(event) => event,
                 Step::Clock(time) => {
-                    whole.advance(*time, &mut expected);
-                    quick.advance(*time, &mut found);
+                    full.advance(*time, &mut expected);
+                    skipping.advance(*time, &mut actual);
                     continue;
                 }
             };
@@ -87,19 +89,19 @@ fn a_skipped_event_leaves_the_same_state_as_an_evaluated_one() {
                 let (record, arrival) = (event::record::write(event), event.stage_timestamp);
                 let view = EventRef::parse(&record).unwrap();
                 let input = |event| Input { source: "local", cluster: "prod-eu", arrival, event };
-                whole.process(&input(&view), &mut expected);
+                full.process(&input(&view), &mut expected);
                 let fields = RecordFields::parse(&record).unwrap();
-                if quick.process_unmatched(&fields, arrival, &mut found) {
+                if skipping.process_unmatched(&fields, arrival, &mut actual) {
                     passed += 1;
                 } else {
-                    quick.process(&input(&view), &mut found);
+                    skipping.process(&input(&view), &mut actual);
                 }
             }
         }
     }
-    assert!(passed > 500 && !found.is_empty(), "{passed} of them are passed over");
-    assert_eq!(found, expected);
-    assert!(quick.checkpoint() == whole.checkpoint());
+    assert!(passed > 500 && !actual.is_empty(), "{passed} of them are passed over");
+    assert_eq!(actual, expected);
+    assert!(skipping.checkpoint() == full.checkpoint());
 }
 
 /// Sends cancellations of actions with these names, each recorded by two sources, one of them
@@ -154,7 +156,8 @@ fn every_file_in_a_folder_belongs_to_a_built_in_rule_of_its_pack() {
         let entries = std::fs::read_dir(folder).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
-    let packs: BTreeSet<String> = builtin::packs().iter().map(|it| it.name.to_owned()).collect();
+    let packs: BTreeSet<String> =
+        builtin::packs().iter().map(|pack| pack.name.to_owned()).collect();
     assert_eq!(names(folder()), packs);
     for pack in builtin::packs() {
         let prefix = format!("rules/{}/", pack.name);
@@ -195,8 +198,8 @@ fn the_rules_that_k10_documents_are_built_in_as_documented() {
         for variable in ["@User.username", "@network.ip.list"] {
             assert!(message.contains(&variable), "{title}: {variable}");
         }
-        let place = if severity == "low" { "@ObjectRef.Namespace" } else { "cluster-name" };
-        assert!(message.contains(&place), "{title}: {place}");
+        let variable = if severity == "low" { "@ObjectRef.Namespace" } else { "cluster-name" };
+        assert!(message.contains(&variable), "{title}: {variable}");
     }
 }
 
@@ -232,11 +235,11 @@ fn expression(text: &str) -> Expression {
 
 #[test]
 fn every_selection_of_every_rule_matters_in_its_examples() {
-    let mut idle = Vec::new();
+    let mut unused = Vec::new();
     for document in builtin::documents() {
         let examples = examples::read(&events(document)).unwrap();
         let events = || {
-            examples.iter().flat_map(|it| &it.steps).filter_map(|step| match step {
+            examples.iter().flat_map(|example| &example.steps).filter_map(|step| match step {
                 Step::Event(event) => Some(&**event),
                 Step::Clock(_) => None,
             })
@@ -248,12 +251,12 @@ fn every_selection_of_every_rule_matters_in_its_examples() {
                 let is_met = |event| expression.matches(&Fields::new(&EventRef::from(event)));
                 if !events().any(is_met) || events().all(is_met) {
                     let id = document.header.id.clone().unwrap_or_default();
-                    idle.push(format!("{id}: {}", selection.name));
+                    unused.push(format!("{id}: {}", selection.name));
                 }
             }
         }
     }
-    assert!(idle.is_empty(), "{}", idle.join("\n"));
+    assert!(unused.is_empty(), "{}", unused.join("\n"));
 }
 
 #[test]

@@ -62,8 +62,8 @@ fn matches_by_definition(pattern: &[char], text: &[char]) -> bool {
         Some(('*', rest)) => {
             (0..=text.len()).any(|from| matches_by_definition(rest, &text[from..]))
         }
-        Some((wanted, rest)) => text.split_first().is_some_and(|(found, text)| {
-            (*wanted == '?' || wanted == found) && matches_by_definition(rest, text)
+        Some((token, rest)) => text.split_first().is_some_and(|(char, text)| {
+            (*token == '?' || token == char) && matches_by_definition(rest, text)
         }),
     }
 }

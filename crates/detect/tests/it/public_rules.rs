@@ -63,10 +63,10 @@ fn rules_that_could_not_match_are_rejected_with_the_reason() {
         ("    verb:\n      - 'create'\n      - 'replace'\n", "25:9", "never `replace`", "`update`"),
         ("    responseStatus.code: 'ALLOW'\n", "23:26", "never `ALLOW`", "decision"),
     ] {
-        let found = errors(&public(selection));
-        assert_eq!(found.len(), 1, "{found:#?}");
+        let messages = errors(&public(selection));
+        assert_eq!(messages.len(), 1, "{messages:#?}");
         for expected in [&format!("t.yaml:{at}: "), message, hint] {
-            assert!(found[0].contains(expected), "{} has {expected}", found[0]);
+            assert!(messages[0].contains(expected), "{} has {expected}", messages[0]);
         }
     }
 }

@@ -14,13 +14,13 @@ const BASES: &str = "title: A\nid: id-a\nname: a\ndetection:\n  s: {verb: get}\n
 /// message expects none.
 fn check(members: &str, extension: &str, at: &str, message: &str, hint: &str) {
     let text = format!("{BASES}title: C\nid: c\ncorrelation:\n{members}{extension}");
-    let found = errors(&text);
+    let messages = errors(&text);
     if message.is_empty() {
-        assert_eq!(found, [""; 0], "{text}");
+        assert_eq!(messages, [""; 0], "{text}");
         return;
     }
-    assert_eq!(found.len(), 1, "{found:#?}\n{text}");
-    let (first, help) = found[0].split_once("\n  help: ").unwrap_or((&found[0], ""));
+    assert_eq!(messages.len(), 1, "{messages:#?}\n{text}");
+    let (first, help) = messages[0].split_once("\n  help: ").unwrap_or((&messages[0], ""));
     assert!(first.starts_with(&format!("t.yaml:{at}: ")), "{first} at {at}\n{text}");
     assert!(first.contains(message), "{first} has {message}");
     assert!(help.contains(hint), "{help} has {hint}");
@@ -76,9 +76,9 @@ fn a_threshold_of_a_temporal_correlation_beyond_its_rules_is_an_error() {
     };
     check(&with("temporal", "gte: 2"), "", "", "", "");
     check(&with("temporal", "gte: 1"), "", "", "", "");
-    check(&with("temporal", "gte: 3"), "", "20:14", "only 2 rules", "leave the condition away");
+    check(&with("temporal", "gte: 3"), "", "20:14", "only 2 rules", "omit the condition");
     check(&with("temporal_ordered", "gte: 2"), "", "", "", "");
-    check(&with("temporal_ordered", "gte: 1"), "", "20:14", "all its rules only", "leave");
+    check(&with("temporal_ordered", "gte: 1"), "", "20:14", "all its rules only", "omit");
 }
 
 #[test]
@@ -118,15 +118,15 @@ fn a_case_that_no_count_reaches_is_an_error() {
     let value_count = "  type: value_count\n  rules: [a, b]\n  timespan: 1h\n  \
         condition: {field: verb, gte: 2}\n";
     check(value_count, &case(2), "", "", "");
-    check(value_count, &case(3), "23:5", "`many` could never decide", "up to 2");
+    check(value_count, &case(3), "23:5", "`many` could never apply", "up to 2");
     let temporal = "  type: temporal\n  rules: [a, b]\n  timespan: 1h\n";
     check(temporal, &case(2), "", "", "");
-    check(temporal, &case(3), "22:5", "`many` could never decide", "at most 2");
+    check(temporal, &case(3), "22:5", "`many` could never apply", "at most 2");
     let silence = "  type: event_count\n  rules: [a]\n  timespan: 1h\n  condition: {lt: 1}\n";
-    check(silence, &case(1), "23:5", "silence has no count", "`level`");
+    check(silence, &case(1), "23:5", "an absence has no count", "`level`");
     let count = "  type: event_count\n  rules: [a]\n  timespan: 1h\n  condition: {gte: 1}\n";
     check(count, &case(65_536), "", "", "");
-    check(count, &case(65_537), "23:5", "`many` could never decide", "65536");
+    check(count, &case(65_537), "23:5", "`many` could never apply", "65536");
 }
 
 #[test]
@@ -155,10 +155,14 @@ fn a_superseded_rule_that_does_not_exist_is_an_error() {
         ("[other, ~]", "4:23", "an entry of `supersedes` is empty", "remove"),
         ("[t]", "4:16", "supersedes itself", "only one"),
     ] {
-        let found = errors(&(rule("t", supersedes) + other));
-        assert_eq!(found.len(), 1, "{found:#?}");
-        assert!(found[0].starts_with(&format!("t.yaml:{at}: ")), "{supersedes}: {}", found[0]);
-        assert!(found[0].contains(message) && found[0].contains(hint), "{}", found[0]);
+        let messages = errors(&(rule("t", supersedes) + other));
+        assert_eq!(messages.len(), 1, "{messages:#?}");
+        assert!(
+            messages[0].starts_with(&format!("t.yaml:{at}: ")),
+            "{supersedes}: {}",
+            messages[0]
+        );
+        assert!(messages[0].contains(message) && messages[0].contains(hint), "{}", messages[0]);
     }
     let circle = errors(&(rule("a", "[b]") + &rule("b", "[c]") + &rule("c", "[a]")));
     assert_eq!(circle.len(), 3, "{circle:#?}");
@@ -186,8 +190,11 @@ fn filters_that_together_exclude_a_whole_rule_are_an_error() {
     };
     assert_eq!(errors(&format!("{rule}{}", filter("[t]", "get"))), [""; 0]);
     for rules in ["[t]", "any"] {
-        let found = errors(&format!("{rule}{}{}", filter(rules, "get"), filter(rules, "list")));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("t.yaml:13:1: no event is left for `t`"), "{found:?}");
+        let messages = errors(&format!("{rule}{}{}", filter(rules, "get"), filter(rules, "list")));
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(
+            messages[0].starts_with("t.yaml:13:1: the filter leaves no event for `t`"),
+            "{messages:?}"
+        );
     }
 }

@@ -34,25 +34,25 @@ pub(super) fn check_suppressed(suppressions: &[Suppression], script: &str, expec
         // Exported rules raise the same alerts.
         meaning::check("kasten", "prod", &events);
     }
-    let mut found: Vec<(String, usize, u64)> = Vec::new();
+    let mut summaries: Vec<(String, usize, u64)> = Vec::new();
     for signal in signals(&events, suppressions) {
         let spec = &signal.spec;
         let user = spec.actor.username.rsplit(':').next().unwrap_or_default();
         let user = if user.is_empty() { "several" } else { user };
         let what = format!("{:<8} {} {user}", spec.severity, spec.rule.id);
-        match found.iter_mut().find(|(known, ..)| *known == what) {
+        match summaries.iter_mut().find(|(known, ..)| *known == what) {
             Some((_, signals, count)) => {
                 *signals += 1;
                 *count += spec.count;
             }
-            None => found.push((what, 1, spec.count)),
+            None => summaries.push((what, 1, spec.count)),
         }
     }
     let line = |(what, signals, count): &(String, usize, u64)| match signals {
         1 => format!("{what} {count}\n"),
         _ => format!("{what} {count} in {signals} signals\n"),
     };
-    let lines: String = found.iter().map(line).collect();
+    let lines: String = summaries.iter().map(line).collect();
     expected.assert_eq(&lines);
 }
 
@@ -79,8 +79,9 @@ fn signals(events: &[Event], suppressions: &[Suppression]) -> Vec<Arc<Signal>> {
     signals
 }
 
-/// `BEGIN TIMESxEVERY USER VERB RESOURCE NAMESPACE/NAME [FLAGS] [SPEC]`. Flags: `dry`, a status code,
-/// `as=USER`, `of=N`, `agent=A`, `sub=SUBRESOURCE`, `request=BODY`, `response=BODY`, `bodyless`.
+/// `BEGIN TIMESxEVERY USER VERB RESOURCE NAMESPACE/NAME [FLAGS] [SPEC]`. Flags: `dry`, a status
+/// code, `as=USER`, `of=N`, `agent=A`, `sub=SUBRESOURCE`, `request=BODY`, `response=BODY`,
+/// `bodyless`.
 fn acts(line: &str) -> Vec<Act> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [begin, often, user, verb, resource, object, flags @ ..] = words.as_slice() else {
@@ -88,23 +89,23 @@ fn acts(line: &str) -> Vec<Act> {
     };
     let (times, every) = often.split_once('x').unwrap();
     let times: i64 = times.parse().unwrap();
-    let flag = |name: &str| flags.iter().find_map(|it| it.strip_prefix(name));
+    let flag = |name: &str| flags.iter().find_map(|flag| flag.strip_prefix(name));
     let of: i64 = flag("of=").map_or(times, |of| of.parse().unwrap());
     (0..times)
-        .map(|turn| {
-            let (n, k) = ((turn + 1).to_string(), (turn % of + 1).to_string());
+        .map(|run| {
+            let (n, k) = ((run + 1).to_string(), (run % of + 1).to_string());
             let fill = |text: &str| text.replace("{n}", &n).replace("{k}", &k);
             let (namespace, name) = object.split_once('/').unwrap();
             Act {
-                at: span(begin) + turn * span(every),
+                at: span(begin) + run * span(every),
                 user: person(&fill(user)),
-                acts_as: flag("as=").map(|it| person(&fill(it))).unwrap_or_default(),
+                acts_as: flag("as=").map(|username| person(&fill(username))).unwrap_or_default(),
                 verb: (*verb).to_owned(),
                 group: "",
                 resource: (*resource).to_owned(),
                 namespace: fill(namespace),
                 name: fill(name),
-                code: flags.iter().find_map(|it| it.parse().ok()).unwrap_or(0),
+                code: flags.iter().find_map(|flag| flag.parse().ok()).unwrap_or(0),
                 is_dry_run: flags.contains(&"dry"),
                 agent: match flag("agent=").unwrap_or_default() {
                     "namespaces" => NAMESPACES_AGENT.to_owned(),

@@ -33,11 +33,11 @@ pub(crate) fn event(changes: &Value) -> Event {
         "annotations": {"authorization.k8s.io/decision": "allow"},
     });
     for (path, value) in changes.as_object().unwrap() {
-        let mut place = &mut event;
+        let mut target = &mut event;
         for key in path.split('.') {
-            place = &mut place[key];
+            target = &mut target[key];
         }
-        *place = value.clone();
+        *target = value.clone();
     }
     v1::read(event.to_string().as_bytes()).unwrap()
 }
@@ -69,7 +69,7 @@ pub(crate) fn rule(detection: &Value) -> String {
 pub(crate) fn matches(rules: &RuleSet, event: &Event) -> Vec<String> {
     let view = EventRef::from(event);
     let fields = Fields::new(&view).with_cluster("prod-eu");
-    let mut found = Vec::new();
-    rules.for_each_match(&fields, |rule| found.push(rules.rules()[rule].id.clone()));
-    found
+    let mut ids = Vec::new();
+    rules.for_each_match(&fields, |rule| ids.push(rules.rules()[rule].id.clone()));
+    ids
 }

@@ -45,7 +45,7 @@ impl Notes {
         self.unknown.iter().map(|(path, count)| (path.as_str(), *count))
     }
 
-    /// How often further unknown fields occurred, beyond the first [`NAMES_MAX`] names.
+    /// Number of occurrences of further unknown fields, beyond the first [`NAMES_MAX`] names.
     pub fn further_unknown(&self) -> u64 {
         self.further_unknown
     }

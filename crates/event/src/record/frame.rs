@@ -24,7 +24,7 @@ pub enum ReadError {
     /// The record was written by a newer version or by another program, or it is a signal.
     #[error("not a journal record: version {0:?}")]
     Version(Option<u8>),
-    /// The record is truncated, or longer than its lengths say.
+    /// The record is truncated, or its size does not match its lengths.
     #[error("not a journal record: {0}")]
     Shape(&'static str),
 }

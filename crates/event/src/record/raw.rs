@@ -4,7 +4,7 @@
 //! R (1 byte) │ identity (16 bytes) │ item
 //! ```
 //!
-//! The item is not parsed: whether it is an event is decided by its receiver.
+//! The item is not parsed: its receiver decides whether it is an event.
 
 use bytes::Bytes;
 

@@ -1,6 +1,7 @@
 //! `BackupAction`: creates a restore point of one application.
 //!
-//! It is created in the application's namespace. The labels that name the application are filled in.
+//! It is created in the application's namespace. The labels with the application's name are filled
+//! in.
 
 use apimachinery::{FieldError, fields};
 use apiserver::Resource;
@@ -21,9 +22,9 @@ use crate::{Installation, columns, kinds, names};
 pub struct BackupActionSpec {
     /// The application, or a virtual machine in it.
     pub subject: Subject,
-    /// When the restore point expires.
+    /// Expiry time of the restore point.
     pub expires_at: Option<Time>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
     /// Which resources are backed up.
     pub filters: Option<Filters>,

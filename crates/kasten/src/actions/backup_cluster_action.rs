@@ -16,9 +16,9 @@ use crate::{Installation, columns, kinds};
 pub struct BackupClusterActionSpec {
     /// Which resources are backed up.
     pub filters: Option<ClusterFilters>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// When the restore point expires.
+    /// Expiry time of the restore point.
     pub expires_at: Option<Time>,
 }
 

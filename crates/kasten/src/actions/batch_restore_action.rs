@@ -1,7 +1,7 @@
 //! `BatchRestoreAction`: restores many applications at once.
 //!
-//! The caller must be allowed to read each restore point or content that is named, and to list the
-//! restore points of an application for which none is named.
+//! The caller must be allowed to read each specified restore point or content, and to list the
+//! restore points of an application without one.
 
 use apimachinery::{FieldError, fields};
 use apiserver::{Attributes, Resource};
@@ -27,7 +27,7 @@ pub struct BatchRestoreActionSpec {
     pub target_namespace_prefix: Option<String>,
     /// Suffix of the target namespaces.
     pub target_namespace_suffix: Option<String>,
-    /// The time range in which the newest restore point is selected, where none is named.
+    /// The time range in which the newest restore point is selected, if none is specified.
     pub restore_points_discovery_range: Option<DiscoveryRange>,
     /// Whether existing resources are replaced.
     pub overwrite_existing: Option<bool>,

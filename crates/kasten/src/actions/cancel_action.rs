@@ -16,7 +16,7 @@ use crate::kinds;
 use crate::names::ResourceNames;
 use crate::{Installation, rules, schema};
 
-/// Which action to cancel.
+/// The action to cancel.
 #[derive(Clone, Debug, JsonSchema)]
 pub struct CancelActionSpec {
     /// The action to cancel.

@@ -1,6 +1,6 @@
 //! `ExportAction`: copies a restore point to a location profile.
 //!
-//! The caller must be allowed to read the restore point: exporting carries its data out.
+//! The caller must be allowed to read the restore point: an export discloses its data.
 
 use apimachinery::{ApiError, FieldError};
 use apiserver::{Attributes, Objects, Resource};
@@ -21,9 +21,9 @@ use crate::{Installation, columns, kinds, rules};
 pub struct ExportActionSpec {
     /// The restore point.
     pub subject: Subject,
-    /// When the copy expires.
+    /// Expiry time of the copy.
     pub expires_at: Option<Time>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
     /// The location profile to export to.
     pub profile: Option<Reference>,
@@ -78,7 +78,7 @@ pub struct ProgressDetails {
     pub total_volumes: Option<i64>,
     /// Volumes done.
     pub completed_volumes: Option<i64>,
-    /// When this was last updated.
+    /// Time of the last update.
     pub updated_time: Option<Time>,
 }
 

@@ -1,5 +1,5 @@
-//! `ImportAction`: imports what another cluster exported. Made by policies only, that is by
-//! K10's own accounts.
+//! `ImportAction`: imports a restore point that another cluster exported. Created only by policies,
+//! that is by K10's own accounts.
 
 use apimachinery::FieldError;
 use apiserver::Resource;
@@ -21,7 +21,7 @@ pub struct ImportActionSpec {
     pub profile: Reference,
     /// The receive string of the exporting cluster.
     pub receive_string: String,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
@@ -45,7 +45,7 @@ pub fn resource(installation: &Installation) -> Resource {
         &Import,
         &[columns::STATE, columns::AGE, columns::PCT_WIDE],
         schema::object::<ImportActionSpec, ImportActionStatus>(
-            "ImportAction imports what another cluster exported.",
+            "ImportAction imports a restore point that another cluster exported.",
         ),
     )
 }

@@ -18,12 +18,12 @@ use crate::{Installation, columns, kinds, rules};
 pub struct ReportActionSpec {
     /// K10's own namespace.
     pub subject: Option<Subject>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
     /// Length of the period in days.
     #[schemars(range(min = 0))]
     pub stats_interval_days: Option<i32>,
-    /// Hours added to the days.
+    /// Hours in addition to the days.
     #[schemars(range(min = 0))]
     pub stats_interval_hours: Option<i32>,
 }

@@ -1,6 +1,7 @@
 //! `RestoreAction`: restores an application from a restore point, into the action's namespace.
 //!
-//! The caller must be allowed to read the restore point, in whichever namespace: restoring reads it.
+//! The user must be allowed to read the restore point in its namespace, because a restore discloses
+//! its data.
 
 use apimachinery::{ApiError, FieldError, fields};
 use apiserver::{Attributes, Objects, Resource};
@@ -37,11 +38,11 @@ pub struct RestoreActionSpec {
     pub target_namespace: Option<String>,
     /// Transforms applied to the resources.
     pub transforms: Option<Vec<Transform>>,
-    /// The point in time, for data with several.
+    /// The point in time, if the data has several.
     pub point_in_time: Option<Time>,
     /// Whether to skip waiting for workloads to become ready.
     pub skip_wait_for_workload_ready: Option<bool>,
-    /// Another profile to read artifacts with.
+    /// Another profile for reading artifacts.
     pub artifact_override_profile: Option<NameOnly>,
     /// Blueprint actions around the restore.
     pub hooks: Option<Hooks>,

@@ -24,7 +24,7 @@ pub struct RestoreClusterActionSpec {
     pub filters: Option<ClusterFilters>,
     /// Transforms applied to the resources.
     pub transforms: Option<Vec<Transform>>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 

@@ -1,7 +1,7 @@
 //! `RetireAction`: deletes the data of a restore point content or cluster restore point.
 //!
-//! Only K10 may create one; the server does when one of those is deleted. Any other create is refused,
-//! and audited.
+//! Only K10 may create a `RetireAction`. The server creates one when a restore point content or
+//! cluster restore point is deleted. Any other create is rejected and audited.
 
 use apimachinery::{ApiError, fields};
 use apiserver::{Objects, Resource};
@@ -18,7 +18,7 @@ use crate::{Installation, columns, kinds, names};
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetireActionSpec {
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn retire(
     now: &str,
     suffix: &str,
 ) -> Result<(), ApiError> {
-    // A name has 253 characters at most; the random suffix must not be cut.
+    // A name has at most 253 characters; the random suffix must not be truncated.
     let prefix_len_max = NAME_LEN_MAX - "retire--".len() - suffix.len();
     let prefix: String = fields::name(retired).chars().take(prefix_len_max).collect();
     let name = format!("retire-{prefix}-{suffix}");

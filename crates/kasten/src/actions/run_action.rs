@@ -15,15 +15,15 @@ use super::{ActionStrategy, resource as action};
 use crate::schema::{self, Time};
 use crate::{Installation, columns, kinds};
 
-/// Which policy to run.
+/// The policy to run.
 #[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunActionSpec {
     /// The policy.
     pub subject: Subject,
-    /// When the restore points of this run expire.
+    /// Expiry time of the restore points of this run.
     pub expires_at: Option<Time>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
 }
 
@@ -43,7 +43,7 @@ pub struct RunActionStatus {
 pub struct PolicyPart {
     /// The policy's actions.
     pub actions: Option<Vec<Value>>,
-    /// Which applications it selects.
+    /// The applications that it selects.
     pub selector: Option<Value>,
 }
 

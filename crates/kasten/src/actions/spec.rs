@@ -27,9 +27,9 @@ pub struct Filters {
     pub include_resources: Option<Vec<Selection>>,
     /// Excludes these.
     pub exclude_resources: Option<Vec<Selection>>,
-    /// Includes these, which K10 would leave out.
+    /// Includes these, which K10 would exclude by default.
     pub include_extra_resources: Option<Vec<Selection>>,
-    /// Excludes these, which K10 would add.
+    /// Excludes these, which K10 would include by default.
     pub exclude_extra_resources: Option<Vec<Selection>>,
 }
 

@@ -1,5 +1,5 @@
-//! `StageAction`: a kind whose spec K10 does not document, so every field is
-//! kept. Only K10's own accounts may create one.
+//! `StageAction`. K10 does not document its spec, so unknown fields are preserved. Only K10's own
+//! accounts may create one.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
@@ -17,11 +17,11 @@ use crate::{Installation, columns, kinds};
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct StageActionSpec {
-    /// The object the action works on.
+    /// The object that the action applies to.
     pub subject: Option<Subject>,
-    /// When the policy scheduled it.
+    /// Time at which the policy scheduled it.
     pub scheduled_time: Option<Time>,
-    /// Other fields, kept as K10 wrote them.
+    /// Other fields, which are preserved unchanged.
     #[serde(flatten)]
     #[schemars(skip)]
     pub rest: Map<String, Value>,

@@ -14,24 +14,24 @@ use apimachinery::{FieldError, fields};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-/// How far an action has come.
+/// The state of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 pub enum State {
-    /// Created, and not started by an executor yet.
+    /// Created, but not yet started by an executor.
     Pending,
     /// Validated and started.
     Running,
-    /// A phase failed and is tried again.
+    /// A phase failed and is retried.
     AttemptFailed,
-    /// A phase failed for good.
+    /// A phase failed permanently.
     Failed,
     /// Finished successfully.
     Complete,
-    /// Not executed, because there was nothing to do or no time to do it.
+    /// Not executed, because there was no work or no time.
     Skipped,
     /// Stopped by a `CancelAction`.
     Cancelled,
-    /// Its object is being deleted.
+    /// The object is being deleted.
     Deleting,
 }
 
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// Which states and transitions a kind of action has.
+/// The states and transitions of a kind of action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifecycle {
     /// All states.

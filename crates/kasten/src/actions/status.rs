@@ -42,9 +42,9 @@ pub struct Failure {
 pub struct ActionDetails {
     /// The phases.
     pub phases: Option<Vec<Phase>>,
-    /// What a validation found in the volumes.
+    /// Results of the validation of the volumes.
     pub volume_data_check_result: Option<Vec<VolumeDataCheck>>,
-    /// Number of errors that a validation found.
+    /// Number of errors that the validation found.
     pub error_count: Option<i64>,
 }
 
@@ -56,7 +56,7 @@ pub struct Phase {
     pub name: Option<String>,
     /// State of the phase.
     pub state: Option<String>,
-    /// Which attempt this is, from 1.
+    /// Number of the attempt, from 1.
     pub attempt: Option<i32>,
     /// Start time.
     pub start_time: Option<Time>,
@@ -70,7 +70,7 @@ pub struct Phase {
     pub volume_operations: Option<Vec<Value>>,
 }
 
-/// What a validation found in one volume.
+/// Results of the validation of one volume.
 #[derive(Clone, Debug, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDataCheck {

@@ -1,4 +1,5 @@
-//! What an action works on: `spec.subject`, and the rules about it that kinds choose from.
+//! The object that an action applies to: `spec.subject`, and the validation rules that kinds
+//! select.
 
 use apimachinery::{FieldError, fields};
 use apiserver::Attributes;
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::names::{self, ResourceNames};
 use crate::{Installation, rules};
 
-/// The object an action works on.
+/// The object that an action applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
@@ -62,7 +63,8 @@ pub(crate) fn check(action: &Map<String, Value>, kinds: &[&str]) -> Vec<FieldErr
     errors
 }
 
-/// Checks that the subject is in the action's namespace, so that permission in one namespace gives access to no other.
+/// Checks that the subject is in the action's namespace, so that a permission in one namespace does
+/// not give access to another.
 pub(crate) fn in_own_namespace(action: &Map<String, Value>) -> Vec<FieldError> {
     let (subject_namespace, action_namespace) =
         (parse(action).namespace, fields::namespace(action));

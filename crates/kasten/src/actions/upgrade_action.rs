@@ -1,4 +1,4 @@
-//! `UpgradeAction`: upgrades a repository, or those a policy writes to, to the current format.
+//! `UpgradeAction`: upgrades a repository, or the repositories of a policy, to the current format.
 
 use apimachinery::FieldError;
 use apiserver::{Attributes, Resource};

@@ -18,13 +18,13 @@ use crate::{Installation, columns, kinds, rules, schema};
 pub struct ValidateActionSpec {
     /// The restore point or restore point content.
     pub subject: Subject,
-    /// How volumes are checked.
+    /// Settings of the check of volumes.
     pub volume_data_check_options: Option<VolumeDataCheckOptions>,
     /// Which resources are checked.
     pub filters: Option<Filters>,
 }
 
-/// How volumes are checked.
+/// Settings of the check of volumes.
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeDataCheckOptions {

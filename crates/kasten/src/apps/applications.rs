@@ -1,9 +1,9 @@
-//! `Application`: a namespace as K10 sees it. The server derives applications from the cluster's
+//! `Application`: K10's view of a namespace. The server derives applications from the cluster's
 //! namespaces; users cannot write them.
 //!
-//! When a namespace is deleted and restore point contents of it remain, its application moves to K10's
-//! namespace with the state Deleted, so that users find it and can restore it. [`reconcile`] does both; the
-//! watcher of the namespaces calls it.
+//! When a namespace is deleted and restore point contents of it remain, its application moves to
+//! K10's namespace with the state Deleted, so that users find it and can restore it. [`reconcile`]
+//! does both; the watcher of the namespaces calls it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -129,8 +129,8 @@ pub fn reconcile(
     Ok(())
 }
 
-/// Deletes the application of a deleted namespace if `content` was its last restore point content. The
-/// others are listed only if there is an application to delete.
+/// Deletes the application of a deleted namespace if `content` was its last restore point content.
+/// The others are listed only if there is an application to delete.
 pub(crate) fn remove_if_last(
     installation: &Installation,
     content: &Map<String, Value>,
@@ -152,7 +152,7 @@ pub(crate) fn remove_if_last(
     objects.delete(applications, k10, namespace)
 }
 
-/// The namespaces of which there are restore point contents.
+/// The namespaces that have restore point contents.
 fn namespaces_with_contents(
     installation: &Installation,
     objects: &Objects<'_>,

@@ -1,7 +1,7 @@
 //! `ClusterRestorePoint`: a backup of the cluster-scoped resources.
 //!
-//! Only K10's own accounts may create one. It represents the data itself, so deleting it destroys the
-//! data: a `RetireAction` deletes it.
+//! Only K10's own accounts may create one. It represents the data itself, so deleting it destroys
+//! the data: a `RetireAction` deletes it.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ pub struct ClusterRestorePointSpec {}
 #[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterRestorePointStatus {
-    /// When the policy scheduled the backup; null if it was on demand.
+    /// Time at which the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup ran.
+    /// Time of the backup.
     pub action_time: Option<Time>,
     /// Details, shown by `/details`.
     pub restore_point_details: Option<RestorePointDetails>,

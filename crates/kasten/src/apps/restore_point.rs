@@ -31,13 +31,13 @@ pub struct RestorePointSpec {
 pub struct RestorePointStatus {
     /// Whether it is bound to a content.
     pub state: Option<Binding>,
-    /// Size of the data as the application sees it.
+    /// Logical size of the data.
     pub logical_size_bytes: Option<i64>,
-    /// Size of the data as stored.
+    /// Physical size of the data.
     pub physical_size_bytes: Option<i64>,
-    /// When the policy scheduled the backup; null if it was on demand.
+    /// Time at which the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup ran.
+    /// Time of the backup.
     pub action_time: Option<Time>,
     /// The consistency of a virtual machine's backup.
     pub vm_info: Option<VmInfo>,
@@ -74,7 +74,7 @@ const LABELS: [&str; 5] = [
     names::POLICY_NAME,
     names::POLICY_NAMESPACE,
 ];
-/// What a handle knows from its content.
+/// The fields that a restore point copies from its content.
 const COPIED_FIELDS: [&str; 5] = [
     "status.logicalSizeBytes",
     "status.physicalSizeBytes",
@@ -136,8 +136,8 @@ impl Strategy for RestorePoint {
                 fields::set(point, path, value.clone());
             }
         }
-        // The application is the content's: a client must not give the backup of one application the
-        // label of another, because rules compare it with the namespace.
+        // The application label is that of the content: a client must not label the backup of one
+        // application as that of another, because rules compare the label with the namespace.
         for key in LABELS {
             fields::set_label(point, key, fields::label(&content, key));
         }

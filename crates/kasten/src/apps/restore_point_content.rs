@@ -1,7 +1,7 @@
 //! `RestorePointContent`: represents the data of a backup.
 //!
-//! Only K10's own accounts may create one. Deleting it destroys the data: the restore points bound to
-//! it are deleted too, and a `RetireAction` deletes it.
+//! Only K10's own accounts may create one. Deleting it destroys the data: the restore points bound
+//! to it are deleted too, and a `RetireAction` deletes it.
 
 use std::sync::Arc;
 
@@ -33,13 +33,13 @@ pub struct RestorePointContentStatus {
     pub state: Option<Binding>,
     /// The restore point that is bound to it.
     pub restore_point_ref: Option<Reference>,
-    /// Size of the data as the application sees it.
+    /// Logical size of the data.
     pub logical_size_bytes: Option<i64>,
-    /// Size of the data as stored.
+    /// Physical size of the data.
     pub physical_size_bytes: Option<i64>,
-    /// When the policy scheduled the backup; null if it was on demand.
+    /// Time at which the policy scheduled the backup; null if it was on demand.
     pub scheduled_time: Option<Time>,
-    /// When the backup ran.
+    /// Time of the backup.
     pub action_time: Option<Time>,
     /// The consistency of a virtual machine's backup.
     pub vm_info: Option<VmInfo>,
@@ -125,7 +125,7 @@ impl Strategy for RestorePointContent {
     ) -> Result<(), ApiError> {
         let installation = &self.installation;
         let restore_points = installation.id(RESTORE_POINT);
-        // A content has one restore point at most, so the others need not be listed.
+        // A content has at most one restore point, so the others need not be listed.
         let namespace = fields::text(content, "status.restorePointRef.namespace");
         let name = fields::text(content, "status.restorePointRef.name");
         if objects.get(restore_points, namespace, name).is_some_and(|point| {

@@ -1,7 +1,7 @@
 //! `AuditConfig`: names the profile of the bucket that recorded events are uploaded to.
 //!
-//! Each of them delivers to its own bucket. Deleting one first delivers what was recorded before; until then
-//! a finalizer keeps it.
+//! Each `AuditConfig` delivers to its own bucket. After a deletion the events that were recorded
+//! before are delivered; until then a finalizer keeps the object.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
@@ -41,7 +41,7 @@ pub struct AuditConfigStatus {
     pub validation: Option<String>,
     /// Error messages.
     pub error: Option<Vec<String>>,
-    /// Hash of the spec and the profile this status is about.
+    /// Hash of the spec and the profile that this status is about.
     pub hash: Option<i32>,
 }
 
@@ -52,7 +52,7 @@ pub enum Validation {
     Pending,
     /// It or its profile changed and is being validated again.
     UpdateRequested,
-    /// Being deleted; delivery is ending.
+    /// Terminating; delivery is ending.
     DeleteRequested,
     /// The destination passed its check, and events are delivered.
     Success,

@@ -1,6 +1,6 @@
 //! The custom resource definitions of the group, as a manifest.
 //!
-//! Written as YAML by hand, because what is written is known: maps, lists, texts in quotes.
+//! It is written without a YAML library, because it contains only maps, lists and quoted texts.
 
 use std::fmt::Write as _;
 
@@ -65,7 +65,7 @@ fn column(column: &Column) -> Value {
     printer_column
 }
 
-/// A value that begins on a line of its own. Writing to a `String` cannot fail.
+/// A value that begins on a new line. Writing to a `String` cannot fail.
 fn write_block(text: &mut String, value: &Value, indent: usize) {
     let indentation = " ".repeat(indent);
     match value {

@@ -1,8 +1,9 @@
 //! `Profile`: a location outside the cluster, and the Secret with its credential.
 //!
-//! The schema follows K10's current form: `type` and `objectStore` directly in `locationSpec`. The older
-//! `location` and `locationType`, which K10's documentation still shows, are kept as unknown fields, and the
-//! controller reads them. The controller also decides whether events can be delivered to a type.
+//! The schema follows K10's current form: `type` and `objectStore` directly in `locationSpec`. The
+//! older `location` and `locationType`, which K10's documentation still shows, are kept as unknown
+//! fields, and the controller reads them. The controller also decides whether events can be
+//! delivered to a type.
 
 use apiserver::Resource;
 use schemars::JsonSchema;
@@ -83,11 +84,11 @@ pub struct ObjectStore {
     /// Whether verification of the server's certificate is skipped.
     #[serde(rename = "skipSSLVerify")]
     pub skip_ssl_verify: Option<bool>,
-    /// The folder of K10's own data in the bucket. Events do not go there.
+    /// The folder of K10's own data in the bucket. Events are not written to it.
     pub path: Option<String>,
     /// The type of the path.
     pub path_type: Option<String>,
-    /// How long objects are locked, for example `240h`.
+    /// Duration of the object lock, for example `240h`.
     pub protection_period: Option<String>,
 }
 
@@ -127,7 +128,7 @@ pub struct ProfileStatus {
     pub validation: Option<String>,
     /// Error messages.
     pub error: Option<Vec<String>>,
-    /// Hash of the spec this status is about.
+    /// Hash of the spec that this status is about.
     pub hash: Option<i64>,
 }
 

@@ -1,8 +1,9 @@
 //! `StorageRepository`: a repository that K10 writes backups to, and its maintenance.
 //!
-//! Only K10's own accounts may create one. Deleting it deletes the object only; the data remains, and K10
-//! creates the object again when it uses the repository. Its settings can be patched, and every patch is
-//! audited: an attacker could disable maintenance or change the location to destroy a repository.
+//! Only K10's own accounts may create one. Deleting it deletes the object only; the data remains,
+//! and K10 creates the object again when it uses the repository. Its settings can be patched, and
+//! every patch is audited: an attacker could disable maintenance or change the location to destroy
+//! a repository.
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub struct StorageRepositoryStatus {
     pub location: Option<Location>,
     /// Whether it is read-only.
     pub read_only: Option<bool>,
-    /// The application of which it holds data.
+    /// The application whose data it contains.
     pub app_name: Option<String>,
     /// Details of maintenance, shown by `/details`.
     pub details: Option<RepositoryDetails>,

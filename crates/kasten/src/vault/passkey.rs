@@ -1,8 +1,9 @@
 //! `Passkey`: names the key that K10's master key is wrapped with.
 //!
-//! A passkey refers to a Secret, or to a key in AWS, Vault or Azure. It has no field for key material: key
-//! material in a request is dropped before anything is stored or returned, and only known fields of a body
-//! are audited. A passkey whose Secret does not exist is not valid. The last one cannot be deleted.
+//! A passkey refers to a Secret, or to a key in AWS, Vault or Azure. It has no field for key
+//! material: key material in a request is dropped before anything is stored or returned, and only
+//! known fields of a body are audited. A passkey whose Secret does not exist is not valid. The last
+//! one cannot be deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub struct PasskeySpec {
     pub azurekeyname: Option<String>,
     /// URL of the Azure key vault.
     pub azurekeyvaulturl: Option<String>,
-    /// From older releases: uses the passkey at once.
+    /// From older releases: uses the passkey immediately.
     pub usenow: Option<bool>,
 }
 
@@ -72,7 +73,7 @@ const VALID_STATE: &str = "Added to Catalog";
 /// Secrets, in a server that serves them.
 const SECRETS: ResourceId = ResourceId { group: "", plural: "secrets" };
 
-/// The known Secrets by namespace and name, each with its fault, if it has one.
+/// The known Secrets by namespace and name, with an error for each unusable Secret.
 pub type KnownSecrets = BTreeMap<(String, String), Option<String>>;
 
 /// The Secret that a passkey names, by namespace and name.
@@ -82,7 +83,7 @@ pub fn secret(passkey: &Map<String, Value>) -> Option<(String, String)> {
     (!secret.1.is_empty()).then_some(secret)
 }
 
-/// The status to write, if it differs from the one that follows from the known Secrets.
+/// The status according to the known Secrets; `None` if the passkey has it already.
 pub fn status_update(passkey: &Map<String, Value>, known_secrets: &KnownSecrets) -> Option<Value> {
     let problem = known_secrets.get(&secret(passkey)?)?;
     let state = problem.as_deref().unwrap_or(VALID_STATE);
@@ -93,12 +94,12 @@ pub fn status_update(passkey: &Map<String, Value>, known_secrets: &KnownSecrets)
 /// Updates the status of each passkey whose Secret is known.
 pub fn report(
     installation: &Installation,
-    allowed_keys: &KnownSecrets,
+    known_secrets: &KnownSecrets,
     objects: &mut Objects<'_>,
 ) -> Result<(), ApiError> {
     let id = installation.id(PASSKEY);
     for mut passkey in objects.list(id, None) {
-        if let Some(status) = status_update(&passkey, allowed_keys) {
+        if let Some(status) = status_update(&passkey, known_secrets) {
             fields::set(&mut passkey, "status", status);
             objects.update(id, passkey)?;
         }
@@ -113,7 +114,7 @@ const VALID: Column = Column {
     priority: 0,
     description: "Whether it can be used.",
 };
-/// The field of each alternative.
+/// The main field of each alternative.
 const ALTERNATIVES: [&str; 4] =
     ["spec.secret", "spec.awscmkkeyid", "spec.vaulttransitkeyname", "spec.azurekeyname"];
 /// A field, the alternative it belongs to, and whether it is required there.
@@ -213,7 +214,7 @@ impl Strategy for Passkey {
         _ctx: &WriteContext,
     ) -> Result<(), ApiError> {
         let Some((namespace, name)) = secret(passkey) else { return Ok(()) };
-        // Where another server serves the Secrets, they are checked a moment later.
+        // If another server serves the Secrets, they are checked asynchronously.
         if objects.get(SECRETS, &namespace, &name).is_none() {
             let state = format!("Secret {namespace}/{name} is not known to exist");
             fields::set(passkey, "status", json!({"valid": false, "state": state}));
@@ -239,8 +240,8 @@ impl Strategy for Passkey {
     }
 }
 
-/// `kubectl apply` copies the applied object into an annotation, including key material in unknown fields.
-/// The annotation is removed if it contains more than references.
+/// `kubectl apply` copies the applied object into an annotation, including key material in unknown
+/// fields. The annotation is removed if it contains more than references.
 fn drop_key_material(passkey: &mut Map<String, Value>) {
     let Some(Value::Object(annotations)) =
         passkey.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))

@@ -1,6 +1,6 @@
-//! The objects in the cluster: the Secret that stores the serving certificate, and those whose `caBundle`
-//! names the authorities that kube-apiserver trusts: APIServices, and the configuration of the admission
-//! webhook.
+//! The objects in the cluster: the Secret that stores the serving certificate, and those whose
+//! `caBundle` contains the CAs that kube-apiserver trusts: the APIServices, and the configuration
+//! of the admission webhook.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ const FIELD_MANAGER: &str = "keepwatch";
 const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const AUTHORITIES: &str = "ca.crt";
-/// Another writer was faster.
+/// A conflict: another writer has changed the object.
 const CONFLICT: u16 = 409;
 
 /// The Secret `<service>-tls`.
@@ -33,7 +33,7 @@ pub(super) struct CertificateSecret {
     name: String,
 }
 
-/// The Secret's content and version at a read.
+/// The content and version of the Secret when it was read.
 pub(super) struct Stored {
     pub(super) pair: Option<ServingPair>,
     secret: Option<Secret>,
@@ -116,16 +116,16 @@ pub(super) struct ApiServices {
     configuration: Option<String>,
 }
 
-/// Whether every APIService exists and names our Service.
+/// Whether every APIService exists and refers to this server's Service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Registration {
     Complete,
     Partial,
 }
 
-/// Our objects, with the versions at a read.
+/// The objects that refer to this server's Service, with the versions that were read.
 pub(super) struct Registered {
-    ours: Vec<APIService>,
+    api_services: Vec<APIService>,
     configuration: Option<ValidatingWebhookConfiguration>,
     extent: Registration,
 }
@@ -154,22 +154,22 @@ impl ApiServices {
     }
 
     pub(super) async fn read(&self) -> Result<Registered> {
-        let mut ours = Vec::new();
+        let mut api_services = Vec::new();
         for name in &self.names {
             let stored = self.api.get_opt(name).await;
             let stored = stored.with_context(|| format!("cannot read APIService {name}"))?;
             let Some(api_service) = stored else { continue };
-            if self.is_ours(&api_service) {
-                ours.push(api_service);
+            if self.refers_to_service(&api_service) {
+                api_services.push(api_service);
             } else {
-                tracing::warn!(name, "an APIService names another Service and is left alone");
+                tracing::warn!(name, "an APIService refers to another Service and is not changed");
             }
         }
         let configuration = self.read_configuration().await?;
-        let is_all = ours.len() == self.names.len()
+        let is_all = api_services.len() == self.names.len()
             && configuration.is_some() == self.configuration.is_some();
         Ok(Registered {
-            ours,
+            api_services,
             configuration,
             extent: if is_all { Registration::Complete } else { Registration::Partial },
         })
@@ -181,14 +181,15 @@ impl ApiServices {
         stored.with_context(|| format!("cannot read ValidatingWebhookConfiguration {name}"))
     }
 
-    /// Whether kube-apiserver reaches our Service by this webhook.
-    fn is_our_webhook(&self, webhook: &ValidatingWebhook) -> bool {
+    /// Whether this webhook refers to this server's Service.
+    fn webhook_refers_to_service(&self, webhook: &ValidatingWebhook) -> bool {
         webhook.client_config.service.as_ref().is_some_and(|service| {
             service.name == self.service.name && service.namespace == self.service.namespace
         })
     }
 
-    /// Writes `bundle` as the `caBundle` of our webhooks in the configuration that have another.
+    /// Writes `bundle` as the `caBundle` of this server's webhooks in the configuration, if it
+    /// differs.
     async fn publish_to_webhooks(
         &self,
         configuration: &ValidatingWebhookConfiguration,
@@ -197,7 +198,8 @@ impl ApiServices {
         let Some(name) = &configuration.metadata.name else { return Ok(()) };
         let all = configuration.webhooks.iter().flatten();
         let old = all.filter(|webhook| {
-            self.is_our_webhook(webhook) && webhook.client_config.ca_bundle.as_ref() != Some(bundle)
+            self.webhook_refers_to_service(webhook)
+                && webhook.client_config.ca_bundle.as_ref() != Some(bundle)
         });
         let new: Vec<_> = old
             .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": bundle}}))
@@ -220,7 +222,7 @@ impl ApiServices {
         Ok(())
     }
 
-    fn is_ours(&self, api_service: &APIService) -> bool {
+    fn refers_to_service(&self, api_service: &APIService) -> bool {
         let service = api_service.spec.as_ref().and_then(|spec| spec.service.as_ref());
         service.is_some_and(|service| {
             service.name.as_deref() == Some(&self.service.name)
@@ -228,13 +230,13 @@ impl ApiServices {
         })
     }
 
-    /// Writes `bundle` as the `caBundle` of each object that has another. Fails if one was changed
+    /// Writes `bundle` as the `caBundle` of each object, if it differs. Fails if one was changed
     /// since it was read.
     pub(super) async fn publish(&self, registered: &Registered, bundle: &str) -> Result<()> {
         let bundle = ByteString(bundle.as_bytes().to_vec());
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        for service in &registered.ours {
+        for service in &registered.api_services {
             if service.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref()) == Some(&bundle) {
                 continue;
             }

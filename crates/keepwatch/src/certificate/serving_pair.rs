@@ -19,11 +19,11 @@ const HOUR: u64 = 3600;
 const LIFE: Duration = Duration::from_secs(90 * 24 * HOUR);
 /// A certificate is renewed this long before it expires.
 const RENEW_BEFORE: Duration = Duration::from_secs(30 * 24 * HOUR);
-/// A certificate is valid this long before it is issued, because clocks differ.
+/// A certificate is valid from this long before its issuance, because clocks differ.
 const SKEW: Duration = Duration::from_secs(HOUR);
-/// How long an old authority stays in the bundle next to a new one.
+/// Time for which an old authority remains in the bundle next to a new one.
 const OVERLAP: Duration = Duration::from_secs(HOUR);
-/// Most authorities in a bundle.
+/// Maximum number of authorities in a bundle.
 const AUTHORITIES_MAX: usize = 3;
 /// The last line of a certificate in PEM.
 const END: &str = "-----END CERTIFICATE-----";
@@ -37,10 +37,10 @@ pub(super) struct ServingPair {
     pub(super) authorities: Vec<String>,
 }
 
-/// Whether a pair can be used, and what must be done with it.
+/// The state of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PairState {
-    /// Valid, nothing to do.
+    /// Valid, no action needed.
     Valid,
     /// Valid; the old authorities can be removed.
     OverlapOver,
@@ -53,7 +53,7 @@ pub(super) enum PairState {
 }
 
 impl PairState {
-    /// For the log.
+    /// The reason for a new certificate, for log messages.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Valid => "it is valid",
@@ -185,7 +185,7 @@ fn normalized(pem: &str) -> String {
 
 fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
-    // A common name has 64 characters at most; what counts is the alternative name.
+    // A common name has at most 64 characters; clients check the subject alternative name.
     distinguished_name.push(DnType::CommonName, name.chars().take(64).collect::<String>());
     distinguished_name
 }

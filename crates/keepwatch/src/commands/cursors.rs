@@ -1,8 +1,9 @@
-//! `keepwatch cursors`: how far each reader of the journal is, and the only way to discard events.
+//! `keepwatch cursors`: the positions of the readers of the journal, and the only way to discard
+//! events.
 //!
 //! The list can be taken from a running server's store. A cursor is moved only while no server has
-//! the store open: which one is moved, from where and to where, is printed, and recorded as an event,
-//! so that a gap in an archive has its explanation in it.
+//! the store open. The move is printed and recorded as an event, so that an archive explains its
+//! own gap.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -24,7 +25,7 @@ const HEADING: &str = "READER";
 /// The state of a reader that is no longer configured.
 const RELEASED: &str = "released";
 
-/// Which way a cursor is moved.
+/// The direction of a cursor move.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Forward,
@@ -128,7 +129,7 @@ async fn move_released(store: &Sqlite, args: &MoveArgs, direction: Direction) ->
     let (reader, to) = (&args.reader, args.to);
     let parked = journal.parked().into_iter().find(|(name, _)| name == reader);
     let (_, cursor) = parked.with_context(|| {
-        format!("there is no reader {reader:?}; `keepwatch cursors list` names them")
+        format!("there is no reader {reader:?}; `keepwatch cursors list` lists the readers")
     })?;
     let from = cursor.seq;
     check_target(&*journal, reader, direction, from, to)?;
@@ -153,7 +154,7 @@ fn check_target(
     let (first, last) = (journal.first_seq(), journal.last_seq());
     match direction {
         Direction::Forward if to <= from => {
-            bail!("{reader} is at {from} already: {to} is not ahead of it")
+            bail!("{reader} is already at {from}: {to} is not ahead of it")
         }
         Direction::Forward if to > last => bail!("the journal ends at {last}: {to} is not in it"),
         Direction::Back if to >= from => bail!("{reader} is at {from}: {to} is not behind it"),
@@ -167,7 +168,8 @@ fn check_target(
     }
 }
 
-/// Records the move as an event. Without it the move is still valid: a full journal is a reason to skip.
+/// Records the move as an event. Without it the move is still valid: a full journal is a reason to
+/// skip.
 async fn record(store: &Sqlite, direction: Direction, reader: &str, moved: &str) {
     let change =
         if direction == Direction::Forward { InternalEvent::Skip } else { InternalEvent::Rewind };

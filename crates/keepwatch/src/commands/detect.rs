@@ -1,7 +1,7 @@
 //! `keepwatch detect`: signals in audit lines from any source, by the server's rules.
 //!
 //! The server's engine reads the lines, so that events from before Keepwatch was installed, or from
-//! elsewhere, can be searched, and a rule can be tried on real events. Nothing is sent.
+//! other systems, can be searched, and a rule can be tested on real events. Nothing is sent.
 
 mod signals;
 
@@ -26,7 +26,7 @@ const SIGNALS: u8 = 3;
 pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     if args.input.inputs.is_empty() {
         return Err(UsageError(vec![
-            "nothing to read: name files, folders, s3://BUCKET/PREFIX, or - for standard input"
+            "nothing to read: specify files, folders, s3://BUCKET/PREFIX, or - for standard input"
                 .to_owned(),
         ])
         .into());
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &DetectArgs) -> Result<ExitCode> {
     })
 }
 
-/// One line for each signal; a sentence if there is none.
+/// Writes one line for each signal, or `No signals.`
 fn table(signals: Signals, to: &mut impl Write) -> Result<()> {
     if signals.len() == 0 {
         writeln!(to, "No signals.")?;
@@ -77,7 +77,7 @@ fn table(signals: Signals, to: &mut impl Write) -> Result<()> {
     })
 }
 
-/// Reports what was read; fails if nothing could be read.
+/// Reports the numbers of lines and events; fails if no input could be read.
 pub(crate) fn summarize(inputs: &Inputs) -> Result<()> {
     let tally = inputs.tally();
     if tally.others > 0 {

@@ -1,8 +1,9 @@
-//! `keepwatch events convert`: converts audit events of any encoding to one of them, or to lines for users.
+//! `keepwatch events convert`: converts audit events of any encoding to one of them, or to lines
+//! for users.
 //!
-//! It converts line by line, so that files of any size can be converted. A line that is not an event is
-//! reported on stderr, and the others are converted. Fields that the encodings cannot hold are reported too,
-//! with how often each occurred.
+//! It converts line by line, so that files of any size can be converted. A line that is not an
+//! event is reported on stderr, and the others are converted. Fields that the encodings cannot
+//! represent are also reported, with the number of occurrences.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -130,7 +131,7 @@ impl<W: Write> Conversion<W> {
 }
 
 impl Tally {
-    /// Reports what is not in the output.
+    /// Reports fields and lines that are not in the output.
     fn print(&self) {
         for (path, count) in self.notes.unknown() {
             let path = printable::plain(path);

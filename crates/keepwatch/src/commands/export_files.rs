@@ -15,7 +15,8 @@ pub(super) fn unknown(flag: &str, value: &str, known: &[&str]) -> UsageError {
     UsageError(vec![format!("--{flag}={value:?} is not known: one of {}", known.join(", "))])
 }
 
-/// Writes the files into the folder, or to standard output, where each of several has a line with its name.
+/// Writes the files into the folder, or to standard output, where each of several files is preceded
+/// by a line with its name.
 pub(super) fn write(files: &[File], folder: Option<&Path>) -> Result<()> {
     let Some(folder) = folder else {
         let mut out = io::stdout().lock();

@@ -1,11 +1,11 @@
-//! `keepwatch forward`: sends the lines of kube-apiserver's audit log to the audit webhook of a
-//! Keepwatch elsewhere.
+//! `keepwatch forward`: sends the lines of kube-apiserver's audit log to the audit webhook of
+//! another Keepwatch.
 //!
-//! The lines go through a journal on disk, together with how far each file was read. Its only reader
-//! sends them, and moves its cursor when the receiver has recorded them. If the receiver is away,
-//! the journal grows up to its limit, and then the files wait.
+//! The lines are buffered in a journal on disk, together with the position in each file. The only
+//! reader of the journal sends them, and moves its cursor when the receiver has recorded them. If
+//! the receiver is unavailable, the journal grows up to its limit; then no more lines are read.
 //!
-//! Deliberately absent: what is read of a line. The receiver decides that.
+//! Deliberately absent: parsing of lines, which the receiver does.
 
 mod buffer;
 mod health;
@@ -41,11 +41,11 @@ pub(super) use health::{
 
 /// The name of the reader, of its cursor and in metrics.
 const READER: &str = "forward";
-/// Smallest size of the buffer: that of the file that is empty, and some batches.
+/// Minimum size of the buffer: the size of an empty file, and some batches.
 pub(crate) const BUFFER_BYTES_MIN: u64 = 16 << 20;
 /// Memory for the positions in files.
 pub(crate) const OBJECT_CACHE_BYTES: usize = 4 << 20;
-/// Time for remaining blocking threads after shutdown.
+/// Timeout for remaining blocking threads after shutdown.
 const LEAVE_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Forwards until SIGINT or SIGTERM.
@@ -146,8 +146,8 @@ impl Forwarder {
         Ok(Self { sources, recorder, task, delivery, buffer, health })
     }
 
-    /// Runs until `closing` resolves. What is in the buffer then is sent within a time limit, and
-    /// the rest after the next start. A second signal ends it at once.
+    /// Runs until `closing` resolves. Lines in the buffer are then sent within a time limit, and
+    /// the rest after the next start. A second signal ends it immediately.
     async fn run(self, closing: impl Future<Output = ()>) -> Result<()> {
         let (reading, sending) = (CancellationToken::new(), CancellationToken::new());
         let (mut readers, mut sender) = (JoinSet::new(), JoinSet::new());
@@ -161,8 +161,8 @@ impl Forwarder {
         background.spawn(self.health.run());
         let outcome = tokio::select! {
             () = closing => Ok(()),
-            _ended = readers.join_next() => Err(anyhow!("a reader of a log ended by itself")),
-            _ended = sender.join_next() => Err(anyhow!("the sender ended by itself")),
+            _ended = readers.join_next() => Err(anyhow!("a reader of a log stopped unexpectedly")),
+            _ended = sender.join_next() => Err(anyhow!("the sender stopped unexpectedly")),
         };
         let ending = async {
             reading.cancel();
@@ -174,7 +174,7 @@ impl Forwarder {
         };
         tokio::select! {
             () = ending => outcome,
-            () = app::shutdown_signal() => Err(anyhow!("second signal: ended at once")),
+            () = app::shutdown_signal() => Err(anyhow!("second signal: stopped immediately")),
         }
     }
 }

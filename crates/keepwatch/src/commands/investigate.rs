@@ -1,7 +1,7 @@
-//! `keepwatch investigate`: what a user did, from audit lines or from a server.
+//! `keepwatch investigate`: the activity of a user, from audit lines or from a server.
 //!
-//! For all formats, events and signals are collected in a [`Timeline`], which is then rendered as text, as
-//! JSON or as a page. Nothing is changed.
+//! For all formats, events and signals are collected in a [`Timeline`], which is then rendered as
+//! text, as JSON or as a page. Nothing is changed.
 
 mod chart;
 mod classify;

@@ -50,7 +50,7 @@ pub(crate) fn named(name: &str, installation: &Installation) -> Result<Policy> {
 pub(crate) fn load(path: &Path, strictness: Strictness) -> Result<Policy> {
     let unreadable = || format!("cannot read audit policy {}", path.display());
     let mut text = Vec::new();
-    // One byte more than allowed is enough for the loader to refuse it.
+    // One byte more than allowed suffices for the loader to reject it.
     File::open(path)
         .and_then(|file| file.take(audit::POLICY_LEN_MAX as u64 + 1).read_to_end(&mut text))
         .with_context(unreadable)?;

@@ -21,7 +21,7 @@ use crate::usage_error::{UsageError, installation};
 
 /// Suffix of an events file, instead of `.yaml`.
 const EVENTS: &str = "events.ndjson";
-/// Most characters of the name of a rule.
+/// Maximum number of characters of the name of a rule.
 const NAME_CHARS_MAX: usize = 63;
 
 /// Runs one of the commands about rules.
@@ -75,7 +75,8 @@ fn check(args: &RuleFilesArgs) -> Result<ExitCode> {
     }
 }
 
-/// Files may refer to built-in rules, and may be copies of them: each must be valid alone or with those.
+/// Files may refer to built-in rules, and may be copies of them, so they must be valid either alone
+/// or together with the built-in rules.
 fn load_alone_or_with_builtin(
     documents: &[Document],
     options: &LoadOptions,
@@ -94,7 +95,7 @@ fn print_errors(errors: &[RuleError]) {
     eprint_line(&format!("error: {} {mistakes} in rules", errors.len()));
 }
 
-/// The built-in rules, and those in files with them.
+/// The built-in rules, and the rules in files.
 fn load_all(args: &RuleFilesArgs) -> Result<RuleSet> {
     let mut documents = builtin::documents().to_vec();
     documents.extend(rule_files::read_all(&args.paths)?);
@@ -125,7 +126,7 @@ fn severity(rule: &Rule) -> String {
     if lowest == highest { lowest.to_string() } else { format!("{lowest}-{highest}") }
 }
 
-/// What the rule counts, in Sigma's terms.
+/// The kind of the rule, in Sigma's terms.
 fn kind(rule: &Rule) -> &'static str {
     match &rule.body {
         Body::Detection(_) if rule.signal.first_seen.is_some() => "first_seen",
@@ -147,7 +148,7 @@ fn show(id: &str, args: &RuleFilesArgs) -> Result<ExitCode> {
         anyhow!("there is no rule {id:?}: `keepwatch rules list` lists the rules")
     })?;
     let mut out = io::stdout().lock();
-    // The rules that it correlates are part of it.
+    // The correlated rules are part of a correlation.
     if let Body::Correlation(correlation) = &rule.body {
         for part in correlation.rules.iter().filter_map(|index| rules.rules().get(*index)) {
             writeln!(out, "{}\n---", part.text.trim_end())?;
@@ -211,7 +212,7 @@ fn new(name: &str, folder: &Path) -> Result<ExitCode> {
     let rule = folder.join(format!("{name}.yaml"));
     let events = folder.join(format!("{name}.{EVENTS}"));
     if events.exists() {
-        bail!("{} exists already: choose another name", events.display());
+        bail!("{} already exists: choose another name", events.display());
     }
     fs::create_dir_all(folder)
         .with_context(|| format!("cannot create the folder {}", folder.display()))?;
@@ -229,7 +230,7 @@ fn create(path: &PathBuf, text: &str) -> Result<()> {
             .kind()
         {
             io::ErrorKind::AlreadyExists => {
-                anyhow!("{} exists already: choose another name", path.display())
+                anyhow!("{} already exists: choose another name", path.display())
             }
             _ => anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
         })?;

@@ -1,5 +1,5 @@
-//! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users. `keepwatch proxy`
-//! is the same server with a listener that forwards.
+//! `keepwatch serve`: behind kube-apiserver's aggregator, for the cluster's users. `keepwatch
+//! proxy` is the same server with a listener that forwards.
 
 mod check;
 mod destinations;
@@ -74,13 +74,13 @@ async fn serve_until_shutdown(
     let settings =
         destinations::settings(&args.audit, &args.destinations, &installation, authorities)?;
     check_modes(args, upstream);
-    let given = serving(&args.listen)?;
+    let from_files = serving(&args.listen)?;
     let trust = Trust::open(trust_files(&args.access)?)?;
     let store = open_store(&args.store)?;
     let cluster = Cluster::open(&args.access, &trust).await?;
     let rotator = rotator(&args.listen, &cluster, &installation).await?;
     let serving =
-        given.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
+        from_files.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
     let audit_webhook = args.audit_webhook.config(args.listen.bind_address, &serving)?;
     let admission_webhook = args.admission_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);
@@ -250,16 +250,16 @@ async fn rotator(
     Ok(Some(CertificateRotator::open(client, service, groups, configuration).await?))
 }
 
-/// The given certificate, or a self-signed one from the certificate folder, created if it is missing.
-/// None if the certificate is stored in the cluster.
+/// The configured certificate, or a self-signed one from the certificate folder, created if it is
+/// missing. None if the certificate is stored in the cluster.
 fn serving(listen: &ListenArgs) -> Result<Option<Arc<ServingCertificate>>> {
     if listen.tls_service.is_some() {
         return Ok(None);
     }
     let now = SystemClock.now();
-    let given = listen.tls_cert_file.clone().zip(listen.tls_private_key_file.clone());
-    let (certificate, key) = match given {
-        Some(given) => given,
+    let configured = listen.tls_cert_file.clone().zip(listen.tls_private_key_file.clone());
+    let (certificate, key) = match configured {
+        Some(configured) => configured,
         None => self_signed(listen)?,
     };
     Ok(Some(ServingCertificate::open(certificate, key, now)?))
@@ -275,7 +275,7 @@ fn self_signed(listen: &ListenArgs) -> Result<(PathBuf, PathBuf)> {
         return Ok((certificate, key));
     }
     std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make --cert-dir {}", folder.display()))?;
+        .with_context(|| format!("cannot create --cert-dir {}", folder.display()))?;
     let mut hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     if !listen.bind_address.is_unspecified() && !listen.bind_address.is_loopback() {
         hosts.push(listen.bind_address.to_string());

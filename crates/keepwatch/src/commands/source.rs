@@ -77,8 +77,8 @@ fn origin(text: &str) -> Result<&str> {
             && matches!(url.path(), "" | "/")
     };
     if !url.as_ref().is_some_and(is_origin) {
-        let wrong = format!("--url={text} is not a URL such as https://10.0.0.1:10251");
-        return Err(UsageError(vec![wrong]).into());
+        let message = format!("--url={text} is not a URL such as https://10.0.0.1:10251");
+        return Err(UsageError(vec![message]).into());
     }
     Ok(text.trim_end_matches('/'))
 }

@@ -1,7 +1,8 @@
-//! `keepwatch uninstall`: removes the server's finalizers from a cluster after the server was removed.
+//! `keepwatch uninstall`: removes the server's finalizers from a cluster after the server was
+//! removed.
 //!
-//! The chart's Job runs it after the release was deleted. While the server's Deployment exists it does
-//! nothing, because the server would restore what is removed.
+//! The chart's Job runs it after the release was deleted. While the server's Deployment exists it
+//! does nothing, because the server would add the finalizers again.
 
 use std::process::ExitCode;
 

@@ -54,13 +54,13 @@ const LEAVE_TIME_MAX: Duration = Duration::from_millis(100);
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
-    let mut wrong = Vec::from_iter(args.retention.contradiction());
-    args.audit_webhook.check(&mut wrong);
-    args.admission_webhook.check(&mut wrong);
-    args.log_files.check(&mut wrong);
-    args.buckets.check(&mut wrong);
-    if !wrong.is_empty() {
-        return Err(UsageError(wrong).into());
+    let mut errors = Vec::from_iter(args.retention.contradiction());
+    args.audit_webhook.check(&mut errors);
+    args.admission_webhook.check(&mut errors);
+    args.log_files.check(&mut errors);
+    args.buckets.check(&mut errors);
+    if !errors.is_empty() {
+        return Err(UsageError(errors).into());
     }
     crate::log::init(args.log_format, args.demo || std::io::stderr().is_terminal());
     let runtime = app::runtime()?;
@@ -92,7 +92,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let passkeys = passkeys::run(controller.clone(), app.store(), app.registry(), INSTALLATION);
     let controller = destinations::controller(&app, controller, &data_dir);
     let executor = Executor::new(kubeconfig::client(&text, "kasten").await?, args.demo);
-    let (told, ending) = oneshot::channel();
+    let (demo_done, demo_ending) = oneshot::channel();
     let narrator = Narrator::new(app.delivery());
     let begin = Startup {
         greeting: greeting(&server, &path, args.demo || args.once),
@@ -102,7 +102,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
         } else {
             None
         },
-        told,
+        demo_done,
     };
     let mut tasks: Vec<BackgroundTask> =
         vec![Box::pin(emptying.run()), Box::pin(executor.run()), controller, Box::pin(begin.run())];
@@ -113,7 +113,7 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     let closing = async move {
         let at_end = async {
             // The task of the demo does not return before shutdown.
-            _ = ending.await;
+            _ = demo_ending.await;
             if !once {
                 std::future::pending::<()>().await;
             }
@@ -127,8 +127,8 @@ async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     app.run(tasks, closing).await
 }
 
-/// The first line. The demo prints its own commands at its end, and a server that exits at once
-/// takes none (`is_short`).
+/// The first line. The demo prints its own commands at its end, and a server that exits immediately
+/// accepts none (`is_short`).
 fn greeting(server: &str, kubeconfig: &Path, is_short: bool) -> String {
     if is_short {
         return format!("Keepwatch serves at {server}.");
@@ -146,7 +146,7 @@ struct Startup {
     greeting: String,
     admin: kube::Client,
     demo: Option<Demo>,
-    told: oneshot::Sender<()>,
+    demo_done: oneshot::Sender<()>,
 }
 
 impl Startup {
@@ -157,7 +157,7 @@ impl Startup {
             demo.run().await;
         }
         // The receiver is gone when the server is already shutting down.
-        _ = self.told.send(());
+        _ = self.demo_done.send(());
         std::future::pending::<()>().await;
     }
 }

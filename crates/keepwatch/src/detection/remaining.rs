@@ -1,10 +1,11 @@
-//! What remains of an application after a deletion: restore points, backups, the newest one.
+//! The restore points and backups that an application has left after a deletion, and the newest
+//! one.
 //!
-//! Watches the stored restore points and their contents and keeps, for each application, their names
-//! by age. An entry takes some 60 bytes, so the backups of a large cluster take a few megabytes. It
-//! also remembers which application a deleted object belonged to, because a delete request does not
-//! contain it. For deletions before the start it reads the store's history, as far as there is one,
-//! and the applications that the stored signal names already.
+//! Watches the stored restore points and their contents and keeps, for each application, their
+//! names by age. An entry takes some 60 bytes, so the backups of a large cluster take a few
+//! megabytes. It also remembers which application a deleted object belonged to, because a delete
+//! request does not contain it. For deletions before the start it reads the retained history of the
+//! store, and the applications that the stored signal already names.
 //!
 //! Deliberately absent: whether a backup can still be restored. K10's data is not examined.
 
@@ -21,11 +22,11 @@ use serde_json::{Map, Value};
 use siem::signal::SIGNALS;
 use store::{Change, ChangeKind, ListOptions, Object, ReadError, Storage, Watch};
 
-/// Objects per read at the start.
+/// Maximum number of objects per read at the start.
 const PAGE_OBJECTS: usize = 256;
-/// Approximate bytes of these objects.
+/// Approximate maximum size of these objects, in bytes.
 const PAGE_BYTES: usize = 1 << 20;
-/// Deleted objects of each kind whose application is remembered.
+/// Maximum number of deleted objects of each kind whose application is remembered.
 const DELETED_MAX: usize = 10_000;
 /// Maximum number of applications in one signal; those with the fewest backups left come first.
 pub(crate) const APPLICATIONS_MAX: usize = 50;
@@ -62,7 +63,7 @@ struct Tracker {
 }
 
 impl RemainingBackups {
-    /// It reads nothing before it is started.
+    /// Creates the cache, which is empty until it is started.
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         installation: &Installation,
@@ -77,7 +78,8 @@ impl RemainingBackups {
         Self { storage, cluster, points, contents, affected: BTreeMap::new() }
     }
 
-    /// What remains of the applications that a signal affects, as of the newest committed change.
+    /// The remaining backups of the applications that a signal affects, at the newest committed
+    /// change.
     async fn remaining(
         &mut self,
         signal: &Signal,
@@ -149,7 +151,7 @@ impl Enricher for RemainingBackups {
             Ok(remaining) => signal.spec.remaining = remaining,
             Err(error) => {
                 tracing::warn!(%error, "the backups that remain cannot be counted");
-                // The stored numbers are better than none.
+                // The stored numbers are used instead.
                 if let Ok(stored) = stored_remaining(&*self.storage, &signal.id).await {
                     signal.spec.remaining = stored;
                 }
@@ -192,11 +194,12 @@ impl Tracker {
         }
     }
 
-    /// Reads the objects at the oldest revision that the store has, and watches from there, so that later
-    /// deletions are seen.
+    /// Reads the objects at the oldest revision that the store has, and watches from there, so that
+    /// later deletions are seen.
     async fn list(&mut self, storage: &dyn Storage) -> Result<(), ReadError> {
         match self.list_at(storage, storage.oldest_revision()).await {
-            // History was compacted meanwhile; the newest revision is never compacted at once.
+            // History was compacted in the meantime; the newest revision is never compacted
+            // immediately.
             Err(ReadError::Compacted { .. }) => {
                 self.list_at(storage, storage.newest_revision().await?).await
             }
@@ -259,7 +262,7 @@ impl Tracker {
         }
     }
 
-    /// Whether an application has backups of this kind, or had some.
+    /// Whether an application has or had backups of this kind.
     fn has_or_had(&self, application: &str) -> bool {
         self.by_application.contains_key(application)
             || self.deleted.iter().any(|(_, deleted)| **deleted == *application)
@@ -288,7 +291,7 @@ async fn stored_applications(
     Ok(stored.into_iter().map(|remaining| remaining.application).collect())
 }
 
-/// What the stored signal says; empty if there is no such signal.
+/// The remaining backups in the stored signal; empty if the signal does not exist.
 async fn stored_remaining(
     storage: &dyn Storage,
     signal: &str,
@@ -389,7 +392,8 @@ mod tests {
         assert_eq!(signal.spec.remaining, [none_left]);
     }
 
-    /// Regression: only the applications of the first objects, which the signal names, were counted.
+    /// Regression: only the applications of the first objects, which the signal names, were
+    /// counted.
     #[tokio::test]
     async fn applications_of_objects_that_the_signal_does_not_name_are_counted() {
         let folder = tempfile::tempdir().unwrap();

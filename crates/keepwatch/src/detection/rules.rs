@@ -1,8 +1,8 @@
 //! The detector's rules and suppressions, and their changes.
 //!
-//! The built-in packs are also in the store as `DetectionRule` objects, so that users see them and can
-//! disable rules. Both kinds are watched in the store. Statistics of rules are written into the objects
-//! periodically.
+//! The built-in packs are also in the store as `DetectionRule` objects, so that users see them and
+//! can disable rules. Both kinds are watched in the store. Statistics of rules are written into the
+//! objects periodically.
 //!
 //! Deliberately absent: validation of rules, which happens when users write them.
 
@@ -26,9 +26,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::clock::SystemClock;
 
-/// How often statistics are written and expired suppressions marked.
+/// Interval at which statistics are written and expired suppressions are marked.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(15);
-/// How often old signals are removed.
+/// Interval at which old signals are removed.
 const SWEEP_PERIOD: Duration = Duration::from_mins(10);
 /// Pause after a failed read of the store.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ pub(crate) struct RuleFollower {
     status: watch::Receiver<DetectorStatus>,
     /// Why objects are not evaluated, by name.
     errors: Vec<(String, String)>,
-    /// What was last written into the objects, and when.
+    /// The counters that were last written to the objects, and the time of the write.
     written: Option<(Counters, Timestamp)>,
 }
 
@@ -87,14 +87,17 @@ impl RuleSource {
         let installed = self.registry.run_as_server(move |objects| {
             let names = detection_rule::install(objects, &rules, &options)?;
             for name in names {
-                tracing::warn!(rule = name, "a built-in rule is missing: its name is taken");
+                tracing::warn!(
+                    rule = name,
+                    "a built-in rule is missing: a rule of a user has its name"
+                );
             }
             Ok(())
         });
         installed.await.map_err(|error| failure("the built-in rules cannot be stored", &error))
     }
 
-    /// The current rules and suppressions, and why some are left out.
+    /// The current rules and suppressions, and the reasons why some are skipped.
     pub(super) async fn load(&self) -> Result<(DetectorRules, Vec<(String, String)>)> {
         let message = "the rules cannot be read";
         let documents = detection_rule::load(&self.registry).await;
@@ -150,7 +153,7 @@ impl RuleFollower {
         loop {
             let Err(mut error) = self.follow().await;
             loop {
-                tracing::warn!(%error, "rules are not followed at the moment");
+                tracing::warn!(%error, "changes of rules are not visible at the moment");
                 tokio::time::sleep(RETRY_PAUSE).await;
                 match self.restart().await {
                     Ok(()) => break,
@@ -160,7 +163,7 @@ impl RuleFollower {
         }
     }
 
-    /// Reopens the watches, and reads what changed meanwhile.
+    /// Reopens the watches, and reads the changes in between.
     async fn restart(&mut self) -> Result<()> {
         self.watches = self.source.watches().await?;
         self.reload().await
@@ -211,7 +214,8 @@ impl RuleFollower {
             return;
         }
         let (registry, copy) = (self.source.registry.clone(), counters.clone());
-        // These are the server's own counters, not changes by a client, so they leave no audit event.
+        // These are the server's own counters, not changes by a client, so they leave no audit
+        // event.
         let written = store::write(&self.source.store, move |transaction| {
             registry.unaudited(transaction, |objects| -> Result<(), ApiError> {
                 detection_rule::record_statistics(objects, &copy.rules, &copy.errors)?;

@@ -11,7 +11,7 @@ use source::envelopes;
 /// Bytes per read.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How many bytes have been read, for the progress bar.
+/// The number of bytes that have been read, for the progress bar.
 pub(super) type Meter = Arc<AtomicU64>;
 
 /// Opens a file.
@@ -24,8 +24,8 @@ pub(super) fn stdin(meter: &Meter) -> io::Result<Box<dyn BufRead>> {
     decompressed(io::stdin(), meter)
 }
 
-/// The content of `from`, decompressed if it is gzip or zstd, in up to two layers. Its name does not
-/// matter.
+/// The content of `from`, decompressed if it is gzip or zstd, in up to two layers. Its name is
+/// ignored.
 pub(super) fn decompressed(
     from: impl Read + Send + 'static,
     meter: &Meter,

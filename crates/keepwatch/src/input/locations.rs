@@ -1,8 +1,8 @@
 //! Resolves the inputs of the command line: files, folders, buckets, standard input.
 //!
-//! Files that continue each other are one stream and are read in order: the objects below one `source=` of
-//! Keepwatch's layout, and the objects of a bucket without that layout. Every other file is a stream of
-//! its own. Streams are merged by time.
+//! Files that continue each other are one stream and are read in order: the objects below one
+//! `source=` of Keepwatch's layout, and the objects of a bucket without that layout. Every other
+//! file is a separate stream. Streams are merged by time.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -19,9 +19,9 @@ use super::objects::Objects;
 use crate::args::input::InputArgs;
 use crate::bucket_url::BucketUrl;
 
-/// Most files of the inputs; their paths are in memory.
+/// Maximum number of files of the inputs; their paths are in memory.
 const FILES_MAX: usize = 1_000_000;
-/// Most levels of nested folders.
+/// Maximum number of levels of nested folders.
 const DEPTH_MAX: usize = 32;
 /// Prefix of the name of a folder with objects of one stream.
 const SOURCE: &str = "source=";
@@ -49,7 +49,7 @@ pub(super) struct Stream {
 #[derive(Default)]
 pub(super) struct Streams {
     pub(super) list: Vec<Stream>,
-    /// Total bytes, as far as they are known.
+    /// Total number of known bytes.
     pub(super) bytes: u64,
     /// Inputs that cannot be read, and why.
     pub(super) failures: Vec<String>,
@@ -76,7 +76,7 @@ impl Part {
         }
     }
 
-    /// Whether it can be opened again.
+    /// Whether the part can be opened again.
     pub(super) fn is_repeatable(&self) -> bool {
         match self {
             Self::Stdin => false,
@@ -128,7 +128,7 @@ impl Streams {
         let mut files = Vec::new();
         match files_below(path, &mut files, 0) {
             Ok(()) if files.is_empty() => {
-                self.failures.push(format!("{}: there is no file in it", path.display()));
+                self.failures.push(format!("{}: it contains no files", path.display()));
             }
             Ok(()) => {
                 files.sort();

@@ -1,7 +1,7 @@
 //! Merges streams of events by time.
 //!
-//! A stream is opened when the merge reaches the time of its first event, so that a thousand files of one
-//! log need one open file. The lines of a stream keep their order.
+//! A stream is opened when the merge reaches the time of its first event, so that a thousand files
+//! of one log need one open file. The lines of a stream keep their order.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -20,12 +20,12 @@ use super::record::{self, Record};
 use crate::args::input::InputArgs;
 use crate::terminal::eprint_line;
 
-/// Most streams that are open at a time; others wait until one has ended.
+/// Maximum number of streams that are open at a time; others wait until one has ended.
 const OPEN_MAX: usize = 256;
 /// Lines that are not events and are reported on stderr; further ones are only counted.
 const REPORTED_MAX: u64 = 10;
-/// If the time of a stream jumps ahead by more and the next event is as far behind, the timestamp is
-/// wrong, and the stream is not held back until the others reach it. Microseconds.
+/// If the time of a stream jumps ahead by more than this and the next event is as far behind, the
+/// timestamp is wrong, and the stream does not wait until the others reach it. Microseconds.
 const JUMP_MAX: i64 = 5 * 60 * 1_000_000;
 
 /// All inputs of a command.
@@ -48,13 +48,13 @@ pub(crate) struct Next {
     pub(crate) source: Arc<str>,
 }
 
-/// What was read so far.
+/// Counts of the records that were read so far.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) events: u64,
     /// Signals of Keepwatch between the events.
     pub(crate) signals: u64,
-    /// Lines that are neither.
+    /// Lines that are neither events nor signals.
     pub(crate) others: u64,
     /// Inputs that could not be read to their end.
     pub(crate) failures: u64,
@@ -100,7 +100,7 @@ impl Inputs {
         Some(Next { event, cluster, source })
     }
 
-    /// What was read so far.
+    /// Counts of the records that were read so far.
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally
     }
@@ -159,7 +159,7 @@ fn is_jump(before: Timestamp, stamp: Timestamp) -> bool {
     stamp.as_micros().saturating_sub(before.as_micros()) > JUMP_MAX
 }
 
-/// The time of a stream's first event; unknown counts as early.
+/// The time of a stream's first event; if it is unknown, the stream is opened early.
 fn first_time(stream: &Stream) -> Timestamp {
     let Some(part) = stream.parts.front().filter(|part| part.is_repeatable()) else {
         return Timestamp::UNSET;
@@ -174,8 +174,8 @@ fn first_time(stream: &Stream) -> Timestamp {
 /// One stream, with its next event.
 struct Reader {
     name: Arc<str>,
-    /// The name of the events in K10's encoding: in a collected log they come from another server
-    /// than those in kube-apiserver's, and can be about the same requests.
+    /// The source name of events in K10's encoding. In a collected log, another server has written
+    /// them than those in kube-apiserver's encoding, and both can be about the same requests.
     kasten_name: Arc<str>,
     parts: VecDeque<Part>,
     lines: Option<(String, Lines)>,
@@ -184,7 +184,7 @@ struct Reader {
     head: Option<StreamEvent>,
     /// The event after the head, if it was read to check the time of the head.
     following: Option<StreamEvent>,
-    /// Time of the last event, without wrong ones.
+    /// Time of the last event with a valid timestamp.
     last: Option<Timestamp>,
     cluster: Option<Arc<str>>,
     is_silent: bool,

@@ -1,4 +1,5 @@
-//! Classifies a line: an event in one of the encodings, a batch of events, a signal, or none of them.
+//! Classifies a line: an event in one of the encodings, a batch of events, a signal, or none of
+//! them.
 
 use std::borrow::Cow;
 
@@ -7,18 +8,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use source::envelopes;
 
-/// Most bytes of a reason in a message.
+/// Maximum number of bytes of a reason in a message.
 const REASON_BYTES_MAX: usize = 160;
 
 /// A parsed line.
 pub(super) enum Record {
     Event(Box<line::Line>),
-    /// Several events, as webhooks receive them and the API lists them, and why other items are not
-    /// events.
+    /// Several events, in the form that webhooks receive and the API lists, and the reasons why
+    /// other items are not events.
     List(Vec<(Event, line::Encoding)>, Vec<String>),
     /// A signal of Keepwatch: a result of detection, not its input.
     Signal,
-    /// None of these, and why.
+    /// The reason why the line is none of these.
     Other(String),
 }
 
@@ -77,7 +78,7 @@ fn other(line: &[u8], reason: &str) -> Record {
     }
 }
 
-/// The events in a container of a cloud provider or a log tool; `None` if it is none.
+/// The events in a container of a cloud provider or a log tool; `None` for other lines.
 fn enveloped(line: &[u8]) -> Option<Record> {
     let (mut events, mut others) = (Vec::new(), Vec::new());
     for text in envelopes::events_of(line)? {
@@ -98,7 +99,7 @@ fn item_of_list(item: &[u8]) -> anyhow::Result<(Event, line::Encoding)> {
     })
 }
 
-/// Reasons quote the input, so they are cut and escaped for the terminal.
+/// Reasons quote the input, so they are truncated and escaped for the terminal.
 fn shortened(reason: &str) -> String {
     let mut plain = String::new();
     for c in reason.chars() {

@@ -1,8 +1,8 @@
-//! Joins the lines that a container runtime splits in its log: containerd and CRI-O tag a part by `P`
-//! and the last one by `F`; in Docker's JSON log, a text without a newline at its end continues in the
-//! next one. The two output streams of a container are joined separately.
+//! Joins the lines that a container runtime splits in its log: containerd and CRI-O tag a part by
+//! `P` and the last one by `F`; in Docker's JSON log, a text without a newline at its end continues
+//! in the next one. The two output streams of a container are joined separately.
 //!
-//! Other lines stay as they are.
+//! Other lines are unchanged.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ struct Unfinished {
     is_too_long: bool,
 }
 
-/// What became of a line of a log.
+/// The result of joining a line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Joined {
     /// A complete line, which replaced the part.
@@ -64,7 +64,7 @@ impl UnfinishedLines {
         Joined::Complete
     }
 
-    /// A line that never ended, because the log ends; `None` if there is none.
+    /// Takes an incomplete line at the end of the log; `None` if there is none.
     pub(super) fn take(&mut self) -> Option<Vec<u8>> {
         let unfinished =
             self.0.iter_mut().find(|line| line.is_too_long || !line.text.is_empty())?;
@@ -126,7 +126,7 @@ fn docker(line: &[u8]) -> Option<Entry<'_>> {
 mod tests {
     use super::*;
 
-    /// The lines that the parts make; `…` is one that continues, `!` one that is too long.
+    /// The joined lines of the parts. `…` marks an incomplete line, `!` a line that is too long.
     fn check(parts: &[&str], expected: &[&str]) {
         let mut unfinished = UnfinishedLines::default();
         let mut output: Vec<String> = parts

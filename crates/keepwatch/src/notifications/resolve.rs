@@ -9,7 +9,7 @@ use siem::notifier::{NotifierSpec, NotifierType, SecretKey};
 use sink::http::EgressPolicy;
 use sink::notifier::{Kind, Renderer, Settings, open};
 
-/// What targets are built from.
+/// The objects from which targets are built.
 #[derive(Clone, Debug)]
 pub(super) struct Inputs {
     spec: NotifierSpec,
@@ -42,7 +42,7 @@ impl Inputs {
         let url = match (&spec.url, &spec.url_secret_ref) {
             (_, Some(key)) => get(key),
             (Some(url), None) => Ok(url.clone().into()),
-            (None, None) => Err("neither url nor urlSecretRef is given".to_owned()),
+            (None, None) => Err("neither url nor urlSecretRef is set".to_owned()),
         };
         let secret = spec.secret_ref.as_ref().map(&get).transpose();
         Self { spec: spec.clone(), url, secret, ca_pem }
@@ -148,7 +148,7 @@ mod tests {
             |spec| spec.secret_ref.as_mut().unwrap().key = "odd".to_owned(),
             "Secret kasten-io/team has no key odd",
         );
-        check(|spec| spec.url_secret_ref = None, "neither url nor urlSecretRef is given");
+        check(|spec| spec.url_secret_ref = None, "neither url nor urlSecretRef is set");
         check(
             |spec| {
                 spec.url_secret_ref = None;

@@ -11,7 +11,7 @@ use siem::notifier::SecretKey;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How long a test notification waits for its Secret.
+/// Timeout of a test notification for its Secret.
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The current state of the Secrets.
@@ -30,7 +30,8 @@ struct SecretCache {
 }
 
 impl Secrets {
-    /// Watches no Secret yet. Secrets outside `namespaces` are never read, unless it is empty.
+    /// Creates an empty set of watches. Secrets outside `namespaces` are never read, unless it is
+    /// empty.
     pub(super) fn new(client: kube::Client, namespaces: Vec<String>) -> Self {
         let cache = SecretCache { lookups: Arc::default(), version: watch::Sender::default() };
         Self { client, namespaces, cache, tasks: JoinSet::new(), watched: BTreeMap::new() }
@@ -70,7 +71,7 @@ impl Secrets {
         while self.tasks.try_join_next().is_some() {}
     }
 
-    /// The value of a key, or why it is not known.
+    /// The value of a key, or the reason why it is unknown.
     pub(super) fn get(&self, key: &SecretKey) -> Result<SecretString, String> {
         let SecretKey { namespace, name, .. } = key;
         if !self.allows(namespace) {
@@ -98,7 +99,7 @@ impl Secrets {
                 _ = changes.changed().await;
             }
         };
-        // `get` reports what is missing then.
+        // After a timeout, `get` reports the missing Secrets.
         _ = tokio::time::timeout(READ_TIME_MAX, all_read).await;
     }
 

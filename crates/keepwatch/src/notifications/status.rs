@@ -1,5 +1,5 @@
-//! Writes the health of notifiers into their statuses: errors and changed states at once, counters
-//! periodically.
+//! Writes the health of notifiers into their statuses: errors and changed states immediately,
+//! counters periodically.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const COUNTERS_PERIOD: Duration = Duration::from_secs(10);
 /// Writes statuses.
 pub(super) struct Statuses {
     registry: Registry,
-    /// What was last written, and when.
+    /// The last written status of each notifier, and the time of the write.
     written: BTreeMap<String, (NotifierStatus, Timestamp)>,
 }
 
@@ -24,7 +24,7 @@ impl Statuses {
         Self { registry, written: BTreeMap::new() }
     }
 
-    /// Forgets a notifier that was deleted.
+    /// Removes a notifier that was deleted.
     pub(super) fn forget(&mut self, name: &str) {
         self.written.remove(name);
     }
@@ -76,7 +76,7 @@ fn is_due(
     }
     let passed = now.as_micros().saturating_sub(at.as_micros());
     let period = i64::try_from(COUNTERS_PERIOD.as_micros()).unwrap_or(i64::MAX);
-    // The position alone is not written, because it changes with every signal.
+    // A change of only the position is not written, because it changes with every signal.
     let has_changed = *written != NotifierStatus { cursor: written.cursor, ..status.clone() };
     has_changed && !(0..period).contains(&passed)
 }

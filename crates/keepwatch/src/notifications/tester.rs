@@ -19,7 +19,7 @@ pub(crate) struct Tester(Arc<OnceLock<NotifierConfig>>);
 impl Tester {
     /// Enables test notifications.
     pub(super) fn enable(&self, parts: NotifierConfig) {
-        // A server starts once.
+        // A server starts only once.
         self.0.set(parts).ok();
     }
 }

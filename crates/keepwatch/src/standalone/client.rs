@@ -1,4 +1,4 @@
-//! The API, for the clients inside a standalone server.
+//! An API client for the components of a standalone server.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use super::INSTALLATION;
 /// Pause after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// A kind of K10, as kube-rs names it.
+/// A kind of K10, as an `ApiResource` of kube-rs.
 pub(crate) fn kind_of(names: ResourceNames) -> ApiResource {
     let gvk = GroupVersionKind::gvk(INSTALLATION.group(names.group), VERSION, names.kind);
     ApiResource::from_gvk_with_plural(&gvk, names.plural)
 }
 
-/// A served kind, as kube-rs names it.
+/// A served kind, as an `ApiResource` of kube-rs.
 pub(crate) fn kind(resource: &Resource) -> ApiResource {
     let gvk = GroupVersionKind::gvk(resource.group, resource.version, resource.kind);
     ApiResource::from_gvk_with_plural(&gvk, resource.plural)
@@ -48,7 +48,8 @@ pub(crate) fn text<'o>(object: &'o DynamicObject, path: &[&str]) -> &'o str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Calls `on_object` with every existing, new and changed object of a kind, in all namespaces, forever.
+/// Calls `on_object` with every existing, new and changed object of a kind, in all namespaces,
+/// forever.
 pub(crate) async fn follow(
     client: &kube::Client,
     kind: &ApiResource,

@@ -1,7 +1,7 @@
-//! Core `events`, for a server without a cluster: what controllers report to users.
+//! Core `events` of a standalone server: reports of controllers to users.
 //!
-//! `kubectl describe` and `kubectl get events` show them. They expire after an hour, as in any cluster, or
-//! earlier when there are too many. They are not audit events.
+//! `kubectl describe` and `kubectl get events` show them. They expire after an hour, as in any
+//! cluster, or earlier when there are too many. They are not audit events.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use apiserver::{Column, Objects, Resource, ResourceId, Scope, Strategy, Verb, Wr
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-/// How long they are stored.
+/// Retention of Events.
 const RETENTION: SignedDuration = SignedDuration::from_hours(1);
-/// How many are stored in a namespace.
+/// Maximum number of stored Events in a namespace.
 pub(crate) const EVENTS_MAX: usize = 500;
 
 const EVENTS: ResourceId = ResourceId { group: "", plural: "events" };
@@ -116,7 +116,7 @@ impl Strategy for CoreEvents {
         true
     }
 
-    /// Deletes the oldest ones of the namespace before another is created.
+    /// Deletes the oldest events of the namespace before another is created.
     fn on_create(
         &self,
         event: &mut Map<String, Value>,

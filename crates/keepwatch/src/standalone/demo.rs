@@ -1,8 +1,8 @@
 //! The demo: K10's daily backups, alice's ordinary work, and then mallory, who destroys backups.
 //!
-//! Each user is an ordinary HTTPS client with its own certificate; a reader can send the same requests
-//! with the kubeconfig. The text goes to stderr, synchronized with the audit lines; its numbers
-//! are counted from the responses. The demo can run again in the same folder.
+//! Each user is an ordinary HTTPS client with its own certificate; a reader can send the same
+//! requests with the kubeconfig. The text goes to stderr, synchronized with the audit lines; its
+//! numbers are counted from the responses. The demo can run again in the same folder.
 
 mod client;
 mod destination;
@@ -78,7 +78,8 @@ impl Demo {
         ending::print(&self).await;
     }
 
-    /// Creates what exists before the first backup: a destination for events, applications and a passkey.
+    /// Creates the objects that exist before the first backup: a destination for events,
+    /// applications and a passkey.
     async fn prepare(&self) {
         self.narrator
             .announce("A destination for events, three applications, and a passkey:")
@@ -125,7 +126,7 @@ impl Demo {
             .await;
     }
 
-    /// The next night's backups, so that the reader can look at some.
+    /// The backups of the next night, of which the reader can inspect some.
     async fn back_up_again(&self) {
         let remaining: Vec<&str> = APPLICATIONS.into_iter().filter(|name| *name != MOVED).collect();
         self.narrator

@@ -1,8 +1,8 @@
 //! The controller and the notifiers of a standalone server.
 //!
-//! Only the machine's owner writes profiles, so loopback and plain HTTP are allowed, as a local S3 server
-//! needs them. The claims of profiles of type `FileStore` are folders below `volumes`, created when they
-//! are first used.
+//! Only the machine's owner writes profiles, so loopback and plain HTTP are allowed, as a local S3
+//! server needs them. The claims of profiles of type `FileStore` are folders below `volumes`,
+//! created when they are first used.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::line_labels::labels;
 use crate::notifications;
 use crate::reader_positions::ResumeFrom;
 
-/// How long an object stays open for more events; short, because a user is watching.
+/// Maximum age of an object before it is sealed; short, because a user is watching.
 const SEAL_AGE: Duration = Duration::from_secs(2);
 /// The network of a local server.
 const LOOPBACK: [&str; 2] = ["127.0.0.0/8", "::1/128"];

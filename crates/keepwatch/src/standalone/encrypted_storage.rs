@@ -1,9 +1,10 @@
 //! Encryption at rest: a storage that encrypts some objects on writes and decrypts them on reads.
 //!
-//! As in kube-apiserver with a local key, each version of an object is encrypted with AES-256-GCM under a
-//! fresh nonce. The object's key in the store is authenticated too, so that encrypted objects cannot be
-//! swapped. The encryption key is in a file that only its owner can read, created at the first start. Names
-//! of objects are not encrypted, and the journal is not: it contains no bodies of these kinds.
+//! As in kube-apiserver with a local key, each version of an object is encrypted with AES-256-GCM
+//! under a fresh nonce. The object's key in the store is authenticated too, so that encrypted
+//! objects cannot be swapped. The encryption key is in a file that only its owner can read, created
+//! at the first start. Names of objects and the journal are not encrypted; the journal contains no
+//! bodies of these kinds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +35,7 @@ pub(crate) struct EncryptedStorage {
     encryption: Arc<Encryption>,
 }
 
-/// The encryption key, and the prefix it is used for.
+/// The encryption key, and the prefix to which it applies.
 struct Encryption {
     key: LessSafeKey,
     random: SystemRandom,
@@ -42,8 +43,8 @@ struct Encryption {
 }
 
 impl EncryptedStorage {
-    /// Uses the key in `file`, or creates one. Fails if the key does not decrypt the existing objects, because
-    /// the Secrets would be lost one by one.
+    /// Uses the key in `file`, or creates one. Fails if the key does not decrypt the existing
+    /// objects, because the Secrets would be lost one by one.
     pub(crate) async fn open(inner: Sqlite, file: &Path, prefix: &'static str) -> Result<Self> {
         let stored = inner.list(prefix, ListOptions::default()).await;
         let stored = stored.context("cannot read the store")?.items;
@@ -101,8 +102,8 @@ impl Encryption {
         Some(Bytes::from_owner(plain))
     }
 
-    /// The decrypted object. An object that cannot be decrypted stays as it is, so that its reader finds it
-    /// damaged.
+    /// The decrypted object. An object that cannot be decrypted is returned unchanged, so that its
+    /// reader finds it damaged.
     fn decrypted(&self, object: Arc<Object>) -> Arc<Object> {
         if !self.covers(&object.key) {
             return object;

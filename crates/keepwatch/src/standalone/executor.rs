@@ -1,9 +1,9 @@
-//! Executes actions as K10's executor does: starts them, reports progress, creates the objects they result
-//! in.
+//! Executes actions as K10's executor does: starts them, reports progress, and creates the
+//! resulting objects.
 //!
-//! It uses the API as K10's service account. When an action is cancelled, the server refuses the next
-//! report, and the executor drops the action. Nothing is really backed up, because there is no cluster. The
-//! objects have the names that K10 gives them.
+//! It uses the API as K10's service account. When an action is cancelled, the server rejects the
+//! next report, and the executor drops the action. No data is backed up, because there is no
+//! cluster. The objects have the names that K10 gives them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const ACTION_TIME: Duration = Duration::from_secs(3);
 const ACTION_TIME_DEMO: Duration = Duration::from_millis(240);
 /// The reported progress, in percent.
 const PROGRESS: [u8; 3] = [10, 45, 80];
-/// Actions of each kind that run concurrently; others wait.
+/// Maximum number of concurrent actions of each kind; others wait.
 const CONCURRENT_MAX: usize = 16;
 
 /// The kinds that are executed.
@@ -52,7 +52,7 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// An executor; fast in the demo.
+    /// An executor. Actions take less time in the demo.
     pub(crate) fn new(client: kube::Client, in_demo: bool) -> Self {
         let action_time = if in_demo { ACTION_TIME_DEMO } else { ACTION_TIME };
         Self { client, action_time }
@@ -93,7 +93,7 @@ impl Executor {
         tokio::join!(watching, working);
     }
 
-    /// From Pending to Complete, unless it is cancelled.
+    /// Takes an action from Pending to Complete, unless it is cancelled.
     async fn execute(self: Arc<Self>, kind: ResourceNames, action: DynamicObject) {
         let task = Task::new(&self.client, kind, &action);
         let mut first = json!({"state": "Running", "startTime": now(), "progress": 0});
@@ -136,7 +136,7 @@ impl<'a> Task<'a> {
         Self { kind, action, api: api(client, kind, namespace), name, namespace }
     }
 
-    /// Reports progress; `None` when the server refuses it.
+    /// Reports progress; `None` if the server rejects it.
     async fn report(&self, status: Value) -> Option<()> {
         let patch = Patch::Merge(json!({"status": status}));
         let parameters = PatchParams::default();

@@ -3,9 +3,9 @@
 //! Each deletion is a request of `system:serviceaccount:kube-system:namespace-controller`, so that
 //! each is audited. When no object is left, it removes the namespace's finalizer.
 //!
-//! A namespace whose contents cannot be deleted is tried again after a growing delay, whatever the
-//! error: a missing permission may be granted, and a conflict or an expired list does not happen
-//! again. Only the error 404 is not retried, because what should be deleted is gone.
+//! A namespace whose contents cannot be deleted is retried after a growing delay, regardless of the
+//! error: a missing permission may be granted, and a conflict or an expired list is transient. Only
+//! the error 404 is not retried, because the object is already deleted.
 
 mod retries;
 #[cfg(test)]
@@ -75,8 +75,8 @@ impl NamespaceController {
         tokio::join!(watch, delete);
     }
 
-    /// Deletes the objects in a namespace, then removes its finalizer. Does nothing if the namespace
-    /// is not being deleted, or waits for the finalizers of other clients only.
+    /// Deletes the objects in a namespace, then removes its finalizer. Does nothing if the
+    /// namespace is not being deleted, or has only finalizers of other clients.
     async fn finalize(&self, name: &str) -> Result<(), Box<Status>> {
         let namespace = retry_transient(|| async { self.namespaces.get_opt(name).await }).await?;
         let is_due = |namespace: DynamicObject| {
@@ -96,7 +96,7 @@ impl NamespaceController {
         for kind in &self.contents {
             self.delete_objects(name, kind).await?;
         }
-        // Those of other clients remain.
+        // Finalizers of other clients remain.
         let finalized = Patch::Strategic(json!({
             "metadata": {"$deleteFromPrimitiveList/finalizers": [FINALIZER]},
             "spec": {"finalizers": []},
@@ -137,7 +137,7 @@ impl NamespaceController {
     }
 }
 
-/// Success if the object is gone.
+/// Success if the object is deleted.
 fn ignore_not_found<T>(result: Result<T, Box<Status>>) -> Result<(), Box<Status>> {
     match result {
         Err(status) if status.code != 404 => Err(status),

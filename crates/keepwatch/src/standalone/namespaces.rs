@@ -1,9 +1,9 @@
-//! Core `namespaces`, for a server without a cluster.
+//! Core `namespaces` of a standalone server.
 //!
-//! A deleted namespace stays, terminating, until the namespace controller has emptied it
-//! and removes the finalizer `kubernetes`; no other client can. In Kubernetes that one is in `spec`
-//! only; here it is in `metadata` too, behind the clients' own. K10's applications follow the namespaces
-//! in the same transaction.
+//! A deleted namespace stays, terminating, until the namespace controller has emptied it and
+//! removes the finalizer `kubernetes`; no other client can. In Kubernetes this finalizer is only in
+//! `spec`; here it is also in `metadata`, after those of clients. K10's applications follow the
+//! namespaces in the same transaction.
 
 use std::sync::Arc;
 

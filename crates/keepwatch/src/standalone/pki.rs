@@ -1,8 +1,8 @@
 //! The certificate authority of a standalone server, and the certificates it signs.
 //!
-//! The authority is created once and stored in the folder, so that a copied kubeconfig
-//! stays valid. All other certificates are signed at each start and need no renewal. Keys are written
-//! with access for their owner only.
+//! The authority is created once and stored in the folder, so that a copied kubeconfig stays valid.
+//! All other certificates are signed at each start and need no renewal. Keys are written with
+//! access for their owner only.
 
 use std::fs;
 use std::io::Write as _;
@@ -34,13 +34,14 @@ pub(crate) struct Identity {
 
 /// Validity of the authority.
 const AUTHORITY_YEARS: i16 = 10;
-/// Validity of the certificates it signs: the longest time that a server can run without a restart.
+/// Validity of the certificates that it signs, which limits the time that a server can run without
+/// a restart.
 const LEAF_YEARS: i16 = 2;
 /// X.520 organizationName, for a second one: the library stores one value of each named type.
 const ORGANIZATION_OID: [u64; 4] = [2, 5, 4, 10];
 
 impl Authority {
-    /// The authority of the folder, created if there is none.
+    /// Loads the certificate authority from the folder, or creates it.
     pub(crate) fn open(folder: &Path, now: Timestamp) -> Result<Self> {
         let now = jiff::Timestamp::from_microsecond(now.as_micros()).unwrap_or_default();
         let (certificate_path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
@@ -134,7 +135,8 @@ pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The parameters of the authority. They differ only in the dates, so that the issuer's name is stable.
+/// The parameters of the authority. They differ only in the dates, so that the issuer's name is
+/// stable.
 fn params(now: jiff::Timestamp) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::<String>::new()).context("no names to refuse")?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

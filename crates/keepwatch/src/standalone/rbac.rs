@@ -1,4 +1,5 @@
-//! The RBAC manifests of a standalone server: written at the first start, then the owner's to change.
+//! The RBAC manifests of a standalone server: written at the first start; afterwards the operator
+//! may change them.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +9,16 @@ use apiserver::authz::rbac::Rbac;
 
 use super::pki::write_private;
 
-/// The roles of the server's own clients, and what every user may request. The folder of an earlier release
-/// may lack some.
+/// The roles of the server's own clients, and the permissions of every user. The folder of an
+/// earlier release may lack some.
 const OWN: [(&str, &str); 3] = [
     ("basic-user.yaml", include_str!("rbac/basic-user.yaml")),
     ("keepwatch.yaml", include_str!("rbac/keepwatch.yaml")),
     ("keepwatch-controller.yaml", include_str!("rbac/keepwatch-controller.yaml")),
 ];
 
-/// Reads every manifest in `folder`. Writes the shipped ones first if it is empty, and those of the server
-/// itself, with the roles for its own kinds, if they are missing.
+/// Reads every manifest in `folder`. Writes the shipped ones first if it is empty, and those of the
+/// server itself, with the roles for its own kinds, if they are missing.
 pub(crate) fn open(folder: &Path) -> Result<Rbac> {
     let shipped = if read(folder)?.is_empty() { kasten::ROLES } else { &[] };
     for (name, text) in shipped.iter().chain(siem::ROLES).copied().chain(OWN) {

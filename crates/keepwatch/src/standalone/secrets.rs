@@ -1,8 +1,8 @@
-//! Core `secrets`, for a server without a cluster: for the credentials of buckets.
+//! Core `secrets` of a standalone server, for the credentials of buckets.
 //!
-//! Served like `core/v1`: `data` is base64, `stringData` is write-only. Bodies are omitted from audit events
-//! at every level, errors name keys and never values, and the store holds the objects encrypted (see
-//! [`encrypted_storage`](super::encrypted_storage)).
+//! Served like `core/v1`: `data` is base64, `stringData` is write-only. Bodies are omitted from
+//! audit events at every level, errors name keys and never values, and the store holds the objects
+//! encrypted (see [`encrypted_storage`](super::encrypted_storage)).
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use serde_json::{Map, Value, json};
 /// Prefix of their keys in the store.
 pub(crate) const FOLDER: &str = "core/secrets/";
 
-/// Most bytes of all values together, as in Kubernetes.
+/// Maximum number of bytes of all values together, as in Kubernetes.
 pub(crate) const DATA_BYTES_MAX: usize = 1 << 20;
-/// Most characters of a key.
+/// Maximum number of characters of a key.
 const KEY_LEN_MAX: usize = 253;
 /// The default type of a Secret.
 const OPAQUE: &str = "Opaque";
@@ -37,7 +37,7 @@ const COLUMNS: &[Column] = &[
         kind: "string",
         path: "type",
         priority: 0,
-        description: "What the keys are for.",
+        description: "Type of the Secret, which determines its required keys.",
     },
     Column {
         name: "Data",
@@ -103,7 +103,7 @@ fn schema() -> Value {
             "metadata": {"type": "object", "description": "Standard metadata."},
             "data": texts("The values, in base64."),
             "stringData": texts("Values that are not encoded; write-only, stored in data."),
-            "type": {"type": "string", "description": "What the keys are for."},
+            "type": {"type": "string", "description": "Type of the Secret, which determines its required keys."},
             "immutable": {"type": "boolean", "description": "Whether it can no longer be changed."},
         },
     })
@@ -157,7 +157,7 @@ impl Strategy for Secrets {
     }
 }
 
-/// Merges `stringData`, which wins, into `data`. The schema refuses values that are not strings.
+/// Merges `stringData`, which wins, into `data`. The schema rejects values that are not strings.
 fn merge_texts(secret: &mut Map<String, Value>) {
     let has_only_strings =
         |value: &Value| value.as_object().is_some_and(|texts| texts.values().all(Value::is_string));

@@ -1,4 +1,4 @@
-//! Core `services`: empty in a server without a cluster, but listed by `kubectl cluster-info`.
+//! Core `services` of a standalone server: always empty, but listed by `kubectl cluster-info`.
 
 use std::sync::Arc;
 

@@ -19,13 +19,13 @@ const LINES: &str = concat!(
 );
 
 fn check(output: &Output, code: i32, stdout: &[&str], stderr: &[&str]) {
-    let (printed, said) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{said}");
+    let (printed, printed_errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{printed_errors}");
     for word in stdout {
         assert!(printed.contains(word), "{word} is not in {printed}");
     }
     for word in stderr {
-        assert!(said.contains(word), "{word} is not in {said}");
+        assert!(printed_errors.contains(word), "{word} is not in {printed_errors}");
     }
 }
 
@@ -95,8 +95,8 @@ fn decisions_are_explained_line_by_line() {
     let flag = "--k10-api-domain=kio.team.backup";
     let of_the_moved = run(&["policy", "explain", "--policy", "k10", flag], &moved);
     assert_eq!(text(&of_the_moved.stdout), text(&explained.stdout));
-    let wrong = run(&["policy", "explain", "--policy", "k10", "--k10-api-domain=K"], "");
-    check(&wrong, 2, &[], &["--k10-api-domain=K is not a domain"]);
+    let invalid = run(&["policy", "explain", "--policy", "k10", "--k10-api-domain=K"], "");
+    check(&invalid, 2, &[], &["--k10-api-domain=K is not a domain"]);
     let explain = ["policy", "explain", "--policy", "k10"];
     check(&run(&explain, "nonsense\n"), 1, &[], &["line 1:", "a JSON object such as {"]);
     check(&run(&explain, "{}\n[]\n"), 1, &["\"level\""], &["line 2:", "not a list"]);

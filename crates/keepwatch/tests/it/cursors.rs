@@ -1,9 +1,11 @@
-//! `keepwatch cursors`: what an operator sees of the journal's readers, and how one is moved.
+//! `keepwatch cursors`: the readers of the journal are listed and moved.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use crate::destinations::{Cluster, eventually, made, once, until, volume};
+use crate::destinations::{
+    Cluster, once, run_action_counts, volume, wait_for_validation, wait_until,
+};
 use crate::server::{TestServer, create, run, runtime, text};
 
 /// A server's folder, with a destination that is a folder in it.
@@ -31,23 +33,23 @@ impl TestDataDir {
         cursors(&self.home, arguments)
     }
 
-    fn list(&self) -> Listed {
+    fn list(&self) -> CursorStatus {
         let output = self.cursors(&["list"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
-        Listed::parse(&text(&output.stdout))
+        CursorStatus::parse(&text(&output.stdout))
     }
 
-    /// Moves the cursor; what is said.
-    fn moved(&self, way: &str, reader: &str, to: u64) -> String {
-        let output = self.cursors(&[way, reader, "--to", &to.to_string()]);
+    /// Moves the cursor. Returns the output.
+    fn move_cursor(&self, command: &str, reader: &str, to: u64) -> String {
+        let output = self.cursors(&[command, reader, "--to", &to.to_string()]);
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout) + &text(&output.stderr)
     }
 
-    /// Does not move it; what is said.
-    fn refused(&self, way: &str, reader: &str, to: &str) -> String {
+    /// Expects that the command fails and changes nothing. Returns stderr.
+    fn expect_refusal(&self, command: &str, reader: &str, to: &str) -> String {
         let before = self.list();
-        let output = self.cursors(&[way, reader, "--to", to]);
+        let output = self.cursors(&[command, reader, "--to", to]);
         assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
         assert_eq!(self.list(), before);
         text(&output.stderr)
@@ -62,9 +64,9 @@ fn cursors(home: &Path, arguments: &[&str]) -> Output {
     run(&all, "")
 }
 
-/// What `list` says of the destination.
+/// The line of `list` about the destination.
 #[derive(Debug, PartialEq, Eq)]
-struct Listed {
+struct CursorStatus {
     first: u64,
     last: u64,
     reader: String,
@@ -72,7 +74,7 @@ struct Listed {
     backlog: u64,
 }
 
-impl Listed {
+impl CursorStatus {
     fn parse(listed: &str) -> Self {
         let mut lines = listed.lines();
         let range = lines.next().unwrap().strip_prefix("journal: ").unwrap();
@@ -97,47 +99,50 @@ fn an_operator_can_list_rewind_and_skip_readers() {
         let cluster = Cluster::connect(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
-        until(&cluster.configs, "siem", "Success").await;
+        wait_for_validation(&cluster.configs, "siem", "Success").await;
         create(&cluster.admin, "one", 10).await.unwrap();
-        eventually(|| made(&archive) == once(&["one"])).await;
+        wait_until(|| run_action_counts(&archive) == once(&["one"])).await;
         create(&cluster.admin, "two", 10).await.unwrap();
-        eventually(|| made(&archive) == once(&["one", "two"])).await;
+        wait_until(|| run_action_counts(&archive) == once(&["one", "two"])).await;
     });
-    // `list` works beside a running server; a cursor that the server moves cannot be moved.
+    // `list` works while a server runs; the cursor of a running sink cannot be moved.
     let running = data_dir.list();
     let output = data_dir.cursors(&["skip", &running.reader, "--to", &running.last.to_string()]);
-    let said = text(&output.stderr);
-    assert!(!output.status.success() && said.contains("in use"), "{said}");
-    assert!(server.end().0.success());
+    let stderr = text(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("in use"), "{stderr}");
+    assert!(server.stop().0.success());
 
-    let whole = data_dir.list();
-    assert_eq!((whole.backlog, whole.seq), (0, whole.last));
-    let (reader, last) = (whole.reader.as_str(), whole.last);
-    let said = data_dir.moved("rewind", reader, 0);
+    let status = data_dir.list();
+    assert_eq!((status.backlog, status.seq), (0, status.last));
+    let (reader, last) = (status.reader.as_str(), status.last);
+    let output = data_dir.move_cursor("rewind", reader, 0);
     let expected = format!("{reader}: {last} -> 0; {last} records will be delivered again");
-    assert!(said.contains(&expected), "{said}");
+    assert!(output.contains(&expected), "{output}");
     let rewound = data_dir.list();
-    // The move is on record itself.
+    // The move has its own event.
     assert_eq!((rewound.seq, rewound.last), (0, last + 1));
-    let said = data_dir.moved("skip", reader, last);
-    assert!(said.contains(&format!("0 -> {last}; {last} records will not be delivered")), "{said}");
+    let output = data_dir.move_cursor("skip", reader, last);
+    assert!(
+        output.contains(&format!("0 -> {last}; {last} records will not be delivered")),
+        "{output}"
+    );
     assert_eq!(data_dir.list().backlog, 2);
 
     let server = data_dir.up();
     runtime.block_on(async {
         let cluster = Cluster::connect(&server).await;
         create(&cluster.admin, "three", 10).await.unwrap();
-        eventually(|| made(&archive) == once(&["one", "two", "three"])).await;
+        wait_until(|| run_action_counts(&archive) == once(&["one", "two", "three"])).await;
     });
-    assert!(server.end().0.success());
-    data_dir.moved("rewind", reader, 0);
+    assert!(server.stop().0.success());
+    data_dir.move_cursor("rewind", reader, 0);
     let server = data_dir.up();
     let mut twice = once(&["one", "two", "three"]);
     for count in twice.values_mut() {
         *count = 2;
     }
-    runtime.block_on(eventually(|| made(&archive) == twice));
-    assert!(server.end().0.success());
+    runtime.block_on(wait_until(|| run_action_counts(&archive) == twice));
+    assert!(server.stop().0.success());
     let moves = crate::destinations::verbs(&archive);
     assert_eq!((moves["rewind"] > 0, moves["skip"] > 0), (true, true), "{moves:?}");
 }
@@ -150,39 +155,39 @@ fn a_cursor_that_cannot_be_moved_is_reported_and_unchanged() {
         let cluster = Cluster::connect(&server).await;
         cluster.profile("p", volume("all")).await;
         cluster.config("siem", "p").await;
-        until(&cluster.configs, "siem", "Success").await;
+        wait_for_validation(&cluster.configs, "siem", "Success").await;
     });
-    assert!(server.end().0.success());
-    let Listed { last, reader, .. } = data_dir.list();
+    assert!(server.stop().0.success());
+    let CursorStatus { last, reader, .. } = data_dir.list();
     let (beyond, here) = ((last + 1).to_string(), last.to_string());
-    for (way, reader, to, expected) in [
+    for (command, reader, to, expected) in [
         ("skip", reader.as_str(), beyond.as_str(), format!("the journal ends at {last}")),
-        ("skip", &reader, &here, format!("{reader} is at {last} already")),
-        ("skip", &reader, "0", format!("{reader} is at {last} already")),
+        ("skip", &reader, &here, format!("{reader} is already at {last}")),
+        ("skip", &reader, "0", format!("{reader} is already at {last}")),
         ("rewind", &reader, &here, format!("{last} is not behind it")),
         ("rewind", &reader, &beyond, format!("{beyond} is not behind it")),
-        ("rewind", "nobody", "0", "there is no reader \"nobody\"".to_owned()),
-        ("skip", "nobody", &here, "`keepwatch cursors list` names them".to_owned()),
+        ("rewind", "unknown", "0", "there is no reader \"unknown\"".to_owned()),
+        ("skip", "unknown", &here, "`keepwatch cursors list` lists the readers".to_owned()),
         ("skip", &reader, "-1", "-1".to_owned()),
         ("skip", &reader, "all", "invalid value 'all'".to_owned()),
         ("rewind", &reader, "18446744073709551616", "number too large".to_owned()),
     ] {
-        let said = data_dir.refused(way, reader, to);
-        assert!(said.contains(&expected), "{way} {reader} {to}: {said}");
+        let message = data_dir.expect_refusal(command, reader, to);
+        assert!(message.contains(&expected), "{command} {reader} {to}: {message}");
     }
     let nowhere = tempfile::tempdir().unwrap();
     for arguments in [&["list"][..], &["skip", "x", "--to", "1"]] {
         let output = cursors(nowhere.path(), arguments);
-        let said = text(&output.stderr);
+        let stderr = text(&output.stderr);
         let path = nowhere.path().join("keepwatch.db");
-        assert!(!output.status.success() && said.contains(path.to_str().unwrap()), "{said}");
+        assert!(!output.status.success() && stderr.contains(path.to_str().unwrap()), "{stderr}");
         assert!(std::fs::read_dir(nowhere.path()).unwrap().next().is_none());
     }
     let output = cursors(nowhere.path(), &["skip", "x"]);
     assert!(text(&output.stderr).contains("--to <SEQ>"), "{output:?}");
 }
 
-/// A released reader was said not to exist.
+/// Regression: the commands did not know released readers.
 #[test]
 fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
     let folder = tempfile::tempdir().unwrap();
@@ -194,13 +199,13 @@ fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
     };
     runtime.block_on(async {
         let store = open();
-        // It holds the records, which are old.
+        // Another reader retains the records.
         store.journal().register("file", 0).await.unwrap();
         for _ in 0..9 {
             store::append(&store, b"record".to_vec().into()).await.unwrap();
         }
-        let place = store::Cursor { seq: 3, state: String::new() };
-        store.journal().park("stdout", place).await.unwrap();
+        let cursor = store::Cursor { seq: 3, state: String::new() };
+        store.journal().park("stdout", cursor).await.unwrap();
         store.close().await;
     });
     let run = |arguments: &[&str]| {
@@ -214,14 +219,14 @@ fn the_cursor_of_a_released_reader_is_listed_and_can_be_moved() {
     };
     listed("stdout 3 - released");
     for (arguments, is_moved, expected) in [
-        (["skip", "stdout", "--to", "2"], false, "stdout is at 3 already"),
+        (["skip", "stdout", "--to", "2"], false, "stdout is already at 3"),
         (["skip", "stdout", "--to", "99"], false, "99 is not in it"),
         (["skip", "stdout", "--to", "7"], true, "stdout: 3 -> 7; stdout is released"),
         (["rewind", "stdout", "--to", "5"], true, "stdout: 7 -> 5; stdout is released"),
-        (["rewind", "nobody", "--to", "0"], false, "there is no reader \"nobody\""),
+        (["rewind", "unknown", "--to", "0"], false, "there is no reader \"unknown\""),
     ] {
-        let (success, said) = run(&arguments);
-        assert!(success == is_moved && said.contains(expected), "{arguments:?}: {said}");
+        let (success, output) = run(&arguments);
+        assert!(success == is_moved && output.contains(expected), "{arguments:?}: {output}");
     }
     listed("stdout 5 - released");
     let verbs = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! `keepwatch dashboards export`, and that the server has what its dashboard asks for.
+//! `keepwatch dashboards export`, and every metric in the dashboard is exposed by the server.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -32,7 +32,7 @@ fn a_single_dashboard_can_be_printed() {
 
 #[test]
 fn unknown_targets_and_profiles_are_named() {
-    for (arguments, said) in [
+    for (arguments, expected) in [
         (vec!["--to", "kibana"], "--to=\"kibana\" is not known: one of datadog, grafana"),
         (
             vec!["--to", "grafana", "--profile", "falco"],
@@ -41,11 +41,11 @@ fn unknown_targets_and_profiles_are_named() {
     ] {
         let output = run(&[vec!["dashboards", "export"], arguments].concat(), "");
         assert_eq!(output.status.code(), Some(2));
-        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     }
 }
 
-/// The names of series, by what the server says of their types.
+/// The names of the series in an exposition, with the suffixes of their types.
 fn series(exposition: &str) -> BTreeSet<String> {
     let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names = types.flat_map(|line| {
@@ -62,22 +62,22 @@ fn series(exposition: &str) -> BTreeSet<String> {
 }
 
 /// Metric and labels of each selector, and the labels of each `by`: `name{a="b",c=~"d"}`.
-fn asked(expression: &str) -> Vec<(String, Vec<String>)> {
+fn selectors(expression: &str) -> Vec<(String, Vec<String>)> {
     let is_of_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
     let by = expression.split(" by (").skip(1).filter_map(|rest| rest.split(')').next());
     let by: Vec<String> = by.filter(|label| *label != "le").map(str::to_owned).collect();
-    let mut found = Vec::new();
+    let mut selectors = Vec::new();
     let mut rest = expression;
     while let Some((before, behind)) = rest.split_once('{') {
         let start = before.rfind(|char| !is_of_name(char)).map_or(0, |at| at + 1);
         let (inside, behind) = behind.split_once('}').unwrap();
-        // The scraper adds the job.
+        // Prometheus adds the label `job`.
         let labels = inside.split(',').filter_map(|matcher| matcher.split(['=', '!']).next());
         let labels = labels.filter(|label| *label != "job").map(str::to_owned).chain(by.clone());
-        found.push((before.get(start..).unwrap().to_owned(), labels.collect()));
+        selectors.push((before.get(start..).unwrap().to_owned(), labels.collect()));
         rest = behind;
     }
-    found
+    selectors
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn every_metric_of_the_dashboard_is_exposed_with_its_labels() {
         loop {
             let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
             let exposition = admin.request_text(request).await.unwrap();
-            // The notifier is taken up a moment after it was made.
+            // The server starts a notifier asynchronously.
             if exposition.contains("keepwatch_notifier_errors") {
                 break exposition;
             }
@@ -112,7 +112,7 @@ fn every_metric_of_the_dashboard_is_exposed_with_its_labels() {
     let mut count = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
-            for (metric, labels) in asked(target["expr"].as_str().unwrap()) {
+            for (metric, labels) in selectors(target["expr"].as_str().unwrap()) {
                 assert!(known.contains(&metric), "{metric} is not in {known:#?}");
                 for label in labels {
                     let has = |line: &str| {
@@ -134,5 +134,5 @@ fn every_metric_of_the_dashboard_is_exposed_with_its_labels() {
         }
     }
     assert!(count > 20, "{count} metrics");
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
 }

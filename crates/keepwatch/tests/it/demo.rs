@@ -64,7 +64,7 @@ fn demo_once_exits_and_can_be_repeated() {
         let ids = events.iter().filter_map(|event| event["AuditID"].as_str());
         ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
     };
-    assert!(ids(&first).is_disjoint(&ids(&second)), "an event came twice");
+    assert!(ids(&first).is_disjoint(&ids(&second)), "an event was printed twice");
 }
 
 /// Runs every printed command that needs no server, as printed.

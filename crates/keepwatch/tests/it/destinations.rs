@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::server::{TestServer, create, kind, runtime};
 
-/// Longer than anything here takes.
+/// Timeout of each wait.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Cluster {
@@ -37,17 +37,25 @@ impl Cluster {
     }
 
     pub(crate) async fn profile(&self, name: &str, spec: Value) {
-        make(&self.profiles, "config.kio.kasten.io", "Profile", "profiles", name, spec).await;
+        create_object(&self.profiles, "config.kio.kasten.io", "Profile", "profiles", name, spec)
+            .await;
     }
 
     pub(crate) async fn config(&self, name: &str, profile: &str) {
         let spec = json!({"profile": {"name": profile, "namespace": ""}});
-        make(&self.configs, "config.kio.kasten.io", "AuditConfig", "auditconfigs", name, spec)
-            .await;
+        create_object(
+            &self.configs,
+            "config.kio.kasten.io",
+            "AuditConfig",
+            "auditconfigs",
+            name,
+            spec,
+        )
+        .await;
     }
 }
 
-async fn make(
+async fn create_object(
     api: &Api<DynamicObject>,
     group: &str,
     name_of_kind: &str,
@@ -60,39 +68,44 @@ async fn make(
     api.create(&PostParams::default(), &object).await.unwrap();
 }
 
-/// Waits until the status is this; what the errors say.
-pub(crate) async fn until(api: &Api<DynamicObject>, name: &str, validation: &str) -> String {
-    let began = Instant::now();
+/// Waits until `status.validation` has this value. Returns `status.error`.
+pub(crate) async fn wait_for_validation(
+    api: &Api<DynamicObject>,
+    name: &str,
+    validation: &str,
+) -> String {
+    let start = Instant::now();
     loop {
-        let found = api.get(name).await.unwrap();
-        let status = found.data.get("status").cloned().unwrap_or_default();
+        let object = api.get(name).await.unwrap();
+        let status = object.data.get("status").cloned().unwrap_or_default();
         if status["validation"] == validation {
             return status["error"].to_string();
         }
-        assert!(began.elapsed() < PATIENCE, "{name} does not become {validation}: {status}");
+        assert!(start.elapsed() < PATIENCE, "{name} does not become {validation}: {status}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Waits until an Event of the `AuditConfig` says so: some states pass too quickly to be seen.
-async fn told(events: &Api<DynamicObject>, reason: &str, of: &str) {
-    let began = Instant::now();
-    let says = |event: &DynamicObject| {
+/// Waits until an Event of the `AuditConfig` has this reason and mentions `of`. Polling the status
+/// could miss short states.
+async fn wait_for_event(events: &Api<DynamicObject>, reason: &str, of: &str) {
+    let start = Instant::now();
+    let matches_event = |event: &DynamicObject| {
         let message = event.data["message"].as_str().unwrap_or_default();
         event.data["involvedObject"]["name"] == "siem"
             && event.data["reason"] == reason
             && message.contains(of)
     };
-    while !events.list(&ListParams::default()).await.unwrap().iter().any(says) {
-        assert!(began.elapsed() < PATIENCE, "nobody says {reason} of {of}");
+    while !events.list(&ListParams::default()).await.unwrap().iter().any(matches_event) {
+        assert!(start.elapsed() < PATIENCE, "no Event has the reason {reason} and mentions {of}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn until_gone(api: &Api<DynamicObject>, name: &str) {
-    let began = Instant::now();
+async fn wait_until_deleted(api: &Api<DynamicObject>, name: &str) {
+    let start = Instant::now();
     while api.get_opt(name).await.unwrap().is_some() {
-        assert!(began.elapsed() < PATIENCE, "{name} does not go");
+        assert!(start.elapsed() < PATIENCE, "{name} still exists");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -103,27 +116,27 @@ pub(crate) fn volume(claim: &str) -> Value {
     }})
 }
 
-/// How often each `RunAction` was recorded as made in a folder of objects.
-pub(crate) fn made(folder: &Path) -> BTreeMap<String, usize> {
-    count(folder, |event| {
-        let is_made = event["Verb"] == "create" && event["ObjectRef"]["Resource"] == "runactions";
-        is_made.then(|| event["ObjectRef"]["Name"].as_str().unwrap().to_owned())
+/// Number of recorded creates of each `RunAction`, by name, in the objects of a folder.
+pub(crate) fn run_action_counts(folder: &Path) -> BTreeMap<String, usize> {
+    counts_by_name(folder, |event| {
+        let is_create = event["Verb"] == "create" && event["ObjectRef"]["Resource"] == "runactions";
+        is_create.then(|| event["ObjectRef"]["Name"].as_str().unwrap().to_owned())
     })
 }
 
-/// How often each verb was recorded in a folder of objects. Signals have none.
+/// Number of events with each verb in the objects of a folder. Signals have no verb.
 pub(crate) fn verbs(folder: &Path) -> BTreeMap<String, usize> {
-    count(folder, |event| Some(event["Verb"].as_str()?.to_owned()))
+    counts_by_name(folder, |event| Some(event["Verb"].as_str()?.to_owned()))
 }
 
-fn count(folder: &Path, name: fn(&Value) -> Option<String>) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
-    let Ok(entries) = std::fs::read_dir(folder) else { return found };
+fn counts_by_name(folder: &Path, name: fn(&Value) -> Option<String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return counts };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            for (name, count) in count(&path, name) {
-                *found.entry(name).or_insert(0) += count;
+            for (name, count) in counts_by_name(&path, name) {
+                *counts.entry(name).or_insert(0) += count;
             }
         } else if path.to_string_lossy().ends_with(".json.gz") {
             let mut lines = String::new();
@@ -132,12 +145,12 @@ fn count(folder: &Path, name: fn(&Value) -> Option<String>) -> BTreeMap<String, 
             for line in lines.lines() {
                 let event: Value = serde_json::from_str(line).unwrap();
                 if let Some(name) = name(&event) {
-                    *found.entry(name).or_insert(0) += 1;
+                    *counts.entry(name).or_insert(0) += 1;
                 }
             }
         }
     }
-    found
+    counts
 }
 
 pub(crate) fn once(names: &[&str]) -> BTreeMap<String, usize> {
@@ -153,30 +166,33 @@ fn a_config_waits_for_its_profile_delivers_switches_and_is_deleted_cleanly() {
     runtime().block_on(async {
         let cluster = Cluster::connect(&server).await;
         cluster.config("siem", "p1").await;
-        let said = until(&cluster.configs, "siem", "Pending").await;
-        assert!(said.contains("Profile kasten-io/p1 does not exist"), "{said}");
+        let message = wait_for_validation(&cluster.configs, "siem", "Pending").await;
+        assert!(message.contains("Profile kasten-io/p1 does not exist"), "{message}");
         create(&cluster.admin, "while-waiting", 10).await.unwrap();
         cluster.profile("p1", volume("one")).await;
-        until(&cluster.configs, "siem", "Success").await;
-        until(&cluster.profiles, "p1", "Success").await;
+        wait_for_validation(&cluster.configs, "siem", "Success").await;
+        wait_for_validation(&cluster.profiles, "p1", "Success").await;
         create(&cluster.admin, "to-one", 10).await.unwrap();
-        eventually(|| made(&volumes.join("one")) == once(&["while-waiting", "to-one"])).await;
+        wait_until(|| {
+            run_action_counts(&volumes.join("one")) == once(&["while-waiting", "to-one"])
+        })
+        .await;
 
         cluster.profile("p2", volume("two")).await;
         let switched = Patch::Merge(json!({"spec": {"profile": {"name": "p2"}}}));
         cluster.configs.patch("siem", &PatchParams::default(), &switched).await.unwrap();
-        told(&cluster.events, "UpdateRequested", "two").await;
-        told(&cluster.events, "Delivering", "two").await;
-        until(&cluster.configs, "siem", "Success").await;
+        wait_for_event(&cluster.events, "UpdateRequested", "two").await;
+        wait_for_event(&cluster.events, "Delivering", "two").await;
+        wait_for_validation(&cluster.configs, "siem", "Success").await;
         create(&cluster.admin, "to-two", 10).await.unwrap();
         cluster.configs.delete("siem", &DeleteParams::default()).await.unwrap();
-        until_gone(&cluster.configs, "siem").await;
-        assert_eq!(made(&volumes.join("two")), once(&["to-two"]));
-        assert_eq!(made(&volumes.join("one")), once(&["while-waiting", "to-one"]));
+        wait_until_deleted(&cluster.configs, "siem").await;
+        assert_eq!(run_action_counts(&volumes.join("two")), once(&["to-two"]));
+        assert_eq!(run_action_counts(&volumes.join("one")), once(&["while-waiting", "to-one"]));
 
         create(&cluster.admin, "after", 10).await.unwrap();
-        let told = cluster.events.list(&ListParams::default()).await.unwrap().items;
-        let mut reasons: Vec<&str> = told
+        let events = cluster.events.list(&ListParams::default()).await.unwrap().items;
+        let mut reasons: Vec<&str> = events
             .iter()
             .filter(|event| event.data["involvedObject"]["name"] == "siem")
             .map(|event| event.data["reason"].as_str().unwrap())
@@ -185,9 +201,9 @@ fn a_config_waits_for_its_profile_delivers_switches_and_is_deleted_cleanly() {
         assert_eq!(reasons.iter().filter(|reason| **reason == "Stopped").count(), 1, "{reasons:?}");
         assert!(reasons.contains(&"Delivering") && reasons.contains(&"DeleteRequested"));
     });
-    let (status, said) = server.end();
-    assert!(status.success(), "{said}");
-    assert_eq!(made(&volumes.join("two")), once(&["to-two"]));
+    let (status, stderr) = server.stop();
+    assert!(status.success(), "{stderr}");
+    assert_eq!(run_action_counts(&volumes.join("two")), once(&["to-two"]));
 }
 
 #[test]
@@ -209,19 +225,22 @@ fn a_restart_continues_at_the_cursor_and_oldest_delivers_everything() {
         config.metadata.annotations = Some([start].into());
         config.data = json!({"spec": {"profile": {"name": "p"}}});
         cluster.configs.create(&PostParams::default(), &config).await.unwrap();
-        until(&cluster.configs, "siem", "Success").await;
+        wait_for_validation(&cluster.configs, "siem", "Success").await;
         create(&cluster.admin, "second", 10).await.unwrap();
     });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
     let server = TestServer::up(&home, &[], Stdio::null());
     runtime.block_on(async {
         let cluster = Cluster::connect(&server).await;
         create(&cluster.admin, "third", 10).await.unwrap();
-        eventually(|| made(&volumes.join("all")) == once(&["first", "second", "third"])).await;
+        wait_until(|| {
+            run_action_counts(&volumes.join("all")) == once(&["first", "second", "third"])
+        })
+        .await;
         let config = cluster.configs.get("siem").await.unwrap();
         assert_eq!(config.data["status"]["validation"], "Success");
     });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
 }
 
 #[test]
@@ -234,10 +253,10 @@ fn invalid_destinations_are_explained() {
         let vbr = json!({"type": "Location", "locationSpec": {"type": "VBR"}});
         cluster.profile("vbr", vbr).await;
         cluster.config("to-vbr", "vbr").await;
-        let said = until(&cluster.configs, "to-vbr", "Failed").await;
-        assert!(said.contains("cannot take events"), "{said}");
-        let said = until(&cluster.profiles, "vbr", "Failed").await;
-        assert!(said.contains("cannot take events"), "{said}");
+        let message = wait_for_validation(&cluster.configs, "to-vbr", "Failed").await;
+        assert!(message.contains("cannot take events"), "{message}");
+        let message = wait_for_validation(&cluster.profiles, "vbr", "Failed").await;
+        assert!(message.contains("cannot take events"), "{message}");
 
         let metadata = json!({"type": "Location", "locationSpec": {
             "type": "ObjectStore",
@@ -248,8 +267,8 @@ fn invalid_destinations_are_explained() {
         }});
         cluster.profile("imds", metadata).await;
         cluster.config("to-imds", "imds").await;
-        let said = until(&cluster.configs, "to-imds", "Pending").await;
-        assert!(said.contains("Secret kasten-io/keys"), "{said}");
+        let message = wait_for_validation(&cluster.configs, "to-imds", "Pending").await;
+        assert!(message.contains("Secret kasten-io/keys"), "{message}");
         let kind = kind("", "Secret", "secrets");
         let secrets: Api<DynamicObject> =
             Api::namespaced_with(cluster.admin.clone(), "kasten-io", &kind);
@@ -258,24 +277,25 @@ fn invalid_destinations_are_explained() {
             "aws_access_key_id": "AKIA", "aws_secret_access_key": "canary-7Hq",
         }});
         secrets.create(&PostParams::default(), &keys).await.unwrap();
-        let said = until(&cluster.configs, "to-imds", "Failed").await;
+        let message = wait_for_validation(&cluster.configs, "to-imds", "Failed").await;
         assert!(
-            said.contains("which destinations may not be") && !said.contains("canary-7Hq"),
-            "{said}"
+            message.contains("which is not allowed as a destination")
+                && !message.contains("canary-7Hq"),
+            "{message}"
         );
         for name in ["to-vbr", "to-imds"] {
             cluster.configs.delete(name, &DeleteParams::default()).await.unwrap();
-            until_gone(&cluster.configs, name).await;
+            wait_until_deleted(&cluster.configs, name).await;
         }
     });
-    let (status, said) = server.end();
-    assert!(status.success() && !said.contains("canary-7Hq"), "{said}");
+    let (status, stderr) = server.stop();
+    assert!(status.success() && !stderr.contains("canary-7Hq"), "{stderr}");
 }
 
-pub(crate) async fn eventually(mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "it does not come to that");
+pub(crate) async fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "the condition is not met in time");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! `keepwatch detect`: signals of lines from everywhere.
+//! `keepwatch detect`: reads audit logs from files, stdin and buckets, and prints signals.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -58,7 +58,7 @@ impl WorkDir {
         run(&all, input)
     }
 
-    /// Signals as (user, count, cluster), and nothing went wrong.
+    /// Signals as (user, count, cluster). Expects exit code 0.
     fn signals(&self, arguments: &[&str], input: &str) -> Vec<(String, u64, String)> {
         let output = self.detect(arguments, input);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -72,7 +72,7 @@ fn summary(signal: &Value) -> (String, u64, String) {
     (text(&spec["actor"]["username"]), spec["count"].as_u64().unwrap(), text(&spec["cluster"]))
 }
 
-fn one(user: &str, count: u64, cluster: &str) -> Vec<(String, u64, String)> {
+fn single_signal(user: &str, count: u64, cluster: &str) -> Vec<(String, u64, String)> {
     vec![(user.to_owned(), count, cluster.to_owned())]
 }
 
@@ -103,9 +103,9 @@ fn a_signal_is_printed_as_the_api_serves_it() {
 fn the_same_lines_give_the_same_signals_from_every_input() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
-    let expected = one("mallory", 4, "");
+    let expected = single_signal("mallory", 4, "");
     assert_eq!(dir.signals(&["-"], &lines), expected);
-    // Its name does not tell what it is.
+    // The content decides, not the file extension.
     let plain = dir.put("audit.gz", &lines);
     assert_eq!(dir.signals(&[&plain], ""), expected);
     let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
@@ -123,7 +123,7 @@ fn the_same_lines_give_the_same_signals_from_every_input() {
 fn lines_that_a_container_runtime_split_are_joined() {
     let dir = WorkDir::new();
     let lines = deletions(36_000, "mallory", 4);
-    let expected = one("mallory", 4, "");
+    let expected = single_signal("mallory", 4, "");
     let time = "2026-11-23T10:00:00.1Z";
     let (mut cri, mut docker) = (Vec::new(), Vec::new());
     for line in lines.lines() {
@@ -148,26 +148,30 @@ fn encodings_may_be_mixed_and_duplicates_count_once() {
     let lines = deletions(36_000, "mallory", 4);
     let (first, second) = lines.split_at(lines.find('\n').unwrap() + 1);
     let mixed = format!("{first}{}", kasten(second, ""));
-    assert_eq!(dir.signals(&["-"], &mixed), one("mallory", 4, ""));
-    assert_eq!(dir.signals(&["-"], &format!("{lines}{lines}")), one("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &mixed), single_signal("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &format!("{lines}{lines}")), single_signal("mallory", 4, ""));
     let named = kasten(&lines, "prod-eu");
     assert_eq!(
         dir.signals(&["-", "--cluster-name", "other"], &named),
-        one("mallory", 4, "prod-eu")
+        single_signal("mallory", 4, "prod-eu")
     );
-    assert_eq!(dir.signals(&["-", "--cluster-name", "other"], &lines), one("mallory", 4, "other"));
+    assert_eq!(
+        dir.signals(&["-", "--cluster-name", "other"], &lines),
+        single_signal("mallory", 4, "other")
+    );
     let items: Vec<&str> = lines.lines().collect();
     let list = format!(
         r#"{{"kind":"EventList","apiVersion":"audit.k8s.io/v1","metadata":{{}},"items":[{}]}}"#,
         items.join(",")
     );
-    assert_eq!(dir.signals(&["-"], &list), one("mallory", 4, ""));
+    assert_eq!(dir.signals(&["-"], &list), single_signal("mallory", 4, ""));
 }
 
 #[test]
 fn logs_of_several_servers_are_merged_by_time() {
     let dir = WorkDir::new();
-    // Longer apart than lateness allows, so that one log after the other would be out of order.
+    // The events are further apart than the lateness bound, so that one log after the other would
+    // be out of order.
     let all: Vec<String> = (0..40)
         .map(|number| {
             line(
@@ -184,7 +188,10 @@ fn logs_of_several_servers_are_merged_by_time() {
         lines.join("\n")
     };
     let (even, odd) = (dir.put("a.log", every(0)), dir.put("b.log", every(1)));
-    assert_eq!(dir.signals(&[&odd, &even, "--lateness", "0s"], ""), one("mallory", 40, ""));
+    assert_eq!(
+        dir.signals(&[&odd, &even, "--lateness", "0s"], ""),
+        single_signal("mallory", 40, "")
+    );
 }
 
 #[test]
@@ -193,8 +200,8 @@ fn lines_that_are_not_events_are_reported_and_skipped() {
     let signal = dir.detect(&["-"], &deletions(36_000, "mallory", 3)).stdout;
     let lines = format!("nonsense\n\n{}{{\n{}", deletions(36_000, "mallory", 3), text(&signal));
     let output = dir.detect(&["-"], &lines);
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{said}");
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert_eq!(objects(&output.stdout).len(), 1);
     for part in [
         "standard input, line 1: ",
@@ -202,27 +209,27 @@ fn lines_that_are_not_events_are_reported_and_skipped() {
         "2 lines are no audit event; 3 events were read",
         "1 signals between the events were skipped",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(stderr.contains(part), "{part}: {stderr}");
     }
     let output = dir.detect(&["-"], "nonsense\n");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).ends_with("error: nothing could be read\n"));
-    // Nothing at all is not wrong.
+    // Empty input is not an error.
     assert_eq!(dir.detect(&["-"], "").status.code(), Some(0));
 }
 
 #[test]
 fn an_unreadable_input_is_named_and_the_others_are_read() {
     let dir = WorkDir::new();
-    let good = dir.put("good.log", deletions(36_000, "mallory", 3));
+    let readable = dir.put("good.log", deletions(36_000, "mallory", 3));
     let mut cut = gzip(&deletions(36_000, "alice", 300));
     cut.truncate(cut.len() / 2);
     let cut = dir.put("cut.gz", cut);
-    for bad in [cut.as_str(), "/nowhere/audit.log"] {
-        let output = dir.detect(&[&good, bad], "");
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(bad), "{said}");
+    for unreadable in [cut.as_str(), "/nowhere/audit.log"] {
+        let output = dir.detect(&[&readable, unreadable], "");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(unreadable), "{stderr}");
         let users: Vec<String> =
             objects(&output.stdout).iter().map(|signal| summary(signal).0).collect();
         assert!(users.contains(&"mallory".to_owned()), "{users:?}");
@@ -232,14 +239,14 @@ fn an_unreadable_input_is_named_and_the_others_are_read() {
 #[test]
 fn exit_codes_show_the_result() {
     let dir = WorkDir::new();
-    let (bad, good) =
+    let (with_signal, without_signal) =
         (deletions(36_000, "mallory", 3), with_code(1, "a", "delete", "restorepoints", "x", 403));
     for (arguments, input, code) in [
-        (&["-"][..], &bad, 0),
-        (&["-", "--exit-code"], &bad, 3),
-        (&["-", "--exit-code"], &good, 0),
-        (&[], &good, 2),
-        (&["-", "-"], &good, 1),
+        (&["-"][..], &with_signal, 0),
+        (&["-", "--exit-code"], &with_signal, 3),
+        (&["-", "--exit-code"], &without_signal, 0),
+        (&[], &without_signal, 2),
+        (&["-", "-"], &without_signal, 1),
     ] {
         let output = dir.detect(arguments, input);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
@@ -279,7 +286,7 @@ fn text_from_clients_cannot_control_the_terminal() {
     assert!(table.contains("mallory\\u{1b}[2J\\u{202e}"), "{table}");
 }
 
-/// With a key in the environment, and nothing of the machine's own.
+/// With credentials in the environment, and none of the machine.
 fn detect_in(bucket: &S3Double, dir: &WorkDir, inputs: &[&str]) -> Command {
     let mut command = keepwatch();
     command
@@ -313,17 +320,17 @@ fn objects_of_a_bucket_are_read_below_a_prefix() {
     ] {
         let output = detect_in(&bucket, &dir, &[input]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
-        let mut found: Vec<_> = objects(&output.stdout).iter().map(summary).collect();
-        found.sort_by(|left, right| right.0.cmp(&left.0));
-        let found: Vec<(&str, u64)> =
-            found.iter().map(|signal| (signal.0.as_str(), signal.1)).collect();
-        assert_eq!(found, expected, "{input}");
+        let mut summaries: Vec<_> = objects(&output.stdout).iter().map(summary).collect();
+        summaries.sort_by(|left, right| right.0.cmp(&left.0));
+        let summaries: Vec<(&str, u64)> =
+            summaries.iter().map(|signal| (signal.0.as_str(), signal.1)).collect();
+        assert_eq!(summaries, expected, "{input}");
     }
     let output = detect_in(&bucket, &dir, &["s3://audit/nothing/"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("no object with this prefix"), "{output:?}");
     bucket.set_key("another", "");
     let output = detect_in(&bucket, &dir, &["s3://audit/k10audit/"]).output().unwrap();
-    let said = text(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("s3:ListBucket"), "{said}");
+    let stderr = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && stderr.contains("s3:ListBucket"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! What `kubectl api-resources` finds: names, and which kinds `kubectl get all` would show.
+//! `kubectl api-resources`: names, short names, and the kinds that `kubectl get all` lists.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -7,16 +7,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceLis
 
 use crate::server::{TestServer, runtime};
 
-/// Short names of Kubernetes' own kinds, as Kubernetes has them. K10 documents none for its kinds.
+/// Short names of kinds of Kubernetes, as in kube-apiserver. K10 documents none for its kinds.
 const KUBERNETES: [(&str, &str); 3] = [("events", "ev"), ("namespaces", "ns"), ("services", "svc")];
 /// Short names of our kinds.
 const OURS: [(&str, &str); 2] = [("auditevents", "ae"), ("signals", "sig")];
 
-/// What people type for kinds of Kubernetes, Istio, cert-manager and snapshots.
-const TAKEN: &str = "po rc svc sa pvc pv no cm ep limits quota crd ds deploy rs sts hpa cj csr ing netpol \
-                     pdb pc sc cs va dr vs se gw cert cr vsc vss vs all";
+/// Short names of other kinds in Kubernetes, Istio, cert-manager and the CSI snapshotter.
+const USED_ELSEWHERE: &str = "po rc svc sa pvc pv no cm ep limits quota crd ds deploy rs sts hpa cj \
+                              csr ing netpol pdb pc sc cs va dr vs se gw cert cr vsc vss vs all";
 
-/// Every kind that is served, but no subresources.
+/// Every served kind, without subresources.
 async fn kinds(client: &kube::Client) -> Vec<APIResource> {
     let mut lists: Vec<APIResourceList> = vec![client.list_core_api_resources("v1").await.unwrap()];
     for group in client.list_api_groups().await.unwrap().groups {
@@ -33,12 +33,12 @@ fn short_names_and_categories_are_those_of_kubernetes_and_k10_and_two_of_ours() 
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::up(&folder.path().join("home"), &[], Stdio::null());
     let kinds = runtime().block_on(async { kinds(&server.client("admin", None).await).await });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
     assert!(kinds.len() >= 33, "{}", kinds.len());
     let mut short_names = BTreeSet::new();
     let mut names = BTreeSet::new();
     for kind in &kinds {
-        // What `kubectl get all` shows.
+        // The kinds that `kubectl get all` lists.
         let expected: &[&str] = if kind.name == "services" { &["all"] } else { &[] };
         assert_eq!(kind.categories.as_deref().unwrap_or_default(), expected, "{}", kind.name);
         assert_eq!(kind.singular_name, kind.kind.to_lowercase(), "{}", kind.name);
@@ -50,6 +50,6 @@ fn short_names_and_categories_are_those_of_kubernetes_and_k10_and_two_of_ours() 
     }
     assert_eq!(short_names, KUBERNETES.into_iter().chain(OURS).collect());
     for (_, short) in OURS {
-        assert!(!TAKEN.split(' ').any(|taken| taken == short), "{short}");
+        assert!(!USED_ELSEWHERE.split(' ').any(|used| used == short), "{short}");
     }
 }

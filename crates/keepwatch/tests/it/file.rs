@@ -30,7 +30,7 @@ fn every_event_is_in_the_files_once_after_kills() {
     // Lines are as long as their objects, so that files are rotated.
     let size = "--audit-line-size=4Mi";
     let flags = [file.as_str(), "--audit-log-file-size=1", "--audit-policy=extended", size];
-    let mut answered = Vec::new();
+    let mut created = Vec::new();
     for life in 0..4 {
         let (mut server, address) = TestServer::serve(&up, folder.path(), &flags);
         runtime().block_on(async {
@@ -38,30 +38,31 @@ fn every_event_is_in_the_files_once_after_kills() {
             for number in 0..OBJECTS {
                 let name = format!("run-{life}-{number}");
                 create(&client, &name, OBJECT_BYTES).await.unwrap();
-                answered.push(name);
+                created.push(name);
             }
         });
         if life == 3 {
-            assert!(server.end().0.success());
+            assert!(server.stop().0.success());
         } else {
             // Kill the server as soon as it has sent the last response, before it delivers the
             // event.
             server.process.kill().unwrap();
-            server.ended();
+            server.wait();
         }
     }
     assert!(fs::read_dir(&log).unwrap().count() > 5, "nothing was rotated");
-    let mut found: HashMap<String, usize> = HashMap::new();
+    let mut counts: HashMap<String, usize> = HashMap::new();
     for event in events(&lines(&log)) {
-        *found.entry(event["AuditID"].to_string()).or_default() += 1;
+        *counts.entry(event["AuditID"].to_string()).or_default() += 1;
         if event["Verb"] == "create" {
-            *found.entry(event["ObjectRef"]["Name"].as_str().unwrap().to_owned()).or_default() += 1;
+            *counts.entry(event["ObjectRef"]["Name"].as_str().unwrap().to_owned()).or_default() +=
+                1;
         }
     }
-    for name in &answered {
-        assert_eq!(found.get(name), Some(&1), "{name}");
+    for name in &created {
+        assert_eq!(counts.get(name), Some(&1), "{name}");
     }
-    assert!(found.values().all(|count| *count == 1), "an event is there twice");
+    assert!(counts.values().all(|count| *count == 1), "an event is in the files twice");
 }
 
 #[test]
@@ -85,7 +86,7 @@ fn sighup_reopens_the_file() {
         std::thread::yield_now();
     }
     runtime.block_on(create(&client, "after", 10)).unwrap();
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
     assert!(fs::read_to_string(&moved).unwrap().contains("before"));
     assert!(fs::read_to_string(&path).unwrap().contains("after"));
 }

@@ -33,7 +33,7 @@ fn document(user: &str, arguments: &[&str], input: &str) -> Value {
 
 #[test]
 fn everything_an_identity_did_is_counted_by_kind() {
-    let found = document("mallory", &[], &lines());
+    let timeline = document("mallory", &[], &lines());
     for (path, expected) in [
         ("/count", 10),
         ("/refused", 1),
@@ -45,22 +45,26 @@ fn everything_an_identity_did_is_counted_by_kind() {
         ("/sessions/1/count", 9),
         ("/addresses/0/count", 10),
     ] {
-        assert_eq!(found.pointer(path).and_then(Value::as_u64), Some(expected), "{path}: {found}");
+        assert_eq!(
+            timeline.pointer(path).and_then(Value::as_u64),
+            Some(expected),
+            "{path}: {timeline}"
+        );
     }
-    assert_eq!(found["related"][0]["user"], "bob");
-    assert_eq!(found["related"][0]["why"], "same address 192.0.2.7");
-    let signals = found["signals"].as_array().unwrap();
+    assert_eq!(timeline["related"][0]["user"], "bob");
+    assert_eq!(timeline["related"][0]["why"], "same address 192.0.2.7");
+    let signals = timeline["signals"].as_array().unwrap();
     let rules: Vec<&str> =
         signals.iter().map(|signal| signal["spec"]["rule"]["id"].as_str().unwrap()).collect();
     assert!(rules.contains(&"kasten-restorepoints-manually-deleted"), "{rules:?}");
-    let requests = found["requests"].as_array().unwrap();
+    let requests = timeline["requests"].as_array().unwrap();
     assert_eq!(requests.len(), 10);
     let firsts = requests[1]["firstSeen"].as_array().unwrap();
     assert!(firsts.contains(&"act get passkeys".into()), "{firsts:?}");
 }
 
-/// Regression: requests on different objects with the audit ID of an earlier one were dropped; a client
-/// can choose the ID.
+/// Regression: requests on different objects with the audit ID of an earlier one were dropped; a
+/// client can choose the ID.
 #[test]
 fn requests_that_repeat_an_audit_id_are_counted_if_they_differ() {
     let with_id = |text: String| {
@@ -80,16 +84,16 @@ fn only_unauthorized_and_forbidden_requests_are_refused() {
     let codes: [u16; 6] = [401, 403, 404, 409, 422, 500];
     let lines = codes
         .map(|code| with_code(u32::from(code), "mallory", "get", "passkeys", "key", code) + "\n");
-    let found = document("mallory", &[], &lines.concat());
-    assert_eq!((&found["refused"], &found["failed"]), (&2.into(), &4.into()), "{found}");
+    let timeline = document("mallory", &[], &lines.concat());
+    assert_eq!((&timeline["refused"], &timeline["failed"]), (&2.into(), &4.into()), "{timeline}");
 }
 
 #[test]
 fn values_seen_before_the_time_range_are_not_new() {
     let time = ["--since", "2026-11-23T09:00:00Z", "--until", "2026-11-23T10:00:05Z"];
-    let found = document("mallory", &time, &lines());
-    assert_eq!(found["count"], 2);
-    assert_eq!(found["addresses"][0]["new"], false);
+    let timeline = document("mallory", &time, &lines());
+    assert_eq!(timeline["count"], 2);
+    assert_eq!(timeline["addresses"][0]["new"], false);
     let hour = ["--since", "1h", "--until", "2026-11-23T10:00:05Z"];
     assert_eq!(document("mallory", &hour, &lines())["count"], 2);
     let nothing = investigate("nobody", &[], &lines());
@@ -111,7 +115,7 @@ fn both_sides_of_an_impersonation_are_shown() {
 
 #[test]
 fn the_text_output_is_readable() {
-    let found = investigate("mallory", &[], &lines());
+    let output = investigate("mallory", &[], &lines());
     for part in [
         "10 requests, 2026-11-23 08:20:00 to",
         "1 security, 8 destructive, 1 read; 1 refused",
@@ -120,7 +124,7 @@ fn the_text_output_is_readable() {
         "bob: same address 192.0.2.7",
         "low           2026-11-23 10:00:10  mallory deleted restore points in shop",
     ] {
-        assert!(found.contains(part), "{part}: {found}");
+        assert!(output.contains(part), "{part}: {output}");
     }
 }
 

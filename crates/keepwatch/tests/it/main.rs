@@ -4,7 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test fails by panicking, and may know the time"
+    reason = "tests panic to fail, and may read the clock"
 )]
 
 mod audit_lines;

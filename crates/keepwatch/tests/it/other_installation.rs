@@ -28,15 +28,15 @@ fn the_built_in_policy_records_the_groups_of_the_other_domain() {
         create("actions.kio.team.backup").await.unwrap();
         create("actions.kio.kasten.io").await.unwrap_err();
     });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
     let events = events(&fs::read_to_string(&path).unwrap());
     // Events of the server itself, for example about new applications, use the other domain too. A
     // heartbeat has no object.
     for group in events.iter().filter_map(|event| event["ObjectRef"]["APIGroup"].as_str()) {
         assert!(group.ends_with(".kio.team.backup"), "{group}");
     }
-    let found: Vec<_> =
+    let creates: Vec<_> =
         events.iter().filter(|event| event["ObjectRef"]["Resource"] == "runactions").collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0]["ResponseObject"]["apiVersion"], "actions.kio.team.backup/v1alpha1");
+    assert_eq!(creates.len(), 1, "{creates:?}");
+    assert_eq!(creates[0]["ResponseObject"]["apiVersion"], "actions.kio.team.backup/v1alpha1");
 }

@@ -24,7 +24,7 @@ fn check(arguments: &[&str], code: i32, stdout: &[&str], stderr: &[&str]) {
 }
 
 /// A rule created by `rules new`, and its folder.
-fn begun() -> (tempfile::TempDir, String) {
+fn new_rule() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     check(&["new", "my-rule", "--dir", folder.path().to_str().unwrap()], 0, &["my-rule.yaml"], &[]);
     let path = folder.path().join("my-rule.yaml");
@@ -34,14 +34,14 @@ fn begun() -> (tempfile::TempDir, String) {
 
 #[test]
 fn a_new_rule_passes_check_and_test_and_is_not_overwritten() {
-    let (folder, path) = begun();
+    let (folder, path) = new_rule();
     let folder = folder.path().to_str().unwrap();
     check(&["check", &path], 0, &["1 file, 1 rule that raises signals: valid"], &[]);
     check(&["check", folder], 0, &["valid"], &[]);
     check(&["test", &path], 0, &["ok", "2 examples, 1 signals", "1 rule file, 0 failed"], &[]);
     check(&["list", &path], 0, &["my-rule", "medium", "Secrets deleted by a person"], &[]);
     check(&["show", "my-rule", &path], 0, &["id: my-rule"], &[]);
-    check(&["new", "my-rule", "--dir", folder], 1, &[], &["exists already"]);
+    check(&["new", "my-rule", "--dir", folder], 1, &[], &["already exists"]);
     check(&["new", "My Rule", "--dir", folder], 2, &[], &["lower-case letters"]);
     let missing = format!("{folder}/new/folder");
     check(&["new", "other", "--dir", &missing], 0, &["new/folder/other.yaml"], &[]);
@@ -51,11 +51,12 @@ fn a_new_rule_passes_check_and_test_and_is_not_overwritten() {
 
 #[test]
 fn every_error_has_its_position() {
-    let (folder, path) = begun();
-    let good = std::fs::read_to_string(&path).unwrap();
-    let bad = good.replace("verb: delete", "vreb: delete").replace("level: medium", "level: loud");
+    let (folder, path) = new_rule();
+    let valid = std::fs::read_to_string(&path).unwrap();
+    let invalid =
+        valid.replace("verb: delete", "vreb: delete").replace("level: medium", "level: loud");
     let file = folder.path().join("bad.yaml");
-    std::fs::write(&file, bad).unwrap();
+    std::fs::write(&file, invalid).unwrap();
     let output = rules(&["check", file.to_str().unwrap()]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
@@ -86,10 +87,10 @@ fn a_filter_may_reference_a_built_in_rule_and_copies_of_built_in_rules_are_valid
 
 #[test]
 fn a_failing_test_shows_the_difference() {
-    let (folder, path) = begun();
+    let (folder, path) = new_rule();
     let events = folder.path().join("my-rule.events.ndjson");
-    let good = std::fs::read_to_string(&events).unwrap();
-    std::fs::write(&events, good.replace(r#""count": 3"#, r#""count": 4"#)).unwrap();
+    let content = std::fs::read_to_string(&events).unwrap();
+    std::fs::write(&events, content.replace(r#""count": 3"#, r#""count": 4"#)).unwrap();
     check(&["test", &path], 1, &["FAIL", "a person deletes three secrets", "1 failed"], &[]);
     std::fs::write(&events, "nonsense\n").unwrap();
     check(&["test", &path], 1, &["FAIL", "line 1"], &[]);

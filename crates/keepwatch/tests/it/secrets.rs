@@ -48,13 +48,13 @@ fn a_secret_is_served_and_never_stored_in_plain_text() {
     let runtime = runtime();
     runtime.block_on(async {
         let api = secrets(server.client("admin", None).await);
-        let wanted = secret(json!({
+        let secret_object = secret(json!({
             "type": "secrets.kanister.io/aws",
             "stringData": {"aws_secret_access_key": CANARY},
         }));
-        let made = api.create(&PostParams::default(), &wanted).await.unwrap();
-        assert_eq!(made.data["data"]["aws_secret_access_key"], ENCODED);
-        assert_eq!(made.data.get("stringData"), None);
+        let created = api.create(&PostParams::default(), &secret_object).await.unwrap();
+        assert_eq!(created.data["data"]["aws_secret_access_key"], ENCODED);
+        assert_eq!(created.data.get("stringData"), None);
 
         let another = Patch::Merge(json!({"stringData": {"role": CANARY}}));
         let changed = api.patch("keys", &PatchParams::default(), &another).await.unwrap();
@@ -62,28 +62,34 @@ fn a_secret_is_served_and_never_stored_in_plain_text() {
         assert_eq!(changed.data["type"], "secrets.kanister.io/aws");
 
         // As for `kubectl patch` without `--type`.
-        let held = Patch::Strategic(json!({"metadata": {"finalizers": ["example.com/hold"]}}));
-        let held = api.patch("keys", &PatchParams::default(), &held).await.unwrap();
-        assert_eq!(held.metadata.finalizers.as_deref(), Some(&["example.com/hold".to_owned()][..]));
+        let with_finalizer =
+            Patch::Strategic(json!({"metadata": {"finalizers": ["example.com/hold"]}}));
+        let with_finalizer =
+            api.patch("keys", &PatchParams::default(), &with_finalizer).await.unwrap();
+        assert_eq!(
+            with_finalizer.metadata.finalizers.as_deref(),
+            Some(&["example.com/hold".to_owned()][..])
+        );
         let directive = json!({"$deleteFromPrimitiveList/finalizers": ["example.com/hold"]});
-        let freed = Patch::Strategic(json!({ "metadata": directive }));
-        let freed = api.patch("keys", &PatchParams::default(), &freed).await.unwrap();
-        assert_eq!(freed.metadata.finalizers.unwrap_or_default(), [""; 0]);
+        let without_finalizer = Patch::Strategic(json!({ "metadata": directive }));
+        let without_finalizer =
+            api.patch("keys", &PatchParams::default(), &without_finalizer).await.unwrap();
+        assert_eq!(without_finalizer.metadata.finalizers.unwrap_or_default(), [""; 0]);
 
         // A rejected value is not repeated in the error.
-        let wrong = Patch::Merge(json!({"data": {"role": format!("{CANARY}!")}}));
-        let refused = api.patch("keys", &PatchParams::default(), &wrong).await.unwrap_err();
+        let invalid = Patch::Merge(json!({"data": {"role": format!("{CANARY}!")}}));
+        let refused = api.patch("keys", &PatchParams::default(), &invalid).await.unwrap_err();
         assert!(!format!("{refused:?}").contains(CANARY), "{refused:?}");
         let other = Patch::Merge(json!({"type": "Opaque"}));
         api.patch("keys", &PatchParams::default(), &other).await.unwrap_err();
         secrets(server.client("alice", None).await).get("keys").await.unwrap_err();
     });
-    let (status, said) = server.end();
-    assert!(status.success(), "{said}");
+    let (status, stderr) = server.stop();
+    assert!(status.success(), "{stderr}");
     let lines = std::fs::read_to_string(&stdout).unwrap();
     assert!(lines.contains("\"Resource\":\"secrets\""), "no event is about a Secret");
-    for seen in [&lines, &said] {
-        assert!(!seen.contains(CANARY) && !seen.contains(ENCODED), "{seen}");
+    for output in [&lines, &stderr] {
+        assert!(!output.contains(CANARY) && !output.contains(ENCODED), "{output}");
     }
     assert!(!is_in_files(&home));
     let mode = home.join("secrets.key").metadata().unwrap().permissions().mode();
@@ -92,10 +98,10 @@ fn a_secret_is_served_and_never_stored_in_plain_text() {
     let server = TestServer::up(&home, &[], Stdio::null());
     runtime.block_on(async {
         let api = secrets(server.client("admin", None).await);
-        let kept = api.get("keys").await.unwrap();
-        assert_eq!(kept.data["data"]["role"], ENCODED);
+        let restored = api.get("keys").await.unwrap();
+        assert_eq!(restored.data["data"]["role"], ENCODED);
     });
-    server.end();
+    server.stop();
 }
 
 #[test]
@@ -105,10 +111,10 @@ fn a_different_encryption_key_is_rejected() {
     let server = TestServer::up(&home, &[], Stdio::null());
     runtime().block_on(async {
         let api = secrets(server.client("admin", None).await);
-        let wanted = secret(json!({"stringData": {"a": "b"}}));
-        api.create(&PostParams::default(), &wanted).await.unwrap();
+        let secret_object = secret(json!({"stringData": {"a": "b"}}));
+        api.create(&PostParams::default(), &secret_object).await.unwrap();
     });
-    server.end();
+    server.stop();
     let key = home.join("secrets.key");
     let start = || {
         let output = run(&["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"], "");

@@ -90,13 +90,13 @@ impl TestServer {
     }
 
     /// Stops the server like Ctrl-C. Returns its exit status and the rest of stderr.
-    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
         self.signal(Signal::INT);
-        self.ended()
+        self.wait()
     }
 
     /// Waits until it exits. Returns its exit status and the rest of stderr.
-    pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(&mut self) -> (ExitStatus, String) {
         let mut stderr = String::new();
         self.stderr.read_to_string(&mut stderr).unwrap();
         (self.process.wait().unwrap(), stderr)
@@ -116,7 +116,7 @@ fn wait_for(stderr: &mut BufReader<ChildStderr>, words: &str) -> String {
     loop {
         let start = output.len();
         let read = stderr.read_line(&mut output).unwrap();
-        assert!(read > 0, "the server ended before it said {words:?}: {output}");
+        assert!(read > 0, "the server exited before it printed {words:?}: {output}");
         let line = output.get(start..).unwrap_or_default();
         if line.contains(words) {
             return line.to_owned();
@@ -149,7 +149,7 @@ pub(crate) fn kind(group: &str, kind: &str, plural: &str) -> ApiResource {
 /// The events in the lines. Every line must be a JSON object: an event with the marker, or a
 /// signal.
 pub(crate) fn events(lines: &str) -> Vec<Value> {
-    assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is cut");
+    assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is incomplete");
     let parsed = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let events: Vec<Value> = parsed.filter(|line| line.get("signal").is_none()).collect();
     for event in &events {
@@ -160,8 +160,8 @@ pub(crate) fn events(lines: &str) -> Vec<Value> {
 
 /// Fails if the work takes longer than the limit.
 pub(crate) fn within<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
+    let start = Instant::now();
     let done = work();
-    assert!(began.elapsed() < limit, "it took {:?}", began.elapsed());
+    assert!(start.elapsed() < limit, "it took {:?}", start.elapsed());
     done
 }

@@ -25,7 +25,7 @@ fn users_are_distinguished_and_objects_survive_a_restart() {
         let kube::Error::Api(status) = refused else { panic!("{refused}") };
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
     });
-    let (status, stderr) = within(Duration::from_secs(10), || server.end());
+    let (status, stderr) = within(Duration::from_secs(10), || server.stop());
     assert!(status.success(), "{stderr}");
 
     let server = TestServer::up(&home, &[], Stdio::null());
@@ -35,7 +35,7 @@ fn users_are_distinguished_and_objects_survive_a_restart() {
             Api::namespaced_with(server.client("admin", None).await, "default", &actions);
         api.get("kept").await.unwrap();
     });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn default_namespaces_cannot_be_deleted() {
             tokio::task::yield_now().await;
         }
     });
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn keys_and_kubeconfig_are_readable_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    TestServer::up(&home, &[], Stdio::null()).end();
+    TestServer::up(&home, &[], Stdio::null()).stop();
     for file in ["kubeconfig", "pki/ca.key", "pki/server.key", "keepwatch.db"] {
         let mode = home.join(file).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
@@ -89,14 +89,14 @@ fn a_paused_reader_of_stdout_blocks_no_request_and_gets_everything_later() {
             create(&admin, name, 50_000).await.unwrap();
         }
     });
-    let (status, stderr) = within(Duration::from_secs(20), || server.end());
+    let (status, stderr) = within(Duration::from_secs(20), || server.stop());
     assert!(status.success(), "{stderr}");
     drop(stuck);
 
     let mut server = TestServer::up(&home, &["--once"], Stdio::piped());
     let mut lines = String::new();
     server.process.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
-    assert!(server.ended().0.success());
+    assert!(server.wait().0.success());
     let events = events(&lines);
     for name in &names {
         let is_it = |event: &&serde_json::Value| {
@@ -118,7 +118,7 @@ fn a_closed_stdout_stops_only_the_lines() {
             create(&admin, &format!("run-{number}"), 10).await.unwrap();
         }
     });
-    let (status, stderr) = server.end();
+    let (status, stderr) = server.stop();
     assert!(status.success(), "{stderr}");
     assert!(stderr.contains("the other end of this sink was closed"), "{stderr}");
 }
@@ -171,7 +171,7 @@ fn a_second_server_in_the_folder_is_rejected() {
     let server = TestServer::up(&home, &[], Stdio::null());
     let arguments = ["up", "--dir", home.to_str().unwrap(), "--listen", "127.0.0.1:0"];
     check_refused(&arguments, &["in use by another server"]);
-    assert!(server.end().0.success());
+    assert!(server.stop().0.success());
 }
 
 #[test]

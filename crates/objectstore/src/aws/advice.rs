@@ -4,7 +4,7 @@ use crate::advice::{Advice, advice};
 
 pub(crate) static ADVICE: &[Advice] = &[
     advice(&["NoSuchBucket"], "bucket `{bucket}` does not exist in region `{region}`"),
-    // The second is versitygw's word for it, the third that of AWS's token service.
+    // The second is the code of versitygw, the third that of AWS's token service.
     advice(
         &["InvalidAccessKeyId", "XAdminUserNotFound", "InvalidClientTokenId", "InvalidObjectKeyId"],
         "the access key does not exist: check {identity}",
@@ -29,7 +29,8 @@ pub(crate) static ADVICE: &[Advice] = &[
             "IllegalLocationConstraintException",
             "InvalidLocationConstraint",
         ],
-        "bucket `{bucket}` is not in region `{region}` but in {actual_region}: correct the profile's region",
+        "bucket `{bucket}` is not in region `{region}` but in {actual_region}: correct the \
+         profile's region",
     ),
     advice(
         &[
@@ -40,8 +41,8 @@ pub(crate) static ADVICE: &[Advice] = &[
             "UserDisabled",
             "InArrearOrInsufficientBalance",
         ],
-        "the account of {destination} is suspended, closed or unpaid ({code}): its owner has to ask the \
-         provider",
+        "the account of {destination} is suspended, closed or unpaid ({code}): its owner has to \
+         ask the provider",
     ),
     advice(
         &["NotSignedUp", "OptInRequired", "SubscriptionRequired", "NotSuchService"],
@@ -49,12 +50,13 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["AllAccessDisabled", "InvalidPayer"],
-        "the provider has disabled all access to bucket `{bucket}` ({code}): ask it why",
+        "the provider has disabled all access to bucket `{bucket}` ({code}): ask the provider for \
+         the reason",
     ),
     advice(
         &["InvalidObjectState"],
-        "an object in {destination} is in a storage class that cannot be read at once ({code}): let \
-         the bucket's lifecycle rules move objects there after a day or later",
+        "an object in {destination} is in a storage class that cannot be read at once ({code}): \
+         let the bucket's lifecycle rules move objects there after a day or later",
     ),
     advice(
         &["KeyTooLongError", "KeyTooLong"],
@@ -63,13 +65,13 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["EntityTooLarge", "MaxMessageLengthExceeded"],
-        "{destination} does not take objects as large as the uploads ({code}): raise its limit, or \
-         lower --audit-seal-size",
+        "{destination} does not accept objects as large as the uploads ({code}): raise its limit, \
+         or lower --audit-seal-size",
     ),
     advice(
         &["InvalidTag", "MetadataTooLarge"],
-        "the store at {destination} refuses tags or metadata ({code}), and Keepwatch sends none: check \
-         what a proxy before it, or a rule of the bucket, adds",
+        "the store at {destination} refuses tags or metadata ({code}), and Keepwatch sends none: \
+         check what a proxy in front of it, or a rule of the bucket, adds",
     ),
     advice(
         &["InvalidBucketName"],
@@ -84,7 +86,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "StorageQuotaExceeded",
             "InsufficientStorageSpace",
         ],
-        "{destination} is full ({code}): make room, or raise the quota",
+        "{destination} is full ({code}): free space, or raise the quota",
     ),
     advice(
         &[
@@ -94,24 +96,27 @@ pub(crate) static ADVICE: &[Advice] = &[
             "InvalidDNSBucketName",
             "PathStyleRequestForbidden",
         ],
-        "the store at {destination} takes the name of a bucket only in that of the host (virtual-hosted \
-         style, {code}), and Keepwatch sends it in the path: this store cannot be used",
+        "the store at {destination} accepts the name of a bucket only as a part of the host name \
+         (virtual-hosted style, {code}), and Keepwatch sends it in the path: this store cannot be \
+         used",
     ),
     advice(
         &["InvalidStorageClass"],
-        "{destination} does not have the storage class that uploads ask for ({code})",
+        "{destination} does not have the storage class of the uploads ({code})",
     ),
     advice(
         &["ObjectLockConfigurationNotFoundError", "InvalidRetentionPeriod"],
-        "bucket `{bucket}` has no Object Lock: make one that has, or leave the retention out",
+        "bucket `{bucket}` has no Object Lock: create a bucket with Object Lock, or remove the \
+         retention",
     ),
     advice(
         &["MissingSecurityHeader", "CredentialsNotSupported", "AuthorizationQueryParametersError"],
-        "the store at {destination} wants another form of signature ({code}): it needs AWS Signature \
-         Version 4 in headers",
+        "the store at {destination} requires another form of signature ({code}): it needs AWS \
+         Signature Version 4 in headers",
     ),
     advice(
         &["RequesterPays", "AccessDeniedRequesterPays"],
-        "bucket `{bucket}` lets requesters pay, which Keepwatch does not support: switch that off",
+        "bucket `{bucket}` has Requester Pays enabled, which Keepwatch does not support: disable \
+         it",
     ),
 ];

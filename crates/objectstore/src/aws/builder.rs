@@ -1,4 +1,4 @@
-//! From a destination to a client of S3.
+//! Builds the S3 client of a destination.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! AWS credentials: where they come from, and when they are refreshed.
+//! The sources of AWS credentials, and when credentials are refreshed.
 //!
-//! Temporary credentials are refreshed well before they expire, and at once if a store refuses them.
-//! If that fails, the cached ones are used until they expire. No key is ever logged.
+//! Temporary credentials are refreshed well before they expire, and immediately if a store refuses
+//! them. If that fails, the cached ones are used until they expire. No key is ever logged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::config::{BucketConfig, Clock, OpenError, WorkloadIdentity};
 use crate::credentials::{Credentials, Role};
 use crate::http::Transport;
 
-/// Credentials are refreshed this long before they expire, or in the last quarter of their life.
+/// Credentials are refreshed this long before they expire, or in the last quarter of their
+/// lifetime.
 const REFRESH_BEFORE: Duration = Duration::from_mins(5);
 /// Credentials that are younger than this are not discarded when a store refuses them.
 const REFRESH_PERIOD: Duration = Duration::from_secs(2);
@@ -40,12 +41,13 @@ pub(super) struct CredentialProvider {
     clock: Clock,
     /// For STS, whose endpoint a profile may name: the egress policy of destinations applies.
     sts: HttpClient,
-    /// For metadata services, which the server's environment names, never a profile: no policy applies.
+    /// For metadata services: no policy applies, because the server's environment names them, never
+    /// a profile.
     metadata: HttpClient,
     cached: Mutex<Option<Cached>>,
 }
 
-/// The credentials that a role is assumed with, or that are used as they are.
+/// The credentials that assume a role, or that sign requests directly.
 enum CredentialSource {
     Static(Arc<AwsCredential>),
     Workload(WorkloadIdentity),

@@ -1,4 +1,4 @@
-//! An AWS access key, and why there is none.
+//! An AWS access key, and the errors of its providers.
 
 use std::io;
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ pub(super) enum CredentialsError {
     #[error("cannot read {}", path.display())]
     File { path: PathBuf, source: io::Error },
     /// The issuer refused.
-    #[error("{issuer} returned no credentials: it answered {status} {code}")]
+    #[error("{issuer} returned no credentials: it responded with {status} {code}")]
     Refused { issuer: &'static str, status: u16, code: String },
     /// The issuer did not respond.
     #[error("{issuer} returned no credentials: {why}")]
     NoResponse { issuer: &'static str, why: String },
     /// The issuer's response cannot be read.
-    #[error("{issuer} returned a response that holds no credentials")]
+    #[error("{issuer} returned a response without credentials")]
     Response { issuer: &'static str },
     /// The environment of the server names no issuer.
     #[error("there are no credentials where this server runs")]

@@ -1,4 +1,4 @@
-//! What is particular to S3.
+//! The provider S3.
 
 use ::http::StatusCode;
 
@@ -93,9 +93,9 @@ impl StoreProvider for S3 {
             };
             let code = code_suffix(&response.code);
             format!(
-                "the store at {destination} does not take an upload as it is{code}: with \
+                "the store at {destination} accepts no form of an upload{code}: with \
                  x-amz-checksum-sha256, with Content-MD5 and without a checksum, with \
-                 If-None-Match and without it{lock}; use one that does"
+                 If-None-Match and without it{lock}; use another store"
             )
         })
     }

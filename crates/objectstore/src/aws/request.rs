@@ -9,7 +9,7 @@ use object_store::client::{HttpClient, HttpRequest};
 use super::keys::CredentialsError;
 use crate::http::{NO_RESPONSE, ResponseSlot};
 
-/// Bytes of a response with credentials.
+/// Maximum length of a response with credentials, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 << 10;
 /// Time for the whole request.
 const RESPONSE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub(super) async fn send(
     tokio::time::timeout(RESPONSE_TIME_MAX, send_and_read).await.map_err(|_| on_timeout())?
 }
 
-/// Reads the token in a file. Called for each request, so that a rotated token is used at once.
+/// Reads the token in a file. Called for each request, so that a rotated token is used immediately.
 pub(super) async fn read_token(path: &PathBuf) -> Result<String, CredentialsError> {
     let token = tokio::fs::read_to_string(path).await;
     let token = token.map_err(|source| CredentialsError::File { path: path.clone(), source })?;

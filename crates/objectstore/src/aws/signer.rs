@@ -1,4 +1,5 @@
-//! Signs the requests to one S3 destination, with credentials that expire and a clock that is corrected.
+//! Signs the requests to one S3 destination, with credentials that expire and a clock that is
+//! corrected.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,12 +23,12 @@ const RETAINED_SUFFIX: &str = ".json.gz";
 /// Microseconds in a second.
 const SECOND_MICROS: i64 = 1_000_000;
 
-/// Signs requests by AWS Signature Version 4, and asks for the retention of uploads.
+/// Signs requests by AWS Signature Version 4, and adds the retention headers of uploads.
 pub(super) struct SigV4Signer {
     credentials: AwsCredentials,
     region: String,
     clock: Clock,
-    /// Seconds that the store's clock is ahead of ours.
+    /// Clock skew: seconds that the store's clock is ahead of the server's.
     skew: AtomicI64,
     retention: Option<Retention>,
 }

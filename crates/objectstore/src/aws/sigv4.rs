@@ -1,8 +1,8 @@
 //! AWS Signature Version 4.
 //!
 //! A pure function of the request, the credential and the time. `object_store` has a signer too
-//! (`AwsAuthorizer`); this one is here because the time has to be correctable by the store's clock,
-//! which is private there, and because keys are held in memory that is zeroized.
+//! (`AwsAuthorizer`); this one exists because the time must be corrected by the store's clock,
+//! which that one does not support, and because keys are held in memory that is zeroized.
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use ::http::{HeaderMap, HeaderName, HeaderValue};
@@ -78,8 +78,8 @@ fn payload_hash(request: &HttpRequest) -> String {
     }
 }
 
-/// The names of the signed headers, and their lines: `host`, the content type, conditions, and all of
-/// AWS's own.
+/// The names of the signed headers, and their lines: `host`, the content type, conditions, and all
+/// headers of AWS.
 fn canonical_headers(headers: &HeaderMap) -> (String, String) {
     let is_signed = |name: &HeaderName| {
         name == HOST

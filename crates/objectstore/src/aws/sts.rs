@@ -14,7 +14,7 @@ use crate::credentials::Role;
 const ISSUER: &str = "STS";
 /// Name of the session in the `CloudTrail` records of the role's owner.
 const SESSION: &str = "keepwatch";
-/// One hour, which every role permits.
+/// Duration of a session: one hour, which every role permits.
 const DURATION_SECONDS: &str = "3600";
 
 /// `AssumeRole`: the role, by an access key that may assume it.

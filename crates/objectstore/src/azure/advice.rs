@@ -42,11 +42,11 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["AccountIsDisabled", "AccountBeingCreated"],
-        "the storage account is disabled or not ready ({code}): its owner has to fix that",
+        "the storage account is disabled or not ready ({code}): contact its owner",
     ),
     advice(
         &["AuthorizationProtocolMismatch", "AccountRequiresHttps"],
-        "the storage account wants https ({code}): correct the profile's endpoint",
+        "the storage account requires https ({code}): correct the profile's endpoint",
     ),
     advice(
         &["AuthorizationResourceTypeMismatch", "AuthorizationServiceMismatch"],
@@ -55,7 +55,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["InvalidAuthenticationInfo", "AuthenticationTypeNotSupported"],
-        "the storage account does not take credentials of this form ({code}): check {identity}",
+        "the storage account does not accept credentials of this form ({code}): check {identity}",
     ),
     advice(
         &["ResourceNotFound", "AccountNotFound"],
@@ -67,7 +67,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold"],
-        "an object of container `{bucket}` is immutable and may not be written over ({code})",
+        "an object of container `{bucket}` is immutable and cannot be overwritten ({code})",
     ),
     advice(
         &[
@@ -77,7 +77,7 @@ pub(crate) static ADVICE: &[Advice] = &[
             "UnsupportedHeader",
             "FeatureVersionMismatch",
         ],
-        "the storage account is of a kind that takes no block blobs as Keepwatch writes them \
+        "the storage account does not support the block blobs that Keepwatch writes \
          ({code}): use a general-purpose v2 account",
     ),
 ];

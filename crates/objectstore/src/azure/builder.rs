@@ -1,4 +1,4 @@
-//! From a destination to a client of Azure Blob Storage.
+//! Builds the Azure Blob Storage client of a destination.
 
 use std::sync::Arc;
 
@@ -39,7 +39,8 @@ pub(super) fn open(azure: &Azure, destination: &Destination, config: &BucketConf
     let is_name = (1..=ACCOUNT_BYTES_MAX).contains(&account.len())
         && account.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_name {
-        // The value comes from a Secret and may be the key by mistake, so the error does not show it.
+        // The value comes from a Secret and may be the key by mistake, so the error does not show
+        // it.
         let reason = "the Secret's azure_storage_account_id is not the name of a storage account \
                     (3 to 24 lower-case letters and digits)"
             .to_owned();

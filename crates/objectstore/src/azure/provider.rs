@@ -1,4 +1,4 @@
-//! What is particular to Azure Blob Storage.
+//! The provider Azure Blob Storage.
 
 use super::advice::ADVICE;
 use super::builder;

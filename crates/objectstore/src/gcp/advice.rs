@@ -6,8 +6,8 @@ pub(crate) static ADVICE: &[Advice] = &[
     advice(&["NoSuchBucket"], "bucket `{bucket}` does not exist"),
     advice(
         &["UserProjectMissing", "Required", "RequesterPays"],
-        "bucket `{bucket}` lets requesters pay and wants a project to bill ({code}), which Keepwatch \
-         does not name: switch \"requester pays\" off",
+        "bucket `{bucket}` has Requester Pays enabled and requires a project to bill ({code}), \
+         which Keepwatch does not name: switch \"requester pays\" off",
     ),
     advice(
         &[
@@ -18,8 +18,8 @@ pub(crate) static ADVICE: &[Advice] = &[
             "BillingNotEnabled",
             "AccountClosed",
         ],
-        "the project of bucket `{bucket}` has no billing account that works ({code}): its owner has to \
-         correct it",
+        "the project of bucket `{bucket}` has no billing account that works ({code}): its owner \
+         has to correct it",
     ),
     advice(
         &[
@@ -48,7 +48,7 @@ pub(crate) static ADVICE: &[Advice] = &[
     ),
     advice(
         &["RetentionPolicyNotMet", "ObjectUnderActiveHold"],
-        "an object of bucket `{bucket}` is retained and may not be written over ({code})",
+        "an object of bucket `{bucket}` is retained and cannot be overwritten ({code})",
     ),
     advice(&["QuotaExceeded"], "{destination} is over its quota ({code}): raise it"),
 ];

@@ -1,4 +1,4 @@
-//! From a destination to a client of Google Cloud Storage.
+//! Builds the Google Cloud Storage client of a destination.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::signing::{Client, OpenResult};
 
 /// The public endpoint of Google Cloud Storage.
 const GOOGLE: &str = "https://storage.googleapis.com";
-/// A key that keeps `object_store` from searching the environment for an account.
+/// A placeholder key, so that `object_store` does not search the environment for an account.
 const NO_ACCOUNT: &str =
     r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#;
 

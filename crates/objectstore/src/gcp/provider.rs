@@ -1,4 +1,4 @@
-//! What is particular to Google Cloud Storage.
+//! The provider Google Cloud Storage.
 
 use ::http::StatusCode;
 

@@ -1,13 +1,13 @@
 //! The HTTP client of one destination: enforces the egress policy, signs, and records responses.
 //!
 //! `object_store` speaks the protocols and sends its requests through this client. It connects only
-//! where the policy permits, follows no redirect, and bounds each step in time. Of an error's body
-//! only the code is read; a [`ResponseSlot`] takes it to the caller.
+//! where the policy permits, follows no redirect, and has a timeout for each step. It reads only
+//! the code of an error's body; a [`ResponseSlot`] passes it to the caller.
 //!
-//! Why there was no response is only logged. The author of a profile sees the same words in each case,
-//! and after the same time: the check of a destination waits until its time is over, and `delivery`
-//! reports nothing earlier. Otherwise a profile could find out which ports are open in the server's
-//! network.
+//! The cause of a missing response is only logged. The author of a profile sees the same text after
+//! the same time for every cause: the check of a destination waits until its timeout, and
+//! `delivery` reports nothing earlier. Otherwise a profile could find out which ports are open in
+//! the server's network.
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use crate::signing::RequestSigner;
 /// Header in which some libraries name the algorithm of [`CHECKSUM`].
 const CHECKSUM_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
 
-/// The checksum that an upload carries instead of `object_store`'s.
+/// The checksum that replaces `object_store`'s in an upload.
 #[derive(Clone, Debug)]
 pub(crate) enum UploadChecksum {
     /// `Content-MD5`.
@@ -63,7 +63,8 @@ impl Transport {
         Self::with(egress, tls, signer, false)
     }
 
-    /// A client by which `object_store` may also get credentials from the cloud's metadata service.
+    /// A client with which `object_store` may also get credentials from the cloud's metadata
+    /// service.
     pub(crate) fn with_metadata(egress: EgressPolicy, tls: ClientConfig) -> Self {
         Self::with(egress, tls, None, true)
     }
@@ -75,7 +76,8 @@ impl Transport {
         allows_metadata_hosts: bool,
     ) -> Self {
         let client = client_builder()
-            // A request that got no response may have been executed: only `delivery` repeats it.
+            // Retries only requests that were never sent. A request without a response may have
+            // been executed, so only `delivery` repeats it.
             .retry_canceled_requests(true)
             .build(connector(&egress, tls, allows_metadata_hosts));
         Self(HttpClient::new(SigningService { client, egress, signer, allows_metadata_hosts }))
@@ -107,7 +109,7 @@ impl fmt::Debug for SigningService {
     }
 }
 
-/// Why a request got no response, as far as the author of a profile may know.
+/// Why a request got no response, without details that the author of a profile must not see.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Failure(String);
@@ -210,7 +212,7 @@ impl SigningService {
                 let is_connect_error = error.is_connect();
                 slot.set(ResponseInfo { is_connect_error, ..ResponseInfo::default() });
                 // A denied name and an unknown one look the same: the author of a profile must not
-                // learn which names lead into the network.
+                // find out which names belong to the internal network.
                 Err(Failure::no_response(uri, &error_chain(&error)))
             }
             Err(_) => Err(Failure::no_response(uri, &format!("none within {limit:?}"))),

@@ -1,6 +1,7 @@
-//! What is kept of a response: its status, its code, and when to try again.
+//! Extracts the status, the error code and the retry delay from a response.
 //!
-//! The text of a response is not kept: it can be anything, and errors end up in logs and statuses.
+//! The text of a response is discarded: it can contain anything, and errors are written to logs and
+//! statuses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,29 +12,30 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use sink::error_chain;
 
-/// Bytes that are read of the body of an error, or of the response to an upload.
+/// Maximum number of bytes that are read from the body of an error, or of the response to an
+/// upload.
 const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
-/// Time to read them.
+/// Timeout for reading them.
 const ERROR_BODY_TIME_MAX: Duration = Duration::from_secs(10);
-/// Bytes of a code.
+/// Maximum length of a code, in bytes.
 const CODE_BYTES_MAX: usize = 64;
 /// The reason that is reported for every request without a response.
 pub(crate) const NO_RESPONSE: &str = "no answer";
 /// Header with the checksum of an upload, in the request and in its response.
 pub(super) const CHECKSUM: &str = "x-amz-checksum-sha256";
 
-/// Takes what is known of a response from the HTTP client to the caller of `object_store`.
+/// Passes information about a response from the HTTP client to the caller of `object_store`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseSlot(Arc<Mutex<ResponseInfo>>);
 
-/// What is known of a response.
+/// Information about a response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResponseInfo {
     /// `None` if there was no response.
     pub(crate) status: Option<StatusCode>,
     /// The store's error code, such as `NoSuchBucket`: letters, digits, `-`, `_`, `.`.
     pub(crate) code: String,
-    /// The time after which the store asks to be tried again.
+    /// The value of `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
     /// The region of the bucket, if the store names it.
     pub(crate) region: String,
@@ -47,9 +49,9 @@ pub(crate) struct ResponseInfo {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
     /// The store responded.
-    #[error("the store answered {status}{}{code}", if code.is_empty() { "" } else { " " })]
+    #[error("the store responded with {status}{}{code}", if code.is_empty() { "" } else { " " })]
     Response { status: u16, code: String },
-    /// It did not.
+    /// The store did not respond.
     #[error("{0}")]
     NoResponse(String),
 }
@@ -81,14 +83,14 @@ impl ResponseSlot {
     }
 }
 
-/// The extensions that make a request fill in `slot`.
+/// The extensions of a request, so that the client stores the response in `slot`.
 pub(crate) fn extensions(slot: &ResponseSlot) -> object_store::Extensions {
     let mut extensions = object_store::Extensions::default();
     extensions.insert(slot.clone());
     extensions
 }
 
-/// What is known of a failure. The text of `object_store` is used only if no request was sent.
+/// Information about a failure. The text of `object_store` is used only if no request was sent.
 pub(crate) fn response_info(slot: &ResponseSlot, error: &object_store::Error) -> ResponseInfo {
     let mut info = slot.info();
     if info.status.is_none() && info.failure.is_empty() {
@@ -128,7 +130,8 @@ pub(super) fn error_code(text: &[u8]) -> String {
     sanitize_code(rest.split_once("</Code>").map_or("", |(code, _)| code).as_bytes())
 }
 
-/// The code in an error of Google's or Azure's JSON APIs, or of a store that speaks S3 with JSON errors.
+/// The code in an error of Google's or Azure's JSON APIs, or of a store that speaks S3 with JSON
+/// errors.
 fn json_error_code(text: &str) -> Option<String> {
     let document: serde_json::Value = serde_json::from_str(text).ok()?;
     let pointers =
@@ -137,8 +140,8 @@ fn json_error_code(text: &str) -> Option<String> {
     codes.next().map(|code| sanitize_code(code.as_bytes()))
 }
 
-/// The code, if it is short and has only letters, digits, `-`, `_` and `.`: it ends up in logs and
-/// statuses. Otherwise an empty text.
+/// The code, if it is short and has only letters, digits, `-`, `_` and `.`: it is written to logs
+/// and statuses. Otherwise an empty text.
 pub(super) fn sanitize_code(bytes: &[u8]) -> String {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if bytes.len() > CODE_BYTES_MAX || !bytes.iter().all(is_allowed) {

@@ -15,7 +15,7 @@ use crate::read::KEYS_MAX;
 /// The maximum number of levels of nested folders.
 const DEPTH_MAX: usize = 32;
 
-/// The files below a folder. One that does not exist has none.
+/// The files below a folder. A missing folder has no files.
 pub(super) fn below(folder: &Folder, prefix: &str) -> io::Result<Vec<ObjectMeta>> {
     let mut objects = Vec::new();
     let mut waiting = vec![(prefix.to_owned(), 0)];
@@ -31,7 +31,7 @@ pub(super) fn below(folder: &Folder, prefix: &str) -> io::Result<Vec<ObjectMeta>
                 continue;
             }
             let stat = match rustix::fs::statat(&opened, name, AtFlags::SYMLINK_NOFOLLOW) {
-                // It was removed meanwhile.
+                // The file was removed in the meantime.
                 Err(rustix::io::Errno::NOENT) => continue,
                 stat => stat?,
             };
@@ -58,7 +58,7 @@ pub(super) fn below(folder: &Folder, prefix: &str) -> io::Result<Vec<ObjectMeta>
     Ok(objects)
 }
 
-/// What is known about a file. Its entity tag changes when it is written.
+/// The metadata of a file. Its entity tag changes when it is written.
 pub(super) fn meta(location: Key, metadata: &std::fs::Metadata) -> ObjectMeta {
     let (inode, size) = (metadata.ino(), metadata.len());
     let tag = format!("{inode:x}-{:x}.{:x}-{size:x}", metadata.mtime(), metadata.mtime_nsec());

@@ -1,4 +1,4 @@
-//! What is particular to a folder.
+//! The provider for a folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl StoreProvider for FileStore {
     }
 
     fn checksum(&self, _: Checksum) -> Checksum {
-        // That of `object_store`, which sends none to a folder.
+        // The default of `object_store`, which sends no checksum to a folder.
         Checksum::Sha256
     }
 }

@@ -55,13 +55,13 @@ pub enum EventField {
     Source,
 }
 
-/// What the index of events knows about a condition.
+/// The result of looking up a condition in the index of events.
 enum Indexed {
     /// Only events with this term can satisfy it.
     Term(Term),
     /// No event can satisfy it.
     Impossible,
-    /// Nothing: the field is not indexed.
+    /// The field is not indexed.
     Nothing,
 }
 
@@ -172,7 +172,7 @@ impl Conditions {
     }
 
     /// Whether an event satisfies the conditions on fields and time.
-    pub fn admit(&self, event: &EventRef<'_>) -> bool {
+    pub fn matches(&self, event: &EventRef<'_>) -> bool {
         let time = event.stage_timestamp();
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
@@ -181,7 +181,7 @@ impl Conditions {
 }
 
 impl Condition {
-    /// What the index knows about events whose field has the value.
+    /// The information in the index about events whose field has the value.
     fn indexed(&self) -> Indexed {
         let field = match self.field {
             EventField::User => TermField::User,

@@ -29,7 +29,7 @@ pub struct Selection {
     /// Ranges of sequence numbers, in the order of the list. Records between them do not match the
     /// conditions.
     pub ranges: Vec<RangeInclusive<u64>>,
-    /// The range after `ranges` that is not selected from yet.
+    /// The range after `ranges` from which no records are selected yet.
     pub rest: Option<RangeInclusive<u64>>,
 }
 
@@ -61,7 +61,7 @@ pub trait EventLog: Send + Sync {
     ) -> Result<Vec<LogRecord>, ApiError>;
 
     /// The records of these ranges in this order, up to `bytes_max`, but at least one if there is
-    /// one. Unreadable records are left out.
+    /// one. Unreadable records are omitted.
     async fn read_ranges(
         &self,
         ranges: Vec<RangeInclusive<u64>>,

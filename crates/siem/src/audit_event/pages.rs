@@ -16,17 +16,17 @@ use http::StatusCode;
 
 use super::{Conditions, EventLog, LogRecord, Order, body, seq_of_name};
 
-/// Maximum number of events in a page, also without a limit of the client.
+/// Maximum number of events in a page, also if the client sets no limit.
 pub const PAGE_MAX: usize = 500;
-/// A page ends when it has this many bytes, or fewer if the query says so.
+/// A page ends when it has this many bytes, or fewer if the query requests a lower limit.
 pub const PAGE_BYTES: usize = 8 << 20;
 /// Maximum number of records that one request scans; the page then ends, full or not.
 pub const SCAN_MAX: u64 = 200_000;
 /// Maximum rows and bytes of one read.
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 4 << 20;
-/// A batch of a watch ends when it has this many bytes, and so does a read for it. A record of a few
-/// kilobytes may expand to an event of megabytes, so batches are bounded after they are expanded.
+/// A batch of a watch, and a read for it, ends at this number of bytes. A record of a few kilobytes
+/// may expand to an event of megabytes, so batches are bounded after they are expanded.
 const BATCH_BYTES: usize = 64 << 10;
 /// Minimum rows of the first read for a small page, when it is not known which records match.
 const READ_ROWS_MIN: usize = 32;
@@ -61,7 +61,7 @@ impl Page {
 /// Whether a record is a selected event. Other records are skipped.
 fn is_selected(conditions: &Conditions, record: &LogRecord) -> bool {
     conditions.seq.is_none_or(|seq| seq == record.seq)
-        && EventRef::without_bodies(&record.bytes).is_ok_and(|event| conditions.admit(&event))
+        && EventRef::without_bodies(&record.bytes).is_ok_and(|event| conditions.matches(&event))
 }
 
 /// The API object of a record, if it is a selected event.
@@ -261,7 +261,7 @@ impl Follower {
     }
 
     /// The next events: a few small ones, or one large one. Records that do not fit are read again
-    /// for the next batch, so that a client that reads nothing holds none.
+    /// for the next batch, so that a client that does not read occupies no memory.
     async fn batch(&mut self) -> Result<ReadBatch, ApiError> {
         loop {
             let records = self.log.read(self.after, READ_ROWS, BATCH_BYTES).await?;

@@ -19,8 +19,8 @@ pub struct BuiltinRule {
 
 /// Synchronizes the objects with the built-in rules of this release: creates new ones, updates
 /// changed ones, and deletes those that only an earlier release had. Disabled rules stay disabled,
-/// and statistics are preserved. Returns the names that rules of users have; these objects are not
-/// changed.
+/// and statistics are preserved. Returns the names that are taken by rules of users; these objects
+/// are not changed.
 pub fn install(
     objects: &mut Objects<'_>,
     rules: &[BuiltinRule],

@@ -29,7 +29,7 @@ pub struct RuleStatistics {
 /// Writes the statistics to the status of the rules' objects. `errors` are pairs of an object's
 /// name and the reason why it is not evaluated; an object without a pair gets no error. Unchanged
 /// objects are not written. Every event is evaluated, so a new `evaluated` alone is written only
-/// when it has doubled: otherwise an idle server would write all rules again and again.
+/// when it has doubled: otherwise an idle server would write all rules repeatedly.
 pub fn record_statistics(
     objects: &mut Objects<'_>,
     statistics: &[RuleStatistics],

@@ -32,7 +32,7 @@ pub(super) fn status_schema() -> Value {
         ],
     );
     object(
-        "The state.",
+        "State and triage of the signal.",
         &[
             (
                 "state",

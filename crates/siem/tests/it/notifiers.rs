@@ -22,7 +22,9 @@ impl NotifierTester for Tester {
     fn test(&self, name: String, spec: NotifierSpec) -> BoxFuture<'static, Result<String, String>> {
         Box::pin(async move {
             match spec.url {
-                Some(url) if url.starts_with("https") => Ok(format!("{name} took a sample signal")),
+                Some(url) if url.starts_with("https") => {
+                    Ok(format!("{name} accepted a sample signal"))
+                }
                 _ => Err(format!("{name}: nothing answers")),
             }
         })
@@ -123,7 +125,7 @@ async fn a_sample_is_sent_on_request_and_recorded() {
     let server = open();
     create(&server, &alertmanager("https://am:9093")).await;
     let line = format!("POST {NOTIFIERS}/pager/test");
-    assert_eq!(server.outcome(&line, "").await, "200 pager took a sample signal");
+    assert_eq!(server.outcome(&line, "").await, "200 pager accepted a sample signal");
     let dry_run = server.outcome(&format!("{line}?dryRun=All"), "{}").await;
     assert_eq!(dry_run, "200 dry run: nothing was done");
     let patch = json!({"spec": {"url": "http://am:9093"}}).to_string();

@@ -12,7 +12,7 @@ const CACHED_BYTES: u64 = 16 << 20;
 /// Bytes that are dropped at once.
 const STEP_BYTES: u64 = 4 << 20;
 
-/// Remembers up to where a file has been dropped.
+/// Tracks the offset up to which a file has been dropped.
 #[derive(Debug)]
 pub(super) struct PageCacheTrimmer(u64);
 

@@ -8,8 +8,8 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Lines beyond the recorded position that are remembered. More than the cursor can ever be behind;
-/// further lines are treated as those of other programs.
+/// Maximum number of lines beyond the recorded position that are remembered. The cursor is never
+/// this far behind; further lines are treated as lines of other programs.
 const REPLAYED_LINES_MAX: usize = 1 << 20;
 
 /// An offset in a file that is identified by device and inode.
@@ -97,8 +97,8 @@ pub(super) fn complete_last_line(file: &mut File) -> io::Result<u64> {
 pub(super) struct ReplayedLines(VecDeque<u64>);
 
 impl ReplayedLines {
-    /// Whether `line` is the next one in the file, so that it need not be written. After the first line
-    /// that differs all others are written: a duplicate is better than a loss.
+    /// Whether `line` is the next one in the file, so that it need not be written. After the first
+    /// difference all lines are written: a duplicate is better than a loss.
     pub(super) fn is_next(&mut self, line: &[u8]) -> bool {
         let Some(next) = self.0.pop_front() else { return false };
         let is_next = next == fingerprint(line);

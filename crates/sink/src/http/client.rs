@@ -16,7 +16,7 @@ use super::resolver::Resolver;
 
 /// Time to establish a TCP connection.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// Idle connections are closed after this time: before object stores close them.
+/// Idle connections are closed after this time, before object stores close them.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Establishes connections that the egress policy permits.
@@ -24,8 +24,8 @@ pub type Connector = HttpsConnector<HttpConnector<Resolver>>;
 
 /// A connector for `http` and `https` URLs.
 ///
-/// With `allow_metadata_hosts`, hosts of cloud metadata services may be dialed whatever the policy says: for
-/// protocols in which the server itself, not a user, chooses the host.
+/// With `allow_metadata_hosts`, hosts of cloud metadata services may be dialed regardless of the
+/// policy. This is for protocols in which the server, not a user, chooses the host.
 pub fn connector(
     egress: &EgressPolicy,
     tls: ClientConfig,
@@ -52,7 +52,7 @@ pub fn client_builder() -> Builder {
 
 /// Checks the scheme of a URL, and its host if that is an IP address.
 ///
-/// Names are checked when they are resolved. The error says why the URL is denied.
+/// Names are checked when they are resolved. The error contains the reason.
 pub fn check_uri(egress: &EgressPolicy, uri: &Uri) -> Result<(), String> {
     if uri.scheme_str() != Some("https") && !egress.plain_http {
         return Err("plain http is not allowed".to_owned());

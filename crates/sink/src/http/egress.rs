@@ -1,8 +1,8 @@
 //! The egress policy: which addresses destinations may have.
 //!
-//! Loopback, link-local, unspecified and multicast addresses and cloud metadata services are denied,
-//! and the networks that the operator names, such as those of a cluster's pods and services. Allowed
-//! networks take precedence over both.
+//! Loopback, link-local, unspecified and multicast addresses and cloud metadata services are
+//! denied, and the networks that the operator names, such as those of a cluster's pods and
+//! services. Allowed networks take precedence over both.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -16,8 +16,8 @@ use super::resolver::DnsLookup;
 /// The longest time from the first byte of a request to the head of its response.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_mins(1);
 
-/// Hosts of the metadata services of clouds, which issue credentials. Only a provider's own protocol
-/// may use them; profiles and notifiers must not name them.
+/// Hosts of the metadata services of clouds, which issue credentials. Only a provider's own
+/// protocol may use them; profiles and notifiers must not name them.
 const METADATA_HOSTS: [&str; 2] = ["169.254.169.254", "metadata.google.internal"];
 
 /// Decides which addresses may be dialed. The default permits the internet and private networks, by
@@ -28,7 +28,7 @@ pub struct EgressPolicy {
     pub allowed: Vec<Network>,
     /// Networks that are denied unless they are in `allowed`.
     pub denied: Vec<Network>,
-    /// Whether `http://` is permitted.
+    /// Whether `http://` URLs are permitted.
     pub plain_http: bool,
     /// Resolves host names.
     pub lookup: DnsLookup,
@@ -86,14 +86,14 @@ impl EgressPolicy {
         };
         kind.or_else(|| {
             let is_denied = self.denied.iter().any(|network| network.contains(address));
-            is_denied.then_some("is in a network that destinations may not be in")
+            is_denied.then_some("is in a denied network")
         })
     }
 
     /// Delay after a request begins before a missing response is reported.
     ///
-    /// It is longer than any request, so that a closed port and a filtered one cannot be distinguished by
-    /// timing.
+    /// It is longer than any request, so that a closed port and a filtered one cannot be
+    /// distinguished by timing.
     pub fn no_response_delay(&self) -> Duration {
         self.response_timeout + self.response_timeout / 6
     }

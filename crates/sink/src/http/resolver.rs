@@ -1,8 +1,8 @@
-//! From a host name to the addresses that may be dialed.
+//! Resolves a host name to the addresses that may be dialed.
 //!
-//! A name is resolved once per connection, and each address is checked. If one address is denied, the
-//! whole name is: a name with public and internal addresses is suspicious. Which address it was is
-//! only logged, because a profile must not be a way to read the server's DNS.
+//! A name is resolved once per connection, and each address is checked. If one address is denied,
+//! the whole name is: a name with public and internal addresses is suspicious. The denied address
+//! is only logged, because a profile must not reveal the server's DNS.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -31,7 +31,7 @@ impl DnsLookup {
     }
 
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        // RFC 6761: these names are this machine, whatever the DNS answers.
+        // RFC 6761: these names always refer to this machine.
         if name.trim_end_matches('.').to_ascii_lowercase().ends_with(".localhost") {
             return Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]);
         }

@@ -34,7 +34,8 @@ pub fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, 
             .with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
-    // A system without root certificates is no error: the handshake fails unless `ca_pem` helps.
+    // A system without root certificates is not an error: the handshake fails unless `ca_pem` has
+    // the CA.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     for certificate in CertificateDer::pem_slice_iter(ca_pem.unwrap_or_default()) {
         let certificate = certificate.map_err(|error| TlsError(error.to_string()))?;
@@ -43,10 +44,11 @@ pub fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, 
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// What a person is told about a failed TLS handshake: the cause and what to do, in fixed words.
-/// `None` if no handshake took place, or if the peer does not speak TLS.
+/// The message about a failed TLS handshake: the cause and what to do, as a fixed text. `None` if
+/// no handshake took place, or if the peer does not speak TLS.
 ///
-/// The peer has answered, so its port is no secret any more; its own words are not repeated.
+/// The peer has responded, so the message may reveal that its port is open. It contains no text
+/// from the peer.
 pub fn handshake_failure(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -65,19 +67,19 @@ const fn words(error: &rustls::Error) -> Option<&'static str> {
     Some(match error {
         rustls::Error::InvalidCertificate(error) => refusal(error),
         rustls::Error::NoCertificatesPresented => {
-            "it has no certificate: give it one, signed by a CA that is trusted"
+            "it has no certificate: issue one that a trusted CA has signed"
         }
         rustls::Error::AlertReceived(_) => {
-            "it broke off the TLS handshake: see its log. Client certificates are not supported"
+            "it aborted the TLS handshake: see its log. Client certificates are not supported"
         }
         rustls::Error::PeerIncompatible(_) => {
-            "it has no version or cipher suite of TLS in common: enable TLS 1.2 or 1.3 there"
+            "it supports no common TLS version or cipher suite: enable TLS 1.2 or 1.3 there"
         }
         _ => return None,
     })
 }
 
-/// Why a certificate is refused, and what to do.
+/// Why a certificate is rejected, and what to do.
 const fn refusal(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::UnknownIssuer => {

@@ -1,9 +1,9 @@
-//! Sends signals to Alertmanager by version 2 of its API: an open signal is an alert that is sent again
-//! and again.
+//! Sends signals to Alertmanager by version 2 of its API: an open signal is an alert that is resent
+//! periodically.
 //!
 //! An alert is identified by its labels, so a signal keeps the labels that it was opened with. Only
-//! its severity may rise: then the alert with the old severity ends in the same request in which the
-//! one with the new severity begins, because people route alerts by severity.
+//! its severity may rise: then the alert with the old severity ends in the same request in which
+//! the one with the new severity begins, because people route alerts by severity.
 //!
 //! Deliberately absent: silences and the state of alerts. Alertmanager decides on notifications.
 
@@ -24,13 +24,13 @@ use super::{
 
 /// The path of alerts in the API.
 const PATH: &str = "/api/v2/alerts";
-/// The interval at which an open signal is sent again. It is that of Prometheus.
+/// The interval at which an open signal is resent, as in Prometheus.
 pub const RESEND_INTERVAL: Duration = Duration::from_mins(1);
-/// Time after which an alert ends that is not sent again. Longer than the interval, because some
+/// Time after which an alert ends unless it is resent. Longer than the interval, because some
 /// attempts may fail.
 pub const VALIDITY: Duration = Duration::from_mins(5);
-/// The shortest time for which an alert fires. Alertmanager would not notify of an alert that ends before
-/// its group is evaluated.
+/// The shortest time for which an alert fires. Alertmanager would not notify of an alert that ends
+/// before its group is evaluated.
 pub const FIRING_TIME_MIN: Duration = Duration::from_mins(5);
 /// The maximum length of a label's value in bytes.
 const LABEL_BYTES_MAX: usize = 1024;
@@ -54,7 +54,7 @@ struct Alert {
     ends_at: Timestamp,
 }
 
-/// Alertmanager treats an empty label as absent, and so does this.
+/// As in Alertmanager, an empty label counts as absent.
 #[derive(Clone, Debug, Serialize)]
 struct Labels {
     alertname: String,

@@ -1,6 +1,6 @@
 //! The HTTP client of one notifier: sends a POST request and interprets the response.
 //!
-//! The body of a response is read only so that the connection can be reused, and to find known words.
+//! The body of a response is read to reuse the connection and to find known words.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::http::{
     tls,
 };
 
-/// The longest time for a response. Receivers of webhooks are expected to respond within seconds.
+/// The longest time for a response. Webhook receivers are expected to respond within seconds.
 pub const RESPONSE_TIME_MAX: Duration = Duration::from_secs(15);
-/// Bytes of a response's body that are read.
+/// Maximum number of bytes that are read from a response body.
 const BODY_BYTES_MAX: usize = 16 << 10;
-/// Time to read them.
+/// Timeout for reading them.
 const BODY_TIME_MAX: Duration = Duration::from_secs(2);
 /// The maximum length of a URL in bytes.
 const URL_BYTES_MAX: usize = 4096;
@@ -128,15 +128,16 @@ async fn read_body(response: Response<Incoming>) -> Bytes {
 fn failure(status: StatusCode, after: Option<Duration>, known_body: Option<&str>) -> NotifyError {
     let name = status.canonical_reason().unwrap_or("unknown status");
     let known_body = known_body.map_or(String::new(), |known_body| format!(": {known_body}"));
-    let status_text = format!("the destination answers {} {name}{known_body}", status.as_u16());
+    let status_text =
+        format!("the destination responded with {} {name}{known_body}", status.as_u16());
     match status.as_u16() {
         300..=399 => NotifyError::Misconfigured {
             reason: format!(
-                "{status_text}; redirects are not followed: give the address it leads to"
+                "{status_text}; redirects are not followed: set the url to their target"
             ),
         },
         401 | 403 | 407 => NotifyError::Misconfigured {
-            reason: format!("{status_text}: check the Secret and the rights it gives"),
+            reason: format!("{status_text}: check the Secret and its permissions"),
         },
         404 | 405 | 410 => {
             NotifyError::Misconfigured { reason: format!("{status_text}: check the url") }
@@ -167,10 +168,10 @@ fn parse_url(url: &str, path: &str, egress: &EgressPolicy) -> Result<(Uri, Strin
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let host = uri.host().unwrap_or_default();
     if host.is_empty() || authority.contains('@') {
-        return Err(invalid("has to name a host, and no user before it: use secretRef for that"));
+        return Err(invalid("must name a host without a user: use secretRef for credentials"));
     }
     if is_metadata_host(host) {
-        return Err(invalid("names a metadata service, which notifiers may not use"));
+        return Err(invalid("names a metadata service, which is not allowed"));
     }
     if let Ok(address) = host.trim_matches(['[', ']']).parse::<IpAddr>()
         && let Some(why) = egress.denial(address)
@@ -222,11 +223,11 @@ mod tests {
             ),
             (
                 "https://u:secret@a.example/",
-                "the url has to name a host, and no user before it: use secretRef for that",
+                "the url must name a host without a user: use secretRef for credentials",
             ),
             (
                 "https://169.254.169.254/secret",
-                "the url names a metadata service, which notifiers may not use",
+                "the url names a metadata service, which is not allowed",
             ),
             (
                 "https://[::ffff:127.0.0.1]/secret",

@@ -1,7 +1,7 @@
 //! A notification: a signal and why it is sent.
 //!
-//! The signal is read from the object as it is stored and served. [`Summary`] reads only the fields that
-//! decide whether a notification is sent.
+//! The signal is read from the object as it is stored and served. [`Summary`] reads only the fields
+//! that decide whether a notification is sent.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use event::Timestamp;
@@ -24,7 +24,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The name in messages.
+    /// Its name in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opened => "opened",
@@ -34,12 +34,12 @@ impl Event {
     }
 }
 
-/// What the notifier sent about a signal before.
+/// The last notification about a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastSent {
-    /// Its severity then.
+    /// Its severity at that time.
     pub severity: Severity,
-    /// Name of the user, when the signal was opened.
+    /// Name of the user at the time when the signal was opened.
     pub user: String,
     /// Time of the first notification.
     pub opened_at: Timestamp,
@@ -60,7 +60,7 @@ pub struct Notification {
     pub signal: Signal,
     /// Time at which the signal was closed.
     pub closed_at: Option<Timestamp>,
-    /// What was sent before, if anything.
+    /// The last notification about the signal; `None` for the first.
     pub last_sent: Option<LastSent>,
 }
 
@@ -172,8 +172,8 @@ impl Notification {
         sample::notification(name, sent_at)
     }
 
-    /// The value of a template's variable; `None` if this signal does not have it. The variables are those
-    /// of rules' messages.
+    /// The value of a template's variable; `None` if this signal does not have it. The variables
+    /// are the same as in messages of rules.
     pub fn variable(&self, name: &str) -> Option<String> {
         let spec = &self.signal.spec;
         let epoch = |time: Timestamp| (time.as_micros() / 1_000_000).to_string();
@@ -203,7 +203,8 @@ impl Notification {
         })
     }
 
-    /// The value of a field: the common one of all events of the signal, or that of its first event.
+    /// The value of a field: the common value of all events of the signal, or the value in its
+    /// first event.
     fn field(&self, field: &str) -> Option<String> {
         let spec = &self.signal.spec;
         let matches = |known: &str| known.eq_ignore_ascii_case(field);
@@ -248,8 +249,8 @@ fn target(target: &Target) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// The id of a notification: a function of notifier, signal and event, so that it is the same after a
-/// restart. For an update it also depends on the revision of the signal.
+/// The id of a notification: a function of notifier, signal and event, so that it is the same after
+/// a restart. For an update it also depends on the revision of the signal.
 pub fn notification_id(notifier: &str, signal: &str, event: Event, revision: u64) -> String {
     let revision = if event == Event::Updated { revision } else { 0 };
     let mut context = Context::new(&SHA256);

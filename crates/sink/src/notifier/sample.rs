@@ -1,4 +1,4 @@
-//! The signal that a test of a notifier sends: complete, and recognizable as a test.
+//! The sample signal that a test of a notifier sends. It is complete, and recognizable as a test.
 
 use event::Timestamp;
 use event::signal::{

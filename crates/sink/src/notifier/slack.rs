@@ -1,7 +1,8 @@
 //! Sends signals to an incoming webhook of Slack, or of a chat that accepts the same messages.
 //!
 //! An attacker can choose parts of a signal, for example names of users and objects. So its text is
-//! escaped, it cannot create links or mention a channel, and it is cut to what Slack accepts.
+//! escaped, it cannot create links or mention a channel, and it is truncated to the limits of
+//! Slack.
 
 use std::time::Duration;
 
@@ -23,9 +24,9 @@ const LINE_BYTES_MAX: usize = 300;
 const MESSAGE_BYTES_MAX: usize = 2800;
 /// Words that some chats treat as a mention of all members of a channel.
 const MENTIONS: [&str; 4] = ["channel", "here", "all", "everyone"];
-/// Cannot be seen, and separates a word from what is before it.
+/// An invisible character that separates a word from the preceding text.
 const WORD_JOINER: char = '\u{2060}';
-/// Slack's error codes; nothing else of a response is shown to users.
+/// Slack's error codes; no other part of a response is shown to users.
 const ERROR_CODES: [&str; 14] = [
     "action_prohibited",
     "channel_is_archived",
@@ -73,7 +74,7 @@ impl Slack {
         );
         let title = escaped(&spec.title, LINE_BYTES_MAX);
         let message = match &self.renderer {
-            // The template's own text may use all of Slack's markup.
+            // The text of the template itself may use all of Slack's markup.
             Some(renderer) => {
                 let lookup = |name: &str| {
                     let value = notification.variable(name)?;

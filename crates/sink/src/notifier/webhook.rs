@@ -1,8 +1,8 @@
 //! Sends signals to a webhook: the signal in an envelope, with a signature of its bytes.
 //!
 //! Two signatures with the same key are sent: the headers of Standard Webhooks 1.0, for receivers
-//! that use its libraries, and `Keepwatch-Signature`, which a shell script can verify. Both cover the
-//! time of the attempt, so that a receiver can refuse a replayed request.
+//! that use its libraries, and `Keepwatch-Signature`, which a shell script can verify. Both cover
+//! the time of the attempt, so that a receiver can refuse a replayed request.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ use super::client::Client;
 use super::{Notification, Notifier, NotifyError, OpenError, Renderer, Settings};
 use crate::hex;
 
-/// The maximum length of a signal in bytes. The events of a longer one are left out; they can be read
-/// from the API.
+/// The maximum length of a signal in bytes. The events of a longer one are left out; they can be
+/// read from the API.
 pub const SIGNAL_BYTES_MAX: usize = 512 << 10;
 /// The minimum length of a signing key in bytes.
 pub const SIGNING_KEY_BYTES_MIN: usize = 16;
@@ -66,7 +66,7 @@ struct Envelope<'a> {
 impl Webhook {
     pub(super) fn open(settings: &Settings) -> Result<Self, OpenError> {
         let secret = settings.secret.as_ref().ok_or(OpenError::Secret {
-            reason: "is missing: a webhook is signed, so name its key by secretRef",
+            reason: "is missing: a webhook is signed, so set secretRef to the Secret with its key",
         })?;
         let client = Client::new(settings, "")?;
         Ok(Self { client, key: key(secret)?, renderer: settings.renderer.clone() })

@@ -272,8 +272,8 @@ async fn check(response: &CannedResponse, expected: &str) {
 async fn each_response_has_one_reaction_and_is_not_repeated() {
     let response =
         |code: u16| CannedResponse::Status(code, Vec::new(), "<canary>internal words</canary>");
-    let responses = "the destination answers";
-    let rights = "check the Secret and the rights it gives";
+    let responses = "the destination responded with";
+    let rights = "check the Secret and its permissions";
     for (response, expected) in [
         (response(200), "taken".to_owned()),
         (response(204), "taken".to_owned()),
@@ -358,8 +358,8 @@ async fn a_redirect_is_not_followed() {
     let redirect_target = Receiver::start().await.unwrap();
     for (code, name) in [(301, "Moved Permanently"), (307, "Temporary Redirect")] {
         let expected = format!(
-            "misconfigured: the destination answers {code} {name}; redirects are not followed: \
-             give the address it leads to"
+            "misconfigured: the destination responded with {code} {name}; redirects are not \
+             followed: set the url to their target"
         );
         check(&CannedResponse::redirect(code, &redirect_target.url()), &expected).await;
     }
@@ -372,7 +372,8 @@ async fn known_errors_of_slack_are_reported() {
     receiver.respond_always(CannedResponse::Status(404, Vec::new(), "no_service"));
     let notifier = open(&settings(Kind::Slack, &receiver.url())).unwrap();
     let outcome = notifier.send(&Notification::sample("team", Timestamp::from_micros(NOW))).await;
-    let reason = "the destination answers 404 Not Found: no_service: check the url".to_owned();
+    let reason =
+        "the destination responded with 404 Not Found: no_service: check the url".to_owned();
     assert_eq!(outcome, Err(NotifyError::Misconfigured { reason }));
 }
 
@@ -409,13 +410,14 @@ fn invalid_notifiers_are_rejected_on_open_without_secrets_in_the_error() {
             Kind::Webhook,
             "http://169.254.169.254/canary",
             Some(SECRET),
-            "the url names a metadata service, which notifiers may not use",
+            "the url names a metadata service, which is not allowed",
         ),
         (
             Kind::Webhook,
             loopback_url,
             None,
-            "the secret is missing: a webhook is signed, so name its key by secretRef",
+            "the secret is missing: a webhook is signed, so set secretRef to the Secret with its \
+             key",
         ),
         (
             Kind::Webhook,

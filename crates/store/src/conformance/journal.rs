@@ -13,8 +13,8 @@ use crate::{Cursor, Direction, Journal, Record, Storage, StoreError, Transaction
 /// A store and its journal.
 type Pair<S> = (S, Arc<dyn Journal>);
 
-/// Run all tests of [`Journal`], each on a new store, with two handles on its journal: first with one
-/// of them, then with both at once.
+/// Run all tests of [`Journal`], each on a new store, with two handles on its journal: first with
+/// one of them, then with both at once.
 pub async fn journal<S: Storage>(
     mut open: impl FnMut() -> (S, [Arc<dyn Journal>; 2]),
 ) -> Result<(), Violation> {
@@ -271,7 +271,7 @@ async fn a_parked_reader_keeps_its_cursor_and_retains_no_records<S: Storage>(
     journal.advance("reader", 4, "state").map_err(text)?;
     journal.park("reader", cursor(4, "off")).await.map_err(text)?;
     journal.park("never on", cursor(7, "")).await.map_err(text)?;
-    ensure!(journal.readers().is_empty(), "{:?} hold records", journal.readers());
+    ensure!(journal.readers().is_empty(), "{:?} retain records", journal.readers());
     ensure!(journal.cursor("reader").is_none(), "{:?}", journal.cursor("reader"));
     let expected =
         [("never on".to_owned(), cursor(7, "")), ("reader".to_owned(), cursor(4, "off"))];

@@ -4,7 +4,7 @@
 //! A checkpoint flushes pages for many milliseconds and would delay all following requests if the
 //! writer made it. SQLite lets another connection checkpoint while the log is appended to. The log
 //! restarts only when no page of it is left to copy, so the writer itself copies the last few
-//! pages, which were appended meanwhile.
+//! pages, which were appended in the meantime.
 //!
 //! The thread opens the file for each checkpoint and closes it afterwards, so recovery need not
 //! wait for it to release the file.

@@ -1,5 +1,5 @@
-//! The transactions of one group commit: their uncommitted changes, as an overlay over the committed
-//! objects.
+//! The transactions of one group commit: their uncommitted changes, as an overlay over the
+//! committed objects.
 //!
 //! Later transactions of a group see the changes of earlier ones; readers see none of them before
 //! the commit.
@@ -179,7 +179,7 @@ impl<'a> CommitGroup<'a> {
     pub(crate) fn complete(self, failure: Option<&StoreError>) {
         for (completion, outcome) in self.completions {
             let outcome = failure.map_or(outcome, |error| Err(error.clone()));
-            // Ignore a dropped receiver: its caller is gone.
+            // Ignore a dropped receiver: the caller no longer waits.
             drop(completion.send(outcome));
         }
     }

@@ -79,7 +79,7 @@ impl Retention {
         self.last_check = Some(now);
         self.bytes_since_check = 0;
         self.measure(shared, statements)?;
-        // Remove more rows than arrive, or retention never catches up.
+        // Remove more rows than arrive, otherwise retention never catches up.
         let rows_max = match new_records {
             0 => TRIM_ROWS_IDLE,
             new => TRIM_ROWS_MIN.max(new * 2),

@@ -22,7 +22,7 @@ pub(super) fn file(schema: &str) -> Result<String> {
 }
 
 /// The defaults of missing values, which the templates fill in: path and value. Free-form maps are
-/// omitted: a missing key in them was removed on purpose.
+/// omitted, because a user may remove their keys.
 pub(super) fn defaults(schema: &str) -> Result<String> {
     let mut text = String::from(
         "# Generated from values.schema.json: `cargo xtask codegen` writes this file.\n",

@@ -8,9 +8,9 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Maximum number of packages in the lock file. About ten of them are never built: cargo lists
 /// `ring` and its dependencies, although AWS-LC replaces it. 26 packages came with the feature
-/// `runtime` of `kube`, for its watcher. 22 of them are built, most of them for parts of it that are
-/// not used (`ahash`, `async-broadcast`, `educe`, `hashbrown` 0.16, `json-patch` 4 and their own). `zstd`
-/// has three.
+/// `runtime` of `kube`, for its watcher. 22 of them are built, most of them for parts of it that
+/// are not used (`ahash`, `async-broadcast`, `educe`, `hashbrown` 0.16, `json-patch` 4 and their
+/// own). `zstd` has three.
 const LOCKED_PACKAGES_MAX: usize = 387;
 
 type Table = BTreeMap<String, BTreeSet<String>>;
@@ -49,7 +49,7 @@ fn differences(allowed: &Table, used: &Table) -> Vec<String> {
 }
 
 /// Rows such as ``| `audit` | what for | event store |``; several names in the first cell share
-/// the row; `all` stands for every crate of the table.
+/// the row; `all` means every crate of the table.
 fn table(document: &str) -> Table {
     let rows: Vec<(Vec<String>, Vec<String>)> = document
         .lines()

@@ -6,7 +6,7 @@ use std::path::Path;
 const FILE_LINES_MAX: usize = 500;
 /// Maximum number of lines of a function, including signature and braces.
 const FUNCTION_LINES_MAX: usize = 70;
-/// File names that say nothing about the content.
+/// File names that do not describe the content.
 const VAGUE_NAMES: [&str; 8] =
     ["util", "utils", "common", "helper", "helpers", "misc", "manager", "mod"];
 

@@ -1,8 +1,8 @@
 //! The supported message types, as in `generated.proto` of `k8s.io/api` and `k8s.io/apimachinery`.
 
 use super::Shape::{
-    BytesByName, GivenBool, GivenMessage, GivenNumber, GivenText, Json, Messages, MicroTime,
-    Number, Text, Texts, TextsByName, Time,
+    BytesByName, Json, Messages, MicroTime, Number, OptionalBool, OptionalMessage, OptionalNumber,
+    OptionalText, Text, Texts, TextsByName, Time,
 };
 use super::{Field, Message, Shape};
 
@@ -36,7 +36,7 @@ static OBJECT_META: Message = Message(&[
     Field(7, "generation", Number),
     Field(8, "creationTimestamp", Time),
     Field(9, "deletionTimestamp", Time),
-    Field(10, "deletionGracePeriodSeconds", GivenNumber),
+    Field(10, "deletionGracePeriodSeconds", OptionalNumber),
     Field(11, "labels", TextsByName),
     Field(12, "annotations", TextsByName),
     Field(13, "ownerReferences", Messages(&OWNER_REFERENCE)),
@@ -49,8 +49,8 @@ static OWNER_REFERENCE: Message = Message(&[
     Field(1, "kind", Text),
     Field(3, "name", Text),
     Field(4, "uid", Text),
-    Field(6, "controller", GivenBool),
-    Field(7, "blockOwnerDeletion", GivenBool),
+    Field(6, "controller", OptionalBool),
+    Field(7, "blockOwnerDeletion", OptionalBool),
 ]);
 
 static MANAGED_FIELDS: Message = Message(&[
@@ -64,27 +64,27 @@ static MANAGED_FIELDS: Message = Message(&[
 ]);
 
 static DELETE_OPTIONS: Message = Message(&[
-    Field(1, "gracePeriodSeconds", GivenNumber),
-    Field(2, "preconditions", GivenMessage(&PRECONDITIONS)),
-    Field(3, "orphanDependents", GivenBool),
-    Field(4, "propagationPolicy", GivenText),
+    Field(1, "gracePeriodSeconds", OptionalNumber),
+    Field(2, "preconditions", OptionalMessage(&PRECONDITIONS)),
+    Field(3, "orphanDependents", OptionalBool),
+    Field(4, "propagationPolicy", OptionalText),
     Field(5, "dryRun", Texts),
-    Field(6, "ignoreStoreReadErrorWithClusterBreakingPotential", GivenBool),
+    Field(6, "ignoreStoreReadErrorWithClusterBreakingPotential", OptionalBool),
 ]);
 
 static PRECONDITIONS: Message =
-    Message(&[Field(1, "uid", GivenText), Field(2, "resourceVersion", GivenText)]);
+    Message(&[Field(1, "uid", OptionalText), Field(2, "resourceVersion", OptionalText)]);
 
 static SECRET: Message = Message(&[
-    Field(1, "metadata", GivenMessage(&OBJECT_META)),
-    Field(5, "immutable", GivenBool),
+    Field(1, "metadata", OptionalMessage(&OBJECT_META)),
+    Field(5, "immutable", OptionalBool),
     Field(2, "data", BytesByName),
     Field(4, "stringData", TextsByName),
     Field(3, "type", Text),
 ]);
 
 static NAMESPACE: Message = Message(&[
-    Field(1, "metadata", GivenMessage(&OBJECT_META)),
+    Field(1, "metadata", OptionalMessage(&OBJECT_META)),
     Field(2, "spec", Shape::Message(&NAMESPACE_SPEC)),
     Field(3, "status", Shape::Message(&NAMESPACE_STATUS)),
 ]);
@@ -103,7 +103,7 @@ static NAMESPACE_CONDITION: Message = Message(&[
 ]);
 
 static EVENT: Message = Message(&[
-    Field(1, "metadata", GivenMessage(&OBJECT_META)),
+    Field(1, "metadata", OptionalMessage(&OBJECT_META)),
     Field(2, "involvedObject", Shape::Message(&OBJECT_REFERENCE)),
     Field(3, "reason", Text),
     Field(4, "message", Text),
@@ -113,9 +113,9 @@ static EVENT: Message = Message(&[
     Field(8, "count", Number),
     Field(9, "type", Text),
     Field(10, "eventTime", MicroTime),
-    Field(11, "series", GivenMessage(&EVENT_SERIES)),
+    Field(11, "series", OptionalMessage(&EVENT_SERIES)),
     Field(12, "action", Text),
-    Field(13, "related", GivenMessage(&OBJECT_REFERENCE)),
+    Field(13, "related", OptionalMessage(&OBJECT_REFERENCE)),
     Field(14, "reportingComponent", Text),
     Field(15, "reportingInstance", Text),
 ]);
@@ -138,13 +138,13 @@ static EVENT_SERIES: Message =
 // Only the spec of a review is decoded: the server sets the status.
 
 static ACCESS_REVIEW: Message = Message(&[
-    Field(1, "metadata", GivenMessage(&OBJECT_META)),
-    Field(2, "spec", GivenMessage(&ACCESS_REVIEW_SPEC)),
+    Field(1, "metadata", OptionalMessage(&OBJECT_META)),
+    Field(2, "spec", OptionalMessage(&ACCESS_REVIEW_SPEC)),
 ]);
 
 static ACCESS_REVIEW_SPEC: Message = Message(&[
-    Field(1, "resourceAttributes", GivenMessage(&RESOURCE_ATTRIBUTES)),
-    Field(2, "nonResourceAttributes", GivenMessage(&NON_RESOURCE_ATTRIBUTES)),
+    Field(1, "resourceAttributes", OptionalMessage(&RESOURCE_ATTRIBUTES)),
+    Field(2, "nonResourceAttributes", OptionalMessage(&NON_RESOURCE_ATTRIBUTES)),
 ]);
 
 static RESOURCE_ATTRIBUTES: Message = Message(&[
@@ -155,8 +155,8 @@ static RESOURCE_ATTRIBUTES: Message = Message(&[
     Field(5, "resource", Text),
     Field(6, "subresource", Text),
     Field(7, "name", Text),
-    Field(8, "fieldSelector", GivenMessage(&SELECTOR)),
-    Field(9, "labelSelector", GivenMessage(&SELECTOR)),
+    Field(8, "fieldSelector", OptionalMessage(&SELECTOR)),
+    Field(9, "labelSelector", OptionalMessage(&SELECTOR)),
 ]);
 
 static SELECTOR: Message =
@@ -169,10 +169,10 @@ static NON_RESOURCE_ATTRIBUTES: Message =
     Message(&[Field(1, "path", Text), Field(2, "verb", Text)]);
 
 static RULES_REVIEW: Message = Message(&[
-    Field(1, "metadata", GivenMessage(&OBJECT_META)),
-    Field(2, "spec", GivenMessage(&RULES_REVIEW_SPEC)),
+    Field(1, "metadata", OptionalMessage(&OBJECT_META)),
+    Field(2, "spec", OptionalMessage(&RULES_REVIEW_SPEC)),
 ]);
 
 static RULES_REVIEW_SPEC: Message = Message(&[Field(1, "namespace", Text)]);
 
-static SUBJECT_REVIEW: Message = Message(&[Field(1, "metadata", GivenMessage(&OBJECT_META))]);
+static SUBJECT_REVIEW: Message = Message(&[Field(1, "metadata", OptionalMessage(&OBJECT_META))]);

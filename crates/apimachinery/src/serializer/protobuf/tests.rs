@@ -220,14 +220,14 @@ fn nonsense_is_malformed() {
     for nonsense in [&b""[..], b"k8s", b"k8s\0\xff", b"k8s\0\x0a\xff\xff\xff\xff\x0f", b"{}"] {
         assert!(read_as("v1", "Secret", nonsense).is_err(), "{nonsense:?}");
     }
-    let wrong: [Parts<'_>; 5] = [
+    let invalid: [Parts<'_>; 5] = [
         &[(1, Number(1))],
         &[(1, Inner(&[(1, Bytes(b"\xff"))]))],
         &[(1, Inner(&[(7, Text("three"))]))],
         &[(1, Inner(&[(8, Inner(&[(1, Number(i64::MAX))]))]))],
         &[(1, Inner(&[(17, Inner(&[(7, Inner(&[(1, Text("{"))]))]))]))],
     ];
-    for parts in wrong {
+    for parts in invalid {
         assert!(read_as("v1", "Secret", &body("v1", "Secret", parts)).is_err());
     }
     assert!(message("v1", "Pod").is_none() && message("example.com/v1", "Secret").is_none());

@@ -1,7 +1,7 @@
 //! Bounds the values and texts of a YAML document with its aliases, before the document is built.
 //!
 //! A short text can become a large document: an alias repeats a value of any size, and a tag
-//! repeats the prefix that its handle stands for. This counts both. It builds nothing.
+//! repeats the prefix of its handle. This module counts both and builds nothing.
 
 use std::collections::HashMap;
 
@@ -17,13 +17,13 @@ struct Amount {
     bytes: usize,
 }
 
-/// The amount of a document while the parser walks through it.
+/// The amounts of a document while the parser reads it.
 #[derive(Default)]
 pub(super) struct Expansion {
-    /// What the document contains so far, with its aliases.
+    /// The content so far, with its aliases.
     content: Amount,
-    /// What the loader keeps for aliases: one copy of each value with an anchor.
-    kept: Amount,
+    /// The copies for aliases: the loader keeps one copy of each value with an anchor.
+    anchored: Amount,
     /// The collections around the current node: anchor, and the content before them.
     open: Vec<(usize, Amount)>,
     anchors: HashMap<usize, Amount>,
@@ -35,29 +35,29 @@ impl Expansion {
         let before = self.content;
         match event {
             Event::Scalar(text, _, anchor, tag) => {
-                self.grow(Amount { values: 1, bytes: text.len() + len_of(tag.as_deref()) });
-                self.keep(*anchor, before);
+                self.add_amount(Amount { values: 1, bytes: text.len() + len_of(tag.as_deref()) });
+                self.record_anchor(*anchor, before);
             }
             Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) => {
-                self.grow(Amount { values: 1, bytes: len_of(tag.as_deref()) });
+                self.add_amount(Amount { values: 1, bytes: len_of(tag.as_deref()) });
                 self.open.push((*anchor, before));
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some((anchor, before)) = self.open.pop() {
-                    self.keep(anchor, before);
+                    self.record_anchor(anchor, before);
                 }
             }
             // An alias inside its own value has no size yet; the loader refuses it.
             Event::Alias(anchor) => {
                 let target = self.anchors.get(anchor).copied();
-                self.grow(target.unwrap_or(Amount { values: 1, bytes: 0 }));
+                self.add_amount(target.unwrap_or(Amount { values: 1, bytes: 0 }));
             }
             _ => {}
         }
-        if self.content.values + self.kept.values > YAML_VALUES_MAX {
+        if self.content.values + self.anchored.values > YAML_VALUES_MAX {
             return Err(TOO_COSTLY.to_owned());
         }
-        if self.content.bytes + self.kept.bytes > YAML_TEXT_BYTES_MAX {
+        if self.content.bytes + self.anchored.bytes > YAML_TEXT_BYTES_MAX {
             return Err(format!(
                 "the texts of the document have more than {YAML_TEXT_BYTES_MAX} bytes with its \
                  aliases and tags: write it without them, or send it as JSON"
@@ -66,13 +66,13 @@ impl Expansion {
         Ok(())
     }
 
-    fn grow(&mut self, amount: Amount) {
+    fn add_amount(&mut self, amount: Amount) {
         self.content.values += amount.values;
         self.content.bytes += amount.bytes;
     }
 
-    /// Remembers the amount of a complete value with an anchor; 0 is no anchor.
-    fn keep(&mut self, anchor: usize, before: Amount) {
+    /// Stores the amount of a complete value with an anchor. Anchor 0 means none.
+    fn record_anchor(&mut self, anchor: usize, before: Amount) {
         if anchor == 0 {
             return;
         }
@@ -80,8 +80,8 @@ impl Expansion {
             values: self.content.values - before.values,
             bytes: self.content.bytes - before.bytes,
         };
-        self.kept.values += amount.values;
-        self.kept.bytes += amount.bytes;
+        self.anchored.values += amount.values;
+        self.anchored.bytes += amount.bytes;
         self.anchors.insert(anchor, amount);
     }
 }

@@ -1,8 +1,8 @@
 //! Shortens a path that is too long in an HTTP/2 header block.
 //!
-//! Only the representation of the path changes (RFC 7541, section 6); every other byte is kept. The
-//! shortened path is longer than the dynamic table of either side (4,096 bytes; this server keeps
-//! that default), so it evicts all entries of the table if the original path did.
+//! Only the representation of the path changes (RFC 7541, section 6); every other byte is
+//! unchanged. The shortened path is longer than the dynamic table of either side (4,096 bytes; this
+//! server keeps that default), so it evicts all entries of the table if the original path did.
 
 use bytes::Bytes;
 
@@ -118,9 +118,9 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<Text<'a>> {
 
 /// Decodes an integer with a prefix of `prefix` bits (RFC 7541, section 5.1).
 fn number(rest: &mut &[u8], prefix: u32) -> Option<usize> {
-    let most = (1_usize << prefix) - 1;
-    let mut number = usize::from(*rest.split_off_first()?) & most;
-    if number < most {
+    let prefix_max = (1_usize << prefix) - 1;
+    let mut number = usize::from(*rest.split_off_first()?) & prefix_max;
+    if number < prefix_max {
         return Some(number);
     }
     for shift in (0..28).step_by(7) {
@@ -136,16 +136,16 @@ fn number(rest: &mut &[u8], prefix: u32) -> Option<usize> {
 /// Encodes an integer. With a prefix of seven bits, the highest bit of the byte is zero: no Huffman
 /// coding.
 fn write_number(number: usize, prefix: u32, out: &mut Vec<u8>) {
-    let most = (1_usize << prefix) - 1;
+    let prefix_max = (1_usize << prefix) - 1;
     let low = |number: usize| {
         let [low, ..] = number.to_le_bytes();
         low
     };
-    if number < most {
+    if number < prefix_max {
         return out.push(low(number));
     }
-    out.push(low(most));
-    let mut rest = number - most;
+    out.push(low(prefix_max));
+    let mut rest = number - prefix_max;
     while rest > 0x7f {
         out.push(low(rest) | 0x80);
         rest >>= 7;

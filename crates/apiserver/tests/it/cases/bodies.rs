@@ -210,7 +210,7 @@ limited PUT {T}/allowed => 403 update things shop/allowed || {"metadata":{"name"
 limited POST {T} => 403 create things shop/ || {"metadata":{"name":"allowed"}}
 mallory POST {T} => 403 create things shop/ || {"metadata":{"name":"m"}}
 mallory POST {T} => 403 create things shop/ || nonsense
-nobody POST {T} => 401 create things shop/ || {"metadata":{"name":"m"}}
+anonymous POST {T} => 401 create things shop/ || {"metadata":{"name":"m"}}
 alice DELETE {T}/secretb => 404 delete things shop/secretb || {"kind":"DeleteOptions","apiVersion":"v1","kind":"DeleteOptions"}
 "#;
 
@@ -244,18 +244,18 @@ async fn check_objects(target: &mut Target) {
     let list = alice.call("GET", super::THINGS).await.body;
     let list: Value = serde_json::from_str(&list).unwrap();
     let items = list["items"].as_array().unwrap();
-    let mut there: BTreeSet<&str> =
+    let mut existing: BTreeSet<&str> =
         items.iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect();
-    there.retain(|name| !["allowed", "secretb"].contains(name));
+    existing.retain(|name| !["allowed", "secretb"].contains(name));
     let events = target.events().await;
-    let kept = events.iter().filter(|event| {
+    let creates = events.iter().filter(|event| {
         let code = event.response_status.as_ref().map_or(0, |status| status.code);
         event.verb == "create" && code == 201 && !event.request_uri.contains("dryRun=All")
     });
     let named: Vec<&str> =
-        kept.map(|event| event.object_ref.as_ref().unwrap().name.as_str()).collect();
+        creates.map(|event| event.object_ref.as_ref().unwrap().name.as_str()).collect();
     let recorded: BTreeSet<&str> = named.iter().copied().collect();
-    assert_eq!(there, recorded);
+    assert_eq!(existing, recorded);
     assert_eq!(named.len(), recorded.len(), "each is recorded once: {named:?}");
 }
 

@@ -267,8 +267,8 @@ const HEADS: &[(&str, &str)] = &[
     ),
 ];
 
-fn whole(table: &[(&str, &str)]) -> Vec<(String, String)> {
-    let whole = |text: &str| {
+fn expanded(table: &[(&str, &str)]) -> Vec<(String, String)> {
+    let expanded = |text: &str| {
         let begun = match text {
             text if text.starts_with("GET\\r") || text.starts_with("GETX") => Some((GET, 3)),
             text if text.starts_with("GETC") || text.starts_with("GETT") => Some((GET, 3)),
@@ -280,14 +280,14 @@ fn whole(table: &[(&str, &str)]) -> Vec<(String, String)> {
             .map_or(text.to_owned(), |(head, len)| format!("{head}{}", text.get(len..).unwrap()));
         text.replace("NEXT", NEXT).replace("{T}", THINGS)
     };
-    table.iter().map(|(line, sent)| ((*line).to_owned(), whole(sent))).collect()
+    table.iter().map(|(line, sent)| ((*line).to_owned(), expanded(sent))).collect()
 }
 
 async fn check(table: &[(&str, &str)]) {
     let mut target = Target::open().await;
-    let whole = whole(table);
+    let expanded = expanded(table);
     let table: Vec<(&str, &str)> =
-        whole.iter().map(|(line, sent)| (line.as_str(), sent.as_str())).collect();
+        expanded.iter().map(|(line, sent)| (line.as_str(), sent.as_str())).collect();
     target.bytes(&table).await;
     target.close().await;
 }

@@ -82,7 +82,7 @@ async fn check(table: impl Iterator<Item = (String, String)>) {
     target.close().await;
 }
 
-fn whole(head: &str, rest: &str) -> String {
+fn request_bytes(head: &str, rest: &str) -> String {
     let head = head.replace("{T}", THINGS).replace('|', "\\r\\n");
     format!("{head}\\r\\nUser-Agent: AGENT\\r\\nConnection: close\\r\\n\\r\\n{rest}")
 }
@@ -91,7 +91,7 @@ fn whole(head: &str, rest: &str) -> String {
 async fn heads_that_go_rejects_are_rejected_and_counted() {
     let table = HEADS
         .iter()
-        .map(|(expected, head, rest)| (format!("alice => {expected}"), whole(head, rest)));
+        .map(|(expected, head, rest)| (format!("alice => {expected}"), request_bytes(head, rest)));
     check(table).await;
 }
 
@@ -110,7 +110,7 @@ async fn chunk_extensions_are_bounded() {
     let table = table.into_iter().map(|(name, blanks, expected)| {
         let body = thing(name);
         let chunks = format!("{blanks}{:x}\\r\\n{body}\\r\\n0\\r\\n\\r\\n", body.len());
-        (format!("alice => {expected}"), whole(head, &chunks))
+        (format!("alice => {expected}"), request_bytes(head, &chunks))
     });
     check(table).await;
 }

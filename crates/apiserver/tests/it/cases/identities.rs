@@ -25,13 +25,13 @@ proxy GET {T}/allowed | X-Remote-User: system:anonymous => 403 get things shop/a
 proxy GET {T}/allowed | X-Remote-User: front-proxy-client => 403 get things shop/allowed by front-proxy-client
 proxy GET {T}/allowed | X-Remote-User: \xe4lice => 403 get things shop/allowed by �lice
 proxy GET {T}/allowed | X-Remote-User: alice | Authorization: Bearer guess => 200 get things shop/allowed by alice
-nobody GET {T}/allowed | X-Remote-User: alice => 401 get things shop/allowed
-nobody GET {T}/allowed | X-Remote-User: alice | X-Remote-Group: system:masters => 401 get things shop/allowed
-nobody GET /healthz | X-Remote-User: alice => 401 -
-nobody GET {T}/allowed | X-Forwarded-User: alice => 401 get things shop/allowed
-nobody GET {T}/allowed | X-Forwarded-Client-Cert: Subject=alice => 401 get things shop/allowed
-nobody GET {T}/allowed | X-SSL-Client-CN: alice => 401 get things shop/allowed
-nobody GET {T}/allowed | X-Real-Ip: 127.0.0.1 => 401 get things shop/allowed
+anonymous GET {T}/allowed | X-Remote-User: alice => 401 get things shop/allowed
+anonymous GET {T}/allowed | X-Remote-User: alice | X-Remote-Group: system:masters => 401 get things shop/allowed
+anonymous GET /healthz | X-Remote-User: alice => 401 -
+anonymous GET {T}/allowed | X-Forwarded-User: alice => 401 get things shop/allowed
+anonymous GET {T}/allowed | X-Forwarded-Client-Cert: Subject=alice => 401 get things shop/allowed
+anonymous GET {T}/allowed | X-SSL-Client-CN: alice => 401 get things shop/allowed
+anonymous GET {T}/allowed | X-Real-Ip: 127.0.0.1 => 401 get things shop/allowed
 mallory GET {T}/allowed | X-Remote-User: alice => 403 get things shop/allowed
 mallory GET {T}/allowed | X-Remote-User: alice | X-Remote-Group: system:masters => 403 get things shop/allowed
 mallory GET {T}/allowed | X-Remote-Group: system:masters => 403 get things shop/allowed
@@ -56,27 +56,27 @@ system:serviceaccount:shop:robot GET {T}/allowed => 403 get things shop/allowed
 
 /// Bearer tokens and other credentials; this server accepts no tokens.
 const TOKENS: &str = r"
-nobody GET {T}/allowed | Authorization: Bearer guess => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: bearer guess => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: Bearer => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: Bearer\x20\x20 => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: Basic YWxpY2U6YWxpY2U= => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: Negotiate YII= => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: guess => 401 get things shop/allowed
-nobody GET {T}/allowed | Authorization: Bearer guess | Authorization: Bearer other => 401 get things shop/allowed
-nobody GET /healthz | Authorization: Bearer guess => 401 get path
-nobody GET /healthz/ping | Authorization: Bearer guess => 401 get path
-nobody GET /readyz?verbose | Authorization: Bearer guess => 401 get path
-nobody GET /livez | Authorization: Bearer guess => 401 get path
-nobody GET /metrics | Authorization: Bearer guess => 401 get path
-nobody GET /version | Authorization: Bearer guess => 401 get path
-nobody HEAD /healthz | Authorization: Bearer guess => 401 head path
-nobody POST /healthz | Authorization: Bearer guess => 401 post path
-nobody GET /healthz | Authorization: Basic YTpi => 401 -
-nobody GET /healthz | Proxy-Authorization: Bearer guess => 401 -
-nobody GET {T}/allowed | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M => 401 get things shop/allowed
-nobody GET {T}?watch=1 | Connection: Upgrade | Upgrade: websocket | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M, other => 401 watch things shop/
-nobody GET /healthz | Connection: Upgrade | Upgrade: websocket | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M, other => 401 get path
+anonymous GET {T}/allowed | Authorization: Bearer guess => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: bearer guess => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: Bearer => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: Bearer\x20\x20 => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: Basic YWxpY2U6YWxpY2U= => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: Negotiate YII= => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: guess => 401 get things shop/allowed
+anonymous GET {T}/allowed | Authorization: Bearer guess | Authorization: Bearer other => 401 get things shop/allowed
+anonymous GET /healthz | Authorization: Bearer guess => 401 get path
+anonymous GET /healthz/ping | Authorization: Bearer guess => 401 get path
+anonymous GET /readyz?verbose | Authorization: Bearer guess => 401 get path
+anonymous GET /livez | Authorization: Bearer guess => 401 get path
+anonymous GET /metrics | Authorization: Bearer guess => 401 get path
+anonymous GET /version | Authorization: Bearer guess => 401 get path
+anonymous HEAD /healthz | Authorization: Bearer guess => 401 head path
+anonymous POST /healthz | Authorization: Bearer guess => 401 post path
+anonymous GET /healthz | Authorization: Basic YTpi => 401 -
+anonymous GET /healthz | Proxy-Authorization: Bearer guess => 401 -
+anonymous GET {T}/allowed | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M => 401 get things shop/allowed
+anonymous GET {T}?watch=1 | Connection: Upgrade | Upgrade: websocket | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M, other => 401 watch things shop/
+anonymous GET /healthz | Connection: Upgrade | Upgrade: websocket | Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.Z3Vlc3M, other => 401 get path
 alice GET {T}/allowed | Authorization: Bearer guess => 200 get things shop/allowed
 mallory GET {T}/allowed | Authorization: Bearer guess => 403 get things shop/allowed
 ";
@@ -125,7 +125,7 @@ robot DELETE {T}/nothing | Impersonate-User: alice => 404 delete things shop/not
 alice GET {T}/allowed | Impersonate-User: alice => 403 get things shop/allowed
 alice GET {T}/allowed | Impersonate-User: bob => 403 get things shop/allowed
 mallory GET {T}/allowed | Impersonate-User: alice => 403 get things shop/allowed
-nobody GET {T}/allowed | Impersonate-User: alice => 401 get things shop/allowed
+anonymous GET {T}/allowed | Impersonate-User: alice => 401 get things shop/allowed
 ";
 
 /// Audit IDs from clients; the front proxy's are accepted if they are harmless.
@@ -135,7 +135,7 @@ const IDS: &[(&str, &str, &str)] = &[
     ("alice", "", "new"),
     ("robot", "00000000-0000-0000-0000-000000000000", "new"),
     ("mallory", "chosen", "new"),
-    ("nobody", "chosen", "new"),
+    ("anonymous", "chosen", "new"),
     ("proxy", "5b0f3ae0-95a4-4b10-9a37-6f0bd5a39c1e", "kept"),
     ("proxy", "a", "kept"),
     ("proxy", "", "new"),
@@ -189,14 +189,14 @@ async fn audit_ids_are_the_front_proxys_or_new_and_never_long() {
     let events = target.events().await;
     assert_eq!(events.len(), IDS.len());
     for ((user, id, expected), event) in IDS.iter().zip(events) {
-        let found = event.audit_id.as_str();
+        let actual = event.audit_id.as_str();
         let sent = id.strip_prefix("LONG").map(|len| "i".repeat(len.parse().unwrap()));
         let sent = sent.unwrap_or_else(|| id.replace("\\x09", ""));
         let is_as_expected = match *expected {
-            "kept" => found == sent,
-            "hash" => found.starts_with("sha256-") && found.len() == 39,
-            _ => found.len() == 36 && !found.contains(&sent) || sent.is_empty(),
+            "kept" => actual == sent,
+            "hash" => actual.starts_with("sha256-") && actual.len() == 39,
+            _ => actual.len() == 36 && !actual.contains(&sent) || sent.is_empty(),
         };
-        assert!(is_as_expected, "{user} {id:?} {expected}: {found:?}");
+        assert!(is_as_expected, "{user} {id:?} {expected}: {actual:?}");
     }
 }

@@ -138,9 +138,9 @@ limited GET {T}/allowed%00secretb => 403 get things shop/allowed\u{0}secretb
 limited GET {T}/secretb?name=allowed => 403 get things shop/secretb
 limited GET /apis/test.io/v1/namespaces/other/things/allowed => 404 get things other/allowed
 limited GET /apis/test.io/v1/namespaces/allowed/things/secretb => 403 get things allowed/secretb
-nobody GET {T}/allowed => 401 get things shop/allowed
-nobody GET /healthz => 401 -
-nobody GET /nothing => 401 get path
+anonymous GET {T}/allowed => 401 get things shop/allowed
+anonymous GET /healthz => 401 -
+anonymous GET /nothing => 401 get path
 ";
 
 /// Methods, and headers that override the method.

@@ -78,10 +78,10 @@ const REQUESTS: &[(&str, &str)] = &[
         "mallory => 403 get things shop/allowed",
         "+ x-remote-user=alice x-remote-group=system:masters",
     ),
-    ("nobody => 401 get things shop/allowed", "+"),
-    ("nobody => 401 get things shop/allowed", "+ authorization=Bearer\\x20guess"),
+    ("anonymous => 401 get things shop/allowed", "+"),
+    ("anonymous => 401 get things shop/allowed", "+ authorization=Bearer\\x20guess"),
     (
-        "nobody => 401 get path",
+        "anonymous => 401 get path",
         ":method=GET :scheme=https :authority=a :path=/healthz authorization=Bearer\\x20guess",
     ),
     ("proxy => 200 get things shop/allowed by alice", "+ x-remote-user=alice"),
@@ -158,10 +158,10 @@ impl Target {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, exchanged).await.expect("an answer in time");
+        tokio::time::timeout(PATIENCE, exchanged).await.expect("a response in time");
         let text = format!("{line} {headers}");
         let case = Case::new(&text, user, agent, sent, expected);
-        self.done.push(Case { answer: format!("HTTP/2.0 {code}").into_bytes(), ..case });
+        self.done.push(Case { response: format!("HTTP/2.0 {code}").into_bytes(), ..case });
     }
 }
 

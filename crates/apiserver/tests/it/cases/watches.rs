@@ -128,8 +128,8 @@ alice GET /apis/test.io/v1/watch/namespaces/shop/keys/one?timeoutSeconds=1 => 20
 alice GET /apis/test.io/v1/watch/namespaces/shop/things/allowed?timeoutSeconds=1 => 200 watch things shop/allowed
 mallory GET /apis/test.io/v1/watch/namespaces/shop/things/allowed => 403 watch things shop/allowed
 mallory GET {T}?watch=1&fieldSelector=metadata.name=allowed => 403 watch things shop/allowed
-nobody GET /apis/test.io/v1/watch/namespaces/shop/things/allowed => 401 watch things shop/allowed
-nobody GET {T}?watch=1 => 401 watch things shop/
+anonymous GET /apis/test.io/v1/watch/namespaces/shop/things/allowed => 401 watch things shop/allowed
+anonymous GET {T}?watch=1 => 401 watch things shop/
 ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

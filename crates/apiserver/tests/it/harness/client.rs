@@ -86,7 +86,7 @@ impl Client {
                 Sender::Http2(sender) => sender.send_request(request).await,
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.expect("an answer in time").unwrap()
+        tokio::time::timeout(PATIENCE, answer).await.expect("a response in time").unwrap()
     }
 
     /// Sends a request and waits for the whole response.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::engine::codec::{CheckpointError, Saved, Source, bytes, save_bytes};
+use crate::engine::codec::{CheckpointError, Decoder, Saved, bytes, save_bytes};
 use crate::engine::digest::Digest;
 
 /// Number of registers of the estimate.
@@ -22,7 +22,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Counts a digest. Returns whether it is certainly new; an estimate does not know that.
+    /// Counts a digest. Returns whether it is new; false while the count is an estimate.
     pub(crate) fn add(&mut self, digest: Digest, exact_max: usize) -> bool {
         if !self.registers.is_empty() {
             self.register(digest);
@@ -45,9 +45,9 @@ impl Counter {
 
     fn register(&mut self, digest: Digest) {
         let bits = u128::from_be_bytes(digest.0);
-        let place = (bits >> 118) as usize;
+        let index = (bits >> 118) as usize;
         let rank = u8::try_from((bits << 10).leading_zeros() + 1).unwrap_or(u8::MAX);
-        if let Some(register) = self.registers.get_mut(place)
+        if let Some(register) = self.registers.get_mut(index)
             && *register < rank
         {
             *register = rank;
@@ -82,7 +82,7 @@ impl Saved for Counter {
         self.estimate.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let counted = BTreeSet::load(from)?;
         let registers = bytes(from)?.to_vec();
         if !registers.is_empty() && registers.len() != REGISTERS {

@@ -1,6 +1,6 @@
-//! Distinct names of a signal's events: the first of them, and their number.
+//! Distinct names in the events of a signal: the first names, and their number.
 
-use crate::engine::codec::{CheckpointError, Saved, Source};
+use crate::engine::codec::{CheckpointError, Decoder, Saved};
 use crate::engine::digest::Digest;
 use crate::engine::settings::{ACTOR_VALUES_MAX, NAMES_COUNTED_MAX};
 
@@ -79,7 +79,7 @@ impl Saved for Names {
         self.counter.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let listed = Vec::<String>::load(from)?;
         if from.version < 2 {
             // Version 1 saved a list without the number of all names.

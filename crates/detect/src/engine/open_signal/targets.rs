@@ -1,4 +1,4 @@
-//! The distinct objects of a signal: the first of them, their number, and where they are.
+//! The distinct objects of a signal: the first objects, their number, resources and namespaces.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use event::signal::{Target, Targets};
 
 use super::counter::Counter;
 use super::names::Names;
-use crate::engine::codec::{CheckpointError, Saved, Source};
+use crate::engine::codec::{CheckpointError, Decoder, Saved};
 use crate::engine::digest::Digest;
 use crate::engine::event_summary::EventSummary;
 use crate::engine::settings::{TARGETS_COUNTED_MAX, TARGETS_MAX, UNLISTED_MAX};
 
 /// The distinct objects and their count.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Tally {
+pub(crate) struct DistinctTargets {
     items: Vec<Target>,
     /// Objects since the last change of the signal that are not in `items`.
     unlisted: BTreeSet<Target>,
@@ -23,7 +23,7 @@ pub(crate) struct Tally {
     namespaces: Names,
 }
 
-impl Tally {
+impl DistinctTargets {
     /// Counts the object of an event.
     pub(crate) fn add(&mut self, summary: &EventSummary) {
         if summary.resource.is_empty() {
@@ -63,10 +63,10 @@ impl Tally {
                 self.unlisted.insert(item);
             }
         }
-        self.add_place(&summary.resource, &summary.subresource, &summary.namespace);
+        self.add_names(&summary.resource, &summary.subresource, &summary.namespace);
     }
 
-    fn add_place(&mut self, resource: &str, subresource: &str, namespace: &str) {
+    fn add_names(&mut self, resource: &str, subresource: &str, namespace: &str) {
         match subresource {
             "" => self.resources.add(resource),
             subresource => self.resources.add(&format!("{resource}/{subresource}")),
@@ -104,7 +104,7 @@ impl Tally {
     }
 }
 
-impl Saved for Tally {
+impl Saved for DistinctTargets {
     fn save(&self, to: &mut Vec<u8>) {
         self.items.save(to);
         self.counter.save(to);
@@ -113,18 +113,18 @@ impl Saved for Tally {
         self.unlisted.iter().cloned().collect::<Vec<_>>().save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let (items, counter) = (Vec::<Target>::load(from)?, Counter::load(from)?);
-        let mut tally = Self { items, counter, ..Self::default() };
+        let mut targets = Self { items, counter, ..Self::default() };
         if from.version < 2 {
-            for item in tally.items.clone() {
-                tally.add_place(&item.resource, &item.subresource, &item.namespace);
+            for item in targets.items.clone() {
+                targets.add_names(&item.resource, &item.subresource, &item.namespace);
             }
         } else {
-            (tally.resources, tally.namespaces) = (Names::load(from)?, Names::load(from)?);
-            tally.unlisted = Vec::load(from)?.into_iter().collect();
+            (targets.resources, targets.namespaces) = (Names::load(from)?, Names::load(from)?);
+            targets.unlisted = Vec::load(from)?.into_iter().collect();
         }
-        Ok(tally)
+        Ok(targets)
     }
 }
 
@@ -135,7 +135,7 @@ impl Saved for Target {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         Ok(Self {
             group: String::load(from)?,
             resource: String::load(from)?,
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_count_is_exact_then_estimated_and_never_decreases() {
-        let mut tally = Tally::default();
+        let mut targets = DistinctTargets::default();
         let mut last = 0;
         for number in 0..50_000_u64 {
             let summary = EventSummary {
@@ -160,9 +160,9 @@ mod tests {
                 name: format!("rp-{number}"),
                 ..EventSummary::default()
             };
-            tally.add(&summary);
-            tally.add(&summary);
-            let count = tally.count();
+            targets.add(&summary);
+            targets.add(&summary);
+            let count = targets.count();
             assert!(count >= last);
             last = count;
             let expected = number + 1;
@@ -172,8 +172,8 @@ mod tests {
                 assert!(count.abs_diff(expected) * 10 <= expected, "{count} for {expected}");
             }
         }
-        assert_eq!(tally.to_targets().items.len(), TARGETS_MAX);
-        assert_eq!(tally.take_unlisted().len(), UNLISTED_MAX);
-        assert!(tally.take_unlisted().is_empty());
+        assert_eq!(targets.to_targets().items.len(), TARGETS_MAX);
+        assert_eq!(targets.take_unlisted().len(), UNLISTED_MAX);
+        assert!(targets.take_unlisted().is_empty());
     }
 }

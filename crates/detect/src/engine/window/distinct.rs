@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Spec, WindowResult};
-use crate::engine::codec::{CheckpointError, Saved, Source};
+use crate::engine::codec::{CheckpointError, Decoder, Saved};
 use crate::engine::digest::Digest;
 
 /// Minimum number of runs that are kept, at any threshold, for late values.
@@ -30,7 +30,7 @@ impl Distinct {
     pub(super) fn insert(&mut self, spec: &Spec, time: i64, value: Digest) -> WindowResult {
         self.advance(spec, time);
         self.extend(spec, time, value);
-        self.forget(spec);
+        self.expire(spec);
         if time >= self.newest {
             let level = (self.runs.len() - self.over) as u64;
             return WindowResult { met: spec.is_met(level), level };
@@ -92,7 +92,7 @@ impl Distinct {
         self.add(spec, value, first, last);
     }
 
-    fn forget(&mut self, spec: &Spec) {
+    fn expire(&mut self, spec: &Spec) {
         let over = self.newest - spec.horizon;
         while let Some(&(last, value, first)) = self.by_last.first()
             && (last <= over || self.runs.len() > spec.count_max.max(RUNS_MIN))
@@ -146,7 +146,7 @@ impl Saved for Distinct {
         }
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let newest = i64::load(from)?;
         let over = usize::load(from)?;
         let mut distinct = Self { newest, over, ..Self::default() };

@@ -10,13 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Spec, WindowResult};
-use crate::engine::codec::{CheckpointError, Saved, Source, saved_struct};
+use crate::engine::codec::{CheckpointError, Decoder, Saved, saved_struct};
 
 /// Maximum number of kept times, beside those of the newest time.
 const TIMES_MAX: usize = 256;
 /// From this number of times on, a run of events of one rule is kept as its first and last. Late
 /// events between them are then matched with these two.
-const THIN_FROM: usize = 32;
+const COMPACT_FROM: usize = 32;
 
 /// The chains of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ struct Step {
 saved_struct!(Order { starts, times, events });
 
 impl Saved for Step {
-    /// Earlier releases ordered events by two more numbers, which the format still has.
+    /// The format contains two unused numbers of earlier releases.
     fn save(&self, to: &mut Vec<u8>) {
         self.time.save(to);
         self.position.save(to);
@@ -49,7 +49,7 @@ impl Saved for Step {
         self.position.save(to);
     }
 
-    fn load(from: &mut Source<'_>) -> Result<Self, CheckpointError> {
+    fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let (time, _, event) = (i64::load(from)?, u16::load(from)?, u64::load(from)?);
         let (_, position) = (u16::load(from)?, u16::load(from)?);
         Ok(Self { time, event, position })
@@ -74,11 +74,11 @@ impl Order {
         }
         if self.is_needed(time, positions) {
             self.events += 1;
-            let place = self.times.partition_point(|known| known.time <= time);
+            let index = self.times.partition_point(|known| known.time <= time);
             let event = self.events;
             let steps = positions.iter().map(|&position| Step { time, event, position });
-            self.times.splice(place..place, steps);
-            self.forget(spec);
+            self.times.splice(index..index, steps);
+            self.expire(spec);
         }
         let met = if time >= newest {
             let mut starts = self.starts.clone();
@@ -102,7 +102,7 @@ impl Order {
         if known.len() >= TIMES_MAX {
             return false;
         }
-        let events = || known.chunk_by(|one, two| one.event == two.event);
+        let events = || known.chunk_by(|left, right| left.event == right.event);
         let is_equal = |event: &&[Step]| event.iter().map(|step| &step.position).eq(positions);
         let events_of =
             |position: &u16| known.iter().filter(|step| step.position == *position).count();
@@ -111,9 +111,9 @@ impl Order {
     }
 
     /// Removes the times that no window can contain any more, and those that exceed the bounds.
-    fn forget(&mut self, spec: &Spec) {
-        if self.times.len() > THIN_FROM {
-            self.thin();
+    fn expire(&mut self, spec: &Spec) {
+        if self.times.len() > COMPACT_FROM {
+            self.compact();
         }
         let newest = self.newest();
         let over = newest.saturating_sub(spec.horizon);
@@ -124,7 +124,7 @@ impl Order {
     }
 
     /// Removes the times between the first and the last of a run with the same single position.
-    fn thin(&mut self) {
+    fn compact(&mut self) {
         let times = &self.times;
         let at = |index: usize| times.get(index).map(|step| step.time);
         let single = |index: usize| {
@@ -139,8 +139,8 @@ impl Order {
                 && position == single(index.wrapping_sub(1))
                 && position == single(index + 1)
         };
-        let kept = (0..times.len()).filter(|index| !is_middle(*index));
-        self.times = kept.filter_map(|index| times.get(index).copied()).collect();
+        let remaining = (0..times.len()).filter(|index| !is_middle(*index));
+        self.times = remaining.filter_map(|index| times.get(index).copied()).collect();
     }
 
     /// Recomputes the chains. Returns whether a window with an event of `time` has a complete one.
@@ -148,13 +148,13 @@ impl Order {
         let newest = self.newest();
         let mut starts = vec![None; self.starts.len()];
         let mut met = false;
-        for group in self.times.chunk_by(|one, two| one.time == two.time) {
+        for group in self.times.chunk_by(|left, right| left.time == right.time) {
             let Some(end) = group.first().map(|step| step.time) else { continue };
             if end == newest {
                 // Keep the starts of chains whose times were removed: they remain valid.
-                for (known, found) in self.starts.iter_mut().zip(&mut starts) {
-                    *known = (*known).max(*found);
-                    *found = *known;
+                for (known, start) in self.starts.iter_mut().zip(&mut starts) {
+                    *known = (*known).max(*start);
+                    *start = *known;
                 }
             }
             advance(&mut starts, spec, end, group);
@@ -217,13 +217,13 @@ impl Matching<'_> {
     /// Assigns an event to a position; others may change theirs. Returns whether it is possible.
     /// `seen` are the events that were tried. The depth is at most the number of positions with
     /// events, which [`TIMES_MAX`] bounds.
-    fn add(&mut self, position: u16, seen: &mut BTreeSet<u64>) -> bool {
+    fn add(&mut self, position: u16, tried: &mut BTreeSet<u64>) -> bool {
         for step in self.group.iter().filter(|step| step.position == position) {
-            if !seen.insert(step.event) {
+            if !tried.insert(step.event) {
                 continue;
             }
             let holder = self.by_event.get(&step.event).copied();
-            if holder.is_none_or(|holder| self.add(holder, seen)) {
+            if holder.is_none_or(|holder| self.add(holder, tried)) {
                 self.by_event.insert(step.event, position);
                 return true;
             }
@@ -232,7 +232,7 @@ impl Matching<'_> {
     }
 
     fn remove(&mut self, position: u16) {
-        self.by_event.retain(|_, held| *held != position);
+        self.by_event.retain(|_, assigned| *assigned != position);
     }
 }
 
@@ -269,9 +269,9 @@ mod tests {
                     return false;
                 }
                 used.push(at);
-                let found = is_chain(events, used, (next + 1, len));
+                let is_found = is_chain(events, used, (next + 1, len));
                 used.pop();
-                found
+                is_found
             })
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let time = events.last().unwrap().0;
         events.iter().map(|event| event.0).any(|end| {
             let window: Vec<&Event> =
-                events.iter().filter(|it| it.0 <= end && it.0 > end - timespan).collect();
+                events.iter().filter(|event| event.0 <= end && event.0 > end - timespan).collect();
             (time..time + timespan).contains(&end) && is_chain(&window, &mut Vec::new(), (0, len))
         })
     }
@@ -294,7 +294,7 @@ mod tests {
             met.push(order.insert(&spec, time * SECOND, positions).met);
             let mut saved = Vec::new();
             order.save(&mut saved);
-            let restored = Order::load(&mut Source::current(&saved)).unwrap();
+            let restored = Order::load(&mut Decoder::current(&saved)).unwrap();
             assert_eq!(restored, order);
             order = restored;
         }
@@ -303,9 +303,9 @@ mod tests {
 
     fn check(events: &[(i64, &[u16])], len: u16, expected: bool) {
         let events: Vec<Event> = events.iter().map(|(at, of)| (*at, of.to_vec())).collect();
-        for turn in 0..events.len() {
+        for run in 0..events.len() {
             let mut order = events.clone();
-            order.rotate_left(turn);
+            order.rotate_left(run);
             for _ in 0..2 {
                 let met = insert(&order, 60, len);
                 assert_eq!(met.contains(&true), expected, "{order:?}: {met:?}");
@@ -345,7 +345,7 @@ mod tests {
         assert!(order.insert(&spec, SECOND, &[0, 3]).met);
         for at in 2..10_000 {
             order.insert(&spec, at * SECOND / 1000, &[1]);
-            assert!(order.times.len() <= THIN_FROM + TIMES_MAX, "{}", order.times.len());
+            assert!(order.times.len() <= COMPACT_FROM + TIMES_MAX, "{}", order.times.len());
         }
     }
 

@@ -94,7 +94,7 @@ impl Resolver<'_> {
         let mut cases = document.header.signal.cases.iter();
         let case = cases.find(|case| case.at_least > values_max)?;
         let message = format!(
-            "the case `{}` could never decide: {names} has at most {values_max} values",
+            "the case `{}` could never apply: {names} has at most {values_max} values",
             case.name
         );
         Some((document.header.cases_at.unwrap_or(document.at), message, hint))

@@ -1,4 +1,4 @@
-//! Adds filters to rules, and finds the filters that leave no event to a rule.
+//! Adds filters to rules, and finds the filters that exclude all events of a rule.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ type Filter = (usize, Arc<Node>);
 pub(super) type Emptied = (usize, String);
 
 impl Resolver<'_> {
-    /// Adds the conditions of filters to rules. Returns the filters that leave no event to a rule.
+    /// Adds the conditions of filters to rules. Returns the filters that exclude all events of a
+    /// rule.
     pub(super) fn apply_filters(
         &self,
         documents: &[Document],
@@ -71,7 +72,7 @@ impl Resolver<'_> {
         emptied
     }
 
-    /// The first filter with which no event is left to a rule.
+    /// The first filter that excludes the last events of a rule.
     fn emptied<'f>(
         &self,
         expression: &Expression,
@@ -98,8 +99,9 @@ impl Resolver<'_> {
     pub(super) fn report_emptied(&mut self, documents: &[Document], emptied: &[Emptied]) {
         for (index, rule) in emptied {
             let Some(document) = documents.get(*index) else { continue };
-            let message = format!("no event is left for `{}`", sigma::yaml::printable(rule));
-            let hint = "the filter excludes all that the rule looks for";
+            let message =
+                format!("the filter leaves no event for `{}`", sigma::yaml::printable(rule));
+            let hint = "the filter excludes all events of the rule";
             self.error(document, document.at, message, Some(hint.to_owned()));
         }
     }

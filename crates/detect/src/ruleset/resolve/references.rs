@@ -1,5 +1,5 @@
 //! References between documents: rules of correlations and filters, aliases, query labels,
-//! superseded rules. A name that refers to nothing is an error.
+//! superseded rules. An undefined name is an error.
 
 use std::collections::BTreeSet;
 
@@ -193,13 +193,13 @@ impl Resolver<'_> {
             let title = target
                 .and_then(|other| documents.get(other))
                 .map(|other| other.header.title.as_str());
-            let message = format!("the alias `{name}` says nothing of the rule `{rule}`");
-            (message, title.map(|title| format!("name the field of “{title}”")))
+            let message = format!("the alias `{name}` has no field for the rule `{rule}`");
+            (message, title.map(|title| format!("add the field of “{title}”")))
         })
     }
 
-    /// Reports names of superseded rules that no document has. Returns whether the rule does not
-    /// supersede itself, directly or through others.
+    /// Reports names of superseded rules that no document has. Returns false if the rule supersedes
+    /// itself, directly or indirectly.
     fn check_superseded(&mut self, index: usize, documents: &[Document]) -> bool {
         let Some(document) = documents.get(index).filter(|_| self.is_included(index)) else {
             return true;

@@ -8,7 +8,7 @@ use detect::{Engine, Settings};
 use event::Severity;
 use serde_json::json;
 
-use super::stream::{FIVE_DELETES, HOUR, MINUTE, Stream, coming, delete, of_files};
+use super::stream::{FIVE_DELETES, HOUR, MINUTE, Stream, delete, event_at, of_files};
 
 const EACH_DELETE: &str =
     "title: A delete\nid: each\ndetection:\n  s: {verb: delete}\n  condition: s\n";
@@ -59,8 +59,9 @@ fn at_the_limit_the_last_group_by_value_is_dropped_first() {
     for at in 0..60 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at));
     }
-    let opened = stream.changes.iter().find(|it| it.signal.spec.rule.id == "many").unwrap();
-    let values: Vec<_> = opened.signal.spec.group_by.iter().map(|it| it.value.as_str()).collect();
+    let opened = stream.changes.iter().find(|change| change.signal.spec.rule.id == "many").unwrap();
+    let values: Vec<_> =
+        opened.signal.spec.group_by.iter().map(|pair| pair.value.as_str()).collect();
     assert_eq!(values, ["mallory", "(any)"]);
 }
 
@@ -107,7 +108,7 @@ fn huge_texts_and_bodies_are_truncated_and_stay_distinct() {
     let mut stream = Stream::new(EACH_DELETE);
     let long = "x".repeat(1 << 20);
     for (at, end) in (0..).zip(["1", "2"]) {
-        stream.send(&coming(
+        stream.send(&event_at(
             at,
             &json!({
                 "auditID": format!("{at}"),
@@ -130,7 +131,8 @@ fn evidence_is_bounded() {
     let body = "x".repeat(9 << 10);
     for at in 0..40 {
         let name = format!("rp-{at}");
-        stream.send(&coming(at, &json!({"objectRef.name": name, "requestObject": {"spec": body}})));
+        stream
+            .send(&event_at(at, &json!({"objectRef.name": name, "requestObject": {"spec": body}})));
     }
     stream.advance(MINUTE);
     let evidence = &stream.changes.last().unwrap().signal.spec.evidence;

@@ -5,14 +5,14 @@ use event::Severity;
 use serde_json::json;
 
 use super::stream::{
-    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, coming, delete, of_files,
+    DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, TimedEvent, delete, event_at, of_files,
 };
 
 #[test]
 fn a_timestamp_after_its_arrival_counts_at_its_arrival_and_is_reported() {
     let mut stream = Stream::new(FIVE_DELETES);
     let check = |stream: &mut Stream, ahead: i64, expected: u64| {
-        stream.send(&delete("mallory", &format!("rp-{ahead}"), HOUR + ahead).coming_at(HOUR));
+        stream.send(&delete("mallory", &format!("rp-{ahead}"), HOUR + ahead).arriving_at(HOUR));
         assert_eq!(stream.engine.engine_statistics().clamped, expected);
     };
     check(&mut stream, 10 * SECOND, 0);
@@ -33,9 +33,9 @@ fn a_timestamp_after_its_arrival_counts_at_its_arrival_and_is_reported() {
 fn an_event_without_a_timestamp_counts_at_its_arrival() {
     let mut stream = Stream::new(FIVE_DELETES);
     for at in 0..5 {
-        let mut coming = delete("mallory", &format!("rp-{at}"), at);
-        coming.event.stage_timestamp = event::Timestamp::UNSET;
-        stream.send(&coming);
+        let mut timed = delete("mallory", &format!("rp-{at}"), at);
+        timed.event.stage_timestamp = event::Timestamp::UNSET;
+        stream.send(&timed);
     }
     assert_eq!(stream.opened("many"), 1);
     assert_eq!(stream.changes[0].signal.spec.first_seen.as_micros(), START);
@@ -46,7 +46,7 @@ fn a_gap_in_a_file_is_accepted_when_further_events_confirm_it() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     let on_day =
         |day: i64, at: i64| delete("mallory", &format!("{day}-{at}"), day * DAY + at * SECOND);
-    let first: Vec<Coming> = (0..4).map(|at| on_day(0, at)).collect();
+    let first: Vec<TimedEvent> = (0..4).map(|at| on_day(0, at)).collect();
     stream.send_all(&first);
     // The first event after a weekend. Two events wait for confirmation, the third confirms them.
     stream.send(&on_day(3, 0));
@@ -92,7 +92,7 @@ fn a_forged_time_ahead_blinds_no_rule_on_files() {
 fn an_event_of_another_source_or_a_late_one_says_nothing_about_a_jump() {
     let mut stream = Stream::with(FIVE_DELETES, of_files());
     stream.send_all(&[delete("a", "rp", 0), delete("b", "rp", HOUR), delete("c", "rp", -SECOND)]);
-    let other = Coming { source: "other.log", ..delete("d", "rp", SECOND) };
+    let other = TimedEvent { source: "other.log", ..delete("d", "rp", SECOND) };
     stream.send(&other);
     stream.finish();
     assert_eq!(stream.engine.engine_statistics().clamped, 0);
@@ -106,7 +106,7 @@ fn a_silence_before_the_last_event_of_a_file_raises_whatever_the_lateness_bound(
                  rules: [beat]\n  timespan: 10m\n  condition: {lt: 1}\n";
     for (last, expected) in [(9 * MINUTE, 0), (10 * MINUTE, 1), (14 * MINUTE, 1)] {
         let mut stream = Stream::with(quiet, of_files());
-        let beat = coming(0, &json!({"verb": "create"}));
+        let beat = event_at(0, &json!({"verb": "create"}));
         stream.send_all(&[beat, delete("alice", "rp", last)]);
         stream.finish();
         assert_eq!(stream.opened("quiet"), expected, "last event after {last} µs");

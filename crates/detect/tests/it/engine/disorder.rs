@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::support::load;
 use super::stream::{
-    Coming, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, bytes, coming, delete, of_files,
+    FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, TimedEvent, bytes, delete, event_at, of_files,
 };
 
 /// One rule of each kind.
@@ -36,7 +36,7 @@ title: Quiet\nid: quiet\ncorrelation:\n  type: event_count\n  rules: [r]\n  grou
 timespan: 4m\n  generate: true\n  condition: {lt: 1}\n";
 
 /// An event, its delay, and the number of its duplicates.
-type Part = (Coming, i64, i64);
+type Part = (TimedEvent, i64, i64);
 
 fn event() -> impl Strategy<Value = Part> {
     let time = prop_oneof![
@@ -48,7 +48,7 @@ fn event() -> impl Strategy<Value = Part> {
     (time, 0..3_u8, any::<bool>(), 0..5_u8, 0..2_u8, 0..=5 * MINUTE, 0..3_i64).prop_map(
         |(time, user, is_delete, name, namespace, delay, repeated)| {
             let verb = if is_delete { "delete" } else { "get" };
-            let event = coming(
+            let event = event_at(
                 time,
                 &json!({
                     "user.username": format!("user-{user}"),
@@ -64,36 +64,36 @@ fn event() -> impl Strategy<Value = Part> {
 }
 
 /// All changes of signals for events in order of arrival, until an hour after the last event.
-fn play(settings: &Settings, order: &[Coming], cut: Option<usize>) -> String {
+fn play(settings: &Settings, order: &[TimedEvent], cut: Option<usize>) -> String {
     static LOADED: LazyLock<Arc<RuleSet>> = LazyLock::new(|| Arc::new(load(RULES)));
     let mut stream = Stream::of(Arc::clone(&LOADED), settings.clone());
-    for (place, coming) in order.iter().enumerate() {
-        if cut == Some(place) {
+    for (index, timed) in order.iter().enumerate() {
+        if cut == Some(index) {
             stream.restart();
         }
-        stream.send(coming);
+        stream.send(timed);
     }
     stream.finish();
     stream.advance(2 * HOUR);
     bytes(&stream.changes)
 }
 
-fn in_order(parts: &[Part]) -> Vec<Coming> {
-    let mut order: Vec<Coming> = parts.iter().map(|(coming, ..)| coming.clone()).collect();
-    order.sort_by_key(|coming| coming.arrival);
+fn in_order(parts: &[Part]) -> Vec<TimedEvent> {
+    let mut order: Vec<TimedEvent> = parts.iter().map(|(timed, ..)| timed.clone()).collect();
+    order.sort_by_key(|timed| timed.arrival);
     order
 }
 
 /// In order of arrival: each event with its delay, and duplicates later.
-fn disordered(parts: &[Part]) -> Vec<Coming> {
-    let mut order: Vec<(i64, &Coming)> = Vec::new();
-    for (coming, delay, repeated) in parts {
+fn disordered(parts: &[Part]) -> Vec<TimedEvent> {
+    let mut order: Vec<(i64, &TimedEvent)> = Vec::new();
+    for (timed, delay, repeated) in parts {
         for time in 0..=*repeated {
-            order.push((coming.arrival + delay + 7 * MINUTE * time, coming));
+            order.push((timed.arrival + delay + 7 * MINUTE * time, timed));
         }
     }
     order.sort_by_key(|(at, _)| *at);
-    order.into_iter().map(|(_, coming)| coming.clone()).collect()
+    order.into_iter().map(|(_, timed)| timed.clone()).collect()
 }
 
 proptest! {
@@ -124,7 +124,7 @@ fn the_rules_of_these_tests_all_match() {
     for round in 0..4_i64 {
         for at in 0..8 {
             let verb = if at % 2 == 0 { "get" } else { "delete" };
-            order.push(coming(
+            order.push(event_at(
                 round * 5 * MINUTE + at * SECOND,
                 &json!({
                     "user.username": format!("user-{round}"), "verb": verb,
@@ -202,7 +202,7 @@ fn a_late_event_completes_a_window_that_ended_after_it() {
     for at in [0, 1, 3, 4] {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * MINUTE));
     }
-    stream.send(&delete("mallory", "late", 2 * MINUTE).coming_at(5 * MINUTE));
+    stream.send(&delete("mallory", "late", 2 * MINUTE).arriving_at(5 * MINUTE));
     assert_eq!(stream.opened("many"), 1);
     let signal = &stream.changes.first().unwrap().signal;
     assert_eq!(signal.spec.count, 5);
@@ -215,9 +215,9 @@ fn each_source_has_its_own_lateness_bound() {
     let minutes = |minutes| std::time::Duration::from_mins(minutes);
     settings.lateness_by_source.insert("webhook".to_owned(), minutes(5));
     let mut stream = Stream::with(FIVE_DELETES, settings);
-    let webhook = |name: &str, at, coming| Coming {
+    let webhook = |name: &str, at, arrival| TimedEvent {
         source: "webhook",
-        ..delete("mallory", name, at).coming_at(coming)
+        ..delete("mallory", name, at).arriving_at(arrival)
     };
     // The four events of the webhook wait. Those of the journal do not.
     for at in 0..4 {
@@ -244,15 +244,15 @@ const ORDERED: &str = "title: U\nname: u\ndetection:\n  s: {verb: update}\n  con
 #[test]
 fn events_of_one_time_are_in_order_in_any_order_of_arrival() {
     let check = |rule: &str, events: &[(i64, &str, &str)], expected: usize| {
-        for turn in 0..events.len() {
+        for run in 0..events.len() {
             let mut order = events.to_vec();
-            order.rotate_left(turn);
+            order.rotate_left(run);
             for _ in 0..2 {
                 order.reverse();
                 let mut stream = Stream::with(ORDERED, of_files());
                 for (at, verb, name) in &order {
                     let changes = json!({"verb": verb, "objectRef.name": name});
-                    stream.send(&coming(at * SECOND, &changes));
+                    stream.send(&event_at(at * SECOND, &changes));
                 }
                 stream.finish();
                 assert_eq!(stream.opened(rule), expected, "{order:?}");
@@ -276,7 +276,7 @@ fn a_request_in_the_logs_of_two_sources_counts_once_and_a_reused_audit_id_hides_
         let mut stream = Stream::new(&FIVE_DELETES.replace("gte: 5", "gte: 1"));
         for (at, (source, id, after)) in events.iter().enumerate() {
             let changes = json!({"auditID": id, "user.username": "mallory"});
-            stream.send(&Coming { source, ..coming(*after, &changes) });
+            stream.send(&TimedEvent { source, ..event_at(*after, &changes) });
             if at == 0 {
                 stream.restart();
             }
@@ -312,11 +312,11 @@ fn a_request_that_admission_and_an_audit_log_have_counts_once() {
             changes
         };
         let admitted = merged(changes, admitted);
-        stream.send(&Coming { source: "admission", ..coming(0, &admitted) });
+        stream.send(&TimedEvent { source: "admission", ..event_at(0, &admitted) });
         let changes = json!({"auditID": "a-1", "verb": "patch",
             "annotations": {"admission.keepwatch.io/record": "u-1"}});
         let logged = merged(changes, logged);
-        stream.send(&Coming { source: "kube", ..coming(3 * MILLI, &logged) });
+        stream.send(&TimedEvent { source: "kube", ..event_at(3 * MILLI, &logged) });
         stream.advance(MINUTE);
         assert_eq!(stream.changes.last().unwrap().signal.spec.count, expected, "{logged}");
     };

@@ -5,23 +5,23 @@ use detect::{ChangeKind, Settings, Suppression};
 use event::SignalSpec;
 use serde_json::json;
 
-use super::stream::{Coming, DAY, FIVE_DELETES, MINUTE, SECOND, Stream, coming};
+use super::stream::{TimedEvent, DAY, FIVE_DELETES, MINUTE, SECOND, Stream, event_at};
 
 const MILLI: i64 = 1000;
 
 /// The delete of an object as `user`, from kube-apiserver's log if `person` is not empty.
-fn delete(audit_id: &str, (person, user): (&str, &str), name: &str, after: i64) -> Coming {
+fn delete(audit_id: &str, (person, user): (&str, &str), name: &str, after: i64) -> TimedEvent {
     let mut changes = json!({"auditID": audit_id, "objectRef.name": name, "user.username": user});
     if person.is_empty() {
-        return Coming { source: "journal", ..coming(after, &changes) };
+        return TimedEvent { source: "journal", ..event_at(after, &changes) };
     }
     changes["user.username"] = json!(person);
     changes["impersonatedUser"] = json!({"username": user});
-    Coming { source: "kube", ..coming(after, &changes) }
+    TimedEvent { source: "kube", ..event_at(after, &changes) }
 }
 
 /// Both events of a number of deletes as each of these users, one second apart.
-fn deletes_as(users: &[&str], each: i64) -> Vec<Coming> {
+fn deletes_as(users: &[&str], each: i64) -> Vec<TimedEvent> {
     let mut events = Vec::new();
     for at in 0..each {
         for (place, user) in (0..).zip(users) {
@@ -35,7 +35,7 @@ fn deletes_as(users: &[&str], each: i64) -> Vec<Coming> {
 }
 
 /// The last state of each signal.
-fn signals(stream: &mut Stream, events: &[Coming]) -> Vec<SignalSpec> {
+fn signals(stream: &mut Stream, events: &[TimedEvent]) -> Vec<SignalSpec> {
     for (at, event) in events.iter().enumerate() {
         stream.send(event);
         if at % 3 == 0 {
@@ -50,7 +50,7 @@ fn signals(stream: &mut Stream, events: &[Coming]) -> Vec<SignalSpec> {
 /// Regression: the request counted once for the person and once for the impersonated user.
 #[test]
 fn deletes_as_another_user_in_two_logs_are_one_signal_that_names_the_person() {
-    let check = |gte: u64, events: &[Coming], expected: &[(&str, &str, u64)]| {
+    let check = |gte: u64, events: &[TimedEvent], expected: &[(&str, &str, u64)]| {
         let mut stream = Stream::new(&FIVE_DELETES.replace("gte: 5", &format!("gte: {gte}")));
         let found = signals(&mut stream, events);
         let short = |signal: &SignalSpec| {
@@ -78,8 +78,8 @@ fn deletes_as_another_user_in_two_logs_are_one_signal_that_names_the_person() {
     // Spread over users, none of whom reaches the threshold: the signal is the person's.
     check(5, &deletes_as(&["a", "b", "c"], 2), &[("", "mallory", 6)]);
     // Only one log has them.
-    let is_kube = |event: &Coming| event.source == "kube";
-    let (kube, own): (Vec<Coming>, Vec<Coming>) =
+    let is_kube = |event: &TimedEvent| event.source == "kube";
+    let (kube, own): (Vec<TimedEvent>, Vec<TimedEvent>) =
         deletes_as(&["victim"], 6).into_iter().partition(is_kube);
     check(5, &kube, &[("victim", "mallory", 6)]);
     check(5, &own, &[("victim", "", 6)]);
@@ -87,7 +87,7 @@ fn deletes_as_another_user_in_two_logs_are_one_signal_that_names_the_person() {
 
 #[test]
 fn an_event_of_another_request_counts_although_the_audit_id_is_reused() {
-    let check = |events: &[Coming], expected: &[u64]| {
+    let check = |events: &[TimedEvent], expected: &[u64]| {
         let mut stream = Stream::new(&FIVE_DELETES.replace("gte: 5", "gte: 1"));
         let counts: Vec<u64> =
             signals(&mut stream, events).iter().map(|signal| signal.count).collect();
@@ -103,10 +103,10 @@ fn an_event_of_another_request_counts_although_the_audit_id_is_reused() {
     check(&[own(0), delete("a", ("mallory", "victim"), "rp-2", 3)], &[1, 1]);
     check(&[own(0), delete("a", ("mallory", "other"), "rp-1", 3)], &[1, 1]);
     check(&[own(0), kube(6000)], &[1, 1]);
-    check(&[own(0), Coming { source: "journal", ..kube(3) }], &[1, 1]);
+    check(&[own(0), TimedEvent { source: "journal", ..kube(3) }], &[1, 1]);
     // Two persons as one user.
     check(
-        &[kube(0), Coming { source: "other", ..delete("a", ("eve", "victim"), "rp-1", 3) }],
+        &[kube(0), TimedEvent { source: "other", ..delete("a", ("eve", "victim"), "rp-1", 3) }],
         &[1, 1],
     );
 }
@@ -138,7 +138,7 @@ fn a_person_who_spreads_deletes_over_users_reaches_the_severity_of_all_of_them()
         "{FIVE_DELETES}keepwatch:\n  cases: [{{name: very many, severity: critical, at-least: 15}}]\n"
     );
     let mut events = deletes_as(&["a", "b", "c"], 10);
-    let found = |events: &[Coming]| {
+    let found = |events: &[TimedEvent]| {
         let mut by_user: Vec<_> = signals(&mut Stream::new(&rule), events)
             .iter()
             .map(|signal| {
@@ -177,7 +177,7 @@ fn the_signal_of_a_superseding_rule_names_the_person() {
 /// Regression: a rule about all users reached its threshold with half of the requests.
 #[test]
 fn a_request_counts_once_in_a_group_that_both_events_have() {
-    let check = |rule: &str, events: &[Coming], expected: &[(u64, &str)]| {
+    let check = |rule: &str, events: &[TimedEvent], expected: &[(u64, &str)]| {
         let found = signals(&mut Stream::new(rule), events);
         let short: Vec<_> = found
             .iter()

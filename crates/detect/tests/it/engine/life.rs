@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::super::support::load;
 use super::stream::{
-    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, coming, delete,
+    DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, START, Stream, TimedEvent, delete, event_at,
 };
 
 /// Each delete raises a signal; ten are more severe.
@@ -32,11 +32,11 @@ fn a_rule_on_single_events_opens_at_the_first_and_updates_at_each_further_one() 
     let ids: Vec<_> = stream.changes.iter().map(|change| &change.signal.id).collect();
     assert!(ids.iter().all(|id| *id == ids[0]));
     assert_eq!(
-        stream.said(),
+        stream.take_changes(),
         ["opened each 1", "updated each 2", "updated each 3", "updated each 4"]
     );
     stream.advance(13 * MINUTE - 1);
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     stream.advance(HOUR);
     let closed = stream.changes.first().unwrap();
     assert_eq!(
@@ -44,9 +44,9 @@ fn a_rule_on_single_events_opens_at_the_first_and_updates_at_each_further_one() 
         13 * MINUTE,
         "when it was due, not when it was noticed"
     );
-    assert_eq!(stream.said(), ["closed each 4"]);
+    assert_eq!(stream.take_changes(), ["closed each 4"]);
     stream.send(&delete("mallory", "again", 2 * HOUR));
-    assert_eq!(stream.said(), ["opened each 1"]);
+    assert_eq!(stream.take_changes(), ["opened each 1"]);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_signal_closes_at_its_maximum_duration_and_the_next_event_opens_another() {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * 5 * MINUTE));
     }
     assert_eq!(stream.opened("each"), 2);
-    let closed = stream.changes.iter().find(|it| it.kind == ChangeKind::Closed).unwrap();
+    let closed = stream.changes.iter().find(|change| change.kind == ChangeKind::Closed).unwrap();
     assert_eq!(closed.at.as_micros() - START, HOUR);
     assert_eq!(closed.signal.spec.count, 12);
     let ids: std::collections::BTreeSet<_> =
@@ -70,10 +70,10 @@ fn severity_follows_the_cases_and_never_decreases() {
     for at in 0..11 {
         stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
     }
-    let found = severities(&stream);
-    assert_eq!(found[1], (2, Severity::Low));
-    assert_eq!(found[2], (3, Severity::High));
-    assert_eq!(found[9], (10, Severity::Critical));
+    let steps = severities(&stream);
+    assert_eq!(steps[1], (2, Severity::Low));
+    assert_eq!(steps[2], (3, Severity::High));
+    assert_eq!(steps[9], (10, Severity::Critical));
     let mut stream = Stream::new(
         &FIVE_DELETES.replace(
             "condition: {gte: 5}\n",
@@ -100,7 +100,7 @@ fn a_busy_signal_is_updated_at_once_when_it_grows_and_soon_otherwise() {
     assert_eq!(stream.changes.last().unwrap().signal.spec.count, 10_000);
 }
 
-const TOLD: Expect = expect![[r#"
+const FIRST_SIGNAL: Expect = expect![[r#"
         {
           "rule": {
             "id": "each",
@@ -190,14 +190,14 @@ fn a_signal_names_actor_verb_and_objects() {
             "objectRef.name": name,
             "requestURI": format!("/{at}"),
         });
-        stream.send(&coming(i64::try_from(at).unwrap() * SECOND, &changes));
+        stream.send(&event_at(i64::try_from(at).unwrap() * SECOND, &changes));
     }
     let spec = &stream.changes.last().unwrap().signal.spec;
-    let mut shown = serde_json::to_value(spec).unwrap();
-    let events = shown["evidence"]["events"].take();
+    let mut document = serde_json::to_value(spec).unwrap();
+    let events = document["evidence"]["events"].take();
     assert_eq!(events.as_array().unwrap().len(), 3);
     assert_eq!(events[0]["objectRef"]["name"], "rp-1");
-    TOLD.assert_eq(&serde_json::to_string_pretty(&shown).unwrap());
+    FIRST_SIGNAL.assert_eq(&serde_json::to_string_pretty(&document).unwrap());
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn marks_show_values_seen_for_the_first_time() {
     assert_eq!(marks(&stream).len(), 4);
     stream.send(&delete("mallory", "rp", DAY));
     assert_eq!(marks(&stream), [""; 0]);
-    stream.send(&coming(
+    stream.send(&event_at(
         2 * DAY,
         &json!({"user.username": "mallory", "sourceIPs": ["192.0.2.7", "198.51.100.9"]}),
     ));
@@ -222,18 +222,18 @@ fn marks_show_values_seen_for_the_first_time() {
 fn a_new_value_raises_after_the_learning_time() {
     let rule = "title: New reader\nid: new\ndetection:\n  s: {verb: get}\n  condition: s\nkeepwatch:\n  \
         keep-alive: 1h\n  first-seen: {fields: [user.username], learning: 1d, forget-after: 30d}\n";
-    let read = |user: &str, after| coming(after, &json!({"verb": "get", "user.username": user}));
+    let read = |user: &str, after| event_at(after, &json!({"verb": "get", "user.username": user}));
     let mut stream = Stream::new(rule);
     stream.send_all(&[read("alice", 0), read("bob", HOUR), read("alice", 2 * DAY)]);
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     stream.restart();
     stream.send(&read("mallory", 2 * DAY + HOUR));
-    assert_eq!(stream.said(), ["opened new 1"]);
+    assert_eq!(stream.take_changes(), ["opened new 1"]);
     stream.send(&read("mallory", 2 * DAY + HOUR + MINUTE));
     stream.send(&read("mallory", 3 * DAY));
-    assert_eq!(stream.said(), ["closed new 1"], "it is not new any more");
+    assert_eq!(stream.take_changes(), ["closed new 1"], "it is not new any more");
     stream.send(&read("bob", 40 * DAY));
-    assert_eq!(stream.said(), ["opened new 1"], "it was forgotten");
+    assert_eq!(stream.take_changes(), ["opened new 1"], "it was forgotten");
 }
 
 #[test]
@@ -277,9 +277,12 @@ fn a_rule_supersedes_another_for_the_same_group() {
     let mut stream = Stream::new(&both);
     stream.send(&delete("mallory", "rp", 0));
     stream.send(&delete("mallory", "rp-2", 1));
-    assert_eq!(stream.said(), ["opened few 1", "updated few 2"]);
+    assert_eq!(stream.take_changes(), ["opened few 1", "updated few 2"]);
     let statistics = stream.engine.statistics();
-    assert_eq!(statistics.iter().find(|it| it.rule == "each").unwrap().superseded, 2);
+    assert_eq!(
+        statistics.iter().find(|statistics| statistics.rule == "each").unwrap().superseded,
+        2
+    );
 }
 
 #[test]
@@ -297,24 +300,24 @@ fn a_suppression_hides_and_counts_signals_until_it_expires() {
         events: Some(matcher),
         expires: Some(Timestamp::from_micros(START + HOUR)),
     }]));
-    let deletes = |user: &str, from: i64| -> Vec<Coming> {
+    let deletes = |user: &str, from: i64| -> Vec<TimedEvent> {
         (0..6).map(|at| delete(user, &format!("rp-{at}"), from + at)).collect()
     };
     stream.send_all(&deletes("alice", 0));
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     let hidden = stream.engine.suppression_statistics();
     assert_eq!(
         (hidden[0].suppression.as_str(), hidden[0].signals, hidden[0].events),
         ("change-17", 1, 2)
     );
     stream.send_all(&deletes("bob", MINUTE));
-    assert_eq!(stream.said(), ["opened many 5", "updated many 6"]);
+    assert_eq!(stream.take_changes(), ["opened many 5", "updated many 6"]);
     stream.restart();
     // Events that the suppression hid do not count for later signals.
     stream.send_all(&deletes("alice", 2 * HOUR)[..4]);
-    assert_eq!(stream.said(), ["closed many 6"], "of bob, whose last was long ago");
+    assert_eq!(stream.take_changes(), ["closed many 6"], "of bob, whose last was long ago");
     stream.send_all(&deletes("alice", 2 * HOUR)[4..]);
-    assert_eq!(stream.said(), ["opened many 5", "updated many 6"]);
+    assert_eq!(stream.take_changes(), ["opened many 5", "updated many 6"]);
 }
 
 #[test]
@@ -325,7 +328,7 @@ fn a_changed_rule_starts_without_state_and_its_signals_close() {
         for at in 0..5 {
             stream.send(&delete("mallory", &format!("rp-{at}"), at * SECOND));
         }
-        assert_eq!(stream.said().len(), 6);
+        assert_eq!(stream.take_changes().len(), 6);
         let rules = Arc::new(load(&format!("{other}---\n{EACH_DELETE}")));
         if restart {
             stream.rules = rules;
@@ -334,7 +337,7 @@ fn a_changed_rule_starts_without_state_and_its_signals_close() {
             stream.engine.set_rules(rules);
         }
         stream.send(&delete("mallory", "rp-5", 5 * SECOND));
-        let mut changes = stream.said();
+        let mut changes = stream.take_changes();
         changes.sort();
         assert_eq!(changes, ["closed many 5", "updated each 6"], "{restart}");
     }
@@ -347,5 +350,5 @@ fn an_empty_rule_set_matches_nothing() {
     stream.send(&delete("mallory", "rp", 0));
     stream.restart();
     stream.finish();
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
 }

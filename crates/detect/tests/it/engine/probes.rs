@@ -6,12 +6,12 @@ use detect::engine::Limits;
 use serde_json::json;
 
 use super::stream::{
-    Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, coming, delete, of_files,
+    DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, TimedEvent, delete, event_at, of_files,
 };
 
 /// `count` deletes by mallory, one second apart. The first one is `from` microseconds after the
 /// start.
-fn deletes(count: i64, from: i64) -> Vec<Coming> {
+fn deletes(count: i64, from: i64) -> Vec<TimedEvent> {
     (0..count).map(|at| delete("mallory", &format!("rp-{at}"), from + at * SECOND)).collect()
 }
 
@@ -19,10 +19,10 @@ fn deletes(count: i64, from: i64) -> Vec<Coming> {
 fn a_late_event_of_another_hour_does_not_complete_a_window() {
     let mut stream = Stream::new(FIVE_DELETES);
     stream.send_all(&deletes(4, 3 * HOUR));
-    stream.send(&delete("mallory", "old", 0).coming_at(3 * HOUR + MINUTE));
-    assert_eq!(stream.said(), [""; 0]);
+    stream.send(&delete("mallory", "old", 0).arriving_at(3 * HOUR + MINUTE));
+    assert_eq!(stream.take_changes(), [""; 0]);
     stream.send(&delete("mallory", "new", 3 * HOUR + 2 * MINUTE));
-    assert_eq!(stream.said(), ["opened many 5"]);
+    assert_eq!(stream.take_changes(), ["opened many 5"]);
 }
 
 #[test]
@@ -33,10 +33,10 @@ fn a_future_timestamp_does_not_disable_a_rule_and_is_reported() {
         let forged = delete("mallory", "forged", 4 * 365 * DAY);
         // With the settings for files, an arrival more than a day ahead waits for confirmation.
         let arrival = if stream.settings.lateness.is_zero() { 5 * SECOND } else { 2 * DAY };
-        stream.send(&forged.coming_at(arrival));
+        stream.send(&forged.arriving_at(arrival));
         stream.send(&delete("mallory", "last", 6 * SECOND));
         stream.finish();
-        assert_eq!(stream.opened("many"), 1, "{:?}", stream.said());
+        assert_eq!(stream.opened("many"), 1, "{:?}", stream.take_changes());
         assert_eq!(stream.opened("keepwatch-clock-skew"), 1);
         assert_eq!(stream.engine.engine_statistics().clamped, 1);
     }
@@ -62,8 +62,9 @@ fn a_forged_first_timestamp_does_not_set_the_clock() {
     stream.send_all(&deletes(5, 0));
     stream.finish();
     assert_eq!(stream.opened("many"), 1);
-    let closed_early = stream.changes.iter().any(|it| it.kind == detect::ChangeKind::Closed);
-    assert!(!closed_early, "{:?}", stream.said());
+    let closed_early =
+        stream.changes.iter().any(|change| change.kind == detect::ChangeKind::Closed);
+    assert!(!closed_early, "{:?}", stream.take_changes());
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn order_is_compared_in_microseconds() {
     let check = |read: i64, deleted: i64, expected: usize| {
         for swapped in [false, true] {
             let mut both =
-                [coming(read, &json!({"verb": "get"})), delete("Alice", "rp-7", deleted)];
+                [event_at(read, &json!({"verb": "get"})), delete("Alice", "rp-7", deleted)];
             if swapped {
                 both.swap(0, 1);
             }
@@ -100,9 +101,9 @@ fn a_rule_can_test_an_annotation_whose_key_has_dots() {
         'annotations[\"authorization.k8s.io/decision\"]': forbid\n  condition: s\n";
     let mut stream = Stream::new(rule);
     stream.send(&delete("mallory", "rp", 0));
-    assert_eq!(stream.said(), [""; 0]);
-    stream.send(&coming(1, &json!({"annotations": {"authorization.k8s.io/decision": "forbid"}})));
-    assert_eq!(stream.said(), ["opened t 1"]);
+    assert_eq!(stream.take_changes(), [""; 0]);
+    stream.send(&event_at(1, &json!({"annotations": {"authorization.k8s.io/decision": "forbid"}})));
+    assert_eq!(stream.take_changes(), ["opened t 1"]);
 }
 
 #[test]
@@ -119,24 +120,24 @@ fn an_event_that_is_delivered_five_times_counts_once() {
     for _ in 0..5 {
         stream.send(&delete("mallory", "rp", 0));
     }
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     assert_eq!(stream.engine.engine_statistics().duplicates, 4);
     assert_eq!(stream.matches(), []);
 }
 
-/// The documented bound: identities are remembered for a day, and a late event is not refused, because
-/// an attacker could delay it.
+/// The documented bound: identities are remembered for a day, and a late event is not refused,
+/// because an attacker could delay it.
 #[test]
 fn duplicates_after_more_than_a_day_open_a_signal_of_the_same_name() {
     let rule = "title: A delete\nid: one\ndetection:\n  s: {verb: delete}\n  condition: s\n";
     let mut stream = Stream::new(rule);
-    let again = |after: i64| deletes(5, 0).into_iter().map(move |it| it.coming_at(after));
+    let again = |after: i64| deletes(5, 0).into_iter().map(move |event| event.arriving_at(after));
     stream.send_all(&deletes(5, 0));
     stream.advance(2 * HOUR);
     let id = stream.changes[0].signal.id.clone();
-    assert_eq!(stream.said().last().unwrap(), "closed one 5");
+    assert_eq!(stream.take_changes().last().unwrap(), "closed one 5");
     stream.send_all(&again(DAY - HOUR).collect::<Vec<_>>());
-    assert_eq!(stream.said(), [""; 0], "within a day, duplicates are dropped");
+    assert_eq!(stream.take_changes(), [""; 0], "within a day, duplicates are dropped");
     stream.send_all(&again(DAY + HOUR).take(1).collect::<Vec<_>>());
     assert_eq!(stream.opened("one"), 1);
     assert!(stream.changes.iter().all(|change| change.signal.id == id));
@@ -147,9 +148,9 @@ fn a_reused_audit_id_does_not_hide_requests() {
     let mut stream = Stream::new(FIVE_DELETES);
     for at in 0..5 {
         let name = format!("rp-{at}");
-        stream.send(&coming(at * SECOND, &json!({"auditID": "same", "objectRef.name": name})));
+        stream.send(&event_at(at * SECOND, &json!({"auditID": "same", "objectRef.name": name})));
     }
-    assert_eq!(stream.said(), ["opened many 5"]);
+    assert_eq!(stream.take_changes(), ["opened many 5"]);
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn a_storm_is_one_signal() {
     assert_eq!(stream.opened("many"), 1);
     assert_eq!(stream.changes.first().unwrap().signal.id, stream.changes.last().unwrap().signal.id);
     stream.advance(2 * HOUR);
-    assert_eq!(stream.said().last().unwrap(), "closed many 59");
+    assert_eq!(stream.take_changes().last().unwrap(), "closed many 59");
 }
 
 #[test]
@@ -168,9 +169,9 @@ fn events_without_a_group_by_value_are_not_counted_together() {
     let mut stream = Stream::new(&rule);
     for at in 0..9 {
         let name = format!("rp-{at}");
-        stream.send(&coming(at, &json!({"objectRef.namespace": "", "objectRef.name": name})));
+        stream.send(&event_at(at, &json!({"objectRef.namespace": "", "objectRef.name": name})));
     }
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
 }
 
 #[test]
@@ -179,9 +180,9 @@ fn each_value_of_a_list_can_be_a_group() {
     let mut stream = Stream::new(&rule);
     for at in 0..5 {
         let own = format!("team-{at}");
-        stream.send(&coming(at, &json!({"user.groups": [own, "contractors"]})));
+        stream.send(&event_at(at, &json!({"user.groups": [own, "contractors"]})));
     }
-    assert_eq!(stream.said(), ["opened many 5"]);
+    assert_eq!(stream.take_changes(), ["opened many 5"]);
     stream.advance(2 * HOUR);
     let closed = stream.changes.first().unwrap();
     assert_eq!(closed.signal.spec.group_by.first().unwrap().value, "contractors");
@@ -192,20 +193,20 @@ fn an_absence_is_detected_by_a_timer() {
     let rule = "title: Beat\nname: beat\ndetection:\n  s: {verb: heartbeat}\n  condition: s\n---\n\
         title: Silence\nid: silence\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [beat]\n  \
         group-by: [cluster]\n  timespan: 5m\n  condition: {lt: 1}\n";
-    let heartbeat = |after| coming(after, &json!({"verb": "heartbeat"}));
+    let heartbeat = |after| event_at(after, &json!({"verb": "heartbeat"}));
     let mut stream = Stream::new(rule);
     stream.send_all(&[heartbeat(0), heartbeat(MINUTE), heartbeat(4 * MINUTE)]);
     stream.advance(9 * MINUTE - 1);
-    assert_eq!(stream.said(), [""; 0], "the first event does not raise");
+    assert_eq!(stream.take_changes(), [""; 0], "the first event does not raise");
     stream.advance(30 * MINUTE);
     let opened = stream.changes.first().unwrap().clone();
     assert_eq!(opened.at.as_micros() - super::stream::START, 9 * MINUTE, "when it was due");
-    assert_eq!(stream.said(), ["opened silence 1"]);
+    assert_eq!(stream.take_changes(), ["opened silence 1"]);
     stream.send(&heartbeat(40 * MINUTE));
-    assert_eq!(stream.said(), ["closed silence 1"]);
+    assert_eq!(stream.take_changes(), ["closed silence 1"]);
     stream.restart();
     stream.advance(46 * MINUTE);
-    assert_eq!(stream.said(), ["opened silence 1"]);
+    assert_eq!(stream.take_changes(), ["opened silence 1"]);
 }
 
 #[test]
@@ -215,14 +216,14 @@ fn a_flood_of_identities_does_not_reset_a_counter() {
     stream.send_all(&deletes(4, 0));
     for at in 0..1100 {
         let user = format!("flood-{at}");
-        stream.send(&coming(MINUTE + at, &json!({"user.username": user, "verb": "delete"})));
+        stream.send(&event_at(MINUTE + at, &json!({"user.username": user, "verb": "delete"})));
     }
     assert_eq!(stream.opened("keepwatch-state-pressure"), 1);
     let before = stream.opened("many");
     stream.send(&delete("mallory", "fifth", 2 * MINUTE));
     assert_eq!(stream.opened("many"), before + 1);
     let signal =
-        &stream.changes.iter().rfind(|it| it.signal.spec.rule.id == "many").unwrap().signal;
+        &stream.changes.iter().rfind(|change| change.signal.spec.rule.id == "many").unwrap().signal;
     assert_eq!(signal.spec.actor.username, "mallory");
     assert!(stream.engine.statistics().iter().all(|rule| rule.groups <= 113));
 }
@@ -245,12 +246,12 @@ fn an_ordered_correlation_costs_one_step_per_event() {
         for at in 0..2000 {
             let name = format!("rp-{at}");
             let after = round * MINUTE + at;
-            stream.send(&coming(after, &json!({"verb": verb, "objectRef.name": name})));
+            stream.send(&event_at(after, &json!({"verb": verb, "objectRef.name": name})));
         }
     }
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     for (at, verb) in (0..).zip(&verbs[1..]) {
-        stream.send(&coming(5 * MINUTE + at, &json!({"verb": verb})));
+        stream.send(&event_at(5 * MINUTE + at, &json!({"verb": verb})));
     }
     assert_eq!(stream.opened("chain"), 1);
 }
@@ -266,7 +267,7 @@ fn thousands_of_distinct_values_are_counted_quickly() {
         // A known value does not change the count.
         stream.send(&delete("mallory", "rp-0", at));
     }
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     stream.send(&delete("mallory", "rp-last", 4_000));
     assert_eq!(stream.opened("many"), 1);
 }
@@ -281,9 +282,9 @@ fn a_filter_can_reference_a_rule_by_its_name() {
     for at in 0..9 {
         stream.send(&delete("robot", &format!("rp-{at}"), at));
     }
-    assert_eq!(stream.said(), [""; 0]);
+    assert_eq!(stream.take_changes(), [""; 0]);
     stream.send_all(&deletes(5, MINUTE));
-    assert_eq!(stream.said(), ["opened many 5"]);
+    assert_eq!(stream.take_changes(), ["opened many 5"]);
 }
 
 #[test]
@@ -304,5 +305,5 @@ fn a_correlation_can_reference_a_rule_without_an_id_by_its_name() {
     assert!(!FIVE_DELETES.split("---").next().unwrap().contains("id:"));
     let mut stream = Stream::new(FIVE_DELETES);
     stream.send_all(&deletes(5, 0));
-    assert_eq!(stream.said(), ["opened many 5"]);
+    assert_eq!(stream.take_changes(), ["opened many 5"]);
 }

@@ -25,7 +25,7 @@ pub(crate) const FIVE_DELETES: &str = "title: A delete\nname: a\ndetection:\n  s
 
 /// An event with its arrival time.
 #[derive(Clone, Debug)]
-pub(crate) struct Coming {
+pub(crate) struct TimedEvent {
     pub(crate) arrival: i64,
     pub(crate) source: &'static str,
     pub(crate) event: Event,
@@ -33,13 +33,13 @@ pub(crate) struct Coming {
 
 /// A delete of a restore point, this many microseconds after the start, which arrives without
 /// delay.
-pub(crate) fn delete(user: &str, name: &str, after: i64) -> Coming {
-    coming(after, &json!({"user.username": user, "objectRef.name": name}))
+pub(crate) fn delete(user: &str, name: &str, after: i64) -> TimedEvent {
+    event_at(after, &json!({"user.username": user, "objectRef.name": name}))
 }
 
 /// An event with these fields replaced, this many microseconds after the start, which arrives
 /// without delay. Its audit ID derives from its time and the replaced fields.
-pub(crate) fn coming(after: i64, changes: &Value) -> Coming {
+pub(crate) fn event_at(after: i64, changes: &Value) -> TimedEvent {
     let time = Timestamp::from_micros(START + after);
     let mut event = event(changes);
     event.stage_timestamp = time;
@@ -51,12 +51,12 @@ pub(crate) fn coming(after: i64, changes: &Value) -> Coming {
             event.audit_id.push_str(&reference.name);
         }
     }
-    Coming { arrival: START + after, source: "journal", event }
+    TimedEvent { arrival: START + after, source: "journal", event }
 }
 
-impl Coming {
+impl TimedEvent {
     /// The same event, which arrives this many microseconds after the start.
-    pub(crate) fn coming_at(self, after: i64) -> Self {
+    pub(crate) fn arriving_at(self, after: i64) -> Self {
         Self { arrival: START + after, ..self }
     }
 }
@@ -89,19 +89,19 @@ impl Stream {
         Self { rules, settings, engine, changes: Vec::new() }
     }
 
-    pub(crate) fn send(&mut self, coming: &Coming) {
-        let view = EventRef::from(&coming.event);
+    pub(crate) fn send(&mut self, timed: &TimedEvent) {
+        let view = EventRef::from(&timed.event);
         let input = Input {
-            source: coming.source,
+            source: timed.source,
             cluster: "prod-eu",
-            arrival: Timestamp::from_micros(coming.arrival),
+            arrival: Timestamp::from_micros(timed.arrival),
             event: &view,
         };
         self.engine.process(&input, &mut self.changes);
     }
 
-    pub(crate) fn send_all<'c>(&mut self, all: impl IntoIterator<Item = &'c Coming>) {
-        all.into_iter().for_each(|coming| self.send(coming));
+    pub(crate) fn send_all<'c>(&mut self, all: impl IntoIterator<Item = &'c TimedEvent>) {
+        all.into_iter().for_each(|timed| self.send(timed));
     }
 
     /// Advances the clock to this many microseconds after the start.
@@ -122,11 +122,11 @@ impl Stream {
     }
 
     /// The changes since the last call, in short form: `opened many 5`.
-    pub(crate) fn said(&mut self) -> Vec<String> {
+    pub(crate) fn take_changes(&mut self) -> Vec<String> {
         self.changes.drain(..).map(|change| short(&change)).collect()
     }
 
-    /// Number of signals of a rule that were opened since the last call of [`Self::said`].
+    /// Number of signals of a rule that were opened since the last call of [`Self::take_changes`].
     pub(crate) fn opened(&self, rule: &str) -> usize {
         let of_rule = |change: &&SignalChange| {
             change.kind == ChangeKind::Opened && change.signal.spec.rule.id == rule

@@ -5,7 +5,9 @@ use detect::engine::Limits;
 use event::SignalSpec;
 use serde_json::{Value, json};
 
-use super::stream::{Coming, DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, coming, delete};
+use super::stream::{
+    DAY, FIVE_DELETES, HOUR, MINUTE, SECOND, Stream, TimedEvent, delete, event_at,
+};
 
 /// Three deletes in a day, by one user or by all.
 fn rule(group_by: &str, title: &str) -> String {
@@ -18,24 +20,24 @@ fn rule(group_by: &str, title: &str) -> String {
 }
 
 /// The last signal after these events.
-fn last(stream: &mut Stream, events: &[Coming]) -> SignalSpec {
+fn last(stream: &mut Stream, events: &[TimedEvent]) -> SignalSpec {
     stream.send_all(events);
     stream.advance(10 * DAY);
     stream.changes.last().unwrap().signal.spec.clone()
 }
 
-fn impersonating(after: i64, user: &str, other: &Value) -> Coming {
+fn impersonating(after: i64, user: &str, other: &Value) -> TimedEvent {
     let mut changes = json!({"user.username": user, "objectRef.name": format!("rp-{after}")});
     if !other.is_null() {
         changes["impersonatedUser"] = json!({"username": other});
     }
-    coming(after, &changes)
+    event_at(after, &changes)
 }
 
 #[test]
 fn an_impersonator_of_several_users_is_the_impersonator_of_the_signal() {
     let check = |acts: &[(&str, Value)], username: &str, by: &str, all: &[&str], title: &str| {
-        let events: Vec<Coming> = (0..)
+        let events: Vec<TimedEvent> = (0..)
             .zip(acts)
             .map(|(at, (user, other))| impersonating(at * SECOND, user, other))
             .collect();
@@ -86,7 +88,7 @@ fn an_impersonator_of_several_users_is_the_impersonator_of_the_signal() {
 fn variables_of_fields_have_the_values_of_the_newest_event_although_it_arrives_first() {
     let settings = || super::stream::of_files();
     let event = |user: &str, after: i64| {
-        coming(
+        event_at(
             after,
             &json!({"user.username": user, "objectRef.namespace": user, "sourceIPs": [user]}),
         )
@@ -118,9 +120,9 @@ fn a_name_makes_no_link_html_or_code_in_the_message() {
     let rule = rule("cluster", "{{@user.username}}");
     let rule =
         rule.replace("title: '{{@", "message: '{{@user.username}} and {{users}}'\n  title: '{{@");
-    let events: Vec<Coming> = (0..3)
+    let events: Vec<TimedEvent> = (0..3)
         .map(|at| {
-            coming(at, &json!({"user.username": hostile, "objectRef.name": format!("rp-{at}")}))
+            event_at(at, &json!({"user.username": hostile, "objectRef.name": format!("rp-{at}")}))
         })
         .collect();
     let spec = last(&mut Stream::new(&rule), &events);
@@ -132,7 +134,7 @@ fn a_name_makes_no_link_html_or_code_in_the_message() {
 #[test]
 fn the_newest_event_is_shown_although_its_window_keeps_no_more_details() {
     let rule = rule("cluster", "last {{@objectRef.name}}").replace("gte: 3", "gte: 100");
-    let events: Vec<Coming> =
+    let events: Vec<TimedEvent> =
         (0..100).map(|at| delete("mallory", &format!("rp-{at}"), at)).collect();
     assert_eq!(last(&mut Stream::new(&rule), &events).title, "last rp-99");
 }
@@ -142,7 +144,7 @@ fn a_coarser_group_names_no_single_user_for_the_events_of_all() {
     let limits = Limits { groups_per_rule: 8, ..Limits::default() };
     let settings = || Settings { limits, ..Settings::default() };
     let title = "{{@user.username}} deleted {{targets_count}} objects of {{@objectRef.namespace}}";
-    let events: Vec<Coming> = (0..108)
+    let events: Vec<TimedEvent> = (0..108)
         .map(|at| delete(&format!("u{at}"), &format!("rp-{at}"), i64::from(at) * SECOND))
         .collect();
     for (rule, title) in [
@@ -152,7 +154,8 @@ fn a_coarser_group_names_no_single_user_for_the_events_of_all() {
         let mut stream = Stream::with(&rule, settings());
         stream.send_all(&events);
         stream.advance(DAY);
-        let mut of_rule = stream.changes.iter().filter(|it| it.signal.spec.rule.id == "many");
+        let mut of_rule =
+            stream.changes.iter().filter(|change| change.signal.spec.rule.id == "many");
         let spec = &of_rule.next_back().unwrap().signal.spec;
         assert_eq!(spec.title.strip_suffix(" of cluster prod-eu").unwrap_or(&spec.title), title);
         assert_eq!(spec.actor.users.len(), 10);
@@ -162,17 +165,17 @@ fn a_coarser_group_names_no_single_user_for_the_events_of_all() {
 #[test]
 fn an_event_with_long_fields_is_evidence_and_has_texts() {
     let long = "x".repeat(20_000);
-    let check = |changes: Value, kept: usize| {
-        let mut events: Vec<Coming> = Vec::new();
+    let check = |changes: Value, evidence_events: usize| {
+        let mut events: Vec<TimedEvent> = Vec::new();
         for at in 0..3_i64 {
             let mut changes = changes.clone();
             changes["auditID"] = json!(at.to_string());
-            events.push(coming(at * SECOND, &changes));
+            events.push(event_at(at * SECOND, &changes));
         }
         let rule = rule("user.username", "{{@user.username}} {{@verb}} {{@objectRef.resource}}");
         let spec = last(&mut Stream::new(&rule), &events);
         assert_eq!(spec.title, "Alice delete restorepoints", "{changes:.80}");
-        assert_eq!(spec.evidence.events.len(), kept, "{changes:.80}");
+        assert_eq!(spec.evidence.events.len(), evidence_events, "{changes:.80}");
         for event in &spec.evidence.events {
             assert!(event.get().contains(r#""username":"Alice""#));
             assert!(event.get().contains("keepwatch.io/truncated"));
@@ -202,8 +205,8 @@ fn a_signal_after_the_maximum_duration_contains_the_events_that_met_its_threshol
             stream.restart();
         }
     }
-    let opened = stream.changes.iter().filter(|it| it.kind == detect::ChangeKind::Opened);
-    let found: Vec<_> = opened
+    let opened = stream.changes.iter().filter(|change| change.kind == detect::ChangeKind::Opened);
+    let signals: Vec<_> = opened
         .map(|change| {
             let spec = &change.signal.spec;
             (spec.count, spec.evidence.audit_ids.len(), spec.title.as_str())
@@ -211,7 +214,7 @@ fn a_signal_after_the_maximum_duration_contains_the_events_that_met_its_threshol
         .collect();
     // The window keeps as many events as the threshold needs.
     assert_eq!(
-        found,
+        signals,
         [
             (3, 3, "mallory deleted 3 restore points in 2h"),
             (3, 3, "mallory deleted 3 restore points in 2h"),
@@ -224,7 +227,7 @@ fn a_create_without_a_name_counts_as_an_object_of_its_own() {
     let rule = rule("cluster", "{{targets_count}}").replace("verb: delete", "verb: create");
     let create = |at: i64, name: &str| {
         let id = at.to_string();
-        coming(at, &json!({"verb": "create", "auditID": id, "objectRef.name": name}))
+        event_at(at, &json!({"verb": "create", "auditID": id, "objectRef.name": name}))
     };
     let events = [create(0, ""), create(1, ""), create(2, "a"), create(MINUTE, "a")];
     let spec = last(&mut Stream::new(&rule), &events);

@@ -29,18 +29,20 @@ pub(super) fn events() -> Vec<Event> {
 
 /// The JSON of a dashboard, by system, profile, and the beginning of its name.
 fn dashboard(system: &str, profile: &str, name: &str) -> Value {
-    let system = dashboard::all().iter().find(|it| it.name == system).unwrap();
+    let system = dashboard::all().iter().find(|known| known.name == system).unwrap();
     let files = system.write(profile);
-    let file = files.iter().find(|it| it.name.starts_with(name)).unwrap();
+    let file = files.iter().find(|file| file.name.starts_with(name)).unwrap();
     serde_json::from_str(&file.text).unwrap()
 }
 
 fn texts<'v>(value: &'v Value, path: &str) -> Vec<&'v str> {
-    let found = path.split('/').fold(vec![value], |found, key| match key {
-        "*" => found.into_iter().flat_map(|it| it.as_array().into_iter().flatten()).collect(),
-        key => found.into_iter().filter_map(|it| it.get(key)).collect(),
+    let values = path.split('/').fold(vec![value], |values, key| match key {
+        "*" => {
+            values.into_iter().flat_map(|value| value.as_array().into_iter().flatten()).collect()
+        }
+        key => values.into_iter().filter_map(|value| value.get(key)).collect(),
     });
-    found.into_iter().map(|it| it.as_str().unwrap()).collect()
+    values.into_iter().map(|value| value.as_str().unwrap()).collect()
 }
 
 fn without_blanks(names: &[&str], are_there: impl Fn(&str) -> bool) {
@@ -57,7 +59,7 @@ fn dashboards_and_rules_have_the_same_profiles() {
                 if system.name == "grafana" { vec!["loki", "elastic"] } else { vec!["datadog"] };
             for target in targets {
                 let profiles = export::named(target).unwrap().profiles();
-                assert!(profiles.iter().any(|it| it.name == *profile), "{target} {profile}");
+                assert!(profiles.iter().any(|known| known.name == *profile), "{target} {profile}");
             }
             assert!(!system.write(profile).is_empty());
         }
@@ -76,8 +78,8 @@ fn each_datadog_query_uses_existing_fields() {
             let (search, variables) = search.split_once(" $").unwrap();
             assert_eq!(variables, "user $cluster $namespace");
             let read = datadog::search::read(search).unwrap();
-            let found = logs.iter().filter(|log| read.matches(log)).count();
-            assert!(found > 0, "{search} finds nothing");
+            let matching = logs.iter().filter(|log| read.matches(log)).count();
+            assert!(matching > 0, "{search} finds nothing");
         }
         let paths = [
             "template_variables/*/prefix",
@@ -115,7 +117,9 @@ fn each_loki_query_uses_existing_labels() {
             let by = outside.split_once("by (").map(|(_, rest)| rest.split_once(')').unwrap().0);
             if let Some(by) = by {
                 without_blanks(&[by], |name| {
-                    passed.iter().any(|labels| labels.get(name).is_some_and(|it| !it.is_empty()))
+                    passed
+                        .iter()
+                        .any(|labels| labels.get(name).is_some_and(|value| !value.is_empty()))
                 });
             }
             let other = lines.replace("prod-.*", "dev-.*");
@@ -130,7 +134,7 @@ fn each_elasticsearch_query_uses_mapped_or_known_fields() {
         let json = dashboard("grafana", profile, "keepwatch-events-elasticsearch");
         let queries = texts(&json, "panels/*/targets/*/query");
         assert_eq!(queries.len(), json["panels"].as_array().unwrap().len());
-        let asked: Vec<&str> = queries
+        let fields: Vec<&str> = queries
             .iter()
             .flat_map(|query| query.split(' '))
             .filter_map(|word| Some(word.trim_start_matches('(').split_once(':')?.0))
@@ -139,7 +143,7 @@ fn each_elasticsearch_query_uses_mapped_or_known_fields() {
         let variables: Vec<Value> =
             variables.iter().filter_map(|query| serde_json::from_str(query).ok()).collect();
         assert_eq!(variables.len(), 3);
-        let mut names = asked;
+        let mut names = fields;
         names.extend(variables.iter().map(|query| query["field"].as_str().unwrap()));
         names.extend(texts(&json, "panels/*/targets/*/bucketAggs/*/field"));
         names.extend(texts(&json, "panels/*/transformations/*/options/include/names/*"));
@@ -150,7 +154,9 @@ fn each_elasticsearch_query_uses_mapped_or_known_fields() {
 
 #[test]
 fn a_dashboard_can_be_imported_unchanged() {
-    for file in dashboard::all().iter().find(|it| it.name == "grafana").unwrap().write("kasten") {
+    for file in
+        dashboard::all().iter().find(|system| system.name == "grafana").unwrap().write("kasten")
+    {
         let json: Value = serde_json::from_str(&file.text).unwrap();
         // No data source is fixed: the first variable selects one.
         let sources: BTreeSet<&str> = texts(&json, "panels/*/targets/*/datasource/uid")
@@ -167,10 +173,10 @@ fn a_dashboard_can_be_imported_unchanged() {
         assert_eq!(kinds, BTreeSet::from([first["query"].as_str().unwrap()]));
         let mut cells = BTreeSet::new();
         for panel in json["panels"].as_array().unwrap() {
-            let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
-            assert!(place("x") + place("w") <= 24, "{}", panel["title"]);
-            for x in place("x")..place("x") + place("w") {
-                for y in place("y")..place("y") + place("h") {
+            let grid = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+            assert!(grid("x") + grid("w") <= 24, "{}", panel["title"]);
+            for x in grid("x")..grid("x") + grid("w") {
+                for y in grid("y")..grid("y") + grid("h") {
                     assert!(cells.insert((x, y)), "{} lies on another", panel["title"]);
                 }
             }

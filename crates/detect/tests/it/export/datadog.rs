@@ -36,7 +36,7 @@ fn the_rules_that_k10_documents_are_exported_as_documented() {
             "high",
         ),
     ] {
-        let rule = rules.iter().find(|it| it.rule == id).unwrap();
+        let rule = rules.iter().find(|rule| rule.rule == id).unwrap();
         assert!(rule.fidelity.is_same(), "{:?}", rule.fidelity);
         let json: Value = serde_json::from_str(&rule.files[0].text).unwrap();
         assert_eq!(json["name"], name);
@@ -49,8 +49,8 @@ fn the_rules_that_k10_documents_are_exported_as_documented() {
             json["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap()).collect();
         assert_eq!(tags, ["tactic:TA0040-impact", "technique:T1490-inhibit-system-recovery"]);
         let message = json["message"].as_str().unwrap();
-        let place = if status == "low" { "{{@ObjectRef.Namespace}}" } else { "{{cluster-name}}" };
-        for variable in ["{{@User.username}}", "{{@network.ip.list}}", place] {
+        let scope = if status == "low" { "{{@ObjectRef.Namespace}}" } else { "{{cluster-name}}" };
+        for variable in ["{{@User.username}}", "{{@network.ip.list}}", scope] {
             assert!(message.contains(variable), "{name}: {variable}");
         }
     }
@@ -71,7 +71,7 @@ fn faults(rule: &Value) -> Vec<String> {
     }
     let queries = rule["queries"].as_array().unwrap();
     let is_new_value = options["detectionMethod"] == "new_value";
-    if is_new_value && (window.is_some() || queries.iter().any(|it| !it["name"].is_null())) {
+    if is_new_value && (window.is_some() || queries.iter().any(|query| !query["name"].is_null())) {
         faults.push("new values have no evaluationWindow and no named query".to_owned());
     }
     for query in queries {
@@ -79,14 +79,14 @@ fn faults(rule: &Value) -> Vec<String> {
             faults.push(format!("query: {error}"));
         }
     }
-    let names: Vec<&str> = queries.iter().filter_map(|it| it["name"].as_str()).collect();
+    let names: Vec<&str> = queries.iter().filter_map(|query| query["name"].as_str()).collect();
     let cases = rule["cases"].as_array().unwrap();
     if cases.is_empty() || cases.len() > 10 {
         faults.push("1 to 10 cases".to_owned());
     }
     let conditions = cases.iter().filter_map(|case| case["condition"].as_str());
     for condition in conditions {
-        for part in condition.split("||").flat_map(|it| it.split("&&")) {
+        for part in condition.split("||").flat_map(|alternative| alternative.split("&&")) {
             let words: Vec<&str> = part.split_whitespace().collect();
             match words.as_slice() {
                 [name, ">" | ">=", number] if number.parse::<u64>().is_ok() => {
@@ -130,14 +130,14 @@ fn errors_that_only_the_api_finds_are_detected() {
     ] {
         let mut rule = rule.clone();
         *rule.pointer_mut(path).unwrap() = value;
-        let found = faults(&rule);
-        assert!(found.iter().any(|it| it.starts_with(fault)), "{path}: {found:?}");
+        let messages = faults(&rule);
+        assert!(messages.iter().any(|message| message.starts_with(fault)), "{path}: {messages:?}");
     }
 }
 
 fn exported_json(id: &str) -> Value {
     let target = export::named("datadog").unwrap();
     let rules = exported(target, &target.profiles()[0], &target.formats()[0]);
-    let rule = rules.iter().find(|it| it.rule == id).unwrap();
+    let rule = rules.iter().find(|rule| rule.rule == id).unwrap();
     serde_json::from_str(&rule.files[0].text).unwrap()
 }

@@ -28,7 +28,7 @@ fn each_rule_is_in_the_language_that_keeps_its_meaning() {
         ("kasten-restorepoints-excessive-deletion", "esql"),
         ("kasten-restore-into-foreign-namespace", "esql"),
     ] {
-        let rule = rules.iter().find(|it| it.rule == id).unwrap();
+        let rule = rules.iter().find(|rule| rule.rule == id).unwrap();
         let json: Value = serde_json::from_str(&rule.files[0].text).unwrap();
         assert_eq!(json["type"], kind, "{id}");
     }
@@ -46,7 +46,7 @@ fn every_rule_has_the_keys_that_an_import_requires() {
             let json: Value = serde_json::from_str(&file.text).unwrap();
             for key in ["rule_id", "name", "description", "type", "query", "language", "from"] {
                 assert!(
-                    json[key].as_str().is_some_and(|it| !it.is_empty()),
+                    json[key].as_str().is_some_and(|text| !text.is_empty()),
                     "{}: {key}",
                     rule.rule
                 );
@@ -55,8 +55,8 @@ fn every_rule_has_the_keys_that_an_import_requires() {
             assert_eq!(id.len(), 36);
             assert!(ids.insert(id), "an id twice: {}", rule.rule);
             let scores = [("low", 21), ("medium", 47), ("high", 73), ("critical", 99)];
-            let found = (json["severity"].as_str().unwrap(), json["risk_score"].as_i64().unwrap());
-            assert!(scores.contains(&found), "{}: {found:?}", rule.rule);
+            let actual = (json["severity"].as_str().unwrap(), json["risk_score"].as_i64().unwrap());
+            assert!(scores.contains(&actual), "{}: {actual:?}", rule.rule);
             let is_esql = json["type"] == "esql";
             assert_eq!(json.get("index").is_none(), is_esql, "{}", rule.rule);
             for threat in json["threat"].as_array().unwrap() {

@@ -24,7 +24,7 @@ pub(super) fn evaluator(rules: &[Exported]) -> Box<dyn Evaluator> {
         let text = &rule.files.first()?.text;
         let (_, behind) = text.split_once("condition: >-\n    ").unwrap();
         let set = pack::all();
-        let ours = set.rules().iter().find(|it| it.id == rule.rule).unwrap();
+        let ours = set.rules().iter().find(|known| known.id == rule.rule).unwrap();
         let group_by = ours.signal.group_by.iter().map(ToString::to_string).collect();
         Some(Rule { condition: tokens(behind.lines().next().unwrap()), group_by })
     };
@@ -42,8 +42,8 @@ impl Evaluator for Falco {
         };
         let all: Vec<Value> = events.iter().map(json).collect();
         let alerts = |rule: &Rule| {
-            let found = all.iter().filter(|event| holds(&rule.condition, event));
-            found.map(|event| group(&rule.group_by, event)).collect()
+            let matching = all.iter().filter(|event| holds(&rule.condition, event));
+            matching.map(|event| group(&rule.group_by, event)).collect()
         };
         self.rules.iter().map(|rule| rule.as_ref().map(alerts).unwrap_or_default()).collect()
     }
@@ -100,7 +100,7 @@ fn holds(tokens: &[String], event: &Value) -> bool {
 }
 
 fn takes(tokens: &[String], at: &mut usize, word: &str) -> bool {
-    let is = tokens.get(*at).is_some_and(|it| it == word);
+    let is = tokens.get(*at).is_some_and(|token| token == word);
     *at += usize::from(is);
     is
 }
@@ -114,49 +114,49 @@ fn any(tokens: &[String], at: &mut usize, event: &Value) -> bool {
 }
 
 fn all(tokens: &[String], at: &mut usize, event: &Value) -> bool {
-    let mut holds = one(tokens, at, event);
+    let mut holds = term(tokens, at, event);
     while takes(tokens, at, "and") {
-        holds &= one(tokens, at, event);
+        holds &= term(tokens, at, event);
     }
     holds
 }
 
-fn one(tokens: &[String], at: &mut usize, event: &Value) -> bool {
+fn term(tokens: &[String], at: &mut usize, event: &Value) -> bool {
     if takes(tokens, at, "not") {
-        return !one(tokens, at, event);
+        return !term(tokens, at, event);
     }
     if takes(tokens, at, "(") {
         let holds = any(tokens, at, event);
         assert!(takes(tokens, at, ")"));
         return holds;
     }
-    let found = value(event, &tokens[*at]);
+    let field = value(event, &tokens[*at]);
     let operator = tokens[*at + 1].clone();
     *at += 2;
     if operator == "exists" {
-        return found.is_some();
+        return field.is_some();
     }
-    let mut wanted = Vec::new();
+    let mut operands = Vec::new();
     if operator == "in" {
         assert!(takes(tokens, at, "("));
         while !takes(tokens, at, ")") {
-            wanted.push(tokens[*at].trim_start_matches('"').to_owned());
+            operands.push(tokens[*at].trim_start_matches('"').to_owned());
             *at += 1;
             takes(tokens, at, ",");
         }
     } else {
-        wanted.push(tokens[*at].trim_start_matches('"').to_owned());
+        operands.push(tokens[*at].trim_start_matches('"').to_owned());
         *at += 1;
     }
-    let Some(found) = found else { return false };
-    wanted.iter().any(|wanted| match operator.as_str() {
-        "=" | "in" => found == *wanted,
-        "!=" => found != *wanted,
-        "contains" => found.contains(wanted.as_str()),
-        "icontains" => found.to_lowercase().contains(&wanted.to_lowercase()),
-        "startswith" => found.starts_with(wanted.as_str()),
-        "endswith" => found.ends_with(wanted.as_str()),
-        "glob" => is_glob(wanted, &found),
+    let Some(field) = field else { return false };
+    operands.iter().any(|operand| match operator.as_str() {
+        "=" | "in" => field == *operand,
+        "!=" => field != *operand,
+        "contains" => field.contains(operand.as_str()),
+        "icontains" => field.to_lowercase().contains(&operand.to_lowercase()),
+        "startswith" => field.starts_with(operand.as_str()),
+        "endswith" => field.ends_with(operand.as_str()),
+        "glob" => is_glob(operand, &field),
         other => panic!("{other}"),
     })
 }

@@ -12,7 +12,7 @@ pub(super) use run::{evaluator, lines, passed};
 
 /// The values of a key such as `expr` in the file.
 pub(super) fn expressions(text: &str) -> Vec<String> {
-    let (mut found, mut lines) = (Vec::new(), text.lines().peekable());
+    let (mut expressions, mut lines) = (Vec::new(), text.lines().peekable());
     while let Some(line) = lines.next() {
         if line.trim() != "expr: |-" {
             continue;
@@ -22,9 +22,9 @@ pub(super) fn expressions(text: &str) -> Vec<String> {
             expression.push_str(line.trim());
             expression.push('\n');
         }
-        found.push(expression);
+        expressions.push(expression);
     }
-    found
+    expressions
 }
 
 #[test]
@@ -37,13 +37,13 @@ fn each_severity_case_is_a_separate_alert() {
         ("kasten-passkey-read-restore-delete", vec!["critical"]),
         ("keepwatch-heartbeat-silent", vec!["high"]),
     ] {
-        let rule = rules.iter().find(|it| it.rule == id).unwrap();
+        let rule = rules.iter().find(|rule| rule.rule == id).unwrap();
         let text = &rule.files[0].text;
-        let found: Vec<&str> = text
+        let actual: Vec<&str> = text
             .lines()
             .filter_map(|line| line.trim().strip_prefix("severity: \"")?.strip_suffix('"'))
             .collect();
-        assert_eq!(found, severities, "{id}");
+        assert_eq!(actual, severities, "{id}");
         assert_eq!(expressions(text).len(), severities.len(), "{id}");
     }
 }

@@ -58,7 +58,7 @@ static SUBJECTS: LazyLock<BTreeMap<&str, Vec<Subject>>> = LazyLock::new(|| {
     let read = |pack: &str, (target, profile, read): &(&str, &str, Read)| {
         let name = format!("{target} {profile}");
         let target = export::named(target).unwrap();
-        let profile = target.profiles().iter().find(|it| it.name == *profile).unwrap();
+        let profile = target.profiles().iter().find(|known| known.name == *profile).unwrap();
         let rules = pack::rules_of(pack);
         let exported = super::exported_of(&rules, target, profile, &target.formats()[0]);
         let evaluator = read(&exported);
@@ -81,7 +81,7 @@ struct Without {
 
 impl Without {
     fn of(exported: &Exported) -> Self {
-        let has = |kind| exported.fidelity.reasons().iter().any(|it| it.kind == kind);
+        let has = |kind| exported.fidelity.reasons().iter().any(|reason| reason.kind == kind);
         Self { url_dry_runs: has(ReasonKind::DryRun), impersonation: has(ReasonKind::Grouping) }
     }
 
@@ -126,20 +126,20 @@ fn ours(pack: &str, cluster: &str, events: &[Event]) -> BTreeMap<String, Groups>
         engine.advance(Timestamp::from_micros(end), &mut changes);
     }
     engine.finish(&mut changes);
-    let mut found: BTreeMap<String, Groups> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Groups> = BTreeMap::new();
     for change in changes {
         let spec = &change.signal.spec;
-        let group = spec.group_by.iter().map(|it| it.value.clone()).collect();
-        found.entry(spec.rule.id.clone()).or_default().insert(group);
+        let group = spec.group_by.iter().map(|part| part.value.clone()).collect();
+        groups.entry(spec.rule.id.clone()).or_default().insert(group);
     }
-    found
+    groups
 }
 
 /// Compares every exported rule of a pack with the engine on these events, for every target. The
 /// events are ordered by time.
 pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
     let mut ours_without: BTreeMap<Without, BTreeMap<String, Groups>> = BTreeMap::new();
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for subject in &SUBJECTS[pack] {
         let mut theirs_without: BTreeMap<Without, Vec<Groups>> = BTreeMap::new();
         for (at, exported) in subject.exported.iter().enumerate() {
@@ -155,17 +155,18 @@ pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
             let none = Groups::new();
             let ours = ours.get(&exported.rule).unwrap_or(&none);
             let difference = difference(exported, ours, &theirs[at]);
-            wrong.extend(difference.map(|it| format!("{}, {it}", subject.name)));
+            differences.extend(difference.map(|text| format!("{}, {text}", subject.name)));
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 /// The alerts that differ in a direction that the export does not report.
 fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<String> {
     let allows = |effect: Effect| {
         let reasons = exported.fidelity.reasons().iter();
-        reasons.filter(|it| it.effect == effect || it.effect == Effect::Either).count() > 0
+        reasons.filter(|reason| reason.effect == effect || reason.effect == Effect::Either).count()
+            > 0
     };
     let missed: Vec<_> = ours.difference(theirs).filter(|_| !allows(Effect::Fewer)).collect();
     let added: Vec<_> = theirs.difference(ours).filter(|_| !allows(Effect::More)).collect();

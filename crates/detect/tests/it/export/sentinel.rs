@@ -64,11 +64,11 @@ fn rules_of(profile: usize) -> Vec<(String, Value)> {
     let target = export::named("sentinel").unwrap();
     let (profile, format) = (&target.profiles()[profile], &target.formats()[0]);
     let rules = exported(target, profile, format);
-    let written: Vec<&str> = rules.iter().map(|it| it.rule.as_str()).collect();
+    let written: Vec<&str> = rules.iter().map(|rule| rule.rule.as_str()).collect();
     let set = pack::all();
     let choice = Choice { profile, format, options: set.options(), has_suppressions: false };
     let package = target.package(&set, &written, &choice);
-    let files = rules.iter().flat_map(|it| it.files.clone()).chain(package);
+    let files = rules.iter().flat_map(|rule| rule.files.clone()).chain(package);
     files.map(|file| (file.name, serde_json::from_str(&file.text).unwrap())).collect()
 }
 
@@ -160,7 +160,7 @@ fn the_combined_rule_raises_the_alerts_of_its_parts() {
         .collect();
     assert_eq!(parts.len(), 3);
     let name = "kasten-restorepoint-resources-manually-deleted.json";
-    let (_, combined) = rules_of(0).into_iter().find(|(it, _)| it == name).unwrap();
+    let (_, combined) = rules_of(0).into_iter().find(|(id, _)| id == name).unwrap();
     let file = File { name: name.to_owned(), text: combined.to_string() };
     let combined = Exported { files: vec![file], ..parts[0].clone() };
     let (parts, combined) =
@@ -209,7 +209,7 @@ fn expressions_on_missing_fields_are_null() {
         let scope = value::Scope { now: 0, scalars: &std::collections::BTreeMap::new() };
         assert_eq!(scope.eval(test, &row).is_true(), holds, "{expression}");
     }
-    for wrong in ["", "T | where", "T | take 5", "T | where a in b", "T | where a == 'x'"] {
-        assert!(kql::read(wrong).is_err(), "{wrong}");
+    for invalid in ["", "T | where", "T | take 5", "T | where a in b", "T | where a == 'x'"] {
+        assert!(kql::read(invalid).is_err(), "{invalid}");
     }
 }

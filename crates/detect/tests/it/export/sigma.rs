@@ -22,7 +22,7 @@ pub(super) fn evaluator(rules: &[Exported]) -> Box<dyn Evaluator> {
     let files = rules.iter().flat_map(|rule| &rule.files);
     let documents: Vec<Document> =
         files.map(|file| Document::new(&file.name, &file.text)).collect();
-    assert!(documents.iter().all(|it| !it.text.contains("\nkeepwatch:")));
+    assert!(documents.iter().all(|document| !document.text.contains("\nkeepwatch:")));
     let set = RuleSet::load(&documents, &LoadOptions::default())
         .unwrap_or_else(|errors| panic!("{errors:#?}"));
     let raising = |exported: &Exported| {
@@ -55,7 +55,7 @@ impl Evaluator for Plain {
             let spec = &change.signal.spec;
             let Some(rule) = self.rules.find(&spec.rule.id) else { continue };
             if matches!(self.rules.rules()[rule].body, rule::Body::Correlation(_)) {
-                let group = spec.group_by.iter().map(|it| it.value.clone()).collect();
+                let group = spec.group_by.iter().map(|part| part.value.clone()).collect();
                 of_rule.entry(rule).or_default().insert(group);
             }
         }
@@ -69,7 +69,7 @@ impl Evaluator for Plain {
 impl Plain {
     /// A rule on single events has no groups. Its events are grouped as in our rule.
     fn group(&self, rule: usize, fields: &Fields<'_>) -> Option<Vec<String>> {
-        let (id, _) = self.raising.iter().flatten().find(|(_, it)| *it == rule)?;
+        let (id, _) = self.raising.iter().flatten().find(|(_, other)| *other == rule)?;
         let pack = pack::all();
         let keys = pack.rules()[pack.find(id).unwrap()].signal.group_by.iter();
         Some(keys.map(|key| fields.text(key).unwrap_or_default().into_owned()).collect())

@@ -48,17 +48,17 @@ fn the_app_has_every_search_and_the_macros_that_they_use() {
     for profile in target.profiles() {
         let format = &target.formats()[0];
         let rules = exported(target, profile, format);
-        let written = rules.iter().filter(|it| !it.files.is_empty());
-        let written: Vec<&str> = written.map(|it| it.rule.as_str()).collect();
+        let written = rules.iter().filter(|rule| !rule.files.is_empty());
+        let written: Vec<&str> = written.map(|rule| rule.rule.as_str()).collect();
         let set = pack::all();
         let choice = Choice { profile, format, options: set.options(), has_suppressions: false };
         let files = target.package(&set, &written, &choice);
         let text = |name: &str| {
             let name = format!("keepwatch/{name}");
-            files.iter().find(|it| it.name == name).map(|it| it.text.clone()).unwrap()
+            files.iter().find(|file| file.name == name).map(|file| file.text.clone()).unwrap()
         };
         let searches = text("default/savedsearches.conf");
-        for rule in rules.iter().filter(|it| !it.files.is_empty()) {
+        for rule in rules.iter().filter(|rule| !rule.files.is_empty()) {
             assert!(searches.contains(&rule.files[0].text), "{}", rule.rule);
         }
         for name in ["keepwatch_events", "keepwatch_cluster"] {
@@ -92,7 +92,7 @@ fn expressions_on_missing_fields_are_null() {
             value::Row { indexed: 0, raw: serde_json::Value::Null.into(), cells: cells.into() };
         assert_eq!(value::eval(test, &row, 0).is_true(), holds, "{expression}");
     }
-    for wrong in ["x", "`keepwatch_events` | where", "`keepwatch_events` | tstats count"] {
-        assert!(spl::read(wrong).is_err(), "{wrong}");
+    for invalid in ["x", "`keepwatch_events` | where", "`keepwatch_events` | tstats count"] {
+        assert!(spl::read(invalid).is_err(), "{invalid}");
     }
 }

@@ -14,8 +14,8 @@ impl Month {
             let name = format!("daily-{number}-{run}");
             self.velero(at, &name, number);
             self.longhorn(at, &name, number);
-            for turn in 0..12 {
-                let at = at + turn * 5 * MINUTE;
+            for run in 0..12 {
+                let at = at + run * 5 * MINUTE;
                 let status = json!({"status": {"phase": "Available"}});
                 let location = ("velero", "default");
                 self.send(

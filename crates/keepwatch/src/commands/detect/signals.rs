@@ -1,7 +1,7 @@
 //! The signals of a run, each in its final state, in the order of their first events.
 //!
-//! Closed signals are written out at once, first to memory and then to an unlinked file, so that memory
-//! holds the open ones and a few bytes for each of the others.
+//! Closed signals are serialized immediately, first to memory and then to an unlinked file, so that
+//! memory contains only the open signals and a few bytes for each closed one.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use detect::{ChangeKind, SignalChange};
 use event::{Signal, Timestamp};
 use serde_json::Value;
 
-/// Most bytes of closed signals in memory.
+/// Maximum number of bytes of closed signals in memory.
 const MEMORY_BYTES_MAX: usize = 64 << 20;
 
 /// All signals.

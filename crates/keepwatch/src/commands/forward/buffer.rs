@@ -1,4 +1,5 @@
-//! Whether the buffer takes lines. If it does not, the logs wait: this is logged and counted.
+//! Whether the buffer accepts lines. If it does not, the logs are not read; this is logged and
+//! counted.
 
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use prometheus_client::registry::Registry;
 use store::{Condition, Sqlite, Storage as _};
 use tokio::time::Instant;
 
-/// Pause between two looks at the buffer.
+/// Interval between two checks of the buffer.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// Time in which it is logged at most once that the logs wait: with a receiver that is only slow,
-/// they do so for a moment again and again.
+/// Minimum time between two log messages about a pause: with a slow receiver there are many short
+/// pauses.
 const LOG_PERIOD: Duration = Duration::from_mins(1);
 
 /// The buffer. Clones share it.
@@ -27,7 +28,7 @@ impl Buffer {
         Self { store, paused }
     }
 
-    /// Why the logs are not read, if that is so.
+    /// The reason why the logs are not read, if there is one.
     pub(super) fn pause(&self) -> Option<String> {
         let health = self.store.health();
         match health.condition {
@@ -37,7 +38,7 @@ impl Buffer {
                  takes events",
                 health.used_bytes, health.limit_bytes
             )),
-            _ => Some(format!("the buffer takes no lines: {}", health.reason)),
+            _ => Some(format!("the buffer accepts no lines: {}", health.reason)),
         }
     }
 
@@ -47,7 +48,7 @@ impl Buffer {
         (health.used_bytes, health.limit_bytes)
     }
 
-    /// Logs when reading pauses and goes on.
+    /// Logs when reading pauses and continues.
     pub(super) async fn watch(self) {
         let (mut was_paused, mut logged) = (false, None::<Instant>);
         loop {
@@ -57,9 +58,9 @@ impl Buffer {
                 && logged.is_none_or(|logged| logged.elapsed() >= LOG_PERIOD || was_paused)
             {
                 if let Some(reason) = &pause {
-                    tracing::warn!(reason, "reading of the logs pauses");
+                    tracing::warn!(reason, "reading of the logs is paused");
                 } else {
-                    tracing::info!("reading of the logs goes on");
+                    tracing::info!("reading of the logs continues");
                 }
                 logged = Some(Instant::now());
                 was_paused = pause.is_some();
@@ -69,7 +70,7 @@ impl Buffer {
     }
 }
 
-/// Registers the metric of `keepwatch forward` that no other command has.
+/// Registers the metric that only `keepwatch forward` has.
 pub(crate) fn register(metrics: &mut Registry, paused: Gauge) {
     metrics.sub_registry_with_prefix("keepwatch_forward").register(
         "paused",

@@ -1,7 +1,8 @@
 //! `/healthz`, `/livez`, `/readyz` and `/metrics` by plain HTTP, for the kubelet and a monitoring
 //! system on the node.
 //!
-//! Nothing here is secret: numbers, names of logs and errors. Deliberately absent: TLS and users.
+//! It serves no secrets, only numbers, names of logs and errors. Deliberately absent: TLS and
+//! users.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -28,19 +29,19 @@ use tokio::task::JoinSet;
 
 use super::buffer::Buffer;
 
-/// Connections at a time; others wait.
+/// Maximum number of concurrent connections; further ones wait.
 pub(crate) const CONNECTIONS_MAX: usize = 32;
-/// Time for a connection, from its first byte to its end.
+/// Maximum duration of a connection.
 pub(crate) const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
-/// Time for the head of a request.
+/// Timeout for the head of a request.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// Pause after the system could not provide another socket.
+/// Delay after an error of accepting a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// What is shown.
+/// The state to report.
 pub(super) struct Parts {
     pub(super) metrics: Registry,
     pub(super) statuses: Vec<Arc<SourceStatus>>,
@@ -75,7 +76,7 @@ impl HealthServer {
             };
             let parts = Arc::clone(&self.parts);
             connections.spawn(async move {
-                // A client that breaks off is no error of this program.
+                // A client that disconnects is not an error.
                 drop(tokio::time::timeout(CONNECTION_TIME_MAX, serve(stream, parts)).await);
                 drop(permit);
             });
@@ -154,7 +155,7 @@ impl Parts {
             Ok(()) => (StatusCode::OK, METRICS, text),
             Err(error) => {
                 text.clear();
-                // It writes to memory only.
+                // It only writes to memory.
                 writeln!(text, "{error}").ok();
                 (StatusCode::INTERNAL_SERVER_ERROR, TEXT, text)
             }

@@ -1,4 +1,5 @@
-//! Which logs are forwarded: those that are given, or those at the paths of known distributions.
+//! Selects the logs to forward: those on the command line, or those at the paths of known
+//! distributions.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +7,10 @@ use anyhow::{Result, anyhow};
 use source::limits::LOGS_MAX;
 use source::log_files::{self, LogFilesConfig};
 
-/// The name in place of a cluster's: the receiver knows the cluster by the credentials.
+/// Placeholder for the cluster name: the receiver identifies the cluster by the credentials.
 const LOCAL: &str = "local";
 
-/// Where distributions write the log, or their documentation says so.
+/// Default paths of the log in distributions, or the paths in their documentation.
 pub(crate) const KNOWN: [&str; 9] = [
     // kubeadm, after the example in the documentation of Kubernetes.
     "/var/log/kubernetes/audit/audit.log",
@@ -38,7 +39,7 @@ pub(super) fn check(configured: &[PathBuf], errors: &mut Vec<String>) {
     }
 }
 
-/// The logs that are forwarded. A given one need not exist yet.
+/// The logs that are forwarded. A log from the command line need not exist yet.
 pub(super) fn find(configured: &[PathBuf]) -> Result<Vec<LogFilesConfig>> {
     find_among(configured, &KNOWN.map(PathBuf::from))
 }
@@ -49,7 +50,7 @@ fn find_among(configured: &[PathBuf], known: &[PathBuf]) -> Result<Vec<LogFilesC
         paths.extend(known.iter().filter(|path| path.is_file()).cloned());
     }
     if paths.is_empty() {
-        // A log that is empty for ever is worse than one that is missing for a while.
+        // A log that stays empty forever is worse than one that is missing for some time.
         let has_folder = |path: &&PathBuf| path.parent().is_some_and(Path::is_dir);
         paths.extend(known.iter().filter(has_folder).cloned());
     }
@@ -85,7 +86,7 @@ mod tests {
         for name in ["kubeadm", "rke2"] {
             fs::create_dir(path(name)).unwrap();
         }
-        assert_eq!(paths(&[]).unwrap(), known[..2], "the logs of these folders may come");
+        assert_eq!(paths(&[]).unwrap(), known[..2], "these folders may get logs");
         fs::write(&known[1], "").unwrap();
         assert_eq!(paths(&[]).unwrap(), known[1..2], "only one has a log");
         let configured = [path("other.log")];

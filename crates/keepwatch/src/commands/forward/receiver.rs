@@ -1,4 +1,4 @@
-//! Reads where events are sent, and as whom, from a kubeconfig.
+//! Reads the address and the credentials of the receiving server from a kubeconfig.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(super) fn read(path: &Path) -> Result<Receiver> {
 }
 
 fn receiver(path: &Path) -> Result<Receiver> {
-    // Its own error may quote the file.
+    // The error of the parser may quote the file.
     let config = Kubeconfig::read_from(path).ok();
     let config = config.context("it cannot be read as a kubeconfig")?;
     let current = config.current_context.as_deref().context("it has no current-context")?;
@@ -33,7 +33,7 @@ fn receiver(path: &Path) -> Result<Receiver> {
     let user = user.and_then(|user| user.auth_info.as_ref());
     let user = user.context("it does not have the user of its context")?;
     if cluster.insecure_skip_tls_verify == Some(true) {
-        bail!("insecure-skip-tls-verify is not supported: give the CA of the receiver");
+        bail!("insecure-skip-tls-verify is not supported: set the CA of the receiver");
     }
     let identity = identity(user)?;
     let token = token(user)?;
@@ -88,11 +88,13 @@ fn identity(user: &AuthInfo) -> Result<Option<(Vec<u8>, SecretString)>> {
             let key = String::from_utf8(key).ok().context("its client-key is not PEM")?;
             Ok(Some((certificate, key.into())))
         }
-        _ => bail!("its user has a client certificate or a key without the other"),
+        _ => {
+            bail!("its user has a client certificate without a key, or a key without a certificate")
+        }
     }
 }
 
-/// The content that is given as base64, or that of a file.
+/// The base64 content, or the content of a file.
 fn content(name: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>> {
     match (data, file.map(PathBuf::from)) {
         (Some(data), _) => {

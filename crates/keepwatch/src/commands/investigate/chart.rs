@@ -1,6 +1,7 @@
-//! The chart of the page: rows by kind of request over time, and the signals above them, as inline SVG.
+//! The chart of the page: rows by kind of request over time, and the signals above them, as inline
+//! SVG.
 //!
-//! There is no script: styles show the tooltip of what the pointer is on. Colours come from the page.
+//! There is no script: CSS shows the tooltip under the pointer. The page defines the colors.
 
 use std::fmt::Write as _;
 
@@ -15,7 +16,7 @@ use super::ticks;
 use super::timeline::Timeline;
 use crate::printable::{html, shortened};
 
-/// The drawing's units.
+/// The size of the drawing.
 const WIDTH: f64 = 1120.0;
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 16.0;
@@ -284,7 +285,8 @@ fn tip(lines: &[String], x: f64, y: f64, width: f64, to: &mut String) -> std::fm
     writeln!(to, "</g>")
 }
 
-/// The height of a bar. It grows with the square root, so that small counts are visible beside large ones.
+/// The height of a bar. It grows with the square root, so that small counts are visible beside
+/// large ones.
 #[expect(clippy::cast_precision_loss, reason = "a pixel is higher than the error")]
 fn height(count: u64, highest: u64) -> f64 {
     if count == 0 {

@@ -5,7 +5,8 @@ use event::Event;
 /// Classes of requests, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
-    /// Is about credentials, permissions, identities, or what is recorded and detected.
+    /// Concerns credentials, permissions, identities, or the configuration of auditing and
+    /// detection.
     Security,
     /// Deletes something.
     Destructive,
@@ -16,7 +17,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    /// All of them.
+    /// All classes.
     pub(crate) const ALL: [Self; 4] = [Self::Security, Self::Destructive, Self::Change, Self::Read];
 
     /// The name in JSON and in the page's styles.
@@ -29,7 +30,7 @@ impl Class {
         }
     }
 
-    /// For the head of a column.
+    /// The name for the heading of a column.
     pub(crate) fn short(self) -> &'static str {
         match self {
             Self::Security => "Security",
@@ -39,7 +40,7 @@ impl Class {
         }
     }
 
-    /// For people.
+    /// The name in text for people.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Security => "Security-relevant",
@@ -57,7 +58,7 @@ const ACCESS: [&str; 6] =
     ["attach", "ephemeralcontainers", "exec", "portforward", "proxy", "token"];
 /// Creating one of these is destructive: it cancels a running action or retires a backup.
 const RETIRING: [&str; 2] = ["cancelactions", "retireactions"];
-/// Resources that configure what is recorded and detected, where it is delivered, and what is retained.
+/// Resources that configure auditing, detection, delivery and retention.
 const OVERSIGHT: [&str; 9] = [
     "apiservices",
     "auditconfigs",

@@ -23,7 +23,7 @@ pub(crate) struct Density {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) all: [u64; Class::ALL.len()],
-    /// How many of them were refused.
+    /// Number of refused requests, by class.
     pub(crate) refused: [u64; Class::ALL.len()],
 }
 

@@ -1,7 +1,7 @@
-//! A timeline as one page for a browser: nothing is loaded, no script runs.
+//! A timeline as one HTML page without external resources or scripts.
 //!
-//! Every text from a client is escaped by [`printable::html`](crate::printable::html). A content security
-//! policy in the page keeps the browser from running or loading anything even if one was not.
+//! Every text from a client is escaped by [`printable::html`](crate::printable::html). In addition,
+//! a content security policy in the page prevents scripts and requests.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -14,11 +14,11 @@ use super::timeline::{Timeline, Values};
 use crate::printable::{html, shortened};
 
 const STYLE: &str = include_str!("page.css");
-/// Values in one table.
+/// Maximum number of values in one table.
 const VALUES_MAX: usize = 50;
-/// Characters of a value.
+/// Maximum length of a value, in characters.
 const VALUE_CHARS_MAX: usize = 200;
-/// Characters of a signal's message.
+/// Maximum length of a signal's message, in characters.
 const MESSAGE_CHARS_MAX: usize = 8000;
 
 /// The complete page.

@@ -1,4 +1,5 @@
-//! The list of requests in the page: by session, repetitions in one row, each kind can be hidden.
+//! The list of requests in the page, grouped by session. Repetitions share a row, and each kind can
+//! be hidden.
 
 use std::fmt::Write as _;
 
@@ -9,11 +10,11 @@ use super::text::{counted, second};
 use super::timeline::Timeline;
 use crate::printable::{html, shortened};
 
-/// Rows of the table.
+/// Maximum number of rows of the table.
 const ROWS_MAX: usize = 3000;
-/// Names that are shown before the row is opened.
+/// Number of names that are shown before the row is expanded.
 const NAMES_SHOWN: usize = 3;
-/// Characters of a value.
+/// Maximum length of a value, in characters.
 const VALUE_CHARS_MAX: usize = 120;
 
 /// The section.

@@ -89,7 +89,7 @@ fn act_object(act: &Act) -> Value {
     object
 }
 
-/// As the API serves it. When it was closed is not known here.
+/// The form that the API serves, without the time at which the signal was closed.
 fn signal_object(signal: &Signal) -> Value {
     let mut object = siem::signal::object(signal, signal.spec.last_seen);
     if let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) {

@@ -11,13 +11,13 @@ use super::timeline::{Scope, Timeline};
 use crate::args::investigate::UserArgs;
 use crate::terminal::eprint_line;
 
-/// Objects per list request.
+/// Number of objects per list request.
 const PAGE: usize = 500;
-/// Most events that are read from a server.
+/// Maximum number of events that are read from a server.
 const EVENTS_MAX: usize = 200_000;
-/// Most addresses whose other users are queried.
+/// Maximum number of addresses whose other users are queried.
 const ADDRESSES_MAX: usize = 8;
-/// Events of other users that are read for each address.
+/// Maximum number of events of other users that are read for each address.
 const NEIGHBOURS_MAX: usize = 1000;
 
 /// The events that report gaps in the journal.
@@ -90,7 +90,7 @@ async fn report_gaps(client: &kube::Client) -> Result<()> {
     Ok(())
 }
 
-/// The newest events that match a field selector, and whether they are all of them.
+/// The newest events that match a field selector, and whether these are all.
 async fn events(
     client: &kube::Client,
     selector: &str,
@@ -161,7 +161,7 @@ fn event(item: &Value) -> Result<Event> {
     let inner = item.get("event").unwrap_or(item);
     let mut inner = inner.clone();
     if let Some(object) = inner.as_object_mut() {
-        // The object itself has these fields.
+        // The API object has these fields.
         object.remove("kind");
         object.remove("apiVersion");
     }
@@ -178,7 +178,7 @@ fn signal(item: &Value) -> Result<Signal> {
         _ => SignalState::Open,
     };
     let spec = item.get("spec").cloned().unwrap_or_default();
-    // Through text, because some fields are stored as text.
+    // Parsed from text, because some fields are stored as text.
     let spec = serde_json::from_str(&spec.to_string())
         .context("the server lists something that is not a signal")?;
     Ok(Signal { id: text("/metadata/name").to_owned(), spec, state })

@@ -10,12 +10,12 @@ use super::text::counted;
 const KEYS_MAX: usize = 20_000;
 /// Maximum number of users in memory for each.
 const USERS_MAX: usize = 20;
-/// Related identities that are shown.
+/// Maximum number of related identities.
 pub(crate) const RELATED_MAX: usize = 100;
 /// The credential with which a request was authenticated.
 pub(crate) const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
-/// Users by what they have in common.
+/// Users by address, by credential, and by impersonation.
 #[derive(Default)]
 pub(crate) struct Users {
     by_address: HashMap<String, BTreeSet<String>>,
@@ -24,7 +24,7 @@ pub(crate) struct Users {
     impersonated_by: BTreeMap<String, u64>,
 }
 
-/// A user, and the relation.
+/// A related user, and the kind of the relation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Related {
     pub(crate) user: String,
@@ -53,7 +53,7 @@ impl Users {
         }
     }
 
-    /// The users that are related to `name`, which used these addresses and credentials.
+    /// The users that are related to `name`, according to the addresses and credentials of `name`.
     pub(crate) fn related<'a>(
         &self,
         name: &str,
@@ -86,7 +86,7 @@ impl Users {
     }
 }
 
-/// Which credential a request came with, if the event says so.
+/// The credential ID of a request, if the event contains it.
 pub(crate) fn credential_of(event: &Event) -> Option<&str> {
     let annotated = event.annotations.get(CREDENTIAL).map(String::as_str);
     annotated.or_else(|| event.user.extra.get(CREDENTIAL)?.first().map(String::as_str))

@@ -4,7 +4,7 @@ use event::Timestamp;
 
 use super::timeline::{Act, Acting};
 
-/// Most names in a run.
+/// Maximum number of names in a run.
 pub(crate) const NAMES_MAX: usize = 200;
 
 /// Consecutive requests with the same verb, on objects of the same kind.
@@ -12,7 +12,7 @@ pub(crate) struct Run<'a> {
     pub(crate) act: &'a Act,
     pub(crate) last: Timestamp,
     pub(crate) count: usize,
-    /// The first different names, as they came.
+    /// The first distinct names, in order of their events.
     pub(crate) names: Vec<&'a str>,
     pub(crate) firsts: Vec<&'a str>,
 }

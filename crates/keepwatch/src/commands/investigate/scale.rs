@@ -1,11 +1,11 @@
 //! The scale of the chart: sessions are wide, pauses between them are narrow.
 //!
-//! With a linear axis, a quiet day between two bursts would leave each of them a pixel. With many sessions
-//! the axis is linear.
+//! With a linear axis, a quiet day between two bursts would leave each of them a pixel. With many
+//! sessions the axis is linear.
 
 use super::sessions::Session;
 
-/// With more sessions than this, pauses are as wide as they are long.
+/// With more sessions, the axis is linear.
 const SEGMENTS_MAX: usize = 7;
 /// Width of a pause.
 const PAUSE: f64 = 26.0;
@@ -13,11 +13,12 @@ const PAUSE: f64 = 26.0;
 const SHARE_MIN: f64 = 0.45;
 /// Width of a bar.
 const BIN: f64 = 11.0;
-/// Padding on both sides of a session, as a share of it, and at least. Microseconds.
+/// Padding on both sides of a session, as a share of its length.
 const MARGIN: f64 = 0.03;
+/// Minimum padding on both sides of a session. Microseconds.
 const MARGIN_MIN: i64 = 50_000;
 
-/// A segment of the axis, which is linear in itself.
+/// A linear segment of the axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Segment {
     pub(super) from: i64,
@@ -40,7 +41,7 @@ pub(super) struct Bin {
 }
 
 impl Scale {
-    /// Between `left` and `right`, for everything between `first` and `last`.
+    /// Creates an axis from `left` to `right` for the times from `first` to `last`.
     pub(super) fn new(sessions: &[Session], first: i64, last: i64, left: f64, right: f64) -> Self {
         let mut ranges: Vec<(i64, i64)> = sessions
             .iter()

@@ -6,7 +6,7 @@ use event::Timestamp;
 
 /// A longer pause ends a session. Microseconds.
 const PAUSE: i64 = 30 * 60 * 1_000_000;
-/// Most sessions; later ones are merged into the last.
+/// Maximum number of sessions; later ones are merged into the last.
 const SESSIONS_MAX: usize = 1000;
 
 /// Sessions by their first microsecond; events may come in any order.
@@ -43,7 +43,7 @@ impl Sessions {
         self.0.insert(session.first.as_micros(), session);
     }
 
-    /// All of them, the earliest first.
+    /// All sessions, earliest first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Session> {
         self.0.values()
     }

@@ -9,13 +9,13 @@ use super::runs::{Run, runs};
 use super::timeline::{Timeline, Values};
 use crate::printable::{plain, shortened};
 
-/// Lines of the timeline itself. More is for a file: JSON or the page.
+/// Maximum number of lines of the timeline. JSON and HTML output contain all of it.
 const LINES_MAX: usize = 400;
-/// Names of objects in one line.
+/// Maximum number of object names in one line.
 const NAMES_MAX: usize = 3;
-/// Values in one list.
+/// Maximum number of values in one list.
 const VALUES_MAX: usize = 10;
-/// Characters of a value.
+/// Maximum number of characters of a value.
 const VALUE_CHARS_MAX: usize = 100;
 
 /// The complete text.

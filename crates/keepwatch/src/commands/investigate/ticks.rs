@@ -48,17 +48,17 @@ const DAY: i64 = 24 * 3600 * SECOND;
 pub(crate) struct Tick {
     pub(crate) at: i64,
     pub(crate) label: String,
-    /// The date, where it is new.
+    /// The date, if it differs from that of the previous tick.
     pub(crate) day: Option<String>,
 }
 
-/// The ticks between two times, about as many as fit.
+/// The ticks between two times, approximately as many as fit.
 #[expect(clippy::cast_possible_truncation, reason = "it is a small number")]
 pub(crate) fn between(from: i64, to: i64, count_max: f64) -> Vec<Tick> {
     let range = to.saturating_sub(from);
-    let most = (count_max as i64).max(1);
-    let fits = |step: &i64| range / step <= most;
-    let step = STEPS.into_iter().find(fits).unwrap_or(range / most + 1);
+    let steps_max = (count_max as i64).max(1);
+    let fits = |step: &i64| range / step <= steps_max;
+    let step = STEPS.into_iter().find(fits).unwrap_or(range / steps_max + 1);
     let mut ticks = Vec::new();
     let mut day = String::new();
     let mut at = (from.div_euclid(step) + 1).saturating_mul(step);

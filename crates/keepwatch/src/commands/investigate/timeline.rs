@@ -1,4 +1,4 @@
-//! What a user did: counted completely, and in detail within a memory bound.
+//! The activity of a user: complete counts, and details within a memory limit.
 //!
 //! Events may come in any order and more than once. Deliberately absent: rendering.
 
@@ -14,17 +14,18 @@ use super::density::Density;
 use super::related::{Related, Users, credential_of};
 use super::sessions::Sessions;
 
-/// Requests of one class that are retained in detail: this many of the first and of the last ones.
+/// Maximum number of requests of one class whose details are retained, both of the first and of the
+/// last ones.
 const ACTS_MAX: usize = 2000;
-/// Distinct values that are retained of each field.
+/// Maximum number of distinct values that are retained for each field.
 const VALUES_MAX: usize = 500;
-/// Values that are distinguished from new ones.
+/// Maximum number of values that are recognized as not new.
 const KNOWN_MAX: usize = 10_000;
-/// Signals that are retained.
+/// Maximum number of signals that are retained.
 pub(crate) const SIGNALS_MAX: usize = 500;
-/// Events whose repetitions are detected.
+/// Maximum number of events whose repetitions are detected.
 const REPETITIONS_MAX: usize = 65_536;
-/// Two servers that record the same request stamp it within this time. Microseconds.
+/// Maximum difference between the timestamps of two servers for the same request, in microseconds.
 const SAME_REQUEST_TIME_MAX: i64 = 5_000_000;
 
 /// The user and the time range.
@@ -35,7 +36,7 @@ pub(crate) struct Scope {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// Everything that is known about a user.
+/// The collected activity of a user.
 #[derive(Default)]
 pub(crate) struct Timeline {
     pub(crate) scope: Scope,
@@ -104,13 +105,13 @@ pub(crate) enum Trait {
 #[derive(Default)]
 pub(crate) struct Values(pub(crate) BTreeMap<String, Value>);
 
-/// How often and when a value was seen.
+/// The number and the times of the occurrences of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
     pub(crate) count: u64,
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
-    /// It occurred before the time range.
+    /// The value occurred before the time range.
     pub(crate) is_known: bool,
 }
 
@@ -183,7 +184,7 @@ impl Timeline {
             || actor.impersonators.contains(name);
         let is_within = self.scope.since.is_none_or(|since| signal.spec.last_seen >= since)
             && self.scope.until.is_none_or(|until| signal.spec.first_seen <= until);
-        // A later state can have more users than its list names.
+        // A later state can have more users than its list contains.
         let is_known = self.signals.iter().any(|known| known.id == signal.id);
         if !(is_behind || is_known) || !is_within {
             return;
@@ -195,7 +196,8 @@ impl Timeline {
         }
     }
 
-    /// Must be called after the last event and signal: marks first occurrences and sorts the signals.
+    /// Must be called after the last event and signal: marks first occurrences and sorts the
+    /// signals.
     pub(crate) fn finish(&mut self) {
         self.signals.sort_by(|left, right| {
             (left.spec.first_seen, &left.id).cmp(&(right.spec.first_seen, &right.id))
@@ -340,8 +342,8 @@ impl Trait {
     }
 }
 
-/// The requests whose repetitions are detected, by a hash of audit ID, verb and object: a client can
-/// choose the audit ID.
+/// The requests whose repetitions are detected, by a hash of audit ID, verb and object: a client
+/// can choose the audit ID.
 #[derive(Default)]
 struct Repetitions {
     /// Source and time of each recorded event of the request.

@@ -30,7 +30,7 @@ pub(super) const CLUSTER_ROLE: Kind =
 pub(super) const CLUSTER_ROLE_BINDING: Kind =
     Kind { group: "rbac.authorization.k8s.io", version: "v1", name: "ClusterRoleBinding" };
 
-/// The objects of one kind, in a namespace if the kind has any.
+/// The objects of one kind, in a namespace if the kind is namespaced.
 pub(super) struct Objects {
     api: Api<DynamicObject>,
     kind: Kind,
@@ -67,7 +67,7 @@ impl Objects {
         applied.with_context(|| self.failure("write", name)).map(drop)
     }
 
-    /// Replaces an object that was read as `before`. Fails if it was changed since.
+    /// Replaces an object that was read as `before`. Fails if it has changed.
     pub(super) async fn replace(&self, before: &Value, mut object: Value) -> Result<()> {
         let name = name_of(before);
         if let (Some(metadata), Some(version)) = (

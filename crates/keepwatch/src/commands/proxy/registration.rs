@@ -1,8 +1,9 @@
-//! `keepwatch proxy install` and `uninstall`: print or change the objects that lead requests through
-//! the proxy.
+//! `keepwatch proxy install` and `uninstall`: print or change the objects that route requests
+//! through the proxy.
 //!
-//! The order matters: the account may impersonate users before it gets requests, and nothing is
-//! closed before the requests take the new way.
+//! The order matters: the account gets the permission to impersonate users before it receives
+//! requests, and access to the API server is restricted only after the requests are routed through
+//! the proxy.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -24,10 +25,10 @@ use crate::app;
 use crate::args::proxy::{InstallArgs, RegistrationArgs};
 use crate::terminal::eprint_line;
 
-/// What an installation changes.
+/// The objects that an installation changes.
 struct Plan {
     permissions: [Value; 2],
-    /// The APIServices as they were read, and as they become.
+    /// The APIServices before and after the change.
     api_services: Vec<(Value, Value)>,
     /// Policies with their namespaces.
     policies: Vec<(String, Value)>,
@@ -71,7 +72,7 @@ pub(super) fn uninstall(args: &RegistrationArgs) -> Result<ExitCode> {
             api_services.replace(&before, restored).await?;
         }
         remove_permissions(&client, &api_services).await?;
-        eprint_line("the APIServices name the API server itself again");
+        eprint_line("the APIServices refer to the API server itself again");
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -144,7 +145,7 @@ async fn carry_out(client: &Client, plan: Plan) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes the right to impersonate, unless another APIService still names the proxy.
+/// Removes the permission to impersonate, unless another APIService still refers to the proxy.
 async fn remove_permissions(client: &Client, api_services: &Objects) -> Result<()> {
     let is_redirected = |object: &Value| {
         let annotations = object.pointer("/metadata/annotations");

@@ -1,4 +1,4 @@
-//! The page of the limits: every queue, buffer, cache and wait has one.
+//! The page of the limits of queues, buffers, caches and waits.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const HEAD: &str = "# Limits\n\n\
     Generated from the code: `cargo xtask codegen` writes this page. \"Default\" means that a flag \
     changes the limit; see the [command line](cli.md).\n";
 
-/// A limit in words, and its value.
+/// The description and the value of a limit.
 type Row = (&'static str, String);
 
 /// The page.
@@ -406,7 +406,7 @@ fn detector() -> Vec<Row> {
             "Time by which an event's timestamp may be after its arrival",
             micros(engine::FUTURE_SKEW_MAX),
         ),
-        ("Time for which duplicates are detected", micros(engine::IDENTITY_MEMORY)),
+        ("Time for which duplicates are detected", micros(engine::IDENTITY_RETENTION)),
         ("Events among which duplicates are detected", limits.identities.to_string()),
         (
             "Time between the events of one request in the logs of two sources",

@@ -21,7 +21,7 @@ const HEAD: &str = "# Metrics\n\n\
 /// Labels that belong to the format.
 const FORMAT_LABELS: [&str; 2] = ["le", "quantile"];
 
-/// What the exposition says of one metric.
+/// One metric of the exposition.
 #[derive(Default)]
 struct Row {
     kind: String,
@@ -68,7 +68,7 @@ fn rows(exposition: &str) -> Result<BTreeMap<&str, Row>> {
     Ok(rows)
 }
 
-/// The names of the labels of a sample. Values are empty or numbers: no comma can be in one.
+/// The names of the labels of a sample. Values are empty or numbers, so they contain no comma.
 fn labels(sample: &str) -> Vec<String> {
     let labels = sample.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
     let labels = labels.map_or("", |(labels, _)| labels);

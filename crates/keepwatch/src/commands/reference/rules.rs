@@ -1,4 +1,5 @@
-//! The pages of the built-in rules, one for each pack: one section for each rule that raises signals.
+//! The pages of the built-in rules, one for each pack: one section for each rule that raises
+//! signals.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub(super) fn page(name: &str) -> Result<String> {
     Ok(page)
 }
 
-/// The title, what all rules have in common, and the packs of other programs.
+/// The title, the common properties of all rules, and the packs of other programs.
 fn head(pack: &Pack) -> String {
     let others = builtin::packs().iter().filter(|other| other.name != pack.name);
     let others: Vec<String> =
@@ -162,8 +163,8 @@ fn grouped(fields: &[String]) -> String {
 }
 
 fn lifetime(keep_alive: Duration, max_duration: Duration) -> String {
-    let (quiet, most) = (time(keep_alive), time(max_duration));
-    format!("A signal closes after {quiet} without an event, at the latest after {most}.")
+    let (idle, total) = (time(keep_alive), time(max_duration));
+    format!("A signal closes after {idle} without an event, at the latest after {total}.")
 }
 
 fn time(time: Duration) -> String {

@@ -47,7 +47,7 @@ keepwatch:
     )
 }
 
-/// The events: one that raises a signal, and a near miss.
+/// The example events: a set that raises a signal, and a near miss.
 pub(super) const EVENTS: &str = r#"{"example": "a person deletes three secrets", "expect": [{"severity": "medium", "count": 3, "user": "alice"}]}
 {"repeat": 3, "every": "10s", "event": {"kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": "00000001-0000-4000-8000-000000000001", "stage": "ResponseComplete", "requestURI": "/api/v1/namespaces/shop/secrets/token-{n}", "verb": "delete", "user": {"username": "alice", "groups": ["system:authenticated"]}, "sourceIPs": ["192.0.2.7"], "userAgent": "kubectl/v1.37.0", "objectRef": {"resource": "secrets", "namespace": "shop", "name": "token-{n}", "apiVersion": "v1"}, "responseStatus": {"metadata": {}, "code": 200}, "requestReceivedTimestamp": "2026-11-23T09:00:00.000000Z", "stageTimestamp": "2026-11-23T09:00:00.001000Z"}}
 

@@ -15,25 +15,25 @@ const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/names
 
 /// Returns the installation of K10 that the flags describe, or all contradictions in one error.
 pub(super) fn all(args: &ServeArgs) -> Result<Installation, UsageError> {
-    let mut wrong = Vec::new();
-    listening(&args.listen, &mut wrong);
-    auditing(&args.audit, &mut wrong);
-    accessing(&args.access, &mut wrong);
-    args.audit_webhook.check(&mut wrong);
-    args.admission_webhook.check(&mut wrong);
-    args.log_files.check(&mut wrong);
-    args.buckets.check(&mut wrong);
-    args.log_files.check_output(&args.audit.audit_log_file, &mut wrong);
-    wrong.extend(args.store.retention.contradiction());
+    let mut errors = Vec::new();
+    check_listen(&args.listen, &mut errors);
+    check_audit(&args.audit, &mut errors);
+    check_access(&args.access, &mut errors);
+    args.audit_webhook.check(&mut errors);
+    args.admission_webhook.check(&mut errors);
+    args.log_files.check(&mut errors);
+    args.buckets.check(&mut errors);
+    args.log_files.check_output(&args.audit.audit_log_file, &mut errors);
+    errors.extend(args.store.retention.contradiction());
     match described(args) {
-        Ok(installation) if wrong.is_empty() => Ok(installation),
-        Ok(_) => Err(UsageError(wrong)),
-        Err(error) => Err(UsageError([wrong, error.0].concat())),
+        Ok(installation) if errors.is_empty() => Ok(installation),
+        Ok(_) => Err(UsageError(errors)),
+        Err(error) => Err(UsageError([errors, error.0].concat())),
     }
 }
 
-/// The installation of K10 by the flags. The default namespace is the pod's own, which is K10's where K10's
-/// chart starts the container.
+/// The installation of K10 by the flags. The default namespace is the pod's own, which is K10's
+/// where K10's chart starts the container.
 fn described(args: &ServeArgs) -> Result<Installation, UsageError> {
     let namespace = args
         .k10_namespace
@@ -49,13 +49,13 @@ fn own_namespace() -> Option<String> {
     Some(own.trim().to_owned()).filter(|own| !own.is_empty())
 }
 
-fn listening(args: &ListenArgs, wrong: &mut Vec<String>) {
+fn check_listen(args: &ListenArgs, errors: &mut Vec<String>) {
     match (&args.tls_cert_file, &args.tls_private_key_file) {
         (Some(_), None) => {
-            wrong.push("--tls-cert-file is given without --tls-private-key-file".to_owned());
+            errors.push("--tls-cert-file is given without --tls-private-key-file".to_owned());
         }
         (None, Some(_)) => {
-            wrong.push("--tls-private-key-file is given without --tls-cert-file".to_owned());
+            errors.push("--tls-private-key-file is given without --tls-cert-file".to_owned());
         }
         _ => {}
     }
@@ -64,38 +64,38 @@ fn listening(args: &ListenArgs, wrong: &mut Vec<String>) {
         ("--max-mutating-requests-inflight", args.max_mutating_requests_inflight),
     ] {
         if value == 0 {
-            wrong.push(format!("{flag} must be at least 1"));
+            errors.push(format!("{flag} must be at least 1"));
         }
     }
     if args.request_timeout.is_zero() {
-        wrong.push("--request-timeout must be more than 0".to_owned());
+        errors.push("--request-timeout must be more than 0".to_owned());
     }
 }
 
-fn auditing(args: &AuditArgs, wrong: &mut Vec<String>) {
+fn check_audit(args: &AuditArgs, errors: &mut Vec<String>) {
     if args.audit_log_file_size <= 0 {
         let size = args.audit_log_file_size;
-        wrong.push(format!("--audit-log-file-size={size} must be at least 1 (megabyte)"));
+        errors.push(format!("--audit-log-file-size={size} must be at least 1 (megabyte)"));
     }
     for (flag, value) in [
         ("--audit-log-maxbackup", args.audit_log_maxbackup),
         ("--audit-log-maxage", args.audit_log_maxage),
     ] {
         if value < 0 {
-            wrong.push(format!("{flag}={value} must not be negative"));
+            errors.push(format!("{flag}={value} must not be negative"));
         }
     }
     if !args.enable_k10_audit_cluster && !args.is_stdout() {
-        wrong.push(format!(
+        errors.push(format!(
             "--audit-log-file={} contradicts --enable-k10-audit-cluster=false",
             args.audit_log_file.display()
         ));
     }
     if args.audit_log_file.as_os_str().is_empty() {
-        wrong.push("--audit-log-file must not be empty; - is standard output".to_owned());
+        errors.push("--audit-log-file must not be empty; - is standard output".to_owned());
     }
     if args.audit_log_format == EncodingName::Short {
-        wrong.push(
+        errors.push(
             "--audit-log-format=short is for a person at a terminal, no log agent reads it: \
              kasten and v1 are for serve"
                 .to_owned(),
@@ -104,25 +104,25 @@ fn auditing(args: &AuditArgs, wrong: &mut Vec<String>) {
     if let Some(name) = &args.audit_policy
         && !audit::Builtin::ALL.iter().any(|builtin| builtin.as_str() == name)
     {
-        wrong.push(format!("--audit-policy={name} is not built in; it is k10, k10-7 or extended"));
+        errors.push(format!("--audit-policy={name} is not built in; it is k10, k10-7 or extended"));
     }
 }
 
-fn accessing(args: &AccessArgs, wrong: &mut Vec<String>) {
+fn check_access(args: &AccessArgs, errors: &mut Vec<String>) {
     if args.authentication_skip_lookup && args.authentication_tolerate_lookup_failure {
-        wrong.push(
+        errors.push(
             "--authentication-skip-lookup contradicts --authentication-tolerate-lookup-failure"
                 .to_owned(),
         );
     }
     if !args.requestheader_allowed_names.is_empty() && args.requestheader_client_ca_file.is_none() {
-        wrong.push(
+        errors.push(
             "--requestheader-allowed-names is given without --requestheader-client-ca-file"
                 .to_owned(),
         );
     }
     if let Err(error) = remote_headers(args) {
-        wrong.extend(error.0);
+        errors.extend(error.0);
     }
 }
 
@@ -147,13 +147,13 @@ pub(super) fn provided_files(args: &ServeArgs) -> impl Iterator<Item = ProvidedF
 
 /// The request-header names by the flags.
 pub(super) fn remote_headers(args: &AccessArgs) -> Result<RequestHeaderNames, UsageError> {
-    let mut wrong = Vec::new();
-    let mut names = |flag: &str, given: &[String]| -> Vec<HeaderName> {
+    let mut errors = Vec::new();
+    let mut names = |flag: &str, values: &[String]| -> Vec<HeaderName> {
         let mut names = Vec::new();
-        for name in given {
+        for name in values {
             match name.parse() {
                 Ok(name) => names.push(name),
-                Err(_) => wrong.push(format!("{flag}: {name:?} is not the name of a header")),
+                Err(_) => errors.push(format!("{flag}: {name:?} is not the name of a header")),
             }
         }
         names
@@ -168,5 +168,5 @@ pub(super) fn remote_headers(args: &AccessArgs) -> Result<RequestHeaderNames, Us
             .map(|prefix| prefix.to_ascii_lowercase())
             .collect(),
     };
-    if wrong.is_empty() { Ok(headers) } else { Err(UsageError(wrong)) }
+    if errors.is_empty() { Ok(headers) } else { Err(UsageError(errors)) }
 }

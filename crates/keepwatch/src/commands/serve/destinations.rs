@@ -17,7 +17,7 @@ use crate::background_task::BackgroundTask;
 use crate::delivery_control::{Environment, controller_task};
 use crate::notifications;
 
-/// How often the file with authorities is read.
+/// Interval at which the file with authorities is read.
 const AUTHORITIES_PERIOD: Duration = Duration::from_secs(1);
 
 /// The current authorities, in PEM.
@@ -36,7 +36,7 @@ pub(super) fn settings(
             .to_owned()
     });
     Ok(Settings {
-        // A check writes to the destination; with uploads switched off, nothing may be sent there.
+        // A check writes to the destination, which is not allowed while uploads are disabled.
         reports_profiles: switched_off.is_none(),
         switched_off,
         namespaces: namespaces(&args.audit_config_namespaces, installation),
@@ -56,8 +56,8 @@ pub(super) fn settings(
     })
 }
 
-/// The authorities of destinations, and a task that rereads their file: a mounted `ConfigMap` changes while
-/// the server runs.
+/// The authorities of destinations, and a task that rereads their file: a mounted `ConfigMap`
+/// changes while the server runs.
 pub(super) fn authorities(args: &DestinationArgs) -> Result<(Authorities, Option<BackgroundTask>)> {
     let Some(file) = args.audit_ca_file.clone() else { return Ok((watch::channel(None).1, None)) };
     let read = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -25,12 +25,15 @@ pub(super) struct Sinks {
     pub(super) reopen: Option<Reopen>,
 }
 
-/// The sinks that the flags ask for. The values have been validated.
+/// The sinks that the flags configure. The values have been validated.
 pub(super) fn open(args: &AuditArgs) -> Sinks {
     let mut sinks = Sinks::default();
     if !args.enable_k10_audit_cluster {
         if args.enable_k10_audit_cloud_aws_s3 {
-            tracing::info!("no audit lines are written; events go to what AuditConfigs name");
+            tracing::info!(
+                "no audit lines are written; events are delivered to the destinations of \
+                 AuditConfigs"
+            );
         } else {
             tracing::warn!("no audit lines are written; events stay in the journal only");
         }

@@ -36,7 +36,8 @@ pub(crate) const GROUPS: [&str; 17] = [
 /// Conditions that a request meets which is to be recorded. Velero deletes the data of a backup whose
 /// `status.expiration` is over, so that field is not left out. kube-apiserver evaluates them, so that
 /// controllers that write a status many times a minute cost nothing. With `Ignore` it skips a
-/// request whose condition has an error, so each field that may be missing is looked up as optional.
+/// request whose condition has an error, so each field that may be missing is looked up as
+/// optional.
 const CONDITIONS: [(&str, &str); 2] = [
     ("not-a-status", "!has(request.subResource) || request.subResource != 'status'"),
     (
@@ -64,7 +65,8 @@ pub(super) fn configuration(args: &AdmissionConfigArgs) -> Result<Value> {
         "kind": "ValidatingWebhookConfiguration",
         "metadata": {
             "name": args.name,
-            // On AKS a controller would add a selector, by which a label of a namespace hides it.
+            // On AKS a controller would add a selector, so that a label of a namespace would
+            // exclude it.
             "labels": {"admissions.enforcer/disabled": "true"},
         },
         "webhooks": [{
@@ -75,7 +77,7 @@ pub(super) fn configuration(args: &AdmissionConfigArgs) -> Result<Value> {
                 "apiGroups": groups,
                 "apiVersions": ["*"],
                 "operations": ["CREATE", "UPDATE", "DELETE", "CONNECT"],
-                // With subresources, which `*` alone would not be.
+                // Includes subresources, unlike `*`.
                 "resources": ["*/*"],
                 "scope": "*",
             }],
@@ -91,7 +93,7 @@ pub(super) fn configuration(args: &AdmissionConfigArgs) -> Result<Value> {
     }))
 }
 
-/// How kube-apiserver connects.
+/// The client configuration of the webhook.
 fn client(args: &AdmissionConfigArgs) -> Result<Value> {
     let mut path = format!("{PATH}{}", args.cluster);
     if let Some(file) = &args.token_file {

@@ -14,7 +14,7 @@ use crate::standalone::namespaces;
 
 /// Time between two polls; each poll is an audit event.
 const POLL_PERIOD: Duration = Duration::from_millis(50);
-/// Longest wait.
+/// Maximum waiting time.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A user with a client certificate.
@@ -95,8 +95,8 @@ impl DemoUser {
     }
 }
 
-/// Watches an action from its known version, so that no state of it is missed; a watcher would list the
-/// newest one first. A watch that ends is restarted.
+/// Watches an action from its known version, so that no state of it is missed; a watcher would list
+/// the newest one first. A watch that ends is restarted.
 async fn watch_until(
     api: &Api<DynamicObject>,
     action: &DynamicObject,

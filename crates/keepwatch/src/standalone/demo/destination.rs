@@ -16,7 +16,7 @@ const CLAIM: &str = "audit";
 const NAME: &str = "local";
 /// Time between two polls for readiness; each poll is an audit event.
 const POLL_PERIOD: Duration = Duration::from_millis(200);
-/// Longest wait.
+/// Maximum waiting time.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The folder that objects are delivered to.

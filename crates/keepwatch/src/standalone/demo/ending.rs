@@ -1,4 +1,4 @@
-//! The end of the demo: the signals, and commands that can be typed as printed.
+//! The end of the demo: the signals, and commands that can be copied.
 
 use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _};
@@ -21,9 +21,9 @@ use crate::terminal::eprint_line;
 const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// Polls without a change after which the signals count as complete.
 const QUIET_POLLS: usize = 3;
-/// Most polls.
+/// Maximum number of polls.
 const POLLS_MAX: usize = 16;
-/// Most signals that are printed.
+/// Maximum number of signals that are printed.
 const PRINTED_MAX: usize = 12;
 
 /// Prints the signals and the next commands.

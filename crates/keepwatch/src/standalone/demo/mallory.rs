@@ -1,4 +1,4 @@
-//! What mallory does to the backups, with a role that was meant for clean-up.
+//! mallory's attack on the backups, with a role for clean-up.
 
 use kasten::kinds::{
     BACKUP_ACTION, CANCEL_ACTION, CLUSTER_RESTORE_POINT, PASSKEY as PASSKEYS, RESTORE_POINT,
@@ -88,7 +88,7 @@ async fn try_forbidden(demo: &Demo) {
         .await;
 }
 
-/// How many refusals of mallory's requests since then are in the journal.
+/// The number of mallory's refused requests since then that are in the journal.
 async fn recorded_refusals(admin: &kube::Client, since: &str) -> usize {
     let gvk = GroupVersionKind::gvk(siem::GROUP, siem::VERSION, "AuditEvent");
     let kind = ApiResource::from_gvk_with_plural(&gvk, siem::audit_event::AUDIT_EVENTS.plural);

@@ -1,8 +1,8 @@
 //! The demo's text on standard error, synchronized with the audit lines on standard output.
 //!
-//! If both appear on one terminal, each sentence waits until the audit lines of the requests before it
-//! are delivered, and a moment longer, so that signals appear and a reader can follow. Otherwise nothing
-//! waits.
+//! If both appear on one terminal, each sentence waits until the audit lines of the earlier
+//! requests are delivered, and a moment longer, so that signals appear and a user can follow.
+//! Otherwise there are no delays.
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::terminal::eprint_line;
 
 /// Time between the last audit line and the next sentence.
 const PAUSE: Duration = Duration::from_millis(400);
-/// A stopped terminal (Ctrl-S) delays the demo no longer than this.
+/// Maximum delay of the demo by a stopped terminal (Ctrl-S).
 const LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Writes the demo's text.

@@ -1,4 +1,4 @@
-//! The namespaces that are tried again, each after its own delay.
+//! The namespaces that are retried, each after its own delay.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ const DELAY_MIN: Duration = Duration::from_secs(1);
 /// The maximum delay.
 const DELAY_MAX: Duration = Duration::from_mins(1);
 
-/// The namespaces to try again. There are no more of them than terminating namespaces.
+/// The namespaces to retry. Their number is bounded by that of terminating namespaces.
 #[derive(Default)]
 pub(super) struct Retries(BTreeMap<String, Retry>);
 
@@ -39,7 +39,7 @@ impl Retries {
         self.0.insert(namespace, Retry { due: Instant::now() + delay, delay });
     }
 
-    /// Forgets a namespace that needs no further attempt.
+    /// Removes a namespace that needs no further attempt.
     pub(super) fn remove(&mut self, namespace: &str) {
         self.0.remove(namespace);
     }

@@ -139,9 +139,9 @@ impl Query {
     fn group(&self, log: &Log) -> Option<Vec<String>> {
         let mut group = Vec::new();
         for field in &self.group_by {
-            let found = search::values(log, field).iter().find(|it| !it.is_empty());
+            let text = search::values(log, field).iter().find(|text| !text.is_empty());
             if field.starts_with('@') {
-                group.push(match found {
+                group.push(match text {
                     Some(value) => value.clone(),
                     None if self.keeps_missing => MISSING.to_owned(),
                     None => return None,
@@ -156,7 +156,7 @@ impl Evaluator for Datadog {
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
         let logs: Vec<Timed> = events.iter().map(|event| self.log(event, cluster)).collect();
         let rules = self.rules.iter();
-        rules.map(|rule| rule.as_ref().map(|it| it.alerts(&logs)).unwrap_or_default()).collect()
+        rules.map(|rule| rule.as_ref().map(|rule| rule.alerts(&logs)).unwrap_or_default()).collect()
     }
 }
 
@@ -164,11 +164,11 @@ impl Rule {
     fn alerts(&self, logs: &[Timed]) -> Groups {
         let mut hits: Vec<Hit<'_>> = Vec::new();
         for Timed { time, log } in logs {
-            for (place, query) in self.queries.iter().enumerate() {
+            for (index, query) in self.queries.iter().enumerate() {
                 if query.search.matches(log)
                     && let Some(group) = query.group(log)
                 {
-                    hits.push((*time, place, group, log));
+                    hits.push((*time, index, group, log));
                 }
             }
         }
@@ -182,7 +182,7 @@ impl Rule {
 }
 
 /// Time, query index and counted values of a hit.
-type Held = (i64, usize, Vec<String>);
+type WindowEntry = (i64, usize, Vec<String>);
 /// Time, query index, group and log.
 type Hit<'l> = (i64, usize, Vec<String>, &'l Log);
 
@@ -193,18 +193,18 @@ fn micros(seconds: &Value) -> i64 {
 fn threshold(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     let window = micros(&rule.options["evaluationWindow"]);
     let mut alerts = BTreeSet::new();
-    let mut windows: BTreeMap<&Vec<String>, Vec<Held>> = BTreeMap::new();
-    for (time, place, group, log) in hits {
-        let query = &rule.queries[*place];
+    let mut windows: BTreeMap<&Vec<String>, Vec<WindowEntry>> = BTreeMap::new();
+    for (time, index, group, log) in hits {
+        let query = &rule.queries[*index];
         let values: Vec<String> =
             query.distinct.iter().flat_map(|field| search::values(log, field)).cloned().collect();
-        let held = windows.entry(group).or_default();
-        held.push((*time, *place, values));
-        held.retain(|(held, ..)| *held > time - window);
+        let entries = windows.entry(group).or_default();
+        entries.push((*time, *index, values));
+        entries.retain(|(entry_time, ..)| *entry_time > time - window);
         let number = |name: &str| {
-            let place = rule.queries.iter().position(|query| query.name == name).unwrap();
-            let of_query = held.iter().filter(|(_, of, _)| *of == place);
-            if rule.queries[place].distinct.is_empty() {
+            let index = rule.queries.iter().position(|query| query.name == name).unwrap();
+            let of_query = entries.iter().filter(|(_, of, _)| *of == index);
+            if rule.queries[index].distinct.is_empty() {
                 of_query.count()
             } else {
                 of_query.flat_map(|(.., values)| values).collect::<BTreeSet<_>>().len()
@@ -239,17 +239,17 @@ fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     assert_eq!(options["learningDuration"], 0, "learning is not evaluated");
     let forget_after = micros(&options["forgetAfter"]) * 86_400;
     let mut alerts = BTreeSet::new();
-    let mut seen: BTreeMap<Vec<String>, i64> = BTreeMap::new();
+    let mut last_times: BTreeMap<Vec<String>, i64> = BTreeMap::new();
     let mut groups: BTreeSet<&Vec<String>> = BTreeSet::new();
-    for (time, place, group, log) in hits {
-        let metrics = &rule.queries[*place].metrics;
+    for (time, index, group, log) in hits {
+        let metrics = &rule.queries[*index].metrics;
         let value = metrics.iter().flat_map(|field| search::values(log, field)).cloned();
         let value = value.collect::<Vec<_>>();
-        let whole = [group.clone(), value].concat();
-        let before = seen.insert(whole.clone(), *time);
+        let group_and_value = [group.clone(), value].concat();
+        let before = last_times.insert(group_and_value.clone(), *time);
         let is_first = groups.insert(group);
         if !is_first && before.is_none_or(|before| time - before > forget_after) {
-            alerts.insert(whole);
+            alerts.insert(group_and_value);
         }
     }
     alerts
@@ -261,9 +261,9 @@ fn sequence(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
     let transitions = options["stepTransitions"].as_array().unwrap();
     let mut alerts = BTreeSet::new();
     let mut reached: BTreeMap<&Vec<String>, Vec<Option<i64>>> = BTreeMap::new();
-    for (time, place, group, _) in hits {
+    for (time, index, group, _) in hits {
         let reached = reached.entry(group).or_insert_with(|| vec![None; steps.len()]);
-        let name = &rule.queries[*place].name;
+        let name = &rule.queries[*index].name;
         for at in (0..steps.len()).rev() {
             let met = |number: &str| usize::from(number == name.as_str());
             if !holds(steps[at]["condition"].as_str().unwrap(), &met) {

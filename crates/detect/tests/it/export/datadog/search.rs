@@ -57,15 +57,16 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, text: &str) -> bool {
-        let found = self.rest.strip_prefix(text);
-        self.rest = found.unwrap_or(self.rest);
-        found.is_some()
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
 
     /// Takes this word, if it is next and ends at a blank or parenthesis.
     fn take_word(&mut self, word: &str) -> bool {
         let behind = self.rest.strip_prefix(word);
-        let is_word = behind.is_some_and(|it| it.is_empty() || it.starts_with([' ', '(', ')']));
+        let is_word =
+            behind.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '(', ')']));
         if is_word {
             self.rest = behind.unwrap_or_default();
         }
@@ -219,7 +220,9 @@ impl Search {
             Self::Any(parts) => parts.iter().any(|part| part.matches(log)),
             Self::Not(inner) => !inner.matches(log),
             Self::Everything => true,
-            Self::Test(name, wanted) => values(log, name).iter().any(|it| wanted.accepts(it)),
+            Self::Test(name, expected) => {
+                values(log, name).iter().any(|text| expected.accepts(text))
+            }
         }
     }
 }
@@ -228,12 +231,14 @@ impl Wanted {
     fn accepts(&self, text: &str) -> bool {
         match self {
             Self::Like(tokens) => like(tokens, &text.chars().collect::<Vec<_>>()),
-            Self::Compare(sign, bound) => text.parse::<f64>().is_ok_and(|it| match sign.as_str() {
-                ">=" => it >= *bound,
-                "<=" => it <= *bound,
-                ">" => it > *bound,
-                _ => it < *bound,
-            }),
+            Self::Compare(sign, bound) => {
+                text.parse::<f64>().is_ok_and(|number| match sign.as_str() {
+                    ">=" => number >= *bound,
+                    "<=" => number <= *bound,
+                    ">" => number > *bound,
+                    _ => number < *bound,
+                })
+            }
         }
     }
 }
@@ -243,7 +248,9 @@ fn like(tokens: &[Wild], text: &[char]) -> bool {
         ([], []) => true,
         ([Wild::Many, rest @ ..], _) => (0..=text.len()).any(|at| like(rest, &text[at..])),
         ([Wild::One, rest @ ..], [_, behind @ ..]) => like(rest, behind),
-        ([Wild::Char(one), rest @ ..], [two, behind @ ..]) => one == two && like(rest, behind),
+        ([Wild::Char(expected), rest @ ..], [char, behind @ ..]) => {
+            expected == char && like(rest, behind)
+        }
         _ => false,
     }
 }

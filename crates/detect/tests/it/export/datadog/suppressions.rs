@@ -49,7 +49,9 @@ pub(in crate::export) fn exported(profile: &'static Profile, format: &'static Fo
     let options = LoadOptions::default();
     let choice = Choice { profile, format, options: &options, has_suppressions: true };
     let all = read(OBJECTS);
-    all.iter().flat_map(|it| suppression::export(it, target, &choice, true).files).collect()
+    all.iter()
+        .flat_map(|suppression| suppression::export(suppression, target, &choice, true).files)
+        .collect()
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn exported_suppressions_hide_the_same_events() {
 fn hides(suppression: &Suppression, event: &Event) -> bool {
     let view = EventRef::from(event);
     let of = event.object_ref.as_ref();
-    let is_exempt = of.is_some_and(|it| it.resource == "suppressions");
+    let is_exempt = of.is_some_and(|reference| reference.resource == "suppressions");
     !is_exempt && suppression.events.matches(&Fields::new(&view))
 }
 
@@ -133,7 +135,7 @@ fn rules_have_the_tag_for_suppressions_only_if_there_are_some() {
 #[test]
 fn targets_without_suppressions_suggest_an_alternative() {
     let options = LoadOptions::default();
-    for target in export::all().iter().filter(|it| it.name() != "datadog") {
+    for target in export::all().iter().filter(|target| target.name() != "datadog") {
         let (profile, format) = (&target.profiles()[0], &target.formats()[0]);
         let choice = Choice { profile, format, options: &options, has_suppressions: true };
         let exported = suppression::export(&read(OBJECTS)[0], *target, &choice, true);
@@ -144,7 +146,7 @@ fn targets_without_suppressions_suggest_an_alternative() {
 
 #[test]
 fn an_error_in_a_suppression_has_a_position() {
-    for (from, to, wanted) in [
+    for (from, to, expected) in [
         ("kind: Suppression", "kind: Silence", "the kind is \"Silence\""),
         ("12:00:00.5Z", "noon", "must be a time"),
         ("who: {user.username", "who: {user.nmae", "user.nmae"),
@@ -154,6 +156,9 @@ fn an_error_in_a_suppression_has_a_position() {
         let document = Document::new("suppressions.yaml", text);
         let errors = Suppression::read(&document, &LoadOptions::default()).unwrap_err();
         let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert!(messages.iter().any(|it| it.contains(wanted)), "{wanted}: {messages:?}");
+        assert!(
+            messages.iter().any(|message| message.contains(expected)),
+            "{expected}: {messages:?}"
+        );
     }
 }

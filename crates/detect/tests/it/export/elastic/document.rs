@@ -48,8 +48,8 @@ impl Mapping {
         mapping.collect(&json["template"]["mappings"], "");
         let integration = json.get("index_patterns").is_none();
         if integration {
-            mapping.known.extend(INTEGRATION.iter().chain(&TIMES).map(|it| (*it).to_owned()));
-            mapping.times.extend(TIMES.iter().map(|it| (*it).to_owned()));
+            mapping.known.extend(INTEGRATION.iter().chain(&TIMES).map(|field| (*field).to_owned()));
+            mapping.times.extend(TIMES.iter().map(|field| (*field).to_owned()));
         }
         mapping
     }
@@ -112,10 +112,10 @@ pub(in crate::export) fn fields(
     events: &[Event],
 ) -> BTreeSet<String> {
     let target = detect::export::named("elastic").unwrap();
-    let way = target.profiles().iter().find(|it| it.name == profile).unwrap();
+    let target_profile = target.profiles().iter().find(|known| known.name == profile).unwrap();
     let options = detect::LoadOptions::default();
     let choice = detect::export::Choice {
-        profile: way,
+        profile: target_profile,
         format: &target.formats()[0],
         options: &options,
         has_suppressions: false,

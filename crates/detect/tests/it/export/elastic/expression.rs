@@ -67,10 +67,10 @@ impl Reader {
     }
 
     /// Takes a word or sign, if it is next.
-    pub(super) fn takes(&mut self, wanted: &str) -> bool {
+    pub(super) fn takes(&mut self, text: &str) -> bool {
         let is = match self.tokens.get(self.at) {
-            Some(Token::Word(word)) => word.eq_ignore_ascii_case(wanted),
-            Some(Token::Sign(sign)) => sign == wanted,
+            Some(Token::Word(word)) => word.eq_ignore_ascii_case(text),
+            Some(Token::Sign(sign)) => sign == text,
             _ => false,
         };
         self.at += usize::from(is);
@@ -205,7 +205,7 @@ fn tokens(text: &str) -> Vec<Token> {
             tokens.push(Token::Text(value));
         } else if char == '`' || (char == '?' && chars.get(at + 1) == Some(&'`')) {
             let from = at + if char == '`' { 1 } else { 2 };
-            let length = chars[from..].iter().position(|it| *it == '`').unwrap();
+            let length = chars[from..].iter().position(|char| *char == '`').unwrap();
             tokens.push(Token::Field(chars[from..from + length].iter().collect()));
             at = from + length + 1;
         } else if is_of_word(char) || char == '?' {
@@ -249,7 +249,7 @@ impl Expression {
         match self {
             Self::Literal(value) => value.clone(),
             Self::Column(name) => row.get(name).cloned().unwrap_or(Value::Null),
-            Self::IsNull(inner, wanted) => Value::Bool((of(inner) == Value::Null) == *wanted),
+            Self::IsNull(inner, expected) => Value::Bool((of(inner) == Value::Null) == *expected),
             Self::Not(inner) => match of(inner) {
                 Value::Bool(value) => Value::Bool(!value),
                 _ => Value::Null,
@@ -262,8 +262,8 @@ impl Expression {
             Self::In(left, list, is_folded) => {
                 let sign = if *is_folded { ":" } else { "==" };
                 let left = of(left);
-                let found = list.iter().map(|right| each(sign, &left, &of(right), rules));
-                found.fold(Value::Bool(false), |sum, next| either(&sum, &next))
+                let results = list.iter().map(|right| each(sign, &left, &of(right), rules));
+                results.fold(Value::Bool(false), |sum, next| either(&sum, &next))
             }
             Self::Binary(sign, left, right) => match sign.as_str() {
                 "or" => either(&of(left), &of(right)),
@@ -298,8 +298,8 @@ fn both(left: &Value, right: &Value) -> Value {
 fn each(sign: &str, left: &Value, right: &Value, rules: Rules) -> Value {
     match left {
         Value::List(values) if rules.takes_any => {
-            let found = values.iter().map(|value| each(sign, value, right, rules));
-            found.fold(Value::Bool(false), |sum, next| either(&sum, &next))
+            let results = values.iter().map(|value| each(sign, value, right, rules));
+            results.fold(Value::Bool(false), |sum, next| either(&sum, &next))
         }
         Value::Null | Value::List(_) => Value::Null,
         _ if *right == Value::Null => Value::Null,
@@ -379,7 +379,7 @@ fn call(name: &str, arguments: &[Value], rules: Rules) -> Value {
     match name {
         "NOW" => Value::Time(rules.now),
         "COALESCE" => {
-            arguments.iter().find(|it| **it != Value::Null).cloned().unwrap_or(Value::Null)
+            arguments.iter().find(|value| **value != Value::Null).cloned().unwrap_or(Value::Null)
         }
         "STARTS_WITH" => truth(texts().map(|(text, start)| text.starts_with(start.as_str()))),
         "ENDS_WITH" => truth(texts().map(|(text, end)| text.ends_with(end.as_str()))),

@@ -95,7 +95,7 @@ impl Reader {
     fn takes(&mut self, word: &str) -> bool {
         let is = match self.tokens.get(self.at) {
             Some(Token::Sign(sign)) => sign == word,
-            Some(Token::Word(found)) => found.iter().copied().eq(word.chars().map(Some)),
+            Some(Token::Word(chars)) => chars.iter().copied().eq(word.chars().map(Some)),
             _ => false,
         };
         self.at += usize::from(is);
@@ -111,16 +111,16 @@ impl Reader {
     }
 
     fn all(&mut self) -> Query {
-        let mut parts = vec![self.one()];
+        let mut parts = vec![self.term()];
         while self.takes("and") {
-            parts.push(self.one());
+            parts.push(self.term());
         }
         Query::All(parts)
     }
 
-    fn one(&mut self) -> Query {
+    fn term(&mut self) -> Query {
         if self.takes("not") {
-            return Query::Not(Box::new(self.one()));
+            return Query::Not(Box::new(self.term()));
         }
         if self.takes("(") {
             let inner = self.any();

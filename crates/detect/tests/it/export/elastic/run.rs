@@ -28,7 +28,7 @@ pub(in crate::export) fn evaluator(
     rules: &[Exported],
 ) -> Box<dyn Evaluator> {
     let target = export::named("elastic").unwrap();
-    let of_profile = target.profiles().iter().find(|it| it.name == profile).unwrap();
+    let of_profile = target.profiles().iter().find(|known| known.name == profile).unwrap();
     let (set, format) = (pack::all(), &target.formats()[0]);
     let choice =
         Choice { profile: of_profile, format, options: set.options(), has_suppressions: false };
@@ -44,8 +44,10 @@ impl Evaluator for Elastic {
             .iter()
             .map(|event| Document::of(event, cluster, self.profile, &self.mapping))
             .collect();
-        let rows: Vec<(i64, Row)> =
-            documents.iter().map(|it| (it.time, row(it, &self.mapping))).collect();
+        let rows: Vec<(i64, Row)> = documents
+            .iter()
+            .map(|document| (document.time, row(document, &self.mapping)))
+            .collect();
         let alerts = |rule: &Rule| rule.alerts(&documents, &rows);
         self.rules.iter().map(|rule| rule.as_ref().map(alerts).unwrap_or_default()).collect()
     }
@@ -66,7 +68,7 @@ fn row(document: &Document, mapping: &Mapping) -> Row {
         .iter()
         .filter_map(|field| {
             let mut values: Vec<Value> =
-                document.values(field).iter().map(|it| value(field, it)).collect();
+                document.values(field).iter().map(|item| value(field, item)).collect();
             let value = if values.len() == 1 { values.remove(0) } else { Value::List(values) };
             (value != Value::List(Vec::new())).then(|| (field.clone(), value))
         })
@@ -111,7 +113,7 @@ fn span(text: &str) -> i64 {
 
 fn names(value: &Json) -> Vec<String> {
     let all = value.as_array().into_iter().flatten();
-    all.map(|it| it.as_str().unwrap().to_owned()).filter(|it| it != CLUSTER).collect()
+    all.map(|name| name.as_str().unwrap().to_owned()).filter(|name| name != CLUSTER).collect()
 }
 
 impl Rule {
@@ -150,13 +152,13 @@ impl Rule {
         let any = Rules { takes_any: true, now: 0 };
         match &self.kind {
             Kind::Query(query) => {
-                let found = documents.iter().filter(|document| query.matches(document));
-                found.map(|document| self.group(document)).collect()
+                let matching = documents.iter().filter(|document| query.matches(document));
+                matching.map(|document| self.group(document)).collect()
             }
             Kind::Any(condition) => {
-                let found = documents.iter().zip(rows);
-                let found = found.filter(|(_, (_, row))| condition.holds(row, any));
-                found.map(|(document, _)| self.group(document)).collect()
+                let matching = documents.iter().zip(rows);
+                let matching = matching.filter(|(_, (_, row))| condition.holds(row, any));
+                matching.map(|(document, _)| self.group(document)).collect()
             }
             Kind::Threshold(query, fields, least) => {
                 self.threshold(documents, query, fields, *least)
@@ -179,25 +181,31 @@ impl Rule {
         fields: &[String],
         least: usize,
     ) -> Groups {
-        let found: Vec<&Document> = documents.iter().filter(|it| query.matches(it)).collect();
+        let matching: Vec<&Document> =
+            documents.iter().filter(|document| query.matches(document)).collect();
         let mut alerts = Groups::new();
-        for run in self.runs(found.iter().map(|it| it.time)) {
+        for run in self.runs(matching.iter().map(|document| document.time)) {
             let mut counts: BTreeMap<Vec<String>, usize> = BTreeMap::new();
-            for document in found.iter().filter(|it| run - self.from < it.time && it.time <= run) {
+            for document in matching
+                .iter()
+                .filter(|document| run - self.from < document.time && document.time <= run)
+            {
                 let group: Option<Vec<String>> =
                     fields.iter().map(|field| document.text(field)).collect();
                 if let Some(group) = group {
                     *counts.entry(group).or_default() += 1;
                 }
             }
-            alerts.extend(counts.into_iter().filter(|(_, count)| *count >= least).map(|it| it.0));
+            alerts.extend(
+                counts.into_iter().filter(|(_, count)| *count >= least).map(|entry| entry.0),
+            );
         }
         alerts
     }
 
     fn piped(&self, rows: &[(i64, Row)], commands: &[Command]) -> Groups {
         // The commands before the grouping have the same result in every run.
-        let groups = commands.iter().position(|it| matches!(it, Command::Stats(..)));
+        let groups = commands.iter().position(|command| matches!(command, Command::Stats(..)));
         let (before, behind) = commands.split_at(groups.unwrap_or(commands.len()));
         let rules = |now| Rules { takes_any: false, now };
         let met = |(time, row): &(i64, Row)| {
@@ -219,8 +227,8 @@ impl Rule {
         };
         let mut alerts = Groups::new();
         for now in runs {
-            let seen = rows.iter().filter(|(time, _)| now - self.from < *time && *time <= now);
-            let mut table: Vec<Row> = seen.map(|(_, row)| row.clone()).collect();
+            let in_period = rows.iter().filter(|(time, _)| now - self.from < *time && *time <= now);
+            let mut table: Vec<Row> = in_period.map(|(_, row)| row.clone()).collect();
             let mut group = self.group.clone();
             for command in behind {
                 table = command.run(table, rules(now));
@@ -247,11 +255,11 @@ fn new_terms(
     fields: &[String],
     history: i64,
 ) -> Groups {
-    let (mut alerts, mut seen) = (Groups::new(), BTreeMap::new());
-    for document in documents.iter().filter(|it| query.matches(it)) {
+    let (mut alerts, mut last_times) = (Groups::new(), BTreeMap::new());
+    for document in documents.iter().filter(|document| query.matches(document)) {
         let value: Option<Vec<String>> = fields.iter().map(|field| document.text(field)).collect();
         let Some(value) = value else { continue };
-        let before: Option<i64> = seen.insert(value.clone(), document.time);
+        let before: Option<i64> = last_times.insert(value.clone(), document.time);
         if before.is_none_or(|before| document.time - before > history) {
             alerts.insert(value);
         }
@@ -290,7 +298,7 @@ fn sequence(
     let mut alerts = Groups::new();
     let mut begun: BTreeMap<Vec<String>, Vec<Option<i64>>> = BTreeMap::new();
     for (time, row) in rows {
-        for (place, (condition, by)) in steps.iter().enumerate().rev() {
+        for (step, (condition, by)) in steps.iter().enumerate().rev() {
             if !condition.holds(row, rules) {
                 continue;
             }
@@ -302,11 +310,11 @@ fn sequence(
                 })
                 .collect();
             let begun = begun.entry(key.clone()).or_insert_with(|| vec![None; steps.len()]);
-            let from = if place == 0 { Some(*time) } else { begun[place - 1] };
+            let from = if step == 0 { Some(*time) } else { begun[step - 1] };
             let from = from.filter(|from| time - from <= within);
             if let Some(from) = from {
-                begun[place] = Some(from);
-                if place + 1 == steps.len() {
+                begun[step] = Some(from);
+                if step + 1 == steps.len() {
                     alerts.insert(key);
                 }
             }
@@ -342,7 +350,9 @@ fn check(expression: &Expression, known: &BTreeSet<String>) {
                 check(item, known);
             }
         }
-        Expression::Call(_, arguments) => arguments.iter().for_each(|it| check(it, known)),
+        Expression::Call(_, arguments) => {
+            arguments.iter().for_each(|argument| check(argument, known))
+        }
     }
 }
 
@@ -382,7 +392,7 @@ impl Command {
                 }
                 let by = reader.names();
                 assert!(by.iter().all(|name| known.contains(name)), "{text}");
-                *known = columns.iter().map(|it| it.0.clone()).chain(by.clone()).collect();
+                *known = columns.iter().map(|column| column.0.clone()).chain(by.clone()).collect();
                 Self::Stats(columns, by)
             }
             other => panic!("{other}"),
@@ -418,7 +428,9 @@ impl Command {
                         });
                         let counted = columns.iter().map(|(name, function, of, condition)| {
                             let met = rows.iter().filter(|row| {
-                                condition.as_ref().is_none_or(|it| it.holds(row, rules))
+                                condition
+                                    .as_ref()
+                                    .is_none_or(|condition| condition.holds(row, rules))
                             });
                             let values = met.map(|row| of.value(row, rules)).collect();
                             (name.clone(), aggregate(function, values))
@@ -437,7 +449,7 @@ fn aggregate(function: &str, values: Vec<Value>) -> Value {
         .flat_map(|value| match value {
             Value::List(values) => values,
             Value::Null => Vec::new(),
-            one => vec![one],
+            scalar => vec![scalar],
         })
         .collect();
     values.sort_by(|left, right| left.partial_cmp(right).unwrap());

@@ -61,7 +61,7 @@ fn tokens(text: &str) -> Vec<Token> {
         match chars[at] {
             char if char.is_whitespace() => at += 1,
             '`' => {
-                let length = chars[at + 1..].iter().position(|it| *it == '`').unwrap();
+                let length = chars[at + 1..].iter().position(|char| *char == '`').unwrap();
                 tokens.push(Token::Text(chars[at + 1..at + 1 + length].iter().collect()));
                 at += length + 2;
             }
@@ -122,17 +122,17 @@ impl Reader {
         self.tokens[self.at - 1].clone()
     }
 
-    fn takes(&mut self, wanted: &str) -> bool {
+    fn takes(&mut self, expected: &str) -> bool {
         let is = match self.tokens.get(self.at) {
-            Some(Token::Word(text) | Token::Sign(text)) => text == wanted,
+            Some(Token::Word(text) | Token::Sign(text)) => text == expected,
             _ => false,
         };
         self.at += usize::from(is);
         is
     }
 
-    fn wants(&mut self, wanted: &str) {
-        assert!(self.takes(wanted), "{wanted} at {:?}", &self.tokens[self.at..]);
+    fn wants(&mut self, expected: &str) {
+        assert!(self.takes(expected), "{expected} at {:?}", &self.tokens[self.at..]);
     }
 
     fn word(&mut self) -> String {
@@ -175,7 +175,7 @@ impl Reader {
     }
 
     fn compared(&mut self) -> Metric {
-        let mut left = self.one();
+        let mut left = self.operand();
         while let Some(sign) = [">=", "<=", ">", "<"].into_iter().find(|sign| self.takes(sign)) {
             let number = self.word().parse().unwrap();
             left = Metric::Compared(Box::new(left), sign.to_owned(), number);
@@ -183,7 +183,7 @@ impl Reader {
         left
     }
 
-    fn one(&mut self) -> Metric {
+    fn operand(&mut self) -> Metric {
         if self.takes("(") {
             let inner = self.metric();
             self.wants(")");
@@ -322,15 +322,15 @@ impl Stage {
     /// `None` if the stage drops the line.
     pub(super) fn run(&self, line: &str, json: &Value, mut labels: Labels) -> Option<Labels> {
         match self {
-            Self::Selector(wanted) => {
-                let is = wanted.iter().all(|(name, value)| labels.get(name) == Some(value));
+            Self::Selector(expected) => {
+                let is = expected.iter().all(|(name, value)| labels.get(name) == Some(value));
                 is.then_some(labels)
             }
             Self::Contains(text) => line.contains(text.as_str()).then_some(labels),
             Self::Json(fields) => {
                 for (name, path) in fields {
-                    let found = path.iter().try_fold(json, |value, key| value.get(key));
-                    let text = match found {
+                    let field = path.iter().try_fold(json, |value, key| value.get(key));
+                    let text = match field {
                         None | Some(Value::Null) => String::new(),
                         Some(Value::String(text)) => text.clone(),
                         Some(other) => other.to_string(),
@@ -359,7 +359,7 @@ impl Filter {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.is_met(labels)),
             Self::Any(parts) => parts.iter().any(|part| part.is_met(labels)),
-            Self::Is(name, wanted, is) => (text(name) == wanted) == *is,
+            Self::Is(name, expected, is) => (text(name) == expected) == *is,
             Self::Like(name, regex, is) => regex.is_match(text(name)) == *is,
             Self::Number(name, sign, bound) => {
                 // A value that is not a number is an error of the whole query.

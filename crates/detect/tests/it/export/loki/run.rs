@@ -170,28 +170,28 @@ impl Metric {
         }
     }
 
-    fn value(&self, passed: &Passed, place: &mut usize, now: i64) -> Vector {
+    fn value(&self, passed: &Passed, sum: &mut usize, now: i64) -> Vector {
         match self {
             Self::Sum { by, range, offset, .. } => {
                 let end = now - offset;
                 let mut series = Vector::new();
-                for (time, labels) in &passed[*place] {
+                for (time, labels) in &passed[*sum] {
                     if end - range < *time && *time <= end {
                         *series.entry(only(labels, by)).or_default() += 1.0;
                     }
                 }
-                *place += 1;
+                *sum += 1;
                 series
             }
             Self::Count(by, inner) => {
                 let mut series = Vector::new();
-                for labels in inner.value(passed, place, now).into_keys() {
+                for labels in inner.value(passed, sum, now).into_keys() {
                     *series.entry(only(&labels, by)).or_default() += 1.0;
                 }
                 series
             }
             Self::Compared(inner, sign, bound) => {
-                let mut series = inner.value(passed, place, now);
+                let mut series = inner.value(passed, sum, now);
                 series.retain(|_, value| match sign.as_str() {
                     ">=" => *value >= *bound,
                     "<=" => *value <= *bound,
@@ -201,8 +201,8 @@ impl Metric {
                 series
             }
             Self::Unless(left, right) | Self::And(left, right) => {
-                let mut left = left.value(passed, place, now);
-                let right = right.value(passed, place, now);
+                let mut left = left.value(passed, sum, now);
+                let right = right.value(passed, sum, now);
                 let wants = matches!(self, Self::And(..));
                 left.retain(|labels, _| right.contains_key(labels) == wants);
                 left

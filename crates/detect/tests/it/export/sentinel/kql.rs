@@ -99,7 +99,7 @@ const COMPARISONS: [&str; 7] = [
 type Read<T> = Result<T, String>;
 
 fn tokens(text: &str) -> Read<Vec<Token>> {
-    let mut found = Vec::new();
+    let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let word_end = |rest: &str| {
@@ -108,18 +108,18 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
         };
         if let Some(raw) = rest.strip_prefix("@\"") {
             let (text, behind) = quoted(raw, false)?;
-            found.push(Token::Text(text));
+            tokens.push(Token::Text(text));
             rest = behind;
         } else if let Some(plain) = rest.strip_prefix('"') {
             let (text, behind) = quoted(plain, true)?;
-            found.push(Token::Text(text));
+            tokens.push(Token::Text(text));
             rest = behind;
         } else if first.is_ascii_digit() {
             let end = rest
                 .find(|char: char| !(char.is_ascii_alphanumeric() || char == '.'))
                 .unwrap_or(rest.len());
             let (digits, behind) = rest.split_at(end);
-            found.push(number(digits)?);
+            tokens.push(number(digits)?);
             rest = behind;
         } else if first.is_ascii_alphabetic() || first == '_' {
             let mut end = word_end(rest);
@@ -129,17 +129,17 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
                 end += 1;
             }
             let (word, behind) = rest.split_at(end);
-            found.push(Token::Word(word.to_owned()));
+            tokens.push(Token::Word(word.to_owned()));
             rest = behind;
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
             let sign = sign.ok_or_else(|| format!("unknown: {rest:.40}"))?;
-            found.push(Token::Sign(sign));
+            tokens.push(Token::Sign(sign));
             rest = rest.strip_prefix(sign).unwrap_or_default();
         }
         rest = rest.trim_start();
     }
-    Ok(found)
+    Ok(tokens)
 }
 
 /// The text up to the closing quote, and the rest.
@@ -233,11 +233,11 @@ impl Reader {
     }
 
     fn need(&mut self, sign: &'static str) -> Read<()> {
-        if self.sign(sign) { Ok(()) } else { Err(format!("{sign} wanted at {:?}", self.peek())) }
+        if self.sign(sign) { Ok(()) } else { Err(format!("expected {sign} at {:?}", self.peek())) }
     }
 
     fn word(&mut self, word: &str) -> bool {
-        let is = matches!(self.peek(), Some(Token::Word(found)) if found == word);
+        let is = matches!(self.peek(), Some(Token::Word(text)) if text == word);
         self.at += usize::from(is);
         is
     }
@@ -245,7 +245,7 @@ impl Reader {
     fn name(&mut self) -> Read<String> {
         match self.next() {
             Some(Token::Word(name)) => Ok(name),
-            other => Err(format!("a name wanted: {other:?}")),
+            other => Err(format!("expected a name: {other:?}")),
         }
     }
 
@@ -329,13 +329,13 @@ impl Reader {
 
     /// Parses `name = expression` or a column.
     fn assignments(&mut self) -> Read<Vec<(String, Expr)>> {
-        let mut found = Vec::new();
+        let mut columns = Vec::new();
         loop {
             let name = self.name()?;
             let value = if self.sign("=") { self.expr()? } else { Expr::Column(name.clone()) };
-            found.push((name, value));
+            columns.push((name, value));
             if !self.sign(",") {
-                return Ok(found);
+                return Ok(columns);
             }
         }
     }
@@ -385,7 +385,8 @@ impl Reader {
 
     fn comparison(&mut self) -> Read<Expr> {
         let left = self.sum()?;
-        let sign = ["==", "!=", "=~", "<=", ">=", "<", ">"].into_iter().find(|it| self.sign(it));
+        let sign =
+            ["==", "!=", "=~", "<=", ">=", "<", ">"].into_iter().find(|sign| self.sign(sign));
         if let Some(sign) = sign {
             let right = self.sum()?;
             return Ok(Expr::Compare(sign.to_owned(), Box::new(left), Box::new(right)));
@@ -396,7 +397,7 @@ impl Reader {
                 return Ok(Expr::In(Box::new(left), self.arguments()?, is_folded));
             }
         }
-        if let Some(word) = COMPARISONS.into_iter().find(|it| self.word(it)) {
+        if let Some(word) = COMPARISONS.into_iter().find(|word| self.word(word)) {
             if word == "matches" && !self.word("regex") {
                 return Err("matches wants regex".to_owned());
             }
@@ -471,7 +472,7 @@ impl Reader {
                     Expr::Column(word)
                 }
             }
-            other => return Err(format!("an expression wanted: {other:?}")),
+            other => return Err(format!("expected an expression: {other:?}")),
         })
     }
 }

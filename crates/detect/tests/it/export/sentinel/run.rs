@@ -135,19 +135,19 @@ impl Evaluator for Sentinel {
         let shared = shared.as_ref();
         let rules = self.rules.iter();
         rules
-            .map(|rule| rule.as_ref().map(|it| it.alerts(&rows, shared)).unwrap_or_default())
+            .map(|rule| rule.as_ref().map(|rule| rule.alerts(&rows, shared)).unwrap_or_default())
             .collect()
     }
 }
 
 impl Rule {
     fn alerts<'e>(&self, rows: &[Row<'e>], shared: Option<&(String, Vec<Row<'e>>)>) -> Groups {
-        let mut found = Groups::new();
+        let mut groups = Groups::new();
         let mut known = Known { rows: BTreeMap::new(), shared };
         known.prepare(&self.query, rows);
         let times = known.times();
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
-            return found;
+            return groups;
         };
         let runs: BTreeSet<i64> = if self.is_driven {
             times.iter().map(|time| self.run_after(*time)).collect()
@@ -165,10 +165,10 @@ impl Rule {
         for now in runs {
             let run = Run { known: &known, now, since: now - self.period };
             for row in run.query(&self.query) {
-                found.insert(self.groups.iter().map(|name| row.cells[name].text()).collect());
+                groups.insert(self.groups.iter().map(|name| row.cells[name].text()).collect());
             }
         }
-        found
+        groups
     }
 
     /// The first run that sees an event.
@@ -197,11 +197,13 @@ impl<'e> Known<'_, 'e> {
     fn prepare_pipe(&mut self, pipe: &Pipe, rows: &[Row<'e>], names: &BTreeSet<&str>) {
         match &pipe.source {
             Source::Name(name) if !names.contains(name.as_str()) => {
-                let is_timeless =
-                    |it: &&Operator| matches!(it, Operator::Where(_) | Operator::Extend(_));
+                let is_timeless = |operator: &&Operator| {
+                    matches!(operator, Operator::Where(_) | Operator::Extend(_))
+                };
                 let len = pipe.operators.iter().take_while(is_timeless).count();
                 let leading = &pipe.operators[..len];
-                let begins = first_extend(leading).map(|it| (it.len(), format!("{it:?}")));
+                let begins =
+                    first_extend(leading).map(|operator| (operator.len(), format!("{operator:?}")));
                 let left = match (self.shared, begins) {
                     (Some((text, left)), Some((begin, own))) if own == *text => {
                         passing(&leading[begin..], left)
@@ -228,7 +230,8 @@ impl<'e> Known<'_, 'e> {
 fn passing<'e>(operators: &[Operator], rows: &[Row<'e>]) -> Vec<Row<'e>> {
     let none = BTreeMap::new();
     let scope = Scope { now: 0, scalars: &none };
-    let tests = operators.iter().take_while(|it| matches!(it, Operator::Where(_))).count();
+    let tests =
+        operators.iter().take_while(|operator| matches!(operator, Operator::Where(_))).count();
     let passes = |row: &&Row<'e>| {
         operators[..tests].iter().all(|operator| match operator {
             Operator::Where(test) => scope.eval(test, row).is_true(),
@@ -252,7 +255,7 @@ fn passing<'e>(operators: &[Operator], rows: &[Row<'e>]) -> Vec<Row<'e>> {
 
 /// The operators up to the first that adds columns, if any.
 fn first_extend(operators: &[Operator]) -> Option<&[Operator]> {
-    let at = operators.iter().position(|it| matches!(it, Operator::Extend(_)))?;
+    let at = operators.iter().position(|operator| matches!(operator, Operator::Extend(_)))?;
     Some(&operators[..=at])
 }
 
@@ -352,8 +355,8 @@ impl<'e> Run<'_, 'e> {
                 }
             }
             Operator::Distinct(columns) => {
-                let mut seen = BTreeSet::new();
-                rows.retain(|row| seen.insert(key(row, columns)));
+                let mut keys = BTreeSet::new();
+                rows.retain(|row| keys.insert(key(row, columns)));
                 for row in &mut rows {
                     row.cells.retain(|name, _| columns.contains(name));
                 }
@@ -378,8 +381,8 @@ fn join<'e>(kind: Join, left: &[Row<'e>], right: &[Row<'e>], on: &[String]) -> V
     }
     let mut joined = Vec::new();
     for row in left {
-        let found = by_key.get(&key(row, on));
-        match (kind, found) {
+        let matching = by_key.get(&key(row, on));
+        match (kind, matching) {
             (Join::LeftAnti, None) => joined.push(row.clone()),
             (Join::LeftAnti, Some(_)) | (Join::Inner, None) => {}
             (Join::LeftOuter, None) => panic!("a row joins itself at least"),
@@ -413,7 +416,7 @@ fn summarize<'e>(
     for row in rows {
         groups.entry(key(row, by)).or_default().push(row);
     }
-    let mut found = Vec::new();
+    let mut summary = Vec::new();
     for rows in groups.values() {
         let mut cells: BTreeMap<String, Cell<'e>> =
             by.iter().map(|name| (name.clone(), rows[0].cells[name].clone())).collect();
@@ -425,9 +428,9 @@ fn summarize<'e>(
                 chosen(scope, function, arguments, rows, &mut cells);
             }
         }
-        found.push(Row { ingested: 0, cells });
+        summary.push(Row { ingested: 0, cells });
     }
-    found
+    summary
 }
 
 /// An aggregate with a single value.
@@ -440,13 +443,17 @@ fn single<'e>(
 ) -> Option<Cell<'e>> {
     let values = || rows.iter().map(|row| scope.eval(&arguments[0], row));
     let number = |count: usize| Some(Cell::Number(count as f64));
-    let order = |one: &Cell<'e>, two: &Cell<'e>| one.compare(two).unwrap();
+    let order = |left: &Cell<'e>, right: &Cell<'e>| left.compare(right).unwrap();
     match function {
         "count" => number(rows.len()),
         "countif" => number(values().filter(Cell::is_true).count()),
-        "count_distinct" => number(values().map(|it| it.text()).collect::<BTreeSet<_>>().len()),
-        "min" => Some(values().filter(|it| *it != Cell::Null).min_by(order).unwrap_or(Cell::Null)),
-        "max" => Some(values().filter(|it| *it != Cell::Null).max_by(order).unwrap_or(Cell::Null)),
+        "count_distinct" => number(values().map(|cell| cell.text()).collect::<BTreeSet<_>>().len()),
+        "min" => {
+            Some(values().filter(|cell| *cell != Cell::Null).min_by(order).unwrap_or(Cell::Null))
+        }
+        "max" => {
+            Some(values().filter(|cell| *cell != Cell::Null).max_by(order).unwrap_or(Cell::Null))
+        }
         _ => None,
     }
 }
@@ -459,9 +466,9 @@ fn chosen<'e>(
     rows: &[&Row<'e>],
     cells: &mut BTreeMap<String, Cell<'e>>,
 ) {
-    let order = |one: &&&Row<'e>, two: &&&Row<'e>| {
+    let order = |left: &&&Row<'e>, right: &&&Row<'e>| {
         let value = |row: &Row<'e>| scope.eval(&arguments[0], row);
-        value(one).compare(&value(two)).unwrap()
+        value(left).compare(&value(right)).unwrap()
     };
     let row = match function {
         "arg_max" => rows.iter().max_by(order).unwrap(),

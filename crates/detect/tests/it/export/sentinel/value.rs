@@ -57,11 +57,11 @@ impl Cell<'_> {
 
     pub(crate) fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
-            (Self::Number(one), Self::Number(two)) => one.partial_cmp(two),
-            (Self::Time(one), Self::Time(two)) | (Self::Span(one), Self::Span(two)) => {
-                Some(one.cmp(two))
+            (Self::Number(left), Self::Number(right)) => left.partial_cmp(right),
+            (Self::Time(left), Self::Time(right)) | (Self::Span(left), Self::Span(right)) => {
+                Some(left.cmp(right))
             }
-            (Self::Text(one), Self::Text(two)) => Some(one.cmp(two)),
+            (Self::Text(left), Self::Text(right)) => Some(left.cmp(right)),
             (Self::Null, _) | (_, Self::Null) => None,
             other => panic!("{other:?} cannot be compared"),
         }
@@ -77,9 +77,8 @@ impl<'e> Scope<'_, 'e> {
             Expr::Bool(is) => Cell::Bool(*is),
             Expr::Star => panic!("a star is no value"),
             Expr::Column(name) => {
-                let found = row.cells.get(name).or_else(|| self.scalars.get(name));
-                found
-                    .cloned()
+                let cell = row.cells.get(name).or_else(|| self.scalars.get(name));
+                cell.cloned()
                     .unwrap_or_else(|| panic!("no column {name} in {:?}", row.cells.keys()))
             }
             Expr::Member(of, key) => member(self.eval(of, row), |json| match json {
@@ -96,12 +95,14 @@ impl<'e> Scope<'_, 'e> {
                 let folded =
                     |text: String| if *is_folded { text.to_ascii_lowercase() } else { text };
                 let value = folded(self.eval(value, row).text());
-                Cell::Bool(list.iter().any(|it| folded(self.eval(it, row).text()) == value))
+                Cell::Bool(list.iter().any(|item| folded(self.eval(item, row).text()) == value))
             }
-            Expr::Compare(sign, one, two) => {
-                compare(sign, &self.eval(one, row), &self.eval(two, row))
+            Expr::Compare(sign, left, right) => {
+                compare(sign, &self.eval(left, row), &self.eval(right, row))
             }
-            Expr::Math(sign, one, two) => math(*sign, &self.eval(one, row), &self.eval(two, row)),
+            Expr::Math(sign, left, right) => {
+                math(*sign, &self.eval(left, row), &self.eval(right, row))
+            }
             Expr::Call(name, arguments) => self.call(name, arguments, row),
         }
     }
@@ -121,6 +122,7 @@ impl<'e> Scope<'_, 'e> {
 
     fn call(&self, name: &str, arguments: &[Expr], row: &Row<'e>) -> Cell<'e> {
         let value = |at: usize| self.eval(&arguments[at], row);
+        let text_of = |argument: &Expr| self.eval(argument, row).text();
         match name {
             "now" => Cell::Time(self.now),
             "ago" => math('-', &Cell::Time(self.now), &value(0)),
@@ -148,42 +150,41 @@ impl<'e> Scope<'_, 'e> {
             },
             "coalesce" => arguments
                 .iter()
-                .map(|it| self.eval(it, row))
-                .find(|it| *it != Cell::Null)
+                .map(|argument| self.eval(argument, row))
+                .find(|argument| *argument != Cell::Null)
                 .unwrap_or(Cell::Null),
             "iff" => value(if value(0).is_true() { 1 } else { 2 }),
             "case" => {
                 let pairs = arguments.chunks_exact(2);
                 let last = &pairs.remainder()[0];
-                let found = pairs.into_iter().find(|pair| self.eval(&pair[0], row).is_true());
-                self.eval(found.map_or(last, |pair| &pair[1]), row)
+                let matching = pairs.into_iter().find(|pair| self.eval(&pair[0], row).is_true());
+                self.eval(matching.map_or(last, |pair| &pair[1]), row)
             }
-            "strcat" => Cell::Text(arguments.iter().map(|it| self.eval(it, row).text()).collect()),
+            "strcat" => Cell::Text(arguments.iter().map(text_of).collect()),
             "strcat_delim" => {
-                let texts: Vec<String> =
-                    arguments[1..].iter().map(|it| self.eval(it, row).text()).collect();
+                let texts: Vec<String> = arguments[1..].iter().map(text_of).collect();
                 Cell::Text(texts.join(&value(0).text()))
             }
             "array_length" => match value(0) {
                 Cell::Json(json) => {
-                    let len = json.as_array().and_then(|it| u32::try_from(it.len()).ok());
+                    let len = json.as_array().and_then(|items| u32::try_from(items.len()).ok());
                     len.map_or(Cell::Null, |len| Cell::Number(len.into()))
                 }
                 _ => Cell::Null,
             },
             "set_has_element" => match value(0) {
                 Cell::Json(json) => {
-                    let wanted = value(1).text();
+                    let expected = value(1).text();
                     json.as_array().map_or(Cell::Null, |items| {
-                        Cell::Bool(items.iter().any(|it| it.as_str() == Some(&wanted)))
+                        Cell::Bool(items.iter().any(|item| item.as_str() == Some(&expected)))
                     })
                 }
                 _ => Cell::Null,
             },
             "extract" => {
                 let (regex, text) = (regex(&value(0).text()), value(2).text());
-                let found = regex.captures(&text).and_then(|it| it.get(1));
-                Cell::Text(found.map(|it| it.as_str().to_owned()).unwrap_or_default())
+                let capture = regex.captures(&text).and_then(|captures| captures.get(1));
+                Cell::Text(capture.map(|capture| capture.as_str().to_owned()).unwrap_or_default())
             }
             other => panic!("unknown function {other}"),
         }
@@ -208,7 +209,7 @@ fn member<'e>(
 ) -> Cell<'e> {
     match of {
         Cell::Json(json) => match find(json) {
-            Some(found) if !found.is_null() => Cell::Json(found),
+            Some(value) if !value.is_null() => Cell::Json(value),
             _ => Cell::Null,
         },
         Cell::Null => Cell::Null,
@@ -216,19 +217,19 @@ fn member<'e>(
     }
 }
 
-fn compare(sign: &str, one: &Cell<'_>, two: &Cell<'_>) -> Cell<'static> {
+fn compare(sign: &str, left: &Cell<'_>, right: &Cell<'_>) -> Cell<'static> {
     let folded = |cell: &Cell<'_>| cell.text().to_lowercase();
     let is = match sign {
-        "=~" => folded(one) == folded(two),
-        "contains" => folded(one).contains(&folded(two)),
-        "contains_cs" => one.text().contains(&two.text()),
-        "startswith" => folded(one).starts_with(&folded(two)),
-        "startswith_cs" => one.text().starts_with(&two.text()),
-        "endswith" => folded(one).ends_with(&folded(two)),
-        "endswith_cs" => one.text().ends_with(&two.text()),
-        "matches" => regex(&two.text()).is_match(&one.text()),
+        "=~" => folded(left) == folded(right),
+        "contains" => folded(left).contains(&folded(right)),
+        "contains_cs" => left.text().contains(&right.text()),
+        "startswith" => folded(left).starts_with(&folded(right)),
+        "startswith_cs" => left.text().starts_with(&right.text()),
+        "endswith" => folded(left).ends_with(&folded(right)),
+        "endswith_cs" => left.text().ends_with(&right.text()),
+        "matches" => regex(&right.text()).is_match(&left.text()),
         sign => {
-            let Some(order) = one.compare(two) else {
+            let Some(order) = left.compare(right) else {
                 return Cell::Null;
             };
             match sign {
@@ -244,13 +245,13 @@ fn compare(sign: &str, one: &Cell<'_>, two: &Cell<'_>) -> Cell<'static> {
     Cell::Bool(is)
 }
 
-fn math(sign: char, one: &Cell<'_>, two: &Cell<'_>) -> Cell<'static> {
-    match (sign, one, two) {
+fn math(sign: char, left: &Cell<'_>, right: &Cell<'_>) -> Cell<'static> {
+    match (sign, left, right) {
         ('+', Cell::Time(time), Cell::Span(span)) => Cell::Time(time + span),
         ('-', Cell::Time(time), Cell::Span(span)) => Cell::Time(time - span),
-        ('-', Cell::Time(one), Cell::Time(two)) => Cell::Span(one - two),
-        ('+', Cell::Number(one), Cell::Number(two)) => Cell::Number(one + two),
-        ('*', Cell::Number(one), Cell::Number(two)) => Cell::Number(one * two),
+        ('-', Cell::Time(left), Cell::Time(right)) => Cell::Span(left - right),
+        ('+', Cell::Number(left), Cell::Number(right)) => Cell::Number(left + right),
+        ('*', Cell::Number(left), Cell::Number(right)) => Cell::Number(left * right),
         (_, Cell::Null, _) | (_, _, Cell::Null) => Cell::Null,
         other => panic!("{other:?} cannot be calculated"),
     }

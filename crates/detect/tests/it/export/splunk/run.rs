@@ -57,7 +57,7 @@ impl Rule {
             search: spl::read(search).unwrap_or_else(|error| panic!("{error}\n{search}")),
             frequency: if settings["cron_schedule"].starts_with('*') { 5 } else { 60 } * MINUTE,
             period: spl::span(back).unwrap(),
-            groups: groups.filter(|it| it.starts_with("group_")).map(str::to_owned).collect(),
+            groups: groups.filter(|name| name.starts_with("group_")).map(str::to_owned).collect(),
             is_driven: search.contains("new>0") || search.contains("all_new=1"),
         }
     }
@@ -96,9 +96,9 @@ impl Splunk {
         let mut fields = BTreeMap::new();
         extract(&raw, "", &mut fields);
         let cell = |(name, mut texts): (String, Vec<String>)| {
-            let one =
+            let cell_of_field =
                 if texts.len() == 1 { Cell::Text(texts.remove(0)) } else { Cell::List(texts) };
-            (name, one)
+            (name, cell_of_field)
         };
         let mut cells: BTreeMap<String, Cell> = fields.into_iter().map(cell).collect();
         let time = event.stage_timestamp.as_micros();
@@ -112,14 +112,14 @@ impl Evaluator for Splunk {
     fn alerts(&self, cluster: &str, events: &[Event]) -> Vec<Groups> {
         let rows: Vec<Row> = events.iter().map(|event| self.row(event, cluster)).collect();
         let rules = self.rules.iter();
-        rules.map(|rule| rule.as_ref().map(|it| it.alerts(&rows)).unwrap_or_default()).collect()
+        rules.map(|rule| rule.as_ref().map(|rule| rule.alerts(&rows)).unwrap_or_default()).collect()
     }
 }
 
 impl Rule {
     fn alerts(&self, rows: &[Row]) -> Groups {
         // The commands that do not depend on time are evaluated once.
-        let is_timeless = |it: &&Command| match it {
+        let is_timeless = |command: &&Command| match command {
             Command::FillNull(_) | Command::Where(_) => true,
             Command::Eval(columns) => !columns.iter().any(|(name, _)| name == "is_new"),
             _ => false,
@@ -141,7 +141,7 @@ impl Rule {
                 run += self.frequency;
             }
         }
-        let mut found = Groups::new();
+        let mut groups = Groups::new();
         for now in runs {
             let is_seen = |row: &&Row| row.indexed > now - self.period && row.indexed <= now;
             let mut rows: Vec<Row> = left.iter().filter(is_seen).cloned().collect();
@@ -149,10 +149,10 @@ impl Rule {
                 rows = run(command, rows, now);
             }
             for row in rows {
-                found.insert(self.groups.iter().map(|name| row.cells[name].text()).collect());
+                groups.insert(self.groups.iter().map(|name| row.cells[name].text()).collect());
             }
         }
-        found
+        groups
     }
 
     /// The first run that sees an event.
@@ -165,8 +165,8 @@ impl Search {
     fn has_terms(&self, row: &Row) -> bool {
         self.terms.iter().all(|alternatives| {
             alternatives.iter().any(|(name, text)| {
-                let found = row.cells.get(name).map(Cell::each).unwrap_or_default();
-                found.iter().any(|it| it.eq_ignore_ascii_case(text))
+                let texts = row.cells.get(name).map(Cell::each).unwrap_or_default();
+                texts.iter().any(|value| value.eq_ignore_ascii_case(text))
             })
         })
     }
@@ -195,12 +195,12 @@ fn run(command: &Command, mut rows: Vec<Row>, now: i64) -> Vec<Row> {
                 }
             }
         }
-        Command::Sort(fields) => rows.sort_by(|one, two| {
+        Command::Sort(fields) => rows.sort_by(|left, right| {
             let orders = fields.iter().map(|(name, is_reverse)| {
-                let order = compare(&one.cells[name], &two.cells[name]);
+                let order = compare(&left.cells[name], &right.cells[name]);
                 if *is_reverse { order.reverse() } else { order }
             });
-            orders.into_iter().find(|it| it.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            orders.into_iter().find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
         }),
         Command::Expand(name) => {
             return rows
@@ -208,9 +208,9 @@ fn run(command: &Command, mut rows: Vec<Row>, now: i64) -> Vec<Row> {
                 .flat_map(|row| {
                     row.cells.get(name).map(Cell::each).unwrap_or_default().into_iter().map(
                         |text| {
-                            let mut one = row.clone();
-                            one.cells.insert(name.clone(), Cell::Text(text));
-                            one
+                            let mut copy = row.clone();
+                            copy.cells.insert(name.clone(), Cell::Text(text));
+                            copy
                         },
                     )
                 })
@@ -218,12 +218,13 @@ fn run(command: &Command, mut rows: Vec<Row>, now: i64) -> Vec<Row> {
         }
         Command::Stats(aggregates) => return stats(aggregates, &rows),
         Command::EventStats(aggregates) => {
-            let whole = stats(aggregates, &rows);
+            let groups = stats(aggregates, &rows);
             for row in &mut rows {
-                let own =
-                    whole.iter().find(|it| key(it, &aggregates.by) == key(row, &aggregates.by));
+                let own = groups
+                    .iter()
+                    .find(|group| key(group, &aggregates.by) == key(row, &aggregates.by));
                 for (_, _, name) in &aggregates.each {
-                    let cell = own.and_then(|it| it.cells.get(name)).cloned();
+                    let cell = own.and_then(|group| group.cells.get(name)).cloned();
                     row.cells.insert(name.clone(), cell.unwrap_or(Cell::Null));
                 }
             }
@@ -235,10 +236,10 @@ fn run(command: &Command, mut rows: Vec<Row>, now: i64) -> Vec<Row> {
     rows
 }
 
-fn compare(one: &Cell, two: &Cell) -> std::cmp::Ordering {
-    match (one.number(), two.number()) {
-        (Some(one), Some(two)) => one.total_cmp(&two),
-        _ => one.text().cmp(&two.text()),
+fn compare(left: &Cell, right: &Cell) -> std::cmp::Ordering {
+    match (left.number(), right.number()) {
+        (Some(left), Some(right)) => left.total_cmp(&right),
+        _ => left.text().cmp(&right.text()),
     }
 }
 
@@ -254,7 +255,7 @@ fn stats(aggregates: &Aggregates, rows: &[Row]) -> Vec<Row> {
             groups.entry(key).or_default().push(row);
         }
     }
-    let mut found = Vec::new();
+    let mut summary = Vec::new();
     for (key, rows) in groups {
         let keys = aggregates.by.iter().cloned().zip(key.into_iter().map(Cell::Text));
         let mut cells: BTreeMap<String, Cell> = keys.collect();
@@ -264,9 +265,9 @@ fn stats(aggregates: &Aggregates, rows: &[Row]) -> Vec<Row> {
                 cells.insert(name.clone(), cell);
             }
         }
-        found.push(Row { cells, ..rows[0].clone() });
+        summary.push(Row { cells, ..rows[0].clone() });
     }
-    found
+    summary
 }
 
 /// For each row, the aggregates of the rows of its group up to it.
@@ -278,7 +279,7 @@ fn stream(aggregates: &Aggregates, window: Option<i64>, is_previous: bool, rows:
         let Some(time) = own.cells["_time"].number().filter(|_| key_of.is_some()) else { continue };
         let is_in = |row: &&Row| {
             let since = window.is_none_or(|window| {
-                row.cells["_time"].number().is_some_and(|it| it > time - seconds(window))
+                row.cells["_time"].number().is_some_and(|number| number > time - seconds(window))
             });
             since && key(row, &aggregates.by) == key_of
         };

@@ -60,13 +60,13 @@ const SIGNS: [&str; 15] =
 type Read<T> = Result<T, String>;
 
 fn tokens(text: &str) -> Read<Vec<Token>> {
-    let mut found = Vec::new();
+    let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
         if matches!(first, '"' | '\'' | '`') {
             let (value, behind) = quoted(rest, first)?;
-            found.push(match first {
+            tokens.push(match first {
                 '"' => Token::Text(value),
                 '`' => Token::Macro(value),
                 _ => Token::Field(value),
@@ -76,7 +76,7 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
             let is_part = |char: char| char.is_ascii_alphanumeric() || char == '.';
             let (number, behind) =
                 rest.split_at(rest.find(|char| !is_part(char)).unwrap_or(rest.len()));
-            found.push(match number.parse() {
+            tokens.push(match number.parse() {
                 Ok(number) => Token::Number(number),
                 Err(_) => Token::Word(number.to_owned()),
             });
@@ -84,17 +84,17 @@ fn tokens(text: &str) -> Read<Vec<Token>> {
         } else if is_word(first) {
             let (word, behind) =
                 rest.split_at(rest.find(|char| !is_word(char)).unwrap_or(rest.len()));
-            found.push(Token::Word(word.to_owned()));
+            tokens.push(Token::Word(word.to_owned()));
             rest = behind;
         } else {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign));
             let sign = sign.ok_or_else(|| format!("unknown: {rest:.40}"))?;
-            found.push(Token::Sign(sign));
+            tokens.push(Token::Sign(sign));
             rest = rest.strip_prefix(sign).unwrap_or_default();
         }
         rest = rest.trim_start();
     }
-    Ok(found)
+    Ok(tokens)
 }
 
 /// The text up to the closing quote, and the rest. A backslash escapes only a quote or a backslash.
@@ -159,11 +159,11 @@ impl Reader {
     }
 
     fn need(&mut self, sign: &'static str) -> Read<()> {
-        if self.sign(sign) { Ok(()) } else { Err(format!("{sign} wanted at {:?}", self.peek())) }
+        if self.sign(sign) { Ok(()) } else { Err(format!("expected {sign} at {:?}", self.peek())) }
     }
 
     fn word(&mut self, word: &str) -> bool {
-        let is = matches!(self.peek(), Some(Token::Word(found)) if found == word);
+        let is = matches!(self.peek(), Some(Token::Word(text)) if text == word);
         self.at += usize::from(is);
         is
     }
@@ -171,7 +171,7 @@ impl Reader {
     fn name(&mut self) -> Read<String> {
         match self.next() {
             Some(Token::Word(name) | Token::Text(name)) => Ok(name),
-            other => Err(format!("a name wanted: {other:?}")),
+            other => Err(format!("expected a name: {other:?}")),
         }
     }
 
@@ -187,11 +187,11 @@ impl Reader {
     /// Parses `field="text"`, or several alternatives in parentheses.
     fn terms(&mut self) -> Read<Vec<(String, String)>> {
         let is_several = self.sign("(");
-        let mut found = Vec::new();
+        let mut terms = Vec::new();
         loop {
             let name = self.path()?;
             self.need("=")?;
-            found.push((name, self.name()?));
+            terms.push((name, self.name()?));
             if !(is_several && self.word("OR")) {
                 break;
             }
@@ -199,7 +199,7 @@ impl Reader {
         if is_several {
             self.need(")")?;
         }
-        Ok(found)
+        Ok(terms)
     }
 
     fn names(&mut self) -> Vec<String> {
@@ -220,19 +220,19 @@ impl Reader {
             }
             "where" => Command::Where(self.expr()?),
             "eval" => {
-                let mut found = Vec::new();
+                let mut columns = Vec::new();
                 loop {
                     let name = self.name()?;
                     self.need("=")?;
-                    found.push((name, self.expr()?));
+                    columns.push((name, self.expr()?));
                     if !self.sign(",") {
-                        break Command::Eval(found);
+                        break Command::Eval(columns);
                     }
                 }
             }
             "sort" => {
                 if self.next() != Some(Token::Number(0.0)) {
-                    return Err("a sort without limit is wanted".to_owned());
+                    return Err("expected a sort without limit".to_owned());
                 }
                 let mut fields = Vec::new();
                 while !matches!(self.peek(), None | Some(Token::Sign("|"))) {
@@ -310,7 +310,7 @@ impl Reader {
 
     fn comparison(&mut self) -> Read<Expr> {
         let left = self.sum()?;
-        let sign = ["!=", "<=", ">=", "<", ">", "="].into_iter().find(|it| self.sign(it));
+        let sign = ["!=", "<=", ">=", "<", ">", "="].into_iter().find(|sign| self.sign(sign));
         let Some(sign) = sign else { return Ok(left) };
         let right = self.sum()?;
         Ok(Expr::Compare(sign.to_owned(), Box::new(left), Box::new(right)))
@@ -341,7 +341,7 @@ impl Reader {
             Some(Token::Number(number)) => Expr::Number(number),
             Some(Token::Sign("-")) => match self.next() {
                 Some(Token::Number(number)) => Expr::Number(-number),
-                other => return Err(format!("a number wanted: {other:?}")),
+                other => return Err(format!("expected a number: {other:?}")),
             },
             Some(Token::Sign("(")) => {
                 let inner = self.expr()?;
@@ -362,7 +362,7 @@ impl Reader {
                 Expr::Call(name, arguments)
             }
             Some(Token::Word(name) | Token::Field(name) | Token::Macro(name)) => Expr::Field(name),
-            other => return Err(format!("an expression wanted: {other:?}")),
+            other => return Err(format!("expected an expression: {other:?}")),
         })
     }
 }
@@ -376,5 +376,5 @@ pub(crate) fn span(text: &str) -> Read<i64> {
         "m" => 60,
         _ => 1,
     };
-    number.parse::<i64>().map(|it| it * seconds * 1_000_000).map_err(|_| text.to_owned())
+    number.parse::<i64>().map(|number| number * seconds * 1_000_000).map_err(|_| text.to_owned())
 }

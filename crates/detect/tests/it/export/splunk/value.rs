@@ -76,8 +76,8 @@ pub(crate) fn eval(expr: &Expr, row: &Row, now: i64) -> Cell {
         },
         Expr::And(parts) => joined(parts.iter().map(value), false),
         Expr::Or(parts) => joined(parts.iter().map(value), true),
-        Expr::Compare(sign, one, two) => compare(sign, &value(one), &value(two)),
-        Expr::Math(sign, one, two) => math(*sign, &value(one), &value(two)),
+        Expr::Compare(sign, left, right) => compare(sign, &value(left), &value(right)),
+        Expr::Math(sign, left, right) => math(*sign, &value(left), &value(right)),
         Expr::Call(name, arguments) => call(name, arguments, row, now),
     }
 }
@@ -95,18 +95,18 @@ fn joined(parts: impl Iterator<Item = Cell>, decides: bool) -> Cell {
     result
 }
 
-fn compare(sign: &str, one: &Cell, two: &Cell) -> Cell {
-    if *one == Cell::Null || *two == Cell::Null {
+fn compare(sign: &str, left: &Cell, right: &Cell) -> Cell {
+    if *left == Cell::Null || *right == Cell::Null {
         return Cell::Null;
     }
-    let order = match (one, two) {
+    let order = match (left, right) {
         (Cell::Number(_), _) | (_, Cell::Number(_)) => {
-            let (Some(one), Some(two)) = (one.number(), two.number()) else {
+            let (Some(left), Some(right)) = (left.number(), right.number()) else {
                 return Cell::Null;
             };
-            one.total_cmp(&two)
+            left.total_cmp(&right)
         }
-        (one, two) => one.text().cmp(&two.text()),
+        (left, right) => left.text().cmp(&right.text()),
     };
     Cell::Bool(match sign {
         "=" => order.is_eq(),
@@ -118,18 +118,18 @@ fn compare(sign: &str, one: &Cell, two: &Cell) -> Cell {
     })
 }
 
-fn math(sign: char, one: &Cell, two: &Cell) -> Cell {
+fn math(sign: char, left: &Cell, right: &Cell) -> Cell {
     if sign == '.' {
-        let is_null = *one == Cell::Null || *two == Cell::Null;
-        return if is_null { Cell::Null } else { Cell::Text(one.text() + &two.text()) };
+        let is_null = *left == Cell::Null || *right == Cell::Null;
+        return if is_null { Cell::Null } else { Cell::Text(left.text() + &right.text()) };
     }
-    let (Some(one), Some(two)) = (one.number(), two.number()) else {
+    let (Some(left), Some(right)) = (left.number(), right.number()) else {
         return Cell::Null;
     };
     Cell::Number(match sign {
-        '+' => one + two,
-        '-' => one - two,
-        _ => one * two,
+        '+' => left + right,
+        '-' => left - right,
+        _ => left * right,
     })
 }
 
@@ -145,14 +145,14 @@ fn call(name: &str, arguments: &[Expr], row: &Row, now: i64) -> Cell {
             Cell::Number(value(0).number().unwrap() - seconds(back))
         }
         "coalesce" => {
-            let each = arguments.iter().map(|it| eval(it, row, now));
-            each.into_iter().find(|it| *it != Cell::Null).unwrap_or(Cell::Null)
+            let each = arguments.iter().map(|argument| eval(argument, row, now));
+            each.into_iter().find(|cell| *cell != Cell::Null).unwrap_or(Cell::Null)
         }
         "if" => value(if value(0).is_true() { 1 } else { 2 }),
         "case" => {
             let pairs = arguments.chunks_exact(2);
-            let found = pairs.into_iter().find(|pair| eval(&pair[0], row, now).is_true());
-            found.map_or(Cell::Null, |pair| eval(&pair[1], row, now))
+            let matching = pairs.into_iter().find(|pair| eval(&pair[0], row, now).is_true());
+            matching.map_or(Cell::Null, |pair| eval(&pair[1], row, now))
         }
         "isnotnull" => Cell::Bool(value(0) != Cell::Null),
         "lower" => Cell::Text(value(0).text().to_lowercase()),
@@ -161,8 +161,10 @@ fn call(name: &str, arguments: &[Expr], row: &Row, now: i64) -> Cell {
         "tostring" | "strftime" => Cell::Text(value(0).text()),
         "tonumber" => value(0).number().map_or(Cell::Null, Cell::Number),
         "in" => {
-            let wanted = value(0).text();
-            Cell::Bool(arguments[1..].iter().any(|it| eval(it, row, now).text() == wanted))
+            let expected = value(0).text();
+            Cell::Bool(
+                arguments[1..].iter().any(|argument| eval(argument, row, now).text() == expected),
+            )
         }
         "match" => match value(0) {
             Cell::Null => Cell::Null,
@@ -177,14 +179,14 @@ fn call(name: &str, arguments: &[Expr], row: &Row, now: i64) -> Cell {
         "mvindex" => value(0).each().into_iter().next().map_or(Cell::Null, Cell::Text),
         "mvappend" => {
             let all: Vec<String> =
-                arguments.iter().flat_map(|it| eval(it, row, now).each()).collect();
+                arguments.iter().flat_map(|argument| eval(argument, row, now).each()).collect();
             if all.is_empty() { Cell::Null } else { Cell::List(all) }
         }
         "mvfilter" => filtered(&arguments[0], row, now),
         "json_extract" => {
             let path = value(1).text();
-            let found = path.split('.').try_fold(&*row.raw, |json, key| json.get(key));
-            found.map_or(Cell::Null, |json| Cell::Text(json.to_string()))
+            let field = path.split('.').try_fold(&*row.raw, |json, key| json.get(key));
+            field.map_or(Cell::Null, |json| Cell::Text(json.to_string()))
         }
         other => panic!("unknown function {other}"),
     }
@@ -202,19 +204,19 @@ fn filtered(test: &Expr, row: &Row, now: i64) -> Cell {
             Expr::Call(_, parts) | Expr::And(parts) | Expr::Or(parts) => {
                 parts.iter().find_map(field)
             }
-            Expr::Compare(_, one, two) | Expr::Math(_, one, two) => {
-                field(one).or_else(|| field(two))
+            Expr::Compare(_, left, right) | Expr::Math(_, left, right) => {
+                field(left).or_else(|| field(right))
             }
             Expr::Not(inner) => field(inner),
             Expr::Text(_) | Expr::Number(_) => None,
         }
     }
     let name = field(test).unwrap();
-    let mut one = row.clone();
+    let mut copy = row.clone();
     let mut left = row.cells.get(name).map(Cell::each).unwrap_or_default();
     left.retain(|text| {
-        one.cells.insert(name.to_owned(), Cell::Text(text.clone()));
-        eval(test, &one, now).is_true()
+        copy.cells.insert(name.to_owned(), Cell::Text(text.clone()));
+        eval(test, &copy, now).is_true()
     });
     if left.is_empty() { Cell::Null } else { Cell::List(left) }
 }
@@ -222,8 +224,8 @@ fn filtered(test: &Expr, row: &Row, now: i64) -> Cell {
 /// Parses a time in one of the formats that exports use.
 fn parsed(text: &str, form: &str) -> Cell {
     let has_fraction = text.contains('.');
-    let wants_fraction = form.contains("%6N") || form.contains("%N");
-    if has_fraction != wants_fraction || text.len() < 5 || !form.ends_with("%z") {
+    let expects_fraction = form.contains("%6N") || form.contains("%N");
+    if has_fraction != expects_fraction || text.len() < 5 || !form.ends_with("%z") {
         return Cell::Null;
     }
     let (time, zone) = text.split_at(text.len() - 5);

@@ -86,9 +86,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// The connections whose requests this server serves. All limits are those of the server, so a
+    /// second listener shares them: see [`forwarding`](Self::forwarding).
     pub(crate) fn new(
         state: Arc<ServerState>,
-        upstream: Option<Arc<dyn Upstream>>,
         tls: TlsAcceptor,
         draining: CancellationToken,
         aborted: CancellationToken,
@@ -96,7 +97,13 @@ impl Connections {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
         let (total_buffered, head_budget) = (TotalBuffered::default(), Arc::default());
+        let upstream = None;
         Self { state, upstream, tls, limiter, total_buffered, head_budget, draining, aborted }
+    }
+
+    /// The connections whose requests are forwarded, within the same limits.
+    pub(crate) fn forwarding(self, upstream: Arc<dyn Upstream>) -> Self {
+        Self { upstream: Some(upstream), ..self }
     }
 
     /// Accepts connections until draining begins, then closes the listener.

@@ -33,6 +33,7 @@ use crate::handler::body::ResponseBody;
 use crate::handler::max_in_flight::Seat;
 use crate::limits;
 use crate::state::ServerState;
+use crate::upstream::upgrade_protocol;
 use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, Upstream, routes};
 
 pub(crate) mod answer;
@@ -62,6 +63,9 @@ const REASON: &str = "authorization.k8s.io/reason";
 struct Reserved {
     /// Its share of the limit on requests in flight.
     seat: Option<Seat>,
+    /// Its share of the limit on long-running requests, if it asks for another protocol: the tunnel
+    /// holds it, and not the seat of the request.
+    tunnel: Option<Seat>,
     /// The stored intent to forward it.
     intent: Option<Intent>,
 }
@@ -106,8 +110,8 @@ pub(crate) async fn serve(
         AssertUnwindSafe(handled).catch_unwind().await
     };
 
-    let Reserved { seat, intent } = reserved;
-    forward::annotate_doubt(&mut audit, intent.as_ref());
+    let Reserved { seat, tunnel, intent } = reserved;
+    forward::annotate_effect(&mut audit, intent.as_ref());
     let (record, answer) = match handled {
         Ok(Ok(Outcome::Committed(answer))) => {
             if !audit.is_disabled() {
@@ -122,13 +126,16 @@ pub(crate) async fn serve(
             return context.start_watch(&state, watch, audit, seat).await;
         }
         Ok(Ok(Outcome::Forwarded(answer))) => {
-            return forward::respond(&state, context, *answer, audit, (seat, intent)).await;
+            let seats = forward::Seats { request: seat, tunnel };
+            return forward::respond(&state, context, *answer, audit, (seats, intent)).await;
         }
         Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
-            if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
-                return context.into_response(&state, state.audit_unavailable(error));
+            match record_started(&state, &mut audit, answer).await {
+                Ok(answer) => (audit.complete(&answer), answer),
+                // An intent is resolved in any case.
+                Err(answer) if intent.is_some() => (audit.complete(&answer), answer),
+                Err(answer) => return context.into_response(&state, answer),
             }
-            (audit.complete(&answer), answer)
         }
         Err(panic) => record_panic(&context, panic.as_ref(), audit),
     };
@@ -146,6 +153,19 @@ async fn record_received(
         state.backend.check_unauthenticated_reserve()?;
     }
     state.log_event(audit.received()).await
+}
+
+/// Records the stage `ResponseStarted` of a rejected watch. The error is the response if it cannot be
+/// recorded.
+async fn record_started(
+    state: &ServerState,
+    audit: &mut AuditContext,
+    answer: Answer,
+) -> Result<Answer, Answer> {
+    match state.log_event(audit.response_started_with(&answer)).await {
+        Ok(()) => Ok(answer),
+        Err(error) => Err(state.audit_unavailable(error)),
+    }
 }
 
 /// The record of a request that panicked, and its response.
@@ -194,14 +214,13 @@ async fn handle_authenticated(
     audit: &mut AuditContext,
     reserved: &mut Reserved,
 ) -> Result<Outcome, Answer> {
-    let Reserved { seat, intent } = reserved;
+    let Reserved { seat, tunnel, intent } = reserved;
     check_head(context)?;
     let RequestContext { request, uri, upgrade: offered_upgrade, client, audit_id } = context;
     // As upstream, the header `Upgrade` of any other request is ignored.
-    let is_upgrade = match upstream {
-        Some(_) => forward::is_upgrade(&request.headers),
-        None => is_watch(request) && websocket::is_requested(&request.headers),
-    };
+    let protocol = upstream.and_then(|_| upgrade_protocol(&request.headers));
+    let is_websocket = || is_watch(request) && websocket::is_requested(&request.headers);
+    let is_upgrade = protocol.is_some() || (upstream.is_none() && is_websocket());
     let mut upgrade = offered_upgrade.as_mut().filter(|_| is_upgrade);
     if is_upgrade && upgrade.is_none() {
         return Err(status_errors::no_upgrade().into());
@@ -215,7 +234,9 @@ async fn handle_authenticated(
         audit.impersonated(&user);
         request.user = Arc::new(user);
     }
-    *seat = state.in_flight.seat(request)?;
+    let is_long_running = upstream.is_some() && forward::is_long_running(&request.info);
+    *seat = state.in_flight.seat(request, is_long_running)?;
+    *tunnel = state.in_flight.tunnel(request, protocol.is_some() && !is_long_running)?;
     let mut body_bytes = state.in_flight.body_bytes(request)?;
     let limit = request_info::timeout(&request.query)?;
     // An upstream applies this limit itself.
@@ -224,9 +245,8 @@ async fn handle_authenticated(
     let handled = pin!(async {
         if upstream.is_none() {
             authorize(state, request, audit).await?;
+            // `RequestInfo` parses it like the path with one slash, where nothing is served.
             if request.info.path.starts_with("//") {
-                // `RequestInfo` parses it like the path with one slash, but no resource is served
-                // at such a path.
                 return Ok(Outcome::Unlogged(routes::not_found()));
             }
             if let Some(upgrade) = &mut upgrade {
@@ -237,11 +257,11 @@ async fn handle_authenticated(
             // A client that sends slowly must not hold a seat that other requests wait for.
             *seat = None;
             request.body = body::read(body, &mut body_bytes).await?;
-            *seat = state.in_flight.seat(request)?;
+            *seat = state.in_flight.seat(request, is_long_running)?;
         }
         if let Some(upstream) = upstream {
             let exchange =
-                forward::Exchange { request, uri, client, audit_id, is_upgrade, audit, intent };
+                forward::Exchange { request, uri, client, audit_id, protocol, audit, intent };
             return forward::send(state, upstream, exchange).await;
         }
         if !request.info.is_resource_request {

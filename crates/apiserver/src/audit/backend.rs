@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::Clock;
-use crate::audit::intents::{Intent, Intents};
-use crate::limits::{GAP_PERIOD, RECORD_TIME_MAX};
+use crate::audit::intents::{Intent, Intents, Resolution, StoredKey};
+use crate::audit::late_outcomes::{LateOutcome, LateOutcomes, not_sent};
+use crate::limits::{GAP_PERIOD, LATE_PAUSE_MAX, LATE_PAUSE_MIN, RECORD_TIME_MAX};
+use crate::metrics::Metrics;
 
 /// Divisor of the store's limit: this fraction of the store is reserved for authenticated users.
 const UNAUTHENTICATED_RESERVE: u64 = 8;
@@ -28,7 +30,9 @@ const UNAUTHENTICATED_RESERVE: u64 = 8;
 pub(crate) struct JournalBackend {
     storage: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     intents: Intents,
+    late: LateOutcomes,
     /// Requests rejected since the last gap event. The store's own counter is not used: it counts a
     /// rejected write and the record of that rejection as two.
     rejected: AtomicU64,
@@ -40,12 +44,14 @@ pub(crate) struct JournalBackend {
 }
 
 impl JournalBackend {
-    pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(storage: Arc<dyn Storage>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let (rejected, rejected_unauthenticated) = (AtomicU64::new(0), AtomicU64::new(0));
         Self {
             storage,
             clock,
+            metrics,
             intents: Intents::new(),
+            late: LateOutcomes::default(),
             rejected,
             rejected_unauthenticated,
             rejection: Notify::new(),
@@ -98,30 +104,127 @@ impl JournalBackend {
         }
     }
 
-    /// Stores an intent before its request is forwarded. The caller counts an error.
-    pub(crate) async fn declare(&self, record: Bytes) -> Result<Intent, StoreError> {
-        self.intents.declare(self.storage.as_ref(), record).await
+    /// Stores the intent of a request before it is forwarded, in `intent`. It is there before the
+    /// store is asked, so that it is resolved whatever happens to the caller.
+    pub(crate) async fn declare(
+        &self,
+        intent: &mut Option<Intent>,
+        record: Bytes,
+    ) -> Result<(), ApiError> {
+        let intent = intent.insert(self.intents.begin());
+        let stored = self.intents.store(self.storage.as_ref(), intent, record).await;
+        stored.map_err(|error| audit_unavailable(&error))
     }
 
-    /// Like [`log`](Self::log), and removes the intent in the same transaction.
+    /// Replaces the event that is appended if the end of the request is never recorded.
+    pub(crate) async fn redeclare(&self, intent: &Intent, record: Bytes) -> Result<(), ApiError> {
+        let replaced = self.intents.replace(self.storage.as_ref(), intent, record).await;
+        replaced.map_err(|error| audit_unavailable(&error))
+    }
+
+    /// Like [`log`](Self::log), and removes the intent in the same transaction. If that fails, it is
+    /// tried again until it succeeds; `client` says what the event has to say then.
     pub(crate) async fn log_outcome(
         &self,
         record: Option<Bytes>,
         intent: Option<Intent>,
+        client: Client,
     ) -> Result<(), ApiError> {
-        let Some(intent) = intent else { return self.log(record).await };
-        match self.intents.resolve(self.storage.as_ref(), intent, record).await {
-            Ok(()) => {
+        let Some(key) = intent.and_then(Intent::into_key) else { return self.log(record).await };
+        let resolution = record.clone().map_or(Resolution::Forget, Resolution::Append);
+        match self.intents.resolve(self.storage.as_ref(), &key, resolution).await {
+            Ok(true) => {
                 self.record_gap().await;
                 Ok(())
             }
-            Err(error) => Err(self.reject(&error)),
+            // An earlier attempt resolved it.
+            Ok(false) if key.is_certain => Ok(()),
+            // It was never stored.
+            Ok(false) => self.log(record).await,
+            Err(error) => {
+                let record = record.map(|record| match client {
+                    Client::GetsError => not_sent(record),
+                    Client::HasResponse => record,
+                });
+                self.keep(key, record, &error);
+                Err(audit_unavailable(&error))
+            }
         }
     }
 
+    /// Keeps an outcome for [`record_late_outcomes`](Self::record_late_outcomes).
+    fn keep(&self, key: StoredKey, record: Option<Bytes>, error: &StoreError) {
+        let resolution = record.map_or(Resolution::Forget, Resolution::Append);
+        if !self.late.push(LateOutcome { key, resolution }) {
+            error!("too many outcomes wait for the store: the next start records this one");
+            return;
+        }
+        let count = self.late.len();
+        self.metrics.late_outcomes(count);
+        if count == 1 {
+            error!(%error, "outcomes of forwarded requests wait until the store accepts them");
+        }
+    }
+
+    /// Number of outcomes that could not be appended yet.
+    pub(crate) fn late_outcomes(&self) -> usize {
+        self.late.len()
+    }
+
+    /// Appends the outcomes that could not be appended, as soon as the store accepts records again,
+    /// until `closing`.
+    pub(crate) async fn record_late_outcomes(&self, closing: &CancellationToken) {
+        while closing.run_until_cancelled(self.late.arrived()).await.is_some() {
+            let mut pause = LATE_PAUSE_MIN;
+            while self.late.len() > 0 {
+                let wait = tokio::time::sleep(pause);
+                if closing.run_until_cancelled(wait).await.is_none() {
+                    return;
+                }
+                pause = (2 * pause).min(LATE_PAUSE_MAX);
+                // The store counts each refused attempt as a lost request.
+                if self.storage.health().is_writable()
+                    && let Err(error) = self.append_late_outcomes().await
+                {
+                    info!(%error, "outcomes of forwarded requests still wait for the store");
+                }
+            }
+        }
+    }
+
+    /// Appends the outcomes that wait, before the server ends. The next start records the rest.
+    pub(crate) async fn record_last_outcomes(&self) {
+        if self.late.len() == 0 {
+            return;
+        }
+        let appended = tokio::time::timeout(RECORD_TIME_MAX, self.append_late_outcomes()).await;
+        if !matches!(appended, Ok(Ok(()))) {
+            error!(count = self.late.len(), "outcomes are left for the next start to record");
+        }
+    }
+
+    /// Appends outcomes until none waits or one fails.
+    async fn append_late_outcomes(&self) -> Result<(), StoreError> {
+        while let Some(LateOutcome { key, resolution }) = self.late.first() {
+            let has_event = !matches!(resolution, Resolution::Forget);
+            let is_stored = self.intents.resolve(self.storage.as_ref(), &key, resolution).await?;
+            self.late.remove_first();
+            self.metrics.late_outcomes(self.late.len());
+            if is_stored && has_event {
+                self.metrics.event_logged();
+            } else if !is_stored && !key.is_certain {
+                // Its intent was never stored, so nothing is on record of it.
+                self.rejected.fetch_add(1, Ordering::Relaxed);
+                self.rejection.notify_one();
+            }
+        }
+        info!("all outcomes of forwarded requests are on record");
+        Ok(())
+    }
+
     /// Records the requests that earlier runs forwarded without recording their outcome.
-    pub(crate) async fn recover_intents(&self, closing: &CancellationToken) {
-        self.intents.recover(self.storage.as_ref(), closing).await;
+    pub(crate) async fn recover_intents(&self) {
+        self.intents.recover(self.storage.as_ref()).await;
     }
 
     /// Counts a rejected request and builds its error. Used if the event cannot be logged or the
@@ -189,6 +292,15 @@ impl JournalBackend {
         info!(count, "requests are recorded again");
         true
     }
+}
+
+/// What the client gets of a request whose outcome cannot be recorded in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// An error instead of the response.
+    GetsError,
+    /// It has got the response already.
+    HasResponse,
 }
 
 /// Whether the part of the store that is not reserved for authenticated users has free space.

@@ -17,12 +17,11 @@ pub(crate) fn client_config(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let builder = match ca {
-        Some(pem) => builder.with_root_certificates(roots(pem)?),
-        None => {
-            let any = Arc::new(AnyServerCertificate(provider));
-            builder.dangerous().with_custom_certificate_verifier(any)
-        }
+    let builder = if let Some(pem) = ca {
+        builder.with_root_certificates(roots(pem)?)
+    } else {
+        let any = Arc::new(AnyServerCertificate(provider));
+        builder.dangerous().with_custom_certificate_verifier(any)
     };
     let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)

@@ -71,13 +71,49 @@ async fn an_outcome_that_waited_at_shutdown_was_left_for_the_next_start() {
 }
 
 #[tokio::test]
+async fn an_outcome_that_was_committed_although_the_store_failed_was_recorded_twice() {
+    let peer = Peer::start().await;
+    let proxy = TestProxy::start(&peer).await;
+    let failed = async {
+        arrived(&peer, 1).await;
+        proxy.store.fails_after_commit.store(true, Ordering::SeqCst);
+        peer.gate.add_permits(1);
+    };
+    let (reply, ()) = tokio::join!(proxy.send("PUT", "stalled", "{}"), failed);
+    assert_eq!(reply.code.as_u16(), 503);
+    proxy.store.fails_after_commit.store(false, Ordering::SeqCst);
+    let events = proxy.close().await;
+    let [event] = &events[..] else { panic!("{events:#?}") };
+    assert_eq!(code(event), 200);
+}
+
+#[tokio::test]
+async fn an_intent_that_was_committed_although_the_store_failed_had_an_unknown_outcome() {
+    let peer = Peer::start().await;
+    let folder = Arc::new(TempDir::new().unwrap());
+    let proxy = TestProxy::start_with(&peer, Arc::clone(&folder), Limits::default()).await;
+    proxy.store.fails_after_commit.store(true, Ordering::SeqCst);
+    assert_eq!(proxy.send("PUT", "echo", "{}").await.code.as_u16(), 503);
+    assert_eq!(peer.requests.load(Ordering::SeqCst), 0);
+    proxy.store.fails_after_commit.store(false, Ordering::SeqCst);
+    let events = proxy.close().await;
+    assert_eq!((code(&events[0]), events[0].annotations[OUTCOME].as_str()), (503, "not-forwarded"));
+    let count = events.len();
+    let proxy = TestProxy::start_with(&peer, folder, Limits::default()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(proxy.close().await.len(), count, "the next start adds no event");
+}
+
+#[tokio::test]
 async fn a_request_that_was_never_forwarded_had_an_unknown_outcome() {
     let peer = Peer::start().await;
     let folder = Arc::new(TempDir::new().unwrap());
     let limits = Limits { request_time_max: Duration::from_millis(100), ..Limits::default() };
     let proxy = TestProxy::start_with(&peer, Arc::clone(&folder), limits).await;
     // The disk stalls for longer than the request may last.
-    let stalled = proxy.store.submit(Box::new(|_| std::thread::sleep(Duration::from_secs(1))));
+    let (_never, waiting) = std::sync::mpsc::channel::<()>();
+    let stall = move || waiting.recv_timeout(Duration::from_secs(1)).is_ok();
+    let stalled = proxy.store.submit(Box::new(move |_| assert!(!stall())));
     let reply = proxy.send("PUT", "echo", "{}").await;
     stalled.await.unwrap();
     assert_eq!(reply.code.as_u16(), 504);

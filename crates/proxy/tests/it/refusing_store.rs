@@ -1,4 +1,5 @@
-//! A store that refuses writes while a test wants it to, like one whose disk is full.
+//! A store that refuses writes while a test wants it to, like one whose disk is full, or that commits
+//! them and says that it failed, like one whose disk fails after the write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +15,14 @@ use store::{
 pub(crate) struct RefusingStore {
     pub(crate) sqlite: Arc<Sqlite>,
     pub(crate) refuses: AtomicBool,
+    /// Transactions are committed, and their callers get an error.
+    pub(crate) fails_after_commit: AtomicBool,
 }
 
 impl RefusingStore {
     pub(crate) fn new(sqlite: Sqlite) -> Self {
-        Self { sqlite: Arc::new(sqlite), refuses: AtomicBool::new(false) }
+        let (refuses, fails_after_commit) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { sqlite: Arc::new(sqlite), refuses, fails_after_commit }
     }
 
     fn is_refusing(&self) -> bool {
@@ -60,7 +64,11 @@ impl Storage for RefusingStore {
         if self.is_refusing() {
             return PendingCommit::rejected(StoreError::NoSpace);
         }
-        self.sqlite.submit(function)
+        let pending = self.sqlite.submit(function);
+        if self.fails_after_commit.load(Ordering::SeqCst) {
+            return PendingCommit::rejected(StoreError::Unavailable { reason: "told to".into() });
+        }
+        pending
     }
 
     fn append(&self, record: Bytes) -> PendingCommit {

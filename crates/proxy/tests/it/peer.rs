@@ -134,7 +134,7 @@ async fn respond(
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect();
     headers.sort();
-    let asked = request.headers().get("upgrade").cloned();
+    let protocol = request.headers().get("upgrade").cloned();
     let upgrade = hyper::upgrade::on(&mut request);
     let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
     let json = |code: StatusCode, body: Body| {
@@ -153,8 +153,8 @@ async fn respond(
             .map_err(std::io::Error::other),
         "refused" => json(StatusCode::FORBIDDEN, full("{}")),
         // Switches to what the client asks for, or to another protocol.
-        "exec" if asked.is_some() => switch(upgrade, asked.as_ref()),
-        "other-protocol" if asked.is_some() => {
+        "exec" if protocol.is_some() => switch(upgrade, protocol.as_ref()),
+        "other-protocol" if protocol.is_some() => {
             switch(upgrade, Some(&HeaderValue::from_static("tls")))
         }
         // No response: the connection ends.

@@ -82,11 +82,8 @@ pub(super) async fn send(
     let response = match upstream.send(forwarded).await {
         Ok(response) => response,
         Err(error) => {
-            match error {
-                UpstreamError::NoResponse(_) => recorded::after(state, request, audit).await,
-                UpstreamError::NotSent(_) | UpstreamError::Identity(_) => {
-                    set_effect(intent, Effect::NotForwarded);
-                }
+            if !matches!(error, UpstreamError::NoResponse(_)) {
+                set_effect(intent, Effect::NotForwarded);
             }
             return Err(failed(upstream.name(), &error).into());
         }
@@ -100,12 +97,18 @@ pub(super) async fn send(
         warn!(%code, path = request.info.path, "a response of the upstream was blocked");
         return Err(blocked(code).into());
     }
-    if !matches!(code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+    if is_authorized(code) {
         recorded::after(state, request, audit).await;
     }
     let answer = ForwardedAnswer::receive(state, request, response, audit.level()).await;
     set_effect(intent, Effect::Known);
     Ok(Outcome::Forwarded(Box::new(answer)))
+}
+
+/// Whether only an authorized request gets this response. Of the errors, these are 409 and 422: an API
+/// server sends others, such as 400 and 429, before it has authorized the request.
+fn is_authorized(code: StatusCode) -> bool {
+    code.is_success() || matches!(code, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
 }
 
 /// Says what is known of the request's effect.

@@ -150,21 +150,44 @@ async fn a_refused_user_filled_the_journal_with_bodies() {
     let peer = Peer::start().await;
     let proxy = TestProxy::start(&peer).await;
     let body = long_body();
-    assert_eq!(proxy.send("PUT", "refused", &body).await.code.as_u16(), 403);
-    assert_eq!(proxy.send("PUT", "echo", &body).await.code.as_u16(), 200);
-    assert_eq!(proxy.send("PUT", "refused", r#"{"a":1}"#).await.code.as_u16(), 403);
+    let requests = [
+        // What a user gets who is not authorized, or not yet.
+        ("code-400", 400, false),
+        ("code-401", 401, false),
+        ("code-403", 403, false),
+        ("code-404", 404, false),
+        ("code-413", 413, false),
+        ("code-429", 429, false),
+        ("code-500", 500, false),
+        ("code-503", 503, false),
+        ("redirect", 502, false),
+        ("hang-up", 503, false),
+        ("echo", 200, true),
+        ("code-201", 201, true),
+        ("code-409", 409, true),
+        ("code-422", 422, true),
+    ];
+    for (name, expected, _) in requests {
+        assert_eq!(proxy.send("PUT", name, &body).await.code.as_u16(), expected, "{name}");
+    }
+    assert_eq!(proxy.send("PUT", "code-403", r#"{"a":1}"#).await.code.as_u16(), 403);
     let events = proxy.close().await;
-    let mark = request_object(&events[0])["keepwatch.io/cut"].clone();
-    assert_eq!(
-        (mark["bytes"].as_u64(), &mark["sha256"]),
-        (Some(body.len() as u64), &json!(digest(body.as_bytes())))
-    );
-    assert_eq!(
-        request_object(&events[1]).to_string().len(),
-        body.len(),
-        "of an allowed request, all"
-    );
-    assert_eq!(request_object(&events[2]), json!({"a": 1}), "short bodies are always recorded");
+    for (event, (name, _, is_complete)) in events.iter().zip(requests) {
+        let object = request_object(event);
+        if is_complete {
+            assert_eq!(object.to_string().len(), body.len(), "{name}");
+            continue;
+        }
+        let mark = &object["keepwatch.io/cut"];
+        assert_eq!(
+            (mark["bytes"].as_u64(), &mark["sha256"]),
+            (Some(body.len() as u64), &json!(digest(body.as_bytes()))),
+            "{name}"
+        );
+    }
+    let [.., last] = &events[..] else { panic!("no event") };
+    assert_eq!(events.len(), requests.len() + 1);
+    assert_eq!(request_object(last), json!({"a": 1}), "short bodies are always recorded");
 }
 
 #[tokio::test]

@@ -151,7 +151,6 @@ async fn respond(
             .header("location", "https://192.0.2.1/")
             .body(full(""))
             .map_err(std::io::Error::other),
-        "refused" => json(StatusCode::FORBIDDEN, full("{}")),
         // Switches to what the client asks for, or to another protocol.
         "exec" if protocol.is_some() => switch(upgrade, protocol.as_ref()),
         "other-protocol" if protocol.is_some() => {
@@ -174,7 +173,11 @@ async fn respond(
             gate.acquire().await.map_err(std::io::Error::other)?.forget();
             json(StatusCode::OK, full("{}"))
         }
-        _ => json(StatusCode::NOT_FOUND, full("{}")),
+        // Responds with the code in the name, such as `code-409`.
+        name => {
+            let code = name.strip_prefix("code-").and_then(|code| code.parse().ok());
+            json(code.unwrap_or(StatusCode::NOT_FOUND), full("{}"))
+        }
     }
 }
 

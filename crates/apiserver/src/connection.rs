@@ -32,7 +32,7 @@ use crate::Upstream;
 use crate::authn::peer::{Peer, Protocol};
 use crate::connection::websocket::Slot;
 use crate::handler::body::ResponseBody;
-use crate::handler::{DetachOnDrop, serve};
+use crate::handler::{DetachOnDrop, Target, serve};
 use crate::limits;
 use crate::state::ServerState;
 use activity::{ConnectionActivity, HeadTimer};
@@ -322,8 +322,11 @@ fn respond(
         state.metrics.head_rejected();
         return Either::Left(std::future::ready(error.answer(request.version())));
     }
-    let answer = serve(Arc::clone(state), upstream.cloned(), Arc::clone(peer), request);
-    Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone()))
+    let left = upstream.map(|_| CancellationToken::new());
+    let target = upstream.cloned().zip(left.clone());
+    let target = target.map(|(upstream, left)| Target { upstream, left });
+    let answer = serve(Arc::clone(state), target, Arc::clone(peer), request);
+    Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone(), left))
 }
 
 fn http1_builder() -> http1::Builder {

@@ -34,7 +34,7 @@ use crate::handler::max_in_flight::Seat;
 use crate::limits;
 use crate::state::ServerState;
 use crate::upstream::upgrade_protocol;
-use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, Upstream, routes};
+use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, routes};
 
 pub(crate) mod answer;
 pub(crate) mod body;
@@ -52,10 +52,12 @@ mod timeout;
 pub(crate) mod watch_body;
 
 pub(crate) use detach_on_drop::DetachOnDrop;
+pub(crate) use forward::Target;
 pub(crate) use request_context::RequestContext;
-use timeout::with_timeout;
+use timeout::{TimeLimit, with_timeout};
 
 const DECISION: &str = "authorization.k8s.io/decision";
+const TOO_LONG: &str = "request did not complete within the allotted timeout";
 const REASON: &str = "authorization.k8s.io/reason";
 
 /// What is reserved for a request while it is handled.
@@ -71,10 +73,10 @@ struct Reserved {
 }
 
 /// Handles one request. The steps appear in the order in which they run. Requests are forwarded to
-/// `upstream`, if there is one.
+/// `target`, if there is one.
 pub(crate) async fn serve(
     state: Arc<ServerState>,
-    upstream: Option<Arc<dyn Upstream>>,
+    target: Option<Target>,
     peer: Arc<Peer>,
     incoming: http::Request<Incoming>,
 ) -> Response<ResponseBody> {
@@ -101,12 +103,12 @@ pub(crate) async fn serve(
 
     let mut reserved = Reserved::default();
     let claim = audit.claim().clone();
+    let limit = TimeLimit::new(state.limits.request_time_max, TOO_LONG);
     let handled = {
-        let target = (&*state, upstream.as_deref());
+        let target = (&*state, target.as_ref(), &limit);
         let handled = handle_authenticated(target, &mut context, body, &mut audit, &mut reserved);
         let handled = pin!(handled);
-        let message = "request did not complete within the allotted timeout";
-        let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
+        let handled = with_timeout(&limit, &claim, handled);
         AssertUnwindSafe(handled).catch_unwind().await
     };
 
@@ -205,10 +207,10 @@ async fn respond_unauthorized(
     context.into_response(state, answer)
 }
 
-/// Handles an authenticated request, within the time limit of requests. May panic. The caller
-/// releases what is reserved when the response has been sent.
+/// Handles an authenticated request, within the time limit of requests or until it lifts the limit.
+/// May panic. The caller releases what is reserved when the response has been sent.
 async fn handle_authenticated(
-    (state, upstream): (&ServerState, Option<&dyn Upstream>),
+    (state, upstream, time_limit): (&ServerState, Option<&Target>, &TimeLimit),
     context: &mut RequestContext,
     body: Incoming,
     audit: &mut AuditContext,
@@ -262,7 +264,7 @@ async fn handle_authenticated(
         if let Some(upstream) = upstream {
             let exchange =
                 forward::Exchange { request, uri, client, audit_id, protocol, audit, intent };
-            return forward::send(state, upstream, exchange).await;
+            return forward::send(state, (upstream, time_limit), exchange).await;
         }
         if !request.info.is_resource_request {
             return Ok(Outcome::Unlogged(routes::answer(state, request)));
@@ -272,7 +274,7 @@ async fn handle_authenticated(
     match limit {
         Some(limit) if limit < state.limits.request_time_max => {
             let message = "request did not complete within requested timeout";
-            with_timeout(limit, &claim, message, handled).await
+            with_timeout(&TimeLimit::new(limit, message), &claim, handled).await
         }
         _ => handled.await,
     }

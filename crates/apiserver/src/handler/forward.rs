@@ -16,10 +16,13 @@ use std::sync::Arc;
 use apimachinery::{ApiError, RequestInfo};
 use event::Status;
 use event::annotations::{OUTCOME, OUTCOME_NOT_FORWARDED, OUTCOME_UNKNOWN, UPSTREAM};
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderValue, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::has_body;
+use super::timeout::TimeLimit;
 use crate::audit::intents::{Effect, Intent};
 use crate::state::ServerState;
 use crate::upstream::upgrade_protocol;
@@ -30,6 +33,13 @@ pub(super) use response::{Seats, respond};
 
 /// The subresources whose responses may last as long as the client wants, as in kube-apiserver.
 const LONG_RUNNING: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
+
+/// Where a request is forwarded.
+pub(crate) struct Target {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    /// Cancelled when the client disconnects before the response.
+    pub(crate) left: CancellationToken,
+}
 
 /// A request that is forwarded, and what is recorded about it.
 pub(super) struct Exchange<'a> {
@@ -49,9 +59,10 @@ pub(super) struct Exchange<'a> {
 /// arrives.
 pub(super) async fn send(
     state: &ServerState,
-    upstream: &dyn Upstream,
+    (target, limit): (&Target, &TimeLimit),
     exchange: Exchange<'_>,
 ) -> Result<Outcome, Answer> {
+    let upstream = &*target.upstream;
     let Exchange { request, uri, client, audit_id, protocol, audit, intent } = exchange;
     audit.annotate(UPSTREAM, upstream.name());
     let recorded_fields = upstream.recorded_fields(&request.info);
@@ -79,7 +90,7 @@ pub(super) async fn send(
         protocol,
         body: request.body.clone(),
     };
-    let response = match upstream.send(forwarded).await {
+    let response = match response_head(state, target, limit, forwarded).await {
         Ok(response) => response,
         Err(error) => {
             if !matches!(error, UpstreamError::NoResponse(_)) {
@@ -103,6 +114,29 @@ pub(super) async fn send(
     let answer = ForwardedAnswer::receive(state, request, response, audit.level()).await;
     set_effect(intent, Effect::Known);
     Ok(Outcome::Forwarded(Box::new(answer)))
+}
+
+/// Sends a request, and returns when the head of its response has arrived. The response of a
+/// long-running request may begin at any time: the log of a container that writes nothing yet. It has
+/// no time limit, so it is awaited until the client leaves or the server shuts down.
+async fn response_head(
+    state: &ServerState,
+    target: &Target,
+    limit: &TimeLimit,
+    request: ForwardedRequest,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let is_long_running = is_long_running(&request.info);
+    let response = target.upstream.send(request);
+    if !is_long_running {
+        return response.await;
+    }
+    limit.lift();
+    let ended = |reason: &str| Err(UpstreamError::NoResponse(reason.to_owned()));
+    tokio::select! {
+        response = response => response,
+        () = target.left.cancelled() => ended("its client disconnected before the response"),
+        () = state.closing.cancelled() => ended("the proxy was shut down before the response"),
+    }
 }
 
 /// Whether only an authorized request gets this response. Of the errors, these are 409 and 422: an API

@@ -269,6 +269,11 @@ impl TestProxy {
         self.folder
     }
 
+    /// Begins to shut it down.
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Shuts it down, and returns its events.
     pub(crate) async fn close(self) -> Vec<Event> {
         self.shutdown.cancel();

@@ -169,7 +169,7 @@ async fn respond(
         }
         "long" => json(StatusCode::OK, long()),
         "slow" => json(StatusCode::OK, slow(gate)),
-        "stalled" => {
+        "stalled" | "log" | "proxy" => {
             gate.acquire().await.map_err(std::io::Error::other)?.forget();
             json(StatusCode::OK, full("{}"))
         }

@@ -71,7 +71,7 @@ pub(super) async fn send(
     }
     // The upstream has not authorized the request yet, so little is stored of it.
     recorded::before(request, audit, recorded_fields.is_some());
-    if has_body(&request.method) || protocol.is_some() {
+    if may_change(request) || protocol.is_some() {
         let annotation = (OUTCOME, OUTCOME_UNKNOWN);
         if let Some(record) = audit.unfinished(unknown_outcome(), annotation) {
             let declared = state.backend.declare(intent, record).await;
@@ -102,7 +102,8 @@ pub(super) async fn send(
     let code = response.status();
     let is_redirect = code.is_redirection() && code != StatusCode::NOT_MODIFIED;
     let is_switch = code == StatusCode::SWITCHING_PROTOCOLS;
-    if is_redirect || (is_switch && upgrade_protocol(response.headers()) != protocol) {
+    let is_asked = protocol.is_some() && upgrade_protocol(response.headers()) == protocol;
+    if is_redirect || (is_switch && !is_asked) {
         set_effect(intent, Effect::Known);
         // A redirect could send kube-apiserver's client, with its certificate, to any address.
         warn!(%code, path = request.info.path, "a response of the upstream was blocked");
@@ -114,6 +115,14 @@ pub(super) async fn send(
     let answer = ForwardedAnswer::receive(state, request, response, audit.level()).await;
     set_effect(intent, Effect::Known);
     Ok(Outcome::Forwarded(Box::new(answer)))
+}
+
+/// Whether the request may change something. What a GET on a subresource such as `proxy` does is up to
+/// the program that gets it.
+fn may_change(request: &Request) -> bool {
+    let info = &request.info;
+    let is_read = info.verb == "watch" || info.subresource == "log";
+    has_body(&request.method) || (is_long_running(info) && !is_read)
 }
 
 /// Sends a request, and returns when the head of its response has arrived. The response of a

@@ -140,6 +140,20 @@ async fn a_request_whose_intent_was_refused_is_counted_and_not_forwarded() {
     proxy.close().await;
 }
 
+#[tokio::test]
+async fn a_get_that_a_program_may_act_on_was_forwarded_without_an_intent() {
+    for (name, expected) in [("pod/proxy", 1), ("pod/log", 0)] {
+        let peer = Peer::start().await;
+        let proxy = TestProxy::start(&peer).await;
+        tokio::select! {
+            _ = proxy.begin("GET", name, "") => panic!("the peer does not respond"),
+            () = arrived(&peer, 1) => {}
+        }
+        let page = proxy.store.list("internal/intents/", store::ListOptions::default()).await;
+        assert_eq!(page.unwrap().items.len(), expected, "{name}");
+    }
+}
+
 /// A body that is longer than what is recorded before the peer has authorized the request.
 fn long_body() -> String {
     json!({"metadata": {"name": "x"}, "data": "x".repeat(FORWARDED_EARLY_BYTES_MAX)}).to_string()

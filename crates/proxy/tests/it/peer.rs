@@ -156,6 +156,11 @@ async fn respond(
         "other-protocol" if protocol.is_some() => {
             switch(upgrade, Some(&HeaderValue::from_static("tls")))
         }
+        // Switches although no client asked for it.
+        "switch-unasked" => Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .body(full(""))
+            .map_err(std::io::Error::other),
         // No response: the connection ends.
         "hang-up" => Err(std::io::Error::other("told to")),
         "break-off" => {

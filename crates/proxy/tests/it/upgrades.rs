@@ -40,6 +40,18 @@ async fn any_protocol_passed_the_proxy() {
 }
 
 #[tokio::test]
+async fn a_switch_that_no_client_asked_for_passed_the_proxy() {
+    let peer = Peer::start().await;
+    let proxy = TestProxy::start(&peer).await;
+    for method in ["GET", "PUT"] {
+        let reply = proxy.send(method, "switch-unasked", "{}").await;
+        assert_eq!(reply.code.as_u16(), 502, "{method}");
+    }
+    let response = ask(&proxy, "switch-unasked", "websocket").await;
+    assert_eq!(response.status().as_u16(), 502);
+}
+
+#[tokio::test]
 async fn open_tunnels_left_no_seats_for_writes() {
     let peer = Peer::start().await;
     let limits = Limits { mutations_max: 2, ..Limits::default() };

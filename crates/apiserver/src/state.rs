@@ -58,15 +58,17 @@ impl ServerState {
     }
 
     /// Like [`respond_after_logging`](Self::respond_after_logging), and removes the intent of the
-    /// request with the same commit.
+    /// request with the same commit. A request whose intent was refused was counted then.
     pub(crate) async fn respond_after_outcome(
         &self,
         record: Option<Bytes>,
         intent: Option<Intent>,
         answer: Answer,
     ) -> Answer {
+        let is_counted = intent.as_ref().is_some_and(|intent| intent.is_refused);
         match self.log_outcome(record, intent).await {
             Ok(()) => answer,
+            Err(error) if is_counted => Answer::from(error),
             Err(error) => self.audit_unavailable(error),
         }
     }

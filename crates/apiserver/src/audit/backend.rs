@@ -95,10 +95,7 @@ impl JournalBackend {
         let Some(record) = record else { return Ok(()) };
         let logged = store::append(self.storage.as_ref(), record);
         match tokio::time::timeout(RECORD_TIME_MAX, logged).await {
-            Ok(Ok(_)) => {
-                self.record_gap().await;
-                Ok(())
-            }
+            Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(self.reject(&error)),
             Err(_) => Err(self.reject(&deadline_exceeded())),
         }
@@ -113,7 +110,10 @@ impl JournalBackend {
     ) -> Result<(), ApiError> {
         let intent = intent.insert(self.intents.begin());
         let stored = self.intents.store(self.storage.as_ref(), intent, record).await;
-        stored.map_err(|error| audit_unavailable(&error))
+        stored.map_err(|error| {
+            intent.is_refused = true;
+            audit_unavailable(&error)
+        })
     }
 
     /// Replaces the event that is appended if the end of the request is never recorded.
@@ -133,10 +133,7 @@ impl JournalBackend {
         let Some(key) = intent.and_then(Intent::into_key) else { return self.log(record).await };
         let resolution = record.clone().map_or(Resolution::Forget, Resolution::Append);
         match self.intents.resolve(self.storage.as_ref(), &key, resolution).await {
-            Ok(true) => {
-                self.record_gap().await;
-                Ok(())
-            }
+            Ok(true) => Ok(()),
             // An earlier attempt resolved it.
             Ok(false) if key.is_certain => Ok(()),
             // It was never stored.
@@ -155,7 +152,8 @@ impl JournalBackend {
     /// Keeps an outcome for [`record_late_outcomes`](Self::record_late_outcomes).
     fn keep(&self, key: StoredKey, record: Option<Bytes>, error: &StoreError) {
         let resolution = record.map_or(Resolution::Forget, Resolution::Append);
-        if !self.late.push(LateOutcome { key, resolution }) {
+        let may_be_recorded = may_have_run(error);
+        if !self.late.push(LateOutcome { key, resolution, may_be_recorded }) {
             error!("too many outcomes wait for the store: the next start records this one");
             return;
         }
@@ -205,15 +203,21 @@ impl JournalBackend {
 
     /// Appends outcomes until none waits or one fails.
     async fn append_late_outcomes(&self) -> Result<(), StoreError> {
-        while let Some(LateOutcome { key, resolution }) = self.late.first() {
+        while let Some(LateOutcome { key, resolution, may_be_recorded }) = self.late.first() {
             let has_event = !matches!(resolution, Resolution::Forget);
-            let is_stored = self.intents.resolve(self.storage.as_ref(), &key, resolution).await?;
+            let resolved = self.intents.resolve(self.storage.as_ref(), &key, resolution).await;
+            let is_stored = resolved.inspect_err(|error| {
+                if may_have_run(error) {
+                    self.late.first_may_be_recorded();
+                }
+            })?;
             self.late.remove_first();
             self.metrics.late_outcomes(self.late.len());
             if is_stored && has_event {
                 self.metrics.event_logged();
-            } else if !is_stored && !key.is_certain {
-                // Its intent was never stored, so nothing is on record of it.
+            } else if !is_stored && !key.is_certain && !may_be_recorded {
+                // Its intent was never stored, so nothing is on record of it. If an earlier attempt
+                // may have recorded it, it is not counted: that would be a gap that is none.
                 self.rejected.fetch_add(1, Ordering::Relaxed);
                 self.rejection.notify_one();
             }
@@ -222,9 +226,17 @@ impl JournalBackend {
         Ok(())
     }
 
-    /// Records the requests that earlier runs forwarded without recording their outcome.
+    /// Records the requests that earlier runs forwarded without recording their outcome. Repeats until
+    /// all are recorded: the journal may be full.
     pub(crate) async fn recover_intents(&self) {
-        self.intents.recover(self.storage.as_ref()).await;
+        let mut pause = LATE_PAUSE_MIN;
+        // The store counts each refused attempt as a lost request.
+        while !self.storage.health().is_writable()
+            || !self.intents.recover(self.storage.as_ref()).await
+        {
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LATE_PAUSE_MAX);
+        }
     }
 
     /// Counts a rejected request and builds its error. Used if the event cannot be logged or the
@@ -237,8 +249,8 @@ impl JournalBackend {
         audit_unavailable(error)
     }
 
-    /// Records rejected requests soon after the store accepts records again, until `closing`. A
-    /// write is committed with its own event, and a server may serve no other requests for hours.
+    /// Records rejected requests soon after the store accepts records again, until `closing`. No
+    /// request does this: its response would wait for the disk a second time, without a limit.
     pub(crate) async fn record_gaps(&self, closing: &CancellationToken) {
         while closing.run_until_cancelled(self.rejection.notified()).await.is_some() {
             while self.has_rejected() {
@@ -301,6 +313,11 @@ pub(crate) enum Client {
     GetsError,
     /// It has got the response already.
     HasResponse,
+}
+
+/// Whether a transaction with this error may be committed nevertheless. Not if the writer never got it.
+fn may_have_run(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Full { .. } | StoreError::Busy | StoreError::Closed)
 }
 
 /// Whether the part of the store that is not reserved for authenticated users has free space.

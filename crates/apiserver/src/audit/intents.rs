@@ -7,7 +7,6 @@
 //! Objects and not records are used, because a record would be a second event of each request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use store::{ListOptions, Storage, StoreError};
@@ -18,8 +17,6 @@ use crate::limits::{INTENTS_PAGE, INTENTS_PAGE_BYTES, RECORD_TIME_MAX};
 
 /// Where intents are stored, each under the ID of the run of the server that made it.
 const PREFIX: &str = "internal/intents/";
-/// Pause after the events of a previous run could not be appended.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The intents of one run of the server.
 pub(crate) struct Intents {
@@ -37,6 +34,8 @@ pub(crate) struct Intent {
     claim: WriteClaim,
     /// Whether it is known to be stored.
     is_stored: bool,
+    /// Whether the request was rejected because it could not be stored.
+    pub(crate) is_refused: bool,
     /// What is known of the request.
     pub(crate) effect: Effect,
 }
@@ -89,7 +88,8 @@ impl Intents {
     pub(crate) fn begin(&self) -> Intent {
         let key = format!("{}{}", self.own, self.next.fetch_add(1, Ordering::Relaxed));
         let claim = WriteClaim::default();
-        Intent { key, claim, is_stored: false, effect: Effect::NotForwarded }
+        let (is_stored, is_refused) = (false, false);
+        Intent { key, claim, is_stored, is_refused, effect: Effect::NotForwarded }
     }
 
     /// Stores an intent. `record` is the event that says that the outcome is unknown. The caller
@@ -151,23 +151,23 @@ impl Intents {
         within_time(resolved).await
     }
 
-    /// Appends the events of the intents that earlier runs left. Repeats until all are appended: the
-    /// journal may be full. It may be dropped at any time; the next start continues.
-    pub(crate) async fn recover(&self, storage: &dyn Storage) {
-        loop {
-            match self.recover_all(storage).await {
-                Ok(0) => return,
-                Ok(count) => {
-                    warn!(
-                        count,
-                        "the outcome of forwarded requests is unknown: the proxy ended before it \
-                         was recorded; each has an event that says so"
-                    );
-                    return;
-                }
-                Err(reason) => info!(reason, "cannot record the requests of the previous run yet"),
+    /// Appends the events of the intents that earlier runs left, and returns whether all are appended.
+    /// It may be dropped at any time; the next start continues.
+    pub(crate) async fn recover(&self, storage: &dyn Storage) -> bool {
+        match self.recover_all(storage).await {
+            Ok(0) => true,
+            Ok(count) => {
+                warn!(
+                    count,
+                    "the outcome of forwarded requests is unknown: the proxy ended before it was \
+                     recorded; each has an event that says so"
+                );
+                true
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+            Err(reason) => {
+                info!(reason, "cannot record the requests of the previous run yet");
+                false
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) const NOT_SENT: &str =
 pub(crate) struct LateOutcome {
     pub(crate) key: StoredKey,
     pub(crate) resolution: Resolution,
+    /// Whether an earlier attempt may have recorded it.
+    pub(crate) may_be_recorded: bool,
 }
 
 impl LateOutcome {
@@ -69,6 +71,14 @@ impl LateOutcomes {
     /// The oldest outcome.
     pub(crate) fn first(&self) -> Option<LateOutcome> {
         self.queue().outcomes.front().cloned()
+    }
+
+    /// Notes that an attempt may have recorded the oldest outcome. Only the task that tries it calls
+    /// this.
+    pub(crate) fn first_may_be_recorded(&self) {
+        if let Some(outcome) = self.queue().outcomes.front_mut() {
+            outcome.may_be_recorded = true;
+        }
     }
 
     /// Removes the oldest outcome. Only the task that has recorded it calls this.

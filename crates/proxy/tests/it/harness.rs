@@ -80,6 +80,7 @@ pub(crate) struct TestProxy {
     pub(crate) store: Arc<RefusingStore>,
     /// The address of its own API.
     pub(crate) api_address: SocketAddr,
+    registry: prometheus_client::registry::Registry,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -141,7 +142,17 @@ impl TestProxy {
         let shutdown = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { folder, authority, front_proxies, address, store, api_address, shutdown, running }
+        Self {
+            folder,
+            authority,
+            front_proxies,
+            address,
+            store,
+            api_address,
+            registry: metrics,
+            shutdown,
+            running,
+        }
     }
 
     /// Sends a request for the thing with this name, as alice. Returns the head of the response.
@@ -216,6 +227,13 @@ impl TestProxy {
         let response = sender.send_request(request).await.unwrap();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// Its metrics.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
     }
 
     /// The addresses of both listeners.

@@ -2,7 +2,7 @@
 //! them and says that it failed, like one whose disk fails after the write.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,6 +15,8 @@ use store::{
 pub(crate) struct RefusingStore {
     pub(crate) sqlite: Arc<Sqlite>,
     pub(crate) refuses: AtomicBool,
+    /// Transactions that were refused.
+    pub(crate) refused: AtomicUsize,
     /// Transactions are committed, and their callers get an error.
     pub(crate) fails_after_commit: AtomicBool,
 }
@@ -22,7 +24,8 @@ pub(crate) struct RefusingStore {
 impl RefusingStore {
     pub(crate) fn new(sqlite: Sqlite) -> Self {
         let (refuses, fails_after_commit) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { sqlite: Arc::new(sqlite), refuses, fails_after_commit }
+        let refused = AtomicUsize::new(0);
+        Self { sqlite: Arc::new(sqlite), refuses, refused, fails_after_commit }
     }
 
     fn is_refusing(&self) -> bool {
@@ -62,10 +65,16 @@ impl Storage for RefusingStore {
 
     fn submit(&self, function: TransactionFn) -> PendingCommit {
         if self.is_refusing() {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return PendingCommit::rejected(StoreError::NoSpace);
         }
         let pending = self.sqlite.submit(function);
         if self.fails_after_commit.load(Ordering::SeqCst) {
+            // The writer is a thread of its own, so this may block.
+            let mut pending = tokio::task::unconstrained(pending);
+            while futures::FutureExt::now_or_never(&mut pending).is_none() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             return PendingCommit::rejected(StoreError::Unavailable { reason: "told to".into() });
         }
         pending

@@ -351,3 +351,35 @@ fn gap(count: u64, clock: &dyn Clock) -> Event {
         ..InternalEvent::Gap.event(Stage::ResponseComplete, "", clock.now())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use event::Timestamp;
+    use prometheus_client::registry::Registry;
+    use store::{Settings, Sqlite};
+
+    use super::*;
+
+    struct Fixed;
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(1_795_000_000_000_000)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_waited_for_the_gap_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(|| Fixed.now().as_micros());
+        let store = Sqlite::open(&folder.path().join("db"), Settings::default(), clock).unwrap();
+        let metrics = Metrics::new(&mut Registry::default(), &[]);
+        let backend = JournalBackend::new(Arc::new(store.clone()), Arc::new(Fixed), metrics);
+        drop(backend.reject(&StoreError::Busy));
+        backend.log(Some(Bytes::from_static(b"record"))).await.unwrap();
+        assert_eq!(store.journal().last_seq(), 1, "the gap is left to its own task");
+        backend.record_last_gap().await;
+        assert_eq!(store.journal().last_seq(), 2);
+        store.close().await;
+    }
+}

@@ -24,8 +24,8 @@ pub(crate) struct RefusingStore {
 impl RefusingStore {
     pub(crate) fn new(sqlite: Sqlite) -> Self {
         let (refuses, fails_after_commit) = (AtomicBool::new(false), AtomicBool::new(false));
-        let refused = AtomicUsize::new(0);
-        Self { sqlite: Arc::new(sqlite), refuses, refused, fails_after_commit }
+        let attempts = AtomicUsize::new(0);
+        Self { sqlite: Arc::new(sqlite), refuses, refused: attempts, fails_after_commit }
     }
 
     fn is_refusing(&self) -> bool {
@@ -73,7 +73,7 @@ impl Storage for RefusingStore {
             // The writer is a thread of its own, so this may block.
             let mut pending = tokio::task::unconstrained(pending);
             while futures::FutureExt::now_or_never(&mut pending).is_none() {
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::yield_now();
             }
             return PendingCommit::rejected(StoreError::Unavailable { reason: "told to".into() });
         }

@@ -45,6 +45,25 @@ kio.kasten.io
 {{- .Files.Get "files/apiservices.yaml" | replace "kio.kasten.io" (include "keepwatch.apiDomain" .) -}}
 {{- end }}
 
+{{- /* Those that this release registers. Behind the proxy, K10's own chart registers K10's. */ -}}
+{{- define "keepwatch.registered" -}}
+{{- range include "keepwatch.apiservices" . | fromYamlArray -}}
+{{- if or (not $.Values.proxy.enabled) (eq .group "siem.keepwatch.io") }}
+- group: {{ .group }}
+  version: {{ .version }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- /* The port of the Service for Keepwatch's own API, and its name. */ -}}
+{{- define "keepwatch.apiServicePort" -}}
+{{- if .Values.proxy.enabled -}}{{ int64 .Values.proxy.servicePort }}{{- else -}}{{ int64 .Values.service.port }}{{- end -}}
+{{- end }}
+
+{{- define "keepwatch.apiPortName" -}}
+{{- if .Values.proxy.enabled -}}api{{- else -}}https{{- end -}}
+{{- end }}
+
 {{- define "keepwatch.account" -}}
 {{- .Values.serviceAccount.name | default (include "keepwatch.name" .) -}}
 {{- end }}
@@ -251,6 +270,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- include "keepwatch.checkProxy" . -}}
 {{- $file := .Values.siem.logging.cluster.file.path -}}
 {{- if include "keepwatch.toFile" . -}}
 {{- range list "/var/lib/keepwatch/" "/etc/" "/var/run/secrets/" "/keepwatch/" "/mnt/claims/" -}}
@@ -263,6 +283,40 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end -}}
 {{- include "keepwatch.checkNames" . -}}
+{{- end }}
+
+{{- define "keepwatch.checkProxy" -}}
+{{- with .Values.proxy -}}
+{{- if .enabled -}}
+{{- if not .upstream -}}
+{{- fail "proxy.enabled needs the URL of the API server in proxy.upstream" -}}
+{{- end -}}
+{{- if and (not .upstreamCaSecretName) (not .upstreamInsecureSkipTlsVerify) -}}
+{{- fail "proxy.enabled needs proxy.upstreamCaSecretName, or proxy.upstreamInsecureSkipTlsVerify" -}}
+{{- end -}}
+{{- if and .upstreamCaSecretName .upstreamInsecureSkipTlsVerify -}}
+{{- fail "proxy.upstreamCaSecretName and proxy.upstreamInsecureSkipTlsVerify exclude each other" -}}
+{{- end -}}
+{{- if contains (printf ".%s.svc" $.Release.Namespace) .upstream -}}
+{{- fail (printf "proxy.upstream=%s is in the namespace of the release: install the proxy in a namespace of its own" .upstream) -}}
+{{- end -}}
+{{- $ports := list (int64 $.Values.service.aggregatedApiPort) -}}
+{{- $servicePorts := list (int64 $.Values.service.port) -}}
+{{- if $.Values.auditWebhook.enabled -}}
+{{- $ports = append $ports (int64 $.Values.auditWebhook.port) -}}
+{{- end -}}
+{{- if $.Values.admissionWebhook.enabled -}}
+{{- $ports = append $ports (int64 $.Values.admissionWebhook.port) -}}
+{{- $servicePorts = append $servicePorts (int64 $.Values.admissionWebhook.servicePort) -}}
+{{- end -}}
+{{- if has (int64 .apiPort) $ports -}}
+{{- fail (printf "proxy.apiPort=%v is the port of another listener" (int64 .apiPort)) -}}
+{{- end -}}
+{{- if has (int64 .servicePort) $servicePorts -}}
+{{- fail (printf "proxy.servicePort=%v is another port of the Service" (int64 .servicePort)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{- /* Rejects values that conflict with what the chart sets itself. */ -}}
@@ -278,7 +332,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if hasKey (.Values.podAnnotations | default dict) "checksum/audit-policy" -}}
 {{- fail "podAnnotations: annotation checksum/audit-policy is set by the chart" -}}
 {{- end -}}
-{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-clusters" "audit-webhook-tokens" "audit-webhook-ca" "audit-webhook-tls" -}}
+{{- $volumes := list "data" "audit-policy" "account" "tls" "audit-log" "destinations-ca" "audit-webhook-clusters" "audit-webhook-tokens" "audit-webhook-ca" "audit-webhook-tls" "upstream-ca" -}}
 {{- range uniq .Values.destinations.claims -}}
 {{- $volume := include "keepwatch.claimVolume" . -}}
 {{- if has $volume $volumes -}}
@@ -300,7 +354,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 {{- end }}
 
-{{- /* The command line of `keepwatch serve`. */ -}}
+{{- /* The command line of `keepwatch serve` or `keepwatch proxy`. */ -}}
 {{- define "keepwatch.arguments" -}}
 {{- /* Kubernetes expands $(NAME) in arguments; a doubled $ stays as it is. */ -}}
 {{- include "keepwatch.ownArguments" . | replace "$" "$$" }}
@@ -311,7 +365,23 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{- /* The flags that the chart's values set. */ -}}
 {{- define "keepwatch.ownArguments" -}}
+{{- if .Values.proxy.enabled }}
+- proxy
+{{- with .Values.proxy }}
+- {{ printf "--upstream=%s" .upstream | quote }}
+{{- with .upstreamServerName }}
+- {{ printf "--upstream-server-name=%s" . | quote }}
+{{- end }}
+{{- if .upstreamInsecureSkipTlsVerify }}
+- --upstream-insecure-skip-tls-verify
+{{- else }}
+- --upstream-ca-file=/etc/keepwatch/upstream-ca/ca.crt
+{{- end }}
+- {{ printf "--api-port=%v" (int64 .apiPort) | quote }}
+{{- end }}
+{{- else }}
 - serve
+{{- end }}
 - {{ printf "--secure-port=%v" (int64 .Values.service.aggregatedApiPort) | quote }}
 - --data-dir=/var/lib/keepwatch
 {{- if eq .Values.certificate.provider "self" }}

@@ -4,5 +4,6 @@
 pub(crate) mod backend;
 pub(crate) mod context;
 pub(crate) mod intents;
+pub(crate) mod late_outcomes;
 pub(crate) mod request;
 pub(crate) mod write_claim;

@@ -32,7 +32,7 @@ use crate::Upstream;
 use crate::authn::peer::{Peer, Protocol};
 use crate::connection::websocket::Slot;
 use crate::handler::body::ResponseBody;
-use crate::handler::{DetachOnDrop, serve};
+use crate::handler::{DetachOnDrop, Target, serve};
 use crate::limits;
 use crate::state::ServerState;
 use activity::{ConnectionActivity, HeadTimer};
@@ -86,9 +86,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
+    /// The connections whose requests this server serves. All limits are those of the server, so a
+    /// second listener shares them: see [`forwarding`](Self::forwarding).
     pub(crate) fn new(
         state: Arc<ServerState>,
-        upstream: Option<Arc<dyn Upstream>>,
         tls: TlsAcceptor,
         draining: CancellationToken,
         aborted: CancellationToken,
@@ -96,7 +97,13 @@ impl Connections {
         let limiter =
             ConnectionLimiter::new(limits::CONNECTIONS_MAX, limits::ADDRESS_CONNECTIONS_MAX);
         let (total_buffered, head_budget) = (TotalBuffered::default(), Arc::default());
+        let upstream = None;
         Self { state, upstream, tls, limiter, total_buffered, head_budget, draining, aborted }
+    }
+
+    /// The connections whose requests are forwarded, within the same limits.
+    pub(crate) fn forwarding(self, upstream: Arc<dyn Upstream>) -> Self {
+        Self { upstream: Some(upstream), ..self }
     }
 
     /// Accepts connections until draining begins, then closes the listener.
@@ -315,8 +322,11 @@ fn respond(
         state.metrics.head_rejected();
         return Either::Left(std::future::ready(error.answer(request.version())));
     }
-    let answer = serve(Arc::clone(state), upstream.cloned(), Arc::clone(peer), request);
-    Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone()))
+    let left = upstream.map(|_| CancellationToken::new());
+    let target = upstream.cloned().zip(left.clone());
+    let target = target.map(|(upstream, left)| Target { upstream, left });
+    let answer = serve(Arc::clone(state), target, Arc::clone(peer), request);
+    Either::Right(DetachOnDrop::new(answer, state.tracker.clone(), state.runtime.clone(), left))
 }
 
 fn http1_builder() -> http1::Builder {

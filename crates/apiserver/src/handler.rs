@@ -33,7 +33,8 @@ use crate::handler::body::ResponseBody;
 use crate::handler::max_in_flight::Seat;
 use crate::limits;
 use crate::state::ServerState;
-use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, Upstream, routes};
+use crate::upstream::upgrade_protocol;
+use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, routes};
 
 pub(crate) mod answer;
 pub(crate) mod body;
@@ -51,10 +52,12 @@ mod timeout;
 pub(crate) mod watch_body;
 
 pub(crate) use detach_on_drop::DetachOnDrop;
+pub(crate) use forward::Target;
 pub(crate) use request_context::RequestContext;
-use timeout::with_timeout;
+use timeout::{TimeLimit, with_timeout};
 
 const DECISION: &str = "authorization.k8s.io/decision";
+const TOO_LONG: &str = "request did not complete within the allotted timeout";
 const REASON: &str = "authorization.k8s.io/reason";
 
 /// The resources that are reserved for a request while it is handled.
@@ -62,15 +65,18 @@ const REASON: &str = "authorization.k8s.io/reason";
 struct Reserved {
     /// The seat in the limit on requests in flight.
     seat: Option<Seat>,
+    /// Its share of the limit on long-running requests, if it asks for another protocol: the tunnel
+    /// holds it, and not the seat of the request.
+    tunnel: Option<Seat>,
     /// The stored intent to forward it.
     intent: Option<Intent>,
 }
 
 /// Handles one request. The steps appear in the order in which they run. Requests are forwarded to
-/// `upstream`, if there is one.
+/// `target`, if there is one.
 pub(crate) async fn serve(
     state: Arc<ServerState>,
-    upstream: Option<Arc<dyn Upstream>>,
+    target: Option<Target>,
     peer: Arc<Peer>,
     incoming: http::Request<Incoming>,
 ) -> Response<ResponseBody> {
@@ -97,17 +103,17 @@ pub(crate) async fn serve(
 
     let mut reserved = Reserved::default();
     let claim = audit.claim().clone();
+    let limit = TimeLimit::new(state.limits.request_time_max, TOO_LONG);
     let handled = {
-        let target = (&*state, upstream.as_deref());
+        let target = (&*state, target.as_ref(), &limit);
         let handled = handle_authenticated(target, &mut context, body, &mut audit, &mut reserved);
         let handled = pin!(handled);
-        let message = "request did not complete within the allotted timeout";
-        let handled = with_timeout(state.limits.request_time_max, &claim, message, handled);
+        let handled = with_timeout(&limit, &claim, handled);
         AssertUnwindSafe(handled).catch_unwind().await
     };
 
-    let Reserved { seat, intent } = reserved;
-    forward::annotate_doubt(&mut audit, intent.as_ref());
+    let Reserved { seat, tunnel, intent } = reserved;
+    forward::annotate_effect(&mut audit, intent.as_ref());
     let (record, answer) = match handled {
         Ok(Ok(Outcome::Committed(answer))) => {
             if !audit.is_disabled() {
@@ -122,13 +128,16 @@ pub(crate) async fn serve(
             return context.start_watch(&state, watch, audit, seat).await;
         }
         Ok(Ok(Outcome::Forwarded(answer))) => {
-            return forward::respond(&state, context, *answer, audit, (seat, intent)).await;
+            let seats = forward::Seats { request: seat, tunnel };
+            return forward::respond(&state, context, *answer, audit, (seats, intent)).await;
         }
         Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
-            if let Err(error) = state.log_event(audit.response_started_with(&answer)).await {
-                return context.into_response(&state, state.audit_unavailable(error));
+            match record_started(&state, &mut audit, answer).await {
+                Ok(answer) => (audit.complete(&answer), answer),
+                // An intent is resolved in any case.
+                Err(answer) if intent.is_some() => (audit.complete(&answer), answer),
+                Err(answer) => return context.into_response(&state, answer),
             }
-            (audit.complete(&answer), answer)
         }
         Err(panic) => record_panic(&context, panic.as_ref(), audit),
     };
@@ -146,6 +155,19 @@ async fn record_received(
         state.backend.check_unauthenticated_reserve()?;
     }
     state.log_event(audit.received()).await
+}
+
+/// Records the stage `ResponseStarted` of a rejected watch. The error is the response if it cannot be
+/// recorded.
+async fn record_started(
+    state: &ServerState,
+    audit: &mut AuditContext,
+    answer: Answer,
+) -> Result<Answer, Answer> {
+    match state.log_event(audit.response_started_with(&answer)).await {
+        Ok(()) => Ok(answer),
+        Err(error) => Err(state.audit_unavailable(error)),
+    }
 }
 
 /// The record of a request that panicked, and its response.
@@ -185,23 +207,22 @@ async fn respond_unauthorized(
     context.into_response(state, answer)
 }
 
-/// Handles an authenticated request, within the time limit of requests. May panic. The caller
-/// releases the reserved resources when the response has been sent.
+/// Handles an authenticated request, within the time limit of requests or until it lifts the limit.
+/// May panic. The caller releases the reserved resources when the response has been sent.
 async fn handle_authenticated(
-    (state, upstream): (&ServerState, Option<&dyn Upstream>),
+    (state, upstream, time_limit): (&ServerState, Option<&Target>, &TimeLimit),
     context: &mut RequestContext,
     body: Incoming,
     audit: &mut AuditContext,
     reserved: &mut Reserved,
 ) -> Result<Outcome, Answer> {
-    let Reserved { seat, intent } = reserved;
+    let Reserved { seat, tunnel, intent } = reserved;
     check_head(context)?;
     let RequestContext { request, uri, upgrade: offered_upgrade, client, audit_id } = context;
     // As upstream, the header `Upgrade` of any other request is ignored.
-    let is_upgrade = match upstream {
-        Some(_) => forward::is_upgrade(&request.headers),
-        None => is_watch(request) && websocket::is_requested(&request.headers),
-    };
+    let protocol = upstream.and_then(|_| upgrade_protocol(&request.headers));
+    let is_websocket = || is_watch(request) && websocket::is_requested(&request.headers);
+    let is_upgrade = protocol.is_some() || (upstream.is_none() && is_websocket());
     let mut upgrade = offered_upgrade.as_mut().filter(|_| is_upgrade);
     if is_upgrade && upgrade.is_none() {
         return Err(status_errors::no_upgrade().into());
@@ -215,7 +236,9 @@ async fn handle_authenticated(
         audit.impersonated(&user);
         request.user = Arc::new(user);
     }
-    *seat = state.in_flight.seat(request)?;
+    let is_long_running = upstream.is_some() && forward::is_long_running(&request.info);
+    *seat = state.in_flight.seat(request, is_long_running)?;
+    *tunnel = state.in_flight.tunnel(request, protocol.is_some() && !is_long_running)?;
     let mut body_bytes = state.in_flight.body_bytes(request)?;
     let limit = request_info::timeout(&request.query)?;
     // An upstream applies this limit itself.
@@ -224,9 +247,8 @@ async fn handle_authenticated(
     let handled = pin!(async {
         if upstream.is_none() {
             authorize(state, request, audit).await?;
+            // `RequestInfo` parses it like the path with one slash, where nothing is served.
             if request.info.path.starts_with("//") {
-                // `RequestInfo` parses it like the path with one slash, but no resource is served
-                // at such a path.
                 return Ok(Outcome::Unlogged(routes::not_found()));
             }
             if let Some(upgrade) = &mut upgrade {
@@ -237,12 +259,12 @@ async fn handle_authenticated(
             // A client that sends slowly must not hold a seat that other requests wait for.
             *seat = None;
             request.body = body::read(body, &mut body_bytes).await?;
-            *seat = state.in_flight.seat(request)?;
+            *seat = state.in_flight.seat(request, is_long_running)?;
         }
         if let Some(upstream) = upstream {
             let exchange =
-                forward::Exchange { request, uri, client, audit_id, is_upgrade, audit, intent };
-            return forward::send(state, upstream, exchange).await;
+                forward::Exchange { request, uri, client, audit_id, protocol, audit, intent };
+            return forward::send(state, (upstream, time_limit), exchange).await;
         }
         if !request.info.is_resource_request {
             return Ok(Outcome::Unlogged(routes::answer(state, request)));
@@ -252,7 +274,7 @@ async fn handle_authenticated(
     match limit {
         Some(limit) if limit < state.limits.request_time_max => {
             let message = "request did not complete within requested timeout";
-            with_timeout(limit, &claim, message, handled).await
+            with_timeout(&TimeLimit::new(limit, message), &claim, handled).await
         }
         _ => handled.await,
     }

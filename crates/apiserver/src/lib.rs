@@ -47,4 +47,4 @@ pub use resource::{
 };
 pub use routes::VersionInfo;
 pub use server::{Forwarding, Server, ServerConfig, ServerError};
-pub use upstream::{ForwardedRequest, Upstream, UpstreamError, strip_hop_by_hop};
+pub use upstream::{ForwardedRequest, Upstream, UpstreamError, strip_hop_by_hop, upgrade_protocol};

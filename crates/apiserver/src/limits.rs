@@ -113,6 +113,22 @@ pub const FORWARDED_COLLECT_TIME_MAX: Duration = Duration::from_secs(2);
 /// Maximum pause of the upstream within a response that is neither a watch nor an upgraded
 /// connection.
 pub const FORWARDED_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// A body of a forwarded request up to this size, in bytes, is recorded before the upstream has
+/// authorized the request. Of a longer one only the length and the digest.
+pub const FORWARDED_EARLY_BYTES_MAX: usize = OTHER_INLINE_BYTES_MAX;
+/// Maximum number of forwarded requests whose response may last as long as the client wants: upgraded
+/// connections and logs. One user may hold three quarters.
+pub const LONG_RUNNING_MAX: usize = 1024;
+/// Maximum number of outcomes of forwarded requests that wait because the store did not accept them.
+/// The next start records the outcomes beyond it.
+pub const LATE_OUTCOMES_MAX: usize = 4096;
+/// Maximum total size of their events in memory, in bytes. Beyond it, an event says that the outcome
+/// is unknown.
+pub const LATE_OUTCOMES_BYTES_MAX: usize = 16 << 20;
+/// Pause before such outcomes are tried again. Each failure doubles it, up to [`LATE_PAUSE_MAX`].
+pub const LATE_PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause between these attempts.
+pub const LATE_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Number of intents of an earlier run that are read at a time.
 pub(crate) const INTENTS_PAGE: usize = 256;
 /// A page of intents ends when it has this many bytes.

@@ -73,6 +73,7 @@ pub struct Metrics {
     audit_levels: Family<LevelLabel, Counter>,
     audit_errors: Family<PluginLabel, Counter>,
     rejected: Counter<u64, AtomicU64>,
+    late_outcomes: Gauge,
     authentications: Family<ResultLabel, Counter>,
     authentication_durations: Histograms<ResultLabel>,
     users: Family<UsernameLabel, Counter>,
@@ -144,6 +145,7 @@ impl Metrics {
             audit_levels: Family::default(),
             audit_errors: Family::default(),
             rejected: Counter::default(),
+            late_outcomes: Gauge::default(),
             authentications: Family::default(),
             authentication_durations: Family::new_with_constructor(latency_histogram),
             users: Family::default(),
@@ -221,6 +223,11 @@ impl Metrics {
             "apiserver_audit_requests_rejected",
             "Requests rejected because they could not be recorded",
             &self.rejected,
+        );
+        registrar.registry.register(
+            "keepwatch_late_outcomes",
+            "Outcomes of forwarded requests that wait until the store accepts them",
+            self.late_outcomes.clone(),
         );
     }
 
@@ -330,6 +337,11 @@ impl Metrics {
 
     pub(crate) fn event_not_logged(&self) {
         self.audit_errors.get_or_create(&JOURNAL).inc();
+    }
+
+    /// Sets the number of outcomes that could not be recorded yet.
+    pub(crate) fn late_outcomes(&self, count: usize) {
+        self.late_outcomes.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn rejected(&self) {

@@ -24,7 +24,7 @@ use crate::authn::Authenticator;
 use crate::connection::Connections;
 use crate::connection::bind::bind;
 use crate::handler::max_in_flight::InFlight;
-use crate::health::{Advisories, CheckScope, Health, HealthCheck};
+use crate::health::{Advisories, Advisory, CheckScope, Degradation, Health, HealthCheck};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::state::ServerState;
@@ -130,15 +130,21 @@ impl Server {
         paths.extend(config.registry.document_paths().map(str::to_owned));
         paths.sort();
         paths.dedup();
+        let (clock, metrics) = (Arc::clone(&config.clock), config.metrics.clone());
+        let backend = Arc::new(JournalBackend::new(config.storage, clock, metrics));
+        let advisories = match forwarding {
+            Some(_) => with_late_outcomes(config.advisories, Arc::clone(&backend)),
+            None => config.advisories,
+        };
         let state = ServerState {
-            backend: JournalBackend::new(config.storage, Arc::clone(&config.clock)),
+            backend,
             clock: config.clock,
             authenticator: config.authenticator,
             authorizer: config.authorizer,
             policy: config.policy,
             in_flight: InFlight::new(&config.limits),
             registry: config.registry,
-            health: Health::new(checks, config.advisories),
+            health: Health::new(checks, advisories),
             metrics: config.metrics,
             limits: config.limits,
             version: config.version,
@@ -167,10 +173,8 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { listener, address, forwarding, tls, serving, trust, state } = self;
         let (draining, aborted) = (CancellationToken::new(), CancellationToken::new());
-        let connections = |upstream| {
-            let (draining, aborted) = (draining.clone(), aborted.clone());
-            Connections::new(Arc::clone(&state), upstream, tls.clone(), draining, aborted)
-        };
+        let connections =
+            Connections::new(Arc::clone(&state), tls, draining.clone(), aborted.clone());
         let reload = reload(serving, trust, Arc::clone(&state.clock));
         let reload = draining.clone().run_until_cancelled_owned(reload);
         state.tracker.spawn_on(reload, &state.runtime);
@@ -178,14 +182,20 @@ impl Server {
         let gaps = async move { gaps.backend.record_gaps(&closing).await };
         let gaps = aborted.clone().run_until_cancelled_owned(gaps);
         state.tracker.spawn_on(gaps, &state.runtime);
-        let (recovering, closing) = (Arc::clone(&state), draining.clone());
-        let recovered = async move { recovering.backend.recover_intents(&closing).await };
+        let (late, closing) = (Arc::clone(&state), draining.clone());
+        let late = async move { late.backend.record_late_outcomes(&closing).await };
+        let late = aborted.clone().run_until_cancelled_owned(late);
+        state.tracker.spawn_on(late, &state.runtime);
+        // An intent is resolved once, so this may be dropped at any point.
+        let recovering = Arc::clone(&state);
+        let recovered = async move { recovering.backend.recover_intents().await };
+        let recovered = draining.clone().run_until_cancelled_owned(recovered);
         state.tracker.spawn_on(recovered, &state.runtime);
-        state.tracker.spawn_on(connections(None).accept(listener), &state.runtime);
+        state.tracker.spawn_on(connections.clone().accept(listener), &state.runtime);
         info!(%address, "serving");
         if let Some((listener, Forwarding { address, upstream })) = forwarding {
             info!(%address, upstream = upstream.name(), "forwarding");
-            let connections = connections(Some(upstream));
+            let connections = connections.forwarding(upstream);
             state.tracker.spawn_on(connections.accept(listener), &state.runtime);
         }
 
@@ -205,6 +215,7 @@ impl Server {
             aborted.cancel();
             state.tracker.wait().await;
         }
+        state.backend.record_last_outcomes().await;
         state.backend.record_last_gap().await;
         info!("closed");
     }
@@ -238,6 +249,19 @@ async fn reload(
             warn!(%error, "cannot reload the CA files; the old ones stay in use");
         }
     }
+}
+
+/// Adds how many outcomes of forwarded requests are not on record yet.
+fn with_late_outcomes(advisories: Advisories, backend: Arc<JournalBackend>) -> Advisories {
+    Arc::new(move || {
+        let count = backend.late_outcomes();
+        let degradation = (count > 0).then(|| Degradation {
+            extent: format!("{count} of forwarded requests are not on record yet"),
+            reason: "the store did not accept them; they are tried again".to_owned(),
+        });
+        let outcomes = Advisory { name: "outcomes".to_owned(), degradation };
+        advisories().into_iter().chain([outcomes]).collect()
+    })
 }
 
 fn store_check(storage: &Arc<dyn Storage>) -> HealthCheck {

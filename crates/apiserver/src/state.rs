@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::backend::JournalBackend;
+use crate::audit::backend::{Client, JournalBackend};
 use crate::audit::intents::Intent;
 use crate::authn::Authenticator;
 use crate::handler::max_in_flight::InFlight;
@@ -29,7 +29,7 @@ pub(crate) struct ServerState {
     pub(crate) policy: Arc<ArcSwap<Policy>>,
     pub(crate) in_flight: InFlight,
     pub(crate) registry: Registry,
-    pub(crate) backend: JournalBackend,
+    pub(crate) backend: Arc<JournalBackend>,
     pub(crate) health: Health,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
@@ -58,31 +58,51 @@ impl ServerState {
     }
 
     /// Like [`respond_after_logging`](Self::respond_after_logging), and removes the intent of the
-    /// request with the same commit.
+    /// request with the same commit. A request whose intent was refused was counted then.
     pub(crate) async fn respond_after_outcome(
         &self,
         record: Option<Bytes>,
         intent: Option<Intent>,
         answer: Answer,
     ) -> Answer {
+        let is_counted = intent.as_ref().is_some_and(|intent| intent.is_refused);
         match self.log_outcome(record, intent).await {
             Ok(()) => answer,
+            Err(error) if is_counted => Answer::from(error),
             Err(error) => self.audit_unavailable(error),
         }
     }
 
     /// Logs the record durably, removes the intent with it, and counts the result. Returns at once
-    /// if there is neither.
+    /// if there is neither. If it fails, the caller sends an error instead of the response.
     pub(crate) async fn log_outcome(
         &self,
         record: Option<Bytes>,
         intent: Option<Intent>,
     ) -> Result<(), ApiError> {
+        self.log_for(record, intent, Client::GetsError).await
+    }
+
+    /// The same for the end of a response that has been sent.
+    pub(crate) async fn log_end(
+        &self,
+        record: Option<Bytes>,
+        intent: Option<Intent>,
+    ) -> Result<(), ApiError> {
+        self.log_for(record, intent, Client::HasResponse).await
+    }
+
+    async fn log_for(
+        &self,
+        record: Option<Bytes>,
+        intent: Option<Intent>,
+        client: Client,
+    ) -> Result<(), ApiError> {
         if record.is_none() && intent.is_none() {
             return Ok(());
         }
         let has_record = record.is_some();
-        let logged = self.backend.log_outcome(record, intent).await;
+        let logged = self.backend.log_outcome(record, intent, client).await;
         match &logged {
             Ok(()) if has_record => self.metrics.event_logged(),
             Ok(()) => {}

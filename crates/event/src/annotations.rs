@@ -13,8 +13,10 @@ pub struct Annotation {
     pub text: &'static [&'static str],
 }
 
-/// The value of [`OUTCOME`].
+/// The value of [`OUTCOME`] if it is not known whether the request had an effect.
 pub const OUTCOME_UNKNOWN: &str = "unknown";
+/// The value of [`OUTCOME`] if the request cannot have had an effect.
+pub const OUTCOME_NOT_FORWARDED: &str = "not-forwarded";
 
 /// Defines the constants. A macro, because it can use doc comments as the texts of the reference
 /// too.
@@ -66,8 +68,8 @@ annotations! {
     REJECTED_REQUESTS = "keepwatch.io/requests-refused-without-record", on "gap event";
     /// Host and port of the API server to which the request was forwarded, by `keepwatch proxy`.
     UPSTREAM = "keepwatch.io/upstream", on "event of a forwarded request";
-    /// `unknown`: the request was forwarded, and it is not known whether it had an effect. The proxy
-    /// ended before it recorded the outcome, or the API server did not respond.
+    /// `unknown`: it is not known whether the request had an effect. The proxy ended before it recorded
+    /// the outcome, or the API server did not respond. `not-forwarded`: nothing of it was sent.
     OUTCOME = "keepwatch.io/outcome", on "event of a forwarded request";
     /// Why the response ended early.
     INTERRUPTED = "keepwatch.io/response-interrupted", on "event of a forwarded request";

@@ -164,7 +164,7 @@ impl UpstreamClient {
         authorization: Option<&HeaderValue>,
     ) -> Result<Request<Full<Bytes>>, UpstreamError> {
         let ForwardedRequest { method, uri, mut headers, user, info, client, .. } = forwarded;
-        strip_hop_by_hop(&mut headers, forwarded.is_upgrade);
+        strip_hop_by_hop(&mut headers, forwarded.protocol);
         for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
             headers.remove(name);
         }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A future that runs to completion even if it is dropped.
@@ -16,6 +17,9 @@ pub(crate) struct DetachOnDrop<T: Send + 'static> {
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     tracker: TaskTracker,
     runtime: Handle,
+    /// Cancelled if the future is dropped before its end, for work that waits for the client's sake
+    /// only.
+    left: Option<CancellationToken>,
 }
 
 impl<T: Send + 'static> DetachOnDrop<T> {
@@ -23,8 +27,9 @@ impl<T: Send + 'static> DetachOnDrop<T> {
         work: impl Future<Output = T> + Send + 'static,
         tracker: TaskTracker,
         runtime: Handle,
+        left: Option<CancellationToken>,
     ) -> Self {
-        Self { work: Some(Box::pin(work)), tracker, runtime }
+        Self { work: Some(Box::pin(work)), tracker, runtime, left }
     }
 }
 
@@ -44,6 +49,9 @@ impl<T: Send + 'static> Future for DetachOnDrop<T> {
 impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
+            if let Some(left) = &self.left {
+                left.cancel();
+            }
             let rest = async move { drop(work.await) };
             self.tracker.spawn_on(rest, &self.runtime);
         }

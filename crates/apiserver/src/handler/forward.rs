@@ -15,21 +15,31 @@ use std::sync::Arc;
 
 use apimachinery::{ApiError, RequestInfo};
 use event::Status;
-use event::annotations::{OUTCOME, OUTCOME_UNKNOWN, UPSTREAM};
-use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use event::annotations::{OUTCOME, OUTCOME_NOT_FORWARDED, OUTCOME_UNKNOWN, UPSTREAM};
+use http::{HeaderValue, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::has_body;
-use crate::audit::intents::Intent;
+use super::timeout::TimeLimit;
+use crate::audit::intents::{Effect, Intent};
 use crate::state::ServerState;
+use crate::upstream::upgrade_protocol;
 use crate::{Answer, AuditContext, ForwardedRequest, Outcome, Request, Upstream, UpstreamError};
 
 pub use response::ForwardedAnswer;
-pub(super) use response::respond;
+pub(super) use response::{Seats, respond};
 
 /// The subresources whose responses may last as long as the client wants, as in kube-apiserver.
 const LONG_RUNNING: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
+
+/// Where a request is forwarded.
+pub(crate) struct Target {
+    pub(crate) upstream: Arc<dyn Upstream>,
+    /// Cancelled when the client disconnects before the response.
+    pub(crate) left: CancellationToken,
+}
 
 /// A request that is forwarded, and what is recorded about it.
 pub(super) struct Exchange<'a> {
@@ -38,43 +48,37 @@ pub(super) struct Exchange<'a> {
     /// Address of the client.
     pub(super) client: &'a IpAddr,
     pub(super) audit_id: &'a HeaderValue,
-    /// Whether the client wants to switch protocols, and its connection can.
-    pub(super) is_upgrade: bool,
+    /// The protocol to which the client wants to switch, and its connection can.
+    pub(super) protocol: Option<&'static str>,
     pub(super) audit: &'a mut AuditContext,
     /// Set while an intent is stored.
     pub(super) intent: &'a mut Option<Intent>,
-}
-
-/// Whether the client requests another protocol on its connection.
-pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let mut words = values.flat_map(|value| value.split(','));
-    headers.contains_key(UPGRADE) && words.any(|word| word.trim().eq_ignore_ascii_case("upgrade"))
 }
 
 /// Forwards a request, and returns when its response is complete or can only be sent while it
 /// arrives.
 pub(super) async fn send(
     state: &ServerState,
-    upstream: &dyn Upstream,
+    (target, limit): (&Target, &TimeLimit),
     exchange: Exchange<'_>,
 ) -> Result<Outcome, Answer> {
-    let Exchange { request, uri, client, audit_id, is_upgrade, audit, intent } = exchange;
+    let upstream = &*target.upstream;
+    let Exchange { request, uri, client, audit_id, protocol, audit, intent } = exchange;
     audit.annotate(UPSTREAM, upstream.name());
-    if let Some(fields) = upstream.recorded_fields(&request.info) {
+    let recorded_fields = upstream.recorded_fields(&request.info);
+    if let Some(fields) = recorded_fields {
         audit.omit_bodies(fields);
     }
-    recorded::request(request, audit).await;
-    if has_body(&request.method) || is_upgrade {
+    // The upstream has not authorized the request yet, so little is stored of it.
+    recorded::before(request, audit, recorded_fields.is_some());
+    if may_change(request) || protocol.is_some() {
         let annotation = (OUTCOME, OUTCOME_UNKNOWN);
         if let Some(record) = audit.unfinished(unknown_outcome(), annotation) {
-            match state.backend.declare(record).await {
-                Ok(declared) => *intent = Some(declared),
-                Err(error) => return Ok(Outcome::InDoubt(error)),
-            }
+            let declared = state.backend.declare(intent, record).await;
+            declared.map_err(|error| state.audit_unavailable(error))?;
         }
     }
-    set_doubt(intent, true);
+    set_effect(intent, Effect::Unknown);
     let forwarded = ForwardedRequest {
         method: request.method.clone(),
         uri: uri.clone(),
@@ -83,44 +87,91 @@ pub(super) async fn send(
         info: request.info.clone(),
         client: *client,
         audit_id: audit_id.clone(),
-        is_upgrade,
+        protocol,
         body: request.body.clone(),
     };
-    let response = match upstream.send(forwarded).await {
+    let response = match response_head(state, target, limit, forwarded).await {
         Ok(response) => response,
         Err(error) => {
-            set_doubt(intent, matches!(error, UpstreamError::NoResponse(_)));
+            if !matches!(error, UpstreamError::NoResponse(_)) {
+                set_effect(intent, Effect::NotForwarded);
+            }
             return Err(failed(upstream.name(), &error).into());
         }
     };
-    set_doubt(intent, false);
     let code = response.status();
     let is_redirect = code.is_redirection() && code != StatusCode::NOT_MODIFIED;
-    if is_redirect || (code == StatusCode::SWITCHING_PROTOCOLS && !is_upgrade) {
+    let is_switch = code == StatusCode::SWITCHING_PROTOCOLS;
+    let is_asked = protocol.is_some() && upgrade_protocol(response.headers()) == protocol;
+    if is_redirect || (is_switch && !is_asked) {
+        set_effect(intent, Effect::Known);
         // A redirect could send kube-apiserver's client, with its certificate, to any address.
         warn!(%code, path = request.info.path, "a response of the upstream was blocked");
         return Err(blocked(code).into());
     }
+    if is_authorized(code) {
+        recorded::after(state, request, audit).await;
+    }
     let answer = ForwardedAnswer::receive(state, request, response, audit.level()).await;
+    set_effect(intent, Effect::Known);
     Ok(Outcome::Forwarded(Box::new(answer)))
 }
 
-/// Says whether the request may have had an effect that is not known.
-fn set_doubt(intent: &mut Option<Intent>, is_in_doubt: bool) {
-    if let Some(intent) = intent {
-        intent.is_in_doubt = is_in_doubt;
+/// Whether the request may change something. What a GET on a subresource such as `proxy` does is up to
+/// the program that gets it.
+fn may_change(request: &Request) -> bool {
+    let info = &request.info;
+    let is_read = info.verb == "watch" || info.subresource == "log";
+    has_body(&request.method) || (is_long_running(info) && !is_read)
+}
+
+/// Sends a request, and returns when the head of its response has arrived. The response of a
+/// long-running request may begin at any time: the log of a container that writes nothing yet. It has
+/// no time limit, so it is awaited until the client leaves or the server shuts down.
+async fn response_head(
+    state: &ServerState,
+    target: &Target,
+    limit: &TimeLimit,
+    request: ForwardedRequest,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let is_long_running = is_long_running(&request.info);
+    let response = target.upstream.send(request);
+    if !is_long_running {
+        return response.await;
+    }
+    limit.lift();
+    let ended = |reason: &str| Err(UpstreamError::NoResponse(reason.to_owned()));
+    tokio::select! {
+        response = response => response,
+        () = target.left.cancelled() => ended("its client disconnected before the response"),
+        () = state.closing.cancelled() => ended("the proxy was shut down before the response"),
     }
 }
 
-/// Annotates the event of a request that ends while its outcome is not known.
-pub(super) fn annotate_doubt(audit: &mut AuditContext, intent: Option<&Intent>) {
-    if intent.is_some_and(|intent| intent.is_in_doubt) {
-        audit.annotate(OUTCOME, OUTCOME_UNKNOWN);
+/// Whether only an authorized request gets this response. Of the errors, these are 409 and 422: an API
+/// server sends others, such as 400 and 429, before it has authorized the request.
+fn is_authorized(code: StatusCode) -> bool {
+    code.is_success() || matches!(code, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
+}
+
+/// Says what is known of the request's effect.
+fn set_effect(intent: &mut Option<Intent>, effect: Effect) {
+    if let Some(intent) = intent {
+        intent.effect = effect;
+    }
+}
+
+/// Annotates the event of a request that was not forwarded, or ends while its outcome is not known.
+pub(super) fn annotate_effect(audit: &mut AuditContext, intent: Option<&Intent>) {
+    match intent.map(|intent| intent.effect) {
+        Some(Effect::NotForwarded) => audit.annotate(OUTCOME, OUTCOME_NOT_FORWARDED),
+        Some(Effect::Unknown) => audit.annotate(OUTCOME, OUTCOME_UNKNOWN),
+        Some(Effect::Known) | None => {}
     }
 }
 
 /// Whether the response may last as long as the client wants.
-fn is_long_running(info: &RequestInfo) -> bool {
+pub(super) fn is_long_running(info: &RequestInfo) -> bool {
     info.is_resource_request
         && (matches!(info.verb.as_str(), "watch" | "proxy")
             || LONG_RUNNING.contains(&info.subresource.as_str()))
@@ -130,9 +181,10 @@ fn is_long_running(info: &RequestInfo) -> bool {
 fn unknown_outcome() -> Status {
     Status {
         status: "Failure".to_owned(),
-        message: "the proxy ended after it forwarded the request and before it recorded the \
-                  response: the request may have had an effect"
-            .to_owned(),
+        message:
+            "the response was not recorded: the request may have been forwarded, and may have \
+                  had an effect"
+                .to_owned(),
         reason: "InternalError".to_owned(),
         code: 500,
         ..Status::default()

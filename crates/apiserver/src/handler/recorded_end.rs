@@ -45,7 +45,7 @@ impl RecordedEnd {
         let record = complete(self.audit.take()?);
         let (state, intent) = (Arc::clone(&self.state), self.intent.take());
         Some(Box::pin(async move {
-            if let Err(error) = state.log_outcome(record, intent).await {
+            if let Err(error) = state.log_end(record, intent).await {
                 warn!(reason = error.status.message, "cannot record the end of a response");
             }
         }))

@@ -18,7 +18,7 @@ use crate::handler::negotiate::Rendering;
 use crate::handler::watch_body::{Completion, WatchBody, WatchFrames};
 use crate::metrics::RequestOutcome;
 use crate::state::ServerState;
-use crate::upstream::strip_hop_by_hop;
+use crate::upstream::{strip_hop_by_hop, upgrade_protocol};
 use crate::{Answer, AuditContext, Request, WatchReply};
 
 const AUDIT_ID: &str = "audit-id";
@@ -152,7 +152,9 @@ impl RequestContext {
         let code = head.status;
         self.count(state, code, &body);
         let mut headers = head.headers;
-        strip_hop_by_hop(&mut headers, code == StatusCode::SWITCHING_PROTOCOLS);
+        let protocol = upgrade_protocol(&headers);
+        let protocol = protocol.filter(|_| code == StatusCode::SWITCHING_PROTOCOLS);
+        strip_hop_by_hop(&mut headers, protocol);
         headers.insert(AUDIT_ID, self.audit_id);
         let mut response = Response::new(body);
         *response.status_mut() = code;

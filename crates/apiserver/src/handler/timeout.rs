@@ -4,6 +4,7 @@
 //! is the outcome of the write, which carries the event, slightly after the time limit.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -13,18 +14,37 @@ use crate::handler::status_errors;
 use crate::limits::RECORD_TIME_MAX;
 use crate::{Answer, Outcome, audit::backend};
 
-/// Returns the result of `work`, or a 504 with `message` if it takes longer than `limit`. The work
-/// stays pinned at the caller: if it were passed by value, this future would contain it twice and
-/// every request would be copied.
+/// The time that a request may take.
+pub(super) struct TimeLimit {
+    time: Duration,
+    /// What the client of a request that takes longer is told.
+    message: &'static str,
+    is_lifted: AtomicBool,
+}
+
+impl TimeLimit {
+    pub(super) fn new(time: Duration, message: &'static str) -> Self {
+        Self { time, message, is_lifted: AtomicBool::new(false) }
+    }
+
+    /// From now on the request may take as long as it wants.
+    pub(super) fn lift(&self) {
+        self.is_lifted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Returns the result of `work`, or a 504 if it takes longer than `limit`. The work stays pinned at
+/// the caller: if it were passed by value, this future would contain it twice and every request would
+/// be copied.
 pub(super) async fn with_timeout(
-    limit: Duration,
+    limit: &TimeLimit,
     claim: &WriteClaim,
-    message: &str,
     mut work: Pin<&mut impl Future<Output = Result<Outcome, Answer>>>,
 ) -> Result<Outcome, Answer> {
-    match timeout(limit, work.as_mut()).await {
+    match timeout(limit.time, work.as_mut()).await {
         Ok(done) => done,
-        Err(_) if claim.cancel() => Err(status_errors::timeout(message).into()),
+        Err(_) if limit.is_lifted.load(Ordering::Relaxed) => work.await,
+        Err(_) if claim.cancel() => Err(status_errors::timeout(limit.message).into()),
         Err(_) => match timeout(RECORD_TIME_MAX, work).await {
             Ok(done) => done,
             Err(_) => Ok(Outcome::InDoubt(backend::deadline_exceeded())),
@@ -44,7 +64,8 @@ mod tests {
     async fn check(is_begun: bool, work: impl Future<Output = Result<Outcome, Answer>>) -> String {
         let claim = WriteClaim::default();
         assert!(!is_begun || claim.claim());
-        let outcome = with_timeout(Duration::ZERO, &claim, "too late", pin!(work)).await;
+        let limit = TimeLimit::new(Duration::ZERO, "too late");
+        let outcome = with_timeout(&limit, &claim, pin!(work)).await;
         assert_eq!(claim.claim(), is_begun, "a cancelled write cannot be claimed");
         match outcome {
             Ok(Outcome::Unlogged(answer) | Outcome::Committed(answer)) | Err(answer) => {

@@ -205,6 +205,57 @@ fn the_admission_webhook_of_the_chart_is_that_of_the_command() {
     assert_eq!(secret.unwrap()["stringData"]["prod"], "0123456789abcdef");
 }
 
+/// The chart could not run the proxy.
+#[test]
+fn the_proxy_had_no_chart_values() {
+    let values = "proxy: {enabled: true, upstream: 'https://aggregatedapis-svc.k10.svc',
+        upstreamCaSecretName: k10-ca, apiPort: 10300, servicePort: 9443}";
+    let rendered = from_file(values).unwrap();
+    let arguments = rendered.arguments().unwrap();
+    assert_eq!(arguments[0], "proxy");
+    for expected in [
+        "--upstream=https://aggregatedapis-svc.k10.svc",
+        "--upstream-ca-file=/etc/keepwatch/upstream-ca/ca.crt",
+        "--api-port=10300",
+    ] {
+        assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
+    }
+    let pod = rendered.pod().unwrap();
+    let container = &pod["spec"]["containers"][0];
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], "api", "the upstream has its own");
+    }
+    let registered: Vec<&str> =
+        rendered.of_kind("APIService").map(|service| text(service, "/metadata/name")).collect();
+    assert_eq!(registered, ["v1alpha1.siem.keepwatch.io"], "K10's chart registers the others");
+    let api_service = rendered.of_kind("APIService").next().unwrap();
+    assert_eq!(api_service["spec"]["service"]["port"], 9443);
+    let impersonates =
+        rendered.of_kind("ClusterRole").any(|role| role.to_string().contains("impersonate"));
+    assert!(impersonates);
+    let without = from_file("proxy: {enabled: false, upstream: 'https://a.b.svc'}").unwrap();
+    assert_eq!(without.arguments().unwrap()[0], "serve");
+    let impersonates =
+        without.of_kind("ClusterRole").any(|role| role.to_string().contains("impersonate"));
+    assert!(!impersonates, "only the proxy may impersonate");
+    for (values, named) in [
+        ("enabled: true", "proxy.upstream"),
+        ("enabled: true, upstream: 'https://a.b.svc'", "proxy.upstreamCaSecretName"),
+        (
+            "enabled: true, upstream: 'https://a.kasten-io.svc', upstreamCaSecretName: x",
+            "namespace of its own",
+        ),
+        (
+            "enabled: true, upstream: 'https://a.b.svc', upstreamCaSecretName: x, apiPort: 10250",
+            "proxy.apiPort",
+        ),
+        ("upstream: 'http://a.b.svc'", "upstream"),
+    ] {
+        let error = from_file(&format!("proxy: {{{values}}}")).unwrap_err().to_string();
+        assert!(error.contains(named), "{values}: {error}");
+    }
+}
+
 fn has_float(value: &Value) -> bool {
     match value {
         Value::Number(number) => number.is_f64(),

@@ -18,7 +18,7 @@ const CRD_KINDS: [&str; 3] = ["Certificate", "Issuer", "ServiceMonitor"];
 type ValuesInput = (&'static str, &'static str);
 
 /// Inputs that must render.
-const VALID_INPUTS: [ValuesInput; 66] = [
+const VALID_INPUTS: [ValuesInput; 67] = [
     ("-f", ""),
     ("-f", "# nothing\n---\n"),
     ("-f", "siem:\nauditPolicy:\nlimits:\n"),
@@ -133,6 +133,11 @@ extraVolumeMounts: [{name: more, mountPath: /more}]",
         "-f",
         "{clusterName: prod, certificate: {provider: certManager}, \
          admissionWebhook: {enabled: true, tokenSecretName: a, clientCaSecretName: b}}",
+    ),
+    (
+        "-f",
+        "proxy: {enabled: true, upstream: 'https://a.b.svc:8443', upstreamServerName: c, \
+         upstreamInsecureSkipTlsVerify: true, apiPort: 10300, servicePort: 444}",
     ),
     ("--set", "siem=null,limits=null,image=null"),
     ("--set", "siem.logging.cluster.enabled=false,siem.logging.cloud.awsS3.enabled=false"),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use apiserver::limits::Limits;
-use event::annotations::{INTERRUPTED, OUTCOME, UPSTREAM};
+use event::annotations::{INTERRUPTED, OUTCOME, OUTCOME_UNKNOWN, UPSTREAM};
 use event::limit::digest;
 use event::{Event, Stage};
 use http_body_util::BodyExt as _;
@@ -131,7 +131,8 @@ async fn check(method: &str, name: &str, limits: Limits, expected: (u16, bool, u
     let events = proxy.close().await;
     let [event] = &events[..] else { panic!("{events:#?}") };
     assert_eq!(code(event), reply.code.as_u16());
-    let is_unknown = event.annotations.contains_key(OUTCOME);
+    let is_unknown =
+        event.annotations.get(OUTCOME).is_some_and(|outcome| outcome == OUTCOME_UNKNOWN);
     assert_eq!((reply.code.as_u16(), is_unknown, requests), expected, "{method} {name}");
 }
 
@@ -142,7 +143,58 @@ async fn a_failure_of_the_peer_is_not_repeated_and_says_whether_there_may_be_an_
     check("PUT", "redirect", Limits::default(), (502, false, 1)).await;
     let limits = Limits { request_time_max: Duration::from_millis(300), ..Limits::default() };
     check("PUT", "stalled", limits.clone(), (504, true, 1)).await;
-    check("GET", "stalled", limits, (504, false, 1)).await;
+    check("GET", "stalled", limits.clone(), (504, false, 1)).await;
+    // The head of the response had arrived, and the request counted as answered.
+    check("PUT", "slow", limits, (504, true, 1)).await;
+}
+
+fn short_limit() -> Limits {
+    Limits { request_time_max: Duration::from_millis(200), ..Limits::default() }
+}
+
+/// Waits until the peer has got a request.
+async fn arrived(peer: &Peer) {
+    while peer.requests.load(Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_began_after_the_time_limit_of_requests_got_504() {
+    let peer = Peer::start().await;
+    let folder = Arc::new(TempDir::new().unwrap());
+    let proxy = TestProxy::start_with(&peer, folder, short_limit()).await;
+    let late = async {
+        arrived(&peer).await;
+        tokio::time::sleep(2 * short_limit().request_time_max).await;
+        peer.gate.add_permits(1);
+    };
+    let (reply, ()) = tokio::join!(proxy.send("GET", "pod/log", ""), late);
+    assert_eq!(reply.code.as_u16(), 200);
+    let events = proxy.close().await;
+    assert_eq!(code(events.last().unwrap()), 200);
+}
+
+#[tokio::test]
+async fn a_log_without_a_response_outlived_its_client_or_the_proxy() {
+    let peer = Peer::start().await;
+    let folder = Arc::new(TempDir::new().unwrap());
+    let proxy = TestProxy::start_with(&peer, folder, short_limit()).await;
+    tokio::select! {
+        _ = proxy.begin("GET", "pod/log", "") => panic!("the peer does not respond"),
+        () = arrived(&peer) => {}
+    }
+    assert_eq!(code(&proxy.wait_events(1).await[0]), 503, "the client has left");
+    let again = async {
+        while peer.requests.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        proxy.shut_down();
+    };
+    let (response, ()) = tokio::join!(proxy.begin("GET", "pod/log", ""), again);
+    assert_eq!(response.status().as_u16(), 503);
+    let events = tokio::time::timeout(Duration::from_secs(10), proxy.close()).await.unwrap();
+    assert_eq!(events.len(), 2);
 }
 
 #[tokio::test]

@@ -39,9 +39,10 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use crate::peer::Peer;
+use crate::refusing_store::RefusingStore;
 
 const POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
-rules:\n- level: RequestResponse\n";
+rules:\n- level: None\n  nonResourceURLs: [/readyz]\n- level: RequestResponse\n";
 /// Timeout of each step; only a hanging server reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -76,7 +77,10 @@ pub(crate) struct TestProxy {
     authority: Authority,
     front_proxies: Authority,
     address: SocketAddr,
-    pub(crate) store: Arc<Sqlite>,
+    pub(crate) store: Arc<RefusingStore>,
+    /// The address of its own API.
+    pub(crate) api_address: SocketAddr,
+    registry: prometheus_client::registry::Registry,
     shutdown: CancellationToken,
     running: JoinHandle<()>,
 }
@@ -112,7 +116,7 @@ impl TestProxy {
         let (certificate, key) =
             authority.server_of(&["localhost"]).write(folder.path(), "serving");
         let serving = ServingCertificate::open(certificate, key, clock.now()).unwrap();
-        let store = Arc::new(open_store(folder.path()));
+        let store = Arc::new(RefusingStore::new(open_store(folder.path())));
         let mut metrics = prometheus_client::registry::Registry::default();
         let config = UpstreamConfig {
             url: format!("https://localhost:{}", peer.address.port()).parse().unwrap(),
@@ -134,11 +138,21 @@ impl TestProxy {
         ))
         .await
         .unwrap();
-        let address = server.forwarding_address().unwrap();
+        let (address, api_address) = (server.forwarding_address().unwrap(), server.address());
         let shutdown = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { folder, authority, front_proxies, address, store, shutdown, running }
+        Self {
+            folder,
+            authority,
+            front_proxies,
+            address,
+            store,
+            api_address,
+            registry: metrics,
+            shutdown,
+            running,
+        }
     }
 
     /// Sends a request for the thing with this name, as alice. Returns the head of the response.
@@ -152,7 +166,7 @@ impl TestProxy {
         path: &str,
         body: &str,
     ) -> Response<Incoming> {
-        let mut sender = self.connect().await;
+        let mut sender = self.connect(self.address).await;
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -179,7 +193,55 @@ impl TestProxy {
         Reply { code: head.status, headers: head.headers, body: body.unwrap().to_bytes() }
     }
 
-    async fn connect(&self) -> http1::SendRequest<Full<Bytes>> {
+    /// Sends a request with these headers beside those of the front proxy. Returns the head of the
+    /// response.
+    pub(crate) async fn begin_with(
+        &self,
+        method: &str,
+        name: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/apis/test.io/v1/namespaces/n/things/{name}"))
+            .header("host", "localhost")
+            .header("x-remote-user", "alice");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut sender = self.connect(self.address).await;
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        tokio::time::timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap()
+    }
+
+    /// Gets a document of its own API.
+    pub(crate) async fn api(&self, path: &str) -> String {
+        let mut sender = self.connect(self.api_address).await;
+        let request = Request::get(path)
+            .header("host", "localhost")
+            .header("x-remote-user", "admin")
+            .header("x-remote-group", "system:masters")
+            .body(Full::default())
+            .unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// Its metrics.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+
+    /// The addresses of both listeners.
+    pub(crate) const fn addresses(&self) -> [SocketAddr; 2] {
+        [self.address, self.api_address]
+    }
+
+    async fn connect(&self, address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap())
@@ -195,12 +257,12 @@ impl TestProxy {
                 PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap(),
             )
             .unwrap();
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
-        tokio::spawn(async move { connection.await.ok() });
+        tokio::spawn(async move { connection.with_upgrades().await.ok() });
         sender
     }
 
@@ -208,7 +270,7 @@ impl TestProxy {
     pub(crate) async fn wait_events(&self, count: usize) -> Vec<Event> {
         let events = async {
             loop {
-                let events = events(&self.store).await;
+                let events = events(&self.store.sqlite).await;
                 if events.len() >= count {
                     return events;
                 }
@@ -221,22 +283,32 @@ impl TestProxy {
     /// Stops it as a crash would: nothing is finished. Returns the folder of its store.
     pub(crate) async fn crash(self) -> Arc<TempDir> {
         self.running.abort();
-        self.store.close().await;
+        self.store.sqlite.close().await;
         self.folder
+    }
+
+    /// Begins to shut it down.
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.cancel();
     }
 
     /// Shuts it down, and returns its events.
     pub(crate) async fn close(self) -> Vec<Event> {
         self.shutdown.cancel();
         self.running.await.unwrap();
-        let events = events(&self.store).await;
-        self.store.close().await;
+        let events = events(&self.store.sqlite).await;
+        self.store.sqlite.close().await;
         events
     }
 }
 
 fn server_config(
-    (limits, store, clock, serving): (Limits, Arc<Sqlite>, Arc<TestClock>, Arc<ServingCertificate>),
+    (limits, store, clock, serving): (
+        Limits,
+        Arc<RefusingStore>,
+        Arc<TestClock>,
+        Arc<ServingCertificate>,
+    ),
     authenticator: Authenticator,
     metrics: Metrics,
     forwarding: Forwarding,

@@ -4,4 +4,7 @@
 
 mod forwarding;
 mod harness;
+mod outcomes;
 mod peer;
+mod refusing_store;
+mod upgrades;

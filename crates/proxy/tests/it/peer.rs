@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -79,7 +80,7 @@ impl Peer {
                     });
                     let connection =
                         http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                    connection.await.ok();
+                    connection.with_upgrades().await.ok();
                 });
             }
         });
@@ -98,8 +99,31 @@ fn parts(
     StreamBody::new(futures::StreamExt::map(parts, |part| part.map(Frame::data))).boxed()
 }
 
+/// [`LONG`] bytes.
+fn long() -> Body {
+    let part = Bytes::from(vec![b'x'; PART]);
+    let all = (0..LONG / PART).map(move |_| Ok(part.clone()));
+    let rest = Bytes::from(vec![b'x'; LONG % PART]);
+    parts(futures::stream::iter(all.chain([Ok(rest)])))
+}
+
+/// A body whose second part waits.
+fn slow(gate: Arc<Semaphore>) -> Body {
+    parts(futures::stream::unfold((0, gate), |(number, gate)| async move {
+        let part = match number {
+            0 => Bytes::from_static(b"{\"a\":"),
+            1 => {
+                gate.acquire().await.ok()?.forget();
+                Bytes::from_static(b"1}")
+            }
+            _ => return None,
+        };
+        Some((Ok(part), (number + 1, gate)))
+    }))
+}
+
 async fn respond(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     gate: Arc<Semaphore>,
 ) -> Result<Response<Body>, std::io::Error> {
     let path = request.uri().path().to_owned();
@@ -110,6 +134,8 @@ async fn respond(
         .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
         .collect();
     headers.sort();
+    let protocol = request.headers().get("upgrade").cloned();
+    let upgrade = hyper::upgrade::on(&mut request);
     let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
     let json = |code: StatusCode, body: Body| {
         let response = Response::builder().status(code).header("content-type", "application/json");
@@ -125,6 +151,16 @@ async fn respond(
             .header("location", "https://192.0.2.1/")
             .body(full(""))
             .map_err(std::io::Error::other),
+        // Switches to what the client asks for, or to another protocol.
+        "exec" if protocol.is_some() => switch(upgrade, protocol.as_ref()),
+        "other-protocol" if protocol.is_some() => {
+            switch(upgrade, Some(&HeaderValue::from_static("tls")))
+        }
+        // Switches although no client asked for it.
+        "switch-unasked" => Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .body(full(""))
+            .map_err(std::io::Error::other),
         // No response: the connection ends.
         "hang-up" => Err(std::io::Error::other("told to")),
         "break-off" => {
@@ -136,30 +172,32 @@ async fn respond(
             });
             json(StatusCode::OK, parts(futures::StreamExt::chain(first, failure)))
         }
-        "long" => {
-            let part = Bytes::from(vec![b'x'; PART]);
-            let all = (0..LONG / PART).map(move |_| Ok(part.clone()));
-            let rest = Bytes::from(vec![b'x'; LONG % PART]);
-            json(StatusCode::OK, parts(futures::stream::iter(all.chain([Ok(rest)]))))
-        }
-        "slow" => {
-            let stream = futures::stream::unfold((0, gate), |(number, gate)| async move {
-                let part = match number {
-                    0 => Bytes::from_static(b"{\"a\":"),
-                    1 => {
-                        gate.acquire().await.ok()?.forget();
-                        Bytes::from_static(b"1}")
-                    }
-                    _ => return None,
-                };
-                Some((Ok(part), (number + 1, gate)))
-            });
-            json(StatusCode::OK, parts(stream))
-        }
-        "stalled" => {
+        "long" => json(StatusCode::OK, long()),
+        "slow" => json(StatusCode::OK, slow(gate)),
+        "stalled" | "log" | "proxy" => {
             gate.acquire().await.map_err(std::io::Error::other)?.forget();
             json(StatusCode::OK, full("{}"))
         }
-        _ => json(StatusCode::NOT_FOUND, full("{}")),
+        // Responds with the code in the name, such as `code-409`.
+        name => {
+            let code = name.strip_prefix("code-").and_then(|code| code.parse().ok());
+            json(code.unwrap_or(StatusCode::NOT_FOUND), full("{}"))
+        }
     }
+}
+
+/// Switches to a protocol, and sends back what it gets.
+fn switch(upgrade: OnUpgrade, protocol: Option<&HeaderValue>) -> std::io::Result<Response<Body>> {
+    #[expect(clippy::disallowed_methods, reason = "the test starts its own tasks")]
+    tokio::spawn(async move {
+        let Ok(stream) = upgrade.await else { return };
+        let (mut reader, mut writer) = tokio::io::split(TokioIo::new(stream));
+        tokio::io::copy(&mut reader, &mut writer).await.ok();
+    });
+    let mut response =
+        Response::builder().status(StatusCode::SWITCHING_PROTOCOLS).header("connection", "Upgrade");
+    if let Some(protocol) = protocol {
+        response = response.header("upgrade", protocol);
+    }
+    response.body(full("")).map_err(std::io::Error::other)
 }

@@ -27,7 +27,7 @@ pub fn config(ca_pem: Option<&[u8]>, skip_verify: bool) -> Result<ClientConfig, 
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError(error.to_string()))?;
     if skip_verify {
-        let verifier = Arc::new(NoServerVerification(provider));
+        let verifier = Arc::new(AnyServerCertificate(provider));
         return Ok(builder
             .dangerous()
             .with_custom_certificate_verifier(verifier)
@@ -106,12 +106,12 @@ const fn refusal(error: &CertificateError) -> &'static str {
     }
 }
 
-/// Accepts any server certificate, because the profile sets `skipSSLVerify`. The signatures of the
-/// handshake are verified.
+/// Accepts any server certificate, for a configuration that asks for it, such as `skipSSLVerify` of a
+/// profile. The signatures of the handshake are verified: the server holds the certificate's key.
 #[derive(Debug)]
-struct NoServerVerification(Arc<CryptoProvider>);
+pub struct AnyServerCertificate(pub Arc<CryptoProvider>);
 
-impl ServerCertVerifier for NoServerVerification {
+impl ServerCertVerifier for AnyServerCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

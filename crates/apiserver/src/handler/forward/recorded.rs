@@ -1,9 +1,11 @@
 //! What an event contains of the bodies of a forwarded request.
 //!
 //! JSON and YAML are recorded as they are, within the limits of other bodies. Of everything else,
-//! the event has the media type, the length and the digest.
+//! the event has the media type, the length and the digest. A long body of a request is decoded only
+//! after the upstream has authorized the request.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use apimachinery::RequestInfo;
 use apimachinery::serializer::{self, decode_yaml};
@@ -15,7 +17,11 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use crate::limits::{FORWARDED_RECORDED_BYTES_MAX, JSON_INLINE_BYTES_MAX, OTHER_INLINE_BYTES_MAX};
+use crate::limits::{
+    FORWARDED_EARLY_BYTES_MAX, FORWARDED_RECORDED_BYTES_MAX, JSON_INLINE_BYTES_MAX,
+    OTHER_INLINE_BYTES_MAX,
+};
+use crate::state::ServerState;
 use crate::{AuditContext, Request};
 
 const JSON: &str = "application/json";
@@ -23,34 +29,69 @@ const YAML: &str = "application/yaml";
 const APPLY_YAML: &str = "application/apply-patch+yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// Records the body of a request.
-pub(super) async fn request(request: &Request, audit: &mut AuditContext) {
-    if audit.is_disabled() || request.body.is_empty() || !request.info.is_resource_request {
+/// Records the body of a request that is not authorized yet: a short one completely, of a longer one
+/// the length and the digest. Of a longer one `is_withheld` records nothing.
+pub(super) fn before(request: &Request, audit: &mut AuditContext, is_withheld: bool) {
+    if !has_recorded_body(request, audit) {
+        return;
+    }
+    if !is_long(request) {
+        let decoded = decoded(&media_type(&request.headers), &request.body, &request.info.verb);
+        record(request, audit, decoded);
+    } else if !is_withheld {
+        audit.request_body(mark(&media_type(&request.headers), &request.body));
+    }
+}
+
+/// Records a long body completely, after the upstream has authorized the request. A few are decoded
+/// at a time.
+pub(super) async fn after(state: &ServerState, request: &Request, audit: &mut AuditContext) {
+    if !has_recorded_body(request, audit) || !is_long(request) || audit.level() < Level::Request {
         return;
     }
     let media_type = media_type(&request.headers);
-    let is_patch = request.info.verb == "patch";
-    let (body, verb) = (request.body.clone(), request.info.verb.clone());
     let inline = if is_json(&media_type) { JSON_INLINE_BYTES_MAX } else { OTHER_INLINE_BYTES_MAX };
-    let is_long = body.len() > inline;
-    let decode = move || {
-        let decoded = decode_request(&media_type, &body, &verb);
-        decoded.ok_or_else(|| opaque_mark(body.len() as u64, &digest(&body), &media_type))
-    };
-    // A body that is long takes milliseconds, in which the thread serves no other request.
-    let decoded = if is_long {
-        match tokio::task::spawn_blocking(decode).await {
-            Ok(decoded) => decoded,
-            Err(_) => return,
-        }
+    let (body, verb) = (request.body.clone(), request.info.verb.clone());
+    let decoded = if body.len() <= inline {
+        decoded(&media_type, &body, &verb)
     } else {
-        decode()
+        // It takes milliseconds, in which the thread would serve no other request.
+        let permit = Arc::clone(&state.in_flight.readers).acquire_owned().await;
+        let decoding = tokio::task::spawn_blocking(move || {
+            let decoded = decoded(&media_type, &body, &verb);
+            drop(permit);
+            decoded
+        });
+        let Ok(decoded) = decoding.await else { return };
+        decoded
     };
+    record(request, audit, decoded);
+}
+
+fn has_recorded_body(request: &Request, audit: &AuditContext) -> bool {
+    !audit.is_disabled() && !request.body.is_empty() && request.info.is_resource_request
+}
+
+fn is_long(request: &Request) -> bool {
+    request.body.len() > FORWARDED_EARLY_BYTES_MAX
+}
+
+fn record(request: &Request, audit: &mut AuditContext, decoded: Result<Json, Json>) {
     match decoded {
-        Ok(object) if is_patch => audit.request_patch(&object),
+        Ok(object) if request.info.verb == "patch" => audit.request_patch(&object),
         Ok(object) => audit.request_object(&object),
         Err(mark) => audit.request_body(mark),
     }
+}
+
+/// The body as JSON. The error is what is recorded of one that cannot be decoded.
+fn decoded(media_type: &str, body: &Bytes, verb: &str) -> Result<Json, Json> {
+    decode_request(media_type, body, verb).ok_or_else(|| mark(media_type, body))
+}
+
+/// Media type, length and digest.
+fn mark(media_type: &str, body: &Bytes) -> Json {
+    opaque_mark(body.len() as u64, &digest(body), media_type)
 }
 
 /// The body as JSON; `None` if it cannot be decoded.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::frames::{Arrived, Copy, UpstreamFrames};
 use super::{is_long_running, recorded, tunnel};
 use crate::audit::intents::Intent;
+use crate::audit::late_outcomes::NOT_SENT;
 use crate::handler::RequestContext;
 use crate::handler::body::{Aborted, ResponseBody};
 use crate::handler::budget::Reservation;
@@ -38,6 +39,13 @@ enum Content {
     Complete(Bytes),
     Streamed(UpstreamFrames),
     Upgraded(OnUpgrade),
+}
+
+/// What a request holds of the limits on requests in flight.
+pub(in crate::handler) struct Seats {
+    pub(in crate::handler) request: Option<Seat>,
+    /// For the tunnel, if it becomes one.
+    pub(in crate::handler) tunnel: Option<Seat>,
 }
 
 /// Bytes that count against a budget until they are freed.
@@ -145,10 +153,11 @@ pub(in crate::handler) async fn respond(
     mut context: RequestContext,
     answer: ForwardedAnswer,
     mut audit: AuditContext,
-    (seat, intent): (Option<Seat>, Option<Intent>),
+    (seats, intent): (Seats, Option<Intent>),
 ) -> Response<ResponseBody> {
     let ForwardedAnswer { head, content } = answer;
     let code = head.status;
+    let Seats { request: seat, tunnel: tunnel_seat } = seats;
     if let Content::Complete(bytes) = content {
         let (info, level) = (&context.request.info, audit.level());
         let recorded = recorded::response(info, level, (code, &head.headers), &bytes);
@@ -172,7 +181,10 @@ pub(in crate::handler) async fn respond(
         }
         Content::Upgraded(upstream) => {
             let end = RecordedEnd::new(Arc::clone(state), audit, intent);
-            let tunnel = tunnel::Tunnel::new(end, code, seat, state.closing.clone());
+            // It lasts as long as the client wants, so it does not hold the seat of a write.
+            let seat = tunnel_seat.or(seat);
+            let metrics = state.metrics.watch_started(&context.request.info);
+            let tunnel = tunnel::Tunnel::new(end, code, (seat, metrics), state.closing.clone());
             if let Some(upgrade) = context.take_upgrade() {
                 upgrade.switch(|client| tunnel.run(client, upstream));
             }
@@ -195,14 +207,23 @@ async fn record_start(
         state.log_outcome(Some(record), intent).await?;
         return Ok(None);
     }
-    // The policy omits this stage: an intent says that the response began.
+    // The policy omits this stage: the intent says that the response began.
     let status = Status { code: code.as_u16(), ..Status::default() };
     let reason = "the proxy ended while it sent the response";
     let Some(record) = audit.unfinished(status, (INTERRUPTED, reason)) else {
         return Ok(intent);
     };
-    let started = state.backend.declare(record).await;
-    let started = started.map_err(|error| state.backend.reject(&error))?;
-    state.log_outcome(None, intent).await?;
-    Ok(Some(started))
+    let mut intent = intent;
+    let started = match &intent {
+        Some(intent) => state.backend.redeclare(intent, record).await,
+        None => state.backend.declare(&mut intent, record).await,
+    };
+    if let Err(error) = started {
+        // Its client gets this error, so its end is now.
+        audit.annotate(INTERRUPTED, NOT_SENT);
+        let record = audit.clone().stream_complete(code.as_u16(), None);
+        drop(state.log_outcome(record, intent).await);
+        return Err(error);
+    }
+    Ok(intent)
 }

@@ -12,13 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::websocket::SWITCH_TIME_MAX;
 use crate::handler::max_in_flight::Seat;
 use crate::handler::recorded_end::RecordedEnd;
+use crate::metrics::WatchMetrics;
 
 /// A tunnel. If it is dropped before its end, that is recorded too.
 pub(super) struct Tunnel {
     end: RecordedEnd,
     code: StatusCode,
-    /// Seat of the request, held until the end.
+    /// Seat among the long-running requests, held until the end.
     _seat: Option<Seat>,
+    metrics: WatchMetrics,
     /// Cancelled when the server shuts down.
     closing: CancellationToken,
 }
@@ -27,10 +29,10 @@ impl Tunnel {
     pub(super) fn new(
         end: RecordedEnd,
         code: StatusCode,
-        seat: Option<Seat>,
+        (seat, metrics): (Option<Seat>, WatchMetrics),
         closing: CancellationToken,
     ) -> Self {
-        Self { end, code, _seat: seat, closing }
+        Self { end, code, _seat: seat, metrics, closing }
     }
 
     /// Runs until one side ends, or the server shuts down.
@@ -51,6 +53,7 @@ impl Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
+        self.metrics.ended();
         let code = self.code.as_u16();
         if let Some(record) = self.end.write(|audit| audit.stream_complete(code, None)) {
             self.end.spawn(record);

@@ -1,5 +1,7 @@
 //! The page of the limits of queues, buffers, caches and waits.
 
+mod proxied;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ pub(super) fn page() -> Result<String> {
     let sections = [
         ("Connections and requests", requests()),
         ("Responses and watches", responses()),
-        ("Proxy", proxied()),
+        ("Proxy", proxied::proxied()),
         ("Store", store()),
         ("Sources of events", sources()),
         ("Buckets that are read", buckets()),
@@ -157,32 +159,6 @@ fn responses() -> Vec<Row> {
         ("Records that a list of AuditEvents reads", audit_event::SCAN_MAX.to_string()),
         ("Events (`v1`) kept in a namespace (`keepwatch up`)", core_events::EVENTS_MAX.to_string()),
         ("Size of the values of a Secret (`keepwatch up`)", bytes(secrets::DATA_BYTES_MAX)),
-    ]
-}
-
-fn proxied() -> Vec<Row> {
-    use apiserver::limits;
-    vec![
-        (
-            "Size of a forwarded response that is recorded completely, and sent after its event; of a \
-             longer one, length and digest are recorded",
-            bytes(limits::FORWARDED_RECORDED_BYTES_MAX),
-        ),
-        ("The same, at levels without response bodies", bytes(limits::FORWARDED_STATUS_BYTES_MAX)),
-        (
-            "Size of all forwarded responses that wait for their events; a quarter of it for one user",
-            bytes(limits::FORWARDED_BYTES_MAX),
-        ),
-        (
-            "Time after which a forwarded response is sent while it arrives",
-            time(limits::FORWARDED_COLLECT_TIME_MAX),
-        ),
-        (
-            "Pause of the API server behind the proxy within a response that is not a watch",
-            time(limits::FORWARDED_PAUSE_MAX),
-        ),
-        ("Idle connections to it", proxy::IDLE_CONNECTIONS_MAX.to_string()),
-        ("Time after which changed credentials for it are used", time(proxy::RELOAD_PERIOD)),
     ]
 }
 

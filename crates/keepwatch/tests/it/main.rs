@@ -15,6 +15,7 @@ mod demo;
 mod destinations;
 mod detect;
 mod discovery;
+mod doctor;
 mod file;
 mod flags;
 mod investigate;

@@ -1,5 +1,7 @@
 //! The page of the limits: every queue, buffer, cache and wait has one.
 
+mod doctor;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ pub(super) fn page() -> Result<String> {
         ("Rules and signals", rules()),
         ("State of the detector", detector()),
         ("Notifiers", notifiers()),
+        ("Doctor", doctor::rows()),
     ];
     for (title, rows) in sections {
         write!(page, "\n## {title}\n\n| Limit | Value |\n|---|---|\n")?;

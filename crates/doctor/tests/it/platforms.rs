@@ -61,21 +61,22 @@ fn kubeadm_shows_its_flags_and_the_log_is_forwarded() {
     check(
         "kubeadm",
         &expect![[r#"
-        kubeadm, own: 1 pods of kube-apiserver in kube-system; annotation of kubeadm
-        audit: a policy file, whose content the API does not show; webhook Some(false)
-        tool: CSI snapshots [v8.2.0] [kube-system] 1 CustomResourceDefinition of snapshot.storage.k8s.io; Deployment kube-system/snapshot-controller
-        tool: Velero [v1.18.3] [velero] 2 CustomResourceDefinitions of velero.io; Deployment velero/velero
-        source: audit webhook: possible
-        source: audit log, forwarded: possible, set up
-        source: provider's log in a bucket: impossible
-        source: admission webhook: possible
-        source: auditing proxy: impossible
-        step: check that kube-apiserver has an audit log, and that its policy records bodies of the tools' groups: docs/guides/platform-kubeadm.md
-        step: create the Secrets audit-webhook, audit-webhook-tls and audit-webhook-config in namespace keepwatch: docs/guides/platform-kubeadm.md
-        step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set image.repository=REGISTRY/keepwatch
-        step: look at the source: kubectl get eventsources; then change a backup of cluster kubernetes and see its event
-        values: {"clusterName":"kubernetes","auditWebhook":{"enabled":true,"clusters":["kubernetes"],"clusterTokensSecretName":"audit-webhook","tlsSecretName":"audit-webhook-tls"},"auditLogForwarder":{"enabled":true,"webhookConfigSecretName":"audit-webhook-config","logPaths":["/var/log/kubernetes/audit/audit.log"]}}
-    "#]],
+            kubeadm, own: 1 pod of kube-apiserver in kube-system; annotation of kubeadm
+            audit: a policy file, whose content the API does not show; webhook Some(false)
+            tool: CSI snapshots [v8.2.0] [kube-system] 1 CustomResourceDefinition of snapshot.storage.k8s.io; Deployment kube-system/snapshot-controller
+            tool: Velero [v1.18.3] [velero] 2 CustomResourceDefinitions of velero.io; Deployment velero/velero
+            source: audit webhook: possible
+            source: audit log, forwarded: possible, set up
+            source: provider's log in a bucket: impossible
+            source: admission webhook: possible
+            source: auditing proxy: impossible
+            step: choose a name for the cluster instead of my-cluster (--cluster-name)
+            step: check that kube-apiserver's policy records bodies of the tools' groups: docs/guides/platform-kubeadm.md
+            step: create the Secrets audit-webhook, audit-webhook-tls and audit-webhook-config in namespace keepwatch: docs/guides/platform-kubeadm.md
+            step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set image.repository=REGISTRY/keepwatch
+            step: look at the source: kubectl get eventsources; then change a backup of cluster my-cluster and see its event
+            values: {"clusterName":"my-cluster","auditWebhook":{"enabled":true,"clusters":["my-cluster"],"clusterTokensSecretName":"audit-webhook","tlsSecretName":"audit-webhook-tls"},"auditLogForwarder":{"enabled":true,"webhookConfigSecretName":"audit-webhook-config","logPaths":["/var/log/kubernetes/audit/audit.log"]}}
+        "#]],
     );
 }
 
@@ -84,21 +85,22 @@ fn k3s_shows_its_arguments_in_an_annotation() {
     check(
         "k3s",
         &expect![[r#"
-        k3s, own: version v1.33.4+k3s1; annotation k3s.io/node-args on 2 nodes
-        audit: a policy file, whose content the API does not show; webhook Some(false)
-        tool: etcd snapshots of k3s, RKE2 and Rancher [] [] CustomResourceDefinition etcdsnapshotfiles.k3s.cattle.io
-        tool: Longhorn [v1.9.1] [longhorn-system] 2 CustomResourceDefinitions of longhorn.io; Deployment longhorn-system/longhorn-driver-deployer
-        source: audit webhook: possible
-        source: audit log, forwarded: possible, set up
-        source: provider's log in a bucket: impossible
-        source: admission webhook: possible
-        source: auditing proxy: impossible
-        step: check that kube-apiserver has an audit log, and that its policy records bodies of the tools' groups: docs/guides/platform-k3s-rke2.md
-        step: create the Secrets audit-webhook, audit-webhook-tls and audit-webhook-config in namespace keepwatch: docs/guides/platform-k3s-rke2.md
-        step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set image.repository=REGISTRY/keepwatch
-        step: look at the source: kubectl get eventsources; then change a backup of cluster default and see its event
-        values: {"clusterName":"default","auditWebhook":{"enabled":true,"clusters":["default"],"clusterTokensSecretName":"audit-webhook","tlsSecretName":"audit-webhook-tls"},"auditLogForwarder":{"enabled":true,"webhookConfigSecretName":"audit-webhook-config","logPaths":["/var/lib/rancher/k3s/server/logs/audit.log"]}}
-    "#]],
+            k3s, own: version v1.33.4+k3s1; annotation k3s.io/node-args on 2 nodes
+            audit: a policy file, whose content the API does not show; webhook Some(false)
+            tool: etcd snapshots of k3s, RKE2 and Rancher [] [] CustomResourceDefinition etcdsnapshotfiles.k3s.cattle.io
+            tool: Longhorn [v1.9.1] [longhorn-system] 2 CustomResourceDefinitions of longhorn.io; Deployment longhorn-system/longhorn-driver-deployer
+            source: audit webhook: possible
+            source: audit log, forwarded: possible, set up
+            source: provider's log in a bucket: impossible
+            source: admission webhook: possible
+            source: auditing proxy: impossible
+            step: choose a name for the cluster instead of my-cluster (--cluster-name)
+            step: check that kube-apiserver's policy records bodies of the tools' groups: docs/guides/platform-k3s-rke2.md
+            step: create the Secrets audit-webhook, audit-webhook-tls and audit-webhook-config in namespace keepwatch: docs/guides/platform-k3s-rke2.md
+            step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set image.repository=REGISTRY/keepwatch
+            step: look at the source: kubectl get eventsources; then change a backup of cluster my-cluster and see its event
+            values: {"clusterName":"my-cluster","auditWebhook":{"enabled":true,"clusters":["my-cluster"],"clusterTokensSecretName":"audit-webhook","tlsSecretName":"audit-webhook-tls"},"auditLogForwarder":{"enabled":true,"webhookConfigSecretName":"audit-webhook-config","logPaths":["/var/lib/rancher/k3s/server/logs/audit.log"]}}
+        "#]],
     );
 }
 
@@ -107,21 +109,19 @@ fn rke2_with_a_connected_keepwatch_needs_nothing_more() {
     check(
         "rke2",
         &expect![[r#"
-        RKE2, own: version v1.33.4+rke2r1; annotation rke2.io/node-args on 1 node
-        audit: a policy file, whose content the API does not show; webhook Some(false)
-        keepwatch: keepwatch prod-eu
-        tool: etcd snapshots of k3s, RKE2 and Rancher [] [] CustomResourceDefinition etcdsnapshotfiles.k3s.cattle.io
-        tool: Velero [] [velero] 1 CustomResourceDefinition of velero.io; Deployment velero/velero
-        source: audit webhook: possible, connected
-        source: audit log, forwarded: possible
-        source: provider's log in a bucket: impossible
-        source: admission webhook: possible
-        source: auditing proxy: impossible
-        step: compare the values with `helm get values kw -n keepwatch`: lists replace those of the release
-        step: helm upgrade kw charts/keepwatch -n keepwatch --reuse-values -f values.yaml
-        step: look at the source: kubectl get eventsources; then change a backup of cluster prod-eu and see its event
-        values: {"clusterName":"prod-eu"}
-    "#]],
+            RKE2, own: version v1.33.4+rke2r1; annotation rke2.io/node-args on 1 node
+            audit: a policy file, whose content the API does not show; webhook Some(false)
+            keepwatch: keepwatch prod-eu
+            tool: etcd snapshots of k3s, RKE2 and Rancher [] [] CustomResourceDefinition etcdsnapshotfiles.k3s.cattle.io
+            tool: Velero [] [velero] 1 CustomResourceDefinition of velero.io; Deployment velero/velero
+            source: audit webhook: possible, connected
+            source: audit log, forwarded: possible
+            source: provider's log in a bucket: impossible
+            source: admission webhook: possible
+            source: auditing proxy: impossible
+            step: nothing to set up: the sources that are best here are connected
+            values: {"clusterName":"prod-eu"}
+        "#]],
     );
 }
 

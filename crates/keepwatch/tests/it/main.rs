@@ -15,7 +15,6 @@ mod demo;
 mod destinations;
 mod detect;
 mod discovery;
-mod doctor;
 mod file;
 mod flags;
 mod investigate;

@@ -35,6 +35,7 @@ pub use authz::attributes::{Attributes, Authorizer, AuthorizerError, Decision};
 pub use connection::bind::bind;
 pub use connection::limiter::{ConnectionLimiter, ConnectionPermit};
 pub use handler::answer::Answer;
+pub use handler::encoding::yaml;
 pub use handler::forward::ForwardedAnswer;
 pub use handler::status_errors::too_large_resource_version;
 pub use namespaces::{ClusterNamespaces, NamespaceSource, NamespaceState};

@@ -4,11 +4,13 @@
 //! of its `go.sum`, into a cache folder that outlives the checkout. A program in the folder
 //! `KUBEBUILDER_ASSETS` is used instead. [`all`] builds everything in advance.
 //!
-//! The module [`packages`] installs Python and Node packages. The callers start the programs.
+//! The module [`packages`] installs Python and Node packages, and [`definitions`] downloads those of
+//! backup tools. The callers start the programs.
 //!
 //! A missing Go toolchain or a failed build is an error: no caller may continue without the
 //! programs.
 
+pub mod definitions;
 pub mod packages;
 
 use std::ffi::OsString;

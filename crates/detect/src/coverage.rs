@@ -26,6 +26,8 @@ pub enum Source {
     Gke,
     /// The diagnostic log `kube-audit` of AKS.
     Aks,
+    /// The admission webhook, with its default API groups.
+    Admission,
     /// The aggregated API server: Keepwatch itself, or its proxy before another one.
     Aggregated,
 }
@@ -43,8 +45,8 @@ pub enum Visibility {
 
 impl Source {
     /// All sources, in the order of the page.
-    pub const ALL: [Self; 5] =
-        [Self::KubeApiserver, Self::Eks, Self::Gke, Self::Aks, Self::Aggregated];
+    pub const ALL: [Self; 6] =
+        [Self::KubeApiserver, Self::Eks, Self::Gke, Self::Aks, Self::Admission, Self::Aggregated];
 
     /// Name of the source.
     pub const fn title(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Source {
             Self::Eks => "EKS",
             Self::Gke => "GKE",
             Self::Aks => "AKS",
+            Self::Admission => "Admission webhook",
             Self::Aggregated => "Keepwatch or its proxy",
         }
     }
@@ -67,9 +70,39 @@ impl Source {
             // be recorded without bodies everywhere.
             Self::KubeApiserver => Some(!is_aggregated && !SECRET_RESOURCES.contains(&resource)),
             Self::Eks | Self::Gke | Self::Aks => Some(is_own),
+            Self::Admission => ADMISSION_GROUPS.contains(&group).then_some(true),
         }
     }
+
+    /// Whether it records requests with this verb. kube-apiserver asks a webhook about writes, one
+    /// by one, and calls a patch an update.
+    fn records_verb(self, verb: &str) -> bool {
+        self != Self::Admission || ["create", "update", "delete", "connect"].contains(&verb)
+    }
 }
+
+/// The API groups of backup tools whose objects kube-apiserver itself stores, about which it asks
+/// the admission webhook by default. It does not ask about those of aggregated API servers, such as
+/// most of K10's.
+pub const ADMISSION_GROUPS: [&str; 17] = [
+    "config.kio.kasten.io",
+    "velero.io",
+    "longhorn.io",
+    "snapshot.storage.k8s.io",
+    "groupsnapshot.storage.k8s.io",
+    "triliovault.trilio.io",
+    "stash.appscode.com",
+    "core.kubestash.com",
+    "storage.kubestash.com",
+    "stork.libopenstorage.org",
+    "postgresql.cnpg.io",
+    "k3s.cattle.io",
+    "rke.cattle.io",
+    "k8up.io",
+    "volsync.backube",
+    "dataprotection.kubeblocks.io",
+    "backup.gdc.goog",
+];
 
 /// Groups that an aggregated API server serves.
 const AGGREGATED: [&str; 6] = [
@@ -170,7 +203,8 @@ fn visibility(expression: &Expression, counted: &[Field], source: Source) -> Vis
                 let is_known = |field: &Field| !matches!(kind.known(field.path()), Known::Absent);
                 counted.iter().all(is_known) && kind.outcomes(expression.node()).0
             };
-            if visibility > best && verbs.iter().any(can_match) {
+            let mut recorded = verbs.iter().filter(|verb| source.records_verb(verb));
+            if visibility > best && recorded.any(can_match) {
                 best = visibility;
             }
         }
@@ -244,8 +278,25 @@ impl Kind<'_> {
             {
                 Known::Absent
             }
+            _ if self.source == Source::Admission => Self::known_at_admission(path),
             // Keepwatch writes these about itself.
             Path::Annotation(key) if key.starts_with("keepwatch.io/") => Known::Absent,
+            _ => Known::Open,
+        }
+    }
+
+    /// What a review has: the user and the objects. It comes before the outcome, and without the
+    /// request itself.
+    fn known_at_admission(path: &Path) -> Known<'static> {
+        match path {
+            Path::ResponseObject(_)
+            | Path::Status(_)
+            | Path::SourceIps
+            | Path::UserAgent
+            | Path::ImpersonatedUser(_)
+            | Path::Annotation(_) => Known::Absent,
+            Path::Succeeded | Path::Admission => Known::Text("true"),
+            Path::Refused => Known::Text("false"),
             _ => Known::Open,
         }
     }

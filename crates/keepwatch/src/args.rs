@@ -8,6 +8,7 @@ pub(crate) mod buckets;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
 pub(crate) mod detect;
+pub(crate) mod doctor;
 pub(crate) mod forward;
 pub(crate) mod input;
 pub(crate) mod investigate;
@@ -78,6 +79,13 @@ pub(crate) enum Command {
     /// Convert audit events
     #[command(subcommand)]
     Events(EventsCommand),
+    /// Say what an attacker could do unseen in a cluster, and how to set up Keepwatch there
+    ///
+    /// Reads the cluster, and never writes to it: which backup tools it has, which sources of events
+    /// are possible and connected, and what the built-in rules see with them. Prints the Helm values
+    /// of the best set-up. What it may not read, it says.
+    #[command(after_help = EXIT_CODES)]
+    Doctor(doctor::DoctorArgs),
     /// Connect sources of events
     #[command(subcommand)]
     Source(source::SourceCommand),

@@ -4,6 +4,7 @@ mod completions;
 mod cursors;
 mod dashboards;
 mod detect;
+mod doctor;
 mod events;
 mod export_files;
 mod forward;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Investigate(command) => investigate::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Events(command) => events::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Source(command) => source::run(&command),
         Command::Forward(args) => forward::run(&args),
         Command::Cursors(command) => cursors::run(&command),

@@ -54,8 +54,8 @@ pub(crate) fn negotiate_gzip(
     }
 }
 
-/// Converts JSON to YAML.
-pub(crate) fn yaml(json: &[u8]) -> Bytes {
+/// Converts compact JSON to YAML.
+pub fn yaml(json: &[u8]) -> Bytes {
     Bytes::from(yaml::from_json(json))
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use detect::coverage::{self, Source, Visibility};
 use detect::examples::{self, Step};
 use detect::{Engine, Input, LoadOptions, RuleSet, Settings, builtin};
-use event::{Event, EventRef, Level};
+use event::annotations::ADMISSION;
+use event::{Event, EventRef, Json, Level, Stage};
+use serde_json::{Map, Value};
 
 use super::pack;
 
@@ -19,6 +21,10 @@ fn as_recorded(event: &Event, source: Source) -> Option<Event> {
         return None;
     }
     event.annotations.retain(|key, _| !key.starts_with("keepwatch.io/"));
+    if source == Source::Admission {
+        source.records(&reference.api_group, &reference.resource)?;
+        return as_reviewed(event);
+    }
     if !source.records(&reference.api_group, &reference.resource)? {
         event.level = Level::Metadata;
         (event.request_object, event.response_object) = (None, None);
@@ -30,6 +36,61 @@ fn as_recorded(event: &Event, source: Source) -> Option<Event> {
         event.user.extra.clear();
     }
     Some(event)
+}
+
+/// The event as the admission webhook records it: before the outcome, with the object as it will be.
+fn as_reviewed(mut event: Event) -> Option<Event> {
+    let is_refused = event.response_status.take().is_some_and(|status| status.code >= 400);
+    let is_status =
+        event.object_ref.as_ref().is_some_and(|reference| reference.subresource == "status");
+    if is_refused || is_status {
+        return None;
+    }
+    let response = event.response_object.take();
+    match event.verb.as_str() {
+        "create" | "update" => event.request_object = response.or(event.request_object),
+        "patch" => {
+            event.verb = "update".to_owned();
+            event.request_object = Some(patched(response, event.request_object)?);
+        }
+        "delete" => {}
+        _ => return None,
+    }
+    event.stage = Stage::RequestReceived;
+    event.user = event.impersonated_user.take().unwrap_or(event.user);
+    event.source_ips.clear();
+    event.user_agent.clear();
+    event.annotations.clear();
+    event.annotations.insert(ADMISSION.to_owned(), "reviewed".to_owned());
+    Some(event)
+}
+
+/// The object of the response, with what a merge patch adds: the examples have responses in short.
+fn patched(response: Option<Json>, request: Option<Json>) -> Option<Json> {
+    let value = |json: Option<Json>| -> Value {
+        json.and_then(|json| serde_json::from_slice(json.as_bytes()).ok()).unwrap_or_default()
+    };
+    let (mut object, patch) = (value(response), value(request));
+    if patch.is_object() {
+        merge(&mut object, &patch);
+    }
+    Json::serialize(&object).ok()
+}
+
+fn merge(object: &mut Value, patch: &Value) {
+    let Value::Object(members) = patch else {
+        *object = patch.clone();
+        return;
+    };
+    if !object.is_object() {
+        *object = Value::Object(Map::new());
+    }
+    for (key, value) in members {
+        match value {
+            Value::Null => drop(object.as_object_mut().unwrap().remove(key)),
+            value => merge(&mut object[key], value),
+        }
+    }
 }
 
 /// Whether the rule raises a signal for an example of its file, as the source records it.
@@ -88,4 +149,7 @@ fn bodies_of_custom_resources_are_missing_on_managed_clusters_and_seen_at_kube_a
     assert_eq!(of("kasten-bulk-deletion", Source::KubeApiserver), Visibility::WithoutBody);
     assert_eq!(of("kasten-bulk-deletion", Source::Aggregated), Visibility::Seen);
     assert_eq!(of("velero-backups-deleted", Source::Aggregated), Visibility::Hidden);
+    assert_eq!(of("velero-schedule-changed", Source::Admission), Visibility::Seen);
+    assert_eq!(of("kasten-bulk-deletion", Source::Admission), Visibility::Hidden);
+    assert_eq!(of("backup-operator-stopped", Source::Admission), Visibility::Hidden);
 }

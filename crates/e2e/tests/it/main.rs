@@ -23,6 +23,7 @@ mod clients;
 mod cluster_controllers;
 mod costly_requests;
 mod destination_recovery;
+mod doctor;
 mod fixture;
 mod installed;
 mod kinds;

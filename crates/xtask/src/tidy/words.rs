@@ -47,7 +47,7 @@ const WORDS: [(&str, &str); 33] = [
 ];
 
 /// The crates that contain none of the words.
-const CRATES: [&str; 19] = [
+const CRATES: [&str; 20] = [
     "apimachinery",
     "apiserver",
     "assets",
@@ -55,6 +55,7 @@ const CRATES: [&str; 19] = [
     "controller",
     "delivery",
     "detect",
+    "doctor",
     "e2e",
     "event",
     "kasten",

@@ -2,6 +2,8 @@
 
 mod proxied;
 
+mod doctor;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub(super) fn page() -> Result<String> {
         ("Rules and signals", rules()),
         ("State of the detector", detector()),
         ("Notifiers", notifiers()),
+        ("Doctor", doctor::rows()),
     ];
     for (title, rows) in sections {
         write!(page, "\n## {title}\n\n| Limit | Value |\n|---|---|\n")?;

@@ -5,33 +5,12 @@
 //! Deliberately absent: selectors of objects and namespaces. A label would hide what it selects.
 
 use anyhow::{Result, bail};
+use detect::coverage::ADMISSION_GROUPS;
 use serde_json::{Map, Value, json};
 use source::admission_webhook::{PATH, WEBHOOK_NAME};
 
 use super::{encoded, origin, token};
 use crate::args::source::{AdmissionConfigArgs, FailurePolicy};
-
-/// The API groups of backup tools whose objects kube-apiserver itself stores. It does not ask about
-/// those of aggregated API servers, such as most of K10's.
-pub(crate) const GROUPS: [&str; 17] = [
-    "config.kio.kasten.io",
-    "velero.io",
-    "longhorn.io",
-    "snapshot.storage.k8s.io",
-    "groupsnapshot.storage.k8s.io",
-    "triliovault.trilio.io",
-    "stash.appscode.com",
-    "core.kubestash.com",
-    "storage.kubestash.com",
-    "stork.libopenstorage.org",
-    "postgresql.cnpg.io",
-    "k3s.cattle.io",
-    "rke.cattle.io",
-    "k8up.io",
-    "volsync.backube",
-    "dataprotection.kubeblocks.io",
-    "backup.gdc.goog",
-];
 
 /// Conditions that a request meets which is to be recorded. Velero deletes the data of a backup whose
 /// `status.expiration` is over, so that field is not left out. kube-apiserver evaluates them, so that
@@ -54,7 +33,7 @@ const CONDITIONS: [(&str, &str); 2] = [
 /// The configuration as an object.
 pub(super) fn configuration(args: &AdmissionConfigArgs) -> Result<Value> {
     let groups: Vec<&str> = if args.groups.is_empty() {
-        GROUPS.to_vec()
+        ADMISSION_GROUPS.to_vec()
     } else {
         args.groups.iter().map(String::as_str).collect()
     };

@@ -84,6 +84,13 @@ enum State {
     Tail,
 }
 
+/// A text before a document, which then ends with its line.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    /// The time with which it begins.
+    time: Option<Timestamp>,
+}
+
 /// Reads elements.
 #[derive(Debug)]
 pub(super) struct Parser {
@@ -99,10 +106,8 @@ pub(super) struct Parser {
     is_line_start: bool,
     /// The document has not gone beyond the line on which it began.
     is_first_line: bool,
-    /// Other text is before the document on its line: it ends with the line.
-    has_prefix: bool,
-    /// The time in that text.
-    time: Option<Timestamp>,
+    /// The other text before the document on its line.
+    prefix: Option<Prefix>,
     /// A comma was read since the last item of the list.
     has_comma: bool,
     /// Text that is not JSON.
@@ -126,8 +131,7 @@ impl Parser {
             start,
             is_line_start: true,
             is_first_line: true,
-            has_prefix: false,
-            time: None,
+            prefix: None,
             has_comma: true,
             text: Vec::new(),
             text_len: 0,
@@ -193,12 +197,12 @@ impl Parser {
     fn begin(&mut self, byte: u8, input: &mut &[u8]) {
         match byte {
             b'{' => {
-                (self.has_prefix, self.time) = (false, None);
+                self.prefix = None;
                 self.begin_document();
             }
             b'[' => {
                 self.take(input, 1);
-                (self.has_prefix, self.time) = (false, None);
+                self.prefix = None;
                 (self.state, self.head, self.has_comma) =
                     (State::List { is_member: false }, None, true);
             }
@@ -225,7 +229,7 @@ impl Parser {
                 self.has_comma = true;
                 self.take(input, 1);
             }
-            b'\n' if self.has_prefix => {
+            b'\n' if self.prefix.is_some() => {
                 self.take(input, 1);
                 return Some(self.interrupt(Fault::UnclosedList));
             }
@@ -298,7 +302,7 @@ impl Parser {
         let is_first = std::mem::take(&mut self.is_first_line);
         let is_line =
             is_first && self.state == State::Document && self.scanner.commas() >= LINE_COMMAS;
-        is_line || self.has_prefix || self.scanner.is_in_text()
+        is_line || self.prefix.is_some() || self.scanner.is_in_text()
     }
 
     fn read_head(&mut self) {
@@ -322,7 +326,7 @@ impl Parser {
         self.take(input, end);
         match next {
             Some(b'{') if self.text_len <= PREFIX_BYTES_MAX => {
-                (self.has_prefix, self.time) = (true, time_of(&self.text));
+                self.prefix = Some(Prefix { time: time_of(&self.text) });
                 self.reset_text();
                 self.begin_document();
                 // The object is not at the start of its line.
@@ -335,7 +339,7 @@ impl Parser {
     }
 
     fn end_text(&mut self) -> Element {
-        self.time = None;
+        self.prefix = None;
         let digest = digest(&self.text_hasher);
         let (text, len) = (std::mem::take(&mut self.text), self.text_len);
         let fault = Some(Fault::NotAnObject);
@@ -374,7 +378,8 @@ impl Parser {
     }
 
     fn element(&self, item: Item, end: Option<Boundary>) -> Element {
-        let (head, start, time) = (self.head.clone(), self.start.clone(), self.time);
+        let (head, start) = (self.head.clone(), self.start.clone());
+        let time = self.prefix.and_then(|prefix| prefix.time);
         Element { item, head, time, offset: start.offset, is_tail: false, start, end }
     }
 

@@ -209,15 +209,15 @@ mod tests {
             })
             .filter_map(|arg| arg.get_long().map(str::to_owned))
             .collect();
-        let given = names.iter().map(|name| format!("--{name}=x"));
-        let given = std::iter::once("keepwatch".to_owned()).chain(given);
-        let args = A::from_arg_matches(&command.get_matches_from(given)).unwrap();
-        let mut found: Vec<String> = names.iter().map(|name| format!("--{name}")).collect();
+        let values = names.iter().map(|name| format!("--{name}=x"));
+        let arguments = std::iter::once("keepwatch".to_owned()).chain(values);
+        let args = A::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
+        let mut expected: Vec<String> = names.iter().map(|name| format!("--{name}")).collect();
         let mut listed: Vec<String> =
             list(&args).into_iter().map(|(flag, _)| flag.to_owned()).collect();
-        found.sort();
+        expected.sort();
         listed.sort();
-        assert_eq!(listed, found, "{prefix}");
+        assert_eq!(listed, expected, "{prefix}");
         let secrets = list(&args).into_iter().filter(|(_, is_secret)| *is_secret);
         secrets.map(|(flag, _)| flag.replace(prefix, "")).collect()
     }

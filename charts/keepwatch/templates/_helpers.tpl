@@ -469,6 +469,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 - {{ printf "--bucket-source=%s=%s" .cluster .url | quote }}
 {{- end }}
 - {{ printf "--bucket-source-poll-period=%v" .pollPeriod | quote }}
+- {{ printf "--bucket-source-quiet-period=%v" .quietPeriod | quote }}
 {{- with .s3Endpoint }}
 - {{ printf "--bucket-source-s3-endpoint=%s" . | quote }}
 {{- end }}

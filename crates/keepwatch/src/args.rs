@@ -2,8 +2,6 @@
 //!
 //! Only single values are checked here; combinations of flags are checked where they are used.
 
-pub(crate) mod admission_webhook;
-pub(crate) mod audit_webhook;
 pub(crate) mod buckets;
 pub(crate) mod dashboards;
 pub(crate) mod destinations;
@@ -19,6 +17,7 @@ pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod values;
+pub(crate) mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -187,9 +186,9 @@ pub(crate) struct UpArgs {
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: crate::log::LogFormat,
     #[command(flatten)]
-    pub(crate) audit_webhook: audit_webhook::AuditWebhookArgs,
+    pub(crate) audit_webhook: webhooks::AuditWebhookArgs,
     #[command(flatten)]
-    pub(crate) admission_webhook: admission_webhook::AdmissionWebhookArgs,
+    pub(crate) admission_webhook: webhooks::AdmissionWebhookArgs,
     #[command(flatten)]
     pub(crate) log_files: log_files::LogFilesArgs,
     #[command(flatten)]

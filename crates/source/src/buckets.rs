@@ -5,7 +5,8 @@
 //! oldest first. How far each was read is stored in the transaction of the events, so that a kill
 //! neither loses nor doubles one. Objects are remembered that were modified within
 //! [`BUCKET_WINDOW`](crate::limits::BUCKET_WINDOW) before the newest one; older ones count as read.
-//! So an object that appears late is found, whatever its key. An object that grows is read on; one
+//! So an object that appears late is found, whatever its key. In a folder, the time of a file says
+//! nothing about when it appeared, so all files are remembered. An object that grows is read on; one
 //! that is replaced is read again.
 //!
 //! Deliberately absent: credentials, notifications of the store, and changes to the bucket.
@@ -20,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use event::Timestamp;
 use futures::StreamExt as _;
-use objectstore::{Bucket, ObjectEntry};
+use objectstore::{Bucket, ObjectEntry, Provider};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +54,8 @@ pub struct BucketSourceConfig {
     pub prefix: String,
     /// Pause between two listings.
     pub poll_period: Duration,
+    /// Time in which it is normal that there is no new object.
+    pub quiet_period: Duration,
     /// A permit for each object that is read at a time, shared by all prefixes.
     pub reads: Arc<Semaphore>,
 }
@@ -82,7 +85,8 @@ pub fn names<'c>(clusters: impl IntoIterator<Item = &'c str>) -> Vec<String> {
 impl Buckets {
     /// A prefix that is not read yet.
     pub fn new(config: BucketSourceConfig) -> Self {
-        let status = Arc::new(SourceStatus::new(&config.name, KIND, &config.cluster));
+        let status = SourceStatus::new(&config.name, KIND, &config.cluster);
+        let status = Arc::new(status.quiet_for(config.quiet_period));
         Self { config, status }
     }
 }
@@ -124,12 +128,17 @@ struct Follower {
 impl Follower {
     async fn run(&mut self) {
         let prefix = Window::prefix(&self.config.cluster, &self.config.url);
+        let provider = &self.config.bucket.destination().provider;
+        let is_folder = matches!(provider, Provider::File(_));
         let mut window = loop {
             match self.recorder.objects(&prefix).await {
-                Ok(objects) => break Window::read(prefix, &objects),
+                Ok(objects) => break Window::read(prefix, is_folder, &objects),
                 Err(error) => self.fail(&error).await,
             }
         };
+        if let Some(newest) = window.newest() {
+            self.status.delivered(newest.min(self.recorder.now()));
+        }
         loop {
             match self.pass(&mut window).await {
                 Ok(is_complete) => {
@@ -147,12 +156,13 @@ impl Follower {
     /// object that fails does not keep the others from being read.
     async fn pass(&self, window: &mut Window) -> Result<bool, Failure> {
         let objects = self.config.bucket.listing(&self.config.prefix)?;
-        let Batch { due, newest, waiting, is_complete, missing } =
+        let Batch { due, newest, waiting, is_complete, mut missing, removed } =
             listing::due(objects, window, self.recorder.now()).await?;
         if !missing.is_empty() {
             tracing::warn!(objects = missing.len(), "objects were removed before they were read");
-            self.recorder.store(window.remove(missing)).await?;
         }
+        missing.extend(window.oldest(removed));
+        self.store(window.remove(missing)).await?;
         let last = due.last().map(|(object, _)| object.modified);
         let read_up_to = if is_complete { newest } else { last.min(newest) };
         self.status.update_progress(|progress| progress.waiting = waiting);
@@ -161,11 +171,14 @@ impl Follower {
         let mut reads = futures::stream::iter(reads).buffer_unordered(BUCKET_READS_MAX);
         while let Some((object, seen, outcome)) = reads.next().await {
             match outcome {
-                Ok(()) => self.status.update_progress(|progress| {
-                    progress.objects += 1;
-                    progress.waiting = progress.waiting.saturating_sub(1);
-                    progress.last_key.clone_from(&object.key);
-                }),
+                Ok(()) => {
+                    self.status.delivered(object.modified.min(self.recorder.now()));
+                    self.status.update_progress(|progress| {
+                        progress.objects += 1;
+                        progress.waiting = progress.waiting.saturating_sub(1);
+                        progress.last_key.clone_from(&object.key);
+                    });
+                }
                 Err(error) => failures.add(error, object.modified),
             }
             window.insert(object.key, seen);
@@ -255,8 +268,12 @@ impl Follower {
         read_up_to: Timestamp,
         newest: Timestamp,
     ) -> Result<(), Failure> {
-        let changes = window.advance(failed, read_up_to, newest).unwrap_or_default();
         // The horizon is the first. What a kill leaves is forgotten later.
+        self.store(window.advance(failed, read_up_to, newest).unwrap_or_default()).await
+    }
+
+    /// Changes objects of Keepwatch's store.
+    async fn store(&self, changes: Vec<StoredObject>) -> Result<(), Failure> {
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
             self.recorder.store(changes.by_ref().take(CHUNK_EVENTS_MAX).collect()).await?;

@@ -7,7 +7,8 @@
 //!
 //! Every byte belongs to a record, to a container, or to white space: what is not an event is a
 //! record that says why. Memory is bounded whatever the input, and so is the work: the content may
-//! be at most [`EXPANSION_MAX`](crate::limits::EXPANSION_MAX) times as long as the object.
+//! be at most [`EXPANSION_MAX`](crate::limits::EXPANSION_MAX) times as long as the object, and what is
+//! between two layers [`INNER_EXPANSION_MAX`](crate::limits::INNER_EXPANSION_MAX) times.
 //!
 //! The module is pure: the caller passes the bytes in portions of any size, and the same bytes give
 //! the same records. Deliberately absent: where the bytes come from, and the journal.
@@ -28,7 +29,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::limits::LAYERS_MAX;
 use crate::splitter::{DIGEST_LEN, Digest, Fault, Item};
-use decompress::{Content, Feed, Layer};
+use decompress::{Content, Counted, Feed, Layer};
 use unwrap::Unwrapper;
 use values::{Boundary, Element, Parser};
 
@@ -139,10 +140,12 @@ impl Envelopes {
                     self.has_changed = self.target.is_some();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(_) => {
+                Err(error) => {
                     self.is_finished = true;
-                    let item = self.parser.damaged(Fault::Damaged);
-                    self.add(item);
+                    let expands = error.kind() == io::ErrorKind::FileTooLarge;
+                    let fault = if expands { Fault::Expands } else { Fault::Damaged };
+                    let element = self.parser.damaged(fault);
+                    self.add(element);
                 }
             }
         }
@@ -183,12 +186,12 @@ impl Envelopes {
 
     /// Unwraps an element, and adds its records.
     fn add(&mut self, element: Element) {
-        let Element { item, head, offset, is_tail, start, end } = element;
+        let Element { item, head, time, offset, is_tail, start, end } = element;
         let is_plain = !self.content.is_compressed();
         if is_plain && start.offset != self.position.offset {
             self.position = start.into();
         }
-        let records = self.unwrapper.unwrap(item, head.as_ref());
+        let records = self.unwrapper.unwrap(item, head.as_ref(), time);
         let last = records.len().saturating_sub(1);
         let mut end = end.filter(|_| is_plain);
         for (at, (item, meaning)) in records.into_iter().enumerate() {
@@ -232,9 +235,12 @@ fn chain(before: &Digest, next: &Digest) -> Digest {
     chain
 }
 
-/// The content of a file, decompressed as that of an object.
+/// The content of a file, decompressed as that of an object. Its size is not limited, but that of its
+/// first layer is, if it is compressed twice.
 pub fn decompressed(from: Box<dyn BufRead + Send>) -> impl BufRead + Send {
-    Layer::new(from, LAYERS_MAX)
+    let from = Counted::new(from);
+    let taken = from.taken();
+    Layer::new(Box::new(from), LAYERS_MAX, taken)
 }
 
 /// The events of one line or document that is in memory, for commands that read files line by line:

@@ -155,11 +155,6 @@ impl Identities {
         self.by_source.entry(source.to_owned()).or_default().push_front(digest);
     }
 
-    /// The names of the sources.
-    pub(crate) fn sources(&self) -> Vec<String> {
-        self.by_source.keys().cloned().collect()
-    }
-
     /// The number of identities.
     pub(crate) fn len(&self) -> usize {
         self.known.len()

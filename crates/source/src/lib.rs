@@ -21,6 +21,7 @@ mod outage;
 mod raw;
 mod receipts;
 mod recorder;
+mod redaction;
 mod refill;
 pub mod splitter;
 mod status;

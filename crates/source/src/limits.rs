@@ -115,6 +115,8 @@ pub const BUCKETS_READS_MAX: usize = 8;
 pub const BUCKET_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Default pause between two listings of a bucket.
 pub const BUCKET_POLL_PERIOD: Duration = Duration::from_mins(1);
+/// Default time in which it is normal that a bucket has no new object: Google writes one an hour.
+pub const BUCKET_QUIET_PERIOD: Duration = Duration::from_hours(2);
 /// Maximum pause before objects that could not be read or recorded are read again.
 pub const BUCKET_RETRY_MAX: Duration = Duration::from_mins(2);
 /// Objects are remembered that were modified in this time before the newest one, so that one which
@@ -140,6 +142,12 @@ pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 pub const EXPANSION_MAX: u64 = 256;
 /// … and this number of bytes. The rest is not read.
 pub const EXPANSION_BYTES_MIN: u64 = 64 << 20;
+/// If an object is compressed twice, the content of the first layer may have this multiple of its size
+/// …
+pub const INNER_EXPANSION_MAX: u64 = 4;
+/// … and this number of bytes. What is compressed becomes hardly shorter if it is compressed again, and
+/// an empty member of gzip takes much more time than its 20 bytes. The rest is not read.
+pub const INNER_EXPANSION_BYTES_MIN: u64 = 4 << 20;
 /// Maximum length of a text before a JSON object on its line, in bytes.
 pub const PREFIX_BYTES_MAX: u64 = 256;
 /// Maximum number of items in the containers of one item of a list.

@@ -19,7 +19,8 @@ use std::time::Duration;
 use apiserver::tls::{ServingCertificate, TlsError, server_config};
 use apiserver::{Clock, bind};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
@@ -33,7 +34,7 @@ pub(crate) use access::{Access, Grant, Refused};
 pub use access::{AccessError, Credentials};
 use connections::Connections;
 pub(crate) use log_line::LogLine;
-pub(crate) use messages::{BodyError, is_plain_json, next_frame, text_response};
+pub(crate) use messages::{BodyError, HeadError, check_head, next_frame, text_response};
 pub use refusals::{Refusal, Refusals, Webhook};
 pub use tokens::TokenError;
 
@@ -94,15 +95,17 @@ pub(crate) struct Gate {
 
 /// What handles the requests of a listener.
 pub(crate) trait Endpoint: Send + Sync + 'static {
+    /// Who may send.
+    fn gate(&self) -> &Gate;
+
     /// Checks the credentials of a request. `chain` is the client's certificate chain, leaf first.
     fn admit(
         &self,
         request: &Request<Incoming>,
         chain: &[CertificateDer<'_>],
-    ) -> Result<Grant, Refused>;
-
-    /// Counts and logs a sender that is refused.
-    fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str);
+    ) -> Result<Grant, Refused> {
+        self.gate().check(request, chain)
+    }
 
     /// Handles a request.
     fn respond(
@@ -189,26 +192,41 @@ impl Gate {
         self.refusals.add(refusal, from, detail, self.clock.now());
     }
 
-    /// The source of a cluster. A sender that may not send its events, or that names none of the
-    /// sources, is refused.
+    /// The source of a cluster, or the response to a sender that is refused: its credentials are not
+    /// accepted or are those of another cluster, or it names none of the sources. A sender that is
+    /// not authenticated learns nothing but that.
     pub(crate) fn source<'s>(
         &self,
         sources: &'s [Arc<SourceStatus>],
-        grant: &Grant,
-        cluster: &str,
+        admitted: Result<Grant, Refused>,
+        (path, cluster): (&str, &str),
         from: SocketAddr,
-    ) -> Result<&'s SourceStatus, Refusal> {
-        let refuse = |refusal| {
+    ) -> Result<&'s SourceStatus, Box<Response<Full<Bytes>>>> {
+        let grant = match admitted {
+            Ok(grant) => grant,
+            Err(Refused { refusal, detail }) => {
+                self.refuse(refusal, from, &detail);
+                let header = (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                let response =
+                    text_response(StatusCode::UNAUTHORIZED, Some(header), "Unauthorized");
+                return Err(Box::new(response));
+            }
+        };
+        let refuse = |refusal, code, text: &str| {
             let detail = if is_cluster_name(cluster) { cluster } else { "" };
             self.refuse(refusal, from, detail);
-            refusal
+            Box::new(text_response(code, None, text))
         };
         // A sender of one cluster does not learn which others there are.
         if !grant.covers(cluster) {
-            return Err(refuse(Refusal::Cluster));
+            let text = "the credentials are not valid for this cluster";
+            return Err(refuse(Refusal::Cluster, StatusCode::FORBIDDEN, text));
         }
         let source = sources.iter().find(|source| source.cluster() == cluster);
-        source.map(|source| &**source).ok_or_else(|| refuse(Refusal::Path))
+        source.map(|source| &**source).ok_or_else(|| {
+            let text = format!("the path is {path} and the name of a configured cluster");
+            refuse(Refusal::Path, StatusCode::NOT_FOUND, &text)
+        })
     }
 }
 

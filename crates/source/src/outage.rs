@@ -3,9 +3,15 @@
 //!
 //! The beginning of such a time is stored until its gap event is recorded, so that neither a full
 //! journal nor a restart loses it. While nothing can be written, the time of the newest record says
-//! at the next start when it began.
+//! at the next start when it began. It is also stored which sources there are: at the next start,
+//! the server was away from each of them, whether or not it had delivered events.
 //!
-//! How many events were dropped is known only to the sender.
+//! A request only notes that events cannot be recorded, or can be again. What follows from that is
+//! recorded and stored beside the requests, so that none waits for it.
+//!
+//! How many events were dropped is known only to the sender. What a sender says about itself does not
+//! matter: a gap is recorded although the sender may still have the events, as `keepwatch forward`
+//! does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +26,8 @@ use crate::convert::name_source;
 use crate::recorder::StoredObject;
 use crate::{Recorder, SourceStatus};
 
+/// Where it is stored which sources there are whose senders drop events.
+const KNOWN_PREFIX: &str = "internal/sources/";
 /// Where it is stored since when the events of a source could not be recorded.
 const STATE_PREFIX: &str = "internal/source-outages/";
 
@@ -77,8 +85,8 @@ impl Outage {
         let seconds = until.as_micros().saturating_sub(from.as_micros()) / 1_000_000;
         let message = format!(
             "Keepwatch recorded no events of this source from {from} to {until}, {seconds} seconds: \
-             the sender repeats an event for {} seconds at least, so events that it sent before may \
-             be lost; how many is not known here",
+             kube-apiserver repeats an event for {} seconds at least, so events that it sent before \
+             may be lost; how many is not known here",
             patience.as_secs()
         );
         let gap = InternalEvent::Gap.event(Stage::ResponseComplete, source.name(), until);
@@ -93,46 +101,78 @@ impl Outage {
 
 impl Recorder {
     /// Notes the times before the start in which the events of a source could not be recorded:
-    /// what is stored, and for a source that had delivered shortly before, the time in which the
+    /// what is stored, and for a source that the server had when it stopped, the time in which the
     /// server was away. Records a gap for each that was too long.
     pub(crate) async fn report_downtime(&self, sources: &[Arc<SourceStatus>]) {
-        let stored = self.objects(STATE_PREFIX).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot read since when events of sources were not recorded");
-            Vec::new()
-        });
+        let stored = self.stored(STATE_PREFIX).await;
+        let known = self.stored(KNOWN_PREFIX).await;
         for source in sources {
             let Some(patience) = source.patience() else { continue };
             let key = key(source);
             let stored = stored.iter().find(|(stored, _)| *stored == key);
             let stored = stored.and_then(|(_, body)| serde_json::from_slice(body).ok());
             let stored = stored.map(|Body { since }| Timestamp::from_micros(since));
-            let away = self.before_start().filter(|(stopped, delivered)| {
-                delivered.iter().any(|it| it == source.name())
-                    && Outage::new(*stopped, self.started(), patience).is_some()
+            let known_key = known_key(source);
+            let is_known = known.iter().any(|(known, _)| *known == known_key);
+            let away = self.before_start().filter(|stopped| {
+                is_known && Outage::new(*stopped, self.started(), patience).is_some()
             });
-            let Some(since) = stored.into_iter().chain(away.map(|(stopped, _)| *stopped)).min()
-            else {
-                continue;
-            };
+            let Some(since) = stored.into_iter().chain(away).min() else { continue };
             // A sender that still repeats its events may be rejected again.
             let until = Outage::new(since, self.started(), patience).map(|_| self.started());
             source.put_back(Unavailability { since, until, is_stored: stored == Some(since) });
         }
+        self.store_known(sources, &known).await;
         self.keep_outages(sources).await;
     }
 
-    /// Notes that the events of a source cannot be recorded at present, and stores since when.
-    pub(crate) async fn note_unavailability(&self, source: &SourceStatus) {
-        if let Some(since) = source.unavailable(self.now()) {
-            self.store_unavailability(source, since).await;
+    /// Stores which sources there are.
+    async fn store_known(&self, sources: &[Arc<SourceStatus>], known: &[(String, Bytes)]) {
+        let is_known = |key: &String| known.iter().any(|(known, _)| known == key);
+        let keys: Vec<String> =
+            sources.iter().filter(|it| it.patience().is_some()).map(|it| known_key(it)).collect();
+        let added = keys.iter().filter(|key| !is_known(key));
+        let removed = known.iter().map(|(key, _)| key).filter(|key| !keys.contains(key));
+        let body = || Some(Bytes::from_static(b"{}"));
+        let objects: Vec<StoredObject> = added
+            .map(|key| StoredObject { key: key.clone(), body: body() })
+            .chain(removed.map(|key| StoredObject { key: key.clone(), body: None }))
+            .collect();
+        if objects.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store(objects).await {
+            tracing::warn!(
+                %error,
+                "which sources there are is not stored: no gap is recorded for them after a restart"
+            );
         }
     }
 
-    /// Records a gap if the events of a source could not be recorded for too long until now.
-    pub(crate) async fn report_unavailability(&self, source: &SourceStatus) {
-        if let Some(ended) = source.take_unavailability() {
-            self.report(source, ended).await;
+    async fn stored(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        self.objects(prefix).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot read since when events of sources were not recorded");
+            Vec::new()
+        })
+    }
+
+    /// Notes that the events of a source cannot be recorded at present.
+    pub(crate) fn note_unavailability(&self, source: &SourceStatus) {
+        if source.unavailable(self.now()).is_some() {
+            self.outages.notify_one();
         }
+    }
+
+    /// Notes that the events of a source can be recorded.
+    pub(crate) fn note_availability(&self, source: &SourceStatus) {
+        if source.available(self.now()) {
+            self.outages.notify_one();
+        }
+    }
+
+    /// Waits until something about outages is to be recorded or stored.
+    pub(crate) async fn outage_noted(&self) {
+        self.outages.notified().await;
     }
 
     /// Records and stores what could not be recorded or stored before.
@@ -195,6 +235,10 @@ fn key(source: &SourceStatus) -> String {
     format!("{STATE_PREFIX}{}", source.name())
 }
 
+fn known_key(source: &SourceStatus) -> String {
+    format!("{KNOWN_PREFIX}{}", source.name())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,17 +258,19 @@ mod tests {
     #[test]
     fn a_time_whose_gap_is_not_recorded_lasts_until_its_gap_is() {
         let source = SourceStatus::new("a", "b", "c").drops_after(PATIENCE);
-        assert_eq!(source.take_unavailability(), None);
+        assert!(!source.available(seconds(5)));
         assert_eq!(source.unavailable(seconds(10)), Some(seconds(10)));
         assert_eq!(source.unavailable(seconds(20)), Some(seconds(10)));
         assert!(source.set_stored(seconds(10)));
         assert_eq!(source.unavailable(seconds(30)), None, "it is stored once");
-        let first = source.take_unavailability().unwrap();
-        assert_eq!((first.since, first.until), (seconds(10), None));
+        assert!(source.available(seconds(40)));
+        assert!(!source.available(seconds(41)), "the first event after it ends it");
+        let first = source.take_ended().unwrap();
+        assert_eq!((first.since, first.until), (seconds(10), Some(seconds(40))));
         assert!(!source.set_stored(seconds(10)));
         // Its gap is not recorded, and events are rejected again.
         source.unavailable(seconds(50));
-        source.put_back(Unavailability { until: Some(seconds(40)), ..first });
+        source.put_back(first);
         assert_eq!(source.take_ended(), Err(Some(seconds(10))), "it lasts, and is stored again");
         let ended = Unavailability { until: Some(seconds(60)), ..first };
         let source = SourceStatus::new("a", "b", "c").drops_after(PATIENCE);

@@ -1,5 +1,5 @@
 //! Receipts: an event for each source that delivered since the last one, so that a source that stops
-//! delivering is noticed.
+//! delivering is noticed. A source that delivers rarely leaves them as long as that is normal.
 //!
 //! A rule on the absence of the source's own events would have to examine each of them.
 
@@ -16,7 +16,8 @@ use crate::{Recorder, SourceStatus};
 /// Interval at which receipts are recorded.
 pub const RECEIPT_PERIOD: Duration = Duration::from_mins(1);
 
-/// Records what may have been lost before the start, and then receipts in each period until `stop`.
+/// Records what may have been lost before the start, and then receipts in each period, and outages
+/// when they are over, until `stop`.
 pub async fn run_receipts(
     sources: Vec<Arc<SourceStatus>>,
     recorder: Arc<Recorder>,
@@ -29,17 +30,25 @@ pub async fn run_receipts(
     let mut receipts = Receipts { recorded: vec![0; with_receipts.len()], sources: with_receipts };
     let mut due = tokio::time::interval(period);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(due.tick()).await.is_some() {
+    loop {
+        let is_due = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = due.tick() => true,
+            () = recorder.outage_noted() => false,
+        };
         recorder.keep_outages(&sources).await;
-        receipts.record(&recorder).await;
+        if is_due {
+            receipts.record(&recorder).await;
+        }
     }
 }
 
 /// Records for each source in which time before the start the server did not run, so that this does
 /// not count as a silence of the source. To be called before the detector reads on.
 pub async fn record_downtime(sources: &[Arc<SourceStatus>], recorder: &Recorder) {
-    let Some((stopped, _)) = recorder.before_start() else { return };
-    let (stopped, started) = (*stopped, recorder.started());
+    let Some(stopped) = recorder.before_start() else { return };
+    let started = recorder.started();
     let micros = started.as_micros().saturating_sub(stopped.as_micros());
     if micros < i64::try_from(RECEIPT_PERIOD.as_micros()).unwrap_or(i64::MAX) {
         return;
@@ -63,7 +72,7 @@ impl Receipts {
     async fn record(&mut self, recorder: &Recorder) {
         for (source, recorded) in self.sources.iter().zip(&mut self.recorded) {
             let current = source.snapshot().recorded;
-            if current == *recorded {
+            if current == *recorded && !source.is_quiet(recorder.now()) {
                 continue;
             }
             match recorder.append(&receipt(source, current, recorder.now())).await {

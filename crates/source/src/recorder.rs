@@ -16,6 +16,7 @@ use store::{
     Direction, DiskUse, Journal, ListOptions, PendingCommit, ReadError, Record, Storage,
     StoreError, Transaction,
 };
+use tokio::sync::Notify;
 
 use crate::convert::{convert, identity_of, quarantine};
 use crate::identities::{Admitted, Chunk, Identities};
@@ -23,13 +24,10 @@ use crate::limits::{
     CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX, OWN_RESERVE, QUARANTINED_MAX, RECORD_TIME_MAX,
 };
 use crate::raw;
+use crate::redaction::redact;
 use crate::refill::{RefillLimits, Refilled, refill, scan};
 use crate::splitter::{Digest, Item};
 use crate::status::{SourceStatus, Transfer};
-
-/// When the last record was written before the start, and the sources that had delivered events
-/// shortly before.
-type BeforeStart = (Timestamp, Vec<String>);
 
 /// As what the items of sources are recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +46,9 @@ pub struct Recorder {
     clock: Arc<dyn Clock>,
     identities: Mutex<Identities>,
     started: Timestamp,
-    before_start: Option<BeforeStart>,
+    before_start: Option<Timestamp>,
+    /// Notified when something about outages is to be recorded or stored.
+    pub(crate) outages: Notify,
     /// Held while records are read whose transactions failed.
     resolving: tokio::sync::Mutex<()>,
 }
@@ -76,8 +76,7 @@ impl Recorder {
                  sent again is recorded twice"
             );
         }
-        let (started, before_start) =
-            (clock.now(), newest.map(|time| (time, identities.sources())));
+        let (started, before_start) = (clock.now(), newest);
         let (identities, resolving) = (Mutex::new(identities), tokio::sync::Mutex::new(()));
         Ok(Arc::new(Self {
             form,
@@ -87,6 +86,7 @@ impl Recorder {
             identities,
             started,
             before_start,
+            outages: Notify::new(),
             resolving,
         }))
     }
@@ -167,10 +167,9 @@ impl Recorder {
         self.started
     }
 
-    /// When the last record was written before the start, and the sources that had delivered events
-    /// shortly before.
-    pub(crate) fn before_start(&self) -> Option<&BeforeStart> {
-        self.before_start.as_ref()
+    /// When the last record was written before the start.
+    pub(crate) fn before_start(&self) -> Option<Timestamp> {
+        self.before_start
     }
 
     /// The stored objects with this prefix.
@@ -332,8 +331,9 @@ impl Recording<'_> {
     }
 
     /// Adds an item. Waits for a commit if as much waits as may.
-    pub async fn add(&mut self, item: Item) -> Result<(), StoreError> {
+    pub async fn add(&mut self, mut item: Item) -> Result<(), StoreError> {
         self.transfer.received += 1;
+        redact(&mut item.text);
         if self.recorder.form == Form::Raw {
             self.transfer.quarantined += u64::from(item.fault.is_some());
             self.transfer.newest = self.transfer.newest.max(raw::time(&item));
@@ -395,7 +395,8 @@ impl Recording<'_> {
         Ok(self.transfer)
     }
 
-    async fn quarantine(&mut self, item: Item, reason: &str) -> Result<(), StoreError> {
+    async fn quarantine(&mut self, mut item: Item, reason: &str) -> Result<(), StoreError> {
+        redact(&mut item.text);
         self.transfer.quarantined += 1;
         self.quarantined += 1;
         if self.quarantined <= QUARANTINED_MAX {

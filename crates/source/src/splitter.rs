@@ -72,6 +72,14 @@ pub enum Fault {
     /// The compressed file that has the item cannot be decompressed from there on.
     #[error("the rest of the file cannot be decompressed")]
     Damaged,
+    /// The compressed file expands to more bytes than its size allows.
+    #[error(
+        "the rest of the file is not read: it expands to more than {} times its size, or {} times if it \
+         is compressed twice",
+        crate::limits::EXPANSION_MAX,
+        crate::limits::INNER_EXPANSION_MAX
+    )]
+    Expands,
 }
 
 /// Splits a stream. See the [module](self).

@@ -22,6 +22,8 @@ pub struct SourceStatus {
     /// The time for which its sender repeats an event at least; `None` if it never drops one.
     patience: Option<Duration>,
     has_receipts: bool,
+    /// Time in which it is normal that nothing is delivered.
+    quiet_period: Duration,
     received: AtomicU64,
     recorded: AtomicU64,
     duplicates: AtomicU64,
@@ -48,6 +50,8 @@ pub struct ObjectProgress {
 #[derive(Clone, Debug, Default)]
 struct Last {
     event: Option<Timestamp>,
+    /// When something was delivered last, by a source that may be quiet.
+    delivered: Option<Timestamp>,
     lag: Option<Duration>,
     error: Option<String>,
     /// What no gap event records yet.
@@ -107,6 +111,7 @@ impl SourceStatus {
             cluster: cluster.to_owned(),
             patience: None,
             has_receipts: true,
+            quiet_period: Duration::ZERO,
             received: AtomicU64::new(0),
             recorded: AtomicU64::new(0),
             duplicates: AtomicU64::new(0),
@@ -127,6 +132,25 @@ impl SourceStatus {
     #[must_use]
     pub fn without_receipts(self) -> Self {
         Self { has_receipts: false, ..self }
+    }
+
+    /// A source that may deliver nothing for this time without being silent.
+    #[must_use]
+    pub fn quiet_for(self, period: Duration) -> Self {
+        Self { quiet_period: period, ..self }
+    }
+
+    /// Notes that something was delivered at this time.
+    pub(crate) fn delivered(&self, time: Timestamp) {
+        let mut last = self.last();
+        last.delivered = last.delivered.max(Some(time));
+    }
+
+    /// Whether it delivered so recently that its silence is normal.
+    pub(crate) fn is_quiet(&self, now: Timestamp) -> bool {
+        let period = i64::try_from(self.quiet_period.as_micros()).unwrap_or(i64::MAX);
+        let delivered = self.last().delivered;
+        delivered.is_some_and(|time| now.as_micros().saturating_sub(time.as_micros()) < period)
     }
 
     /// Whether an event says regularly that it delivers.
@@ -237,9 +261,16 @@ impl SourceStatus {
         }
     }
 
-    /// The time in which events could not be recorded. Its gap event is to be recorded now.
-    pub(crate) fn take_unavailability(&self) -> Option<Unavailability> {
-        self.last().unavailability.take()
+    /// Notes that events can be recorded. Returns whether that ends a time in which they could not
+    /// be.
+    pub(crate) fn available(&self, now: Timestamp) -> bool {
+        match &mut self.last().unavailability {
+            Some(noted) if noted.until.is_none() => {
+                noted.until = Some(now);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the time in which events could not be recorded, if it is over; otherwise returns
@@ -269,5 +300,24 @@ impl SourceStatus {
 
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: a source whose objects are written once an hour seemed silent.
+    #[test]
+    fn a_source_that_delivers_rarely_is_quiet_for_its_period() {
+        let hours = |hours: i64| Timestamp::from_micros(hours * 3_600_000_000);
+        let source = SourceStatus::new("a", "b", "c").quiet_for(Duration::from_hours(2));
+        assert!(!source.is_quiet(hours(1)), "it has never delivered");
+        source.delivered(hours(10));
+        source.delivered(hours(9));
+        assert!(source.is_quiet(hours(11)) && !source.is_quiet(hours(12)));
+        let source = SourceStatus::new("a", "b", "c");
+        source.delivered(hours(10));
+        assert!(!source.is_quiet(hours(10)), "others have no period");
     }
 }

@@ -49,6 +49,15 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 10_000_000)]
         events: u64,
     },
+    /// Measure the audit webhook: events per second of CPU time, and the memory of a long request.
+    Ingestion {
+        /// Number of requests of 400 events.
+        #[arg(long, default_value_t = 500)]
+        requests: usize,
+        /// Number of events of the long request; 100,000 are 130 MB. It must arrive within 35 seconds.
+        #[arg(long, default_value_t = 100_000)]
+        long: usize,
+    },
     /// Compare sample-apiserver's own audit log with the proxy in front of one that has none: CPU
     /// per request.
     Proxy {
@@ -139,6 +148,10 @@ pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
         Bench::Index { events } => {
             run(&server()?, &["bench-index", "--events", &events.to_string()])
         }
+        Bench::Ingestion { requests, long } => run(
+            &server()?,
+            &["bench-ingestion", "--requests", &requests.to_string(), "--long", &long.to_string()],
+        ),
         Bench::Proxy { seconds } => {
             run(&server()?, &["bench-proxy", "--seconds", &seconds.to_string()])
         }

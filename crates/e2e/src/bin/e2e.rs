@@ -110,6 +110,15 @@ enum Command {
         #[arg(long)]
         events: u64,
     },
+    /// Measure the audit webhook: CPU time of an event, and memory of a long request
+    BenchIngestion {
+        /// Number of requests of 400 events
+        #[arg(long)]
+        requests: usize,
+        /// Number of events of the long request
+        #[arg(long)]
+        long: usize,
+    },
     /// Compare sample-apiserver's own audit log with the proxy
     BenchProxy {
         /// Seconds of load per case.
@@ -132,6 +141,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kill { rounds, seed } => kill::run(rounds, seed),
         Command::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
         Command::BenchIndex { events } => bench::index(events),
+        Command::BenchIngestion { requests, long } => bench::ingestion(requests, long),
         Command::BenchProxy { seconds } => bench::proxy(seconds),
         Command::BenchSignals { rate } => bench::signals(rate),
         Command::BenchDelivery { events } => bench::delivery(events),

@@ -42,14 +42,15 @@ fn definition((group, version, plural, kind, scope): (&str, &str, &str, &str, &s
                     "x-kubernetes-preserve-unknown-fields": true}}}]}})
 }
 
-/// Starts the receiver, or starts it again with the same store.
-fn start(runtime: &Runtime, folder: &Path, port: u16) -> Standalone {
+/// Starts the receiver, or starts it again with the same store. It also reads this audit log.
+fn start(runtime: &Runtime, folder: &Path, port: u16, log: Option<&Path>) -> Standalone {
     std::fs::write(folder.join("tokens"), TOKEN).unwrap();
-    let flags = [
+    let mut flags = vec![
         format!("--admission-webhook-port={port}"),
         "--admission-webhook-clusters=prod".to_owned(),
         format!("--admission-webhook-token-file={}", folder.join("tokens").display()),
     ];
+    flags.extend(log.map(|log| format!("--audit-log-source=prod={}", log.display())));
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     runtime.block_on(Standalone::start_with(folder, &flags, &[])).unwrap()
 }
@@ -184,7 +185,8 @@ const EXPECTED: [&str; 14] = [
 fn what_kubectl_does_is_on_record_and_nothing_is_blocked_without_keepwatch() {
     let (plane, alice) = plane("admission-webhook");
     let (runtime, port) = (Runtime::new().unwrap(), free_port().unwrap());
-    let mut keepwatch = start(&runtime, plane.folder(), port);
+    let log = plane.audit_log().path().to_owned();
+    let mut keepwatch = start(&runtime, plane.folder(), port, Some(&log));
     plane.apply(&configuration(plane.folder(), port)).unwrap();
     wait_asked(&runtime, &keepwatch, &alice);
     work(&alice);
@@ -198,7 +200,7 @@ fn what_kubectl_does_is_on_record_and_nothing_is_blocked_without_keepwatch() {
     alice.kubectl("delete backup unseen").unwrap();
     assert!(before.elapsed() < Duration::from_secs(20), "{:?}", before.elapsed());
 
-    keepwatch = start(&runtime, plane.folder(), port);
+    keepwatch = start(&runtime, plane.folder(), port, Some(&log));
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
     let admitted: Vec<&Event> =
         events.iter().filter(|event| event.annotations.contains_key(ADMISSION)).collect();
@@ -207,6 +209,12 @@ fn what_kubectl_does_is_on_record_and_nothing_is_blocked_without_keepwatch() {
     // The objects of a collection are deleted in any order.
     actual[9..11].sort();
     assert_eq!(actual, EXPECTED);
+
+    // kube-apiserver's own event of the configuration has the token, which is not recorded.
+    let logged = std::fs::read_to_string(&log).unwrap();
+    assert!(logged.contains(&format!("/admission/prod/{TOKEN}")));
+    let recorded = format!("{events:?}");
+    assert!(recorded.contains("/admission/prod/sha256:") && !recorded.contains(TOKEN));
 
     // kube-apiserver's own event of each request names the record.
     let uids: BTreeSet<String> = admitted.iter().map(|event| event.audit_id.clone()).collect();
@@ -268,7 +276,7 @@ fn review(name: &str) -> String {
 fn reviews_at_200_requests_a_second_are_answered_and_most_are_recorded() {
     let (plane, alice) = plane("admission-webhook-load");
     let (runtime, port) = (Runtime::new().unwrap(), free_port().unwrap());
-    let keepwatch = start(&runtime, plane.folder(), port);
+    let keepwatch = start(&runtime, plane.folder(), port, None);
     plane.apply(&configuration(plane.folder(), port)).unwrap();
     wait_asked(&runtime, &keepwatch, &alice);
     let identity = &plane.admin().identity;

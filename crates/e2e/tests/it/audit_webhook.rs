@@ -2,11 +2,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use e2e::fixtures::https::request;
 use e2e::fixtures::standalone::{Standalone, send, wait};
-use e2e::fixtures::{AuditLog, ControlPlane, binary, free_port};
+use e2e::fixtures::{AuditLog, ControlPlane, Size, binary, free_port};
 use event::annotations::{SOURCE, SOURCE_CLUSTER, SOURCE_DIGEST, SOURCE_KIND};
 use event::{Event, Stage, v1};
 use serde_json::Value;
@@ -14,8 +16,12 @@ use tokio::runtime::Runtime;
 
 const TOKEN: &str = "a-token-of-this-test";
 const PATH: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
-/// Requests of each of the clients before and after the kill.
+/// Objects of each of the clients before and after the kills.
 const ROUND: usize = 40;
+/// Objects of each of the clients in a round of the load during the kills.
+const LOAD_ROUND: usize = 10;
+/// Times that the receiver is killed in each mode.
+const KILLS: Size = Size { small: 2, full: 100 };
 
 /// Starts the receiver, or starts it again with the same store.
 fn start(runtime: &Runtime, folder: &Path, port: u16) -> Standalone {
@@ -128,17 +134,32 @@ fn check(plane: &mut ControlPlane, mode: &str) {
             format!("--audit-log-path={}", log.path().display()),
             format!("--audit-webhook-config-file={}", folder.join("webhook.yaml").display()),
             format!("--audit-webhook-mode={mode}"),
-            "--audit-webhook-initial-backoff=1s".to_owned(),
+            // Five attempts within 16 seconds: a restart must not take longer.
+            "--audit-webhook-initial-backoff=2s".to_owned(),
             "--audit-webhook-batch-max-wait=200ms".to_owned(),
         ])
         .unwrap();
     work(plane, "before", ROUND, "");
     runtime.block_on(wait_listed(&keepwatch, 3 * 2 * ROUND));
-    thread::scope(|scope| {
-        let load = scope.spawn(|| work(plane, "during", ROUND, ""));
-        keepwatch.process.kill().unwrap();
-        keepwatch = start(&runtime, &folder, port);
-        load.join().unwrap();
+    let is_over = AtomicBool::new(false);
+    let rounds = thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                work(plane, &format!("during-{rounds}"), LOAD_ROUND, "");
+                rounds += 1;
+            }
+            rounds
+        });
+        for kill in 0..KILLS.get() {
+            // Different times, the same in each run.
+            let pause = Duration::from_millis((kill as u64 * 137) % 900);
+            runtime.block_on(async { tokio::time::sleep(pause).await });
+            keepwatch.process.kill().unwrap();
+            keepwatch = start(&runtime, &folder, port);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        load.join().unwrap()
     });
     work(plane, "after", ROUND, "");
     plane.stop_apiserver().unwrap();
@@ -146,11 +167,13 @@ fn check(plane: &mut ControlPlane, mode: &str) {
     let logged = logged(&log);
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
     let received = comparable(received(events, ("audit-webhook-prod", "AuditWebhook")));
-    assert!(logged.len() >= 3 * 2 * 3 * ROUND, "{} events", logged.len());
+    let objects = 2 * (2 * ROUND + rounds * LOAD_ROUND);
+    assert!(logged.len() >= 3 * objects, "{} events", logged.len());
     for (actual, expected) in received.iter().zip(&logged) {
         assert_eq!(actual, expected, "{mode}");
     }
     assert_eq!(received.len(), logged.len(), "{mode}");
+    println!("{mode}: {} kills, {} events, each recorded once", KILLS.get(), logged.len());
 }
 
 #[test]

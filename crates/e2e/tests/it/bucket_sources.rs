@@ -3,12 +3,14 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use e2e::emulators::azurite::{ACCOUNT, Azurite};
 use e2e::emulators::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
+use e2e::fixtures::Size;
 use e2e::fixtures::standalone::{Standalone, send, wait};
 use event::annotations::{SOURCE, SOURCE_DIGEST};
 use event::{Event, EventRef, Stage, Timestamp};
@@ -25,11 +27,11 @@ use crate::buckets::{destination, open, run};
 const SOURCE_NAME: &str = "bucket-prod";
 const BUCKET: &str = "audit-logs";
 /// Objects of the test.
-const OBJECTS: usize = 1500;
+const OBJECTS: Size = Size { small: 1500, full: 10_000 };
 /// Events in an object.
 const EVENTS: usize = 4;
-/// Times that the reader is killed.
-const KILLS: usize = 8;
+/// Times that the reader is killed while it reads them.
+const KILLS: Size = Size { small: 8, full: 200 };
 
 /// The audit ID of an event.
 fn id(object: usize, number: usize) -> String {
@@ -49,10 +51,10 @@ fn message(object: usize, number: usize) -> String {
     .to_string()
 }
 
-/// Writes the objects into the folder of the S3 server, in one of the forms of Firehose: gzip members
-/// or plain records, without separators.
-fn write_objects(folder: &Path) {
-    for object in 0..OBJECTS {
+/// Writes objects into the folder of the S3 server, in one of the forms of Firehose: gzip members or
+/// plain records, without separators.
+fn write_objects(folder: &Path, objects: Range<usize>) {
+    for object in objects {
         let hour = folder.join(format!("eks/2026/11/29/{:02}", object % 24));
         std::fs::create_dir_all(&hour).unwrap();
         let mut file = File::create(hour.join(format!("stream-1-{object:05}"))).unwrap();
@@ -155,21 +157,25 @@ fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
     let server = S3Server::start(None).unwrap();
     server.create_bucket(BUCKET, false).unwrap();
     let bucket = server.folder().join("data").join(BUCKET);
-    write_objects(&bucket);
+    let (kills, objects) = (KILLS.get(), OBJECTS.get());
+    // A part before each start, so that each kill interrupts reading.
+    let part = |kill: usize| objects * kill / (kills + 1)..objects * (kill + 1) / (kills + 1);
+    write_objects(&bucket, part(0));
     let folder = tempfile::tempdir().unwrap();
     let runtime = Runtime::new().unwrap();
     let mut keepwatch = start(&runtime, folder.path(), &server);
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         // Different times, the same in each run.
         runtime.block_on(async { sleep(Duration::from_millis((kill as u64 * 137) % 300)).await });
         keepwatch.process.kill().unwrap();
+        write_objects(&bucket, part(kill + 1));
         keepwatch = start(&runtime, folder.path(), &server);
     }
     // The newest object is the last one, although its key is the first.
     let key = "eks/0000/last";
     std::fs::create_dir_all(bucket.join("eks/0000")).unwrap();
     runtime.block_on(async { sleep(Duration::from_millis(1100)).await });
-    std::fs::write(bucket.join(key), message(OBJECTS, 0)).unwrap();
+    std::fs::write(bucket.join(key), message(objects, 0)).unwrap();
     runtime.block_on(wait_read(&keepwatch, key));
     let events = runtime.block_on(keepwatch.stop_and_read()).unwrap();
     let is_from_bucket = |event: &Event| {
@@ -180,9 +186,10 @@ fn each_event_of_a_bucket_is_recorded_once_also_when_the_reader_is_killed() {
     let mut actual: Vec<String> =
         events.into_iter().filter(is_from_bucket).map(|event| event.audit_id).collect();
     actual.sort_unstable();
-    let all = (0..OBJECTS).flat_map(|object| (0..EVENTS).map(move |number| id(object, number)));
-    let mut expected: Vec<String> = all.chain([id(OBJECTS, 0)]).collect();
+    let all = (0..objects).flat_map(|object| (0..EVENTS).map(move |number| id(object, number)));
+    let mut expected: Vec<String> = all.chain([id(objects, 0)]).collect();
     expected.sort_unstable();
     assert_eq!(actual.len(), expected.len());
     assert_eq!(actual, expected);
+    println!("{kills} kills, {} events of {objects} objects, each recorded once", actual.len());
 }

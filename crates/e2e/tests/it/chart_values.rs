@@ -99,7 +99,7 @@ fn each_file_of_the_audit_webhook_is_in_a_volume() {
 
 #[test]
 fn the_keys_of_buckets_come_from_secrets_and_only_if_buckets_are_read() {
-    let secrets = "credentialsSecretName: keys, googleKeySecretName: google, pollPeriod: 5m";
+    let secrets = "credentialsSecretName: keys, googleKeySecretName: google, pollPeriod: 5m, quietPeriod: 25h";
     let sources = "sources: [{cluster: prod, url: 's3://a/b/'}, {cluster: test, url: 'gs://c'}]";
     let rendered = from_file(&format!("bucketSources: {{{secrets}, {sources}}}")).unwrap();
     let arguments = rendered.arguments().unwrap();
@@ -107,6 +107,7 @@ fn the_keys_of_buckets_come_from_secrets_and_only_if_buckets_are_read() {
         "--bucket-source=prod=s3://a/b/",
         "--bucket-source=test=gs://c",
         "--bucket-source-poll-period=5m",
+        "--bucket-source-quiet-period=25h",
     ] {
         assert!(arguments.iter().any(|argument| argument == expected), "{expected}: {arguments:?}");
     }

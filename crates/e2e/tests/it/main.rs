@@ -12,6 +12,7 @@ mod audit_configs;
 mod audit_events;
 mod audit_log_files;
 mod audit_log_forward;
+mod audit_log_rotations;
 mod audit_webhook;
 mod aws_credentials;
 mod bucket_sources;

@@ -35,6 +35,11 @@ pub(crate) struct BucketArgs {
     /// Time between two listings of a bucket
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub(crate) bucket_source_poll_period: Duration,
+    /// Time in which it is normal that a bucket has no new object
+    ///
+    /// The rule keepwatch-source-silent raises a signal an hour after it.
+    #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = duration)]
+    pub(crate) bucket_source_quiet_period: Duration,
     /// Endpoint of the S3 buckets that are read, if it is not AWS [default: `AWS_ENDPOINT_URL_S3` or
     /// `AWS_ENDPOINT_URL`]
     ///
@@ -81,6 +86,7 @@ impl BucketArgs {
                 bucket: Arc::new(url.open(&self.access())?),
                 prefix: url.prefix.clone(),
                 poll_period: self.bucket_source_poll_period,
+                quiet_period: self.bucket_source_quiet_period,
                 reads: Arc::clone(&reads),
             })
         };

@@ -8,12 +8,11 @@ use clap::{ArgAction, Args};
 use event::k10::LineContext;
 
 use super::EncodingName;
-use super::admission_webhook::AdmissionWebhookArgs;
-use super::audit_webhook::AuditWebhookArgs;
 use super::buckets::BucketArgs;
 use super::destinations::DestinationArgs;
 use super::log_files::LogFilesArgs;
 use super::values::{ServiceName, bytes, duration, line_size, service_name};
+use super::webhooks::{AdmissionWebhookArgs, AuditWebhookArgs};
 use crate::line_labels;
 use crate::log::LogFormat;
 use crate::reader_positions::ResumeFrom;

@@ -72,6 +72,7 @@ pub(crate) fn run(args: &UpArgs) -> Result<ExitCode> {
 
 async fn serve_until_shutdown(args: &UpArgs) -> Result<()> {
     modes::warn_of_provided(args.audit_webhook.provided_files());
+    modes::warn_of_provided(args.admission_webhook.provided_files());
     let data_dir = DataDir::open(&args.dir)?;
     let authority = Authority::open(&data_dir.pki(), SystemClock.now())?;
     let resources = resources();

@@ -164,13 +164,14 @@ fn part<'a, T: Deserialize<'a> + Default>(value: Option<&'a RawValue>) -> T {
     value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
 }
 
-/// The JSON of an object; `None` without one, and if it is nested too deeply.
+/// The JSON of an object, or its length and digest if it is nested too deeply; `None` without one.
 fn json(value: Option<&RawValue>) -> Option<Json> {
     let text = value?.get();
     if text == "null" {
         return None;
     }
-    Json::parse(Bytes::copy_from_slice(text.as_bytes())).ok()
+    let parsed = Json::parse(Bytes::copy_from_slice(text.as_bytes()));
+    Some(parsed.unwrap_or_else(|_| cut_body(text.as_bytes())))
 }
 
 #[cfg(test)]
@@ -275,6 +276,20 @@ mod tests {
         assert_eq!(event.annotations[OLD_OBJECT], r#"{"kind":"Secret","metadata":{"name":"s"}}"#);
         assert!(event.annotations[WITHHELD].contains("oldObject: "));
         assert_eq!(event.request_uri, "/api/v1/namespaces/n/secrets/s");
+    }
+
+    /// Regression: they vanished without a mark.
+    #[test]
+    fn objects_that_are_nested_too_deeply_are_replaced_by_their_length_and_digest() {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200));
+        let named = format!(r#"{{"metadata":{{"name":"b"}},"spec":{deep}}}"#);
+        let members = format!(r#""operation":"UPDATE","object":{named},"oldObject":{named}"#);
+        let event = event(&backup(&members));
+        let expected = text(Some(&cut_body(named.as_bytes())));
+        assert!(expected.contains(&format!(r#""bytes":{}"#, named.len())), "{expected}");
+        assert_eq!(text(event.request_object.as_ref()), expected);
+        assert_eq!(event.annotations[OLD_OBJECT], expected);
+        assert_eq!(event.object_ref.unwrap().name, "b");
     }
 
     #[test]

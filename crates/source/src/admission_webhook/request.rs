@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use event::annotations::ADMISSION_RECORD;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use rustls::pki_types::CertificateDer;
@@ -22,9 +22,9 @@ use super::convert::convert;
 use super::review::{self, ReviewError};
 use crate::limits::{QUARANTINE_BYTES_MAX, REVIEW_BYTES_MAX, REVIEW_TIME_MAX};
 use crate::listener::{
-    BodyError, Endpoint, Gate, Grant, LogLine, Refusal, Refused, is_plain_json, next_frame,
-    text_response,
+    BodyError, Endpoint, Gate, Grant, LogLine, Refused, check_head, next_frame, text_response,
 };
+use crate::redaction::redact;
 use crate::splitter::{DIGEST_LEN, Digest, Item};
 use crate::{Recorder, SourceStatus};
 
@@ -71,6 +71,10 @@ struct Received {
 }
 
 impl Endpoint for Receiver {
+    fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     fn admit(
         &self,
         request: &Request<Incoming>,
@@ -82,38 +86,19 @@ impl Endpoint for Receiver {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str) {
-        self.gate.refuse(refusal, from, detail);
-    }
-
     async fn respond(
         &self,
         request: Request<Incoming>,
         admitted: Result<Grant, Refused>,
         from: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        let grant = match admitted {
-            Ok(grant) => grant,
-            Err(Refused { refusal, detail }) => {
-                self.refuse(refusal, from, &detail);
-                let header = (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                return text_response(StatusCode::UNAUTHORIZED, Some(header), "Unauthorized");
-            }
-        };
-        let source = self.gate.source(&self.statuses, &grant, target(&request).0, from);
-        let source = match source {
+        let place = (PATH, target(&request).0);
+        let source = match self.gate.source(&self.statuses, admitted, place, from) {
             Ok(source) => source,
-            Err(Refusal::Cluster) => {
-                let text = "the credentials are not valid for this cluster";
-                return text_response(StatusCode::FORBIDDEN, None, text);
-            }
-            Err(_) => {
-                let text = format!("the path is {PATH} and the name of a configured cluster");
-                return text_response(StatusCode::NOT_FOUND, None, &text);
-            }
+            Err(response) => return *response,
         };
-        if let Err(response) = check_head(&request) {
-            return response;
+        if let Err(error) = check_head(&request) {
+            return error.response();
         }
         self.review(request, source).await
     }
@@ -130,7 +115,10 @@ impl Receiver {
         let recorded = self.record(request.into_body(), source, &mut received);
         let recorded = tokio::time::timeout(REVIEW_TIME_MAX, recorded).await;
         let failure = match recorded.unwrap_or(Err(Failure::Late)) {
-            Ok(()) => None,
+            Ok(()) => {
+                self.recorder.note_availability(source);
+                None
+            }
             Err(failure) => {
                 self.note(&failure, source);
                 Some(failure)
@@ -180,9 +168,8 @@ impl Receiver {
         }
         // Only now, because kube-apiserver takes an answer before the end of its body for an error.
         self.recorder.check_space()?;
-        self.record_complete(received, source).await?;
-        self.recorder.report_unavailability(source).await;
-        Ok(())
+        redact(&mut received.text);
+        self.record_complete(received, source).await
     }
 
     /// Records the event of a review that was received completely.
@@ -230,7 +217,7 @@ impl Receiver {
     fn note(&self, failure: &Failure, source: &SourceStatus) {
         let now = self.gate.clock.now();
         if !failure.is_quarantined() {
-            source.unavailable(now);
+            self.recorder.note_unavailability(source);
         }
         let error = failure.to_string();
         source.failed(&error);
@@ -256,19 +243,6 @@ fn target(request: &Request<Incoming>) -> (&str, Option<&str>) {
         Some((cluster, token)) => (cluster, Some(token)),
         None => (target, None),
     }
-}
-
-fn check_head(request: &Request<Incoming>) -> Result<(), Response<Full<Bytes>>> {
-    if request.method() != Method::POST {
-        let header = (ALLOW, HeaderValue::from_static("POST"));
-        let text = "the method is POST";
-        return Err(text_response(StatusCode::METHOD_NOT_ALLOWED, Some(header), text));
-    }
-    if !is_plain_json(request.headers()) {
-        let text = "the Content-Type is application/json, without Content-Encoding";
-        return Err(text_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, text));
-    }
-    Ok(())
 }
 
 /// The identity of a review: a copy that kube-apiserver sends again has the same, because it has

@@ -1,18 +1,17 @@
 //! One request of a sender: checks it, splits its body into events, records them, and responds.
 //!
-//! A sender that is not authenticated learns nothing but that. A refusal before the source is known
-//! is counted by its reason ([`Refusal`]), a later one in the state of the source.
+//! A refusal before the source is known is counted by its reason
+//! ([`Refusal`](crate::listener::Refusal)), a later one in the state of the source.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderValue, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::{HeaderValue, RETRY_AFTER};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
-use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -23,7 +22,7 @@ use crate::limits::{
     WAIT_MAX,
 };
 use crate::listener::{
-    BodyError, Endpoint, Gate, Grant, Refusal, Refused, is_plain_json, next_frame, text_response,
+    BodyError, Endpoint, Gate, Grant, HeadError, Refused, check_head, next_frame, text_response,
 };
 use crate::splitter::{DIGEST_LEN, Digest, Item, Splitter};
 use crate::{Recorder, Recording, SourceStatus};
@@ -42,16 +41,8 @@ pub(super) struct Receiver {
 /// Why a request is rejected.
 #[derive(Debug, thiserror::Error)]
 enum Rejection {
-    #[error("Unauthorized")]
-    Unauthorized,
-    #[error("the credentials are not valid for this cluster")]
-    Cluster,
-    #[error("the path is {PATH} and the name of a configured cluster")]
-    Path,
-    #[error("the method is POST")]
-    Method,
-    #[error("the Content-Type is application/json, without Content-Encoding")]
-    MediaType,
+    #[error(transparent)]
+    Head(#[from] HeadError),
     #[error("the body is longer than {BODY_BYTES_MAX} bytes: send fewer events at a time")]
     TooLarge,
     #[error(transparent)]
@@ -63,16 +54,8 @@ enum Rejection {
 }
 
 impl Endpoint for Receiver {
-    fn admit(
-        &self,
-        request: &Request<Incoming>,
-        chain: &[CertificateDer<'_>],
-    ) -> Result<Grant, Refused> {
-        self.gate.check(request, chain)
-    }
-
-    fn refuse(&self, refusal: Refusal, from: SocketAddr, detail: &str) {
-        self.gate.refuse(refusal, from, detail);
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     async fn respond(
@@ -81,29 +64,20 @@ impl Endpoint for Receiver {
         admitted: Result<Grant, Refused>,
         from: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        let grant = match admitted {
-            Ok(grant) => grant,
-            Err(Refused { refusal, detail }) => {
-                self.refuse(refusal, from, &detail);
-                return Rejection::Unauthorized.response();
-            }
-        };
         let cluster = request.uri().path().strip_prefix(PATH).unwrap_or_default();
-        let source = match self.gate.source(&self.statuses, &grant, cluster, from) {
+        let source = match self.gate.source(&self.statuses, admitted, (PATH, cluster), from) {
             Ok(source) => source,
-            Err(Refusal::Cluster) => return Rejection::Cluster.response(),
-            Err(_) => return Rejection::Path.response(),
+            Err(response) => return *response,
         };
-        let is_patient = is_forwarder(request.headers());
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
         match received.unwrap_or(Err(Rejection::Body(BodyError))) {
             Ok(()) => {
-                self.recorder.report_unavailability(source).await;
+                self.recorder.note_availability(source);
                 Response::new(Full::default())
             }
             Err(rejection) => {
-                if !is_patient && matches!(rejection, Rejection::Busy | Rejection::Store(_)) {
-                    self.recorder.note_unavailability(source).await;
+                if matches!(rejection, Rejection::Busy | Rejection::Store(_)) {
+                    self.recorder.note_unavailability(source);
                 }
                 let error = rejection.to_string();
                 tracing::warn!(source = source.name(), error, "audit events are rejected");
@@ -244,35 +218,10 @@ async fn permit(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Rejection>
     }
 }
 
-fn check_head(request: &Request<Incoming>) -> Result<(), Rejection> {
-    if request.method() != Method::POST {
-        return Err(Rejection::Method);
-    }
-    if !is_plain_json(request.headers()) {
-        return Err(Rejection::MediaType);
-    }
-    Ok(())
-}
-
-/// Whether the sender repeats an event until it is recorded: `keepwatch forward`.
-fn is_forwarder(headers: &HeaderMap) -> bool {
-    let agent = headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-    agent.starts_with(b"keepwatch-forward/")
-}
-
 impl Rejection {
     fn response(&self) -> Response<Full<Bytes>> {
         let (code, header) = match self {
-            Self::Unauthorized => (
-                StatusCode::UNAUTHORIZED,
-                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            ),
-            Self::Cluster => (StatusCode::FORBIDDEN, None),
-            Self::Path => (StatusCode::NOT_FOUND, None),
-            Self::Method => {
-                (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static("POST"))))
-            }
-            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+            Self::Head(error) => return error.response(),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::Body(_) | Self::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None)))

@@ -22,6 +22,8 @@ pub(super) struct Batch {
     pub(super) is_complete: bool,
     /// The keys of objects that were not read to their end, and no longer exist.
     pub(super) missing: HashSet<String>,
+    /// The keys of objects that were read, and no longer exist, if that matters.
+    pub(super) removed: HashSet<String>,
 }
 
 /// Chooses the oldest objects that are due. The others are not held.
@@ -31,12 +33,14 @@ pub(super) async fn due(
     now: Timestamp,
 ) -> Result<Batch, ReadError> {
     let mut due: BinaryHeap<Due> = BinaryHeap::new();
-    let (mut newest, mut waiting, mut missing) = (None, 0, window.open());
+    let (mut newest, mut waiting) = (None, 0);
+    let (mut missing, mut removed) = (window.open(), window.removable());
     let (mut blocked, mut oldest_blocked) = (0, None::<Timestamp>);
     while let Some(object) = objects.try_next().await? {
         // The time of a file is its writer's choice. One of the future must not end the window.
         newest = newest.max(Some(object.modified.min(now)));
         missing.remove(&object.key);
+        removed.remove(&object.key);
         if object.size == 0 {
             continue;
         }
@@ -58,7 +62,7 @@ pub(super) async fn due(
     // What is blocked must not count as read.
     let newest = newest.map(|newest| oldest_blocked.map_or(newest, |oldest| newest.min(oldest)));
     let due = due.into_sorted_vec().into_iter().map(|due| (due.object, due.position)).collect();
-    Ok(Batch { due, newest, waiting, is_complete, missing })
+    Ok(Batch { due, newest, waiting, is_complete, missing, removed })
 }
 
 /// An object that is due. The newest is the largest.

@@ -1,8 +1,12 @@
 //! Which objects were read, and how far: those that were modified since the horizon. All older ones
 //! count as read.
 //!
-//! The times are those of the store, so the clock of this server does not matter. A position is an
-//! object of Keepwatch's store, and is written in the transaction of the events before it.
+//! The times are those of the store, so the clock of this server does not matter. In a folder a time
+//! is the choice of who writes the file, and a copy has that of its original: there, all files are
+//! remembered, and the horizon moves only if they are too many.
+//!
+//! A position is an object of Keepwatch's store, and is written in the transaction of the events
+//! before it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -71,6 +75,8 @@ struct HorizonBody {
 pub(super) struct Window {
     /// The prefix of the keys in Keepwatch's store.
     prefix: String,
+    /// The times are not those of a store.
+    is_folder: bool,
     horizon: Timestamp,
     seen: HashMap<String, Seen>,
 }
@@ -120,7 +126,7 @@ impl Window {
 
     /// Reads stored objects. One that cannot be read is ignored: objects that are read again are
     /// better than objects that are not.
-    pub(super) fn read(prefix: String, objects: &[(String, Bytes)]) -> Self {
+    pub(super) fn read(prefix: String, is_folder: bool, objects: &[(String, Bytes)]) -> Self {
         let (mut horizon, mut seen) = (Timestamp::from_micros(i64::MIN), HashMap::new());
         for (key, body) in objects {
             if key.strip_prefix(&prefix) == Some(HORIZON) {
@@ -135,7 +141,7 @@ impl Window {
                 }
             }
         }
-        Self { prefix, horizon, seen }
+        Self { prefix, is_folder, horizon, seen }
     }
 
     /// Whether an object cannot be remembered. Objects that cannot be read hold the horizon, and the
@@ -167,6 +173,25 @@ impl Window {
         open.map(|(key, _)| key.clone()).collect()
     }
 
+    /// The keys of the objects that may be forgotten if they no longer exist.
+    pub(super) fn removable(&self) -> HashSet<String> {
+        if self.is_folder && self.excess() > 0 {
+            let read = self.seen.iter().filter(|(_, seen)| seen.state == State::Done);
+            read.map(|(key, _)| key.clone()).collect()
+        } else {
+            HashSet::new()
+        }
+    }
+
+    /// Of these objects, the oldest ones that have to be forgotten.
+    pub(super) fn oldest(&self, keys: HashSet<String>) -> HashSet<String> {
+        let time = |key: &String| self.seen.get(key).map(|seen| seen.modified);
+        let mut keys: Vec<String> = keys.into_iter().collect();
+        keys.sort_by_cached_key(time);
+        keys.truncate(self.excess());
+        keys.into_iter().collect()
+    }
+
     /// Forgets objects. Returns what changes in Keepwatch's store.
     pub(super) fn remove(&mut self, keys: HashSet<String>) -> Vec<StoredObject> {
         let known = keys.into_iter().filter(|key| self.seen.remove(key).is_some());
@@ -192,7 +217,11 @@ impl Window {
         let window = i64::try_from(BUCKET_WINDOW.as_micros()).unwrap_or(i64::MAX);
         let oldest_open = self.seen.values().filter(|seen| seen.state != State::Done);
         let oldest_open = oldest_open.map(|seen| seen.modified).min();
-        let start = Timestamp::from_micros(newest.as_micros().saturating_sub(window));
+        let start = if self.is_folder {
+            self.horizon
+        } else {
+            Timestamp::from_micros(newest.as_micros().saturating_sub(window))
+        };
         let mut horizon = read_up_to.min(start).max(self.horizon);
         horizon = horizon.max(self.crowded().min(read_up_to));
         for limit in [failed, oldest_open].into_iter().flatten() {
@@ -214,9 +243,19 @@ impl Window {
         Some(changes)
     }
 
+    /// When the newest object was written.
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.seen.values().map(|seen| seen.modified).max()
+    }
+
+    /// The number of objects beyond [`BUCKET_SEEN_MAX`].
+    fn excess(&self) -> usize {
+        self.seen.len().saturating_sub(BUCKET_SEEN_MAX)
+    }
+
     /// The time from which on there are only as many objects as may be remembered.
     fn crowded(&self) -> Timestamp {
-        let excess = self.seen.len().saturating_sub(BUCKET_SEEN_MAX);
+        let excess = self.excess();
         if excess == 0 {
             return Timestamp::from_micros(i64::MIN);
         }
@@ -260,7 +299,7 @@ mod tests {
     }
 
     fn empty() -> Window {
-        Window::read(Window::prefix("prod", "s3://a"), &[])
+        Window::read(Window::prefix("prod", "s3://a"), false, &[])
     }
 
     fn done(window: &mut Window, object: &ObjectEntry, state: State) {
@@ -322,7 +361,7 @@ mod tests {
                 .iter()
                 .map(|(key, seen)| (Window::key("prod", "s3://a", key), seen.body(key))),
         );
-        let read = Window::read(Window::prefix("prod", "s3://a"), &stored);
+        let read = Window::read(Window::prefix("prod", "s3://a"), false, &stored);
         assert_eq!((read.horizon, &read.seen), (window.horizon, &window.seen));
     }
 
@@ -338,6 +377,29 @@ mod tests {
         let newest = Timestamp::from_micros(i64::try_from(BUCKET_SEEN_MAX).unwrap() + 9);
         let changes = window.advance(None, newest, newest).unwrap();
         assert_eq!((changes.len(), window.seen.len()), (11, BUCKET_SEEN_MAX));
+    }
+
+    /// Regression: a copy of an old file, which has its time, counted as read.
+    #[test]
+    fn a_file_of_any_time_is_due_in_a_folder_until_too_many_are_remembered() {
+        let mut window = Window::read(String::new(), true, &[]);
+        let now = Timestamp::from_micros(100 * HOUR);
+        done(&mut window, &object("new", 90, "1"), State::Done);
+        let newest = Timestamp::from_micros(90 * HOUR);
+        assert!(window.advance(None, newest, newest).is_none());
+        assert!(window.due(&object("copy", 1, "1"), now).is_some());
+        assert!(window.removable().is_empty());
+        for number in 0..BUCKET_SEEN_MAX + 3 {
+            done(&mut window, &object(&number.to_string(), 50, "1"), State::Done);
+        }
+        // Files that no longer exist go first.
+        done(&mut window, &object("removed", 40, "1"), State::Done);
+        done(&mut window, &object("removed later", 41, "1"), State::Done);
+        assert!(window.removable().contains("removed"));
+        let removed = HashSet::from(["removed later".to_owned(), "removed".to_owned()]);
+        assert_eq!(window.excess(), 6);
+        let oldest = window.oldest(removed);
+        assert_eq!((oldest.len(), window.remove(oldest).len(), window.excess()), (2, 2, 4));
     }
 
     async fn batch(window: &Window, objects: impl IntoIterator<Item = ObjectEntry>) -> Batch {

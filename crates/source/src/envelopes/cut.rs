@@ -1,12 +1,12 @@
 //! Salvages an event whose text was cut: by Azure at 16 or 32 KiB, by Amazon CloudWatch at 256 KiB
-//! or 1 MiB.
+//! or 1 MiB, or by a disk that was full.
 //!
 //! kube-apiserver writes the members of an event in a fixed order, so that a cut within a body
 //! leaves who did what, and the result. The event has the members that are complete, the time of its
 //! container, and a mark.
 
-use event::Timestamp;
 use event::annotations::TRUNCATED;
+use event::{EventRef, Timestamp, v1};
 
 /// The members without which an event says nothing.
 const REQUIRED: [&str; 3] = ["stage", "verb", "user"];
@@ -28,12 +28,23 @@ pub(super) fn salvage(text: &str, time: Option<Timestamp>) -> Option<Vec<u8>> {
             event.extend([",\"", key, "\":\"", &time?.to_string(), "\""]);
         }
     }
-    if !has(ANNOTATIONS) {
-        let note = format!("cut by the log after {} bytes", text.len());
-        event.extend([",\"", ANNOTATIONS, "\":{\"", TRUNCATED, "\":\"", &note, "\"}"]);
+    let note = format!("cut by the log after {} bytes", text.len());
+    if has(ANNOTATIONS) {
+        event.push('}');
+        return with_note(&event, note);
     }
-    event.push('}');
+    event.extend([",\"", ANNOTATIONS, "\":{\"", TRUNCATED, "\":\"", &note, "\"}}"]);
     Some(event.into_bytes())
+}
+
+/// An event with a note among its annotations. A program that sorts the members writes the
+/// annotations first.
+fn with_note(event: &str, note: String) -> Option<Vec<u8>> {
+    let mut event = v1::read(event.as_bytes()).ok()?;
+    event.annotations.insert(TRUNCATED.to_owned(), note);
+    let mut text = Vec::new();
+    v1::write(&EventRef::from(&event), &mut text);
+    Some(text)
 }
 
 /// The members of an object that are complete.
@@ -104,6 +115,15 @@ mod tests {
             let has_body = event.request_object.is_some();
             assert_eq!(has_body, cut > EVENT.find(r#","requestReceived"#).unwrap(), "{cut}");
         }
+    }
+
+    /// Regression: it looked like a complete event.
+    #[test]
+    fn a_cut_event_whose_members_are_sorted_is_marked_too() {
+        let sorted = r#"{"annotations":{"a":"b"},"kind":"Event","level":"Request","stage":"ResponseComplete","stageTimestamp":"2026-11-29T16:07:36.000002Z","requestReceivedTimestamp":"2026-11-29T16:07:36.000001Z","user":{"username":"alice"},"verb":"patch","zz"#;
+        let event = event::v1::read(&salvage(sorted, None).unwrap()).unwrap();
+        let keys: Vec<&str> = event.annotations.keys().map(String::as_str).collect();
+        assert_eq!((event.verb.as_str(), keys), ("patch", vec!["a", TRUNCATED]));
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Buf as _, Bytes};
 use flate2::bufread::MultiGzDecoder;
 
-use crate::limits::{EXPANSION_BYTES_MIN, EXPANSION_MAX, LAYERS_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::limits::{
+    EXPANSION_BYTES_MIN, EXPANSION_MAX, INNER_EXPANSION_BYTES_MIN, INNER_EXPANSION_MAX, LAYERS_MAX,
+    ZSTD_WINDOW_LOG_MAX,
+};
 
 /// Bytes of decompressed content that are held.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -85,6 +88,81 @@ impl Read for FeedReader {
     }
 }
 
+/// A stream whose bytes are counted.
+pub(super) struct Counted<S> {
+    stream: S,
+    taken: Arc<AtomicU64>,
+}
+
+impl<S> Counted<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, taken: Arc::default() }
+    }
+
+    /// Number of bytes that were read.
+    pub(super) fn taken(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.taken)
+    }
+}
+
+impl<S: BufRead> BufRead for Counted<S> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.taken.fetch_add(amount as u64, Ordering::Relaxed);
+        self.stream.consume(amount);
+    }
+}
+
+impl<S: BufRead> Read for Counted<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_buffered(self, buffer)
+    }
+}
+
+/// A compressed stream in another one. It may be a multiple of the object only, because a decoder
+/// reads all of it although it may have no content.
+struct Inner {
+    stream: Stream,
+    /// Bytes of the object that were read.
+    taken: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl BufRead for Inner {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let limits = (INNER_EXPANSION_MAX, INNER_EXPANSION_BYTES_MIN);
+        check_expansion(self.bytes, &self.taken, limits)?;
+        self.stream.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.bytes += amount as u64;
+        self.stream.consume(amount);
+    }
+}
+
+impl Read for Inner {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_buffered(self, buffer)
+    }
+}
+
+/// Checks the number of bytes that an object is decompressed to.
+fn check_expansion(bytes: u64, taken: &AtomicU64, (multiple, min): (u64, u64)) -> io::Result<()> {
+    let taken = taken.load(Ordering::Relaxed);
+    if bytes > taken.saturating_mul(multiple).saturating_add(min) {
+        let text = format!(
+            "it expands to more than {EXPANSION_MAX} times its size, or {INNER_EXPANSION_MAX} times if \
+             it is compressed twice"
+        );
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    Ok(())
+}
+
 /// The content of an object.
 pub(super) struct Content {
     stream: Layer,
@@ -98,7 +176,8 @@ impl Content {
     pub(super) fn new(from: FeedReader, is_plain: bool) -> Self {
         let taken = Arc::clone(&from.taken);
         let layers = if is_plain { 0 } else { LAYERS_MAX };
-        Self { stream: Layer::new(Box::new(from), layers), taken, bytes: 0 }
+        let stream = Layer::new(Box::new(from), layers, Arc::clone(&taken));
+        Self { stream, taken, bytes: 0 }
     }
 
     /// Whether the object is compressed, as far as is known.
@@ -112,10 +191,8 @@ impl Content {
     }
 
     pub(super) fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let taken = self.taken.load(Ordering::Relaxed);
-        if self.bytes > taken.saturating_mul(EXPANSION_MAX).saturating_add(EXPANSION_BYTES_MIN) {
-            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
-        }
+        let limits = (EXPANSION_MAX, EXPANSION_BYTES_MIN);
+        check_expansion(self.bytes, &self.taken, limits)?;
         self.stream.fill_buf()
     }
 
@@ -131,6 +208,8 @@ pub(super) struct Layer {
     /// Layers of compression that are still allowed.
     layers: u32,
     is_compressed: bool,
+    /// Bytes of the object that were read.
+    taken: Arc<AtomicU64>,
 }
 
 enum State {
@@ -143,12 +222,12 @@ enum State {
 }
 
 impl Layer {
-    pub(super) fn new(stream: Stream, layers: u32) -> Self {
+    pub(super) fn new(stream: Stream, layers: u32, taken: Arc<AtomicU64>) -> Self {
         let state = match layers {
             0 => State::Open(stream),
             _ => State::Start { magic: Vec::new(), stream: Some(stream) },
         };
-        Self { state, layers, is_compressed: false }
+        Self { state, layers, is_compressed: false, taken }
     }
 
     /// Reads the first bytes, and chooses the decoder.
@@ -167,6 +246,12 @@ impl Layer {
         let (magic, stream) = (std::mem::take(magic), from.take());
         let Some(stream) = stream else { return Ok(()) };
         let (is_gzip, is_zstd) = (magic.starts_with(&GZIP), magic.starts_with(&ZSTD));
+        let is_inner = (is_gzip || is_zstd) && self.layers < LAYERS_MAX;
+        let stream: Stream = if is_inner {
+            Box::new(Inner { stream, taken: Arc::clone(&self.taken), bytes: 0 })
+        } else {
+            stream
+        };
         let stream = Read::chain(Cursor::new(magic), stream);
         let inner: Stream = if is_gzip {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(stream)))
@@ -177,7 +262,8 @@ impl Layer {
             return Ok(());
         };
         self.is_compressed = true;
-        self.state = State::Open(Box::new(Self::new(inner, self.layers - 1)));
+        self.state =
+            State::Open(Box::new(Self::new(inner, self.layers - 1, Arc::clone(&self.taken))));
         Ok(())
     }
 }

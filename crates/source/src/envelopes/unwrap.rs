@@ -98,10 +98,15 @@ impl Unwrapper {
         Self { seed }
     }
 
-    /// The records in an element, at least one.
-    pub(super) fn unwrap(&self, item: Item, head: Option<&Arc<Head>>) -> Records {
+    /// The records in an element, at least one. `time` is that of the line on which it is.
+    pub(super) fn unwrap(
+        &self,
+        item: Item,
+        head: Option<&Arc<Head>>,
+        time: Option<Timestamp>,
+    ) -> Records {
         if let Some(fault) = item.fault {
-            return vec![(item, Meaning::Unknown(fault.to_string()))];
+            return vec![salvaged(item, fault, time)];
         }
         if is_plain_event(&item.text) {
             let meaning = meaning_of(&item.text);
@@ -186,6 +191,21 @@ impl Unwrapper {
         let mut digest = Digest::default();
         digest.copy_from_slice(&hash[..DIGEST_LEN]);
         Item { len: text.len() as u64, text, digest, ..Item::default() }
+    }
+}
+
+/// The event of a line that was cut, if enough of it is left.
+fn salvaged(item: Item, fault: Fault, time: Option<Timestamp>) -> (Item, Meaning) {
+    let is_cut = matches!(fault, Fault::LineEnds | Fault::ContentEnds);
+    // It may be cut within a character.
+    let chunk = item.text.utf8_chunks().next().filter(|_| is_cut);
+    let text = chunk.map(|chunk| chunk.valid());
+    match text.and_then(|text| cut::salvage(text.trim(), time)) {
+        Some(text) => {
+            let meaning = meaning_of(&text);
+            (Item { text, fault: None, ..item }, meaning)
+        }
+        None => (item, Meaning::Unknown(fault.to_string())),
     }
 }
 

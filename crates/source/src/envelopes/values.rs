@@ -1,13 +1,15 @@
 //! Finds the elements of the content: documents, the items of lists in them, and other text.
 //!
 //! Documents may follow each other with or without separators. A document that is cut at the end of
-//! a line does not take the next lines with it: a newline within a text, or an object at the start
-//! of a line where none can begin, ends it.
+//! a line does not take the next lines with it. It ends with its line if that has other text before
+//! it, or has several members already, as lines of logs have. It also ends at a newline within a
+//! text, and before an object at the start of a line where none can begin.
 //!
 //! Deliberately absent: what an element means.
 
 use std::sync::Arc;
 
+use event::Timestamp;
 use memchr::memchr;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -23,6 +25,11 @@ const LISTS: &[&[u8]] = &[b"items", b"records", b"logEvents"];
 
 /// Bytes in which the end of the line is searched at a time: many short items can be on one line.
 const SCAN_BYTES: usize = 1024;
+
+/// Number of commas between the members of a document on its first line from which on the document
+/// is that line. A document of several lines has each member on its own line, the first one perhaps
+/// beside the bracket.
+const LINE_COMMAS: u64 = 2;
 
 /// The members of a document before a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -42,6 +49,8 @@ pub(super) struct Element {
     pub(super) head: Option<Arc<Head>>,
     /// The offset of its document.
     pub(super) offset: u64,
+    /// The time in the text before it on its line.
+    pub(super) time: Option<Timestamp>,
     /// The content ends within it.
     pub(super) is_tail: bool,
     /// The boundary before its document.
@@ -75,6 +84,13 @@ enum State {
     Tail,
 }
 
+/// A text before a document, which then ends with its line.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    /// The time with which it begins.
+    time: Option<Timestamp>,
+}
+
 /// Reads elements.
 #[derive(Debug)]
 pub(super) struct Parser {
@@ -88,6 +104,10 @@ pub(super) struct Parser {
     recent: Vec<u8>,
     start: Boundary,
     is_line_start: bool,
+    /// The document has not gone beyond the line on which it began.
+    is_first_line: bool,
+    /// The other text before the document on its line.
+    prefix: Option<Prefix>,
     /// A comma was read since the last item of the list.
     has_comma: bool,
     /// Text that is not JSON.
@@ -110,6 +130,8 @@ impl Parser {
             recent: tail.to_vec(),
             start,
             is_line_start: true,
+            is_first_line: true,
+            prefix: None,
             has_comma: true,
             text: Vec::new(),
             text_len: 0,
@@ -175,11 +197,12 @@ impl Parser {
     fn begin(&mut self, byte: u8, input: &mut &[u8]) {
         match byte {
             b'{' => {
-                self.scanner = Scanner::document_with(&self.seed, LISTS);
-                (self.state, self.head) = (State::Document, None);
+                self.prefix = None;
+                self.begin_document();
             }
             b'[' => {
                 self.take(input, 1);
+                self.prefix = None;
                 (self.state, self.head, self.has_comma) =
                     (State::List { is_member: false }, None, true);
             }
@@ -194,6 +217,11 @@ impl Parser {
         }
     }
 
+    fn begin_document(&mut self) {
+        self.scanner = Scanner::document_with(&self.seed, LISTS);
+        (self.state, self.head, self.is_first_line) = (State::Document, None, true);
+    }
+
     /// Begins an item of a list, or ends the list.
     fn begin_item(&mut self, byte: u8, is_member: bool, input: &mut &[u8]) -> Option<Element> {
         match byte {
@@ -201,8 +229,13 @@ impl Parser {
                 self.has_comma = true;
                 self.take(input, 1);
             }
+            b'\n' if self.prefix.is_some() => {
+                self.take(input, 1);
+                return Some(self.interrupt(Fault::UnclosedList));
+            }
             _ if is_blank(byte) => {
-                let end = input.iter().position(|byte| !is_blank(*byte)).unwrap_or(input.len());
+                let is_more = |byte: &u8| !is_blank(*byte) || *byte == b'\n';
+                let end = input.iter().skip(1).position(is_more).map_or(input.len(), |at| at + 1);
                 self.take(input, end);
             }
             b']' => {
@@ -235,10 +268,10 @@ impl Parser {
         let used = end - rest.len();
         self.take(input, used);
         match (scanned, self.state) {
-            (Scanned::All, _) => {
-                let is_cut = self.is_line_start && self.scanner.is_in_text();
-                is_cut.then(|| self.interrupt(Fault::LineEnds))
+            (Scanned::All, _) if self.is_line_start => {
+                self.is_cut().then(|| self.interrupt(Fault::LineEnds))
             }
+            (Scanned::All, _) => None,
             (Scanned::Items, _) => {
                 if self.head.is_none() {
                     self.read_head();
@@ -264,6 +297,14 @@ impl Parser {
         }
     }
 
+    /// Whether the document was cut, at the end of a line within it.
+    fn is_cut(&mut self) -> bool {
+        let is_first = std::mem::take(&mut self.is_first_line);
+        let is_line =
+            is_first && self.state == State::Document && self.scanner.commas() >= LINE_COMMAS;
+        is_line || self.prefix.is_some() || self.scanner.is_in_text()
+    }
+
     fn read_head(&mut self) {
         let mut head = Head::default();
         self.scanner.is_head_of(|text| {
@@ -285,9 +326,9 @@ impl Parser {
         self.take(input, end);
         match next {
             Some(b'{') if self.text_len <= PREFIX_BYTES_MAX => {
+                self.prefix = Some(Prefix { time: time_of(&self.text) });
                 self.reset_text();
-                self.scanner = Scanner::document_with(&self.seed, LISTS);
-                (self.state, self.head) = (State::Document, None);
+                self.begin_document();
                 // The object is not at the start of its line.
                 self.is_line_start = false;
                 None
@@ -298,6 +339,7 @@ impl Parser {
     }
 
     fn end_text(&mut self) -> Element {
+        self.prefix = None;
         let digest = digest(&self.text_hasher);
         let (text, len) = (std::mem::take(&mut self.text), self.text_len);
         let fault = Some(Fault::NotAnObject);
@@ -337,7 +379,8 @@ impl Parser {
 
     fn element(&self, item: Item, end: Option<Boundary>) -> Element {
         let (head, start) = (self.head.clone(), self.start.clone());
-        Element { item, head, offset: start.offset, is_tail: false, start, end }
+        let time = self.prefix.and_then(|prefix| prefix.time);
+        Element { item, head, time, offset: start.offset, is_tail: false, start, end }
     }
 
     fn set_boundary(&mut self) {
@@ -356,6 +399,12 @@ impl Parser {
         self.recent.drain(..excess.min(self.recent.len()));
         self.recent.extend_from_slice(end);
     }
+}
+
+/// The time with which the text before an object begins.
+fn time_of(prefix: &[u8]) -> Option<Timestamp> {
+    let word = prefix.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;
+    Timestamp::parse(str::from_utf8(word).ok()?).ok()
 }
 
 fn is_blank(byte: u8) -> bool {

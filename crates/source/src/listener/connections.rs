@@ -88,7 +88,7 @@ impl<E: Endpoint> Connections<E> {
                 }
             };
             let Some(permit) = self.limiter.try_acquire(from.ip()) else {
-                self.endpoint.refuse(Refusal::Connections, from, "");
+                self.endpoint.gate().refuse(Refusal::Connections, from, "");
                 continue;
             };
             self.tracker.spawn(self.clone().serve(stream, from, permit));
@@ -113,9 +113,9 @@ impl<E: Endpoint> Connections<E> {
                 Ok(Ok(stream)) => self.serve_http(stream, from).await,
                 Ok(Err(error)) => {
                     let refusal = Refusal::of_handshake(&error);
-                    self.endpoint.refuse(refusal, from, &error.to_string());
+                    self.endpoint.gate().refuse(refusal, from, &error.to_string());
                 }
-                Err(_) => self.endpoint.refuse(Refusal::Handshake, from, "it took too long"),
+                Err(_) => self.endpoint.gate().refuse(Refusal::Handshake, from, "it took too long"),
             }
         };
         tokio::select! {

@@ -1,8 +1,8 @@
 //! Parts of HTTP requests and responses that the listeners share.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
@@ -12,6 +12,38 @@ use crate::limits::BODY_PAUSE_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the body was not received completely")]
 pub(crate) struct BodyError;
+
+/// Why a request cannot have events, by its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeadError {
+    #[error("the method is POST")]
+    Method,
+    #[error("the Content-Type is application/json, without Content-Encoding")]
+    MediaType,
+}
+
+impl HeadError {
+    pub(crate) fn response(self) -> Response<Full<Bytes>> {
+        let (code, header) = match self {
+            Self::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static("POST"))))
+            }
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+        };
+        text_response(code, header, &self.to_string())
+    }
+}
+
+/// Checks that a request is a POST of JSON.
+pub(crate) fn check_head<B>(request: &Request<B>) -> Result<(), HeadError> {
+    if request.method() != Method::POST {
+        return Err(HeadError::Method);
+    }
+    if !is_plain_json(request.headers()) {
+        return Err(HeadError::MediaType);
+    }
+    Ok(())
+}
 
 /// The next part of a body; `None` at its end. Trailers are ignored.
 pub(crate) async fn next_frame(body: &mut Incoming) -> Result<Option<Bytes>, BodyError> {
@@ -25,7 +57,7 @@ pub(crate) async fn next_frame(body: &mut Incoming) -> Result<Option<Bytes>, Bod
 }
 
 /// Whether a body is JSON and not compressed, as kube-apiserver sends it.
-pub(crate) fn is_plain_json(headers: &HeaderMap) -> bool {
+fn is_plain_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
     let media_type = text(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default();
     let encoding = text(CONTENT_ENCODING).unwrap_or("identity");

@@ -81,6 +81,8 @@ pub(crate) struct Scanner {
     nesting: u128,
     /// The last byte that belongs to the structure.
     last: u8,
+    /// Number of commas between the members of the value itself.
+    commas: u64,
     /// Whether the next text is a key of the value itself.
     is_key: bool,
     key: Span,
@@ -168,6 +170,11 @@ impl Scanner {
     /// Whether a newline cannot follow: it is in a text.
     pub(crate) fn is_in_text(&self) -> bool {
         matches!(self.mode, Mode::Text | Mode::Escape)
+    }
+
+    /// Number of commas between the members of the value itself.
+    pub(crate) fn commas(&self) -> u64 {
+        self.commas
     }
 
     /// Whether an object cannot begin at the start of a line: it would be a key, or a separator is
@@ -272,7 +279,10 @@ impl Scanner {
                     scanned = Scanned::Value;
                 }
             }
-            b',' if self.depth == 1 => self.is_key = true,
+            b',' if self.depth == 1 => {
+                self.is_key = true;
+                self.commas += 1;
+            }
             b':' if self.depth == 1 && self.is_key => self.begin_value(),
             _ => {}
         }

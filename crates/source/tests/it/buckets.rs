@@ -97,6 +97,7 @@ impl Reader {
             bucket: Arc::new(objects.bucket()),
             prefix: String::new(),
             poll_period: Duration::from_millis(5),
+            quiet_period: Duration::ZERO,
             reads: Arc::new(Semaphore::new(BUCKETS_READS_MAX)),
         });
         let status = source.statuses().remove(0);
@@ -205,6 +206,24 @@ async fn a_half_written_line_waits_for_its_rest_and_is_recorded_when_none_comes(
     assert_eq!(annotations[QUARANTINE], "the object ends within it");
     let place = format!("PT1H.json, byte {}", lines(0..2).len());
     assert_eq!(annotations[QUARANTINE_PLACE], place);
+}
+
+/// Regression: what `cp -p` copied was never read, because its time is that of the original.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copied_file_with_an_old_time_is_read() {
+    let on = TestStore::new();
+    let (store, objects) = (on.open(), Objects::new(&on));
+    objects.put("new.json", lines(0..1).as_bytes());
+    let reader = Reader::start(&on, &store, &objects).await;
+    reader.wait_recorded("the new file", &store, 1).await;
+    reader.wait("the new file", async |state| state.objects.objects == 1).await;
+    objects.put(".copy", lines(1..2).as_bytes());
+    let copy = objects.folder.join(".copy");
+    let old = std::time::UNIX_EPOCH + Duration::from_hours(24 * 365);
+    std::fs::File::options().write(true).open(&copy).unwrap().set_modified(old).unwrap();
+    std::fs::rename(copy, objects.folder.join("copy.json")).unwrap();
+    reader.wait_recorded("the copy", &store, 2).await;
+    assert_eq!(counts(&store).await, each_once(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

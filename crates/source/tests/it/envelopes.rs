@@ -1,6 +1,6 @@
 //! The containers of each provider, as data, and hostile input.
 
-use std::io::Write as _;
+use std::io::{Cursor, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use event::{Event, k10, line, v1};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
-use source::envelopes::{Envelopes, Meaning, Position, Record};
-use source::limits::{EVENT_BYTES_MAX, EXPANSION_BYTES_MIN};
+use source::envelopes::{Envelopes, Meaning, Position, Record, decompressed};
+use source::limits::{EVENT_BYTES_MAX, EXPANSION_BYTES_MIN, INNER_EXPANSION_BYTES_MIN};
 
 /// A sample and what is in it.
 struct Sample {
@@ -30,7 +30,7 @@ macro_rules! sample {
 }
 
 /// The delete of a backup, as every event is that a sample does not change.
-const SAMPLES: [Sample; 12] = [
+const SAMPLES: [Sample; 14] = [
     sample!(
         "eks-firehose.json",
         "eks-1 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
@@ -48,6 +48,40 @@ eks-4 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200"
         "eks-export.txt",
         "eks-5 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
 eks-6 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200"
+    ),
+    // Regression: what was cut took the next lines with it.
+    sample!(
+        "eks-export-cut.txt",
+        "cut-1 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut
+whole-1 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+cut-2 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut
+whole-2 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+cut-3 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut
+whole-3 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+cut-4 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut
+whole-4 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+cut-5 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut
+whole-5 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+cut-6 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 0 cut
+whole-6 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+not an event: the line ends within it
+whole-7 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+not an event: the line ends within it
+whole-8 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200"
+    ),
+    // A line without a time of its own needs those of the event.
+    sample!(
+        "cut-lines.txt",
+        r#"not an event: the line ends within it
+next-1 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+not an event: the line ends within it
+next-2 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+not an event: the line ends within it
+next-3 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+bare-4 RequestResponse delete velero.io/backups shop/nightly-1 alice@example.com 200 cut {"spec":{"hosts":["a","b"],"ttl":"1h"}}
+next-4 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
+not an event: the line ends within it
+next-5 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200"#
     ),
     sample!(
         "gke.json",
@@ -102,6 +136,7 @@ array-2 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200"
 line-2 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
 not an event: not a JSON object
 not an event: the line ends within it
+line-3 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
 line-4 Metadata delete velero.io/backups shop/nightly-1 alice@example.com 200
 not an event: the object ends within it, may go on"
     ),
@@ -150,7 +185,7 @@ fn event_summary(event: &Event) -> String {
             object.api_group, object.resource, object.subresource, object.namespace, object.name
         )
     });
-    let code = event.response_status.as_ref().unwrap().code;
+    let code = event.response_status.as_ref().map_or(0, |status| status.code);
     let mut text = format!(
         "{} {} {} {object} {}",
         event.audit_id, event.level, event.verb, event.user.username
@@ -341,19 +376,39 @@ fn hostile_input_takes_bounded_time_and_memory() {
 #[test]
 fn a_bomb_is_not_read_to_its_end() {
     let zeros = vec![b' '; usize::try_from(EXPANSION_BYTES_MIN).unwrap()];
-    let damaged = "the rest of the file cannot be decompressed";
+    let expands = "the rest of the file is not read: it expands to more than 256 times its size, or 4 \
+                   times if it is compressed twice";
     let inner = gzip(&zeros);
     // Two layers: one member is about 64 KiB, and a thousand of them compress well again.
     let bomb = gzip(&inner.repeat(200));
-    assert_eq!(hostile(&bomb), [damaged]);
+    assert_eq!(hostile(&bomb), [expands]);
     let bomb = zstd(&zstd(&zeros).repeat(2000));
-    assert_eq!(hostile(&bomb), [damaged]);
+    assert_eq!(hostile(&bomb), [expands]);
+    let bomb = zstd(&zeros.repeat(3));
+    assert_eq!(hostile(&bomb), [expands]);
     // A window that is larger than the limit.
     let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
     encoder.window_log(27).unwrap();
     encoder.include_contentsize(false).unwrap();
     encoder.write_all(&zeros).unwrap();
+    let damaged = "the rest of the file cannot be decompressed";
     assert_eq!(hostile(&encoder.finish().unwrap()), [damaged]);
+}
+
+/// Regression: members without content, compressed again, kept the decoder busy: a thousand times the
+/// bytes of the object were decompressed and gave nothing.
+#[test]
+fn empty_members_of_gzip_in_gzip_are_not_read_to_their_end() {
+    let empty = gzip(b"");
+    let members = 2 * usize::try_from(INNER_EXPANSION_BYTES_MIN).unwrap() / empty.len();
+    let object = gzip(&empty.repeat(members));
+    let found = hostile(&object);
+    let [reason] = &*found else { panic!("{found:?}") };
+    assert!(reason.contains("4 times if it is compressed twice"), "{reason}");
+    // In a command that reads files, too.
+    let mut content = decompressed(Box::new(Cursor::new(object)));
+    let error = content.read_to_end(&mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("it expands to more than"), "{error}");
 }
 
 #[test]

@@ -259,6 +259,7 @@ fn buckets() -> Vec<Row> {
         ("Objects of all prefixes that are read at a time", limits::BUCKETS_READS_MAX.to_string()),
         ("Pause while a store sends an object", time(limits::BUCKET_PAUSE_MAX)),
         ("Time between two listings of a bucket (default)", time(limits::BUCKET_POLL_PERIOD)),
+        ("Quiet period of a bucket (default)", time(limits::BUCKET_QUIET_PERIOD)),
         (
             "Time before its newest object in which a bucket's objects are remembered",
             time(limits::BUCKET_WINDOW),
@@ -282,6 +283,8 @@ fn buckets() -> Vec<Row> {
             "Decompressed size of an object, as a multiple of its size",
             format!("{}, and {}", limits::EXPANSION_MAX, size(limits::EXPANSION_BYTES_MIN)),
         ),
+        ("… of what is between two layers", limits::INNER_EXPANSION_MAX.to_string()),
+        ("… and", size(limits::INNER_EXPANSION_BYTES_MIN)),
         ("Containers around an event in an item of a list", limits::CONTAINERS_MAX.to_string()),
         ("Items in the containers of an item of a list", limits::INNER_ITEMS_MAX.to_string()),
     ]

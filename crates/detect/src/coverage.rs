@@ -28,6 +28,8 @@ pub enum Source {
     Aks,
     /// The aggregated API server: Keepwatch itself, or its proxy before another one.
     Aggregated,
+    /// Keepwatch's admission webhook, with the API groups of its default configuration.
+    Admission,
 }
 
 /// What a source shows of what a rule needs.
@@ -43,8 +45,8 @@ pub enum Visibility {
 
 impl Source {
     /// All sources, in the order of the page.
-    pub const ALL: [Self; 5] =
-        [Self::KubeApiserver, Self::Eks, Self::Gke, Self::Aks, Self::Aggregated];
+    pub const ALL: [Self; 6] =
+        [Self::KubeApiserver, Self::Eks, Self::Gke, Self::Aks, Self::Admission, Self::Aggregated];
 
     /// Name of the source.
     pub const fn title(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Source {
             Self::Gke => "GKE",
             Self::Aks => "AKS",
             Self::Aggregated => "Keepwatch or its proxy",
+            Self::Admission => "admission",
         }
     }
 
@@ -67,9 +70,40 @@ impl Source {
             // be recorded without bodies everywhere.
             Self::KubeApiserver => Some(!is_aggregated && !SECRET_RESOURCES.contains(&resource)),
             Self::Eks | Self::Gke | Self::Aks => Some(is_own),
+            Self::Admission => ADMISSION_GROUPS.contains(&group).then_some(true),
         }
     }
+
+    /// Whether it can record a request with this verb.
+    pub fn has_verb(self, verb: &str) -> bool {
+        // A review says `update` for a patch, and `delete` for each object of a collection. Nothing is
+        // asked about reads.
+        self != Self::Admission || matches!(verb, "create" | "update" | "delete")
+    }
 }
+
+/// The API groups of backup tools about whose objects the admission webhook is asked, by default.
+/// kube-apiserver itself stores these objects; it does not ask about those of aggregated API
+/// servers, such as most of K10's.
+pub const ADMISSION_GROUPS: [&str; 17] = [
+    "config.kio.kasten.io",
+    "velero.io",
+    "longhorn.io",
+    "snapshot.storage.k8s.io",
+    "groupsnapshot.storage.k8s.io",
+    "triliovault.trilio.io",
+    "stash.appscode.com",
+    "core.kubestash.com",
+    "storage.kubestash.com",
+    "stork.libopenstorage.org",
+    "postgresql.cnpg.io",
+    "k3s.cattle.io",
+    "rke.cattle.io",
+    "k8up.io",
+    "volsync.backube",
+    "dataprotection.kubeblocks.io",
+    "backup.gdc.goog",
+];
 
 /// Groups that an aggregated API server serves.
 const AGGREGATED: [&str; 6] = [
@@ -165,6 +199,9 @@ fn visibility(expression: &Expression, counted: &[Field], source: Source) -> Vis
             let Some(has_bodies) = source.records(group, resource) else { continue };
             let visibility = if has_bodies { Visibility::Seen } else { Visibility::WithoutBody };
             let can_match = |verb: &String| {
+                if !source.has_verb(verb) {
+                    return false;
+                }
                 let kind = Kind { verb, group, resource, has_bodies, source };
                 // An event without one of the counted values does not count.
                 let is_known = |field: &Field| !matches!(kind.known(field.path()), Known::Absent);
@@ -211,12 +248,20 @@ impl Kind<'_> {
                 (cannot, can)
             }
             Node::Shared(node) => self.outcomes(node),
+            // Without the object before, there is no comparison with it.
+            Node::Test(_, Test::Change(before, _))
+                if matches!(self.known(before.path()), Known::Absent) =>
+            {
+                (false, true)
+            }
             Node::Test(field, test) => {
                 let passes = match self.known(field.path()) {
                     Known::Open => return (true, true),
                     Known::Absent | Known::Text("") => passes_if_absent(test),
                     Known::Text(value) => match test {
-                        Test::SameAs(..) | Test::Within(_) => return (true, true),
+                        Test::SameAs(..) | Test::Change(..) | Test::Within(_) => {
+                            return (true, true);
+                        }
                         test => test.accepts(value),
                     },
                 };
@@ -244,10 +289,35 @@ impl Kind<'_> {
             {
                 Known::Absent
             }
+            Path::Admission if self.source == Source::Admission => Known::Text("true"),
+            Path::Admission => Known::Text("false"),
+            Path::OldObject(_) if self.source != Source::Admission || self.verb == "create" => {
+                Known::Absent
+            }
+            _ if self.source == Source::Admission => of_review(path),
             // Keepwatch writes these about itself.
             Path::Annotation(key) if key.starts_with("keepwatch.io/") => Known::Absent,
             _ => Known::Open,
         }
+    }
+}
+
+/// What is known of a field of an event of the admission webhook: it is recorded before there is a
+/// response, and a review says neither where the request came from nor who impersonates its user.
+const fn of_review(path: &Path) -> Known<'static> {
+    match path {
+        Path::Stage => Known::Text("RequestReceived"),
+        Path::Level => Known::Text("Request"),
+        Path::Succeeded => Known::Text("true"),
+        Path::Refused => Known::Text("false"),
+        Path::ResponseObject(_)
+        | Path::Status(_)
+        | Path::SourceIps
+        | Path::UserAgent
+        | Path::ImpersonatedUser(_)
+        | Path::ImpersonationConstraint
+        | Path::Annotation(_) => Known::Absent,
+        _ => Known::Open,
     }
 }
 
@@ -261,6 +331,7 @@ fn passes_if_absent(test: &Test) -> bool {
         | Test::Number(..)
         | Test::Within(_)
         | Test::Shorter(_)
-        | Test::SameAs(..) => false,
+        | Test::SameAs(..)
+        | Test::Change(..) => false,
     }
 }

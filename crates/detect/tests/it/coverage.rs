@@ -6,13 +6,20 @@ use std::sync::Arc;
 use detect::coverage::{self, Source, Visibility};
 use detect::examples::{self, Step};
 use detect::{Engine, Input, LoadOptions, RuleSet, Settings, builtin};
-use event::{Event, EventRef, Level};
+use event::annotations::{ADMISSION, OLD_OBJECT};
+use event::{Event, EventRef, Level, Stage};
 
 use super::pack;
 
 /// The event as the source records it, if it does.
 fn as_recorded(event: &Event, source: Source) -> Option<Event> {
     let reference = event.object_ref.clone().unwrap_or_default();
+    if source == Source::Admission {
+        return as_reviewed(event);
+    }
+    if event.annotations.contains_key(ADMISSION) {
+        return None;
+    }
     let mut event = event.clone();
     // Keepwatch's records about itself are in no other log.
     if event.user.username == "system:keepwatch" {
@@ -29,6 +36,41 @@ fn as_recorded(event: &Event, source: Source) -> Option<Event> {
         event.user.uid.clear();
         event.user.extra.clear();
     }
+    Some(event)
+}
+
+/// The event as the admission webhook records it. What the object was before is known only of events
+/// that are from there already; of others, every field counts as new.
+fn as_reviewed(event: &Event) -> Option<Event> {
+    let reference = event.object_ref.clone()?;
+    let is_asked = Source::Admission.records(&reference.api_group, &reference.resource).is_some();
+    if event.annotations.contains_key(ADMISSION) {
+        return is_asked.then(|| event.clone());
+    }
+    let code = event.response_status.as_ref().map_or(0, |status| status.code);
+    if !is_asked || reference.subresource == "status" || !(200..300).contains(&code) {
+        return None;
+    }
+    let (verb, sent, before) = match event.verb.as_str() {
+        "create" => ("create", event.request_object.clone(), None),
+        "update" | "patch" => {
+            let before = r#"{"metadata":{"name":"before"}}"#;
+            ("update", event.response_object.clone(), Some(before))
+        }
+        "delete" | "deletecollection" => ("delete", event.request_object.clone(), Some("{}")),
+        _ => return None,
+    };
+    let mut event = event.clone();
+    event.verb = verb.to_owned();
+    (event.stage, event.level) = (Stage::RequestReceived, Level::Request);
+    (event.request_object, event.response_object, event.response_status) = (sent, None, None);
+    (event.user_agent, event.source_ips) = (String::new(), Vec::new());
+    // The user of a review is the impersonated one.
+    if let Some(user) = event.impersonated_user.take() {
+        event.user = user;
+    }
+    event.annotations = [(ADMISSION.to_owned(), "outcome unknown".to_owned())].into();
+    event.annotations.extend(before.map(|text| (OLD_OBJECT.to_owned(), text.to_owned())));
     Some(event)
 }
 

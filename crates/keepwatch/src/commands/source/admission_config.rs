@@ -11,27 +11,8 @@ use source::admission_webhook::{PATH, WEBHOOK_NAME};
 use super::{encoded, origin, token};
 use crate::args::source::{AdmissionConfigArgs, FailurePolicy};
 
-/// The API groups of backup tools whose objects kube-apiserver itself stores. It does not ask about
-/// those of aggregated API servers, such as most of K10's.
-pub(crate) const GROUPS: [&str; 17] = [
-    "config.kio.kasten.io",
-    "velero.io",
-    "longhorn.io",
-    "snapshot.storage.k8s.io",
-    "groupsnapshot.storage.k8s.io",
-    "triliovault.trilio.io",
-    "stash.appscode.com",
-    "core.kubestash.com",
-    "storage.kubestash.com",
-    "stork.libopenstorage.org",
-    "postgresql.cnpg.io",
-    "k3s.cattle.io",
-    "rke.cattle.io",
-    "k8up.io",
-    "volsync.backube",
-    "dataprotection.kubeblocks.io",
-    "backup.gdc.goog",
-];
+/// The API groups of backup tools whose objects the webhook is asked about, unless others are given.
+pub(crate) const GROUPS: [&str; 17] = detect::coverage::ADMISSION_GROUPS;
 
 /// Conditions that a request meets which is to be recorded. Velero deletes the data of a backup whose
 /// `status.expiration` is over, so that field is not left out. kube-apiserver evaluates them, so that

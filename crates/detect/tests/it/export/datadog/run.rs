@@ -249,7 +249,8 @@ fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
         let before = seen.insert(whole.clone(), *time);
         let is_first = groups.insert(group);
         if !is_first && before.is_none_or(|before| time - before > forget_after) {
-            alerts.insert(whole);
+            // A group without other fields consists of the values.
+            alerts.insert(if group.is_empty() { whole } else { group.clone() });
         }
     }
     alerts

@@ -183,8 +183,7 @@ fn set(field: &str, min: u32, max: u32, names: &[&str]) -> Option<u64> {
 
 /// A number or a name of a field; the first name is the minimum.
 fn value(text: &str, names: &[&str], min: u32) -> Option<u32> {
-    let named = names.iter().position(|name| name.eq_ignore_ascii_case(text));
-    match named {
+    match names.iter().position(|name| name.eq_ignore_ascii_case(text)) {
         Some(index) => Some(u32::try_from(index).ok()? + min),
         None => text.parse().ok(),
     }

@@ -1,7 +1,7 @@
 //! Compares durations in the notations of backup tools: Go's (`720h0m0s`), days, weeks, months and
 //! years (`30d`, `2y5m7d`, `6mo`), and ISO 8601 (`P30D`, `PT12H`).
 //!
-//! In Go `m` is a minute, in restic and CloudNativePG a month. After hours or before seconds it is a
+//! In Go `m` is a minute, in restic and `CloudNativePG` a month. After hours or before seconds it is a
 //! minute; before days or after years a month. Alone it is a month if the other duration has days,
 //! weeks or years, and otherwise the unit does not matter.
 

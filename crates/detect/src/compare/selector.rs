@@ -22,14 +22,20 @@ enum Allowed<'v> {
     Absent,
 }
 
+/// The names that a list selects.
+enum Names<'v> {
+    All,
+    Of(BTreeSet<&'v str>),
+}
+
 /// Whether the first selector leaves out something that the second one selects; `None` if one of them
 /// is no selector.
 pub(crate) fn is_narrower(new: &Value, old: &Value) -> Option<bool> {
     if let (Some(new), Some(old)) = (names(new), names(old)) {
         return Some(match (new, old) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(new), Some(old)) => !old.is_subset(&new),
+            (Names::All, _) => false,
+            (Names::Of(_), Names::All) => true,
+            (Names::Of(new), Names::Of(old)) => !old.is_subset(&new),
         });
     }
     let (required, known) = (requirements(new)?, requirements(old)?);
@@ -42,15 +48,15 @@ pub(crate) fn is_narrower(new: &Value, old: &Value) -> Option<bool> {
     Some(!required.iter().all(is_implied))
 }
 
-/// The names of a list, `None` for every name; the outer `None` if it is no list of texts.
-fn names(value: &Value) -> Option<Option<BTreeSet<&str>>> {
+/// The names of a list; `None` if it is no list of texts.
+fn names(value: &Value) -> Option<Names<'_>> {
     let items = match value {
-        Value::Null => return Some(None),
+        Value::Null => return Some(Names::All),
         Value::Array(items) => items,
         _ => return None,
     };
     let names: BTreeSet<&str> = items.iter().map(Value::as_str).collect::<Option<_>>()?;
-    Some((!names.is_empty() && !names.contains("*")).then_some(names))
+    Some(if names.is_empty() || names.contains("*") { Names::All } else { Names::Of(names) })
 }
 
 fn requirements(value: &Value) -> Option<Vec<(&str, Allowed<'_>)>> {
@@ -100,11 +106,11 @@ impl Allowed<'_> {
     /// Whether each label that meets this requirement meets the other one.
     fn implies(&self, other: &Allowed<'_>) -> bool {
         match (self, other) {
-            (Self::In(these), Allowed::In(those)) => these.is_subset(those),
-            (Self::In(these), Allowed::NotIn(those)) => these.is_disjoint(those),
+            (Self::In(known), Allowed::In(required)) => known.is_subset(required),
+            (Self::In(known), Allowed::NotIn(excluded)) => known.is_disjoint(excluded),
             (Self::In(_) | Self::Exists, Allowed::Exists)
             | (Self::Absent, Allowed::Absent | Allowed::NotIn(_)) => true,
-            (Self::NotIn(these), Allowed::NotIn(those)) => those.is_subset(these),
+            (Self::NotIn(known), Allowed::NotIn(excluded)) => excluded.is_subset(known),
             _ => false,
         }
     }

@@ -61,7 +61,7 @@ fn as_reviewed(event: &Event) -> Option<Event> {
         _ => return None,
     };
     let mut event = event.clone();
-    event.verb = verb.to_owned();
+    verb.clone_into(&mut event.verb);
     (event.stage, event.level) = (Stage::RequestReceived, Level::Request);
     (event.request_object, event.response_object, event.response_status) = (sent, None, None);
     (event.user_agent, event.source_ips) = (String::new(), Vec::new());

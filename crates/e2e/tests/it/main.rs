@@ -14,6 +14,7 @@ mod audit_log_files;
 mod audit_log_forward;
 mod audit_webhook;
 mod aws_credentials;
+mod backup_tools;
 mod bucket_sources;
 mod buckets;
 mod chart;

@@ -21,11 +21,11 @@ pub(crate) use selector::is_narrower;
 pub(crate) fn without_empty(value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            let kept = members
+            let retained = members
                 .into_iter()
                 .map(|(key, value)| (key, without_empty(value)))
                 .filter(|(_, value)| !is_empty(value));
-            Value::Object(kept.collect())
+            Value::Object(retained.collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(without_empty).collect()),
         other => other,

@@ -162,7 +162,8 @@ fn set(field: &str, min: u32, max: u32, names: &[&str]) -> Option<u64> {
             }
             None => (part, None),
         };
-        let number = |text: &str| value(text, names, min).filter(|it| (min..=max).contains(it));
+        let number =
+            |text: &str| value(text, names, min).filter(|number| (min..=max).contains(number));
         let (from, to) = match (range, range.split_once('-'), step) {
             ("*" | "?", ..) => (min, max),
             (_, Some((from, to)), _) => (number(from)?, number(to)?),
@@ -248,7 +249,7 @@ mod tests {
             ("0 0 1 1 *", 366.0 * 1440.0),
             ("@every 90m", 90.0),
         ] {
-            assert_eq!(frequency(text).map(|it| it.gap), Some(gap), "{text}");
+            assert_eq!(frequency(text).map(|frequency| frequency.gap), Some(gap), "{text}");
         }
     }
 }

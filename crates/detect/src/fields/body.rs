@@ -139,7 +139,7 @@ pub(super) fn differ(after: &[u8], before: &[u8], keys: &[String]) -> bool {
         texts.iter().map(|text| text.get().len()).sum::<usize>() > PART_LEN_MAX
     };
     if is_long(&after) || is_long(&before) {
-        return after.iter().map(|it| it.get()).ne(before.iter().map(|it| it.get()));
+        return after.iter().map(|text| text.get()).ne(before.iter().map(|text| text.get()));
     }
     let parsed = |texts: &[&RawValue]| -> Vec<serde_json::Value> {
         let values = texts.iter().filter_map(|text| serde_json::from_str(text.get()).ok());

@@ -61,18 +61,6 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("user.username|gt: 5", 23, "never `5`", "responseStatus.code"),
         ("userAgent|cidr: 10.0.0.0/8", 21, "never", "sourceIPs"),
         ("stageTimestamp|within: 5m", 28, "never", "bodies"),
-        (
-            "requestObject.a|rarer: '@daily'",
-            5,
-            "`rarer` compares two fields",
-            "|fieldref: oldObject",
-        ),
-        ("requestObject.a|loses|cased|fieldref: oldObject.a", 5, "exclude each other", "remove"),
-        ("requestObject.a|rarer|lt|fieldref: oldObject.a", 5, "exclude each other", ""),
-        ("requestObject.a|contains|fieldref: oldObject.a", 5, "exclude each other", ""),
-        ("requestObject.a|lt|fieldref: user.uid", 34, "`user.uid` is not in a body", "`oldObject`"),
-        ("verb|narrower|fieldref: oldObject.a", 29, "`verb` is not in a body", "`oldObject`"),
-        ("requestObject.a|lt|fieldref: null", 34, "a text", "away"),
         ("verb|utf16: get", 5, "UTF-16", "base64"),
         ("objectRef.resource: restorepoint", 25, "never", "`restorepoints`"),
         ("objectRef.resource: [restorepoints, restorepoint]", 41, "never", "`restorepoints`"),
@@ -95,6 +83,26 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("verb: null", 11, "never", "every event"),
         ("stage|exists: false", 19, "never", "every event"),
         ("writes.spec.paused: yes", 25, "never", "one of true, false"),
+    ] {
+        in_selection(item, column, message, hint);
+    }
+}
+
+#[test]
+fn an_error_in_a_comparison_of_two_fields_has_a_position_and_a_hint() {
+    for (item, column, message, hint) in [
+        (
+            "requestObject.a|rarer: '@daily'",
+            5,
+            "`rarer` compares two fields",
+            "|fieldref: oldObject",
+        ),
+        ("requestObject.a|loses|cased|fieldref: oldObject.a", 5, "exclude each other", "remove"),
+        ("requestObject.a|rarer|lt|fieldref: oldObject.a", 5, "exclude each other", ""),
+        ("requestObject.a|contains|fieldref: oldObject.a", 5, "exclude each other", ""),
+        ("requestObject.a|lt|fieldref: user.uid", 34, "`user.uid` is not in a body", "`oldObject`"),
+        ("verb|narrower|fieldref: oldObject.a", 29, "`verb` is not in a body", "`oldObject`"),
+        ("requestObject.a|lt|fieldref: null", 34, "a text", "away"),
     ] {
         in_selection(item, column, message, hint);
     }

@@ -174,7 +174,7 @@ fn difference(runtime: &Runtime, server: &Standalone, source: Source) -> String 
     let expected = expected(source);
     let complete = wait("all signals are raised", async || {
         let signals = raised(server).await?;
-        let is_counted = |(id, count)| signals.get(id).is_some_and(|found| found >= count);
+        let is_counted = |(id, count)| signals.get(id).is_some_and(|events| events >= count);
         Ok(expected.iter().all(is_counted).then_some(signals))
     });
     let signals = runtime.block_on(complete);
@@ -182,8 +182,8 @@ fn difference(runtime: &Runtime, server: &Standalone, source: Source) -> String 
     let differs = |(id, count): &(&String, &u64), others: &BTreeMap<String, u64>| {
         others.get(*id) != Some(*count)
     };
-    let missing: Vec<_> = expected.iter().filter(|it| differs(it, &signals)).collect();
-    let added: Vec<_> = signals.iter().filter(|it| differs(it, &expected)).collect();
+    let missing: Vec<_> = expected.iter().filter(|entry| differs(entry, &signals)).collect();
+    let added: Vec<_> = signals.iter().filter(|entry| differs(entry, &expected)).collect();
     if missing.is_empty() && added.is_empty() {
         return String::new();
     }

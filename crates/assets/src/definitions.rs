@@ -1,64 +1,61 @@
-//! The `CustomResourceDefinitions` of real backup tools, from their Go modules. Nothing is built.
+//! Custom resource definitions of backup tools, from the tools' own Go modules.
 //!
-//! The module `definitions` beside this crate pins their versions and checksums.
+//! Deliberately absent: copies of the files. Modules of other tools are not in the proxy.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use serde_json::Value;
 
-use super::required;
+/// A module, its version, the digest of its content, and the folder of its definitions.
+const MODULES: [(&str, &str, &str, &str); 3] = [
+    (
+        "github.com/vmware-tanzu/velero",
+        "v1.18.3",
+        "h1:9uwN5yxTWQl9PsF5ljX4xiG+7VIq3I9mxOQ0DyyZ31A=",
+        "config/crd/v1/bases",
+    ),
+    (
+        "github.com/kubernetes-csi/external-snapshotter/client/v8",
+        "v8.7.0",
+        "h1:HVaSUeRRHPu49aSiL8eXOjS9Re9G6pM0NzdTGI7mM14=",
+        "config/crd",
+    ),
+    (
+        "github.com/k3s-io/api",
+        "v0.2.1",
+        "h1:ZYFsqUOgTlM1Se3vpX7cBDQWTE8eDD+9320rIqQOV50=",
+        "pkg/crds/yaml/generated",
+    ),
+];
 
-/// A Go module with definitions, and their folder in it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Definitions {
-    /// Velero: 11 kinds.
-    Velero,
-    /// CSI snapshots and groups of them: 6 kinds.
-    CsiSnapshots,
-}
-
-impl Definitions {
-    /// The folder with one YAML file for each kind, downloaded if missing.
-    pub fn folder(self) -> anyhow::Result<PathBuf> {
-        let folder = match self {
-            Self::Velero => "config/crd/v1/bases",
-            Self::CsiSnapshots => "config/crd",
-        };
-        Ok(downloaded(self.module())?.join(folder))
-    }
-
-    /// The version of the module.
-    pub fn version(self) -> anyhow::Result<String> {
-        required(&manifest(), self.module())
-    }
-
-    fn module(self) -> &'static str {
-        match self {
-            Self::Velero => "github.com/vmware-tanzu/velero",
-            Self::CsiSnapshots => "github.com/kubernetes-csi/external-snapshotter/client/v8",
+/// Returns the definitions of Velero, CSI snapshots and k3s as YAML files named `GROUP_PLURAL.yaml`,
+/// downloaded if missing.
+pub fn definitions() -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (module, version, sum, folder) in MODULES {
+        let output = Command::new("go")
+            .args(["mod", "download", "-json", &format!("{module}@{version}")])
+            // Outside of a module, so that no go.sum of other modules is needed.
+            .current_dir(std::env::temp_dir())
+            .output()
+            .context("definitions are downloaded with Go, which cannot be started")?;
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("go mod download printed no JSON for {module}"))?;
+        if report["Sum"] != sum {
+            bail!("{module}@{version} cannot be used: {report}; its digest must be {sum}");
+        }
+        let root = report["Dir"].as_str().context("go mod download names no folder")?;
+        for entry in fs::read_dir(PathBuf::from(root).join(folder))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.contains('_') {
+                files.push(path);
+            }
         }
     }
-}
-
-fn manifest() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("definitions")
-}
-
-/// The folder of a module in Go's cache. Go checks it against `go.sum`.
-fn downloaded(module: &str) -> anyhow::Result<PathBuf> {
-    let version = required(&manifest(), module)?;
-    let output = Command::new("go")
-        .args(["mod", "download", "-json"])
-        .arg(format!("{module}@{version}"))
-        .current_dir(manifest())
-        .output()
-        .context("definitions are downloaded with Go, which cannot be started")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        bail!("{module} cannot be downloaded: {text}{}", String::from_utf8_lossy(&output.stderr));
-    }
-    let folder = text.lines().find_map(|line| line.trim().strip_prefix("\"Dir\": \""));
-    let folder = folder.and_then(|rest| rest.split('"').next());
-    Ok(PathBuf::from(folder.with_context(|| format!("go does not tell where {module} is"))?))
+    files.sort();
+    Ok(files)
 }

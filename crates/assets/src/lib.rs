@@ -10,7 +10,7 @@
 //! A missing Go toolchain or a failed build is an error: no caller may continue without the
 //! programs.
 
-pub mod definitions;
+mod definitions;
 pub mod packages;
 
 use std::ffi::OsString;
@@ -23,6 +23,8 @@ use std::{env, io};
 
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
+
+pub use definitions::definitions;
 
 /// A third-party program that the test suite runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -151,6 +153,7 @@ pub fn all() -> anyhow::Result<()> {
     servers(&Program::SERVERS)?;
     alertmanager()?;
     dashboard_reader()?;
+    definitions()?;
     Ok(())
 }
 

@@ -112,6 +112,9 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "backup-paused-deleted-destroyed",
             "backup-permission-granted",
             "backup-refused-attempts",
+            "backup-retention-lowered",
+            "backup-schedule-rarer",
+            "backup-selection-narrowed",
         ]
         "k8up", "K8up",
         "K8up's own accounts are the ServiceAccounts in namespace `k8up-system`.": [

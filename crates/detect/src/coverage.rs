@@ -26,10 +26,10 @@ pub enum Source {
     Gke,
     /// The diagnostic log `kube-audit` of AKS.
     Aks,
-    /// The admission webhook, with its default API groups.
-    Admission,
     /// The aggregated API server: Keepwatch itself, or its proxy before another one.
     Aggregated,
+    /// Keepwatch's admission webhook, with the API groups of its default configuration.
+    Admission,
 }
 
 /// What a source shows of what a rule needs.
@@ -55,8 +55,8 @@ impl Source {
             Self::Eks => "EKS",
             Self::Gke => "GKE",
             Self::Aks => "AKS",
-            Self::Admission => "Admission webhook",
             Self::Aggregated => "Keepwatch or its proxy",
+            Self::Admission => "Admission webhook",
         }
     }
 
@@ -74,16 +74,17 @@ impl Source {
         }
     }
 
-    /// Whether it records requests with this verb. kube-apiserver asks a webhook about writes, one
-    /// by one, and calls a patch an update.
-    fn records_verb(self, verb: &str) -> bool {
-        self != Self::Admission || ["create", "update", "delete", "connect"].contains(&verb)
+    /// Whether it can record a request with this verb.
+    pub fn has_verb(self, verb: &str) -> bool {
+        // A review says `update` for a patch, and `delete` for each object of a collection. Nothing is
+        // asked about reads.
+        self != Self::Admission || matches!(verb, "create" | "update" | "delete")
     }
 }
 
-/// The API groups of backup tools whose objects kube-apiserver itself stores, about which it asks
-/// the admission webhook by default. It does not ask about those of aggregated API servers, such as
-/// most of K10's.
+/// The API groups of backup tools about whose objects the admission webhook is asked, by default.
+/// kube-apiserver itself stores these objects; it does not ask about those of aggregated API
+/// servers, such as most of K10's.
 pub const ADMISSION_GROUPS: [&str; 17] = [
     "config.kio.kasten.io",
     "velero.io",
@@ -198,13 +199,15 @@ fn visibility(expression: &Expression, counted: &[Field], source: Source) -> Vis
             let Some(has_bodies) = source.records(group, resource) else { continue };
             let visibility = if has_bodies { Visibility::Seen } else { Visibility::WithoutBody };
             let can_match = |verb: &String| {
+                if !source.has_verb(verb) {
+                    return false;
+                }
                 let kind = Kind { verb, group, resource, has_bodies, source };
                 // An event without one of the counted values does not count.
                 let is_known = |field: &Field| !matches!(kind.known(field.path()), Known::Absent);
                 counted.iter().all(is_known) && kind.outcomes(expression.node()).0
             };
-            let mut recorded = verbs.iter().filter(|verb| source.records_verb(verb));
-            if visibility > best && recorded.any(can_match) {
+            if visibility > best && verbs.iter().any(can_match) {
                 best = visibility;
             }
         }
@@ -245,12 +248,20 @@ impl Kind<'_> {
                 (cannot, can)
             }
             Node::Shared(node) => self.outcomes(node),
+            // Without the object before, there is no comparison with it.
+            Node::Test(_, Test::Change(before, _))
+                if matches!(self.known(before.path()), Known::Absent) =>
+            {
+                (false, true)
+            }
             Node::Test(field, test) => {
                 let passes = match self.known(field.path()) {
                     Known::Open => return (true, true),
                     Known::Absent | Known::Text("") => passes_if_absent(test),
                     Known::Text(value) => match test {
-                        Test::SameAs(..) | Test::Within(_) => return (true, true),
+                        Test::SameAs(..) | Test::Change(..) | Test::Within(_) => {
+                            return (true, true);
+                        }
                         test => test.accepts(value),
                     },
                 };
@@ -278,27 +289,35 @@ impl Kind<'_> {
             {
                 Known::Absent
             }
-            _ if self.source == Source::Admission => Self::known_at_admission(path),
+            Path::Admission if self.source == Source::Admission => Known::Text("true"),
+            Path::Admission => Known::Text("false"),
+            Path::OldObject(_) if self.source != Source::Admission || self.verb == "create" => {
+                Known::Absent
+            }
+            _ if self.source == Source::Admission => of_review(path),
             // Keepwatch writes these about itself.
             Path::Annotation(key) if key.starts_with("keepwatch.io/") => Known::Absent,
             _ => Known::Open,
         }
     }
+}
 
-    /// What a review has: the user and the objects. It comes before the outcome, and without the
-    /// request itself.
-    fn known_at_admission(path: &Path) -> Known<'static> {
-        match path {
-            Path::ResponseObject(_)
-            | Path::Status(_)
-            | Path::SourceIps
-            | Path::UserAgent
-            | Path::ImpersonatedUser(_)
-            | Path::Annotation(_) => Known::Absent,
-            Path::Succeeded | Path::Admission => Known::Text("true"),
-            Path::Refused => Known::Text("false"),
-            _ => Known::Open,
-        }
+/// What is known of a field of an event of the admission webhook: it is recorded before there is a
+/// response, and a review says neither where the request came from nor who impersonates its user.
+const fn of_review(path: &Path) -> Known<'static> {
+    match path {
+        Path::Stage => Known::Text("RequestReceived"),
+        Path::Level => Known::Text("Request"),
+        Path::Succeeded => Known::Text("true"),
+        Path::Refused => Known::Text("false"),
+        Path::ResponseObject(_)
+        | Path::Status(_)
+        | Path::SourceIps
+        | Path::UserAgent
+        | Path::ImpersonatedUser(_)
+        | Path::ImpersonationConstraint
+        | Path::Annotation(_) => Known::Absent,
+        _ => Known::Open,
     }
 }
 
@@ -312,6 +331,7 @@ fn passes_if_absent(test: &Test) -> bool {
         | Test::Number(..)
         | Test::Within(_)
         | Test::Shorter(_)
-        | Test::SameAs(..) => false,
+        | Test::SameAs(..)
+        | Test::Change(..) => false,
     }
 }

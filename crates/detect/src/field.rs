@@ -43,6 +43,11 @@ impl Field {
         &self.path
     }
 
+    /// Whether the field is in the body of the request or response, or in the object before.
+    pub(crate) const fn is_of_body(&self) -> bool {
+        matches!(self.path, Path::RequestObject(_) | Path::ResponseObject(_) | Path::OldObject(_))
+    }
+
     /// Whether one event can have several values of the field.
     pub(crate) const fn has_several_values(&self) -> bool {
         match &self.path {

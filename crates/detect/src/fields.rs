@@ -6,7 +6,7 @@
 //! An empty text is absent, as in the `v1` encoding, which omits it. In a body or in a list it is a
 //! value, because both encodings contain it.
 
-mod body;
+pub(crate) mod body;
 mod dry_run;
 mod writes;
 
@@ -224,7 +224,8 @@ impl<'a> Fields<'a> {
                 body::values(event.annotation(OLD_OBJECT).map(str::as_bytes), keys, each);
             }
             Path::Writes(keys) => {
-                if let Some(is_written) = writes::is_written(event, keys) {
+                let before = event.annotation(OLD_OBJECT).filter(|_| self.is_admission());
+                if let Some(is_written) = writes::is_written(event, before, keys) {
                     boolean(is_written, each);
                 }
             }
@@ -234,6 +235,17 @@ impl<'a> Fields<'a> {
             Path::Admission => boolean(self.is_admission(), each),
             _ => {}
         }
+    }
+
+    /// The recorded body that contains the field, and the keys of the field in it.
+    pub(crate) fn body<'p>(&self, path: &'p Path) -> Option<(&[u8], &'p [String])> {
+        let (body, keys) = match path {
+            Path::RequestObject(keys) => (self.event.request_object(), keys),
+            Path::ResponseObject(keys) => (self.event.response_object(), keys),
+            Path::OldObject(keys) => (self.event.annotation(OLD_OBJECT).map(str::as_bytes), keys),
+            _ => return None,
+        };
+        Some((body?, keys))
     }
 
     fn status(&self, path: StatusPath, each: &mut dyn FnMut(Value<'_>) -> ControlFlow<()>) {

@@ -8,6 +8,7 @@
 
 mod budget;
 pub mod builtin;
+mod compare;
 pub mod coverage;
 pub mod engine;
 pub mod error;

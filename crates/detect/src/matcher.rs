@@ -5,6 +5,7 @@
 //! and the choice of the rules to evaluate (module `ruleset`).
 
 mod bounded_regex;
+mod change;
 mod cidr;
 mod contradiction;
 mod duration;
@@ -17,6 +18,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub(crate) use bounded_regex::{BoundedRegex, REGEX_BYTES_MAX, REGEX_STEPS_MAX, RegexError};
+pub(crate) use change::Change;
 pub(crate) use cidr::Network;
 pub(crate) use contradiction::Results;
 pub(crate) use pattern::{Case, Form, Pattern, Token};
@@ -65,6 +67,8 @@ pub(crate) enum Test {
     Shorter(i64),
     /// The other field has the same value.
     SameAs(Field, Case),
+    /// How the value differs from that of the other field, which is the one before.
+    Change(Field, Change),
 }
 
 /// The operator of a numeric comparison.
@@ -109,6 +113,11 @@ impl Expression {
     /// Whether the condition uses the field `stage`, so that it is evaluated at all stages.
     pub fn names_stage(&self) -> bool {
         self.node.names(&|field| *field.path() == Path::Stage)
+    }
+
+    /// Whether the condition uses the object before a change.
+    pub(crate) fn names_old_object(&self) -> bool {
+        self.node.names(&|field| matches!(field.path(), Path::OldObject(_)))
     }
 
     /// How the condition uses the fields `writes.…`: whether a match needs one that is true, and
@@ -182,7 +191,9 @@ impl Node {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(|node| node.names(is)),
             Self::Not(node) => node.names(is),
             Self::Shared(node) => node.names(is),
-            Self::Test(field, Test::SameAs(other, _)) => is(field) || is(other),
+            Self::Test(field, Test::SameAs(other, _) | Test::Change(other, _)) => {
+                is(field) || is(other)
+            }
             Self::Test(field, _) => is(field),
         }
     }
@@ -242,6 +253,7 @@ impl Test {
                 });
                 of_text(field, fields, |text| values.contains(&case.key(text)))
             }
+            Self::Change(other, change) => change.holds(field, other, fields),
             Self::Within(micros) => {
                 let end = fields.event().stage_timestamp().as_micros().saturating_add(*micros);
                 of_text(field, fields, |text| {
@@ -264,7 +276,7 @@ impl Test {
             Self::Shorter(micros) => {
                 duration::micros(text).is_some_and(|duration| duration < *micros)
             }
-            Self::Null | Self::SameAs(..) | Self::Within(_) => false,
+            Self::Null | Self::SameAs(..) | Self::Change(..) | Self::Within(_) => false,
         }
     }
 

@@ -40,9 +40,7 @@ impl HeadBytes {
         let mut counts = self.budget.0.lock().unwrap_or_else(PoisonError::into_inner);
         let total = counts.total + bytes;
         let of_address = counts.by_address.get(&self.from).copied().unwrap_or_default() + bytes;
-        if total > limits::HELD_HEADS_BYTES_MAX
-            || of_address > limits::ADDRESS_HEADS_BYTES_MAX
-        {
+        if total > limits::HELD_HEADS_BYTES_MAX || of_address > limits::ADDRESS_HEADS_BYTES_MAX {
             return false;
         }
         counts.total = total;

@@ -33,6 +33,8 @@ impl Expander<'_> {
         };
         let mut parts = vec![self.node(expression.node())?];
         if !expression.names_stage() {
+            // Events of the admission webhook have an earlier stage.
+            parts = parts.into_iter().map(without_admission).collect();
             parts.push(Condition::one_of("stage", &["ResponseComplete", "Panic"]));
         }
         if !expression.names_dry_run() {
@@ -46,6 +48,9 @@ impl Expander<'_> {
         // A suppression that hides less than it says would be worse than none.
         if events.uses_of_writes() != (false, false) {
             return Err(Reason::refusal(ReasonKind::WrittenFields, ""));
+        }
+        if events.names_old_object() {
+            return Err(Reason::refusal(ReasonKind::OldObject, ""));
         }
         Ok(self.node(events.node())?.simplified())
     }
@@ -65,13 +70,22 @@ impl Expander<'_> {
 
     fn test(&self, path: &Path, test: &Test) -> Expanded {
         match path {
+            _ if matches!(test, Test::Change(..)) => Ok(Condition::NEVER),
+            // As for an event without one.
+            Path::OldObject(_) => {
+                let passes = match test {
+                    Test::Exists(expected) => !expected,
+                    Test::Null => true,
+                    Test::Matches(pattern) => pattern.matches(""),
+                    _ => false,
+                };
+                Ok(if passes { Condition::ALWAYS } else { Condition::NEVER })
+            }
             Path::DryRun => Ok(boolean(test, self.is_dry_run())),
             Path::Writes(keys) => Ok(writes(keys, test)),
             Path::Succeeded => Ok(boolean(test, codes(200.0, 300.0))),
             Path::Admission => {
-                let key = ["annotations", event::annotations::ADMISSION].map(str::to_owned);
-                let mark = Condition::Test(Attribute::of(key.to_vec()), Operator::Exists);
-                Ok(boolean(test, mark))
+                Ok(boolean(test, Condition::Test(admission_mark(), Operator::Exists)))
             }
             Path::Refused => {
                 Ok(boolean(test, Condition::one_of("responseStatus.code", &["401", "403"])))
@@ -160,6 +174,25 @@ impl Expander<'_> {
                 ])
             }
         }
+    }
+}
+
+/// The annotation of events of the admission webhook.
+fn admission_mark() -> Attribute {
+    Attribute::of(["annotations", event::annotations::ADMISSION].map(str::to_owned).to_vec())
+}
+
+/// Replaces the tests of the mark of the admission webhook, as for an event without it.
+fn without_admission(condition: Condition) -> Condition {
+    let all = |parts: Vec<Condition>| parts.into_iter().map(without_admission).collect();
+    match condition {
+        Condition::All(parts) => Condition::All(all(parts)),
+        Condition::Any(parts) => Condition::Any(all(parts)),
+        Condition::Not(inner) => without_admission(*inner).negated(),
+        Condition::Test(attribute, Operator::Exists) if attribute == admission_mark() => {
+            Condition::NEVER
+        }
+        other @ Condition::Test(..) => other,
     }
 }
 
@@ -290,6 +323,8 @@ fn plain(path: &Path, test: &Test) -> Expanded {
         Test::Within(micros) => Operator::Within(*micros),
         Test::Shorter(micros) => Operator::Shorter(*micros),
         Test::SameAs(other, of) => Operator::SameAs(raw(other)?, case(*of)),
+        // Decided before.
+        Test::Change(..) => return Ok(Condition::NEVER),
     };
     // Every profile has the code as a number.
     if *path == Path::Status(StatusPath::Code)

@@ -88,6 +88,8 @@ pub enum ReasonKind {
     DryRun,
     /// The target recognizes only some requests that write a field.
     WrittenFields,
+    /// The exported rule does not compare with the object before a change.
+    OldObject,
     /// Events are grouped by other fields.
     Grouping,
     /// The target supports no severity cases.
@@ -161,6 +163,7 @@ impl ReasonKind {
             Self::LetterCase => "the comparison is case-sensitive",
             Self::DryRun => "not all dry runs are recognized",
             Self::WrittenFields => "not all changes of a field are recognized",
+            Self::OldObject => "events of the admission webhook do not count",
             Self::Grouping => "events are grouped differently",
             Self::Cases => "severity cases are not supported",
             Self::Supersedes => "it is raised in addition to a stricter rule",

@@ -18,6 +18,9 @@ use crate::matcher::Dimension;
 use crate::rule::{Body, Correlation, CorrelationKind, Rule};
 use crate::ruleset::RuleSet;
 
+/// Why exported rules do not compare with the object before a change.
+const OLD_OBJECT: &str = "only they have the object before a change";
+
 /// A rule that raises signals, and the detection rules that it counts.
 #[derive(Clone, Debug)]
 pub struct RuleModel<'r> {
@@ -144,8 +147,13 @@ impl<'r> RuleModel<'r> {
         for (index, part) in counted.iter().enumerate() {
             lacking(part, profile, &mut reasons);
             written_fields(part, &mut reasons);
+            old_object(part, &mut reasons);
             let domain = &rules.options().k10_domain;
             let condition = expander.rule(part).map_err(of_rule)?;
+            if condition == Condition::NEVER {
+                // What remains without the admission webhook matches no event.
+                return Err(of_rule(Reason::refusal(ReasonKind::OldObject, OLD_OBJECT)));
+            }
             let condition = route::fitted(&condition, part, profile, domain, &mut reasons);
             queries.push(Query {
                 rule: part,
@@ -391,6 +399,15 @@ fn written_fields(rule: &Rule, reasons: &mut Vec<Reason>) {
     };
     let detail = "a JSON patch of the whole document with another operation besides";
     Reason::new(ReasonKind::WrittenFields, effect, detail).add_to(reasons);
+}
+
+/// Reports that a query does not compare with the object before a change, which only events of the
+/// admission webhook have.
+fn old_object(rule: &Rule, reasons: &mut Vec<Reason>) {
+    let Body::Detection(expression) = &rule.body else { return };
+    if expression.names_old_object() {
+        Reason::new(ReasonKind::OldObject, Effect::Fewer, OLD_OBJECT).add_to(reasons);
+    }
 }
 
 /// Reports that the silence of a source includes the time in which Keepwatch did not run.

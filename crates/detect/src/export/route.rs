@@ -10,8 +10,17 @@ use crate::rule::{Body, Rule};
 /// K10's aggregated API groups, without the domain.
 const AGGREGATED: [&str; 6] =
     ["actions.", "apps.", "datamover.", "repositories.", "reporting.", "vault."];
-/// Keepwatch's API group.
-const KEEPWATCH: &str = "siem.keepwatch.io";
+/// API groups of other aggregated API servers: Keepwatch's and Stash's.
+const AGGREGATED_OTHERS: [&str; 2] = ["repositories.stash.appscode.com", "siem.keepwatch.io"];
+
+/// Which events of a rule have bodies.
+#[derive(Clone, Copy, PartialEq)]
+enum WithBodies {
+    All,
+    /// Those of API groups that are not aggregated.
+    Some,
+    None,
+}
 
 /// Fits the condition of a rule to the fields that the profile's events have.
 pub(super) fn fitted(
@@ -21,9 +30,15 @@ pub(super) fn fitted(
     k10_domain: &str,
     reasons: &mut Vec<Reason>,
 ) -> Result<Condition, Reason> {
-    let has_bodies = has_bodies(rule, profile, k10_domain);
-    let is_missing = |attribute: &Attribute| is_missing(attribute, profile, has_bodies);
+    let with_bodies = with_bodies(rule, profile, k10_domain);
     let mut missing = Vec::new();
+    if with_bodies == WithBodies::Some {
+        // The tests remain, and hold for the other events. Only the differences are collected.
+        let is_missing = |attribute: &Attribute| is_missing(attribute, profile, false);
+        without(condition, &is_missing, Effect::Fewer, &mut missing);
+    }
+    let has_bodies = with_bodies != WithBodies::None;
+    let is_missing = |attribute: &Attribute| is_missing(attribute, profile, has_bodies);
     let fitted = without(condition, &is_missing, Effect::Fewer, &mut missing).simplified();
     if fitted == Condition::NEVER && *condition != Condition::NEVER {
         let names: Vec<String> = missing.iter().map(|reason| reason.detail.clone()).collect();
@@ -42,14 +57,15 @@ pub(super) fn lacks(
     profile: &Profile,
     k10_domain: &str,
 ) -> bool {
-    is_missing(attribute, profile, has_bodies(rule, profile, k10_domain))
+    let has_bodies = with_bodies(rule, profile, k10_domain) == WithBodies::All;
+    is_missing(attribute, profile, has_bodies)
 }
 
-fn has_bodies(rule: &Rule, profile: &Profile, k10_domain: &str) -> bool {
+fn with_bodies(rule: &Rule, profile: &Profile, k10_domain: &str) -> WithBodies {
     match profile.bodies {
-        Bodies::All => true,
-        Bodies::NotOfAggregated => !is_of_aggregated(rule, k10_domain),
-        Bodies::None => false,
+        Bodies::All => WithBodies::All,
+        Bodies::NotOfAggregated => with_bodies_of_groups(rule, k10_domain),
+        Bodies::None => WithBodies::None,
     }
 }
 
@@ -62,18 +78,24 @@ fn is_whole_body(attribute: &Attribute) -> bool {
     matches!(attribute.keys().as_slice(), ["requestObject" | "responseObject"])
 }
 
-/// Whether the rule's events are of aggregated API groups, whose bodies kube-apiserver does not
-/// read.
-fn is_of_aggregated(rule: &Rule, k10_domain: &str) -> bool {
+/// Which events have bodies if kube-apiserver does not read those of aggregated API groups.
+fn with_bodies_of_groups(rule: &Rule, k10_domain: &str) -> WithBodies {
     let Body::Detection(expression) = &rule.body else {
-        return false;
+        return WithBodies::All;
     };
     let requirements = expression.requirements();
-    let groups = requirements.of_dimension(Dimension::ApiGroup);
-    groups.into_iter().flatten().any(|group| {
+    let is_aggregated = |group: &String| {
         let of_k10 = group.strip_suffix(k10_domain);
-        group == KEEPWATCH || of_k10.is_some_and(|prefix| AGGREGATED.contains(&prefix))
-    })
+        AGGREGATED_OTHERS.contains(&group.as_str())
+            || of_k10.is_some_and(|prefix| AGGREGATED.contains(&prefix))
+    };
+    let groups = requirements.of_dimension(Dimension::ApiGroup).into_iter().flatten();
+    let (aggregated, others): (Vec<_>, Vec<_>) = groups.partition(|group| is_aggregated(group));
+    match (aggregated.is_empty(), others.is_empty()) {
+        (true, _) => WithBodies::All,
+        (false, true) => WithBodies::None,
+        (false, false) => WithBodies::Some,
+    }
 }
 
 /// Replaces a test of a missing field, which never holds; `effect` is the result for detection.

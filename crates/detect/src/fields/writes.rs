@@ -4,6 +4,9 @@
 //! changes the field, a part of it, or an object that contains it. This holds for any number and
 //! order of operations. The body is scanned in one pass, without a tree.
 //!
+//! An update in the admission webhook has the whole object and the one before it. It writes the fields
+//! in which they differ.
+//!
 //! Deliberately absent: fields that a replacement (PUT) removes by omission. The body does not say
 //! whether the object had them.
 
@@ -14,24 +17,33 @@ use event::{EventRef, limit};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::body;
+
 /// Keys of a strategic merge patch that replace or remove what is beside them.
 const DIRECTIVES: [&str; 2] = ["$patch", "$retainKeys"];
 
 /// Whether the request writes the field; `None` if the body is not recorded. If the body was cut,
-/// the request may write each field.
-pub(super) fn is_written(event: &EventRef<'_>, keys: &[String]) -> Option<bool> {
+/// the request may write each field. `before` is the object before the change, if the event has it.
+pub(super) fn is_written(
+    event: &EventRef<'_>,
+    before: Option<&str>,
+    keys: &[String],
+) -> Option<bool> {
     if !matches!(event.verb(), "create" | "update" | "patch") {
         return Some(false);
     }
-    let body = event.request_object()?;
+    let sent = event.request_object()?;
+    if let Some(before) = before {
+        return Some(body::differ(sent, before.as_bytes(), keys));
+    }
     // What was cut from a body can be the field.
-    if limit::is_cut(body) {
+    if limit::is_cut(sent) {
         return Some(true);
     }
     let is_patch = event.verb() == "patch";
     let mut is_written = false;
-    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let first = sent.iter().find(|byte| !byte.is_ascii_whitespace());
+    let mut reader = serde_json::Deserializer::from_slice(sent);
     // A body is valid JSON when it is recorded; of a corrupt one, what precedes the corruption counts.
     if is_patch && first == Some(&b'[') {
         drop(Operations { keys, is_written: &mut is_written }.deserialize(&mut reader));

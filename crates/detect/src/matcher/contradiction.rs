@@ -235,7 +235,7 @@ fn result(check: Check<'_>, value: Value<'_>) -> Results {
         }
     };
     match (test, value) {
-        (Test::SameAs(..) | Test::Within(_), _) => Results::UNKNOWN,
+        (Test::SameAs(..) | Test::Change(..) | Test::Within(_), _) => Results::UNKNOWN,
         (Test::Exists(expected), Value::Absent) => Results::of(!expected),
         (Test::Exists(expected), _) => Results::of(*expected),
         (Test::Null, Value::Absent) => Results::of(true),
@@ -258,7 +258,7 @@ fn presence(check: Check<'_>, value: Value<'_>) -> Results {
     match (test, value) {
         (Test::Exists(_) | Test::Null, _) => result(check, value),
         (Test::Matches(pattern), Value::Absent) if pattern.matches("") => Results::UNKNOWN,
-        (Test::SameAs(..), Value::Absent) => Results::UNKNOWN,
+        (Test::SameAs(..) | Test::Change(..), Value::Absent) => Results::UNKNOWN,
         (_, Value::Absent) => Results::of(false),
         _ => Results::UNKNOWN,
     }

@@ -207,6 +207,12 @@ pub enum Modifier {
     Within,
     /// The field is a duration below the value.
     Shorter,
+    /// With `fieldref`: the field is a cron expression that runs more rarely than that of the other.
+    Rarer,
+    /// With `fieldref`: the field is a selector that leaves out something that the other selects.
+    Narrower,
+    /// With `fieldref`: the field lacks a value of the other field.
+    Loses,
     /// None of the values matches.
     Neq,
 }

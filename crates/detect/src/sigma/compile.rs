@@ -10,7 +10,7 @@ use super::correlation::{UNITS, parse_duration};
 use super::yaml;
 use crate::field::Field;
 use crate::matcher::{
-    BoundedRegex, Case, Comparison, Expression, Network, Node, Pattern, REGEX_BYTES_MAX,
+    BoundedRegex, Case, Change, Comparison, Expression, Network, Node, Pattern, REGEX_BYTES_MAX,
     RegexError, Test, Token,
 };
 
@@ -170,7 +170,19 @@ pub(super) fn tests(item: &Item, value: &Value) -> Result<Vec<Test>, ValueError>
     }
     if has(Modifier::FieldRef) {
         let other = Field::parse(text).map_err(|error| (error.message, error.hint))?;
-        return Ok(vec![Test::SameAs(other, case)]);
+        return Ok(vec![match change(item) {
+            None => Test::SameAs(other, case),
+            Some(change) if item.field.is_of_body() && other.is_of_body() => {
+                Test::Change(other, change)
+            }
+            Some(_) => {
+                return Err(not_of_bodies(if item.field.is_of_body() {
+                    &other
+                } else {
+                    &item.field
+                }));
+            }
+        }]);
     }
     if has(Modifier::Within) || has(Modifier::Shorter) {
         let micros = parse_duration(text).ok_or_else(|| {
@@ -195,6 +207,30 @@ fn comparison(item: &Item) -> Option<Comparison> {
         Modifier::Gte => Some(Comparison::GreaterOrEqual),
         _ => None,
     })
+}
+
+/// How a field must differ from the other field.
+fn change(item: &Item) -> Option<Change> {
+    item.modifiers.iter().find_map(|modifier| match modifier {
+        Modifier::Shorter => Some(Change::Shorter),
+        Modifier::Rarer => Some(Change::Rarer),
+        Modifier::Narrower => Some(Change::Narrower),
+        Modifier::Loses => Some(Change::Loses),
+        _ => comparison(item).map(Change::Number),
+    })
+}
+
+fn not_of_bodies(field: &Field) -> ValueError {
+    (
+        format!(
+            "`{}` is not in a body, so that it has no value before a change",
+            yaml::printable(field.as_str())
+        ),
+        Some(
+            "compare a field of `requestObject` or `responseObject` with one of `oldObject`"
+                .to_owned(),
+        ),
+    )
 }
 
 fn has_text_comparison(item: &Item) -> bool {

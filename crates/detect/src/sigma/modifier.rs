@@ -8,7 +8,7 @@ use crate::nearest;
 /// Maximum number of modifiers of one field.
 const MODIFIERS_MAX: usize = 8;
 
-const NAMES: [(&str, Modifier); 30] = [
+const NAMES: [(&str, Modifier); 33] = [
     ("contains", Modifier::Contains),
     ("startswith", Modifier::StartsWith),
     ("endswith", Modifier::EndsWith),
@@ -38,6 +38,9 @@ const NAMES: [(&str, Modifier); 30] = [
     ("expand", Modifier::Expand),
     ("within", Modifier::Within),
     ("shorter", Modifier::Shorter),
+    ("rarer", Modifier::Rarer),
+    ("narrower", Modifier::Narrower),
+    ("loses", Modifier::Loses),
     ("neq", Modifier::Neq),
 ];
 
@@ -64,7 +67,7 @@ pub(super) fn parse(text: &str, at: Position, errors: &mut Errors) -> Option<Vec
 }
 
 /// Modifiers that select the comparison: a field has at most one of them.
-const COMPARISONS: [Modifier; 13] = [
+const COMPARISONS: [Modifier; 16] = [
     Modifier::Contains,
     Modifier::StartsWith,
     Modifier::EndsWith,
@@ -78,14 +81,32 @@ const COMPARISONS: [Modifier; 13] = [
     Modifier::FieldRef,
     Modifier::Within,
     Modifier::Shorter,
+    Modifier::Rarer,
+    Modifier::Narrower,
+    Modifier::Loses,
 ];
+
+/// Comparisons with another field only.
+const OF_FIELDS: [Modifier; 3] = [Modifier::Rarer, Modifier::Narrower, Modifier::Loses];
+
+/// Comparisons with a value, or with another field if `fieldref` follows.
+const OF_BOTH: [Modifier; 5] =
+    [Modifier::Lt, Modifier::Lte, Modifier::Gt, Modifier::Gte, Modifier::Shorter];
 
 /// Reports modifiers that cannot be combined with each other or with a value.
 pub(super) fn check(item: &Item, errors: &mut Errors) {
     let has = |modifier: Modifier| item.modifiers.contains(&modifier);
     let comparisons: Vec<&Modifier> =
         item.modifiers.iter().filter(|modifier| COMPARISONS.contains(modifier)).collect();
-    if let [first, second, ..] = comparisons.as_slice() {
+    let is_of_fields =
+        |modifier: &Modifier| OF_FIELDS.contains(modifier) || OF_BOTH.contains(modifier);
+    let compares_fields = match comparisons.as_slice() {
+        [first, Modifier::FieldRef] | [Modifier::FieldRef, first] => is_of_fields(first),
+        _ => false,
+    };
+    if let [first, second, ..] = comparisons.as_slice()
+        && !compares_fields
+    {
         let message =
             format!("the modifiers `{}` and `{}` exclude each other", first.name(), second.name());
         errors.add(item.at, message);
@@ -110,7 +131,9 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
     if has(Modifier::All) && item.values.len() < 2 {
         errors.hint(item.at, "`all` needs several values", "leave `all` away");
     }
-    let compares = comparisons.first().copied();
+    check_of_fields(item, &comparisons, errors);
+    let compares =
+        if compares_fields { Some(&Modifier::FieldRef) } else { comparisons.first().copied() };
     for value in &item.values {
         if let Some((message, hint)) = value_error(compares, &value.scalar) {
             errors.hint(value.at, message, hint);
@@ -118,6 +141,28 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
     }
     if has(Modifier::Exists) && item.values.len() != 1 {
         errors.hint(item.at, "`exists` needs one value", "write `true` or `false`");
+    }
+}
+
+/// Reports a comparison of two fields that lacks the other one, or has a flag of texts.
+fn check_of_fields(item: &Item, comparisons: &[&Modifier], errors: &mut Errors) {
+    let has_other = item.modifiers.contains(&Modifier::FieldRef);
+    let Some(modifier) = comparisons.iter().find(|modifier| OF_FIELDS.contains(modifier)) else {
+        return;
+    };
+    let name = modifier.name();
+    if !has_other {
+        errors.hint(
+            item.at,
+            format!("`{name}` compares two fields"),
+            format!("name the one before, as in `requestObject.spec.a|{name}|fieldref: oldObject.spec.a`"),
+        );
+    } else if item.modifiers.contains(&Modifier::Cased) {
+        errors.hint(
+            item.at,
+            format!("the modifiers `{name}` and `cased` exclude each other"),
+            "remove `cased`: texts are compared as they are",
+        );
     }
 }
 
@@ -142,7 +187,7 @@ fn value_error(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, 
 
 impl Modifier {
     /// All modifiers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Contains,
         Self::StartsWith,
         Self::EndsWith,
@@ -167,6 +212,9 @@ impl Modifier {
         Self::Expand,
         Self::Within,
         Self::Shorter,
+        Self::Rarer,
+        Self::Narrower,
+        Self::Loses,
         Self::Neq,
     ];
 

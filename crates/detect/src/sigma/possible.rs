@@ -127,7 +127,7 @@ fn value_error(
             Some(format!("write `{}|expand`", item.field)),
         ));
     }
-    if tests.iter().any(|test| matches!(test, Test::SameAs(..))) {
+    if tests.iter().any(|test| matches!(test, Test::SameAs(..) | Test::Change(..))) {
         return None;
     }
     if let Some((what, fields)) = mismatched_operand(item.field.path(), tests) {

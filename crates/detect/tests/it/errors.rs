@@ -88,6 +88,26 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
     }
 }
 
+#[test]
+fn an_error_in_a_comparison_of_two_fields_has_a_position_and_a_hint() {
+    for (item, column, message, hint) in [
+        (
+            "requestObject.a|rarer: '@daily'",
+            5,
+            "`rarer` compares two fields",
+            "|fieldref: oldObject",
+        ),
+        ("requestObject.a|loses|cased|fieldref: oldObject.a", 5, "exclude each other", "remove"),
+        ("requestObject.a|rarer|lt|fieldref: oldObject.a", 5, "exclude each other", ""),
+        ("requestObject.a|contains|fieldref: oldObject.a", 5, "exclude each other", ""),
+        ("requestObject.a|lt|fieldref: user.uid", 34, "`user.uid` is not in a body", "`oldObject`"),
+        ("verb|narrower|fieldref: oldObject.a", 29, "`verb` is not in a body", "`oldObject`"),
+        ("requestObject.a|lt|fieldref: null", 34, "a text", "away"),
+    ] {
+        in_selection(item, column, message, hint);
+    }
+}
+
 /// These values were once accepted, and no event has them.
 #[test]
 fn a_value_that_its_field_never_has_is_an_error() {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where it fails")]
 
 mod acts;
+mod changes;
 mod correlations;
 mod coverage;
 mod documentation;

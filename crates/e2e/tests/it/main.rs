@@ -15,6 +15,7 @@ mod audit_log_forward;
 mod audit_log_rotations;
 mod audit_webhook;
 mod aws_credentials;
+mod backup_tools;
 mod bucket_sources;
 mod buckets;
 mod chart;

@@ -79,8 +79,9 @@ async fn serve_until_shutdown(
     let store = open_store(&args.store)?;
     let cluster = Cluster::open(&args.access, &trust).await?;
     let rotator = rotator(&args.listen, &cluster, &installation).await?;
-    let serving =
-        from_files.or(rotator.as_ref().map(CertificateRotator::serving)).context("no certificate")?;
+    let serving = from_files
+        .or(rotator.as_ref().map(CertificateRotator::serving))
+        .context("no certificate")?;
     let audit_webhook = args.audit_webhook.config(args.listen.bind_address, &serving)?;
     let admission_webhook = args.admission_webhook.config(args.listen.bind_address, &serving)?;
     let sinks = sinks::open(&args.audit);

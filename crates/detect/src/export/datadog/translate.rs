@@ -266,9 +266,13 @@ impl Translation<'_> {
     }
 
     fn new_value(&mut self) -> Option<NewValueOptions> {
-        let Counts::FirstSeen { learning, forget_after, .. } = &self.model.counts else {
+        let Counts::FirstSeen { fields, learning, forget_after } = &self.model.counts else {
             return None;
         };
+        if fields.iter().any(|key| !self.model.group_by.contains(key)) {
+            let detail = "a signal for each new value";
+            self.add_reason(Reason::new(ReasonKind::Grouping, Effect::None, detail));
+        }
         let days = |time: &Duration| time.as_secs().div_ceil(DAY.as_secs());
         let clamped =
             |days: u64, days_min| u8::try_from(days.clamp(days_min, FORGET_AFTER_DAYS_MAX));

@@ -5,7 +5,7 @@ use detect::{ChangeKind, Settings, Suppression};
 use event::SignalSpec;
 use serde_json::json;
 
-use super::stream::{TimedEvent, DAY, FIVE_DELETES, MINUTE, SECOND, Stream, event_at};
+use super::stream::{DAY, FIVE_DELETES, MINUTE, SECOND, Stream, TimedEvent, event_at};
 
 const MILLI: i64 = 1000;
 

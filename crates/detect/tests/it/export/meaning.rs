@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use detect::engine::UPDATE_DELAY;
-use detect::examples::{self, Step};
+use detect::examples::{self, Example, Step};
 use detect::export::{self, Effect, Exported, ReasonKind};
 use detect::{Engine, Input, Settings, SignalChange, builtin};
 use event::{Event, EventRef, Timestamp};
@@ -138,6 +138,12 @@ fn ours(pack: &str, cluster: &str, events: &[Event]) -> BTreeMap<String, Groups>
 /// Compares every exported rule of a pack with the engine on these events, for every target. The
 /// events are ordered by time.
 pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
+    let found = differences(pack, cluster, events);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The differences that the exports do not report, by rule and target.
+fn differences(pack: &str, cluster: &str, events: &[Event]) -> Vec<String> {
     let mut ours_without: BTreeMap<Without, BTreeMap<String, Groups>> = BTreeMap::new();
     let mut differences = Vec::new();
     for subject in &SUBJECTS[pack] {
@@ -158,7 +164,7 @@ pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
             differences.extend(difference.map(|text| format!("{}, {text}", subject.name)));
         }
     }
-    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    differences
 }
 
 /// The alerts that differ in a direction that the export does not report.
@@ -174,21 +180,27 @@ fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<Str
     (!is_same).then(|| format!("{}: missed {missed:?}, added {added:?}", exported.rule))
 }
 
-/// The examples contain near misses. The rules of other packs are not compared yet.
+/// The events of an example.
+fn events_of(example: &Example) -> Vec<Event> {
+    let event = |step: &Step| match step {
+        Step::Event(event) => Some((**event).clone()),
+        Step::Clock(_) => None,
+    };
+    example.steps.iter().filter_map(event).collect()
+}
+
+/// The examples contain near misses.
 #[test]
 fn exported_rules_agree_with_the_engine_on_the_examples() {
-    let pack = builtin::packs().iter().find(|pack| pack.name == "kasten").unwrap();
-    for document in &pack.documents {
-        for example in examples::read(&pack::events(document)).unwrap() {
-            let events: Vec<Event> = example
-                .steps
-                .iter()
-                .filter_map(|step| match step {
-                    Step::Event(event) => Some((**event).clone()),
-                    Step::Clock(_) => None,
-                })
-                .collect();
-            check(pack.name, &example.cluster, &events);
+    let mut wrong = Vec::new();
+    for pack in builtin::packs() {
+        for document in &pack.documents {
+            for example in examples::read(&pack::events(document)).unwrap() {
+                let found = differences(pack.name, &example.cluster, &events_of(&example));
+                let of_example = |it| format!("{}, `{}`: {it}", document.file, example.name);
+                wrong.extend(found.into_iter().map(of_example));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -19,9 +19,12 @@ const HEAD: &str = "# What each source shows\n\n\
     you configure. Rules on fields, such as a paused schedule or another bucket, cannot fire there: connect \
     kube-apiserver's audit webhook on a cluster whose control plane is yours. kube-apiserver records requests \
     that it passes on to an aggregated API server without bodies too: connect Keepwatch's own server or its \
-    proxy. The admission webhook is asked about writes of the default API groups only, before their outcome is \
-    known: it sees bodies, and no reads, refused requests, addresses or collections deleted with one request \
-    (each object counts on its own). No log shows what happens past the cluster, in the bucket or the storage system.\n";
+    proxy.\n\n\
+    The column *Admission webhook* is that of the [admission webhook](../guides/admission-webhook.md) with its default API \
+    groups. It sends bodies on every cluster, EKS, GKE and AKS too, and the object before each change, but no \
+    reads and no refused requests. A request that impersonates a user looks like one of that user. *Keepwatch or \
+    its proxy* is for aggregated APIs. No log shows what happens past the cluster, in the bucket or the storage \
+    system.\n";
 
 /// The page.
 pub(super) fn page() -> Result<String> {

@@ -249,7 +249,8 @@ fn new_value(rule: &Rule, hits: &[Hit<'_>]) -> Groups {
         let before = last_times.insert(group_and_value.clone(), *time);
         let is_first = groups.insert(group);
         if !is_first && before.is_none_or(|before| time - before > forget_after) {
-            alerts.insert(group_and_value);
+            // A group without other fields consists of the values.
+            alerts.insert(if group.is_empty() { group_and_value } else { group.clone() });
         }
     }
     alerts

@@ -1,0 +1,99 @@
+//! Rules on updates in the admission webhook, which have the object before the change.
+
+use serde_json::{Value, json};
+
+use super::support::{event, load, matches, rule};
+
+/// Checks whether a rule with this selection matches the default event with these changes.
+fn check(selection: &Value, changes: &Value, expected: bool) {
+    let rules = load(&rule(&json!({"s": selection, "condition": "s"})));
+    let found = !matches(&rules, &event(changes)).is_empty();
+    assert_eq!(found, expected, "{selection} of {changes}");
+}
+
+/// Checks a selection of an update in the admission webhook, with these specs before and after.
+fn change(selection: &Value, before: &Value, after: &Value, expected: bool) {
+    let before = json!({"metadata": {"name": "a"}, "spec": before}).to_string();
+    let changes = json!({
+        "verb": "update", "stage": "RequestReceived", "responseStatus": null,
+        "requestObject": {"metadata": {"name": "a"}, "spec": after},
+        "annotations": {"keepwatch.io/admission": "", "keepwatch.io/old-object": before},
+    });
+    check(selection, &changes, expected);
+}
+
+#[test]
+fn a_field_is_compared_with_the_object_before_a_change() {
+    let compared = |modifier: &str| {
+        let key = format!("requestObject.spec.a|{modifier}|fieldref");
+        json!({key: "oldObject.spec.a"})
+    };
+    for (modifier, before, after, expected) in [
+        ("lt", json!(7), json!(3), true),
+        ("lt", json!(7), json!(7), false),
+        ("lte", json!(7), json!(7), true),
+        ("gt", json!("7"), json!("10"), true),
+        ("lt", json!("many"), json!(3), false),
+        ("lt", json!(null), json!(3), false),
+        ("lt", json!([5, 7]), json!([5, 3]), true),
+        ("lt", json!([3, 7]), json!([3, 7]), false),
+        ("lt", json!([7]), json!([7, 3]), false),
+        ("lt", json!([{}, 7]), json!([{}, 3]), true),
+        ("shorter", json!("720h0m0s"), json!("24h0m0s"), true),
+        ("shorter", json!("30d"), json!("720h"), false),
+        ("rarer", json!("0 2 * * *"), json!("0 2 * * 0"), true),
+        ("rarer", json!(["0 2 * * 0", "0 2 * * *"]), json!(["0 2 * * 0", "0 2 * * *"]), false),
+        ("narrower", json!(["*"]), json!(["shop"]), true),
+        ("narrower", json!(null), json!({"matchLabels": {"a": "b"}}), true),
+        ("narrower", json!({"matchLabels": {"a": "b"}}), json!({}), false),
+        ("loses", json!(["a", "b"]), json!(["b"]), true),
+        ("loses", json!(["a"]), json!(null), true),
+        ("loses", json!(["a"]), json!(["b", "a"]), false),
+    ] {
+        change(&compared(modifier), &json!({"a": before}), &json!({"a": after}), expected);
+    }
+    // Events of other sources have no object before.
+    let changes = json!({"requestObject": {"spec": {"a": 3}}});
+    check(&compared("lt"), &changes, false);
+}
+
+/// A client can make an object so long that it is cut, and must not hide a change by that.
+#[test]
+fn an_object_that_was_cut_counts_as_changed() {
+    let cut = event::limit::cut_body(b"{}");
+    let changes = json!({
+        "verb": "update", "stage": "RequestReceived", "responseStatus": null,
+        "requestObject": {"spec": {"a": "1h"}},
+        "annotations": {"keepwatch.io/admission": "",
+            "keepwatch.io/old-object": String::from_utf8_lossy(cut.as_bytes())},
+    });
+    for selection in [
+        json!({"requestObject.spec.a|shorter|fieldref": "oldObject.spec.a"}),
+        json!({"writes.spec.a": true}),
+    ] {
+        check(&selection, &changes, true);
+    }
+}
+
+/// An update in admission has the whole object: every change of a label once counted as a change of
+/// every field.
+#[test]
+fn an_update_in_admission_writes_the_fields_that_differ() {
+    let of = |path: &str, is: bool| json!({format!("writes.spec.{path}"): is});
+    let long = json!("x".repeat(100_000));
+    for (path, before, after, expected) in [
+        ("a", json!({"a": 1}), json!({"a": 1, "b": 2}), false),
+        ("b", json!({"a": 1}), json!({"a": 1, "b": 2}), true),
+        ("a", json!({"a": 1}), json!({}), true),
+        ("a", json!({"a": {"b": 1, "c": ""}}), json!({"a": {"b": 1}}), false),
+        ("a", json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), true),
+        ("a.c", json!({"a": {"b": 1}}), json!({"a": {"b": 2}}), false),
+        ("a.b", json!({"a": [{"b": 1}, {"b": 2}]}), json!({"a": [{"b": 1}, {"b": 3}]}), true),
+        ("a.b", json!({"a": [{"b": 1, "c": 1}]}), json!({"a": [{"b": 1}]}), false),
+        ("a", json!({"a": long}), json!({"a": long}), false),
+        ("a", json!({"a": long}), json!({"a": ""}), true),
+    ] {
+        change(&of(path, true), &before, &after, expected);
+        change(&of(path, false), &before, &after, !expected);
+    }
+}

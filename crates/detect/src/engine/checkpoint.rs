@@ -126,8 +126,9 @@ impl Engine {
             suppressed,
             ..
         } = state;
-        let kept = State { clock, identities, requests, impersonations, ..State::new(&self.plan) };
-        let mut migrated = State { counters, suppressed, ..kept };
+        let retained =
+            State { clock, identities, requests, impersonations, ..State::new(&self.plan) };
+        let mut migrated = State { counters, suppressed, ..retained };
         let index_after = |rule: u32| indices.get(rule as usize).copied().flatten();
         for hit in waiting.hits() {
             if let Some(hit) = renumbered(hit, &index_after) {

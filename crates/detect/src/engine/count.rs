@@ -27,6 +27,8 @@ struct Outcome<'a> {
     /// Key of the window.
     window_key: GroupKey,
     marks: Marks,
+    /// Whether the signals of another source's event about the request say as much.
+    is_superfluous: bool,
 }
 
 impl State {
@@ -57,7 +59,9 @@ impl State {
             if positions.is_empty() {
                 continue;
             }
-            let outcome = self.count_part(context, (hit, &summary), part, positions);
+            let mut outcome = self.count_part(context, (hit, &summary), part, positions);
+            let severity = rule.severity_of(outcome.result.level.max(1));
+            outcome.is_superfluous = joined.makes_superfluous(part.rule, severity);
             if outcome.result.met {
                 met.push(part.rule);
                 if let Some(matches) = &mut context.matches {
@@ -82,7 +86,7 @@ impl State {
         outcomes.sort_by_key(|outcome| outcome.rank);
         for outcome in outcomes {
             if plan.rule(outcome.part.rule).is_some_and(|rule| rule.raises) {
-                self.raise(context, (hit, joined), &outcome);
+                self.raise(context, hit, &outcome);
             }
         }
     }
@@ -102,6 +106,7 @@ impl State {
             positions,
             window_key,
             marks: Marks::default(),
+            is_superfluous: false,
         };
         let Some(rule) = context.plan.rule(part.rule) else { return outcome };
         outcome.rank = rule.raise_rank;
@@ -182,12 +187,7 @@ impl State {
     }
 
     /// Adds an event to the signal of its group, and opens a signal if the condition is met.
-    fn raise(
-        &mut self,
-        context: &mut StepContext<'_>,
-        (hit, joined): (&Hit, &Joined),
-        outcome: &Outcome<'_>,
-    ) {
+    fn raise(&mut self, context: &mut StepContext<'_>, hit: &Hit, outcome: &Outcome<'_>) {
         let (plan, settings, part) = (context.plan, context.settings, outcome.part);
         let Some(rule) = plan.rule(part.rule) else { return };
         if matches!(rule.body, PlannedBody::Absence(..)) {
@@ -211,8 +211,7 @@ impl State {
         if !outcome.result.met && is_old {
             return;
         }
-        let severity = rule.severity_of(outcome.result.level.max(1));
-        if !is_open && (superseded || joined.makes_superfluous(part.rule, severity)) {
+        if !is_open && (superseded || outcome.is_superfluous) {
             table.counters.superseded += 1;
             return;
         }

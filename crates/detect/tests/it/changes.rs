@@ -7,8 +7,8 @@ use super::support::{event, load, matches, rule};
 /// Checks whether a rule with this selection matches the default event with these changes.
 fn check(selection: &Value, changes: &Value, expected: bool) {
     let rules = load(&rule(&json!({"s": selection, "condition": "s"})));
-    let found = !matches(&rules, &event(changes)).is_empty();
-    assert_eq!(found, expected, "{selection} of {changes}");
+    let actual = !matches(&rules, &event(changes)).is_empty();
+    assert_eq!(actual, expected, "{selection} of {changes}");
 }
 
 /// Checks a selection of an update in the admission webhook, with these specs before and after.

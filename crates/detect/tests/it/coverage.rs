@@ -76,7 +76,7 @@ fn as_reviewed(event: &Event) -> Option<Event> {
 
 /// Whether the rule raises a signal for an example of its file, as the source records it.
 fn is_raised(rules: &Arc<RuleSet>, id: &str, file: &str, source: Source) -> bool {
-    let document = builtin::documents().iter().find(|it| it.file == file).unwrap();
+    let document = builtin::documents().iter().find(|document| document.file == file).unwrap();
     examples::read(&pack::events(document)).unwrap().iter().any(|example| {
         let mut engine = Engine::new(Arc::clone(rules), Settings::default());
         let mut changes = Vec::new();
@@ -94,7 +94,7 @@ fn is_raised(rules: &Arc<RuleSet>, id: &str, file: &str, source: Source) -> bool
 
 #[test]
 fn a_rule_fires_on_its_examples_exactly_on_the_sources_that_the_page_names() {
-    let mut wrong = Vec::new();
+    let mut differences = Vec::new();
     for document in builtin::documents() {
         // Alone, so that no other rule supersedes it.
         let documents = std::slice::from_ref(document);
@@ -103,15 +103,16 @@ fn a_rule_fires_on_its_examples_exactly_on_the_sources_that_the_page_names() {
         for rule in rules.rules().iter().filter(|rule| rule.raises) {
             for source in Source::ALL {
                 let expected = coverage::of(&rules, rule, source) != Visibility::Hidden;
-                let found = is_raised(&rules, &rule.id, &document.file, source);
-                if expected != found {
+                let actual = is_raised(&rules, &rule.id, &document.file, source);
+                if expected != actual {
                     let source = source.title();
-                    wrong.push(format!("{} on {source}: page {expected}, found {found}", rule.id));
+                    differences
+                        .push(format!("{} on {source}: page {expected}, actual {actual}", rule.id));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A log that a program rotates in each way while Keepwatch reads it and is killed: what is recorded
 //! equals what was written, each line once.
 
+#![expect(clippy::print_stdout, reason = "reports results to the developer")]
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -45,7 +45,7 @@ fn definition(kind: &Kind) -> Value {
             "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-csi"}},
         "spec": {"group": kind.group,
             "scope": if kind.namespace.is_some() { "Namespaced" } else { "Cluster" },
-            "names": {"kind": kind.kind, "plural": kind.plural},
+            "names": {"kind": kind.name_of_kind, "plural": kind.plural},
             "versions": [{"name": kind.version, "served": true, "storage": true,
                 "schema": schema}]}})
 }
@@ -53,7 +53,7 @@ fn definition(kind: &Kind) -> Value {
 fn object(kind: &Kind) -> Option<Value> {
     let mut object: Value = serde_json::from_str(kind.object).ok()?;
     object["apiVersion"] = format!("{}/{}", kind.group, kind.version).into();
-    object["kind"] = kind.kind.into();
+    object["kind"] = kind.name_of_kind.into();
     object["metadata"]["name"] = kind.name.into();
     if let Some(namespace) = kind.namespace {
         object["metadata"]["namespace"] = namespace.into();

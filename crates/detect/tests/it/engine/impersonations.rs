@@ -24,9 +24,9 @@ fn delete(audit_id: &str, (person, user): (&str, &str), name: &str, after: i64) 
 fn deletes_as(users: &[&str], each: i64) -> Vec<TimedEvent> {
     let mut events = Vec::new();
     for at in 0..each {
-        for (place, user) in (0..).zip(users) {
+        for (index, user) in (0..).zip(users) {
             let (id, name) = (format!("{user}-{at}"), format!("rp-{user}-{at}"));
-            let after = at * SECOND + place * 10 * MILLI;
+            let after = at * SECOND + index * 10 * MILLI;
             events.push(delete(&id, ("", user), &name, after));
             events.push(delete(&id, ("mallory", user), &name, after + 3 * MILLI));
         }
@@ -52,7 +52,7 @@ fn signals(stream: &mut Stream, events: &[TimedEvent]) -> Vec<SignalSpec> {
 fn deletes_as_another_user_in_two_logs_are_one_signal_that_names_the_person() {
     let check = |gte: u64, events: &[TimedEvent], expected: &[(&str, &str, u64)]| {
         let mut stream = Stream::new(&FIVE_DELETES.replace("gte: 5", &format!("gte: {gte}")));
-        let found = signals(&mut stream, events);
+        let actual = signals(&mut stream, events);
         let short = |signal: &SignalSpec| {
             let actor = &signal.actor;
             (actor.username.clone(), actor.impersonated_by.clone(), signal.count)
@@ -61,7 +61,7 @@ fn deletes_as_another_user_in_two_logs_are_one_signal_that_names_the_person() {
             .iter()
             .map(|(user, by, count)| ((*user).to_owned(), (*by).to_owned(), *count))
             .collect();
-        assert_eq!(found.iter().map(short).collect::<Vec<_>>(), expected, "{gte} {events:?}");
+        assert_eq!(actual.iter().map(short).collect::<Vec<_>>(), expected, "{gte} {events:?}");
     };
     check(1, &deletes_as(&["victim"], 1), &[("victim", "mallory", 1)]);
     check(1, &deletes_as(&["victim"], 7), &[("victim", "mallory", 7)]);
@@ -125,8 +125,11 @@ fn a_suppression_of_the_impersonated_user_does_not_hide_the_person() {
     }]));
     stream.send_all(&deletes_as(&["victim"], 3));
     stream.advance(MINUTE);
-    let actors: Vec<_> =
-        stream.changes.iter().map(|it| it.signal.spec.actor.impersonated_by.clone()).collect();
+    let actors: Vec<_> = stream
+        .changes
+        .iter()
+        .map(|change| change.signal.spec.actor.impersonated_by.clone())
+        .collect();
     assert_eq!(actors, ["mallory"; 3]);
 }
 
@@ -138,7 +141,7 @@ fn a_person_who_spreads_deletes_over_users_reaches_the_severity_of_all_of_them()
         "{FIVE_DELETES}keepwatch:\n  cases: [{{name: very many, severity: critical, at-least: 15}}]\n"
     );
     let mut events = deletes_as(&["a", "b", "c"], 10);
-    let found = |events: &[TimedEvent]| {
+    let actual = |events: &[TimedEvent]| {
         let mut by_user: Vec<_> = signals(&mut Stream::new(&rule), events)
             .iter()
             .map(|signal| {
@@ -150,10 +153,10 @@ fn a_person_who_spreads_deletes_over_users_reaches_the_severity_of_all_of_them()
     };
     let mallory = "mallory".to_owned();
     let expected = |count| ("critical", count, mallory.clone());
-    assert!(found(&events).contains(&expected(30)), "{:?}", found(&events));
+    assert!(actual(&events).contains(&expected(30)), "{:?}", actual(&events));
     // kube-apiserver's events come after all others.
     events.sort_by_key(|event| event.source == "kube");
-    assert!(found(&events).contains(&expected(30)), "{:?}", found(&events));
+    assert!(actual(&events).contains(&expected(30)), "{:?}", actual(&events));
 }
 
 /// Regression: the event was dropped because of the signal of a superseding rule, which then did not
@@ -166,8 +169,8 @@ fn the_signal_of_a_superseding_rule_names_the_person() {
         s: {verb: delete, requestObject|exists: false}\n  condition: s\n";
     let mut events = deletes_as(&["victim"], 1);
     events[0].event.request_object = Some(event::Json::serialize(&json!({"a": 1})).unwrap());
-    let found = signals(&mut Stream::new(rules), &events);
-    let short: Vec<_> = found
+    let actual = signals(&mut Stream::new(rules), &events);
+    let short: Vec<_> = actual
         .iter()
         .map(|signal| (signal.rule.id.as_str(), signal.actor.impersonated_by.as_str()))
         .collect();
@@ -178,8 +181,8 @@ fn the_signal_of_a_superseding_rule_names_the_person() {
 #[test]
 fn a_request_counts_once_in_a_group_that_both_events_have() {
     let check = |rule: &str, events: &[TimedEvent], expected: &[(u64, &str)]| {
-        let found = signals(&mut Stream::new(rule), events);
-        let short: Vec<_> = found
+        let actual = signals(&mut Stream::new(rule), events);
+        let short: Vec<_> = actual
             .iter()
             .map(|signal| (signal.count, signal.actor.impersonated_by.as_str()))
             .collect();

@@ -138,8 +138,8 @@ fn ours(pack: &str, cluster: &str, events: &[Event]) -> BTreeMap<String, Groups>
 /// Compares every exported rule of a pack with the engine on these events, for every target. The
 /// events are ordered by time.
 pub(crate) fn check(pack: &str, cluster: &str, events: &[Event]) {
-    let found = differences(pack, cluster, events);
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    let actual = differences(pack, cluster, events);
+    assert!(actual.is_empty(), "{}", actual.join("\n"));
 }
 
 /// The differences that the exports do not report, by rule and target.
@@ -192,15 +192,16 @@ fn events_of(example: &Example) -> Vec<Event> {
 /// The examples contain near misses.
 #[test]
 fn exported_rules_agree_with_the_engine_on_the_examples() {
-    let mut wrong = Vec::new();
+    let mut all = Vec::new();
     for pack in builtin::packs() {
         for document in &pack.documents {
             for example in examples::read(&pack::events(document)).unwrap() {
-                let found = differences(pack.name, &example.cluster, &events_of(&example));
-                let of_example = |it| format!("{}, `{}`: {it}", document.file, example.name);
-                wrong.extend(found.into_iter().map(of_example));
+                let actual = differences(pack.name, &example.cluster, &events_of(&example));
+                let of_example =
+                    |difference| format!("{}, `{}`: {difference}", document.file, example.name);
+                all.extend(actual.into_iter().map(of_example));
             }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(all.is_empty(), "{}", all.join("\n"));
 }

@@ -9,7 +9,7 @@ pub(super) struct Kind {
     pub(super) group: &'static str,
     pub(super) version: &'static str,
     pub(super) plural: &'static str,
-    pub(super) kind: &'static str,
+    pub(super) name_of_kind: &'static str,
     pub(super) namespace: Option<&'static str>,
     pub(super) name: &'static str,
     pub(super) object: &'static str,
@@ -25,13 +25,13 @@ pub(super) struct Step {
 
 const fn kind(
     (group, version): (&'static str, &'static str),
-    (plural, kind): (&'static str, &'static str),
+    (plural, name_of_kind): (&'static str, &'static str),
     namespace: &'static str,
     name: &'static str,
     object: &'static str,
 ) -> Kind {
     let namespace = if namespace.is_empty() { None } else { Some(namespace) };
-    Kind { group, version, plural, kind, namespace, name, object }
+    Kind { group, version, plural, name_of_kind, namespace, name, object }
 }
 
 const fn step(line: &'static str, rules: &'static [&'static str]) -> Step {

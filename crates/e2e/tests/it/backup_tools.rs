@@ -21,7 +21,7 @@ use e2e::fixtures::{ControlPlane, User, binary, free_port};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use tools::{KINDS, Kind, STEPS};
+use tools::{KINDS, STEPS, Sample};
 
 const TOKEN: &str = "a-token-of-this-test";
 /// As it should be: Secrets without bodies, everything else complete.
@@ -37,7 +37,7 @@ rules:
 - level: RequestResponse
 ";
 
-fn definition(kind: &Kind) -> Value {
+fn definition(kind: &Sample) -> Value {
     let schema = json!({"openAPIV3Schema": {"type": "object",
         "x-kubernetes-preserve-unknown-fields": true}});
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -45,15 +45,15 @@ fn definition(kind: &Kind) -> Value {
             "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-csi"}},
         "spec": {"group": kind.group,
             "scope": if kind.namespace.is_some() { "Namespaced" } else { "Cluster" },
-            "names": {"kind": kind.name_of_kind, "plural": kind.plural},
+            "names": {"kind": kind.kind, "plural": kind.plural},
             "versions": [{"name": kind.version, "served": true, "storage": true,
                 "schema": schema}]}})
 }
 
-fn object(kind: &Kind) -> Option<Value> {
+fn object(kind: &Sample) -> Option<Value> {
     let mut object: Value = serde_json::from_str(kind.object).ok()?;
     object["apiVersion"] = format!("{}/{}", kind.group, kind.version).into();
-    object["kind"] = kind.name_of_kind.into();
+    object["kind"] = kind.kind.into();
     object["metadata"]["name"] = kind.name.into();
     if let Some(namespace) = kind.namespace {
         object["metadata"]["namespace"] = namespace.into();
@@ -65,7 +65,7 @@ fn object(kind: &Kind) -> Option<Value> {
 fn install(plane: &ControlPlane) {
     let list = |items: Vec<Value>| json!({"apiVersion": "v1", "kind": "List", "items": items});
     let real = assets::definitions().unwrap();
-    let has_real = |kind: &&Kind| {
+    let has_real = |kind: &&Sample| {
         let name = format!("{}_{}.yaml", kind.group, kind.plural);
         real.iter().any(|file| file.ends_with(&name))
     };

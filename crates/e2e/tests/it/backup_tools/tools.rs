@@ -3,13 +3,13 @@
 //! Groups, versions, kinds and fields are those of the tools. The definitions have no schema, unless
 //! [`super`] finds the tool's own.
 
-/// An object of a tool. `{…}` in [`Kind::object`] is what it has besides `apiVersion`, `kind` and
+/// An object of a tool. `{…}` in [`Sample::object`] is what it has besides `apiVersion`, `kind` and
 /// `metadata`.
-pub(super) struct Kind {
+pub(super) struct Sample {
     pub(super) group: &'static str,
     pub(super) version: &'static str,
     pub(super) plural: &'static str,
-    pub(super) name_of_kind: &'static str,
+    pub(super) kind: &'static str,
     pub(super) namespace: Option<&'static str>,
     pub(super) name: &'static str,
     pub(super) object: &'static str,
@@ -25,13 +25,13 @@ pub(super) struct Step {
 
 const fn kind(
     (group, version): (&'static str, &'static str),
-    (plural, name_of_kind): (&'static str, &'static str),
+    (plural, kind): (&'static str, &'static str),
     namespace: &'static str,
     name: &'static str,
     object: &'static str,
-) -> Kind {
+) -> Sample {
     let namespace = if namespace.is_empty() { None } else { Some(namespace) };
-    Kind { group, version, plural, name_of_kind, namespace, name, object }
+    Sample { group, version, plural, kind, namespace, name, object }
 }
 
 const fn step(line: &'static str, rules: &'static [&'static str]) -> Step {
@@ -49,7 +49,7 @@ const STORK: (&str, &str) = ("stork.libopenstorage.org", "v1alpha1");
 const TRILIO: (&str, &str) = ("triliovault.trilio.io", "v1");
 const KUBEBLOCKS: (&str, &str) = ("dataprotection.kubeblocks.io", "v1alpha1");
 
-pub(super) const KINDS: [Kind; 37] = [
+pub(super) const KINDS: [Sample; 37] = [
     kind(
         VELERO,
         ("schedules", "Schedule"),

@@ -351,7 +351,9 @@ fn check(expression: &Expression, known: &BTreeSet<String>) {
             }
         }
         Expression::Call(_, arguments) => {
-            arguments.iter().for_each(|argument| check(argument, known))
+            for argument in arguments {
+                check(argument, known);
+            }
         }
     }
 }

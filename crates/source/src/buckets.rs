@@ -25,7 +25,7 @@ use objectstore::{Bucket, ObjectEntry, Provider};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::envelopes::{Meaning, Position};
+use crate::envelopes::{Meaning, Position, Record};
 use crate::limits::{BUCKET_IDLE, BUCKET_READS_MAX, BUCKET_RETRY_MAX, CHUNK_EVENTS_MAX};
 use crate::recorder::StoredObject;
 use crate::{EventSource, Recorder, SourceStatus};
@@ -136,7 +136,7 @@ impl Follower {
                 Err(error) => self.fail(&error).await,
             }
         };
-        if let Some(newest) = window.newest() {
+        if let Some(newest) = window.newest_with_events() {
             self.status.delivered(newest.min(self.recorder.now()));
         }
         loop {
@@ -155,9 +155,9 @@ impl Follower {
     /// Lists the prefix, and reads the objects that are due. Returns whether these were all. An
     /// object that fails does not keep the others from being read.
     async fn pass(&self, window: &mut Window) -> Result<bool, Failure> {
-        let objects = self.config.bucket.listing(&self.config.prefix)?;
-        let Batch { due, newest, waiting, is_complete, mut missing, removed } =
-            listing::due(objects, window, self.recorder.now()).await?;
+        let batch = self.list(window).await;
+        self.status.set_listed(batch.is_ok());
+        let Batch { due, newest, waiting, is_complete, mut missing, removed } = batch?;
         if !missing.is_empty() {
             tracing::warn!(objects = missing.len(), "objects were removed before they were read");
         }
@@ -172,7 +172,9 @@ impl Follower {
         while let Some((object, seen, outcome)) = reads.next().await {
             match outcome {
                 Ok(()) => {
-                    self.status.delivered(object.modified.min(self.recorder.now()));
+                    if seen.has_events {
+                        self.status.delivered(object.modified.min(self.recorder.now()));
+                    }
                     self.status.update_progress(|progress| {
                         progress.objects += 1;
                         progress.waiting = progress.waiting.saturating_sub(1);
@@ -193,6 +195,11 @@ impl Follower {
             }
             Some(error) => Err(error),
         }
+    }
+
+    async fn list(&self, window: &Window) -> Result<Batch, Failure> {
+        let objects = self.config.bucket.listing(&self.config.prefix)?;
+        Ok(listing::due(objects, window, self.recorder.now()).await?)
     }
 
     /// Reads an object from a position on, and records its events. Returns how far that succeeded.
@@ -239,7 +246,9 @@ impl Follower {
             (true, false) => State::Done,
             (false, false) => State::Reading,
         };
-        let next = Seen { position, state, ..seen.clone() };
+        let is_event = |record: &Record| matches!(record.meaning, Meaning::Event);
+        let has_events = seen.has_events || records.iter().any(is_event);
+        let next = Seen { position, state, has_events, ..seen.clone() };
         let mut recording = self.recorder.begin(&self.status);
         recording.write_with_events(StoredObject {
             key: Window::key(&self.config.cluster, &self.config.url, &object.key),

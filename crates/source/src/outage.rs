@@ -208,11 +208,10 @@ impl Recorder {
     /// Records the gap event, if the time was too long, and deletes what is stored about it.
     async fn report(&self, source: &SourceStatus, ended: Unavailability) {
         let until = ended.until.unwrap_or_else(|| self.now());
-        let outage =
-            source.patience().and_then(|patience| Outage::new(ended.since, until, patience));
-        if outage.is_none() && !ended.is_stored {
-            return;
-        }
+        // Its beginning is deleted also if it does not count as stored: an attempt that was too late
+        // may have been committed since. The store writes in the order of the attempts.
+        let Some(patience) = source.patience() else { return };
+        let outage = Outage::new(ended.since, until, patience);
         if let Some(Outage { from, until, .. }) = outage {
             let source = source.name();
             tracing::warn!(source, %from, %until, "events of a source were not recorded: some may be lost");
@@ -241,6 +240,10 @@ fn known_key(source: &SourceStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use store::{Settings, Sqlite};
+
+    use crate::Form;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(81);
@@ -277,5 +280,36 @@ mod tests {
         source.put_back(ended);
         assert_eq!(source.take_ended(), Ok(ended));
         assert_eq!(source.take_ended(), Err(None), "it is reported once");
+    }
+
+    struct FixedClock;
+
+    impl apiserver::Clock for FixedClock {
+        fn now(&self) -> Timestamp {
+            seconds(1000)
+        }
+    }
+
+    /// Regression: the beginning of a short stall of the disk stayed, and weeks later a restart
+    /// recorded a gap since then.
+    #[tokio::test]
+    async fn a_beginning_that_was_stored_after_the_time_limit_is_deleted_when_it_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        let now = || seconds(1000).as_micros();
+        let store = Sqlite::open(&path, Settings::default(), Arc::new(now)).unwrap();
+        let (storage, clock) = (Arc::new(store.clone()), Arc::new(FixedClock));
+        let recorder = Recorder::open(storage, store.journal(), clock, Form::Events).await.unwrap();
+        let source = Arc::new(SourceStatus::new("a", "b", "c").drops_after(PATIENCE));
+        recorder.note_unavailability(&source);
+        // What an attempt leaves that was given up and is committed later.
+        let body = serde_json::to_vec(&Body { since: now() }).unwrap();
+        let late = StoredObject { key: key(&source), body: Some(Bytes::from(body)) };
+        recorder.store(vec![late]).await.unwrap();
+        recorder.note_availability(&source);
+        recorder.keep_outages(&[source]).await;
+        assert_eq!(recorder.stored(STATE_PREFIX).await, []);
+        assert_eq!(store.journal().last_seq(), 0, "it was too short for a gap");
+        store.close().await;
     }
 }

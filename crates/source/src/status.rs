@@ -52,6 +52,8 @@ struct Last {
     event: Option<Timestamp>,
     /// When something was delivered last, by a source that may be quiet.
     delivered: Option<Timestamp>,
+    /// Whether the last attempt succeeded to see what is there to be read.
+    is_listed: bool,
     lag: Option<Duration>,
     error: Option<String>,
     /// What no gap event records yet.
@@ -146,10 +148,16 @@ impl SourceStatus {
         last.delivered = last.delivered.max(Some(time));
     }
 
+    /// Notes whether it was seen what is there to be read. If not, its silence may have another
+    /// cause.
+    pub(crate) fn set_listed(&self, is_listed: bool) {
+        self.last().is_listed = is_listed;
+    }
+
     /// Whether it delivered so recently that its silence is normal.
     pub(crate) fn is_quiet(&self, now: Timestamp) -> bool {
         let period = i64::try_from(self.quiet_period.as_micros()).unwrap_or(i64::MAX);
-        let delivered = self.last().delivered;
+        let Last { delivered, is_listed: true, .. } = *self.last() else { return false };
         delivered.is_some_and(|time| now.as_micros().saturating_sub(time.as_micros()) < period)
     }
 
@@ -315,6 +323,8 @@ mod tests {
         assert!(!source.is_quiet(hours(1)), "it has never delivered");
         source.delivered(hours(10));
         source.delivered(hours(9));
+        assert!(!source.is_quiet(hours(11)), "nothing was listed");
+        source.set_listed(true);
         assert!(source.is_quiet(hours(11)) && !source.is_quiet(hours(12)));
         let source = SourceStatus::new("a", "b", "c");
         source.delivered(hours(10));

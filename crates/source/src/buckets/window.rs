@@ -47,6 +47,9 @@ pub(super) struct Seen {
     pub(super) modified: Timestamp,
     pub(super) position: Position,
     pub(super) state: State,
+    /// Whether the part of it that was read last has events. Objects of other logs do not say that
+    /// events are still delivered.
+    pub(super) has_events: bool,
 }
 
 /// The body of the object with a position.
@@ -61,6 +64,8 @@ struct Body {
     tail: String,
     skip: u64,
     chain: String,
+    #[serde(default)]
+    has_events: bool,
 }
 
 /// The body of the object with the horizon.
@@ -85,7 +90,13 @@ impl Seen {
     /// An object that is to be read.
     pub(super) fn new(object: &ObjectEntry, position: Position) -> Self {
         let state = State::Reading;
-        Self { version: version(object), modified: object.modified, position, state }
+        Self {
+            version: version(object),
+            modified: object.modified,
+            position,
+            state,
+            has_events: false,
+        }
     }
 
     /// The body of its object in Keepwatch's store.
@@ -100,16 +111,26 @@ impl Seen {
             tail: hex(tail),
             skip: *skip,
             chain: hex(chain),
+            has_events: self.has_events,
         };
         Bytes::from(serde_json::to_vec(&body).unwrap_or_default())
     }
 
     fn read(body: &[u8]) -> Option<(String, Self)> {
         let body: Body = serde_json::from_slice(body).ok()?;
-        let Body { key, version, modified, state, offset, tail, skip, chain } = body;
+        let Body { key, version, modified, state, offset, tail, skip, chain, has_events } = body;
         let chain = bytes(&chain)?.try_into().ok()?;
         let position = Position { offset, tail: bytes(&tail)?, skip, chain };
-        Some((key, Self { version, modified: Timestamp::from_micros(modified), position, state }))
+        Some((
+            key,
+            Self {
+                version,
+                modified: Timestamp::from_micros(modified),
+                position,
+                state,
+                has_events,
+            },
+        ))
     }
 }
 
@@ -243,9 +264,9 @@ impl Window {
         Some(changes)
     }
 
-    /// When the newest object was written.
-    pub(super) fn newest(&self) -> Option<Timestamp> {
-        self.seen.values().map(|seen| seen.modified).max()
+    /// When the newest object with events was written.
+    pub(super) fn newest_with_events(&self) -> Option<Timestamp> {
+        self.seen.values().filter(|seen| seen.has_events).map(|seen| seen.modified).max()
     }
 
     /// The number of objects beyond [`BUCKET_SEEN_MAX`].

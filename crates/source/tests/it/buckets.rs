@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::annotations::{QUARANTINE, QUARANTINE_PLACE, SOURCE, SOURCE_KIND};
+use event::annotations::{QUARANTINE, QUARANTINE_PLACE, SOURCE, SOURCE_EVENTS, SOURCE_KIND};
 use event::{Event, Timestamp};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -18,7 +18,7 @@ use sink::Encoding;
 use sink::http::EgressPolicy;
 use source::buckets::BucketSourceConfig;
 use source::limits::{BUCKET_IDLE, BUCKETS_READS_MAX};
-use source::{Buckets, EventSource, SourceSnapshot, SourceStatus};
+use source::{Buckets, EventSource, SourceSnapshot, SourceStatus, run_receipts};
 use store::{Sqlite, Storage as _};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -97,7 +97,7 @@ impl Reader {
             bucket: Arc::new(objects.bucket()),
             prefix: String::new(),
             poll_period: Duration::from_millis(5),
-            quiet_period: Duration::ZERO,
+            quiet_period: Duration::from_hours(2),
             reads: Arc::new(Semaphore::new(BUCKETS_READS_MAX)),
         });
         let status = source.statuses().remove(0);
@@ -242,6 +242,47 @@ async fn a_folder_that_cannot_be_listed_is_shown_until_it_can() {
     std::fs::rename(objects.folder.with_extension("away"), &objects.folder).unwrap();
     reader.wait("the folder is back", async |state| state.error.is_none()).await;
     assert_eq!(counts(&store).await, each_once(1));
+}
+
+/// Records receipts for a while. Returns how many.
+async fn receipts(on: &TestStore, store: &Sqlite, reader: &Reader) -> usize {
+    let count = async || {
+        let events = events(store).await;
+        events.iter().filter(|event| event.annotations.contains_key(SOURCE_EVENTS)).count()
+    };
+    let before = count().await;
+    let sources = vec![Arc::clone(&reader.status)];
+    let period = Duration::from_millis(1);
+    let run = run_receipts(sources, on.recorder(store).await, period, CancellationToken::new());
+    let ended = tokio::time::timeout(Duration::from_millis(300), run).await;
+    assert!(ended.is_err(), "it ends only when it is stopped");
+    count().await - before
+}
+
+/// Regression: a source whose audit log was switched off did not seem silent, because its other logs
+/// were still written; nor did one whose folder could not be listed any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_of_other_logs_or_a_folder_that_is_away_leave_no_receipt() {
+    let on = TestStore::new();
+    let (store, objects) = (on.open(), Objects::new(&on));
+    for number in 0..10 {
+        objects.put(&format!("exportedlogs/task/authenticator-0a/00000{number}.gz"), b"other");
+    }
+    let mut reader = Reader::start(&on, &store, &objects).await;
+    reader.wait("other logs", async |state| state.objects.objects == 10).await;
+    assert_eq!(receipts(&on, &store, &reader).await, 0);
+    reader.kill().await;
+    let mut reader = Reader::start(&on, &store, &objects).await;
+    assert_eq!(receipts(&on, &store, &reader).await, 0, "after a restart");
+    objects.put("audit.json", lines(0..1).as_bytes());
+    reader.wait("the event", async |state| state.objects.objects == 1).await;
+    assert!(receipts(&on, &store, &reader).await > 1, "it is quiet");
+    reader.kill().await;
+    let reader = Reader::start(&on, &store, &objects).await;
+    assert!(receipts(&on, &store, &reader).await > 1, "it is quiet after a restart");
+    std::fs::rename(&objects.folder, objects.folder.with_extension("away")).unwrap();
+    reader.wait("the error", async |state| state.error.is_some()).await;
+    assert_eq!(receipts(&on, &store, &reader).await, 0, "the folder is away");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! Compares the settings by which backup tools keep backups: durations, cron expressions, selectors
 //! and any other value, before and after a change.
 //!
-//! The functions are pure, and each bounds the text that it reads. A text that is not understood is
-//! not comparable, which is no change.
+//! The functions are pure, and each bounds the text that it reads. A new text that
+//! is not understood differs from an old one that is; an old one that is not is not comparable.
 //!
 //! Deliberately absent: where the two values come from (module `matcher::change`).
 

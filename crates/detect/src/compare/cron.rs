@@ -4,8 +4,7 @@
 //! the five fields of cron, six with seconds in front, the descriptors (`@daily`, and `@every 6h`),
 //! and K8up's descriptors with a random time (`@daily-random`).
 //!
-//! Deliberately absent: time zones, which change neither measure, and `L`, `W` and `#`, which make an
-//! expression not comparable.
+//! Deliberately absent: the meaning of time zones, and `L`, `W` and `#`, which are not understood.
 
 use super::duration;
 
@@ -38,11 +37,26 @@ struct Frequency {
     runs: f64,
 }
 
-/// Whether the first expression runs more rarely than the second; `None` if one of them is no cron
-/// expression.
+/// Whether the first expression runs more rarely than the second. It does if only the second is
+/// understood, or if the time zone or the number of fields changed: whoever writes the first must
+/// not choose that it is not compared. `None` if the second is no cron expression.
 pub(crate) fn is_rarer(new: &str, old: &str) -> Option<bool> {
-    let (new, old) = (frequency(new)?, frequency(old)?);
+    if new == old {
+        return Some(false);
+    }
+    let old_form = form(old);
+    let old = frequency(old)?;
+    let Some(new) = frequency(new).filter(|_| form(new) == old_form) else { return Some(true) };
     Some(new.gap > old.gap || (new.gap >= old.gap && new.runs < old.runs))
+}
+
+/// The time zone, and whether there are seconds.
+fn form(text: &str) -> (Option<&str>, bool) {
+    let (zone, text) = match text.trim().split_once(' ') {
+        Some((zone, rest)) if zone.contains("TZ=") => (Some(zone), rest),
+        _ => (None, text),
+    };
+    (zone, !text.trim_start().starts_with('@') && text.split_whitespace().nth(5).is_some())
 }
 
 fn frequency(text: &str) -> Option<Frequency> {
@@ -225,17 +239,23 @@ mod tests {
             ("CRON_TZ=Europe/Berlin 0 2 * * 0", "0 2 * * *", Some(true)),
             ("0 2 ? JAN-JUN *", "0 2 * * *", Some(true)),
             ("0 2 * * *", "soon", None),
-            ("0 2 L * *", "0 2 * * *", None),
-            ("61 2 * * *", "0 2 * * *", None),
-            ("0 2 * *", "0 2 * * *", None),
-            ("0/0 2 * * *", "0 2 * * *", None),
-            ("5-1 2 * * *", "0 2 * * *", None),
-            ("@every soon", "0 2 * * *", None),
-            ("", "0 2 * * *", None),
+            // Only the former one is understood.
+            ("0 2 L * *", "0 2 * * *", Some(true)),
+            ("61 2 * * *", "0 2 * * *", Some(true)),
+            ("0 2 * *", "0 2 * * *", Some(true)),
+            ("0/0 2 * * *", "0 2 * * *", Some(true)),
+            ("5-1 2 * * *", "0 2 * * *", Some(true)),
+            ("@every soon", "0 2 * * *", Some(true)),
+            ("never", "0 2 * * *", Some(true)),
+            ("", "0 2 * * *", Some(true)),
+            // Velero reads neither this zone nor seconds.
+            ("TZ=X/Y 0 2 * * *", "0 2 * * *", Some(true)),
+            ("0 0 2 * * *", "0 2 * * *", Some(true)),
+            ("TZ=UTC 0 2 * * *", "TZ=UTC 0 2 * * 0", Some(false)),
         ] {
             assert_eq!(is_rarer(new, old), expected, "{new}, before {old}");
         }
-        assert_eq!(is_rarer(&"0,".repeat(200), "0 2 * * *"), None);
+        assert_eq!(is_rarer(&"0,".repeat(200), "0 2 * * *"), Some(true));
     }
 
     #[test]

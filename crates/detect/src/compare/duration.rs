@@ -13,10 +13,11 @@ const DAY: f64 = 24.0 * HOUR;
 const MONTH: f64 = 30.0 * DAY;
 const YEAR: f64 = 365.0 * DAY;
 /// Units whose meaning does not depend on others, in seconds, and their rank by length.
-const UNITS: [(&str, f64, u8); 10] = [
+const UNITS: [(&str, f64, u8); 11] = [
     ("ns", 1e-9, 0),
     ("us", 1e-6, 0),
     ("\u{b5}s", 1e-6, 0),
+    ("\u{3bc}s", 1e-6, 0),
     ("ms", 1e-3, 0),
     ("s", 1.0, 0),
     ("h", HOUR, 2),
@@ -38,9 +39,15 @@ struct Duration {
     has_calendar: bool,
 }
 
-/// Whether the first duration is shorter than the second; `None` if one of them is no duration.
+/// Whether the first duration is shorter than the second. It is if only the second is understood:
+/// whoever writes the first must not choose that it is not compared. `None` if the second is no
+/// duration.
 pub(crate) fn is_shorter(new: &str, old: &str) -> Option<bool> {
-    let (new, old) = (parse(new)?, parse(old)?);
+    if new == old {
+        return Some(false);
+    }
+    let old = parse(old)?;
+    let Some(new) = parse(new) else { return Some(true) };
     let unit = if new.has_calendar || old.has_calendar { MONTH } else { MINUTE };
     Some(new.in_seconds(unit) < old.in_seconds(unit))
 }
@@ -161,16 +168,18 @@ mod tests {
             ("0", "1s", Some(true)),
             ("-1h", "0", Some(true)),
             ("500ms", "1s", Some(true)),
-            ("P", "1d", None),
-            ("1x", "1d", None),
-            ("7", "1d", None),
-            ("", "1d", None),
-            ("d", "1d", None),
+            ("3600000000\u{3bc}s", "2h", Some(true)),
+            // Only the former one is understood.
+            ("P", "1d", Some(true)),
+            ("1x", "1d", Some(true)),
+            ("7", "1d", Some(true)),
+            ("", "1d", Some(true)),
+            ("d", "1d", Some(true)),
             ("1d", "soon", None),
         ] {
             assert_eq!(is_shorter(new, old), expected, "{new} {old}");
         }
         let long = format!("{}1h", "0".repeat(100));
-        assert_eq!(is_shorter(&long, "2h"), None);
+        assert_eq!(is_shorter(&long, "2h"), Some(true));
     }
 }

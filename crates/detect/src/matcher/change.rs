@@ -56,8 +56,11 @@ impl Change {
                 compare::is_rarer(after, before) == Some(true)
             }),
             Self::Narrower => {
-                let (Some(after), Some(before)) = (part(after), part(before)) else { return false };
-                compare::is_narrower(&after, &before) == Some(true)
+                let differs = || text(after) != text(before);
+                let (Some(after), Some(before)) = (part(after), part(before)) else {
+                    return differs();
+                };
+                compare::is_narrower(&after, &before).unwrap_or_else(differs)
             }
             Self::Loses => {
                 let mut remaining = HashSet::new();
@@ -98,7 +101,13 @@ fn values(field: &Field, fields: &Fields<'_>) -> Vec<Option<String>> {
     values
 }
 
-/// The first value at a path; null if it is absent, and `None` if it is too long.
+/// The first value at a path as it was written; `None` if it is absent.
+fn text<'b>((bytes, keys): (&'b [u8], &[String])) -> Option<&'b str> {
+    body::texts(bytes, keys).first().map(|text| text.get())
+}
+
+/// The first value at a path; null if it is absent, and `None` if it is too long or too deep. One
+/// that cannot be read counts as narrower if its text differs.
 fn part((bytes, keys): (&[u8], &[String])) -> Option<Json> {
     let texts = body::texts(bytes, keys);
     let Some(text) = texts.first() else { return Some(Json::Null) };

@@ -1,10 +1,11 @@
 //! Parses durations in Go's format: `1h30m`, `500ms`.
 
 /// Units in microseconds; finer parts are truncated.
-const UNITS: [(&str, f64); 7] = [
+const UNITS: [(&str, f64); 8] = [
     ("ns", 0.001),
     ("us", 1.0),
     ("\u{b5}s", 1.0),
+    ("\u{3bc}s", 1.0),
     ("ms", 1e3),
     ("s", 1e6),
     ("m", 60e6),
@@ -54,6 +55,7 @@ mod tests {
             ("-2s", Some(-2_000_000)),
             ("0", Some(0)),
             ("1\u{b5}s", Some(1)),
+            ("1\u{3bc}s", Some(1)),
             ("10", None),
             ("s", None),
             ("1x", None),

@@ -75,6 +75,21 @@ fn an_object_that_was_cut_counts_as_changed() {
     }
 }
 
+/// A client can make a selector so long that it is not parsed, or send what is no selector.
+#[test]
+fn a_selector_that_cannot_be_read_counts_as_narrower() {
+    let selection = json!({"requestObject.spec.a|narrower|fieldref": "oldObject.spec.a"});
+    let long = json!(["x".repeat(100_000)]);
+    for (before, after, expected) in [
+        (json!(["*"]), long.clone(), true),
+        (long.clone(), long, false),
+        (json!(["*"]), json!("shop"), true),
+        (json!("shop"), json!("shop"), false),
+    ] {
+        change(&selection, &json!({"a": before}), &json!({"a": after}), expected);
+    }
+}
+
 /// An update in admission has the whole object: every change of a label once counted as a change of
 /// every field.
 #[test]

@@ -217,6 +217,10 @@ async fn the_last_part_of_the_journal_is_reserved_for_authenticated_users() {
     for _ in 0..FILLED_RECORDS {
         assert_eq!(alice.call("GET", &path).await.code, 404);
     }
+    // Its own task records the gap when there is space.
+    while server.events().await.len() as u64 == FILLED_RECORDS {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(ask(&path, &[]).await.code, 401, "there is space again");
     // There is one gap event, not one per record.
     check_record(

@@ -34,9 +34,9 @@ fn an_unknown_path_is_rejected_with_a_hint() {
         ("user.name", "user.username"),
         ("annotations", "by its key"),
         ("requestObject.metadata.finalizers.x/y", "brackets"),
-        ("requestObject.spec.containers[0].image", "dots between them"),
-        ("user..username", "dots between them"),
-        ("", "dots between them"),
+        ("requestObject.spec.containers[0].image", "separate keys by dots"),
+        ("user..username", "separate keys by dots"),
+        ("", "separate keys by dots"),
         ("completely.different", "requestObject"),
     ] {
         let error = Field::parse(path).unwrap_err();

@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: the meaning of durations, schedules and selectors (module `compare`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
 
 use event::limit;
@@ -18,6 +18,9 @@ use crate::fields::{Fields, Value, body};
 
 /// Maximum number of values of a list that are compared; the others do not count.
 const VALUES_MAX: usize = 1000;
+/// Maximum number of pairs of different durations or schedules that are compared. If there are more,
+/// the comparison holds: it takes long, and a client chooses how many there are.
+const PAIRS_MAX: usize = 32;
 
 /// The comparison of a value with the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +52,8 @@ impl Change {
                 let bound = before.parse::<f64>();
                 bound.is_ok_and(|bound| comparison.holds(after, bound))
             }),
-            Self::Shorter => any_pair(field, other, fields, |after, before| {
-                compare::is_shorter(after, before) == Some(true)
-            }),
-            Self::Rarer => any_pair(field, other, fields, |after, before| {
-                compare::is_rarer(after, before) == Some(true)
-            }),
+            Self::Shorter => any_changed_pair(field, other, fields, compare::is_shorter),
+            Self::Rarer => any_changed_pair(field, other, fields, compare::is_rarer),
             Self::Narrower => {
                 let differs = || text(after) != text(before);
                 let (Some(after), Some(before)) = (part(after), part(before)) else {
@@ -86,6 +85,22 @@ fn any_pair(
     let (after, before) = (values(field, fields), values(other, fields));
     let mut pairs = after.iter().zip(&before);
     pairs.any(|pair| matches!(pair, (Some(after), Some(before)) if is(after, before)))
+}
+
+/// Whether the different values at some position of both lists are such a pair, or there are more than
+/// [`PAIRS_MAX`].
+fn any_changed_pair(
+    field: &Field,
+    other: &Field,
+    fields: &Fields<'_>,
+    compare: fn(&str, &str) -> Option<bool>,
+) -> bool {
+    let (after, before) = (values(field, fields), values(other, fields));
+    let pairs = after.iter().zip(&before).filter(|(after, before)| after != before);
+    let pairs: BTreeSet<(&str, &str)> =
+        pairs.filter_map(|(after, before)| Some((after.as_deref()?, before.as_deref()?))).collect();
+    pairs.len() > PAIRS_MAX
+        || pairs.into_iter().any(|(after, before)| compare(after, before) == Some(true))
 }
 
 /// The values of a field in order; `None` in place of an object or null.

@@ -123,7 +123,7 @@ impl Controller {
             let scopes = self.context.cache.scopes();
             let configs: Vec<AuditConfigView> =
                 self.context.cache.configs().iter().map(AuditConfigView::from_object).collect();
-            let retry = if orphans.reconcile(&self.context, scopes, &configs).await {
+            let retry = if orphans.reconcile(&self.context, scopes, &configs).await.is_ok() {
                 backoff.succeeded();
                 None
             } else {

@@ -8,11 +8,14 @@
 //!
 //! Deliberately absent: an `AuditConfig` that is deleted later; its reconciler handles that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kasten::kinds::AUDIT_CONFIG;
+use tokio::task::JoinSet;
 
+use crate::backoff::Backoff;
 use crate::event_recorder::{EventNote, ObjectReference};
 use crate::objects::{AuditConfigView, NamespacedName, READERS};
 use crate::uninstall::{self, ReleaseError};
@@ -23,36 +26,19 @@ use crate::{Context, DeliveryError, ParkReason, Start};
 pub(crate) struct Orphans {
     listed: BTreeSet<String>,
     unavailable: BTreeSet<String>,
-    /// Readers outside the allowed namespaces whose `AuditConfig` is not released yet, with the
-    /// number of events that they did not deliver, if they were parked since the start.
-    disallowed: BTreeMap<String, Option<u64>>,
-    /// Readers that are released.
-    released: BTreeSet<String>,
+    /// Readers outside the allowed namespaces whose `AuditConfig` is released, or will be.
+    disallowed: BTreeSet<String>,
+    /// One task for each release. Dropping this ends them.
+    releases: JoinSet<()>,
 }
 
 impl Orphans {
     /// Handles the readers of each namespace once when it is listed, and once when it cannot be
-    /// read. Returns whether everything is done; otherwise the caller tries again.
+    /// read. After an error the caller tries again. Requests to kube-apiserver are made in separate
+    /// tasks, because a slow one must not delay other `AuditConfigs`.
     pub(crate) async fn reconcile(
         &mut self,
-        context: &Context,
-        scopes: (BTreeSet<String>, BTreeSet<String>),
-        configs: &[AuditConfigView],
-    ) -> bool {
-        let are_readers_done = self.reconcile_readers(context, scopes, configs).await.is_ok();
-        for (reader, undelivered) in std::mem::take(&mut self.disallowed) {
-            if release(context, &reader, undelivered).await {
-                self.released.insert(reader);
-            } else {
-                self.disallowed.insert(reader, undelivered);
-            }
-        }
-        are_readers_done && self.disallowed.is_empty()
-    }
-
-    async fn reconcile_readers(
-        &mut self,
-        context: &Context,
+        context: &Arc<Context>,
         (listed, unavailable): (BTreeSet<String>, BTreeSet<String>),
         configs: &[AuditConfigView],
     ) -> Result<(), DeliveryError> {
@@ -70,9 +56,13 @@ impl Orphans {
             let outcome = if !context.settings.allows(namespace) {
                 let parked = context.delivery.park(&reader, Start::Oldest, ParkReason::Off).await;
                 parked.map(|undelivered| {
-                    if !self.released.contains(&reader) {
-                        let known = self.disallowed.entry(reader.clone()).or_default();
-                        *known = undelivered.or(*known);
+                    if self.disallowed.insert(reader.clone()) {
+                        let context = Arc::clone(context);
+                        self.releases.spawn(release_until_done(
+                            context,
+                            reader.clone(),
+                            undelivered,
+                        ));
                     }
                 })
             } else if is_newly_in(&listed, &self.listed, namespace) && !is_known() {
@@ -97,6 +87,13 @@ impl Orphans {
 
 async fn park(context: &Context, reader: &str, reason: ParkReason) -> Result<(), DeliveryError> {
     context.delivery.park(reader, Start::Oldest, reason).await.map(drop)
+}
+
+async fn release_until_done(context: Arc<Context>, reader: String, undelivered: Option<u64>) {
+    let mut backoff = Backoff::default();
+    while !release(&context, &reader, undelivered).await {
+        tokio::time::sleep(backoff.failed()).await;
+    }
 }
 
 /// Releases the `AuditConfig` of a reader outside the allowed namespaces, and reports it in an

@@ -12,6 +12,7 @@
 mod bare;
 pub(crate) mod constant_rate;
 mod delivery;
+mod idle;
 mod index;
 mod ingestion;
 pub(crate) mod machine;
@@ -38,6 +39,7 @@ use crate::fixtures::sample_apiserver::SampleApiserver;
 
 pub use bare::bare_server;
 pub use delivery::{compress, delivery};
+pub use idle::idle;
 pub use index::index;
 pub use ingestion::ingestion;
 pub use proxy::proxy;

@@ -42,6 +42,12 @@ pub(crate) enum Bench {
     },
     /// Compare the detector with another Sigma engine: rate, scaling with rules, memory of groups.
     Detect,
+    /// Measure an installed server without users: objects and heartbeats an hour, CPU time.
+    Idle {
+        /// Duration in minutes.
+        #[arg(long, default_value_t = 60)]
+        minutes: u32,
+    },
     /// Measure the index of events: bytes, CPU time, and first pages of a journal of ten million
     /// events.
     Index {
@@ -144,6 +150,9 @@ pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
         }
         Bench::Delivery { events } => {
             run(&server()?, &["bench-delivery", "--events", &events.to_string()])
+        }
+        Bench::Idle { minutes } => {
+            run(&server()?, &["bench-idle", "--minutes", &minutes.to_string()])
         }
         Bench::Index { events } => {
             run(&server()?, &["bench-index", "--events", &events.to_string()])

@@ -110,6 +110,12 @@ enum Command {
         #[arg(long)]
         events: u64,
     },
+    /// Measure an installed server without users: objects, heartbeats, CPU time
+    BenchIdle {
+        /// Duration in minutes
+        #[arg(long)]
+        minutes: u32,
+    },
     /// Measure the audit webhook: CPU time of an event, and memory of a long request
     BenchIngestion {
         /// Number of requests of 400 events
@@ -140,6 +146,7 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Kill { rounds, seed } => kill::run(rounds, seed),
         Command::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
+        Command::BenchIdle { minutes } => bench::idle(minutes),
         Command::BenchIndex { events } => bench::index(events),
         Command::BenchIngestion { requests, long } => bench::ingestion(requests, long),
         Command::BenchProxy { seconds } => bench::proxy(seconds),

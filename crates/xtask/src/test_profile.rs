@@ -22,7 +22,7 @@ pub(crate) fn cargo_for_tests(args: &[&str], variables: &[(&str, &OsStr)]) -> an
         .workspace_packages()
         .iter()
         .flat_map(|package| {
-            ["opt-level=0", "debug-assertions=true"]
+            ["opt-level=0", "debug-assertions=true", "codegen-units=16"]
                 .map(|setting| format!("profile.{PROFILE}.package.{}.{setting}", package.name))
         })
         .collect::<Vec<_>>();

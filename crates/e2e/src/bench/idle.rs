@@ -43,7 +43,7 @@ pub fn idle(minutes: u32) -> anyhow::Result<()> {
     };
     let (first_objects, first_heartbeats, cpu) = (objects()?, heartbeats()?, machine::cpu(&[pid])?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    runtime.block_on(tokio::time::sleep(Duration::from_mins(u64::from(minutes))));
+    runtime.block_on(async { tokio::time::sleep(Duration::from_mins(u64::from(minutes))).await });
     let (objects, heartbeats) = (objects()? - first_objects, heartbeats()? - first_heartbeats);
     let cpu = machine::cpu(&[pid])?.saturating_sub(cpu);
     let events = keepwatch.audit_log().events()?.len();

@@ -119,6 +119,7 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
         "k8up", "K8up",
         "K8up's own accounts are the ServiceAccounts in namespace `k8up-system`.": [
             "k8up-backend-changed",
+            "k8up-backups-deleted",
             "k8up-changed-without-body",
             "k8up-prune-created",
             "k8up-retention-lowered",

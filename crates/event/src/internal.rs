@@ -105,10 +105,23 @@ impl InternalEvent {
 
     /// The kind of an event; `None` if it is not an internal event.
     pub(crate) fn from_fields(fields: &EventFields<'_>) -> Option<Self> {
-        if !fields.request_uri.is_empty() || !fields.user.username.equals(USER) {
+        let (uri, user, verb) = (fields.request_uri, fields.user.username, fields.verb);
+        Self::of(uri.as_bytes(), user.as_bytes(), verb.as_bytes())
+    }
+
+    fn of(request_uri: &[u8], username: &[u8], verb: &[u8]) -> Option<Self> {
+        if !request_uri.is_empty() || username != USER.as_bytes() {
             return None;
         }
-        Self::ALL.into_iter().find(|kind| fields.verb.equals(kind.verb()))
+        Self::ALL.into_iter().find(|kind| kind.verb().as_bytes() == verb)
+    }
+}
+
+impl Event {
+    /// The kind of the internal event; `None` for events of requests.
+    pub fn internal_kind(&self) -> Option<InternalEvent> {
+        let username = self.user.username.as_bytes();
+        InternalEvent::of(self.request_uri.as_bytes(), username, self.verb.as_bytes())
     }
 }
 

@@ -32,12 +32,15 @@ pub use frame::ReadError;
 pub use raw::{RawItem, raw_of, write_raw};
 pub use signal::{SignalRecord, is_signal, signal_of, write_signal};
 
+/// Initial capacity for the fields of a record: the size of most.
+const FIELDS_BYTES: usize = 1024;
+
 /// Encode an event as a record of the journal.
 pub fn write(event: &Event) -> Bytes {
     let bodies = [&event.request_object, &event.response_object];
     let bodies = bodies.map(|body| body.as_ref().map_or(&[][..], Json::as_bytes));
     let short = bodies.map(|body| if body.len() < COMPRESS_MIN { body.len() } else { 0 });
-    let mut record = Vec::with_capacity(512 + short.iter().sum::<usize>());
+    let mut record = Vec::with_capacity(FIELDS_BYTES + short.iter().sum::<usize>());
     record.push(VERSION);
     record.extend_from_slice(&[0; LENGTH_LEN]);
     let fields_start = record.len();
@@ -47,6 +50,8 @@ pub fn write(event: &Event) -> Bytes {
     for body in bodies {
         write_body(body, &mut record);
     }
+    // Many records wait in memory.
+    record.shrink_to_fit();
     Bytes::from(record)
 }
 

@@ -18,6 +18,7 @@ use source::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::Components;
 use crate::clock::SystemClock;
@@ -99,16 +100,19 @@ impl Sources {
     /// Runs the sources until `stop`.
     pub(crate) fn spawn(self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
         let Some(Opened { recorder, sources }) = self.opened else { return };
-        let receipts = run_receipts(
-            self.statuses.0.to_vec(),
-            Arc::clone(&recorder),
-            RECEIPT_PERIOD,
-            stop.clone(),
-        );
-        tasks.spawn(receipts);
+        let (running, ended) = (TaskTracker::new(), CancellationToken::new());
         for source in sources {
-            tasks.spawn(source.run(Arc::clone(&recorder), stop.clone()));
+            let run = source.run(Arc::clone(&recorder), stop.clone());
+            tasks.spawn(running.track_future(run));
         }
+        running.close();
+        let statuses = self.statuses.0.to_vec();
+        tasks.spawn(run_receipts(statuses, recorder, RECEIPT_PERIOD, ended.clone()));
+        // The last requests of the sources may note an outage, which is stored after them.
+        tasks.spawn(async move {
+            running.wait().await;
+            ended.cancel();
+        });
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn convert(item: &Item, source: &SourceStatus) -> Result<Event, Strin
     if event.level == Level::None {
         return Err("its level is None".to_owned());
     }
-    if EventRef::from(&event).internal().is_some() {
+    if event.internal_kind().is_some() {
         return Err("it has the form of an event of Keepwatch about itself".to_owned());
     }
     rename_own(&mut event.annotations);

@@ -12,11 +12,13 @@
 //! is forgotten. So a source that sends many events cannot displace those of another, which keeps
 //! at least its equal share.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::Shared;
+use hashbrown::HashTable;
 use store::{PendingCommit, StoreError};
 
 use crate::limits::IDENTITIES_MAX;
@@ -33,22 +35,44 @@ pub(crate) struct Chunk {
     after: u64,
 }
 
-/// What is known about an identity.
+/// What is known about an identity that is not durable.
 #[derive(Clone, Debug)]
-enum Known {
-    Durable,
+enum Unsettled {
     /// Its transaction is not committed yet.
     Pending(Arc<Chunk>),
     /// Its transaction failed: the event counts as new.
     Failed,
 }
 
+/// One identity, in the list of its source.
+#[derive(Debug)]
+struct Entry {
+    digest: Digest,
+    /// The position of the next newer one; meaningless for the newest.
+    newer: u32,
+}
+
+/// The list of the identities of a source, from the oldest to the newest.
+#[derive(Debug, Default)]
+struct Queue {
+    oldest: u32,
+    newest: u32,
+    len: usize,
+}
+
 /// The identities of the newest events.
+///
+/// There are many of them, and almost all are durable. So an identity takes the bytes of its digest
+/// and two positions, and the few others have their state beside it.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    known: HashMap<Digest, Known>,
-    /// The identities of each source, oldest first. Each is in one of the queues.
-    by_source: BTreeMap<String, VecDeque<Digest>>,
+    /// The positions of the digests in `entries`.
+    positions: HashTable<u32>,
+    /// Senders choose digests to a degree, so their hash has a secret key.
+    hasher: RandomState,
+    entries: Vec<Entry>,
+    unsettled: HashMap<Digest, Unsettled>,
+    by_source: BTreeMap<String, Queue>,
     /// A transaction failed that may have been committed nevertheless: the records after this one
     /// have to be read before other events are judged.
     doubtful_after: Option<u64>,
@@ -78,16 +102,17 @@ impl Identities {
         let (mut admitted, mut fresh) = (Admitted::default(), Vec::new());
         let mut repeated = HashSet::new();
         for (at, digest) in digests.iter().enumerate() {
-            match self.known.get(digest) {
-                Some(Known::Pending(chunk)) => {
+            match self.unsettled.get(digest) {
+                Some(Unsettled::Pending(chunk)) => {
                     admitted.duplicates += 1;
                     // The events of a request follow each other.
                     if admitted.others.last().is_none_or(|last| !Arc::ptr_eq(last, chunk)) {
                         admitted.others.push(Arc::clone(chunk));
                     }
                 }
-                Some(Known::Failed) | None if repeated.insert(*digest) => fresh.push(at),
-                Some(Known::Durable | Known::Failed) | None => admitted.duplicates += 1,
+                None if self.contains(digest) => admitted.duplicates += 1,
+                Some(Unsettled::Failed) | None if repeated.insert(*digest) => fresh.push(at),
+                Some(Unsettled::Failed) | None => admitted.duplicates += 1,
             }
         }
         if fresh.is_empty() {
@@ -97,7 +122,8 @@ impl Identities {
         let digests: Vec<Digest> = fresh.iter().map(|at| digests[*at]).collect();
         let chunk = Arc::new(Chunk { digests: digests.clone(), commit, after });
         for digest in digests {
-            self.insert(source, digest, Known::Pending(Arc::clone(&chunk)));
+            self.insert(source, digest);
+            self.unsettled.insert(digest, Unsettled::Pending(Arc::clone(&chunk)));
         }
         admitted.chunk = Some(chunk);
         admitted
@@ -105,18 +131,21 @@ impl Identities {
 
     /// Notes the outcome of a transaction. A second call changes nothing.
     pub(crate) fn settle(&mut self, chunk: &Arc<Chunk>, outcome: Result<(), &StoreError>) {
-        let known = if outcome.is_ok() { Known::Durable } else { Known::Failed };
         let is_doubtful =
             matches!(outcome, Err(StoreError::NoSpace | StoreError::Unavailable { .. }));
         for digest in &chunk.digests {
-            if let Some(entry) = self.known.get_mut(digest)
-                && matches!(entry, Known::Pending(pending) if Arc::ptr_eq(pending, chunk))
-            {
-                *entry = known.clone();
-                if is_doubtful {
-                    let after = self.doubtful_after.unwrap_or(u64::MAX);
-                    self.doubtful_after = Some(after.min(chunk.after));
-                }
+            let state = self.unsettled.get(digest);
+            if !matches!(state, Some(Unsettled::Pending(other)) if Arc::ptr_eq(other, chunk)) {
+                continue;
+            }
+            if outcome.is_ok() {
+                self.unsettled.remove(digest);
+            } else {
+                self.unsettled.insert(*digest, Unsettled::Failed);
+            }
+            if is_doubtful {
+                let after = self.doubtful_after.unwrap_or(u64::MAX);
+                self.doubtful_after = Some(after.min(chunk.after));
             }
         }
     }
@@ -135,52 +164,101 @@ impl Identities {
 
     /// Adds the identity of a record.
     pub(crate) fn add_recorded(&mut self, source: &str, digest: Digest) {
-        self.insert(source, digest, Known::Durable);
+        self.insert(source, digest);
+        self.unsettled.remove(&digest);
     }
 
     /// Adds the identity of a record that is older than those that are known of its source, unless
     /// it would be the next to be forgotten.
     pub(crate) fn add_older(&mut self, source: &str, digest: Digest) {
-        if self.known.contains_key(&digest) {
+        if self.contains(&digest) {
             return;
         }
-        if self.known.len() >= IDENTITIES_MAX {
-            let own = self.by_source.get(source).map_or(0, VecDeque::len);
-            if self.by_source.values().all(|digests| digests.len() <= own + 1) {
+        if self.len() >= IDENTITIES_MAX {
+            let own = self.by_source.get(source).map_or(0, |queue| queue.len);
+            if self.by_source.values().all(|queue| queue.len <= own + 1) {
                 return;
             }
-            self.forget_one();
         }
-        self.known.insert(digest, Known::Durable);
-        self.by_source.entry(source.to_owned()).or_default().push_front(digest);
+        let position = self.add(source, digest);
+        let queue = self.by_source.entry(source.to_owned()).or_default();
+        if let Some(entry) = self.entries.get_mut(position as usize) {
+            entry.newer = queue.oldest;
+        }
+        if queue.len == 0 {
+            queue.newest = position;
+        }
+        queue.oldest = position;
+        queue.len += 1;
     }
 
     /// The number of identities.
     pub(crate) fn len(&self) -> usize {
-        self.known.len()
+        self.positions.len()
     }
 
-    fn insert(&mut self, source: &str, digest: Digest, known: Known) {
-        if self.known.insert(digest, known).is_some() {
+    fn contains(&self, digest: &Digest) -> bool {
+        let is_same = |position: &u32| is_at(&self.entries, *position, digest);
+        self.positions.find(self.hasher.hash_one(digest), is_same).is_some()
+    }
+
+    /// Adds an identity as the newest of its source, unless it is known.
+    fn insert(&mut self, source: &str, digest: Digest) {
+        if self.contains(&digest) {
             return;
         }
-        if let Some(digests) = self.by_source.get_mut(source) {
-            digests.push_back(digest);
-        } else {
-            self.by_source.insert(source.to_owned(), VecDeque::from([digest]));
+        let position = self.add(source, digest);
+        if !self.by_source.contains_key(source) {
+            self.by_source.insert(source.to_owned(), Queue::default());
         }
-        if self.known.len() > IDENTITIES_MAX {
-            self.forget_one();
+        let Some(queue) = self.by_source.get_mut(source) else { return };
+        if queue.len == 0 {
+            queue.oldest = position;
+        } else if let Some(newest) = self.entries.get_mut(queue.newest as usize) {
+            newest.newer = position;
         }
+        queue.newest = position;
+        queue.len += 1;
     }
 
-    /// Forgets the oldest identity of the source with the most.
-    fn forget_one(&mut self) {
-        let largest = self.by_source.values_mut().max_by_key(|digests| digests.len());
-        if let Some(oldest) = largest.and_then(VecDeque::pop_front) {
-            self.known.remove(&oldest);
+    /// Adds an identity that is in no list yet. If there are too many, it takes the position of one
+    /// that is forgotten.
+    fn add(&mut self, source: &str, digest: Digest) -> u32 {
+        let entry = Entry { digest, newer: 0 };
+        let forgotten = if self.len() < IDENTITIES_MAX { None } else { self.forget_one(source) };
+        let position = forgotten.unwrap_or(u32::try_from(self.entries.len()).unwrap_or(u32::MAX));
+        match self.entries.get_mut(position as usize) {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
         }
+        let Self { positions, hasher, entries, .. } = self;
+        let hash = |position: &u32| {
+            entries.get(*position as usize).map_or(0, |entry| hasher.hash_one(entry.digest))
+        };
+        positions.insert_unique(hasher.hash_one(digest), position, hash);
+        position
     }
+
+    /// Forgets the oldest identity of the source with the most, of which `source` gets one more.
+    /// Returns the position that is free then.
+    fn forget_one(&mut self, source: &str) -> Option<u32> {
+        let queues = self.by_source.iter_mut().filter(|(_, queue)| queue.len > 0);
+        let len = |(name, queue): &(&String, &mut Queue)| queue.len + usize::from(*name == source);
+        let (_, queue) = queues.max_by_key(len)?;
+        let position = queue.oldest;
+        let Entry { digest, newer } = self.entries.get(position as usize)?;
+        (queue.oldest, queue.len) = (*newer, queue.len - 1);
+        let is_same = |other: &u32| *other == position;
+        if let Ok(entry) = self.positions.find_entry(self.hasher.hash_one(digest), is_same) {
+            entry.remove();
+        }
+        self.unsettled.remove(digest);
+        Some(position)
+    }
+}
+
+fn is_at(entries: &[Entry], position: u32, digest: &Digest) -> bool {
+    entries.get(position as usize).is_some_and(|entry| entry.digest == *digest)
 }
 
 #[cfg(test)]

@@ -19,12 +19,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use event::annotations::GAP_TIME;
 use event::{Event, InternalEvent, Stage, Status, Timestamp, record};
+use futures::FutureExt as _;
+use futures::future::Shared;
 use serde::{Deserialize, Serialize};
-use store::StoreError;
+use store::{PendingCommit, StoreError};
 
 use crate::convert::name_source;
+use crate::limits::RECORD_TIME_MAX;
 use crate::recorder::StoredObject;
-use crate::{Recorder, SourceStatus};
+use crate::{Recorder, SourceStatus, Transfer};
 
 /// Where it is stored which sources there are whose senders drop events.
 const KNOWN_PREFIX: &str = "internal/sources/";
@@ -47,6 +50,13 @@ pub(crate) struct Unavailability {
     pub(crate) until: Option<Timestamp>,
     /// Its beginning is stored.
     pub(crate) is_stored: bool,
+}
+
+/// A gap event that was submitted, and whose commit has no outcome yet.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingGap {
+    unavailability: Unavailability,
+    commit: Shared<PendingCommit>,
 }
 
 /// A time in which no event of a source could be recorded.
@@ -104,8 +114,8 @@ impl Recorder {
     /// what is stored, and for a source that the server had when it stopped, the time in which the
     /// server was away. Records a gap for each that was too long.
     pub(crate) async fn report_downtime(&self, sources: &[Arc<SourceStatus>]) {
-        let stored = self.stored(STATE_PREFIX).await;
-        let known = self.stored(KNOWN_PREFIX).await;
+        let stored = self.stored(STATE_PREFIX).await.unwrap_or_default();
+        let known = self.stored(KNOWN_PREFIX).await.unwrap_or_default();
         for source in sources {
             let Some(patience) = source.patience() else { continue };
             let key = key(source);
@@ -122,12 +132,13 @@ impl Recorder {
             let until = Outage::new(since, self.started(), patience).map(|_| self.started());
             source.put_back(Unavailability { since, until, is_stored: stored == Some(since) });
         }
-        self.store_known(sources, &known).await;
         self.keep_outages(sources).await;
     }
 
-    /// Stores which sources there are.
-    async fn store_known(&self, sources: &[Arc<SourceStatus>], known: &[(String, Bytes)]) {
+    /// Stores which sources there are. Returns whether they are stored; if not, it has to be called
+    /// again.
+    pub(crate) async fn store_known(&self, sources: &[Arc<SourceStatus>]) -> bool {
+        let Some(known) = self.stored(KNOWN_PREFIX).await else { return false };
         let is_known = |key: &String| known.iter().any(|(known, _)| known == key);
         let keys: Vec<String> =
             sources.iter().filter(|it| it.patience().is_some()).map(|it| known_key(it)).collect();
@@ -139,21 +150,30 @@ impl Recorder {
             .chain(removed.map(|key| StoredObject { key: key.clone(), body: None }))
             .collect();
         if objects.is_empty() {
-            return;
+            return true;
         }
-        if let Err(error) = self.store(objects).await {
-            tracing::warn!(
-                %error,
-                "which sources there are is not stored: no gap is recorded for them after a restart"
-            );
+        match self.store(objects).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "which sources there are is stored later: no gap is recorded for them if the \
+                     server stops before"
+                );
+                false
+            }
         }
     }
 
-    async fn stored(&self, prefix: &str) -> Vec<(String, Bytes)> {
-        self.objects(prefix).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot read since when events of sources were not recorded");
-            Vec::new()
-        })
+    /// The stored objects with this prefix; `None` if they cannot be read.
+    async fn stored(&self, prefix: &str) -> Option<Vec<(String, Bytes)>> {
+        match self.objects(prefix).await {
+            Ok(objects) => Some(objects),
+            Err(error) => {
+                tracing::warn!(%error, "cannot read since when events of sources were not recorded");
+                None
+            }
+        }
     }
 
     /// Notes that the events of a source cannot be recorded at present.
@@ -163,9 +183,10 @@ impl Recorder {
         }
     }
 
-    /// Notes that the events of a source can be recorded.
-    pub(crate) fn note_availability(&self, source: &SourceStatus) {
-        if source.available(self.now()) {
+    /// Notes that the events of a source can be recorded, if something was: a request without new
+    /// events says nothing about the store.
+    pub(crate) fn note_transfer(&self, source: &SourceStatus, transfer: &Transfer) {
+        if transfer.recorded > 0 && source.available(self.now()) {
             self.outages.notify_one();
         }
     }
@@ -175,9 +196,15 @@ impl Recorder {
         self.outages.notified().await;
     }
 
-    /// Records and stores what could not be recorded or stored before.
+    /// Records and stores what could not be recorded or stored before. If the future is dropped, the
+    /// next call continues.
     pub(crate) async fn keep_outages(&self, sources: &[Arc<SourceStatus>]) {
         for source in sources {
+            self.settle_gap(source).await;
+            if source.gap().is_some() {
+                // Its commit has no outcome yet, so the next gap waits too.
+                continue;
+            }
             match source.take_ended() {
                 Ok(ended) => self.report(source, ended).await,
                 Err(Some(since)) => self.store_unavailability(source, since).await,
@@ -218,14 +245,28 @@ impl Recorder {
         }
         let gap = outage.map(|outage| record::write(&outage.event(source)));
         let done = StoredObject { key: key(source), body: None };
-        let recorded = if self.is_writable() {
-            self.append_and_store(gap, done).await
+        let commit = if self.is_writable() {
+            self.append_and_store(gap, done)
         } else {
-            Err(StoreError::Unavailable { reason: self.reason() })
+            PendingCommit::rejected(StoreError::Unavailable { reason: self.reason() })
         };
+        let unavailability = Unavailability { until: Some(until), ..ended };
+        source.set_gap(Some(PendingGap { unavailability, commit: commit.shared() }));
+        self.settle_gap(source).await;
+    }
+
+    /// Waits for the commit of the gap event that was submitted last. After the time limit it stays
+    /// pending: a second attempt would record the gap twice if the first is committed later.
+    async fn settle_gap(&self, source: &SourceStatus) {
+        let Some(PendingGap { unavailability, commit }) = source.gap() else { return };
+        let Ok(recorded) = tokio::time::timeout(RECORD_TIME_MAX, commit).await else {
+            tracing::warn!(source = source.name(), "the gap of a source is not recorded yet");
+            return;
+        };
+        source.set_gap(None);
         if let Err(error) = recorded {
             tracing::warn!(%error, "the gap of a source is recorded later");
-            source.put_back(Unavailability { until: Some(until), ..ended });
+            source.put_back(unavailability);
         }
     }
 }
@@ -240,7 +281,7 @@ fn known_key(source: &SourceStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use store::{Settings, Sqlite};
+    use store::{Settings, Sqlite, Storage as _};
 
     use crate::Form;
 
@@ -306,10 +347,41 @@ mod tests {
         let body = serde_json::to_vec(&Body { since: now() }).unwrap();
         let late = StoredObject { key: key(&source), body: Some(Bytes::from(body)) };
         recorder.store(vec![late]).await.unwrap();
-        recorder.note_availability(&source);
+        recorder.note_transfer(&source, &Transfer::default());
+        recorder.keep_outages(&[Arc::clone(&source)]).await;
+        assert_ne!(recorder.stored(STATE_PREFIX).await.unwrap(), [], "nothing was recorded");
+        recorder.note_transfer(&source, &Transfer { recorded: 1, ..Transfer::default() });
         recorder.keep_outages(&[source]).await;
-        assert_eq!(recorder.stored(STATE_PREFIX).await, []);
+        assert_eq!(recorder.stored(STATE_PREFIX).await.unwrap(), []);
         assert_eq!(store.journal().last_seq(), 0, "it was too short for a gap");
+        store.close().await;
+    }
+
+    /// Regression: a gap whose commit took longer than the time limit was submitted again, and both
+    /// were committed.
+    #[tokio::test]
+    async fn a_gap_that_is_committed_after_the_time_limit_is_recorded_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keepwatch.db");
+        let store = Sqlite::open(&path, Settings::default(), Arc::new(|| 7)).unwrap();
+        let (storage, clock) = (Arc::new(store.clone()), Arc::new(FixedClock));
+        let recorder = Recorder::open(storage, store.journal(), clock, Form::Events).await.unwrap();
+        let sources = [Arc::new(SourceStatus::new("a", "b", "c").drops_after(PATIENCE))];
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let blocked = store.submit(Box::new(move |_| wait.recv().unwrap_or_default()));
+        let unavailability = Unavailability::since(seconds(10));
+        sources[0].put_back(Unavailability { until: Some(seconds(500)), ..unavailability });
+        tokio::time::pause();
+        for _ in 0..3 {
+            recorder.keep_outages(&sources).await;
+            assert!(sources[0].gap().is_some(), "its commit has no outcome yet");
+        }
+        tokio::time::resume();
+        drop(release);
+        blocked.await.unwrap();
+        recorder.keep_outages(&sources).await;
+        assert!(sources[0].gap().is_none() && sources[0].take_ended() == Err(None));
+        assert_eq!(store.journal().last_seq(), 1);
         store.close().await;
     }
 }

@@ -148,18 +148,17 @@ impl Recorder {
 
     /// Records an event about a source, also in the reserved part of the journal, and changes an
     /// object, in one transaction.
-    pub(crate) async fn append_and_store(
+    pub(crate) fn append_and_store(
         &self,
         record: Option<Bytes>,
         object: StoredObject,
-    ) -> Result<(), StoreError> {
-        let commit = self.storage.submit(Box::new(move |transaction| {
+    ) -> PendingCommit {
+        self.storage.submit(Box::new(move |transaction| {
             if let Some(record) = record {
                 transaction.append(record);
             }
             object.write(transaction);
-        }));
-        in_time(commit).await
+        }))
     }
 
     /// When this server started.

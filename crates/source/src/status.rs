@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use event::Timestamp;
 
-use crate::outage::Unavailability;
+use crate::outage::{PendingGap, Unavailability};
 
 /// Maximum length of an error text, in bytes.
 const ERROR_BYTES_MAX: usize = 1024;
@@ -58,6 +58,8 @@ struct Last {
     error: Option<String>,
     /// What no gap event records yet.
     unavailability: Option<Unavailability>,
+    /// The gap event that is being recorded.
+    gap: Option<PendingGap>,
 }
 
 /// The state of a source at one point in time.
@@ -300,6 +302,16 @@ impl SourceStatus {
         let mut last = self.last();
         let merged = last.unavailability.map_or(earlier, |later| earlier.and(later));
         last.unavailability = Some(merged);
+    }
+
+    /// The gap event that is being recorded.
+    pub(crate) fn gap(&self) -> Option<PendingGap> {
+        self.last().gap.clone()
+    }
+
+    /// Notes that a gap event is being recorded, or no longer.
+    pub(crate) fn set_gap(&self, gap: Option<PendingGap>) {
+        self.last().gap = gap;
     }
 
     fn objects(&self) -> MutexGuard<'_, ObjectProgress> {

@@ -5,6 +5,7 @@
 //! and numbers unchanged. An unpaired surrogate becomes U+FFFD in a text, and is kept in a body.
 //! Unknown keys are dropped; [`Notes`] counts them by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -220,6 +221,36 @@ impl<'de> DeserializeSeed<'de> for TextVisitor<'_, '_> {
     }
 }
 
+/// The key of a field. It is not copied unless it has escape sequences.
+struct KeyVisitor<'s, 'n>(&'s mut Context<'n>);
+
+impl<'de> Visitor<'de> for KeyVisitor<'_, '_> {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
+        match std::str::from_utf8(bytes) {
+            Ok(key) => Ok(Cow::Borrowed(key)),
+            Err(_) => self.visit_bytes(bytes),
+        }
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+        TextVisitor(self.0).visit_bytes(bytes).map(Cow::Owned)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for KeyVisitor<'_, '_> {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_bytes(self)
+    }
+}
+
 /// The text was UTF-8 before its escape sequences were decoded, so invalid bytes are unpaired
 /// surrogates of three bytes, of which the first is 0xed.
 fn replace_surrogates(bytes: &[u8]) -> String {
@@ -420,7 +451,7 @@ impl<'de, T: Fields<'de>> Visitor<'de> for FieldsVisitor<'_, '_, T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let Self(fields, context) = self;
-        while let Some(key) = members.next_key_seed(TextVisitor(context))? {
+        while let Some(key) = members.next_key_seed(KeyVisitor(context))? {
             if fields.field(&key, context, &mut members)? {
                 continue;
             }

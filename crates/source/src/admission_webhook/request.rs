@@ -26,7 +26,7 @@ use crate::listener::{
 };
 use crate::redaction::redact;
 use crate::splitter::{DIGEST_LEN, Digest, Item};
-use crate::{Recorder, SourceStatus};
+use crate::{Recorder, SourceStatus, Transfer};
 
 /// What is shared by all requests.
 pub(super) struct Receiver {
@@ -115,8 +115,8 @@ impl Receiver {
         let recorded = self.record(request.into_body(), source, &mut received);
         let recorded = tokio::time::timeout(REVIEW_TIME_MAX, recorded).await;
         let failure = match recorded.unwrap_or(Err(Failure::Late)) {
-            Ok(()) => {
-                self.recorder.note_availability(source);
+            Ok(transfer) => {
+                self.recorder.note_transfer(source, &transfer);
                 None
             }
             Err(failure) => {
@@ -143,7 +143,7 @@ impl Receiver {
         mut body: Incoming,
         source: &SourceStatus,
         received: &mut Received,
-    ) -> Result<(), Failure> {
+    ) -> Result<Transfer, Failure> {
         let hint = body.size_hint();
         let announced = hint.upper().unwrap_or(hint.lower().max(REVIEW_BYTES_MAX as u64));
         // Its beginning has the UID, without which there is no answer.
@@ -177,7 +177,7 @@ impl Receiver {
         &self,
         received: &mut Received,
         source: &SourceStatus,
-    ) -> Result<(), Failure> {
+    ) -> Result<Transfer, Failure> {
         let request = match review::read(&received.text) {
             Ok(request) => request,
             Err(error) => {
@@ -191,8 +191,7 @@ impl Receiver {
         received.uid = Some(request.uid.into_owned());
         let mut recording = self.recorder.begin(source);
         recording.add_event(digest, &event).await?;
-        recording.finish().await?;
-        Ok(())
+        Ok(recording.finish().await?)
     }
 
     /// Records the beginning of a review that has no event. Fails with the reason once that is
@@ -203,7 +202,7 @@ impl Receiver {
         received: &Received,
         len: u64,
         source: &SourceStatus,
-    ) -> Result<(), Failure> {
+    ) -> Result<Transfer, Failure> {
         let text = received.text.get(..QUARANTINE_BYTES_MAX).unwrap_or(&received.text).to_vec();
         let digest = digest(source, &received.text);
         let item = Item { text, digest, len, ..Item::default() };

@@ -25,7 +25,7 @@ use crate::listener::{
     BodyError, Endpoint, Gate, Grant, HeadError, Refused, check_head, next_frame, text_response,
 };
 use crate::splitter::{DIGEST_LEN, Digest, Item, Splitter};
-use crate::{Recorder, Recording, SourceStatus};
+use crate::{Recorder, Recording, SourceStatus, Transfer};
 
 /// What is shared by all requests.
 pub(super) struct Receiver {
@@ -47,6 +47,8 @@ enum Rejection {
     TooLarge,
     #[error(transparent)]
     Body(#[from] BodyError),
+    #[error("its events were not recorded within {} seconds", BODY_TIME_MAX.as_secs())]
+    Late,
     #[error("too many events are received at a time")]
     Busy,
     #[error("the events cannot be recorded: {0}")]
@@ -70,13 +72,13 @@ impl Endpoint for Receiver {
             Err(response) => return *response,
         };
         let received = tokio::time::timeout(BODY_TIME_MAX, self.receive(request, source)).await;
-        match received.unwrap_or(Err(Rejection::Body(BodyError))) {
-            Ok(()) => {
-                self.recorder.note_availability(source);
+        match received.unwrap_or(Err(Rejection::Late)) {
+            Ok(transfer) => {
+                self.recorder.note_transfer(source, &transfer);
                 Response::new(Full::default())
             }
             Err(rejection) => {
-                if matches!(rejection, Rejection::Busy | Rejection::Store(_)) {
+                if rejection.is_unavailability() {
                     self.recorder.note_unavailability(source);
                 }
                 let error = rejection.to_string();
@@ -94,7 +96,7 @@ impl Receiver {
         &self,
         request: Request<Incoming>,
         source: &SourceStatus,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Transfer, Rejection> {
         check_head(&request)?;
         self.recorder.check_space()?;
         let _body = permit(&self.bodies).await?;
@@ -195,19 +197,18 @@ impl Events<'_> {
     }
 
     /// Records a body that is too long, and the events of it that were received.
-    async fn reject(mut self, item: Item) -> Result<(), Rejection> {
+    async fn reject(mut self, item: Item) -> Result<Transfer, Rejection> {
         let rejection = Rejection::TooLarge;
         self.recording.add_rejected(item, &rejection.to_string()).await?;
         self.recording.finish().await?;
         Err(rejection)
     }
 
-    async fn finish(mut self) -> Result<(), Rejection> {
+    async fn finish(mut self) -> Result<Transfer, Rejection> {
         if let Some(item) = self.splitter.finish() {
             self.recording.add(item).await?;
         }
-        self.recording.finish().await?;
-        Ok(())
+        Ok(self.recording.finish().await?)
     }
 }
 
@@ -219,11 +220,16 @@ async fn permit(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, Rejection>
 }
 
 impl Rejection {
+    /// Whether the events could not be recorded although the sender did what it should.
+    const fn is_unavailability(&self) -> bool {
+        matches!(self, Self::Late | Self::Busy | Self::Store(_))
+    }
+
     fn response(&self) -> Response<Full<Bytes>> {
         let (code, header) = match self {
             Self::Head(error) => return error.response(),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None),
-            Self::Body(_) | Self::Busy => {
+            Self::Body(_) | Self::Late | Self::Busy => {
                 (StatusCode::SERVICE_UNAVAILABLE, Some(retry_after(None)))
             }
             Self::Store(error) => {
@@ -238,4 +244,26 @@ impl Rejection {
 fn retry_after(time: Option<Duration>) -> (http::HeaderName, HeaderValue) {
     let seconds = time.unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX).as_secs().max(1);
     (RETRY_AFTER, HeaderValue::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rejection: &Rejection, is_unavailability: bool, text: &str) {
+        assert_eq!(rejection.is_unavailability(), is_unavailability, "{rejection}");
+        assert_eq!(rejection.response().status(), StatusCode::SERVICE_UNAVAILABLE, "{rejection}");
+        assert!(rejection.to_string().contains(text), "{rejection}");
+    }
+
+    /// Regression: a request that took longer than its limit counted as one whose body was not sent
+    /// completely, so that no gap was recorded for it.
+    #[test]
+    fn a_request_that_is_not_recorded_in_time_is_no_incomplete_body() {
+        check(&Rejection::Late, true, "not recorded within 35 seconds");
+        check(&Rejection::Body(BodyError), false, "not received completely");
+        check(&Rejection::Busy, true, "too many events");
+        check(&Rejection::Store(StoreError::Busy), true, "cannot be recorded");
+    }
 }

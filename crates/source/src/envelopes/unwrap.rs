@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use event::{EventRef, Timestamp, USER, k10, line, v1};
+use event::{Timestamp, USER, k10, line, v1};
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -244,7 +244,7 @@ fn meaning_of(text: &[u8]) -> Meaning {
         Some(line::Encoding::Kasten) => k10::read(text).ok(),
         _ => v1::read(text).ok(),
     };
-    let is_internal = event.is_some_and(|event| EventRef::from(&event).internal().is_some());
+    let is_internal = event.is_some_and(|event| event.internal_kind().is_some());
     if is_internal { Meaning::Other } else { Meaning::Event }
 }
 

@@ -69,6 +69,13 @@ struct Cut {
     len: u64,
 }
 
+/// A part of the input, and how much of it was read and stored.
+struct Read<'i> {
+    all: &'i [u8],
+    at: usize,
+    stored: usize,
+}
+
 /// Reads one value.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
@@ -133,26 +140,26 @@ impl Scanner {
 
     /// Reads the input up to the end of the value.
     pub(crate) fn push(&mut self, input: &mut &[u8]) -> Scanned {
-        let (all, mut at, mut scanned) = (*input, 0, Scanned::All);
-        while at < all.len() && scanned == Scanned::All {
-            let rest = &all[at..];
-            let (taken, found) = match self.mode {
-                Mode::Start => self.scan_start(rest),
-                Mode::Scalar => self.scan_scalar(rest),
-                Mode::Structure => self.scan_structure(rest),
-                Mode::Text => self.scan_text(rest),
+        let all = *input;
+        let (mut read, mut scanned) = (Read { all, at: 0, stored: 0 }, Scanned::All);
+        while read.at < all.len() && scanned == Scanned::All {
+            scanned = match self.mode {
+                Mode::Start => self.scan_start(&mut read),
+                Mode::Scalar => Self::scan_scalar(&mut read),
+                Mode::Structure => self.scan_structure(&mut read),
+                Mode::Text => self.scan_text(&mut read),
                 Mode::Escape => {
-                    self.store(&rest[..1]);
+                    read.at += 1;
                     self.mode = Mode::Text;
-                    (1, Scanned::All)
+                    Scanned::All
                 }
             };
-            at += taken;
-            scanned = found;
         }
-        self.hasher.update(&all[..at]);
-        self.len += at as u64;
-        *input = &all[at..];
+        self.store(&mut read);
+        let (taken, rest) = all.split_at(read.at);
+        self.hasher.update(taken);
+        self.len += taken.len() as u64;
+        *input = rest;
         scanned
     }
 
@@ -199,98 +206,113 @@ impl Scanner {
         Item { text, digest, len, cut: cuts, fault }
     }
 
-    fn scan_start(&mut self, rest: &[u8]) -> (usize, Scanned) {
-        match rest[0] {
+    fn scan_start(&mut self, read: &mut Read<'_>) -> Scanned {
+        let first = read.all[read.at];
+        match first {
             b'{' | b'[' => {
-                self.fault = (rest[0] == b'[').then_some(Fault::NotAnObject);
+                self.fault = (first == b'[').then_some(Fault::NotAnObject);
                 (self.is_key, self.mode) = (true, Mode::Structure);
-                self.scan_structure(rest)
+                self.scan_structure(read)
             }
             b'"' => {
-                self.store(&rest[..1]);
+                read.at += 1;
                 self.mode = Mode::Text;
-                (1, Scanned::All)
+                Scanned::All
             }
             _ => {
-                self.store(&rest[..1]);
+                read.at += 1;
                 self.mode = Mode::Scalar;
                 // A lone bracket must not end the list or the document that it is in.
-                (1, if is_end(rest[0]) { Scanned::Value } else { Scanned::All })
+                if is_end(first) { Scanned::Value } else { Scanned::All }
             }
         }
     }
 
-    fn scan_scalar(&mut self, rest: &[u8]) -> (usize, Scanned) {
+    fn scan_scalar(read: &mut Read<'_>) -> Scanned {
+        let rest = &read.all[read.at..];
         let end = rest.iter().position(|byte| is_end(*byte));
-        self.store(&rest[..end.unwrap_or(rest.len())]);
-        end.map_or((rest.len(), Scanned::All), |end| (end, Scanned::Value))
+        read.at += end.unwrap_or(rest.len());
+        if end.is_some() { Scanned::Value } else { Scanned::All }
     }
 
-    fn scan_text(&mut self, rest: &[u8]) -> (usize, Scanned) {
-        let Some(end) = memchr2(b'"', b'\\', rest) else {
-            self.store(rest);
-            return (rest.len(), Scanned::All);
-        };
-        if rest[end] == b'\\' {
-            self.store(&rest[..=end]);
-            self.mode = Mode::Escape;
-            return (end + 1, Scanned::All);
+    fn scan_text(&mut self, read: &mut Read<'_>) -> Scanned {
+        loop {
+            let Some(end) = memchr2(b'"', b'\\', &read.all[read.at..]) else {
+                read.at = read.all.len();
+                return Scanned::All;
+            };
+            let end = read.at + end;
+            if read.all[end] == b'"' {
+                return self.end_text(read, end);
+            }
+            // The next byte belongs to the text, also if it is a quote.
+            read.at = end + 2;
+            if read.at > read.all.len() {
+                read.at = read.all.len();
+                self.mode = Mode::Escape;
+                return Scanned::All;
+            }
         }
-        self.store(&rest[..end]);
+    }
+
+    fn end_text(&mut self, read: &mut Read<'_>, end: usize) -> Scanned {
+        read.at = end;
         if self.depth == 1 && self.is_key {
-            self.key.end = self.text.len();
+            self.key.end = self.position(read);
         }
-        self.store(&rest[end..=end]);
+        read.at += 1;
         (self.mode, self.last) = (Mode::Structure, b'"');
-        (end + 1, if self.depth == 0 { Scanned::Value } else { Scanned::All })
+        if self.depth == 0 { Scanned::Value } else { Scanned::All }
     }
 
-    fn scan_structure(&mut self, rest: &[u8]) -> (usize, Scanned) {
-        let is_structure =
-            |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':');
-        let Some(at) = rest.iter().position(is_structure) else {
-            self.store(rest);
-            return (rest.len(), Scanned::All);
-        };
-        self.store(&rest[..at]);
-        let byte = rest[at];
-        if self.depth == 1 && matches!(byte, b'}' | b']' | b',') {
-            self.end_member();
-        }
-        self.store(&rest[at..=at]);
-        self.last = byte;
-        let mut scanned = Scanned::All;
-        match byte {
-            b'"' => {
-                self.mode = Mode::Text;
-                if self.depth == 1 && self.is_key {
-                    self.key.start = self.text.len();
+    /// Reads up to the next text, or to the end of the value.
+    fn scan_structure(&mut self, read: &mut Read<'_>) -> Scanned {
+        while let Some(byte) = read.all.get(read.at).copied() {
+            if !is_structure(byte) {
+                read.at += 1;
+                continue;
+            }
+            if self.depth == 1 && matches!(byte, b'}' | b']' | b',') {
+                self.end_member(read);
+            }
+            read.at += 1;
+            self.last = byte;
+            match byte {
+                b'"' => {
+                    self.mode = Mode::Text;
+                    if self.depth == 1 && self.is_key {
+                        self.key.start = self.position(read);
+                    }
+                    return Scanned::All;
                 }
-            }
-            b'[' if self.member == Member::Items && self.depth == 1 => {
-                self.member = Member::Other;
-                scanned = Scanned::Items;
-            }
-            b'{' | b'[' => self.open(byte),
-            b'}' | b']' => {
-                self.depth -= 1;
-                self.nesting >>= 1;
-                if self.depth == 0 {
-                    scanned = Scanned::Value;
+                b'[' if self.member == Member::Items && self.depth == 1 => {
+                    self.member = Member::Other;
+                    return Scanned::Items;
                 }
+                b'{' | b'[' => self.open(byte),
+                b'}' | b']' => {
+                    self.depth -= 1;
+                    self.nesting >>= 1;
+                    if self.depth == 0 {
+                        return Scanned::Value;
+                    }
+                }
+                b',' if self.depth == 1 => {
+                    self.is_key = true;
+                    self.commas += 1;
+                }
+                b':' if self.depth == 1 && self.is_key => self.begin_value(read),
+                _ => {}
             }
-            b',' if self.depth == 1 => {
-                self.is_key = true;
-                self.commas += 1;
-            }
-            b':' if self.depth == 1 && self.is_key => self.begin_value(),
-            _ => {}
         }
-        (at + 1, scanned)
+        Scanned::All
     }
 
     /// The key of a member was read, and a colon.
-    fn begin_value(&mut self) {
+    fn begin_value(&mut self, read: &mut Read<'_>) {
+        // A key is compared where the value as a whole is, and what precedes a body does not belong
+        // to it.
+        self.store(read);
         let key = self.text.get(self.key.start..self.key.end).unwrap_or_default();
         let body = BODIES.iter().position(|body| body.as_bytes() == key).map(Member::Body);
         let items = self.lists.contains(&key).then_some(Member::Items);
@@ -299,8 +321,13 @@ impl Scanner {
     }
 
     /// The value of a member was read.
-    fn end_member(&mut self) {
-        let Member::Body(body) = std::mem::take(&mut self.member) else { return };
+    fn end_member(&mut self, read: &mut Read<'_>) {
+        let Member::Body(body) = self.member else {
+            self.member = Member::Other;
+            return;
+        };
+        self.store(read);
+        self.member = Member::Other;
         if let Some(Cut { hasher, len }) = self.cut.take() {
             self.cuts.push((BODIES[body], len));
             self.text.extend_from_slice(cut_mark(len, &hex(&hasher.finalize())).as_bytes());
@@ -309,8 +336,16 @@ impl Scanner {
         }
     }
 
-    /// Keeps bytes of the value, unless they belong to what is left out.
-    fn store(&mut self, bytes: &[u8]) {
+    /// Where the next byte is in the text. To be called while nothing is left out.
+    fn position(&self, read: &Read<'_>) -> usize {
+        self.text.len() + (read.at - read.stored)
+    }
+
+    /// Keeps the bytes of the value that were read since the last call, unless they belong to what is
+    /// left out. They are either all of one body, or of none.
+    fn store(&mut self, read: &mut Read<'_>) {
+        let bytes = &read.all[read.stored..read.at];
+        read.stored = read.at;
         if let Some(cut) = &mut self.cut {
             cut.hasher.update(bytes);
             cut.len += bytes.len() as u64;
@@ -361,4 +396,9 @@ impl Scanner {
 /// Whether a byte ends a number or a word.
 fn is_end(byte: u8) -> bool {
     matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
+}
+
+/// Whether a byte has a meaning outside of texts.
+fn is_structure(byte: u8) -> bool {
+    matches!(byte, b'"' | b'{' | b'}' | b'[' | b']' | b',' | b':')
 }

@@ -11,7 +11,7 @@ use source::audit_webhook::PATIENCE;
 use source::limits::{CHUNK_EVENTS_MAX, IDENTITY_AGE_MAX, QUARANTINED_MAX};
 use source::splitter::Splitter;
 use source::{Recorder, SourceStatus, Transfer, record_downtime, run_receipts};
-use store::{Sqlite, Storage as _, StoreError};
+use store::{ListOptions, Sqlite, Storage as _, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{START, TestServer, TestStore, event, events, list};
@@ -373,4 +373,38 @@ async fn each_source_leaves_the_time_in_which_the_server_did_not_run() {
         let last = events(&store).await.pop().unwrap();
         assert_eq!(last.annotations.get(DOWNTIME).map(String::as_str), expected);
     }
+}
+
+/// Regression: it was stored only at the start. If the journal was full then, the next start recorded
+/// no gap.
+#[tokio::test]
+async fn which_sources_there_are_is_stored_once_the_journal_has_space() {
+    let mut on = TestStore::new();
+    on.settings.limit_bytes = 4 << 20;
+    let store = on.open();
+    let recorder = on.recorder(&store).await;
+    fill(&store, &recorder, true).await;
+    let known = async || {
+        let known = store.list("internal/sources/", ListOptions::default()).await;
+        known.unwrap().items.len()
+    };
+    let (sources, stop) =
+        (vec![Arc::new(source().drops_after(PATIENCE))], CancellationToken::new());
+    let before = store.health().rejected_unrecorded;
+    let receipts = run_receipts(sources, recorder, Duration::from_millis(1), stop.clone());
+    let freeing = async {
+        while store.health().rejected_unrecorded == before {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(known().await, 0);
+        let journal = store.journal();
+        journal.register("slow", 0).await.unwrap();
+        journal.advance_durably("slow", journal.last_seq(), "").await.unwrap();
+        while known().await == 0 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(receipts, freeing);
+    store.close().await;
 }

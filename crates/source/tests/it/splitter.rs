@@ -184,6 +184,11 @@ fn bodies_that_make_an_event_too_long_are_replaced_in_order() {
         &event(&mark(&long), &mark(&long)),
         &[("requestObject", len), ("responseObject", len)],
     );
+    // Only the body that is too long is replaced, also if it arrives at once with the one before it.
+    let reversed = |answered: &str, sent: &str| {
+        format!(r#"{{"responseObject":{answered},"requestObject":{sent},"stage":"s"}}"#)
+    };
+    check_cut(&reversed(&sent, &long), &reversed(&sent, &mark(&long)), &[("requestObject", len)]);
     // What is too long follows the bodies: the body of the response is replaced first.
     let tail = "t".repeat(2000);
     let with_tail = |event: &str| event.replace(r#""stage":"s""#, &format!(r#""stage":"{tail}""#));

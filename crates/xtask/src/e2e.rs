@@ -82,31 +82,25 @@ pub(crate) enum Bench {
     },
 }
 
-/// Runs the kill test on a release build.
-pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    kill_built(&server()?, rounds, seed)
+/// Runs a kill test on a release build.
+pub(crate) fn kill(test: &str, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    kill_built(&server()?, test, rounds, seed)
 }
 
-/// Runs the kill test on an existing build of the server, with the e2e binary in the same folder.
-pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+/// Runs a kill test on an existing build of the server, with the e2e binary in the same folder.
+pub(crate) fn kill_built(
+    server: &Path,
+    test: &str,
+    rounds: u32,
+    seed: Option<u64>,
+) -> anyhow::Result<()> {
     let rounds = rounds.to_string();
     let seed = seed.map(|seed| seed.to_string());
-    let mut args = vec!["kill", "--rounds", &rounds];
+    let mut args = vec![test, "--rounds", &rounds];
     if let Some(seed) = &seed {
         args.extend(["--seed", seed]);
     }
     run(server, &args)
-}
-
-/// Runs the kill test of uploads on a release build.
-pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    let rounds = rounds.to_string();
-    let seed = seed.map(|seed| seed.to_string());
-    let mut args = vec!["kill-uploads", "--rounds", &rounds];
-    if let Some(seed) = &seed {
-        args.extend(["--seed", seed]);
-    }
-    run(&server()?, &args)
 }
 
 /// Runs the outage test on a release build.

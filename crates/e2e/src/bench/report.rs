@@ -98,6 +98,27 @@ pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
     page
 }
 
+/// Additional CPU time of the proxy and the server behind it over a server with its own log, by case,
+/// as means and for each turn.
+pub(super) fn additions(own_log: &[Row], proxied: &[Row]) -> String {
+    let mut page = String::from(
+        "| case | with its own log, CPU µs/request | without it, behind the proxy | more | in single turns |\n",
+    );
+    page.push_str("|---|---:|---:|---:|---|\n");
+    for (case, own_log, proxied) in by_case(own_log, proxied) {
+        let turns: Vec<String> = own_log
+            .iter()
+            .zip(&proxied)
+            .map(|(own, proxied)| format!("{:.0}", proxied - own))
+            .collect();
+        let (own_log, proxied) = (mean(&own_log), mean(&proxied));
+        let (more, turns) = (proxied - own_log, turns.join(", "));
+        // Writing to a string cannot fail.
+        writeln!(page, "| {case} | {own_log:.0} | {proxied:.0} | {more:.0} | {turns} |").ok();
+    }
+    page
+}
+
 /// Ratio of the CPU of the second list's server to the first's, by case, as means and for each
 /// turn.
 pub(super) fn multiples(floor: &[Row], ours: &[Row]) -> String {

@@ -58,6 +58,15 @@ enum Command {
     /// The compressor of `bench-delivery`. It runs until stdin ends
     #[command(hide = true)]
     Compress,
+    /// Kill the proxy under load, repeatedly
+    KillProxy {
+        /// Number of kills
+        #[arg(long)]
+        rounds: u32,
+        /// Seed of a run to repeat
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Kill the uploading process during uploads
     KillUploads {
         /// Number of kills
@@ -146,6 +155,10 @@ fn main() -> anyhow::Result<()> {
         Command::BenchSignals { rate } => bench::signals(rate),
         Command::BenchDelivery { events } => bench::delivery(events),
         Command::Compress => bench::compress(),
+        Command::KillProxy { rounds, seed } => {
+            let folder = tempfile::tempdir()?;
+            kill::proxy::run(folder.path(), rounds, seed)
+        }
         Command::KillUploads { rounds, seed } => {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))

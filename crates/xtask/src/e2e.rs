@@ -64,6 +64,9 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
+        /// Measure the proxy once, for a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// Measure the time from the response to a request until a watcher sees its signal.
     Signals {
@@ -146,8 +149,11 @@ pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
             &server()?,
             &["bench-ingestion", "--requests", &requests.to_string(), "--long", &long.to_string()],
         ),
-        Bench::Proxy { seconds } => {
-            run(&server()?, &["bench-proxy", "--seconds", &seconds.to_string()])
+        Bench::Proxy { seconds, alone } => {
+            let seconds = seconds.to_string();
+            let mut args = vec!["bench-proxy", "--seconds", &seconds];
+            args.extend(alone.then_some("--alone"));
+            run(&server()?, &args)
         }
         Bench::Signals { rate } => run(&server()?, &["bench-signals", "--rate", &rate.to_string()]),
         Bench::Weight { seconds, rounds } => run(

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+
+use super::report::Row;
 use super::{POLICY, front_proxy, measure, report, sample_apiserver_subject};
 use crate::fixtures::control_plane::ControlPlane;
 use crate::fixtures::proxy::Proxy;
@@ -15,31 +18,45 @@ const NO_EVENTS: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- le
 /// Turns of both, because single runs differ by more than the proxy costs.
 const TURNS: usize = 3;
 
-/// Runs all cases with both in turns, and prints the CPU time of each and the difference.
-pub fn proxy(seconds: u32) -> anyhow::Result<()> {
+/// Runs all cases with both in turns, and prints the CPU time of each and the difference. `alone`
+/// measures the proxy once, for a profiler.
+pub fn proxy(seconds: u32, alone: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let duration = Duration::from_secs(u64::from(seconds));
     let (mut own_log, mut proxied) = (Vec::new(), Vec::new());
+    if alone {
+        return with_proxy(&runtime, duration, &mut proxied);
+    }
     for turn in 0..TURNS {
         // Each is first at times, because the speed of the machine changes over minutes.
-        for is_proxied in [turn % 2 == 1, turn % 2 == 0] {
-            let folder = tempfile::tempdir()?;
-            let plane = ControlPlane::start(folder.path())?;
-            if is_proxied {
-                let peer = SampleApiserver::start(&plane, NO_EVENTS)?;
-                let proxy = Proxy::start(&plane, &peer, POLICY)?;
-                proxy.install(&plane)?;
-                let mut subject = sample_apiserver_subject(&plane, &peer)?;
-                subject.endpoint = front_proxy(&plane, &proxy.extension, proxy.address())?;
-                subject.pids.insert(0, proxy.process.id());
-                runtime.block_on(measure("proxy", &subject, duration, &mut proxied))?;
-            } else {
-                let peer = SampleApiserver::start(&plane, POLICY)?;
-                let subject = sample_apiserver_subject(&plane, &peer)?;
-                runtime.block_on(measure("sample-apiserver", &subject, duration, &mut own_log))?;
-            }
+        if turn % 2 == 0 {
+            with_own_log(&runtime, duration, &mut own_log)?;
+            with_proxy(&runtime, duration, &mut proxied)?;
+        } else {
+            with_proxy(&runtime, duration, &mut proxied)?;
+            with_own_log(&runtime, duration, &mut own_log)?;
         }
     }
     print!("{}", report::additions(&own_log, &proxied));
     Ok(())
+}
+
+fn with_own_log(runtime: &Runtime, duration: Duration, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path())?;
+    let peer = SampleApiserver::start(&plane, POLICY)?;
+    let subject = sample_apiserver_subject(&plane, &peer)?;
+    runtime.block_on(measure("sample-apiserver", &subject, duration, rows))
+}
+
+fn with_proxy(runtime: &Runtime, duration: Duration, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plane = ControlPlane::start(folder.path())?;
+    let peer = SampleApiserver::start(&plane, NO_EVENTS)?;
+    let proxy = Proxy::start(&plane, &peer, POLICY)?;
+    proxy.install(&plane)?;
+    let mut subject = sample_apiserver_subject(&plane, &peer)?;
+    subject.endpoint = front_proxy(&plane, &proxy.extension, proxy.address())?;
+    subject.pids.insert(0, proxy.process.id());
+    runtime.block_on(measure("proxy", &subject, duration, rows))
 }

@@ -133,6 +133,9 @@ enum Command {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
+        /// Measure the proxy once, for profiling
+        #[arg(long)]
+        alone: bool,
     },
     /// Compare GET from an empty store with GET from a full one
     BenchWeight {
@@ -151,7 +154,7 @@ fn main() -> anyhow::Result<()> {
         Command::BenchWeight { seconds, rounds } => bench::weight(seconds, rounds),
         Command::BenchIndex { events } => bench::index(events),
         Command::BenchIngestion { requests, long } => bench::ingestion(requests, long),
-        Command::BenchProxy { seconds } => bench::proxy(seconds),
+        Command::BenchProxy { seconds, alone } => bench::proxy(seconds, alone),
         Command::BenchSignals { rate } => bench::signals(rate),
         Command::BenchDelivery { events } => bench::delivery(events),
         Command::Compress => bench::compress(),

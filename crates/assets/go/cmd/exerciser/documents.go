@@ -18,9 +18,9 @@ import (
 
 const groupPath = "/apis/" + group + "/v1alpha1"
 
-// raw sends a request with these headers, each "name: value". It returns the code, the headers that
-// describe the content, and the normalized body.
-func (e *exerciser) raw(method, path, body string, headers ...string) func() (any, error) {
+// raw sends a request with these headers, each "name: value", and expects this code. It returns the
+// code, the headers that describe the content, and the normalized body.
+func (e *exerciser) raw(code int, method, path, body string, headers ...string) func() (any, error) {
 	return func() (any, error) {
 		ctx, cancel := e.limited()
 		defer cancel()
@@ -40,6 +40,9 @@ func (e *exerciser) raw(method, path, body string, headers ...string) func() (an
 		content, err := decoded(response)
 		if err != nil {
 			return nil, err
+		}
+		if response.StatusCode != code {
+			e.unexpected = append(e.unexpected, fmt.Errorf("%s %s: %s instead of %d", method, path, response.Status, code))
 		}
 		described := []string{fmt.Sprint(response.StatusCode)}
 		for _, name := range []string{"Content-Type", "Content-Encoding", "Vary", "Cache-Control", "Warning"} {
@@ -82,31 +85,31 @@ func (e *exerciser) representations() error {
 	}
 	json := "Content-Type: application/json"
 	return e.steps([]step{
-		{"object as a table", ok, e.raw("GET", collection+"/item-0", "", table)},
-		{"list as a table", ok, e.raw("GET", collection, "", table)},
-		{"list as a table with objects", ok, e.raw("GET", collection+"?includeObject=Object", "", table)},
-		{"watch as tables", ok, e.raw("GET", collection+"?watch=1&timeoutSeconds=1", "", table)},
-		{"object as metadata", ok, e.raw("GET", collection+"/item-0", "", metadata)},
-		{"list as metadata", ok, e.raw("GET", collection, "", metadatas)},
-		{"list in protobuf", ok, e.raw("GET", collection, "", "Accept: application/vnd.kubernetes.protobuf")},
+		{"object as a table", ok, e.raw(200, "GET", collection+"/item-0", "", table)},
+		{"list as a table", ok, e.raw(200, "GET", collection, "", table)},
+		{"list as a table with objects", ok, e.raw(200, "GET", collection+"?includeObject=Object", "", table)},
+		{"watch as tables", ok, e.raw(200, "GET", collection+"?watch=1&timeoutSeconds=1", "", table)},
+		{"object as metadata", ok, e.raw(200, "GET", collection+"/item-0", "", metadata)},
+		{"list as metadata", ok, e.raw(200, "GET", collection, "", metadatas)},
+		{"list in protobuf", ok, e.raw(406, "GET", collection, "", "Accept: application/vnd.kubernetes.protobuf")},
 		{"metadata in protobuf", ok, func() (any, error) {
 			return e.metadata.Resource(flunders).Namespace(e.namespace).Get(e.ctx, "item-0", metav1.GetOptions{})
 		}},
-		{"list in YAML", ok, e.raw("GET", collection, "", "Accept: application/yaml")},
-		{"list in CBOR", ok, e.raw("GET", collection, "", "Accept: application/cbor")},
-		{"list in an unknown form", ok, e.raw("GET", collection, "", "Accept: text/csv")},
-		{"list, compressed", ok, e.raw("GET", collection, "", "Accept-Encoding: gzip")},
-		{"object, pretty", ok, e.raw("GET", collection+"/item-0?pretty=true", "")},
-		{"head of an object", ok, e.raw("HEAD", collection+"/item-0", "")},
-		{"options of a collection", ok, e.raw("OPTIONS", collection, "")},
-		{"within a time", ok, e.raw("GET", collection+"/item-0?timeout=10s", "")},
-		{"within a malformed time", ok, e.raw("GET", collection+"/item-0?timeout=x", "")},
-		{"malformed JSON", ok, e.raw("POST", collection, "{", json)},
-		{"another kind", ok, e.raw("POST", collection, `{"kind":"Other","apiVersion":"v1"}`, json)},
-		{"no body", ok, e.raw("POST", collection, "", json)},
-		{"unsupported media type", ok, e.raw("POST", collection, "a,b", "Content-Type: text/csv")},
-		{"method that is not allowed", ok, e.raw("PUT", collection, "{}", json)},
-		{"unknown subresource", ok, e.raw("GET", collection+"/item-0/nothing", "")},
+		{"list in YAML", ok, e.raw(200, "GET", collection, "", "Accept: application/yaml")},
+		{"list in CBOR", ok, e.raw(406, "GET", collection, "", "Accept: application/cbor")},
+		{"list in an unknown form", ok, e.raw(406, "GET", collection, "", "Accept: text/csv")},
+		{"list, compressed", ok, e.raw(200, "GET", collection, "", "Accept-Encoding: gzip")},
+		{"object, pretty", ok, e.raw(200, "GET", collection+"/item-0?pretty=true", "")},
+		{"head of an object", ok, e.raw(405, "HEAD", collection+"/item-0", "")},
+		{"options of a collection", ok, e.raw(405, "OPTIONS", collection, "")},
+		{"within a time", ok, e.raw(200, "GET", collection+"/item-0?timeout=10s", "")},
+		{"within a malformed time", ok, e.raw(400, "GET", collection+"/item-0?timeout=x", "")},
+		{"malformed JSON", ok, e.raw(400, "POST", collection, "{", json)},
+		{"another kind", ok, e.raw(400, "POST", collection, `{"kind":"Other","apiVersion":"v1"}`, json)},
+		{"no body", ok, e.raw(400, "POST", collection, "", json)},
+		{"unsupported media type", ok, e.raw(415, "POST", collection, "a,b", "Content-Type: text/csv")},
+		{"method that is not allowed", ok, e.raw(405, "PUT", collection, "{}", json)},
+		{"unknown subresource", ok, e.raw(404, "GET", collection+"/item-0/nothing", "")},
 	})
 }
 
@@ -121,9 +124,9 @@ func (e *exerciser) documents() error {
 			return client.ServerResourcesForGroupVersion(group + "/v1alpha1")
 		}},
 		{"versions of the group", ok, func() (any, error) { return serverGroup(client) }},
-		{"aggregated discovery", ok, e.raw("GET", "/apis/"+group, "",
+		{"aggregated discovery", ok, e.raw(200, "GET", "/apis/"+group, "",
 			"Accept: application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json")},
-		{"unknown path below the version", ok, e.raw("GET", groupPath+"/nothing", "")},
+		{"unknown path below the version", ok, e.raw(404, "GET", groupPath+"/nothing", "")},
 		{"OpenAPI v3", ok, func() (any, error) { return e.openAPI("/openapi/v3" + groupPath) }},
 		{"OpenAPI v2", ok, func() (any, error) { return e.openAPI("/openapi/v2") }},
 	})

@@ -43,6 +43,8 @@ pub enum Program {
     Oracle,
     /// A program with informers and other clients of client-go.
     Clientcheck,
+    /// Uses sample-apiserver in the ways that client-go offers.
+    Exerciser,
     /// Renders and checks the chart; see [`helm`].
     Helm,
     /// An object store with the S3 protocol; see [`server`].
@@ -67,7 +69,7 @@ impl Program {
         Self::SampleApiserver,
     ];
     /// The programs of this repository, which take seconds once the others are built.
-    const OWN: [Self; 2] = [Self::Oracle, Self::Clientcheck];
+    const OWN: [Self; 3] = [Self::Oracle, Self::Clientcheck, Self::Exerciser];
     /// The servers that are not part of Kubernetes.
     const SERVERS: [Self; 3] = [Self::Versitygw, Self::Gcs, Self::MetadataMock];
 
@@ -81,6 +83,7 @@ impl Program {
             Self::SampleApiserver => "sample-apiserver",
             Self::Oracle => "oracle",
             Self::Clientcheck => "clientcheck",
+            Self::Exerciser => "exerciser",
             Self::Helm => "helm",
             Self::Versitygw => "versitygw",
             Self::Gcs => "gcs",
@@ -99,6 +102,7 @@ impl Program {
             Self::SampleApiserver => "k8s.io/sample-apiserver",
             Self::Oracle => "./cmd/oracle",
             Self::Clientcheck => "./cmd/clientcheck",
+            Self::Exerciser => "./cmd/exerciser",
             Self::Helm => "helm.sh/helm/v3/cmd/helm",
             Self::Versitygw => "github.com/versity/versitygw/cmd/versitygw",
             Self::Gcs => "./cmd/gcs",
@@ -216,8 +220,8 @@ impl GoModule {
         let version = required(&folder, "k8s.io/kubernetes")?;
         let sums = fingerprint(&[folder.join("go.sum")])?;
         let mut files = Vec::new();
-        for command in ["oracle", "clientcheck"] {
-            for entry in fs::read_dir(folder.join("cmd").join(command))? {
+        for program in Program::OWN {
+            for entry in fs::read_dir(folder.join("cmd").join(program.name()))? {
                 files.push(entry?.path());
             }
         }

@@ -110,8 +110,11 @@ pub struct ApiService {
     pub service_namespace: String,
     /// Name of the Service.
     pub service_name: String,
-    /// Whether kube-apiserver reaches the Service.
-    pub is_available: bool,
+    /// Port of the Service; 0 is 443.
+    pub service_port: u16,
+    /// Whether it has the CA of the Service's certificate. Without it, kube-apiserver does not verify
+    /// the certificate.
+    pub has_ca: bool,
     /// Whether the chart of Keepwatch created it.
     pub is_keepwatch: bool,
     /// Whether `keepwatch proxy install` changed it.

@@ -16,6 +16,7 @@ mod findings;
 pub mod objects;
 mod obstacles;
 mod platform;
+mod proxied;
 mod sources;
 mod text;
 mod tools;

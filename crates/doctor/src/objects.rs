@@ -82,16 +82,15 @@ pub fn group(object: &Value) -> String {
 /// An `APIService`, if it has a Service.
 pub fn api_service(object: &Value) -> Option<ApiService> {
     object.pointer("/spec/service/name")?;
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-    let is_available = conditions.into_iter().flatten().any(|condition| {
-        text(condition, "/type") == "Available" && text(condition, "/status") == "True"
-    });
+    let port = object.pointer("/spec/service/port").and_then(Value::as_u64);
+    let ca = object.pointer("/spec/caBundle").and_then(Value::as_str);
     Some(ApiService {
         name: name(object),
         group: text(object, "/spec/group"),
         service_namespace: text(object, "/spec/service/namespace"),
         service_name: text(object, "/spec/service/name"),
-        is_available,
+        service_port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
+        has_ca: ca.is_some_and(|ca| !ca.is_empty()),
         is_keepwatch: text(object, PROGRAM) == "keepwatch",
         is_proxied: object.pointer(PROXIED).is_some(),
     })

@@ -11,7 +11,8 @@ use crate::connections::{Connections, Installation};
 use crate::facts::Facts;
 use crate::findings::Options;
 use crate::platform::{Cluster, Platform};
-use crate::sources::{SourceFinding, SourceKind, backup_apis};
+use crate::proxied::Proxied;
+use crate::sources::{SourceFinding, SourceKind};
 use crate::tools::is_of_k10;
 
 /// The name that stands for that of the cluster.
@@ -33,17 +34,20 @@ pub(crate) struct SetUp {
 
 /// What the steps and values are made from.
 struct Plan<'f> {
-    facts: &'f Facts,
     platform: Platform,
     auditing: &'f Auditing,
     options: &'f Options,
     installation: Option<&'f Installation>,
     recommended: Vec<SourceKind>,
+    /// Namespace of the release.
+    namespace: &'f str,
     cluster: String,
     /// Groups that the admission webhook leaves out now.
     missing_groups: &'f [String],
     /// Namespace of K10, if its own API server is there.
     k10: Option<&'f str>,
+    /// The API servers that a proxy is recommended for.
+    proxied: Proxied<'f>,
 }
 
 /// The best set-up.
@@ -57,14 +61,22 @@ pub(crate) fn of(
     let mut services = facts.api_services.items.iter();
     let k10 = services.find(|service| is_of_k10(service) && !service.is_keepwatch);
     let recommended = sources.iter().filter(|source| source.is_recommended);
+    let recommended: Vec<SourceKind> = recommended.map(|source| source.kind).collect();
     let installation = connections.installations.first();
+    let proxied = if recommended.contains(&SourceKind::Proxy) {
+        // A release that serves clients itself does not become a proxy.
+        Proxied::of(facts, installation.is_none().then_some(NAMESPACE))
+    } else {
+        Proxied::default()
+    };
     let plan = Plan {
-        facts,
         platform: cluster.platform,
         auditing,
         options,
         installation,
-        recommended: recommended.map(|source| source.kind).collect(),
+        recommended,
+        namespace: installation.map_or(NAMESPACE, |server| server.namespace.as_str()),
+        proxied,
         cluster: cluster_name(facts, options, installation),
         missing_groups: &connections.missing_groups,
         // After `proxy install`, the Service is that of the proxy.
@@ -77,12 +89,13 @@ pub(crate) fn of(
 }
 
 impl Plan<'_> {
-    fn has(&self, kind: SourceKind) -> bool {
-        self.recommended.contains(&kind)
+    /// Whether the values are those of a new release whose groups K10 serves, and that is no proxy.
+    fn is_beside_k10(&self) -> bool {
+        self.k10.is_some() && self.installation.is_none() && self.proxied.values().is_none()
     }
 
-    fn namespace(&self) -> &str {
-        self.installation.map_or(NAMESPACE, |installation| installation.namespace.as_str())
+    fn has(&self, kind: SourceKind) -> bool {
+        self.recommended.contains(&kind)
     }
 
     fn values(&self) -> Value {
@@ -90,9 +103,13 @@ impl Plan<'_> {
         values.insert("clusterName".to_owned(), self.cluster.as_str().into());
         if let Some(namespace) = self.k10 {
             values.insert("k10Namespace".to_owned(), namespace.into());
-            values.insert("apiservices".to_owned(), json!({"deployed": false}));
             // The AuditConfigs in K10's namespace are K10's.
-            values.insert("destinations".to_owned(), json!({"namespaces": [self.namespace()]}));
+            values.insert("destinations".to_owned(), json!({"namespaces": [self.namespace]}));
+        }
+        if let Some(proxy) = self.proxied.values() {
+            values.insert("proxy".to_owned(), proxy);
+        } else if self.is_beside_k10() {
+            values.insert("apiservices".to_owned(), json!({"deployed": false}));
         }
         if self.platform == Platform::OpenShift {
             values.insert("platform".to_owned(), "openshift".into());
@@ -165,7 +182,7 @@ impl Plan<'_> {
     }
 
     fn steps(&self) -> Vec<String> {
-        let (cluster, namespace) = (&self.cluster, self.namespace());
+        let (cluster, namespace) = (&self.cluster, self.namespace);
         let guide = self.platform.guide();
         if self.recommended.is_empty() {
             return vec![
@@ -197,23 +214,16 @@ impl Plan<'_> {
                 server.release, server.namespace
             ));
         }
+        steps.extend(self.proxied.steps_before(namespace));
         steps.push(self.helm());
-        if self.k10.is_some() {
+        if self.is_beside_k10() {
             steps.push(
                 "register v1alpha1.siem.keepwatch.io only, because K10 serves its own groups: \
                  docs/guides/doctor.md#beside-a-running-k10"
                     .to_owned(),
             );
         }
-        if self.has(SourceKind::Proxy) {
-            let names: Vec<&str> =
-                backup_apis(self.facts).into_iter().map(|service| service.name.as_str()).collect();
-            steps.push(format!(
-                "run the proxy in a namespace of its own (docs/guides/proxy.md), then: keepwatch \
-                 proxy install --service=keepwatch-proxy/keepwatch-proxy --apiservice={}",
-                names.join(",")
-            ));
-        }
+        steps.extend(self.proxied.steps_after(namespace));
         steps.push(format!(
             "look at the source: kubectl get eventsources; then change a backup of cluster {cluster} \
              and see its event"

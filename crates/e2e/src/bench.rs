@@ -313,7 +313,8 @@ async fn create_objects(subject: &Subject) -> anyhow::Result<()> {
 async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Result<Figures> {
     let connections = subject.endpoint.connections(case.protocol, CONNECTIONS).await?;
     let run = rand::random::<u32>();
-    let before = machine::cpu(&subject.pids)?;
+    let server = subject.pids.get(..1).unwrap_or_default();
+    let before = [machine::cpu(&subject.pids)?, machine::cpu(server)?];
     let start = machine::now();
     let context = Arc::new((
         subject.endpoint.clone(),
@@ -356,7 +357,8 @@ async fn run(subject: &Subject, case: Case, duration: Duration) -> anyhow::Resul
     }
     let elapsed = start.elapsed();
     // Work that is left for these requests, for example writing their lines, is counted.
-    let cpu = machine::cpu_when_idle(&subject.pids).await?.saturating_sub(before);
+    let after = [machine::cpu_when_idle(&subject.pids).await?, machine::cpu(server)?];
+    let cpu = [0, 1].map(|index| after[index].saturating_sub(before[index]));
     let rss = subject.pids.iter().map(|pid| proc_status::vm_rss(*pid));
     let rss = rss.collect::<anyhow::Result<Vec<_>>>()?;
     Ok(Figures::new(latencies, elapsed, cpu, &rss))

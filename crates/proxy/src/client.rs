@@ -17,12 +17,13 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::ServerName;
 
+use crate::connector::BoundedConnector;
 use crate::credentials::{Contents, Files, RELOAD_PERIOD};
 use crate::identity;
 use crate::metrics::{IDENTITY, NO_RESPONSE, NOT_SENT, UpstreamMetrics};
@@ -105,7 +106,7 @@ pub struct UpstreamClient {
 struct Connection {
     contents: Contents,
     authorization: Option<HeaderValue>,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<BoundedConnector, Full<Bytes>>,
 }
 
 impl UpstreamClient {
@@ -254,7 +255,7 @@ impl Connection {
         if let Some(name) = server_name {
             builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
         }
-        let connector = builder.enable_http1().wrap_connector(tcp);
+        let connector = BoundedConnector::new(builder.enable_http1().wrap_connector(tcp));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIME_MAX)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
@@ -288,7 +289,38 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
+    use event::UserInfo;
+    use http::Method;
+
     use super::*;
+    use crate::connector::CONNECTION_TIME_MAX;
+
+    /// A long-running request has no time limit of its own. Time is simulated.
+    #[tokio::test(start_paused = true)]
+    async fn a_tls_handshake_that_was_never_answered_lasted_until_the_client_left() {
+        // It accepts connections, and nothing more.
+        let silent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url = format!("https://{}", silent.local_addr().unwrap()).parse().unwrap();
+        let config = UpstreamConfig { url, ..UpstreamConfig::default() };
+        let client = UpstreamClient::new(config, UpstreamMetrics::default()).unwrap();
+        let forwarded = ForwardedRequest {
+            method: Method::GET,
+            uri: Uri::from_static("/apis/test.io/v1/things?watch=1"),
+            headers: HeaderMap::new(),
+            user: Arc::new(UserInfo { username: "alice".to_owned(), ..UserInfo::default() }),
+            info: RequestInfo::default(),
+            client: Ipv4Addr::LOCALHOST.into(),
+            audit_id: HeaderValue::from_static("chosen"),
+            protocol: None,
+            body: Bytes::new(),
+        };
+        let sent = tokio::time::timeout(2 * CONNECTION_TIME_MAX, client.send(forwarded)).await;
+        let error = sent.expect("the handshake has a time limit").unwrap_err();
+        assert!(matches!(&error, UpstreamError::NotSent(_)), "{error:?}");
+        assert!(error.to_string().contains("no TLS connection within 10 seconds"), "{error}");
+    }
 
     #[test]
     fn the_aggregators_address_follows_those_that_it_sent() {

@@ -6,6 +6,7 @@
 //! says what has to change in a cluster so that requests take this way.
 
 mod client;
+mod connector;
 mod credentials;
 mod identity;
 mod metrics;
@@ -15,5 +16,6 @@ mod tls;
 pub use client::{
     ConfigError, IDLE_CONNECTIONS_MAX, UpstreamClient, UpstreamConfig, WithheldBodies,
 };
+pub use connector::CONNECTION_TIME_MAX;
 pub use credentials::RELOAD_PERIOD;
 pub use metrics::UpstreamMetrics;

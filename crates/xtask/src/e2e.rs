@@ -70,6 +70,9 @@ pub(crate) enum Bench {
         /// Seconds of load per case.
         #[arg(long, default_value_t = 5)]
         seconds: u32,
+        /// Measure the proxy once, for a profiler.
+        #[arg(long)]
+        alone: bool,
     },
     /// Measure the time from the response to a request until a watcher sees its signal.
     Signals {
@@ -88,31 +91,25 @@ pub(crate) enum Bench {
     },
 }
 
-/// Runs the kill test on a release build.
-pub(crate) fn kill(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    kill_built(&server()?, rounds, seed)
+/// Runs a kill test on a release build.
+pub(crate) fn kill(test: &str, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    kill_built(&server()?, test, rounds, seed)
 }
 
-/// Runs the kill test on an existing build of the server, with the e2e binary in the same folder.
-pub(crate) fn kill_built(server: &Path, rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
+/// Runs a kill test on an existing build of the server, with the e2e binary in the same folder.
+pub(crate) fn kill_built(
+    server: &Path,
+    test: &str,
+    rounds: u32,
+    seed: Option<u64>,
+) -> anyhow::Result<()> {
     let rounds = rounds.to_string();
     let seed = seed.map(|seed| seed.to_string());
-    let mut args = vec!["kill", "--rounds", &rounds];
+    let mut args = vec![test, "--rounds", &rounds];
     if let Some(seed) = &seed {
         args.extend(["--seed", seed]);
     }
     run(server, &args)
-}
-
-/// Runs the kill test of uploads on a release build.
-pub(crate) fn kill_uploads(rounds: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    let rounds = rounds.to_string();
-    let seed = seed.map(|seed| seed.to_string());
-    let mut args = vec!["kill-uploads", "--rounds", &rounds];
-    if let Some(seed) = &seed {
-        args.extend(["--seed", seed]);
-    }
-    run(&server()?, &args)
 }
 
 /// Runs the outage test on a release build.
@@ -161,8 +158,11 @@ pub(crate) fn bench(benchmark: &Bench) -> anyhow::Result<()> {
             &server()?,
             &["bench-ingestion", "--requests", &requests.to_string(), "--long", &long.to_string()],
         ),
-        Bench::Proxy { seconds } => {
-            run(&server()?, &["bench-proxy", "--seconds", &seconds.to_string()])
+        Bench::Proxy { seconds, alone } => {
+            let seconds = seconds.to_string();
+            let mut args = vec!["bench-proxy", "--seconds", &seconds];
+            args.extend(alone.then_some("--alone"));
+            run(&server()?, &args)
         }
         Bench::Signals { rate } => run(&server()?, &["bench-signals", "--rate", &rate.to_string()]),
         Bench::Weight { seconds, rounds } => run(

@@ -53,6 +53,16 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Kill the auditing proxy under load (SIGKILL) and compare its records with the API server behind
+    /// it.
+    KillProxy {
+        /// Number of kills.
+        #[arg(long, default_value_t = 300)]
+        rounds: u32,
+        /// Seed of a run to repeat. Each run prints its seed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Kill the uploading process during uploads (SIGKILL), and check the archive.
     KillUploads {
         /// Number of kills.
@@ -111,8 +121,9 @@ fn main() -> anyhow::Result<()> {
         Task::Test { fast } => test::run(fast),
         Task::Tidy => tidy::run(&root()),
         Task::Assets => assets::all(),
-        Task::Kill { rounds, seed } => e2e::kill(rounds, seed),
-        Task::KillUploads { rounds, seed } => e2e::kill_uploads(rounds, seed),
+        Task::Kill { rounds, seed } => e2e::kill("kill", rounds, seed),
+        Task::KillProxy { rounds, seed } => e2e::kill("kill-proxy", rounds, seed),
+        Task::KillUploads { rounds, seed } => e2e::kill("kill-uploads", rounds, seed),
         Task::Outage { turns, seconds, rate, data_dir } => {
             e2e::outage(turns, seconds, rate, data_dir.as_deref())
         }

@@ -63,7 +63,7 @@ fn run_all() -> anyhow::Result<()> {
     step("docs", || cargo_for_tests(&DOCS, &[]))?;
     let server = step("server", test_profile::server)?;
     step("generated references", || codegen::run(true, Some(&server)))?;
-    step("kill test", || e2e::kill_built(&server, KILL_ROUNDS, None))?;
+    step("kill test", || e2e::kill_built(&server, "kill", KILL_ROUNDS, None))?;
     let variables =
         [("KEEPWATCH_BIN", server.as_os_str()), ("KEEPWATCH_KILL_POINTS", OsStr::new(KILL_POINTS))];
     step("tests", || {

@@ -118,10 +118,10 @@ fn an_apiservice_without_a_service_is_kube_apiservers_own() {
     let remote = json!({"metadata": {"name": "v1alpha1.apps.kio.kasten.io",
             "annotations": {"proxy.keepwatch.io/original-spec": SECRET}},
         "spec": {"group": "apps.kio.kasten.io", "caBundle": SECRET,
-            "service": {"namespace": "kasten-io", "name": "aggregatedapis-svc"}},
-        "status": {"conditions": [{"type": "Available", "status": "True"}]}});
+            "service": {"namespace": "kasten-io", "name": "aggregatedapis-svc", "port": 8443}}});
     let fact = without_secret(&objects::api_service(&remote));
-    assert_eq!((&fact["isProxied"], &fact["isAvailable"]), (&true.into(), &true.into()));
+    assert_eq!((&fact["isProxied"], &fact["hasCa"]), (&true.into(), &true.into()));
+    assert_eq!(fact["servicePort"], 8443);
 }
 
 /// Objects come from a cluster that may be hostile.

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use doctor::facts::ApiService;
 use doctor::{Findings, Options};
 use expect_test::{Expect, expect};
+use serde_json::{Value, json};
 
 use super::{RULES, facts, findings};
 
@@ -130,22 +132,22 @@ fn eks_with_k10_gets_the_bucket_the_admission_webhook_and_the_proxy() {
     check(
         "eks",
         &expect![[r#"
-        EKS, managed: version v1.33.4-eks-99d6cc0; label eks.amazonaws.com/nodegroup on 2 nodes
-        audit: fixed by EKS: custom resources are recorded without bodies; webhook Some(false)
-        tool: Veeam Kasten and Keepwatch [8.0.2] [kasten-io] CustomResourceDefinition policies.config.kio.kasten.io; APIService v1alpha1.actions.kio.kasten.io; APIService v1alpha1.apps.kio.kasten.io; Deployment kasten-io/catalog-svc
-        tool: Velero [v1.18.3] [velero] 1 CustomResourceDefinition of velero.io; Deployment velero/velero
-        source: audit webhook: impossible
-        source: audit log, forwarded: impossible
-        source: provider's log in a bucket: possible, set up
-        source: admission webhook: possible, set up
-        source: auditing proxy: possible, set up
-        step: let the provider write its log to a bucket, and set its URL (--bucket): docs/guides/platform-eks.md
-        step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set admissionWebhook.token=$(openssl rand -hex 32) --set image.repository=REGISTRY/keepwatch
-        step: register v1alpha1.siem.keepwatch.io only, because K10 serves its own groups: docs/guides/doctor.md#beside-a-running-k10
-        step: run the proxy in a namespace of its own (docs/guides/proxy.md), then: keepwatch proxy install --service=keepwatch-proxy/keepwatch-proxy --apiservice=v1alpha1.actions.kio.kasten.io,v1alpha1.apps.kio.kasten.io
-        step: look at the source: kubectl get eventsources; then change a backup of cluster shop and see its event
-        values: {"clusterName":"shop","k10Namespace":"kasten-io","apiservices":{"deployed":false},"destinations":{"namespaces":["keepwatch"]},"bucketSources":{"sources":[{"cluster":"shop","url":"s3://BUCKET/PREFIX/"}]},"admissionWebhook":{"enabled":true}}
-    "#]],
+            EKS, managed: version v1.33.4-eks-99d6cc0; label eks.amazonaws.com/nodegroup on 2 nodes
+            audit: fixed by EKS: custom resources are recorded without bodies; webhook Some(false)
+            tool: Veeam Kasten and Keepwatch [8.0.2] [kasten-io] CustomResourceDefinition policies.config.kio.kasten.io; APIService v1alpha1.actions.kio.kasten.io; APIService v1alpha1.apps.kio.kasten.io; Deployment kasten-io/catalog-svc
+            tool: Velero [v1.18.3] [velero] 1 CustomResourceDefinition of velero.io; Deployment velero/velero
+            source: audit webhook: impossible
+            source: audit log, forwarded: impossible
+            source: provider's log in a bucket: possible, set up
+            source: admission webhook: possible, set up
+            source: auditing proxy: possible, set up
+            step: let the provider write its log to a bucket, and set its URL (--bucket): docs/guides/platform-eks.md
+            step: find the CA of aggregatedapis-svc.kasten-io.svc if it has one, and set proxy.upstreamCaSecretName instead of proxy.upstreamInsecureSkipTlsVerify: kube-apiserver does not verify it either
+            step: helm install keepwatch charts/keepwatch -n keepwatch --create-namespace -f values.yaml --set admissionWebhook.token=$(openssl rand -hex 32) --set image.repository=REGISTRY/keepwatch
+            step: let the proxy get the requests (docs/guides/proxy.md): keepwatch proxy install --service=keepwatch/aggregatedapis-svc --service-account=aggregatedapis-svc --apiservice=v1alpha1.actions.kio.kasten.io,v1alpha1.apps.kio.kasten.io; repeat it with --apply
+            step: look at the source: kubectl get eventsources; then change a backup of cluster shop and see its event
+            values: {"clusterName":"shop","k10Namespace":"kasten-io","destinations":{"namespaces":["keepwatch"]},"proxy":{"enabled":true,"upstream":"https://aggregatedapis-svc.kasten-io.svc","upstreamInsecureSkipTlsVerify":true},"bucketSources":{"sources":[{"cluster":"shop","url":"s3://BUCKET/PREFIX/"}]},"admissionWebhook":{"enabled":true}}
+        "#]],
     );
 }
 
@@ -293,4 +295,70 @@ fn keepwatch_alone_is_not_taken_for_k10() {
     let titles =
         |facts| findings(facts).tools.iter().map(|tool| tool.title).collect::<Vec<_>>().join(", ");
     assert_eq!(titles(&facts), "etcd snapshots of k3s, RKE2 and Rancher, Velero");
+}
+
+/// The values and steps lacked the proxy: only a step named it.
+#[test]
+fn a_proxy_is_in_front_of_the_api_server_of_a_backup_tool() {
+    let check = |change: fn(&mut Vec<ApiService>), expected: Value, step: &str| {
+        let mut facts = facts("eks");
+        change(&mut facts.api_services.items);
+        let findings = findings(&facts);
+        assert_eq!(findings.values["proxy"], expected);
+        let is_without = expected.is_null();
+        assert_eq!(findings.values["apiservices"]["deployed"] == false, is_without);
+        assert!(findings.steps.iter().any(|line| line.contains(step)), "{:?}", findings.steps);
+    };
+    let upstream = "https://aggregatedapis-svc.kasten-io.svc";
+    check(
+        |_| (),
+        json!({"enabled": true, "upstream": upstream, "upstreamInsecureSkipTlsVerify": true}),
+        "find the CA of aggregatedapis-svc.kasten-io.svc",
+    );
+    check(
+        |services| {
+            services[0].has_ca = true;
+            services[0].service_port = 443;
+        },
+        json!({"enabled": true, "upstream": upstream, "upstreamCaSecretName": "upstream-ca"}),
+        "kubectl get apiservice v1alpha1.actions.kio.kasten.io",
+    );
+    check(
+        |services| services.iter_mut().for_each(|service| service.service_port = 8443),
+        json!({"enabled": true, "upstream": format!("{upstream}:8443"),
+            "upstreamInsecureSkipTlsVerify": true}),
+        "--service=keepwatch/aggregatedapis-svc --service-account=aggregatedapis-svc \
+         --apiservice=v1alpha1.actions.kio.kasten.io,v1alpha1.apps.kio.kasten.io;",
+    );
+    // Another tool has another API server.
+    check(
+        |services| {
+            services.push(ApiService {
+                name: "v1alpha1.repositories.stash.appscode.com".to_owned(),
+                group: "repositories.stash.appscode.com".to_owned(),
+                service_namespace: "stash".to_owned(),
+                service_name: "stash".to_owned(),
+                ..ApiService::default()
+            });
+        },
+        json!({"enabled": true, "upstream": upstream, "upstreamInsecureSkipTlsVerify": true}),
+        "run another proxy in a namespace of its own (docs/guides/proxy.md) for \
+         v1alpha1.repositories.stash.appscode.com",
+    );
+    // The chart rejects an API server in the namespace of the release.
+    check(
+        |services| {
+            for service in services {
+                "keepwatch".clone_into(&mut service.service_namespace);
+            }
+        },
+        Value::Null,
+        "run another proxy in a namespace of its own",
+    );
+    // Another release is the proxy.
+    check(
+        |services| services.iter_mut().for_each(|service| service.is_proxied = true),
+        Value::Null,
+        "register v1alpha1.siem.keepwatch.io only",
+    );
 }

@@ -18,6 +18,8 @@ pub(super) struct Case {
 pub(super) struct Figures {
     requests_per_second: f64,
     cpu_us: f64,
+    /// Of it, that of the server without its other processes.
+    server_cpu_us: f64,
     p50_ms: f64,
     p99_ms: f64,
     /// Resident memory of the server.
@@ -30,25 +32,28 @@ pub(super) struct Figures {
 pub(super) type Row = (&'static str, Case, Figures);
 
 impl Figures {
-    /// Computes the figures from the latency of each request. `rss` is the resident memory of the
-    /// server and of each of its other processes, in bytes.
+    /// Computes the figures from the latency of each request. `cpu` is the CPU time of all processes and
+    /// of the server alone, `rss` the resident memory of the server and of each of its other processes,
+    /// in bytes.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     pub(super) fn new(
         mut latencies: Vec<Duration>,
         elapsed: Duration,
-        cpu: Duration,
+        cpu: [Duration; 2],
         rss: &[u64],
     ) -> Self {
         latencies.sort_unstable();
         let count = latencies.len().max(1);
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let [cpu_us, server_cpu_us] = cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / count as f64);
         let percentile = |percent: usize| {
             let latency = latencies.get((count * percent / 100).min(count - 1));
             latency.copied().unwrap_or_default().as_secs_f64() * 1e3
         };
         Self {
             requests_per_second: latencies.len() as f64 / elapsed.as_secs_f64(),
-            cpu_us: cpu.as_secs_f64() * 1e6 / count as f64,
+            cpu_us,
+            server_cpu_us,
             p50_ms: percentile(50),
             p99_ms: percentile(99),
             rss_mib: mib(rss.first().copied().unwrap_or_default()),
@@ -68,8 +73,14 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.0} CPU µs/request, {:.0} requests/s, p50 {:.2} ms, p99 {:.2} ms, {:.0} MiB",
-            self.cpu_us, self.requests_per_second, self.p50_ms, self.p99_ms, self.rss_mib
+            "{:.0} CPU µs/request ({:.0} of the server alone), {:.0} requests/s, p50 {:.2} ms, \
+             p99 {:.2} ms, {:.0} MiB",
+            self.cpu_us,
+            self.server_cpu_us,
+            self.requests_per_second,
+            self.p50_ms,
+            self.p99_ms,
+            self.rss_mib
         )
     }
 }
@@ -92,6 +103,31 @@ pub(super) fn costs(before: &[Row], after: &[Row]) -> String {
             "| {case} | {baseline:.1} | {keepwatch:.1} | {:.1} % | {} |",
             increase(baseline, keepwatch),
             turns.join(", ")
+        )
+        .ok();
+    }
+    page
+}
+
+/// Additional CPU time of the proxy and the server behind it over a server with its own log, by case,
+/// as means and for each turn.
+pub(super) fn additions(own_log: &[Row], proxied: &[Row]) -> String {
+    let mut page = String::from(
+        "| case | with its own log, CPU µs/request | without it, behind the proxy | of it, the proxy \
+         | more | in single turns |\n",
+    );
+    page.push_str("|---|---:|---:|---:|---:|---|\n");
+    for (case, own_log, with_proxy) in by_case(own_log, proxied) {
+        let turns = own_log.iter().zip(&with_proxy).map(|(own, proxied)| proxied - own);
+        let turns: Vec<String> = turns.map(|more| format!("{more:.0}")).collect();
+        let of_case = proxied.iter().filter(|(_, other, _)| *other == case);
+        let proxy: Vec<f64> = of_case.map(|(.., figures)| figures.server_cpu_us).collect();
+        let (own_log, with_proxy, proxy) = (mean(&own_log), mean(&with_proxy), mean(&proxy));
+        let (more, turns) = (with_proxy - own_log, turns.join(", "));
+        // Writing to a string cannot fail.
+        writeln!(
+            page,
+            "| {case} | {own_log:.0} | {with_proxy:.0} | {proxy:.0} | {more:.0} | {turns} |"
         )
         .ok();
     }

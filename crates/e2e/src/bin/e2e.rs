@@ -58,6 +58,15 @@ enum Command {
     /// The compressor of `bench-delivery`. It runs until stdin ends
     #[command(hide = true)]
     Compress,
+    /// Kill the proxy under load, repeatedly
+    KillProxy {
+        /// Number of kills
+        #[arg(long)]
+        rounds: u32,
+        /// Seed of a run to repeat
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Kill the uploading process during uploads
     KillUploads {
         /// Number of kills
@@ -130,6 +139,9 @@ enum Command {
         /// Seconds of load per case.
         #[arg(long)]
         seconds: u32,
+        /// Measure the proxy once, for profiling
+        #[arg(long)]
+        alone: bool,
     },
     /// Compare GET from an empty store with GET from a full one
     BenchWeight {
@@ -149,10 +161,14 @@ fn main() -> anyhow::Result<()> {
         Command::BenchIdle { minutes } => bench::idle(minutes),
         Command::BenchIndex { events } => bench::index(events),
         Command::BenchIngestion { requests, long } => bench::ingestion(requests, long),
-        Command::BenchProxy { seconds } => bench::proxy(seconds),
+        Command::BenchProxy { seconds, alone } => bench::proxy(seconds, alone),
         Command::BenchSignals { rate } => bench::signals(rate),
         Command::BenchDelivery { events } => bench::delivery(events),
         Command::Compress => bench::compress(),
+        Command::KillProxy { rounds, seed } => {
+            let folder = tempfile::tempdir()?;
+            kill::proxy::run(folder.path(), rounds, seed)
+        }
         Command::KillUploads { rounds, seed } => {
             let myself = std::env::current_exe()?;
             runtime()?.block_on(kill::uploads::uploads(&myself, rounds, seed))

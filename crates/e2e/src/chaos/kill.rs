@@ -20,6 +20,7 @@ mod detection;
 mod load;
 mod notifiers;
 mod oracle;
+pub mod proxy;
 mod requests;
 pub mod uploads;
 mod users;

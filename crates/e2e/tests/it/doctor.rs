@@ -235,9 +235,10 @@ fn the_values_for_each_platform_render_in_the_chart() {
         let count = |kind: &str| rendered.of_kind(kind).count();
         assert_eq!(count("DaemonSet"), usize::from(forwards), "{name}");
         assert_eq!(count("ValidatingWebhookConfiguration"), usize::from(asks), "{name}");
-        // K10 keeps its own API groups.
-        assert_eq!(count("APIService") == 0, name == "eks", "{name}");
+        // K10 keeps its own API groups, behind the proxy.
+        assert_eq!(count("APIService") == 1, name == "eks", "{name}");
         let arguments = rendered.arguments().unwrap().join(" ");
+        assert_eq!(arguments.starts_with("proxy "), name == "eks", "{name}: {arguments}");
         let reads = ["eks", "gke", "aks"].contains(&name);
         assert_eq!(arguments.contains("--bucket-source="), reads, "{name}: {arguments}");
     }

@@ -3,19 +3,19 @@
 //! The same requests are sent with and without the proxy, and must have the same results. Each is on
 //! record with the user and the audit ID of kube-apiserver's own log. Kills lose no effect.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use e2e::fixtures::https::{Target, exchange, request};
-use e2e::fixtures::{AuditLog, ControlPlane, Proxy, SampleApiserver, until};
-use event::Stage;
+use assets::Program;
+use e2e::chaos::kill;
+use e2e::fixtures::https::{exchange, request};
+use e2e::fixtures::{AuditLog, ControlPlane, Proxy, SampleApiserver, Size, until};
 use event::annotations::{OUTCOME, UPSTREAM};
 use serde_json::Value;
-use tokio::runtime::Runtime;
 
-use crate::fixture::{AUDIT_POLICY, alice, mallory, text};
+use crate::fixture::{AUDIT_POLICY, alice, mallory, namespace, text};
 use requests::{PATH, Sent, results};
 
 mod requests;
@@ -23,20 +23,19 @@ mod requests;
 /// The peer records nothing: the proxy does.
 const NO_EVENTS: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n";
 /// Kills of the proxy under load.
-const KILLS: usize = 4;
-/// Objects that each of the clients creates before a kill and after it.
-const CREATES: usize = 25;
-/// Clients that create objects.
-const CLIENTS: usize = 4;
+const KILLS: Size = Size { small: 12, full: 300 };
 
 struct Cluster {
     plane: ControlPlane,
     peer: SampleApiserver,
 }
 
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 fn cluster(name: &str, peer_policy: &str) -> Cluster {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let plane = ControlPlane::start(&folder).unwrap();
+    let plane = ControlPlane::start(&folder(name)).unwrap();
     plane.apply(include_str!("../data/users.yaml")).unwrap();
     let peer = SampleApiserver::start(&plane, peer_policy).unwrap();
     Cluster { plane, peer }
@@ -44,73 +43,122 @@ fn cluster(name: &str, peer_policy: &str) -> Cluster {
 
 /// The fields of an event that both servers must agree about.
 fn identity_of(event: &Value) -> Vec<String> {
+    // An impersonated user is the user of the forwarded request.
+    let impersonated = event.get("impersonatedUser");
+    let user = impersonated.or_else(|| event.get("user")).unwrap_or(&Value::Null);
+    let of_user = ["username", "uid", "groups", "extra"];
+    let mut identity: Vec<String> = of_user.map(|field| user[field].to_string()).to_vec();
     // kube-apiserver does not decode the body of a create for an extension server.
     let name = if text(event, "/verb") == "create" { "resource" } else { "name" };
-    let reference = ["resource", "namespace", "subresource", name]
-        .map(|field| text(event, &format!("/objectRef/{field}")).to_owned());
-    let mut identity = vec![
-        text(event, "/user/username").to_owned(),
-        text(event, "/impersonatedUser/username").to_owned(),
-        event.pointer("/user/groups").map(ToString::to_string).unwrap_or_default(),
-        text(event, "/verb").to_owned(),
-        // kube-apiserver sorts the parameters before it forwards a request.
-        text(event, "/requestURI").split('?').next().unwrap_or_default().to_owned(),
-        event.pointer("/responseStatus/code").map(ToString::to_string).unwrap_or_default(),
-    ];
-    identity.extend(reference);
+    identity.extend(
+        ["resource", "namespace", "subresource", name]
+            .map(|field| text(event, &format!("/objectRef/{field}")).to_owned()),
+    );
+    // kube-apiserver sorts the parameters before it forwards a request.
+    let path = text(event, "/requestURI").split('?').next().unwrap_or_default();
+    let code = event.pointer("/responseStatus/code").map(ToString::to_string);
+    identity.extend([text(event, "/verb").to_owned(), path.to_owned(), code.unwrap_or_default()]);
     identity
 }
 
-/// The last events of requests for flunders, by audit ID.
-fn flunder_events(log: &AuditLog) -> BTreeMap<String, Value> {
-    let is_end = |event: &Value| {
-        text(event, "/objectRef/resource") == "flunders"
-            && text(event, "/stage") == "ResponseComplete"
-            && text(event, "/user/username") == "alice"
+/// The events of alice's and the exerciser's requests with this decision, by audit ID. Of a watch that
+/// its client ends, kube-apiserver has the first event only.
+fn events_by_id(log: &AuditLog, decision: Option<&str>) -> BTreeMap<String, Value> {
+    let is_response = |event: &Value| {
+        text(event, "/objectRef/apiGroup") == "wardle.example.com"
+            && ["ResponseStarted", "ResponseComplete"].contains(&text(event, "/stage"))
+            && (text(event, "/user/username") == "alice"
+                || text(event, "/userAgent") == "exerciser")
+            && event["annotations"]["authorization.k8s.io/decision"].as_str() == decision
     };
-    let events = log.matching(is_end).unwrap();
+    let events = log.matching(is_response).unwrap();
     events.into_iter().map(|event| (text(&event, "/auditID").to_owned(), event)).collect()
+}
+
+/// The requests that kube-apiserver let pass.
+fn forwarded_events(plane: &ControlPlane) -> BTreeMap<String, Value> {
+    events_by_id(&plane.audit_log(), Some("allow"))
+}
+
+/// The results of all requests, each after the request.
+fn exercise(plane: &ControlPlane) -> Vec<(String, String)> {
+    let (alice, mallory) = (alice(plane), mallory(plane));
+    let sent = results(&[plane.target(&alice), plane.target(&mallory)]);
+    let mut results: Vec<_> =
+        sent.into_iter().map(|Sent { line, result }| (line, result)).collect();
+    let output = Command::new(plane.assets().path(Program::Exerciser))
+        .arg("--kubeconfig")
+        .arg(&alice.kubeconfig)
+        .arg("--impersonator")
+        .arg(&plane.admin().kubeconfig)
+        .arg("--namespace=exercised")
+        .output()
+        .unwrap();
+    let steps = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}\nafter {steps}");
+    let steps = steps.lines().filter_map(|line| line.split_once(": "));
+    results.extend(steps.map(|(step, result)| (step.to_owned(), result.to_owned())));
+    results
 }
 
 #[test]
 fn requests_have_the_same_results_through_the_proxy_and_each_is_on_record() {
     let Cluster { plane, peer } = cluster("proxy", AUDIT_POLICY);
-    let (alice, mallory) = (alice(&plane), mallory(&plane));
-    let users = [plane.target(&alice), plane.target(&mallory)];
-    let direct = results(&users);
+    namespace(&plane, "exercised");
+    let direct = exercise(&plane);
 
     let before = plane.admin().json("get apiservice v1alpha1.wardle.example.com").unwrap();
     let proxy = Proxy::start(&plane, &peer, AUDIT_POLICY).unwrap();
     let printed: Value = serde_json::from_slice(&proxy.print_install().unwrap()).unwrap();
     assert_eq!(printed["items"].as_array().map(Vec::len), Some(4), "{printed}");
     proxy.install(&plane).unwrap();
-    let known = flunder_events(&plane.audit_log());
-    let forwarded = results(&users);
+    let earlier = forwarded_events(&plane);
+    let forwarded = exercise(&plane);
+    assert_eq!(direct.len(), forwarded.len());
     let differences: Vec<String> = direct
         .iter()
         .zip(&forwarded)
-        .filter(|(direct, forwarded)| direct.result != forwarded.result)
-        .map(|(Sent { line, result }, forwarded)| {
-            format!("{line}\ndirect: {result}\nforwarded: {}\n", forwarded.result)
-        })
+        .filter(|(direct, forwarded)| direct != forwarded)
+        .map(|(direct, forwarded)| format!("direct: {direct:?}\nforwarded: {forwarded:?}\n"))
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     watch_with_kubectl(&plane);
+    compare_records(&plane, &peer, &proxy, &earlier);
 
-    // kube-apiserver writes its event after the response.
-    let mut expected = flunder_events(&plane.audit_log());
-    expected.retain(|id, _| !known.contains_key(id));
-    assert!(expected.len() >= 30, "{} requests", expected.len());
-    let log = proxy.audit_log();
+    proxy.uninstall().unwrap();
+    let after = plane.admin().json("get apiservice v1alpha1.wardle.example.com").unwrap();
+    assert_eq!(after["spec"], before["spec"]);
+    assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
+    let role = plane.admin().try_kubectl("get clusterrole keepwatch-proxy").unwrap();
+    assert!(!role.success, "the right to impersonate is removed");
+}
+
+/// Compares the logs of kube-apiserver, of the proxy and of the API server behind it.
+fn compare_records(
+    plane: &ControlPlane,
+    peer: &SampleApiserver,
+    proxy: &Proxy,
+    earlier: &BTreeMap<String, Value>,
+) {
+    // A server writes the event of a request a moment after its response.
+    let [expected, own] = until("both logs have the same requests", || {
+        let mut expected = forwarded_events(plane);
+        expected.retain(|id, _| !earlier.contains_key(id));
+        // The API server behind the proxy decides.
+        let own = events_by_id(&proxy.audit_log(), None);
+        Ok(expected.keys().eq(own.keys()).then_some([expected, own]))
+    })
+    .unwrap();
+    assert!(expected.len() >= 200, "{} requests", expected.len());
     for (id, event) in &expected {
-        let own = log.find(&format!("{id} in the proxy's log"), |own| {
-            text(own, "/auditID") == id && text(own, "/stage") == "ResponseComplete"
-        });
-        let own = own.unwrap();
-        assert_eq!(identity_of(&own), identity_of(event), "{own}");
-        assert_eq!(own["annotations"][UPSTREAM], peer.address.to_string());
+        assert_eq!(identity_of(&own[id]), identity_of(event), "{}", own[id]);
+        // The proxy itself refuses too long a body.
+        let is_forwarded = event["responseStatus"]["code"] != 413;
+        let upstream = is_forwarded.then(|| Value::from(peer.address.to_string()));
+        assert_eq!(own[id]["annotations"].get(UPSTREAM), upstream.as_ref(), "{event}");
     }
-    let create = flunder_events(&log)
+    let create = own
         .into_values()
         .find(|event| text(event, "/verb") == "create" && event["responseStatus"]["code"] == 201);
     let create = create.unwrap();
@@ -122,13 +170,6 @@ fn requests_have_the_same_results_through_the_proxy_and_each_is_on_record() {
     let peers = peers.unwrap();
     assert_eq!(text(&peers, "/user/username"), "system:serviceaccount:keepwatch:proxy");
     assert_eq!(text(&peers, "/impersonatedUser/username"), "alice");
-
-    proxy.uninstall().unwrap();
-    let after = plane.admin().json("get apiservice v1alpha1.wardle.example.com").unwrap();
-    assert_eq!(after["spec"], before["spec"]);
-    assert_eq!(after["metadata"]["annotations"], before["metadata"]["annotations"]);
-    let role = plane.admin().try_kubectl("get clusterrole keepwatch-proxy").unwrap();
-    assert!(!role.success, "the right to impersonate is removed");
 }
 
 /// A watch shows a change at once: no part of it waits in the proxy.
@@ -161,93 +202,10 @@ fn flunder(name: &str) -> String {
     )
 }
 
-/// Creates objects until the proxy is gone. Returns the names that were acknowledged.
-fn create_until_killed(target: &Target<'_>, prefix: &str) -> Vec<String> {
-    let mut acknowledged = Vec::new();
-    for number in 0.. {
-        let name = format!("{prefix}-{number}");
-        match request(target, &format!("POST {PATH}"), &ALICE, &flunder(&name)) {
-            Ok(response) if response.code == 201 => acknowledged.push(name),
-            // The connection ended, perhaps within the response.
-            _ => return acknowledged,
-        }
-    }
-    acknowledged
-}
-
-/// Names of flunders.
-fn stored_names(plane: &ControlPlane) -> BTreeSet<String> {
-    let list = plane.admin().json("get --raw /apis/wardle.example.com/v1alpha1/flunders");
-    let list = list.unwrap_or_else(|_| {
-        let raw = format!("get --raw {PATH}");
-        serde_json::from_str(&plane.admin().kubectl(&raw).unwrap()).unwrap()
-    });
-    let items = list["items"].as_array().cloned().unwrap_or_default();
-    items.iter().map(|item| text(item, "/metadata/name").to_owned()).collect()
-}
-
 #[test]
 fn a_killed_proxy_leaves_no_effect_without_a_record() {
-    let Cluster { plane, peer } = cluster("proxy-kills", NO_EVENTS);
-    let mut proxy = Proxy::start(&plane, &peer, AUDIT_POLICY).unwrap();
-    proxy.install(&plane).unwrap();
-    let mut acknowledged = BTreeSet::new();
-    for round in 0..KILLS {
-        thread::scope(|scope| {
-            let target = proxy.target(&plane).clone();
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|client| {
-                    let target = target.clone();
-                    scope.spawn(move || create_until_killed(&target, &format!("k{round}-{client}")))
-                })
-                .collect();
-            let events = (round + 1) * CREATES * CLIENTS;
-            until("the load runs", || {
-                Ok((proxy.audit_log().events()?.len() >= events).then_some(()))
-            })
-            .unwrap();
-            kill(proxy.process.id());
-            for client in clients {
-                acknowledged.extend(client.join().unwrap());
-            }
-        });
-        proxy.process.wait().unwrap();
-        proxy.restart().unwrap();
-    }
-    proxy.uninstall().unwrap();
-    let stored = stored_names(&plane);
-    let events = Runtime::new().unwrap().block_on(proxy.stop_and_read()).unwrap();
-    let mut outcomes: BTreeMap<String, Vec<(u16, bool)>> = BTreeMap::new();
-    for event in events.iter().filter(|event| event.stage == Stage::ResponseComplete) {
-        let Some(reference) = &event.object_ref else { continue };
-        if event.verb == "create" && reference.resource == "flunders" {
-            let code = event.response_status.as_ref().map_or(0, |status| status.code);
-            let is_unknown = event.annotations.contains_key(OUTCOME);
-            outcomes.entry(reference.name.clone()).or_default().push((code, is_unknown));
-        }
-    }
-    let unknown: Vec<_> =
-        outcomes.values().flatten().filter(|(_, is_unknown)| *is_unknown).collect();
-    println!(
-        "{KILLS} kills: {} acknowledged, {} stored, {} unknown outcomes",
-        acknowledged.len(),
-        stored.len(),
-        unknown.len()
-    );
-    for name in &stored {
-        let outcomes = outcomes.get(name);
-        assert!(outcomes.is_some(), "{name} was created without a record");
-    }
-    for name in &acknowledged {
-        assert_eq!(outcomes.get(name), Some(&vec![(201, false)]), "{name}");
-    }
-    assert!(outcomes.values().all(|outcomes| outcomes.len() == 1), "one event for each request");
-    assert!(acknowledged.len() >= KILLS * CREATES);
-}
-
-fn kill(process: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let rounds = u32::try_from(KILLS.get()).unwrap();
+    kill::proxy::run(&folder("proxy-kills"), rounds, None).unwrap();
 }
 
 #[test]

@@ -28,19 +28,46 @@ pub(super) struct Endpoints {
 
 /// A request with a response, which the store must contain.
 pub(super) struct LoggedResponse {
-    /// The user agent that identifies its event.
-    pub(super) user_agent: String,
+    /// The user agent or the audit ID that identifies its event.
+    pub(super) id: String,
     /// The status code of the response.
     pub(super) code: u16,
 }
 
+/// The responses of one client.
+#[derive(Default)]
+pub(super) struct ResponseLog {
+    responses: Vec<LoggedResponse>,
+    /// The number of responses of all clients.
+    response_count: Arc<AtomicUsize>,
+}
+
+impl ResponseLog {
+    /// Adds a response whose body was read completely.
+    pub(super) fn push(&mut self, id: String, code: u16) {
+        self.responses.push(LoggedResponse { id, code });
+        self.response_count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Running clients, and the number of their responses.
+#[derive(Default)]
 pub(super) struct Clients {
     tasks: JoinSet<Vec<LoggedResponse>>,
     response_count: Arc<AtomicUsize>,
 }
 
 impl Clients {
+    /// Starts a client, which returns its log when its connection has ended.
+    pub(super) fn spawn<F>(&mut self, client: impl FnOnce(ResponseLog) -> F)
+    where
+        F: Future<Output = ResponseLog> + Send + 'static,
+    {
+        let response_count = Arc::clone(&self.response_count);
+        let client = client(ResponseLog { responses: Vec::new(), response_count });
+        self.tasks.spawn(async move { client.await.responses });
+    }
+
     /// Waits for all clients after the server was killed, and collects their logs.
     pub(super) async fn response_log(self) -> Vec<LoggedResponse> {
         self.tasks.join_all().await.into_iter().flatten().collect()
@@ -101,15 +128,12 @@ pub(super) fn start(
     seed: u64,
 ) -> anyhow::Result<Clients> {
     let endpoints = Arc::new(endpoints);
-    let response_count = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
+    let mut clients = Clients::default();
     for client in 0..CLIENTS {
         let endpoints = Arc::clone(&endpoints);
         let random = StdRng::seed_from_u64(seed.wrapping_add(client as u64));
         let user = users.endpoint(client + CLIENTS * round as usize, &endpoints.k10)?;
-        let mut response_log =
-            ResponseLog { responses: Vec::new(), response_count: Arc::clone(&response_count) };
-        tasks.spawn(async move {
+        clients.spawn(|mut response_log| async move {
             // The client ends when the connection ends, which is not an error.
             run_client(
                 [&endpoints.k10, &endpoints.unauthorized, &user],
@@ -119,17 +143,10 @@ pub(super) fn start(
             )
             .await
             .err();
-            response_log.responses
+            response_log
         });
     }
-    Ok(Clients { tasks, response_count })
-}
-
-/// The log of one client.
-struct ResponseLog {
-    responses: Vec<LoggedResponse>,
-    /// The number of responses of all clients.
-    response_count: Arc<AtomicUsize>,
+    Ok(clients)
 }
 
 /// Sends requests as the k10, as the user without permission, and as one of the users.
@@ -155,8 +172,7 @@ async fn run_client(
         let reply = connection
             .send(endpoint, request.method, &request.path, &headers, request.body)
             .await?;
-        response_log.responses.push(LoggedResponse { user_agent, code: reply.code });
-        response_log.response_count.fetch_add(1, Ordering::Relaxed);
+        response_log.push(user_agent, reply.code);
     }
     Ok(())
 }

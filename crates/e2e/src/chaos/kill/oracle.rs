@@ -84,11 +84,11 @@ pub(super) async fn compare(
         }
     }
     for response in response_log {
-        let recorded = codes.get(&response.user_agent);
+        let recorded = codes.get(&response.id);
         ensure!(
             recorded == Some(&response.code),
             "the response to {} had the code {}, its event has {recorded:?}",
-            response.user_agent,
+            response.id,
             response.code
         );
     }

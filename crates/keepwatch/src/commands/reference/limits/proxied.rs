@@ -44,6 +44,7 @@ pub(super) fn proxied() -> Vec<Row> {
         ),
         ("Shortest pause before they are tried again", time(limits::LATE_PAUSE_MIN)),
         ("Longest pause before they are tried again", time(limits::LATE_PAUSE_MAX)),
+        ("Time to establish a connection to it, with TLS", time(proxy::CONNECTION_TIME_MAX)),
         ("Idle connections to it", proxy::IDLE_CONNECTIONS_MAX.to_string()),
         ("Time after which changed credentials for it are used", time(proxy::RELOAD_PERIOD)),
     ]

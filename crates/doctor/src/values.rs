@@ -14,7 +14,7 @@ use crate::platform::{Cluster, Platform};
 use crate::sources::{SourceFinding, SourceKind, backup_apis};
 use crate::tools::is_of_k10;
 
-/// The name that stands for that of the cluster.
+/// Placeholder for the name of the cluster.
 const CLUSTER: &str = "my-cluster";
 /// The names that kubeadm and k3s give every cluster.
 const DEFAULT_NAMES: [&str; 2] = ["default", "kubernetes"];

@@ -127,7 +127,7 @@ impl Scanner {
     }
 
     /// The bytes that are held.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.text.len()
     }
 
@@ -136,7 +136,7 @@ impl Scanner {
         let (all, mut at, mut scanned) = (*input, 0, Scanned::All);
         while at < all.len() && scanned == Scanned::All {
             let rest = &all[at..];
-            let (taken, found) = match self.mode {
+            let (consumed, result) = match self.mode {
                 Mode::Start => self.scan_start(rest),
                 Mode::Scalar => self.scan_scalar(rest),
                 Mode::Structure => self.scan_structure(rest),
@@ -147,8 +147,8 @@ impl Scanner {
                     (1, Scanned::All)
                 }
             };
-            at += taken;
-            scanned = found;
+            at += consumed;
+            scanned = result;
         }
         self.hasher.update(&all[..at]);
         self.len += at as u64;

@@ -1,4 +1,4 @@
-//! The Helm values of the best set-up, and the steps that values cannot do.
+//! The Helm values of the best set-up, and the steps that Helm values cannot perform.
 //!
 //! The values contain no secret: tokens and certificates are in Secrets that the steps create, and
 //! the token of the admission webhook is set on the command line.

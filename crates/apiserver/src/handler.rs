@@ -34,9 +34,9 @@ use crate::handler::max_in_flight::Seat;
 use crate::limits;
 use crate::state::ServerState;
 use crate::upstream::upgrade_protocol;
-use crate::{Answer, Attributes, AuditContext, Decision, Outcome, Request, routes};
+use crate::{ApiResponse, Attributes, AuditContext, Decision, Outcome, Request, routes};
 
-pub(crate) mod answer;
+pub(crate) mod api_response;
 pub(crate) mod body;
 pub(crate) mod budget;
 mod detach_on_drop;
@@ -114,12 +114,12 @@ pub(crate) async fn serve(
 
     let Reserved { seat, tunnel, intent } = reserved;
     forward::annotate_effect(&mut audit, intent.as_ref());
-    let (record, answer) = match handled {
-        Ok(Ok(Outcome::Committed(answer))) => {
+    let (record, response) = match handled {
+        Ok(Ok(Outcome::Committed(response))) => {
             if !audit.is_disabled() {
                 state.metrics.event_logged();
             }
-            (None, answer)
+            (None, response)
         }
         Ok(Ok(Outcome::InDoubt(error))) => {
             (None, state.audit_unavailable(state.backend.reject(&error)))
@@ -127,22 +127,22 @@ pub(crate) async fn serve(
         Ok(Ok(Outcome::Watch(watch))) => {
             return context.start_watch(&state, watch, audit, seat).await;
         }
-        Ok(Ok(Outcome::Forwarded(answer))) => {
+        Ok(Ok(Outcome::Forwarded(response))) => {
             let seats = forward::Seats { request: seat, tunnel };
-            return forward::respond(&state, context, *answer, audit, (seats, intent)).await;
+            return forward::respond(&state, context, *response, audit, (seats, intent)).await;
         }
-        Ok(Ok(Outcome::Unlogged(answer)) | Err(answer)) => {
-            match record_started(&state, &mut audit, answer).await {
-                Ok(answer) => (audit.complete(&answer), answer),
+        Ok(Ok(Outcome::Unlogged(response)) | Err(response)) => {
+            match record_started(&state, &mut audit, response).await {
+                Ok(response) => (audit.complete(&response), response),
                 // An intent is resolved in any case.
-                Err(answer) if intent.is_some() => (audit.complete(&answer), answer),
-                Err(answer) => return context.into_response(&state, answer),
+                Err(response) if intent.is_some() => (audit.complete(&response), response),
+                Err(response) => return context.into_response(&state, response),
             }
         }
         Err(panic) => record_panic(&context, panic.as_ref(), audit),
     };
-    let answer = state.respond_after_outcome(record, intent, answer).await;
-    context.into_response_with_seat(&state, answer, seat)
+    let response = state.respond_after_outcome(record, intent, response).await;
+    context.into_response_with_seat(&state, response, seat)
 }
 
 /// Records the stage `RequestReceived`. Fails if the request cannot be recorded.
@@ -162,10 +162,10 @@ async fn record_received(
 async fn record_started(
     state: &ServerState,
     audit: &mut AuditContext,
-    answer: Answer,
-) -> Result<Answer, Answer> {
-    match state.log_event(audit.response_started_with(&answer)).await {
-        Ok(()) => Ok(answer),
+    response: ApiResponse,
+) -> Result<ApiResponse, ApiResponse> {
+    match state.log_event(audit.response_started_with(&response)).await {
+        Ok(()) => Ok(response),
         Err(error) => Err(state.audit_unavailable(error)),
     }
 }
@@ -175,11 +175,11 @@ fn record_panic(
     context: &RequestContext,
     panic: &(dyn Any + Send),
     audit: AuditContext,
-) -> (Option<Bytes>, Answer) {
+) -> (Option<Bytes>, ApiResponse) {
     let message = panic_message(panic);
     error!(path = context.request.info.path, message, "a request panicked");
-    let answer = Answer::from(status_errors::panicked());
-    (audit.panicked(status_errors::PANICKED), answer)
+    let response = ApiResponse::from(status_errors::panicked());
+    (audit.panicked(status_errors::PANICKED), response)
 }
 
 /// Responds with 401 to a request that failed authentication.
@@ -194,17 +194,17 @@ async fn respond_unauthorized(
     let audit = evaluate_policy(state, &context, peer, Err(failed));
     let full =
         if audit.is_disabled() { Ok(()) } else { state.backend.check_unauthenticated_reserve() };
-    let answer = match full {
+    let response = match full {
         Ok(()) => {
-            let answer = Answer::from(status_errors::unauthorized());
-            state.respond_after_logging(audit.unauthorized(&answer), answer).await
+            let response = ApiResponse::from(status_errors::unauthorized());
+            state.respond_after_logging(audit.unauthorized(&response), response).await
         }
         Err(full) => state.audit_unavailable(full),
     };
     // As kube-apiserver does, GOAWAY goes out together with the response, not before it: some
     // clients (hyper's) treat an earlier GOAWAY as the response.
     peer.close_after_response();
-    context.into_response(state, answer)
+    context.into_response(state, response)
 }
 
 /// Handles an authenticated request, within the time limit of requests or until it lifts the limit.
@@ -215,7 +215,7 @@ async fn handle_authenticated(
     body: Incoming,
     audit: &mut AuditContext,
     reserved: &mut Reserved,
-) -> Result<Outcome, Answer> {
+) -> Result<Outcome, ApiResponse> {
     let Reserved { seat, tunnel, intent } = reserved;
     check_head(context)?;
     let RequestContext { request, uri, upgrade: offered_upgrade, client, audit_id } = context;
@@ -267,9 +267,9 @@ async fn handle_authenticated(
             return forward::send(state, (upstream, time_limit), exchange).await;
         }
         if !request.info.is_resource_request {
-            return Ok(Outcome::Unlogged(routes::answer(state, request)));
+            return Ok(Outcome::Unlogged(routes::response(state, request)));
         }
-        state.registry.handle(request, audit).await.map_err(Answer::from)
+        state.registry.handle(request, audit).await.map_err(ApiResponse::from)
     });
     match limit {
         Some(limit) if limit < state.limits.request_time_max => {
@@ -300,7 +300,7 @@ async fn authorize(
     state: &ServerState,
     request: &Request,
     audit: &mut AuditContext,
-) -> Result<(), Answer> {
+) -> Result<(), ApiResponse> {
     let attributes = attributes_of(request);
     let start = state.clock.now();
     let decision = state.authorizer.authorize(&attributes).await;
@@ -321,7 +321,7 @@ async fn authorize(
         Err(error) => {
             error!(%error, "authorization failed");
             audit.annotate(REASON, "internal error");
-            Err(Answer::from(ApiError::internal("authorization is not available")))
+            Err(ApiResponse::from(ApiError::internal("authorization is not available")))
         }
     }
 }

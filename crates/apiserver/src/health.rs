@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::StatusCode;
 use tracing::warn;
 
-use crate::{Answer, routes};
+use crate::{ApiResponse, routes};
 
 /// Runs a health check. Returns the reason if it fails.
 pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -91,13 +91,13 @@ impl Health {
     }
 
     /// Responds if `path` is a health endpoint or a check below one. Includes the reasons of
-    /// problems only if the user is authenticated (`is_known`).
-    pub(crate) fn answer(
+    /// problems only if the user is authenticated (`is_authenticated`).
+    pub(crate) fn response(
         &self,
         path: &str,
         query: &[(String, String)],
-        is_known: bool,
-    ) -> Option<Answer> {
+        is_authenticated: bool,
+    ) -> Option<ApiResponse> {
         let (endpoint, below) = match path.strip_prefix('/')?.split_once('/') {
             Some((endpoint, below)) => (endpoint, below.trim_end_matches('/')),
             None => (path.strip_prefix('/')?, ""),
@@ -108,10 +108,10 @@ impl Health {
         let counts = |check: &&HealthCheck| endpoint == "readyz" || check.scope == CheckScope::All;
         if !below.is_empty() {
             let check = self.checks.iter().filter(counts).find(|check| check.name == below);
-            return check.map(check_answer).or_else(|| {
+            return check.map(check_response).or_else(|| {
                 let advisories = self.advisories(endpoint);
                 let advisory = advisories.iter().find(|advisory| advisory.name == below)?;
-                Some(routes::text(StatusCode::OK, advisory.text(is_known)))
+                Some(routes::text(StatusCode::OK, advisory.text(is_authenticated)))
             });
         }
         let verbose = query.iter().any(|(key, _)| key == "verbose");
@@ -122,8 +122,9 @@ impl Health {
             .collect();
         let advisories =
             if verbose || !excluded.is_empty() { self.advisories(endpoint) } else { Vec::new() };
-        let lines =
-            advisories.iter().map(|advisory| (advisory.name.as_str(), advisory.line(is_known)));
+        let lines = advisories
+            .iter()
+            .map(|advisory| (advisory.name.as_str(), advisory.line(is_authenticated)));
         let checks = self.checks.iter().filter(counts);
         Some(report(endpoint, checks, &lines.collect::<Vec<_>>(), &excluded, verbose))
     }
@@ -135,23 +136,23 @@ impl Health {
 
 impl Advisory {
     /// Line in the verbose list. A component with a problem has `[!]` instead of `[+]`.
-    fn line(&self, is_known: bool) -> String {
+    fn line(&self, is_authenticated: bool) -> String {
         let mark = if self.degradation.is_some() { "[!]" } else { "[+]" };
-        format!("{mark}{} {}", self.name, self.text(is_known))
+        format!("{mark}{} {}", self.name, self.text(is_authenticated))
     }
 
-    fn text(&self, is_known: bool) -> String {
+    fn text(&self, is_authenticated: bool) -> String {
         let Some(Degradation { extent, reason }) = &self.degradation else {
             return "ok".to_owned();
         };
         // The text of a destination must not break the line.
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let reason = if is_known { &reason } else { "reason withheld" };
+        let reason = if is_authenticated { &reason } else { "reason withheld" };
         format!("is degraded, which fails no check: {extent}: {reason}")
     }
 }
 
-fn check_answer(check: &HealthCheck) -> Answer {
+fn check_response(check: &HealthCheck) -> ApiResponse {
     match (check.probe)() {
         Ok(()) => routes::text(StatusCode::OK, "ok"),
         Err(reason) => {
@@ -170,7 +171,7 @@ fn report<'c>(
     advisories: &[(&str, String)],
     excluded: &[&str],
     verbose: bool,
-) -> Answer {
+) -> ApiResponse {
     let mut lines = String::new();
     let mut unmatched: Vec<&str> = excluded.to_vec();
     let mut failed = Vec::new();
@@ -220,9 +221,11 @@ mod tests {
 
     fn check(health: &Health, url: &str, expected: &str) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let actual = health.answer(path, &query_pairs(Some(query)), true).map_or_else(
+        let actual = health.response(path, &query_pairs(Some(query)), true).map_or_else(
             || "-".to_owned(),
-            |answer| format!("{} {}", answer.code.as_u16(), String::from_utf8_lossy(&answer.body)),
+            |response| {
+                format!("{} {}", response.code.as_u16(), String::from_utf8_lossy(&response.body))
+            },
         );
         assert_eq!(actual, expected, "{url}");
     }
@@ -291,9 +294,9 @@ mod tests {
         );
         check(&health, "/readyz/sink-stdout", "200 ok");
         check(&health, "/livez/sink-stdout", "-");
-        let stranger = health.answer("/readyz/sink-file", &[], false).unwrap();
+        let anonymous = health.response("/readyz/sink-file", &[], false).unwrap();
         assert_eq!(
-            stranger.body,
+            anonymous.body,
             "is degraded, which fails no check: 7 records wait: reason withheld"
         );
     }

@@ -24,7 +24,7 @@ pub const WATCHES_BYTES_MAX: usize = 64 << 20;
 /// Maximum number of concurrent watches. One user may hold three quarters.
 pub const WATCHES_MAX: usize = 16_384;
 /// Maximum total size of long responses in flight, in bytes. One user may use a quarter.
-pub const ANSWERS_BYTES_MAX: usize = 128 << 20;
+pub const RESPONSES_BYTES_MAX: usize = 128 << 20;
 /// Maximum size of the objects of one list, in bytes. A client that requests pages never reaches
 /// it.
 pub const LIST_BYTES_MAX: usize = 24 << 20;
@@ -39,15 +39,15 @@ pub const YAML_SHARE: usize = 4;
 pub const REQUESTS_RESERVE: usize = 4;
 /// Divisor: one user may use this fraction of the bytes of bodies, and of long responses.
 pub const BYTES_SHARES: usize = 4;
-/// A response up to this size, in bytes, does not count against [`ANSWERS_BYTES_MAX`].
-pub const ANSWER_BYTES_FREE: usize = 64 << 10;
+/// A response up to this size, in bytes, does not count against [`RESPONSES_BYTES_MAX`].
+pub const RESPONSE_BYTES_FREE: usize = 64 << 10;
 /// A response is aborted if the client reads nothing for this long.
-pub const ANSWER_PAUSE_MAX: Duration = Duration::from_secs(30);
+pub const RESPONSE_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Maximum size of a WebSocket frame from a client, in bytes. The server ignores the payload: a
 /// watch has no input.
 pub const WEBSOCKET_FRAME_BYTES_MAX: usize = 64 << 10;
 /// Size of the pieces in which a response body is sent, in bytes.
-pub(crate) const ANSWER_PIECE_BYTES: usize = 64 << 10;
+pub(crate) const RESPONSE_PIECE_BYTES: usize = 64 << 10;
 /// Maximum number of lists that are read and rendered concurrently.
 pub const LISTS_MAX: usize = 4;
 /// Time limit of a TLS handshake.

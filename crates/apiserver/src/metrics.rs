@@ -22,7 +22,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::{Answer, Decision, Resource};
+use crate::{ApiResponse, Decision, Resource};
 use labels::{
     LevelLabel, PluginLabel, RequestKind, RequestLabels, ResultLabel, ServedLabels, TargetLabels,
     UsernameLabel, WatchLabels,
@@ -44,7 +44,7 @@ const LATENCY_SECONDS: [f64; 15] = [
     8.192, 16.384,
 ];
 /// Upper bounds of the buckets of response sizes, in bytes.
-const ANSWER_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+const RESPONSE_BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 /// Upper bounds of the buckets of watch event sizes, in bytes.
 const FRAME_BYTES: [f64; 8] =
     [1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0];
@@ -135,7 +135,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             sli_durations: Family::new_with_constructor(|| Histogram::new(SLI_SECONDS)),
-            response_sizes: Family::new_with_constructor(|| Histogram::new(ANSWER_BYTES)),
+            response_sizes: Family::new_with_constructor(|| Histogram::new(RESPONSE_BYTES)),
             terminations: Family::default(),
             in_flight: Family::default(),
             watches: Family::default(),
@@ -282,14 +282,14 @@ impl Metrics {
     }
 
     /// Response to `/metrics`.
-    pub(crate) fn answer(&self, request: &HeaderMap) -> Answer {
+    pub(crate) fn response(&self, request: &HeaderMap) -> ApiResponse {
         let mut text = String::new();
         if let Some(registry) = self.exposition.get()
             && let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry)
         {
-            return Answer::from(ApiError::internal(&error.to_string()));
+            return ApiResponse::from(ApiError::internal(&error.to_string()));
         }
-        exposition::answer(text, request)
+        exposition::response(text, request)
     }
 
     pub(crate) fn request_started(&self, info: &RequestInfo) {

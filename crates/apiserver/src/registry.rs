@@ -5,7 +5,6 @@
 //! registry expects that the HTTP handler has authenticated and authorized the request.
 
 mod access;
-mod answers;
 mod continue_token;
 mod create;
 mod decoded;
@@ -18,6 +17,7 @@ mod options;
 mod read;
 mod read_only;
 mod render;
+mod response_cache;
 mod scan;
 mod served_resource;
 mod server_action;
@@ -41,8 +41,8 @@ use tokio::sync::Semaphore;
 use crate::namespaces::NamespaceSource;
 use crate::routes::static_documents::Documents;
 use crate::{
-    Answer, AuditContext, Authorizer, Clock, Outcome, Request, Resource, ResourceId, Subresource,
-    Verb,
+    ApiResponse, AuditContext, Authorizer, Clock, Outcome, Request, Resource, ResourceId,
+    Subresource, Verb,
 };
 use served_resource::ServedResource;
 
@@ -89,7 +89,7 @@ struct Shared {
     /// Limits the number of requests that decode a long body concurrently.
     readers: Arc<Semaphore>,
     /// Responses that are being sent to clients.
-    answers: answers::Answers,
+    response_cache: response_cache::ResponseCache,
 }
 
 /// One request for a served resource.
@@ -116,7 +116,7 @@ impl Registry {
         let shared = Shared {
             level_minima,
             readers: Arc::new(Semaphore::new(crate::limits::READERS_MAX)),
-            answers: answers::Answers::default(),
+            response_cache: response_cache::ResponseCache::default(),
             kinds,
             store: config.store,
             authorizer: config.authorizer,
@@ -184,8 +184,8 @@ impl Registry {
     }
 
     /// Responds to requests for discovery and OpenAPI; `None` for any other path.
-    pub fn route_non_resource(&self, request: &Request) -> Option<Answer> {
-        self.documents.answer(request, self.shared.clock.now())
+    pub fn route_non_resource(&self, request: &Request) -> Option<ApiResponse> {
+        self.documents.response(request, self.shared.clock.now())
     }
 }
 

@@ -11,8 +11,8 @@ use futures::Stream;
 use http::{HeaderMap, Method};
 use store::StoreError;
 
-use crate::Answer;
-use crate::handler::forward::ForwardedAnswer;
+use crate::ApiResponse;
+use crate::handler::forward::ForwardedResponse;
 
 /// An API request. The registry gets it after its body has been read and the user has been
 /// authenticated and authorized.
@@ -37,16 +37,16 @@ pub struct Request {
 /// Result of a request in the registry.
 pub enum Outcome {
     /// The event is not logged yet. The caller completes and logs it before it sends the response.
-    Unlogged(Answer),
+    Unlogged(ApiResponse),
     /// The event was committed in the same transaction as the write.
-    Committed(Answer),
+    Committed(ApiResponse),
     /// The store failed during the commit. Recovery may still find the write and its event, so the
     /// caller must not log another event.
     InDoubt(StoreError),
     /// A watch. Its event is logged before the first byte and at the end.
     Watch(WatchReply),
     /// The response of an upstream. Its event is not logged yet.
-    Forwarded(Box<ForwardedAnswer>),
+    Forwarded(Box<ForwardedResponse>),
 }
 
 /// A watch that has passed all checks and can start.

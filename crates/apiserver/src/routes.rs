@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::authn::ANONYMOUS;
 use crate::state::ServerState;
-use crate::{Answer, Request};
+use crate::{ApiResponse, Request};
 
 /// `Content-Type` of plain text, as Go writes it.
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -42,26 +42,26 @@ pub struct VersionInfo {
 }
 
 /// Responds to a non-resource request.
-pub(crate) fn answer(state: &ServerState, request: &Request) -> Answer {
+pub(crate) fn response(state: &ServerState, request: &Request) -> ApiResponse {
     let path = request.info.path.as_str();
-    if let Some(answer) = state.registry.route_non_resource(request) {
-        return answer;
+    if let Some(response) = state.registry.route_non_resource(request) {
+        return response;
     }
     let is_read = matches!(request.method, Method::GET | Method::HEAD);
     match path {
-        "/metrics" if is_read => state.metrics.answer(&request.headers),
+        "/metrics" if is_read => state.metrics.response(&request.headers),
         "/version" | "/version/" if is_read => document(&state.version),
         "/" | "/index.html" if is_read => document(&Index { paths: &state.paths }),
         _ => {
             let is_known = request.user.username != ANONYMOUS;
-            let health = state.health.answer(path, &request.query, is_known);
+            let health = state.health.response(path, &request.query, is_known);
             health.unwrap_or_else(not_found)
         }
     }
 }
 
 /// Response for an unknown path.
-pub(crate) fn not_found() -> Answer {
+pub(crate) fn not_found() -> ApiResponse {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
@@ -71,16 +71,16 @@ struct Index<'p> {
 }
 
 /// Plain text response with headers that prevent content sniffing in browsers.
-pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> Answer {
+pub(crate) fn text(code: StatusCode, text: impl Into<String>) -> ApiResponse {
     let mut headers = HeaderMap::new();
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     let body = Bytes::from(text.into());
-    Answer { code, headers, content_type: TEXT, body, object: None, status: None }
+    ApiResponse { code, headers, content_type: TEXT, body, object: None, status: None }
 }
 
-fn document<T: Serialize>(value: &T) -> Answer {
+fn document<T: Serialize>(value: &T) -> ApiResponse {
     match Json::serialize(value) {
-        Ok(json) => Answer { object: None, ..Answer::json(StatusCode::OK, json) },
-        Err(error) => Answer::from(ApiError::internal(&error.to_string())),
+        Ok(json) => ApiResponse { object: None, ..ApiResponse::json(StatusCode::OK, json) },
+        Err(error) => ApiResponse::from(ApiError::internal(&error.to_string())),
     }
 }

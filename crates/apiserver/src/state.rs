@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::routes::VersionInfo;
-use crate::{Answer, Authorizer, Clock, Registry};
+use crate::{ApiResponse, Authorizer, Clock, Registry};
 
 /// Shared state of a server.
 pub(crate) struct ServerState {
@@ -44,15 +44,15 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    /// Logs `record`, then returns `answer`; returns an error response if the event cannot be
+    /// Logs `record`, then returns `response`; returns an error response if the event cannot be
     /// logged.
     pub(crate) async fn respond_after_logging(
         &self,
         record: Option<Bytes>,
-        answer: Answer,
-    ) -> Answer {
+        response: ApiResponse,
+    ) -> ApiResponse {
         match self.log_event(record).await {
-            Ok(()) => answer,
+            Ok(()) => response,
             Err(error) => self.audit_unavailable(error),
         }
     }
@@ -63,12 +63,12 @@ impl ServerState {
         &self,
         record: Option<Bytes>,
         intent: Option<Intent>,
-        answer: Answer,
-    ) -> Answer {
+        response: ApiResponse,
+    ) -> ApiResponse {
         let is_counted = intent.as_ref().is_some_and(|intent| intent.is_refused);
         match self.log_outcome(record, intent).await {
-            Ok(()) => answer,
-            Err(error) if is_counted => Answer::from(error),
+            Ok(()) => response,
+            Err(error) if is_counted => ApiResponse::from(error),
             Err(error) => self.audit_unavailable(error),
         }
     }
@@ -123,8 +123,8 @@ impl ServerState {
 
     /// Counts a request that is rejected because its event cannot be logged, and builds its
     /// response.
-    pub(crate) fn audit_unavailable(&self, error: ApiError) -> Answer {
+    pub(crate) fn audit_unavailable(&self, error: ApiError) -> ApiResponse {
         self.metrics.rejected();
-        Answer::from(error)
+        ApiResponse::from(error)
     }
 }

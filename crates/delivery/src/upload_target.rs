@@ -27,7 +27,7 @@ pub(crate) struct UploadTarget {
 pub(crate) async fn target_changed(target: &watch::Receiver<UploadTarget>, version: u64) {
     let mut target = target.clone();
     if target.wait_for(|current| current.version != version).await.is_err() {
-        // The sender was dropped, so the target does not change any more.
+        // The sender was dropped, so the target no longer changes.
         std::future::pending::<()>().await;
     }
 }

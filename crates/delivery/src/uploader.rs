@@ -138,7 +138,7 @@ impl Uploader {
     }
 
     /// Builds the next object, and seals it when it is full, old enough or urgent, or when no more
-    /// records are to be delivered.
+    /// records must be delivered.
     async fn build_object(
         &mut self,
         target: &UploadTarget,

@@ -132,9 +132,9 @@ const OWN_GROUPS: [&str; 11] = [
 const SECRET_RESOURCES: [&str; 2] = ["configmaps", "secrets"];
 const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-/// A group that stands for those that a rule does not name.
+/// A placeholder for the groups that a rule does not name.
 const OTHER_GROUP: &str = "example.com";
-/// A resource that stands for those that a rule does not name.
+/// A placeholder for the resources that a rule does not name.
 const OTHER_RESOURCE: &str = "widgets";
 
 /// Whether the rule counts only reads, which some sources do not record by default.

@@ -1,4 +1,4 @@
-//! What of Keepwatch is in the cluster: its server, and the sources that it has.
+//! The Keepwatch servers in the cluster, and their sources of events.
 
 use std::collections::BTreeSet;
 
@@ -25,11 +25,11 @@ pub struct Installation {
     pub cluster_name: String,
 }
 
-/// What is connected.
+/// The servers, and the sources that are connected to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Connections {
     pub(crate) installations: Vec<Installation>,
-    /// Sources by their kind, in words.
+    /// Descriptions of connected sources, one list for each kind.
     pub(crate) audit_webhook: Vec<String>,
     pub(crate) audit_log: Vec<String>,
     pub(crate) bucket: Vec<String>,
@@ -38,11 +38,11 @@ pub(crate) struct Connections {
     pub(crate) aggregated: Vec<String>,
     /// Sources of other clusters.
     pub(crate) of_other_clusters: Vec<String>,
-    /// API groups of backup tools about which an admission webhook should ask, and does not.
+    /// API groups of backup tools whose objects the admission webhook should review, but does not.
     pub(crate) missing_groups: Vec<String>,
 }
 
-/// What the facts show.
+/// The connections that the facts show.
 pub(crate) fn of(facts: &Facts) -> Connections {
     let servers = facts.deployments.items.iter().filter(|deployment| deployment.is_keepwatch);
     let installations: Vec<Installation> = servers.map(installation).collect();
@@ -66,7 +66,7 @@ pub(crate) fn of(facts: &Facts) -> Connections {
         by_flags(facts, &names, &mut connections);
     }
     connections.missing_groups = missing_groups(facts);
-    // A webhook that does not ask about each tool would make the table wrong.
+    // The table would be wrong with a webhook that does not review the objects of each tool.
     if connections.missing_groups.is_empty() {
         connections.admission_webhook.extend(configurations(facts));
     }
@@ -92,7 +92,7 @@ fn by_flags(facts: &Facts, names: &BTreeSet<&str>, connections: &mut Connections
             "--audit-webhook-clusters" => &mut connections.audit_webhook,
             "--audit-log-source" => &mut connections.audit_log,
             "--bucket-source" => &mut connections.bucket,
-            // Whether kube-apiserver asks, its configuration says.
+            // The webhook configuration shows whether kube-apiserver sends reviews.
             _ => continue,
         };
         list.push(format!("flag {flag}"));

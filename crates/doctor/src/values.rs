@@ -1,4 +1,4 @@
-//! The Helm values of the best set-up, and the steps that values cannot do.
+//! The Helm values of the best set-up, and the steps that Helm values cannot perform.
 //!
 //! The values contain no secret: tokens and certificates are in Secrets that the steps create, and
 //! the token of the admission webhook is set on the command line.
@@ -15,7 +15,7 @@ use crate::proxied::Proxied;
 use crate::sources::{SourceFinding, SourceKind};
 use crate::tools::is_of_k10;
 
-/// The name that stands for that of the cluster.
+/// Placeholder for the name of the cluster.
 const CLUSTER: &str = "my-cluster";
 /// The names that kubeadm and k3s give every cluster.
 const DEFAULT_NAMES: [&str; 2] = ["default", "kubernetes"];

@@ -74,7 +74,7 @@ async fn apply(
             tracing::warn!(
                 reader,
                 text,
-                "reader is not configured any more; no records are retained for it"
+                "reader is no longer configured; no records are retained for it"
             );
             (InternalEvent::Release, reader, text)
         }
@@ -184,7 +184,7 @@ impl Resumption {
             ResumeFrom::Cursor => {
                 let oldest = journal.first_seq().saturating_sub(1).min(last);
                 let text = format!(
-                    "continues at {}; {} records are not kept any more",
+                    "continues at {}; {} records are no longer in the journal",
                     seq.max(oldest),
                     left_out(oldest)
                 );

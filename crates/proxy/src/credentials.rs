@@ -1,7 +1,7 @@
 //! The files with which the proxy authenticates itself, and with which it verifies the upstream.
 //!
 //! They are reread, because tokens of service accounts live an hour and certificates are rotated.
-//! A file that cannot be read any more changes nothing.
+//! A file that can no longer be read changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -42,7 +42,7 @@ pub const RESPONSE_TIME_MAX: Duration = Duration::from_mins(1);
 /// After each list that is accepted, the next one may have this fraction more events.
 const INCREASE_DIVISOR: usize = 16;
 /// Maximum length of the part of a response that an error quotes, in bytes.
-const ANSWER_BYTES_MAX: usize = 1024;
+const RESPONSE_BYTES_MAX: usize = 1024;
 /// Maximum length of this part, in characters.
 const QUOTE_MAX: usize = 200;
 
@@ -123,8 +123,8 @@ impl EventListSink {
             let events = batch.len().min(self.events_max);
             let body = list(batch, events);
             let bytes = body.len();
-            let answer = self.post(body).await?;
-            let code = answer.status();
+            let response = self.post(body).await?;
+            let code = response.status();
             if code == StatusCode::OK {
                 // The limit grows slowly, because the receiver's limit has not changed.
                 let more = (self.events_max / INCREASE_DIVISOR).max(1);
@@ -133,8 +133,8 @@ impl EventListSink {
             }
             let url = self.url();
             if code != StatusCode::PAYLOAD_TOO_LARGE {
-                let after = retry_after(answer.headers());
-                return Err(SendError::Rejected { url, code, text: quote(answer).await, after });
+                let after = retry_after(response.headers());
+                return Err(SendError::Rejected { url, code, text: quote(response).await, after });
             }
             if events <= 1 {
                 return Err(SendError::TooLarge { url, bytes });
@@ -163,9 +163,9 @@ impl EventListSink {
         headers.insert(ACCEPT, json);
         headers.insert(USER_AGENT, self.user_agent.clone());
         headers.extend(connection.authorization.clone().map(|value| (AUTHORIZATION, value)));
-        let answer = tokio::time::timeout(RESPONSE_TIME_MAX, connection.client.request(request));
-        let answer = answer.await.map_err(|_| SendError::Late)?;
-        answer.map_err(|error| SendError::Request(Box::new(error)))
+        let response = tokio::time::timeout(RESPONSE_TIME_MAX, connection.client.request(request));
+        let response = response.await.map_err(|_| SendError::Late)?;
+        response.map_err(|error| SendError::Request(Box::new(error)))
     }
 
     fn url(&self) -> Uri {
@@ -288,8 +288,8 @@ fn list(batch: &Batch, events: usize) -> Bytes {
 }
 
 /// The beginning of a response as text for an error.
-async fn quote(answer: Response<Incoming>) -> String {
-    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
+async fn quote(response: Response<Incoming>) -> String {
+    let body = Limited::new(response.into_body(), RESPONSE_BYTES_MAX).collect();
     let Ok(Ok(body)) = tokio::time::timeout(CONNECT_TIME_MAX, body).await else {
         return "its response is not readable".to_owned();
     };

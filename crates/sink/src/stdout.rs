@@ -60,8 +60,8 @@ impl StdoutSink {
 
     /// Waits for the running write. Dropping the future does not lose the outcome.
     async fn outcome(&mut self) -> Result<usize, DeliverError> {
-        let Some((records, result_sender)) = &mut self.pending else { return Ok(0) };
-        let (records, written) = (*records, result_sender.await);
+        let Some((records, result)) = &mut self.pending else { return Ok(0) };
+        let (records, written) = (*records, result.await);
         self.pending = None;
         match written {
             Ok(Ok(())) => Ok(records),
@@ -96,8 +96,8 @@ impl Sink for StdoutSink {
             let (result_sender, outcome) = oneshot::channel();
             let rest = std::mem::take(&mut self.rest);
             let lines = if rest.is_empty() { batch.to_bytes() } else { rest };
-            let requests = WriteRequest { lines, result_sender };
-            self.requests.send(requests).await.map_err(|_| DeliverError::Closed)?;
+            let request = WriteRequest { lines, result_sender };
+            self.requests.send(request).await.map_err(|_| DeliverError::Closed)?;
             self.pending = Some((batch.len(), outcome));
         }
         let records = self.outcome().await?;

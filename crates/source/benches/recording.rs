@@ -41,8 +41,8 @@ impl Clock for SystemClock {
 }
 
 fn main() -> Result<(), Failure> {
-    let place = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let directory = PathBuf::from(place.unwrap_or_else(|| ".".into())).join("bench.store");
+    let location = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let directory = PathBuf::from(location.unwrap_or_else(|| ".".into())).join("bench.store");
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }

@@ -31,7 +31,7 @@ use crate::recorder::StoredObject;
 use crate::{EventSource, Recorder, SourceStatus};
 use listing::Batch;
 use object::{Chunk, ObjectReader};
-use window::{Seen, State, Window};
+use window::{Progress, State, Window};
 
 /// The kind of these sources.
 pub const KIND: &str = "Bucket";
@@ -169,10 +169,10 @@ impl Follower {
         let mut failures = Failures::default();
         let reads = due.into_iter().map(|(object, position)| self.read(object, position));
         let mut reads = futures::stream::iter(reads).buffer_unordered(BUCKET_READS_MAX);
-        while let Some((object, seen, outcome)) = reads.next().await {
+        while let Some((object, progress, outcome)) = reads.next().await {
             match outcome {
                 Ok(()) => {
-                    if seen.has_events {
+                    if progress.has_events {
                         self.status.delivered(object.modified.min(self.recorder.now()));
                     }
                     self.status.update_progress(|progress| {
@@ -183,7 +183,7 @@ impl Follower {
                 }
                 Err(error) => failures.add(error, object.modified),
             }
-            window.insert(object.key, seen);
+            window.insert(object.key, progress);
         }
         if let (Some(read_up_to), Some(newest)) = (read_up_to, newest) {
             self.forget(window, failures.oldest, read_up_to, newest).await?;
@@ -207,26 +207,30 @@ impl Follower {
         &self,
         object: ObjectEntry,
         position: Position,
-    ) -> (ObjectEntry, Seen, Result<(), Failure>) {
-        let mut seen = Seen::new(&object, position);
-        let outcome = self.read_into(&object, &mut seen).await;
-        (object, seen, outcome)
+    ) -> (ObjectEntry, Progress, Result<(), Failure>) {
+        let mut progress = Progress::new(&object, position);
+        let outcome = self.read_into(&object, &mut progress).await;
+        (object, progress, outcome)
     }
 
-    async fn read_into(&self, object: &ObjectEntry, seen: &mut Seen) -> Result<(), Failure> {
+    async fn read_into(
+        &self,
+        object: &ObjectEntry,
+        progress: &mut Progress,
+    ) -> Result<(), Failure> {
         if is_other_log(&object.key) {
-            return self.record(object, seen, Chunk::end(seen.position.clone())).await;
+            return self.record(object, progress, Chunk::end(progress.position.clone())).await;
         }
         let _permit = self.config.reads.acquire().await?;
         let salt = [self.config.cluster.as_bytes(), &[0]].concat();
         let bucket = &self.config.bucket;
         let takes_tail = is_idle(object.modified, self.recorder.now());
-        let position = seen.position.clone();
+        let position = progress.position.clone();
         let mut reader = ObjectReader::open(bucket, object, &salt, position).await?;
         loop {
             let chunk = reader.chunk(takes_tail).await?;
             let is_end = chunk.is_end;
-            self.record(object, seen, chunk).await?;
+            self.record(object, progress, chunk).await?;
             if is_end {
                 return Ok(());
             }
@@ -237,7 +241,7 @@ impl Follower {
     async fn record(
         &self,
         object: &ObjectEntry,
-        seen: &mut Seen,
+        progress: &mut Progress,
         chunk: Chunk,
     ) -> Result<(), Failure> {
         let Chunk { records, position, is_end, is_waiting } = chunk;
@@ -247,8 +251,8 @@ impl Follower {
             (false, false) => State::Reading,
         };
         let is_event = |record: &Record| matches!(record.meaning, Meaning::Event);
-        let has_events = seen.has_events || records.iter().any(is_event);
-        let next = Seen { position, state, has_events, ..seen.clone() };
+        let has_events = progress.has_events || records.iter().any(is_event);
+        let next = Progress { position, state, has_events, ..progress.clone() };
         let mut recording = self.recorder.begin(&self.status);
         recording.write_with_events(StoredObject {
             key: Window::key(&self.config.cluster, &self.config.url, &object.key),
@@ -256,7 +260,7 @@ impl Follower {
         });
         let mut others = 0;
         for record in records {
-            recording.set_place(&object.key, record.offset);
+            recording.set_location(&object.key, record.offset);
             match record.meaning {
                 Meaning::Event => recording.add(record.item).await?,
                 Meaning::Other => others += 1,
@@ -265,7 +269,7 @@ impl Follower {
         }
         recording.finish().await?;
         self.status.update_progress(|progress| progress.other += others);
-        *seen = next;
+        *progress = next;
         Ok(())
     }
 

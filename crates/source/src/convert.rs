@@ -258,8 +258,8 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let found = convert(&item(text), &source()).map(|event| event.audit_id);
-        assert_eq!(found, Err(expected.to_owned()), "{text}");
+        let actual = convert(&item(text), &source()).map(|event| event.audit_id);
+        assert_eq!(actual, Err(expected.to_owned()), "{text}");
     }
 
     #[test]
@@ -277,9 +277,9 @@ mod tests {
             (SOURCE_KIND, "AuditWebhook"),
             (event::annotations::WITHHELD, "requestObject: data"),
         ];
-        let found: Vec<(&str, &str)> =
+        let actual: Vec<(&str, &str)> =
             event.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        assert_eq!(found, expected);
+        assert_eq!(actual, expected);
         let record = event::record::write(&event);
         assert_eq!(identity_of(&record), Some(("audit-webhook-prod", [7; DIGEST_LEN])));
     }

@@ -239,8 +239,8 @@ fn chain(before: &Digest, next: &Digest) -> Digest {
 /// first layer is, if it is compressed twice.
 pub fn decompressed(from: Box<dyn BufRead + Send>) -> impl BufRead + Send {
     let from = Counted::new(from);
-    let taken = from.taken();
-    Layer::new(Box::new(from), LAYERS_MAX, taken)
+    let consumed = from.consumed();
+    Layer::new(Box::new(from), LAYERS_MAX, consumed)
 }
 
 /// The events of one line or document that is in memory, for commands that read files line by line:

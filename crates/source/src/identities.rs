@@ -299,7 +299,7 @@ mod tests {
         let (submitted, second) = fresh(&mut identities, &[1, 2]);
         assert_eq!((submitted, second.duplicates), (vec![0, 1], 0));
         identities.settle(&second.chunk.unwrap(), Ok(()));
-        // The outcome of the first transaction does not matter any more.
+        // The outcome of the first transaction no longer matters.
         identities.settle(&chunk, Err(&StoreError::NoSpace));
         let (submitted, last) = fresh(&mut identities, &[1, 2]);
         assert_eq!((submitted, last.duplicates, last.others.len()), (vec![], 2, 0));

@@ -140,8 +140,11 @@ impl Recorder {
     pub(crate) async fn store_known(&self, sources: &[Arc<SourceStatus>]) -> bool {
         let Some(known) = self.stored(KNOWN_PREFIX).await else { return false };
         let is_known = |key: &String| known.iter().any(|(known, _)| known == key);
-        let keys: Vec<String> =
-            sources.iter().filter(|it| it.patience().is_some()).map(|it| known_key(it)).collect();
+        let keys: Vec<String> = sources
+            .iter()
+            .filter(|source| source.patience().is_some())
+            .map(|source| known_key(source))
+            .collect();
         let added = keys.iter().filter(|key| !is_known(key));
         let removed = known.iter().map(|(key, _)| key).filter(|key| !keys.contains(key));
         let body = || Some(Bytes::from_static(b"{}"));
@@ -191,7 +194,7 @@ impl Recorder {
         }
     }
 
-    /// Waits until something about outages is to be recorded or stored.
+    /// Waits until an outage must be recorded or stored.
     pub(crate) async fn outage_noted(&self) {
         self.outages.notified().await;
     }

@@ -37,7 +37,7 @@ struct QuarantinedText {
     text: String,
 }
 
-/// The record of an item that is to be forwarded.
+/// The record of an item that will be forwarded.
 pub(crate) fn record(item: &Item) -> Bytes {
     let rewritten = match item.fault {
         Some(fault) => quarantined(item, fault),

@@ -47,7 +47,7 @@ pub struct Recorder {
     identities: Mutex<Identities>,
     started: Timestamp,
     before_start: Option<Timestamp>,
-    /// Notified when something about outages is to be recorded or stored.
+    /// Notified when an outage must be recorded or stored.
     pub(crate) outages: Notify,
     /// Held while records are read whose transactions failed.
     resolving: tokio::sync::Mutex<()>,
@@ -117,7 +117,7 @@ impl Recorder {
             quarantined: 0,
             left_out: None,
             object: None,
-            place: None,
+            location: None,
             transfer: Transfer::default(),
         }
     }
@@ -304,12 +304,12 @@ pub struct Recording<'r> {
     /// Transactions of other transfers with the same events.
     others: Vec<Arc<Chunk>>,
     quarantined: usize,
-    /// Stands for the quarantined items beyond [`QUARANTINED_MAX`], and their number.
+    /// One item that represents all quarantined items beyond [`QUARANTINED_MAX`], and their number.
     left_out: Option<(Item, u64)>,
     /// Written with the events, in one transaction.
     object: Option<StoredObject>,
     /// Where the next item is from: the key of an object, and the offset in it.
-    place: Option<(String, u64)>,
+    location: Option<(String, u64)>,
     transfer: Transfer,
 }
 
@@ -322,10 +322,10 @@ impl Recording<'_> {
 
     /// Sets where the next items are from: an object, and the offset in its decompressed content.
     /// What is not an event is recorded with it.
-    pub(crate) fn set_place(&mut self, key: &str, offset: u64) {
-        match &mut self.place {
+    pub(crate) fn set_location(&mut self, key: &str, offset: u64) {
+        match &mut self.location {
             Some((known, at)) if known == key => *at = offset,
-            place => *place = Some((key.to_owned(), offset)),
+            location => *location = Some((key.to_owned(), offset)),
         }
     }
 
@@ -401,11 +401,11 @@ impl Recording<'_> {
         if self.quarantined <= QUARANTINED_MAX {
             return self.push_quarantine(&item, reason).await;
         }
-        let (kept, items) = self.left_out.get_or_insert((Item::default(), 0));
+        let (skipped, items) = self.left_out.get_or_insert((Item::default(), 0));
         *items += 1;
-        kept.len += item.len;
+        skipped.len += item.len;
         // A request that is sent again has the same identity.
-        for (sum, byte) in kept.digest.iter_mut().zip(item.digest) {
+        for (sum, byte) in skipped.digest.iter_mut().zip(item.digest) {
             *sum = sum.rotate_left(1) ^ byte;
         }
         Ok(())
@@ -413,9 +413,9 @@ impl Recording<'_> {
 
     async fn push_quarantine(&mut self, item: &Item, reason: &str) -> Result<(), StoreError> {
         let mut event = quarantine(item, reason, self.source, self.recorder.now());
-        if let Some((key, offset)) = &self.place {
-            let place = format!("{key}, byte {offset}");
-            event.annotations.insert(QUARANTINE_PLACE.to_owned(), place);
+        if let Some((key, offset)) = &self.location {
+            let location = format!("{key}, byte {offset}");
+            event.annotations.insert(QUARANTINE_PLACE.to_owned(), location);
         }
         self.push(item.digest, &event).await
     }

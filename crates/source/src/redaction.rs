@@ -20,7 +20,7 @@ use crate::admission_webhook::PATH;
 use crate::limits::TOKEN_BYTES_MIN;
 use crate::listener::is_cluster_name;
 
-/// What stands for a token: this, and the beginning of its SHA-256 in hexadecimal.
+/// Start of the replacement of a token. The beginning of its SHA-256 in hexadecimal follows.
 const MARK: &str = "sha256:";
 /// Digits of the digest.
 const DIGITS: usize = 16;
@@ -36,8 +36,8 @@ static PATHS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(PATH));
 pub(crate) fn redact(text: &mut Vec<u8>) {
     let mut redacted = Vec::new();
     let (mut copied, mut from) = (0, 0);
-    while let Some(found) = text.get(from..).and_then(|rest| PATHS.find(rest)) {
-        let path = from + found;
+    while let Some(offset) = text.get(from..).and_then(|rest| PATHS.find(rest)) {
+        let path = from + offset;
         from = path + PATH.len();
         // Before the first token, the text itself is what precedes the path.
         let before = if copied == 0 {
@@ -119,13 +119,13 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let mut found = text.as_bytes().to_vec();
-        redact(&mut found);
-        let once = found.clone();
-        redact(&mut found);
-        assert_eq!(found, once, "{text} twice");
+        let mut actual = text.as_bytes().to_vec();
+        redact(&mut actual);
+        let once = actual.clone();
+        redact(&mut actual);
+        assert_eq!(actual, once, "{text} twice");
         let mark = format!("{MARK}{}", digest(TOKEN.as_bytes()).get(..DIGITS).unwrap());
-        assert_eq!(String::from_utf8(found).unwrap(), expected.replace("MARK", &mark), "{text}");
+        assert_eq!(String::from_utf8(actual).unwrap(), expected.replace("MARK", &mark), "{text}");
     }
 
     #[test]
@@ -148,18 +148,19 @@ mod tests {
     /// Regression: each token moved the rest of the text, so 3 MiB of them took 13 s.
     #[test]
     fn many_tokens_are_replaced_as_each_alone_and_a_long_text_of_them_is_copied_once() {
-        let one = format!(" /admission/a/{TOKEN}");
+        let token_path = format!(" /admission/a/{TOKEN}");
         let long_query =
             format!("https://a/admission/a/{TOKEN}{}?to=/admission/b", "t".repeat(600));
-        for text in
-            [one.repeat(3), format!("{long_query}/{TOKEN} /admission/c /admission/d/x{one}")]
-        {
-            let mut found = text.clone().into_bytes();
-            redact(&mut found);
-            assert_eq!(String::from_utf8(found).unwrap(), redacted_one_by_one(&text));
+        for text in [
+            token_path.repeat(3),
+            format!("{long_query}/{TOKEN} /admission/c /admission/d/x{token_path}"),
+        ] {
+            let mut actual = text.clone().into_bytes();
+            redact(&mut actual);
+            assert_eq!(String::from_utf8(actual).unwrap(), redacted_one_by_one(&text));
         }
-        let times = 3 * 1024 * 1024 / one.len();
-        check(&one.repeat(times), &" /admission/a/MARK".repeat(times));
+        let times = 3 * 1024 * 1024 / token_path.len();
+        check(&token_path.repeat(times), &" /admission/a/MARK".repeat(times));
     }
 
     /// Replaces one token after the other, from the start of the text each time.
@@ -197,10 +198,10 @@ mod tests {
             r#"{"path":"/admission/prod/HUSH"#,
             r#"{"path":"/admission/prod/HUSH/HUSH+HUSH==0123456789"}"#,
         ] {
-            let mut found = text.as_bytes().to_vec();
-            redact(&mut found);
-            let found = String::from_utf8(found).unwrap();
-            assert!(!found.contains("HUSH") && found.contains(MARK), "{found}");
+            let mut actual = text.as_bytes().to_vec();
+            redact(&mut actual);
+            let actual = String::from_utf8(actual).unwrap();
+            assert!(!actual.contains("HUSH") && actual.contains(MARK), "{actual}");
         }
     }
 }

@@ -181,8 +181,8 @@ impl Splitter {
     }
 
     /// The bytes that are held for the current item.
-    pub fn held(&self) -> usize {
-        self.scanner.held()
+    pub fn buffered_bytes(&self) -> usize {
+        self.scanner.buffered_bytes()
     }
 
     fn begin(&mut self, state: State, scanner: Scanner) {
@@ -237,7 +237,7 @@ impl Splitter {
 /// Whether the beginning of a document, closed after its items, is that of a list of events. As in
 /// a list, the type may be missing.
 fn is_event_list(head: &[u8]) -> bool {
-    let fits = |found: &str, expected: &str| found.is_empty() || found == expected;
+    let fits = |actual: &str, expected: &str| actual.is_empty() || actual == expected;
     serde_json::from_slice(head).is_ok_and(|Head { kind, api_version }| {
         fits(&kind, "EventList") && fits(&api_version, "audit.k8s.io/v1")
     })

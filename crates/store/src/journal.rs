@@ -95,8 +95,8 @@ pub const DAMAGED_MAX: usize = 1024;
 pub trait Journal: Send + Sync {
     /// Read records after `after`, oldest first: at most `rows_max` rows and `bytes_max` bytes, but
     /// at least one record if there is one. A damaged record is an error once it is the next one;
-    /// pass its sequence number as `after` to skip it. The same holds for missing records: a range
-    /// of consecutive ones is a single error ([`ReadError::Missing`]).
+    /// pass its sequence number as `after` to skip it. Missing records are reported in the same
+    /// way: a range of consecutive ones is a single error ([`ReadError::Missing`]).
     async fn read(
         &self,
         after: u64,
@@ -175,7 +175,7 @@ pub trait Journal: Send + Sync {
     async fn checkpoint(&self, reader: &str) -> Result<Option<Vec<Bytes>>, ReadError>;
 
     /// Park a reader, registered or not: stop retaining records for it, store `cursor` as its
-    /// position, and delete its checkpoint. It has no owner any longer.
+    /// position, and delete its checkpoint. It no longer has an owner.
     async fn park(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
     /// Parked readers and their cursors, sorted by name.
@@ -184,8 +184,8 @@ pub trait Journal: Send + Sync {
     /// Register a parked reader again and retain records after `cursor` for it.
     async fn resume(&self, reader: &str, cursor: Cursor) -> Result<(), StoreError>;
 
-    /// Remove a reader, parked or not, with its checkpoint. No records are retained for it any
-    /// longer, and it has no owner.
+    /// Remove a reader, parked or not, with its checkpoint. Records are no longer retained
+    /// for it, and it has no owner.
     async fn remove(&self, reader: &str) -> Result<(), StoreError>;
 
     /// Registered readers, for which records are retained, sorted by name.

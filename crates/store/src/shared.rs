@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     records: Mutex<TailCache<Record>>,
     /// Sequence number of the oldest record in the file; 0 if there is none.
     first_seq: AtomicU64,
-    /// The last sequence number. Dropped when the store closes, so that no reader waits any longer.
+    /// The last sequence number. Dropped when the store closes, so that readers stop waiting.
     last_seq: Mutex<Option<watch::Sender<u64>>>,
 }
 

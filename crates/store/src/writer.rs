@@ -263,7 +263,7 @@ fn number_records(records: &[bytes::Bytes], first_seq: u64, time: i64) -> Vec<Re
     numbered.map(|(seq, bytes)| Record { seq, time, bytes: bytes.clone() }).collect()
 }
 
-/// Answer a command with an error without running it.
+/// Complete a command with an error without running it.
 pub(crate) fn reject(command: Command, reason: &StoreError) {
     let completion: Completion = match command {
         Command::Transact(_, completion)

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use event::{Event, Json, Level, Status, Timestamp, UserInfo};
 
 use crate::audit::write_claim::WriteClaim;
-use crate::{Answer, Clock};
+use crate::{ApiResponse, Clock};
 
 /// Audit event of one request under construction. Clones share it.
 #[derive(Clone)]
@@ -139,7 +139,7 @@ impl AuditContext {
 
     /// Record of the stage `ResponseStarted` of a rejected watch. `None` if the policy omits it and
     /// for requests that are not watches.
-    pub(crate) fn response_started_with(&mut self, answer: &Answer) -> Option<Bytes> {
+    pub(crate) fn response_started_with(&mut self, answer: &ApiResponse) -> Option<Bytes> {
         let now = self.clock.now();
         self.record(|builder| {
             let is_watch = builder.is_long_running();
@@ -149,13 +149,13 @@ impl AuditContext {
     }
 
     /// Record of a request that failed authentication; `None` if it is not audited.
-    pub(crate) fn unauthorized(self, answer: &Answer) -> Option<Bytes> {
+    pub(crate) fn unauthorized(self, answer: &ApiResponse) -> Option<Bytes> {
         let now = self.clock.now();
         self.record(|builder| builder.unauthorized(as_recorded(answer), now).map(encode))
     }
 
     /// Record of the stage `ResponseComplete`; `None` if the policy omits it.
-    pub fn complete(self, answer: &Answer) -> Option<Bytes> {
+    pub fn complete(self, answer: &ApiResponse) -> Option<Bytes> {
         self.complete_with(as_recorded(answer))
     }
 
@@ -192,7 +192,7 @@ fn encode(event: &Event) -> Bytes {
     event::record::write(event)
 }
 
-fn as_recorded(answer: &Answer) -> audit::Response {
+fn as_recorded(answer: &ApiResponse) -> audit::Response {
     audit::Response {
         code: answer.code.as_u16(),
         status: answer.status.clone(),

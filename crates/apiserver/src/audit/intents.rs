@@ -102,7 +102,7 @@ impl Intents {
     ) -> Result<(), StoreError> {
         let (key, claim) = (intent.key.clone(), intent.claim.clone());
         let stored = store::write(storage, move |transaction| {
-            // A request that does not wait any more is not forwarded.
+            // A request whose client no longer waits is not forwarded.
             if claim.claim() {
                 let revision = transaction.next_revision();
                 transaction.put(&key, revision, record);

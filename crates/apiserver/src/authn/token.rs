@@ -56,10 +56,10 @@ impl TokenReviews {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: None };
         let review = TokenReview { spec, ..TokenReview::default() };
         let parameters = PostParams::default();
-        let answer = with_retries(|| self.api.create(&parameters, &review))
+        let response = with_retries(|| self.api.create(&parameters, &review))
             .await
             .map_err(|error| error.to_string())?;
-        let status = answer.status.unwrap_or_default();
+        let status = response.status.unwrap_or_default();
         // A user without a name is not authenticated.
         let user =
             status.user.filter(|user| user.username.as_ref().is_some_and(|name| !name.is_empty()));

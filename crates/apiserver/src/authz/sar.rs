@@ -41,10 +41,10 @@ impl SubjectAccessReviews {
 
     async fn send_review(&self, attributes: &Attributes) -> Result<Decision, AuthorizerError> {
         let (review, parameters) = (review_of(attributes), PostParams::default());
-        let answer = with_retries(|| self.api.create(&parameters, &review))
+        let response = with_retries(|| self.api.create(&parameters, &review))
             .await
             .map_err(|error| AuthorizerError(error.to_string()))?;
-        let Some(status) = answer.status else {
+        let Some(status) = response.status else {
             return Err(AuthorizerError("the SubjectAccessReview has no status".to_owned()));
         };
         let reason = status.reason.unwrap_or_default();

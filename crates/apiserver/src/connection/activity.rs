@@ -49,8 +49,8 @@ pub(super) struct ConnectionActivity {
     /// Whether the connection no longer carries HTTP.
     is_upgraded: AtomicBool,
     /// Responses being sent, by ID.
-    answers: Mutex<HashMap<u64, Arc<dyn Stallable>>>,
-    next_answer: AtomicU64,
+    responses: Mutex<HashMap<u64, Arc<dyn Stallable>>>,
+    next_response: AtomicU64,
     /// Whether the connection multiplexes requests (HTTP/2).
     has_streams: bool,
 }
@@ -71,8 +71,8 @@ impl ConnectionActivity {
             budgeted_head,
             is_head_refused: AtomicBool::new(false),
             is_upgraded: AtomicBool::new(false),
-            answers: Mutex::default(),
-            next_answer: AtomicU64::new(0),
+            responses: Mutex::default(),
+            next_response: AtomicU64::new(0),
             has_streams: false,
         }
     }
@@ -115,8 +115,8 @@ impl ConnectionActivity {
 
     /// Aborts responses that the client does not read. Returns whether there is one.
     pub(super) fn end_stalled(&self) -> bool {
-        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let aborted = answers.values().filter(|answer| answer.end_if_stalled()).count();
+        let responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        let aborted = responses.values().filter(|response| response.end_if_stalled()).count();
         aborted > 0
     }
 
@@ -180,17 +180,17 @@ impl ActiveRequest {
     }
 
     /// Registers a response that is being sent and returns its ID.
-    pub(crate) fn register_response(&self, answer: Arc<dyn Stallable>) -> u64 {
-        let number = self.0.next_answer.fetch_add(1, Ordering::Relaxed);
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(number, answer);
+    pub(crate) fn register_response(&self, response: Arc<dyn Stallable>) -> u64 {
+        let number = self.0.next_response.fetch_add(1, Ordering::Relaxed);
+        let mut responses = self.0.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        responses.insert(number, response);
         number
     }
 
     /// Unregisters a response that has been sent or aborted.
     pub(crate) fn unregister_response(&self, number: u64) {
-        let mut answers = self.0.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.remove(&number);
+        let mut responses = self.0.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        responses.remove(&number);
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::handler::watch_body::WatchBody;
-use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES};
+use crate::limits::{RESPONSE_PAUSE_MAX, RESPONSE_PIECE_BYTES};
 use frames::{Incoming, Opcode, ReceiveError, Received};
 
 mod frames;
@@ -204,7 +204,7 @@ impl Session {
             }
             if matches!(opcode, Opcode::Close) {
                 // The client may have disconnected already.
-                let _closed = timeout(ANSWER_PAUSE_MAX, writer.shutdown()).await;
+                let _closed = timeout(RESPONSE_PAUSE_MAX, writer.shutdown()).await;
                 return;
             }
         }
@@ -214,12 +214,12 @@ impl Session {
 /// Writes all bytes. Returns false if a write fails or stalls.
 async fn send(writer: &mut (impl AsyncWrite + Unpin), mut message: Bytes) -> bool {
     while !message.is_empty() {
-        let piece = message.split_to(message.len().min(ANSWER_PIECE_BYTES));
+        let piece = message.split_to(message.len().min(RESPONSE_PIECE_BYTES));
         let sent = async {
             writer.write_all(&piece).await?;
             Pin::new(&mut *writer).flush().await
         };
-        if !matches!(timeout(ANSWER_PAUSE_MAX, sent).await, Ok(Ok(()))) {
+        if !matches!(timeout(RESPONSE_PAUSE_MAX, sent).await, Ok(Ok(()))) {
             return false;
         }
     }

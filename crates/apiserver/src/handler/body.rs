@@ -15,7 +15,7 @@ use crate::handler::budget::Reservation;
 use crate::handler::max_in_flight::Seat;
 use crate::handler::status_errors;
 use crate::handler::watch_body::WatchBody;
-use crate::limits::{ANSWER_PAUSE_MAX, ANSWER_PIECE_BYTES, BODY_BYTES_MAX, BODY_PAUSE_MAX};
+use crate::limits::{BODY_BYTES_MAX, BODY_PAUSE_MAX, RESPONSE_PAUSE_MAX, RESPONSE_PIECE_BYTES};
 
 /// Reads the whole body. Fails if it is longer than [`BODY_BYTES_MAX`], pauses too long, or exceeds
 /// its share of `budget`.
@@ -77,7 +77,7 @@ enum Content {
 
 /// A response that the connection aborts if the client reads nothing.
 pub(crate) trait Stallable: Send + Sync {
-    /// Frees the memory of the response if the client has read nothing for [`ANSWER_PAUSE_MAX`].
+    /// Frees the memory of the response if the client has read nothing for [`RESPONSE_PAUSE_MAX`].
     /// Returns whether the response is aborted.
     fn end_if_stalled(&self) -> bool;
 }
@@ -123,7 +123,7 @@ impl Outgoing {
         if remaining.bytes.is_empty() {
             return None;
         }
-        let len = remaining.bytes.len().min(ANSWER_PIECE_BYTES);
+        let len = remaining.bytes.len().min(RESPONSE_PIECE_BYTES);
         let mut piece = remaining.bytes.split_to(len);
         if copies && remaining.is_long {
             piece = Bytes::copy_from_slice(&piece);
@@ -140,7 +140,7 @@ impl Outgoing {
 impl Stallable for Outgoing {
     fn end_if_stalled(&self) -> bool {
         let mut remaining = self.remaining();
-        if !remaining.is_aborted && remaining.since.elapsed() >= ANSWER_PAUSE_MAX {
+        if !remaining.is_aborted && remaining.since.elapsed() >= RESPONSE_PAUSE_MAX {
             remaining.is_aborted = true;
             remaining.bytes = Bytes::new();
             remaining.seat = None;
@@ -185,13 +185,13 @@ impl OutgoingWatch {
             match std::task::ready!(watch.poll_bytes(context)) {
                 Some(Err(aborted)) => return Poll::Ready(Some(Err(aborted))),
                 Some(Ok(event)) => {
-                    state.is_long = event.len() > ANSWER_PIECE_BYTES;
+                    state.is_long = event.len() > RESPONSE_PIECE_BYTES;
                     state.event = event;
                 }
                 None => return Poll::Ready(None),
             }
         }
-        let len = state.event.len().min(ANSWER_PIECE_BYTES);
+        let len = state.event.len().min(RESPONSE_PIECE_BYTES);
         let mut piece = state.event.split_to(len);
         if copies && state.is_long {
             piece = Bytes::copy_from_slice(&piece);
@@ -204,7 +204,7 @@ impl OutgoingWatch {
 impl Stallable for OutgoingWatch {
     fn end_if_stalled(&self) -> bool {
         let mut state = self.state();
-        if state.since.is_some_and(|since| since.elapsed() >= ANSWER_PAUSE_MAX) {
+        if state.since.is_some_and(|since| since.elapsed() >= RESPONSE_PAUSE_MAX) {
             // Its end is recorded when it is dropped.
             state.watch = None;
             state.event = Bytes::new();
@@ -217,7 +217,7 @@ impl ResponseBody {
     /// A complete body. `seat` is released when the last piece has been taken.
     pub(crate) fn complete(bytes: Bytes, seat: Option<Seat>) -> Self {
         let seat = seat.filter(|_| !bytes.is_empty());
-        let is_long = bytes.len() > ANSWER_PIECE_BYTES;
+        let is_long = bytes.len() > RESPONSE_PIECE_BYTES;
         let remaining =
             Remaining { bytes, seat, since: Instant::now(), is_long, is_aborted: false };
         Self::new(Content::Complete(Arc::new(Outgoing(Mutex::new(remaining)))))
@@ -327,9 +327,9 @@ mod tests {
             let Content::Complete(outgoing) = &body.content else { panic!("it is whole") };
             let outgoing = Arc::clone(outgoing);
             let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
-            assert_eq!(piece.len(), ANSWER_PIECE_BYTES);
+            assert_eq!(piece.len(), RESPONSE_PIECE_BYTES);
             assert!(!outgoing.end_if_stalled());
-            tokio::time::advance(ANSWER_PAUSE_MAX).await;
+            tokio::time::advance(RESPONSE_PAUSE_MAX).await;
             assert!(outgoing.end_if_stalled());
             assert_eq!(Arc::strong_count(&alive) == 1, is_freed);
             assert!(body.frame().await.unwrap().is_err(), "it breaks off");

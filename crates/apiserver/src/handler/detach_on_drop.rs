@@ -17,9 +17,9 @@ pub(crate) struct DetachOnDrop<T: Send + 'static> {
     work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
     tracker: TaskTracker,
     runtime: Handle,
-    /// Cancelled if the future is dropped before its end, for work that waits for the client's sake
-    /// only.
-    left: Option<CancellationToken>,
+    /// Cancelled if the future is dropped before its end, so that work which only the client waits
+    /// for can stop.
+    abandoned: Option<CancellationToken>,
 }
 
 impl<T: Send + 'static> DetachOnDrop<T> {
@@ -27,9 +27,9 @@ impl<T: Send + 'static> DetachOnDrop<T> {
         work: impl Future<Output = T> + Send + 'static,
         tracker: TaskTracker,
         runtime: Handle,
-        left: Option<CancellationToken>,
+        abandoned: Option<CancellationToken>,
     ) -> Self {
-        Self { work: Some(Box::pin(work)), tracker, runtime, left }
+        Self { work: Some(Box::pin(work)), tracker, runtime, abandoned }
     }
 }
 
@@ -49,8 +49,8 @@ impl<T: Send + 'static> Future for DetachOnDrop<T> {
 impl<T: Send + 'static> Drop for DetachOnDrop<T> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            if let Some(left) = &self.left {
-                left.cancel();
+            if let Some(abandoned) = &self.abandoned {
+                abandoned.cancel();
             }
             let rest = async move { drop(work.await) };
             self.tracker.spawn_on(rest, &self.runtime);

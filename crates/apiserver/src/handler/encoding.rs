@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use http::HeaderValue;
 use http::header::{CONTENT_ENCODING, VARY};
 
-use crate::Answer;
+use crate::ApiResponse;
 use crate::handler::negotiate::{Language, Rendering};
 
 mod yaml;
@@ -21,36 +21,36 @@ pub(crate) const YAML: &str = "application/yaml";
 pub(crate) const GZIP_MIN: usize = 128 << 10;
 
 /// Converts a JSON response to YAML, indents it or compresses it, as negotiated.
-pub(crate) fn finish(rendering: Rendering, mut answer: Answer) -> Answer {
+pub(crate) fn finish(rendering: Rendering, mut response: ApiResponse) -> ApiResponse {
     match rendering.language {
         Language::Yaml => {
-            answer.body = yaml(&answer.body);
-            answer.content_type = YAML;
+            response.body = yaml(&response.body);
+            response.content_type = YAML;
         }
-        Language::Json if rendering.pretty => answer.body = indented(&answer.body),
+        Language::Json if rendering.pretty => response.body = indented(&response.body),
         Language::Json => {}
     }
-    negotiate_gzip(&mut answer, rendering.gzip, GZIP_MIN, None);
-    answer
+    negotiate_gzip(&mut response, rendering.gzip, GZIP_MIN, None);
+    response
 }
 
 /// Compresses a body of more than `len_min` bytes if the client accepts gzip. `Vary` is set
 /// even if the response is not compressed. `cache` keeps the result for a body that
 /// does not change.
 pub(crate) fn negotiate_gzip(
-    answer: &mut Answer,
+    response: &mut ApiResponse,
     is_accepted: bool,
     len_min: usize,
     cache: Option<&OnceLock<Bytes>>,
 ) {
-    if answer.body.len() <= len_min {
+    if response.body.len() <= len_min {
         return;
     }
-    answer.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    response.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     if is_accepted {
-        let compress = || compressed(&answer.body);
-        answer.body = cache.map_or_else(compress, |cache| cache.get_or_init(compress).clone());
-        answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let compress = || compressed(&response.body);
+        response.body = cache.map_or_else(compress, |cache| cache.get_or_init(compress).clone());
+        response.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
 }
 
@@ -76,7 +76,7 @@ fn compressed(bytes: &[u8]) -> Bytes {
 fn pretty(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len() + json.len() / 2);
     let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    let line = |out: &mut Vec<u8>, depth: usize| {
+    let break_line = |out: &mut Vec<u8>, depth: usize| {
         out.push(b'\n');
         out.resize(out.len() + 2 * depth, b' ');
     };
@@ -99,17 +99,17 @@ fn pretty(json: &[u8]) -> Vec<u8> {
                     out.push(end);
                 } else {
                     depth += 1;
-                    line(&mut out, depth);
+                    break_line(&mut out, depth);
                 }
             }
             b'}' | b']' => {
                 depth = depth.saturating_sub(1);
-                line(&mut out, depth);
+                break_line(&mut out, depth);
                 out.push(byte);
             }
             b',' => {
                 out.push(byte);
-                line(&mut out, depth);
+                break_line(&mut out, depth);
             }
             b':' => out.extend_from_slice(b": "),
             b' ' | b'\n' | b'\r' | b'\t' => {}

@@ -26,9 +26,11 @@ use super::timeout::TimeLimit;
 use crate::audit::intents::{Effect, Intent};
 use crate::state::ServerState;
 use crate::upstream::upgrade_protocol;
-use crate::{Answer, AuditContext, ForwardedRequest, Outcome, Request, Upstream, UpstreamError};
+use crate::{
+    ApiResponse, AuditContext, ForwardedRequest, Outcome, Request, Upstream, UpstreamError,
+};
 
-pub use response::ForwardedAnswer;
+pub use response::ForwardedResponse;
 pub(super) use response::{Seats, respond};
 
 /// The subresources whose responses may last as long as the client wants, as in kube-apiserver.
@@ -61,7 +63,7 @@ pub(super) async fn send(
     state: &ServerState,
     (target, limit): (&Target, &TimeLimit),
     exchange: Exchange<'_>,
-) -> Result<Outcome, Answer> {
+) -> Result<Outcome, ApiResponse> {
     let upstream = &*target.upstream;
     let Exchange { request, uri, client, audit_id, protocol, audit, intent } = exchange;
     audit.annotate(UPSTREAM, upstream.name());
@@ -112,7 +114,7 @@ pub(super) async fn send(
     if is_authorized(code) {
         recorded::after(state, request, audit).await;
     }
-    let answer = ForwardedAnswer::receive(state, request, response, audit.level()).await;
+    let answer = ForwardedResponse::receive(state, request, response, audit.level()).await;
     set_effect(intent, Effect::Known);
     Ok(Outcome::Forwarded(Box::new(answer)))
 }

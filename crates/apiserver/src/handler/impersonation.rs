@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::authn::with_authenticated_group;
 use crate::handler::status_errors;
-use crate::{Answer, Attributes, Authorizer, Decision};
+use crate::{ApiResponse, Attributes, Authorizer, Decision};
 
 const PREFIX: &str = "impersonate-";
 const EXTRA_PREFIX: &str = "impersonate-extra-";
@@ -24,18 +24,18 @@ pub(crate) async fn resolve(
     user: &Arc<UserInfo>,
     headers: &mut HeaderMap,
     authorizer: &dyn Authorizer,
-) -> Result<Option<UserInfo>, Answer> {
+) -> Result<Option<UserInfo>, ApiResponse> {
     if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
         return Ok(None);
     }
-    let impersonated = impersonated_user(headers).map_err(Answer::from)?;
+    let impersonated = impersonated_user(headers).map_err(ApiResponse::from)?;
     for attributes in required_access(user, &impersonated) {
         match authorizer.authorize(&attributes).await {
             Ok(Decision::Allow(_)) => {}
             Ok(Decision::Deny(reason) | Decision::NoOpinion(reason)) => {
                 return Err(status_errors::forbidden(&attributes, &reason));
             }
-            Err(error) => return Err(Answer::from(ApiError::internal(&error.to_string()))),
+            Err(error) => return Err(ApiResponse::from(ApiError::internal(&error.to_string()))),
         }
     }
     let names: Vec<_> =
@@ -152,7 +152,7 @@ mod tests {
         let resolved = resolve(&Arc::new(user), &mut headers, &Only(allowed)).await;
         let resolved = resolved
             .map(|user| user.map(|user| (user.username, user.groups)))
-            .map_err(|answer| answer.code.as_u16());
+            .map_err(|response| response.code.as_u16());
         let expected = expected.map(|user| {
             user.map(|(name, groups)| {
                 (name.to_owned(), groups.iter().map(|group| (*group).to_owned()).collect())

@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use tracing::error;
 
 use crate::connection::websocket::Upgrade;
-use crate::handler::answer::JSON;
+use crate::handler::api_response::JSON;
 use crate::handler::body::ResponseBody;
 use crate::handler::encoding;
 use crate::handler::max_in_flight::Seat;
@@ -19,7 +19,7 @@ use crate::handler::watch_body::{Completion, WatchBody, WatchFrames};
 use crate::metrics::RequestOutcome;
 use crate::state::ServerState;
 use crate::upstream::{strip_hop_by_hop, upgrade_protocol};
-use crate::{Answer, AuditContext, Request, WatchReply};
+use crate::{ApiResponse, AuditContext, Request, WatchReply};
 
 const AUDIT_ID: &str = "audit-id";
 
@@ -89,7 +89,7 @@ impl RequestContext {
     pub(super) fn into_response(
         self,
         state: &ServerState,
-        answer: Answer,
+        answer: ApiResponse,
     ) -> Response<ResponseBody> {
         self.into_response_with_seat(state, answer, None)
     }
@@ -98,7 +98,7 @@ impl RequestContext {
     pub(super) fn into_response_with_seat(
         self,
         state: &ServerState,
-        answer: Answer,
+        answer: ApiResponse,
         seat: Option<Seat>,
     ) -> Response<ResponseBody> {
         let is_error = answer.status.is_some() && !answer.code.is_success();
@@ -107,7 +107,7 @@ impl RequestContext {
         } else {
             answer
         };
-        let Answer { mut code, mut headers, content_type, mut body, .. } = answer;
+        let ApiResponse { mut code, mut headers, content_type, mut body, .. } = answer;
         if code.is_redirection() && code != StatusCode::NOT_MODIFIED {
             // A redirect could send kube-apiserver's client, with its certificate, to any address.
             error!(%code, path = self.request.info.path, "a redirect response was blocked");

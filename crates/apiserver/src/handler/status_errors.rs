@@ -6,7 +6,7 @@ use event::{StatusCause, StatusDetails};
 use http::{HeaderValue, StatusCode};
 
 use crate::limits::BODY_BYTES_MAX;
-use crate::{Answer, Attributes};
+use crate::{ApiResponse, Attributes};
 
 /// 401: authentication failed.
 pub(crate) fn unauthorized() -> ApiError {
@@ -28,10 +28,10 @@ pub(crate) fn denied(attributes: &Attributes, reason: &str) -> ApiError {
 }
 
 /// [`denied`] with a header that prevents content sniffing in browsers.
-pub(crate) fn forbidden(attributes: &Attributes, reason: &str) -> Answer {
-    let mut answer = Answer::from(denied(attributes, reason));
-    answer.headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    answer
+pub(crate) fn forbidden(attributes: &Attributes, reason: &str) -> ApiResponse {
+    let mut response = ApiResponse::from(denied(attributes, reason));
+    response.headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
 }
 
 fn denial(attributes: &Attributes) -> String {
@@ -152,9 +152,9 @@ mod tests {
     use super::*;
 
     fn check(attributes: &Attributes, reason: &str, expected: &str) {
-        let answer = forbidden(attributes, reason);
-        assert_eq!(answer.code, StatusCode::FORBIDDEN);
-        assert_eq!(answer.status.unwrap().message, expected);
+        let response = forbidden(attributes, reason);
+        assert_eq!(response.code, StatusCode::FORBIDDEN);
+        assert_eq!(response.status.unwrap().message, expected);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::audit::write_claim::WriteClaim;
 use crate::handler::status_errors;
 use crate::limits::RECORD_TIME_MAX;
-use crate::{Answer, Outcome, audit::backend};
+use crate::{ApiResponse, Outcome, audit::backend};
 
 /// The time that a request may take.
 pub(super) struct TimeLimit {
@@ -39,8 +39,8 @@ impl TimeLimit {
 pub(super) async fn with_timeout(
     limit: &TimeLimit,
     claim: &WriteClaim,
-    mut work: Pin<&mut impl Future<Output = Result<Outcome, Answer>>>,
-) -> Result<Outcome, Answer> {
+    mut work: Pin<&mut impl Future<Output = Result<Outcome, ApiResponse>>>,
+) -> Result<Outcome, ApiResponse> {
     match timeout(limit.time, work.as_mut()).await {
         Ok(done) => done,
         Err(_) if limit.is_lifted.load(Ordering::Relaxed) => work.await,
@@ -61,22 +61,25 @@ mod tests {
     use super::*;
 
     /// Runs with a zero timeout. Returns the code of the response, or `unsure`.
-    async fn check(is_begun: bool, work: impl Future<Output = Result<Outcome, Answer>>) -> String {
+    async fn check(
+        is_begun: bool,
+        work: impl Future<Output = Result<Outcome, ApiResponse>>,
+    ) -> String {
         let claim = WriteClaim::default();
         assert!(!is_begun || claim.claim());
         let limit = TimeLimit::new(Duration::ZERO, "too late");
         let outcome = with_timeout(&limit, &claim, pin!(work)).await;
         assert_eq!(claim.claim(), is_begun, "a cancelled write cannot be claimed");
         match outcome {
-            Ok(Outcome::Unlogged(answer) | Outcome::Committed(answer)) | Err(answer) => {
-                answer.code.as_u16().to_string()
+            Ok(Outcome::Unlogged(response) | Outcome::Committed(response)) | Err(response) => {
+                response.code.as_u16().to_string()
             }
             Ok(Outcome::InDoubt(StoreError::Unavailable { reason })) => format!("unsure: {reason}"),
             Ok(_) => "something else".to_owned(),
         }
     }
 
-    async fn after_a_while() -> Result<Outcome, Answer> {
+    async fn after_a_while() -> Result<Outcome, ApiResponse> {
         tokio::time::sleep(RECORD_TIME_MAX / 2).await;
         Ok(Outcome::Committed(crate::routes::text(http::StatusCode::CREATED, "")))
     }

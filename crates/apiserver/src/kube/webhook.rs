@@ -33,7 +33,7 @@ where
         let mut delay = FIRST_DELAY;
         for attempt in 1.. {
             match call().await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(kube::Error::Api(status)) if !is_transient(status.code) => {
                     return Err(WebhookError::Rejected(status.message.clone()));
                 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::VARY;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::Answer;
+use crate::ApiResponse;
 use crate::handler::encoding::{GZIP_MIN, negotiate_gzip};
 use crate::handler::negotiate::{accepted, takes_gzip};
 
@@ -17,7 +17,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The response to a request with these headers. `open_metrics` is the text in `OpenMetrics`.
-pub(super) fn answer(open_metrics: String, request: &HeaderMap) -> Answer {
+pub(super) fn response(open_metrics: String, request: &HeaderMap) -> ApiResponse {
     let (content_type, text) = if accepts_only_text(request) {
         (TEXT, text_format(&open_metrics))
     } else {
@@ -25,9 +25,10 @@ pub(super) fn answer(open_metrics: String, request: &HeaderMap) -> Answer {
     };
     let headers = HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]);
     let (code, body) = (StatusCode::OK, Bytes::from(text));
-    let mut answer = Answer { code, headers, content_type, body, object: None, status: None };
-    negotiate_gzip(&mut answer, takes_gzip(request), GZIP_MIN, None);
-    answer
+    let mut response =
+        ApiResponse { code, headers, content_type, body, object: None, status: None };
+    negotiate_gzip(&mut response, takes_gzip(request), GZIP_MIN, None);
+    response
 }
 
 /// Whether the client accepts the text format by name and `OpenMetrics` not at all.
@@ -91,9 +92,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
         headers.insert(ACCEPT_ENCODING, encoding.parse().unwrap());
-        let answer = answer(OPEN.repeat(2_000), &headers);
-        let is_gzip = answer.headers.contains_key(CONTENT_ENCODING);
-        assert_eq!((answer.content_type, is_gzip), expected, "{accept}");
+        let response = response(OPEN.repeat(2_000), &headers);
+        let is_gzip = response.headers.contains_key(CONTENT_ENCODING);
+        assert_eq!((response.content_type, is_gzip), expected, "{accept}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::metadata;
 use super::options::FieldValidation;
 use super::served_resource::ServedResource;
-use crate::{Answer, Subresource};
+use crate::{ApiResponse, Subresource};
 
 /// Maximum length of all warnings of a response, in characters. Above it, each warning is
 /// truncated, and further ones beyond the limit are dropped.
@@ -108,7 +108,7 @@ pub(crate) fn drop_status(kind: &ServedResource, object: &mut Map<String, Value>
 }
 
 /// Adds warnings as headers.
-pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
+pub(crate) fn warn(response: &mut ApiResponse, warnings: &[String]) {
     let mut unique = HashSet::new();
     let warnings: Vec<&String> =
         warnings.iter().filter(|warning| !warning.is_empty() && unique.insert(*warning)).collect();
@@ -132,7 +132,7 @@ pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
             .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
             .collect();
         if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{text}\"").as_bytes()) {
-            answer.headers.append(WARNING, value);
+            response.headers.append(WARNING, value);
         }
     }
 }
@@ -174,9 +174,9 @@ mod tests {
     /// Checks the number and the lengths of the warnings in a response.
     #[track_caller]
     fn check(warnings: &[String], expected: &[usize]) {
-        let mut answer = Answer::from(ApiError::bad_request(""));
-        warn(&mut answer, warnings);
-        let lens = answer.headers.get_all(WARNING).iter().map(|value| {
+        let mut response = ApiResponse::from(ApiError::bad_request(""));
+        warn(&mut response, warnings);
+        let lens = response.headers.get_all(WARNING).iter().map(|value| {
             let text = std::str::from_utf8(value.as_bytes()).unwrap();
             text.strip_prefix("299 - \"").unwrap().strip_suffix('"').unwrap().chars().count()
         });

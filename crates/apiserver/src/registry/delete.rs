@@ -46,20 +46,21 @@ fn remove(
         .read(&kind, &write.namespace, &write.name)?
         .ok_or_else(|| kind.not_found(&write.name))?;
     check_preconditions(write, &object, options)?;
-    let mut going = object.clone();
+    let mut terminating = object.clone();
     let is_collected = write.shared.has_garbage_collector && kind.supports(Verb::Patch);
-    set_finalizers(&mut going, options.propagation, is_collected);
-    if metadata::finalizers(&going).is_empty() {
+    set_finalizers(&mut terminating, options.propagation, is_collected);
+    if metadata::finalizers(&terminating).is_empty() {
         let uid = metadata::text(&object, "uid").to_owned();
-        remove_for_good(write, transaction, &mut going)?;
+        remove_for_good(write, transaction, &mut terminating)?;
         return Ok(WriteResult::Deleted { name: write.name.clone(), uid });
     }
-    if !metadata::is_terminating(&going) {
-        metadata::set(&mut going, "deletionTimestamp", write.context.now.as_str());
-        metadata::set(&mut going, "deletionGracePeriodSeconds", 0);
-        metadata::bump_generation(&mut going);
+    if !metadata::is_terminating(&terminating) {
+        metadata::set(&mut terminating, "deletionTimestamp", write.context.now.as_str());
+        metadata::set(&mut terminating, "deletionGracePeriodSeconds", 0);
+        metadata::bump_generation(&mut terminating);
     }
-    let body = if going == object { stored } else { transaction.store(&kind, &mut going)? };
+    let body =
+        if terminating == object { stored } else { transaction.store(&kind, &mut terminating)? };
     Ok(WriteResult::Object(StatusCode::OK, body))
 }
 

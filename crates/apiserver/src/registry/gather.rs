@@ -14,12 +14,12 @@ use store::{ListOptions, Object, ReadError};
 use super::continue_token::ContinueToken;
 use super::read::{ListQuery, SelectionPredicate};
 use super::render::ListMeta;
-use super::{ResourceRequest, answers, render};
+use super::{ResourceRequest, render, response_cache};
 use crate::handler::budget::Reservation;
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
-use crate::limits::{ANSWER_BYTES_FREE, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX};
-use crate::{Answer, AuditContext};
+use crate::limits::{LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX, RESPONSE_BYTES_FREE};
+use crate::{ApiResponse, AuditContext};
 
 /// Maximum number of objects of one read from the store.
 const PAGE_OBJECTS: usize = 4096;
@@ -55,7 +55,7 @@ pub(super) struct CollectedList {
 pub(super) enum ListContent {
     New(CollectedList),
     /// An equal response that is already being sent to another client.
-    Cached(Box<Answer>),
+    Cached(Box<ApiResponse>),
 }
 
 /// Why a list fails.
@@ -126,8 +126,8 @@ impl ResourceRequest<'_> {
             let new_items = admitted.by_ref().take(limit_left);
             collected.items.extend(new_items.map(|object| listing.part_of(object)));
             let new = collected.items.iter().skip(before).map(|object| object.body.len()).sum();
-            if let Some(answer) = self.count(listing, &mut collected, new, page.revision)? {
-                return Ok(ListContent::Cached(Box::new(answer)));
+            if let Some(response) = self.count(listing, &mut collected, new, page.revision)? {
+                return Ok(ListContent::Cached(Box::new(response)));
             }
             let is_at_limit = query.limit > 0 && collected.items.len() == query.limit;
             let more = page.next.is_some() || (is_at_limit && admitted.next().is_some());
@@ -155,22 +155,22 @@ impl ResourceRequest<'_> {
         collected: &mut CollectedList,
         new: usize,
         revision: u64,
-    ) -> Result<Option<Answer>, ListError> {
+    ) -> Result<Option<ApiResponse>, ListError> {
         collected.bytes += new;
-        if collected.bytes <= ANSWER_BYTES_FREE {
+        if collected.bytes <= RESPONSE_BYTES_FREE {
             return Ok(None);
         }
-        let answers = &self.shared.answers;
+        let responses = &self.shared.response_cache;
         if let Some(reservation) = &mut collected.reservation {
             let is_reserved = reservation.grow(new);
             let rejected = || ListError::Rejected(status_errors::too_many_requests());
             return if is_reserved { Ok(None) } else { Err(rejected()) };
         }
-        let key = answers::key(self.request, revision, listing.rendering, listing.now);
-        if let Some(answer) = answers.cached(key) {
-            return Ok(Some(answer));
+        let key = response_cache::key(self.request, revision, listing.rendering, listing.now);
+        if let Some(response) = responses.cached(key) {
+            return Ok(Some(response));
         }
-        let reservation = answers.reserve(&self.request.user, collected.bytes);
+        let reservation = responses.reserve(&self.request.user, collected.bytes);
         collected.reservation = Some(reservation.map_err(ListError::Rejected)?);
         Ok(None)
     }

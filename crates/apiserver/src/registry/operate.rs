@@ -9,7 +9,7 @@ use super::options::WriteOptions;
 use super::read::read_error;
 use super::{ResourceRequest, metadata};
 use crate::handler::negotiate::Rendering;
-use crate::{Answer, AuditContext, Outcome};
+use crate::{ApiResponse, AuditContext, Outcome};
 
 impl ResourceRequest<'_> {
     /// Runs an operation on the object that the URL names, and responds with its result.
@@ -47,6 +47,6 @@ impl ResourceRequest<'_> {
             code: StatusCode::OK.as_u16(),
             ..event::Status::default()
         };
-        Ok(Outcome::Unlogged(Answer::status(status)))
+        Ok(Outcome::Unlogged(ApiResponse::status(status)))
     }
 }

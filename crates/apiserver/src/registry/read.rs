@@ -20,11 +20,11 @@ use super::gather::{CollectedList, ListContent, ListError, Listing};
 use super::options::first;
 use super::render;
 use super::write::WriteResult;
-use super::{ResourceRequest, answers, metadata, options};
+use super::{ResourceRequest, metadata, options, response_cache};
 use crate::handler::encoding;
 use crate::handler::negotiate::Rendering;
 use crate::handler::status_errors::too_large_resource_version;
-use crate::{Answer, AuditContext, Objects, Outcome};
+use crate::{ApiResponse, AuditContext, Objects, Outcome};
 
 /// The selection of a list or watch: label and field selectors.
 #[derive(Clone, Debug, Default)]
@@ -94,14 +94,14 @@ impl ResourceRequest<'_> {
         let stored = self.shared.store.get(&key).await.map_err(|error| read_error(&error))?;
         let stored = stored.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
-        let key = answers::key(self.request, stored.revision, rendering, now);
+        let key = response_cache::key(self.request, stored.revision, rendering, now);
         let (bytes, kind) = (stored.body.len(), Arc::clone(self.kind));
         let render = move || {
-            let answer = render::object(rendering, &kind, StatusCode::OK, &stored.body, now);
-            encoding::finish(rendering, answer)
+            let response = render::object(rendering, &kind, StatusCode::OK, &stored.body, now);
+            encoding::finish(rendering, response)
         };
-        let answers = &self.shared.answers;
-        answers.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
+        let responses = &self.shared.response_cache;
+        responses.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
     }
 
     /// Responds with an object and the details that its kind computes, from one snapshot.
@@ -132,13 +132,13 @@ impl ResourceRequest<'_> {
         let prefix = self.kind.prefix(self.namespace());
         // The permit covers reading and rendering: it limits how many long lists are in memory at
         // once.
-        let permit = self.shared.answers.render_permit().await;
+        let permit = self.shared.response_cache.render_permit().await;
         let now = self.shared.clock.now();
         let listing = Listing { prefix: &prefix, filter: &filter, query: &query, rendering, now };
         let CollectedList { items, head, bytes, reservation } =
             match self.gather(&listing, audit).await {
                 Ok(ListContent::New(gathered)) => gathered,
-                Ok(ListContent::Cached(answer)) => return Ok(Outcome::Unlogged(*answer)),
+                Ok(ListContent::Cached(response)) => return Ok(Outcome::Unlogged(*response)),
                 Err(ListError::Read(ReadError::Compacted { .. })) => {
                     return Ok(Outcome::Unlogged(expired(&query)));
                 }
@@ -146,16 +146,16 @@ impl ResourceRequest<'_> {
                 Err(ListError::Rejected(error)) => return Err(error),
             };
         let start = self.shared.clock.now();
-        let key = answers::key(self.request, head.revision, rendering, now);
+        let key = response_cache::key(self.request, head.revision, rendering, now);
         let kind = Arc::clone(self.kind);
         let render = move || {
             let parts = items.iter().map(|object| &object.body);
             encoding::finish(rendering, render::list(rendering, &kind, &head, parts, now))
         };
-        let answer = self.shared.answers.shared(key, bytes, reservation, render).await?;
+        let response = self.shared.response_cache.shared(key, bytes, reservation, render).await?;
         drop(permit);
         audit.track_since(render::layer(rendering), start);
-        Ok(Outcome::Unlogged(answer))
+        Ok(Outcome::Unlogged(response))
     }
 
     /// Checks the parameters of a list.
@@ -279,7 +279,7 @@ fn gone(message: &str) -> ApiError {
 
 /// The error for an expired `continue` token. It contains a token that continues the list at the
 /// newest revision.
-fn expired(query: &ListQuery) -> Answer {
+fn expired(query: &ListQuery) -> ApiResponse {
     #[derive(Deserialize)]
     struct Document(Map<String, Value>);
 
@@ -288,14 +288,14 @@ fn expired(query: &ListQuery) -> Answer {
         return gone(&format!("The resourceVersion for the provided list is too old: {at}")).into();
     };
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
-    let mut answer: Answer = gone(message).into();
+    let mut response: ApiResponse = gone(message).into();
     let token = ContinueToken { revision: None, after: after.clone() }.encode();
-    if let Ok(Document(mut map)) = serde_json::from_slice(&answer.body) {
+    if let Ok(Document(mut map)) = serde_json::from_slice(&response.body) {
         map.insert("metadata".to_owned(), serde_json::json!({ "continue": token }));
         if let Ok(json) = Json::serialize(&map) {
-            answer.body = Bytes::clone(&json.clone().into_bytes());
-            answer.object = Some(json);
+            response.body = Bytes::clone(&json.clone().into_bytes());
+            response.object = Some(json);
         }
     }
-    answer
+    response
 }

@@ -24,12 +24,12 @@ use super::options::first;
 use super::read::{SelectionPredicate, revision};
 use super::render::{self, ListMeta};
 use super::watch::{BOOKMARK_PERIOD, Framing};
-use super::{ResourceRequest, Shared, answers};
+use super::{ResourceRequest, Shared, response_cache};
 use crate::handler::negotiate::Rendering;
 use crate::handler::status_errors::too_large_resource_version;
 use crate::handler::{encoding, status_errors};
 use crate::limits::LIST_PAGE_BYTES_MAX;
-use crate::{Answer, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
+use crate::{ApiResponse, Outcome, ReadBatch, ReadOnlyStorage, ReadPage, ReadQuery, WatchReply};
 
 impl ResourceRequest<'_> {
     /// Handles `get`, `list` and `watch`; other verbs are rejected with 405.
@@ -50,14 +50,18 @@ impl ResourceRequest<'_> {
         let object = storage.get(self.name()).await?;
         let body = object.ok_or_else(|| self.kind.not_found(self.name()))?;
         let now = self.shared.clock.now();
-        let key =
-            answers::key(self.request, key_revision(stated_revision(&body), now), rendering, now);
+        let key = response_cache::key(
+            self.request,
+            key_revision(stated_revision(&body), now),
+            rendering,
+            now,
+        );
         let (bytes, kind) = (body.len(), Arc::clone(self.kind));
         let render = move || {
-            let answer = render::object(rendering, &kind, StatusCode::OK, &body, now);
-            Answer { object: None, ..encoding::finish(rendering, answer) }
+            let response = render::object(rendering, &kind, StatusCode::OK, &body, now);
+            ApiResponse { object: None, ..encoding::finish(rendering, response) }
         };
-        self.shared.answers.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
+        self.shared.response_cache.shared(key, bytes, None, render).await.map(Outcome::Unlogged)
     }
 
     async fn list_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
@@ -65,7 +69,7 @@ impl ResourceRequest<'_> {
         let filter = SelectionPredicate::new(self)?;
         let query = self.list_query()?;
         let at_least = query.at_least;
-        let permits = self.shared.answers.computed_permits(&self.request.user).await;
+        let permits = self.shared.response_cache.computed_permits(&self.request.user).await;
         // These objects have no labels.
         let page = if filter.matches_unlabelled() {
             let query = ReadQuery {
@@ -92,19 +96,20 @@ impl ResourceRequest<'_> {
             ..ListMeta::default()
         };
         let now = self.shared.clock.now();
-        let key = answers::key(self.request, key_revision(page.revision, now), rendering, now);
+        let key =
+            response_cache::key(self.request, key_revision(page.revision, now), rendering, now);
         let bytes = page.items.iter().map(Bytes::len).sum();
         let kind = Arc::clone(self.kind);
         let render = move || {
             let parts: Vec<Bytes> =
                 page.items.iter().map(|body| render::part(rendering, body)).collect();
-            let mut answer = render::list(rendering, &kind, &head, parts.iter(), now);
-            decoded::warn(&mut answer, &page.warnings);
-            Answer { object: None, ..encoding::finish(rendering, answer) }
+            let mut response = render::list(rendering, &kind, &head, parts.iter(), now);
+            decoded::warn(&mut response, &page.warnings);
+            ApiResponse { object: None, ..encoding::finish(rendering, response) }
         };
-        let answer = self.shared.answers.shared(key, bytes, None, render).await?;
+        let response = self.shared.response_cache.shared(key, bytes, None, render).await?;
         drop(permits);
-        Ok(Outcome::Unlogged(answer))
+        Ok(Outcome::Unlogged(response))
     }
 
     async fn watch_read_only(&self, storage: &dyn ReadOnlyStorage) -> Result<Outcome, ApiError> {
@@ -138,7 +143,7 @@ impl ResourceRequest<'_> {
             end: now + duration,
         };
         Ok(Outcome::Watch(WatchReply {
-            content_type: crate::handler::answer::JSON,
+            content_type: crate::handler::api_response::JSON,
             frames: Box::pin(stream::unfold(watch, WatchStream::next)),
         }))
     }
@@ -225,7 +230,7 @@ impl WatchStream {
             let key = format!("{}{revision}", self.prefix);
             let what = self.framing.what("ADDED", *revision, now);
             let make = || self.framing.frame("ADDED", body, now);
-            match self.shared.answers.event(what, &key, &self.user, make, body.len()) {
+            match self.shared.response_cache.event(what, &key, &self.user, make, body.len()) {
                 Some(frame) => {
                     self.framing.has_columns = true;
                     self.frames.push_back(frame);
@@ -239,6 +244,6 @@ impl WatchStream {
     /// Sends an ERROR event and ends the watch.
     fn fail(&mut self, error: ApiError) {
         self.batches = None;
-        self.frames.push_back(super::watch::frame("ERROR", &Answer::from(error).body));
+        self.frames.push_back(super::watch::frame("ERROR", &ApiResponse::from(error).body));
     }
 }

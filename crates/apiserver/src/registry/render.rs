@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::served_resource::ServedResource;
 use crate::handler::negotiate::{Form, MetaVersion, Rendering};
-use crate::{Answer, table};
+use crate::{ApiResponse, table};
 
 /// The metadata of a list.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ pub(super) fn object(
     code: StatusCode,
     body: &Bytes,
     now: Timestamp,
-) -> Answer {
+) -> ApiResponse {
     let json = match rendering.form {
         Form::Plain => body.clone(),
         Form::Partial(version) => Bytes::from(table::partial(body, version)),
@@ -43,7 +43,7 @@ pub(super) fn object(
             Bytes::from(out)
         }
     };
-    Answer::json(code, Json::from_normalized(json))
+    ApiResponse::json(code, Json::from_normalized(json))
 }
 
 /// The part of a stored object that a list in this rendering needs: its metadata, or the whole
@@ -62,7 +62,7 @@ pub(super) fn list<'a>(
     head: &ListMeta,
     parts: impl Iterator<Item = &'a Bytes> + Clone,
     now: Timestamp,
-) -> Answer {
+) -> ApiResponse {
     let mut out = match rendering.form {
         Form::Plain => list_start(&format!("{}List", kind.resource.kind), &kind.api_version, head),
         Form::Partial(version) => {
@@ -85,7 +85,7 @@ pub(super) fn list<'a>(
         }
     }
     out.extend_from_slice(b"]}");
-    Answer::json(StatusCode::OK, Json::from_normalized(Bytes::from(out)))
+    ApiResponse::json(StatusCode::OK, Json::from_normalized(Bytes::from(out)))
 }
 
 /// The latency layer of rendering, for the audit event's annotations.
@@ -97,7 +97,7 @@ pub(super) const fn layer(rendering: Rendering) -> Layer {
 }
 
 /// The response of a delete that has removed the object.
-pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> Answer {
+pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> ApiResponse {
     let status = Status {
         status: "Success".to_owned(),
         details: Some(StatusDetails {
@@ -110,7 +110,7 @@ pub(super) fn deleted(kind: &ServedResource, name: &str, uid: &str) -> Answer {
         code: StatusCode::OK.as_u16(),
         ..Status::default()
     };
-    Answer::status(status)
+    ApiResponse::status(status)
 }
 
 /// Writes a table up to its first row.

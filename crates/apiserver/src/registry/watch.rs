@@ -25,7 +25,7 @@ use super::served_resource::ServedResource;
 use super::{ResourceRequest, Shared, metadata, options};
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
-use crate::{Answer, AuditContext, Outcome, WatchReply, table};
+use crate::{ApiResponse, AuditContext, Outcome, WatchReply, table};
 
 /// Minimum duration of a watch without `timeoutSeconds`. The maximum is twice as long.
 const TIMEOUT_MIN: Duration = Duration::from_mins(30);
@@ -94,7 +94,7 @@ impl ResourceRequest<'_> {
             end: now + duration,
         };
         Ok(Outcome::Watch(WatchReply {
-            content_type: crate::handler::answer::JSON,
+            content_type: crate::handler::api_response::JSON,
             frames: Box::pin(stream::unfold(watch_stream, WatchStream::next)),
         }))
     }
@@ -237,7 +237,7 @@ impl WatchStream {
         self.marks_end_at = None;
         self.batch = VecDeque::new();
         self.changes = None;
-        self.frames.push_back(frame("ERROR", &Answer::from(error).body));
+        self.frames.push_back(frame("ERROR", &ApiResponse::from(error).body));
     }
 
     fn wake(&mut self) {
@@ -269,7 +269,7 @@ impl WatchStream {
         let (shared, user) = (Arc::clone(&self.shared), Arc::clone(&self.user));
         let what = self.framing.what(kind, revision, now);
         let make = || self.framing.frame(kind, body, now);
-        match shared.answers.event(what, key, &user, make, body.len()) {
+        match shared.response_cache.event(what, key, &user, make, body.len()) {
             Some(frame) => {
                 self.framing.has_columns = true;
                 self.frames.push_back(frame);

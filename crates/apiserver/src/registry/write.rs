@@ -16,7 +16,7 @@ use super::transaction::RegistryTransaction;
 use super::{ResourceRequest, Shared, decoded, render};
 use crate::handler::negotiate::Rendering;
 use crate::handler::{encoding, status_errors};
-use crate::{Answer, AuditContext, Outcome, WriteContext};
+use crate::{ApiResponse, AuditContext, Outcome, WriteContext};
 
 /// The data that a write moves into its transaction.
 pub(super) struct Write {
@@ -93,17 +93,17 @@ impl Write {
             if outcome.is_err() || write.dry_run {
                 tx.rollback();
             }
-            let answer = write.answer(outcome);
+            let response = write.response(outcome);
             // With `generateName`, the name is known only now.
             audit.fill_object_ref("", &write.name, "", "");
-            if let Some(record) = audit.complete(&answer) {
+            if let Some(record) = audit.complete(&response) {
                 tx.append(record);
             }
-            Some(answer)
+            Some(response)
         });
         match written.await {
-            Ok(Some(answer)) => {
-                Ok(Outcome::Committed(encoded(|| encoding::finish(rendering, answer))))
+            Ok(Some(response)) => {
+                Ok(Outcome::Committed(encoded(|| encoding::finish(rendering, response))))
             }
             // The claim was cancelled: the code that cancelled it has sent the response.
             Ok(None) => Err(ApiError::internal("the request has been cancelled")),
@@ -118,26 +118,26 @@ impl Write {
     }
 
     /// The response of a write that needs no transaction.
-    pub(super) fn success_response(&self, outcome: WriteResult) -> Answer {
-        encoding::finish(self.rendering, self.answer(Ok(outcome)))
+    pub(super) fn success_response(&self, outcome: WriteResult) -> ApiResponse {
+        encoding::finish(self.rendering, self.response(Ok(outcome)))
     }
 
-    fn answer(&self, outcome: Result<WriteResult, ApiError>) -> Answer {
-        let mut answer = match outcome {
+    fn response(&self, outcome: Result<WriteResult, ApiError>) -> ApiResponse {
+        let mut response = match outcome {
             Ok(WriteResult::Object(code, body)) => {
                 render::object(self.rendering, &self.kind, code, &body, self.now)
             }
             Ok(WriteResult::Deleted { name, uid }) => render::deleted(&self.kind, &name, &uid),
             Err(error) => error.into(),
         };
-        decoded::warn(&mut answer, &self.warnings);
-        answer
+        decoded::warn(&mut response, &self.warnings);
+        response
     }
 }
 
 /// The response to a committed write. Its event is in the journal, so a panic while it is encoded
 /// must not reach the request handler, which would record a second event.
-fn encoded(encode: impl FnOnce() -> Answer) -> Answer {
+fn encoded(encode: impl FnOnce() -> ApiResponse) -> ApiResponse {
     catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(|_| {
         tracing::error!("the response to a committed write could not be encoded");
         status_errors::panicked().into()
@@ -165,10 +165,11 @@ mod tests {
     /// Regression: a panic after the commit was recorded as a second event of the same request.
     #[test]
     fn a_response_that_cannot_be_encoded_is_an_error_and_not_a_panic() {
-        let answer = encoded(|| panic!("this is a test"));
-        assert_eq!(answer.code, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(answer.status.is_some_and(|status| !status.message.contains("test")));
-        let encodes = || Answer { code: StatusCode::CREATED, ..status_errors::panicked().into() };
+        let response = encoded(|| panic!("this is a test"));
+        assert_eq!(response.code, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.status.is_some_and(|status| !status.message.contains("test")));
+        let encodes =
+            || ApiResponse { code: StatusCode::CREATED, ..status_errors::panicked().into() };
         assert_eq!(encoded(encodes).code, StatusCode::CREATED);
     }
 }

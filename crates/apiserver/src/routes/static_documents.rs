@@ -13,12 +13,12 @@ use http::header::{CACHE_CONTROL, ETAG, EXPIRES, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
-use crate::handler::answer::JSON;
+use crate::handler::api_response::JSON;
 use crate::handler::encoding::{self, GZIP_MIN, YAML};
 use crate::handler::negotiate::{accepted, is_pretty, not_acceptable, preferred, takes_gzip};
 use crate::routes::discovery;
 use crate::routes::openapi;
-use crate::{Answer, Request, Resource};
+use crate::{ApiResponse, Request, Resource};
 
 /// `Content-Type` of aggregated discovery. The aggregator accepts only these exact parameters.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -124,7 +124,7 @@ impl Documents {
     }
 
     /// Responds to a request for a document; `None` if the path has no document.
-    pub(crate) fn answer(&self, request: &Request, now: Timestamp) -> Option<Answer> {
+    pub(crate) fn response(&self, request: &Request, now: Timestamp) -> Option<ApiResponse> {
         let path = match request.info.path.trim_end_matches('/') {
             "" => return None,
             path => path,
@@ -151,18 +151,18 @@ impl Documents {
             }
         };
         let document = aggregated.filter(|_| form == Form::Aggregated).unwrap_or(plain);
-        let mut answer = document.answer(request, form);
+        let mut response = document.response(request, form);
         let cache = if path.starts_with("/openapi/v3/") && plain.is_named_by(request) {
             let expires = expiry(now);
-            answer.headers.extend(expires.map(|date| (EXPIRES, date)));
+            response.headers.extend(expires.map(|date| (EXPIRES, date)));
             "public, immutable"
         } else if aggregated.is_some() {
             "public"
         } else {
             "no-cache, private"
         };
-        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-        Some(answer)
+        response.headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        Some(response)
     }
 }
 
@@ -191,8 +191,8 @@ impl Document {
         Self { gzip_min: OPENAPI_GZIP_MIN, ..Self::new(page) }
     }
 
-    fn answer(&self, request: &Request, form: Form) -> Answer {
-        let mut answer = Answer {
+    fn response(&self, request: &Request, form: Form) -> ApiResponse {
+        let mut response = ApiResponse {
             code: StatusCode::OK,
             headers: HeaderMap::new(),
             content_type: form.content_type(),
@@ -202,23 +202,23 @@ impl Document {
         };
         // All forms have the same ETag; `Vary` distinguishes them.
         let etag = format!("\"{}\"", self.hash);
-        answer.headers.insert(VARY, HeaderValue::from_static("Accept"));
-        answer.headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
+        response.headers.insert(VARY, HeaderValue::from_static("Accept"));
+        response.headers.extend(HeaderValue::from_str(&etag).ok().map(|etag| (ETAG, etag)));
         let known = request.headers.get_all(IF_NONE_MATCH).iter();
         let is_known = known
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .any(|value| matches!(value.trim().trim_start_matches("W/"), tag if tag == etag));
         if is_known {
-            answer.code = StatusCode::NOT_MODIFIED;
-            return answer;
+            response.code = StatusCode::NOT_MODIFIED;
+            return response;
         }
         let page = match self.page(form) {
             Ok(page) => page,
             Err(error) => return ApiError::internal(error).into(),
         };
         let mut cache = None;
-        answer.body = if form == Form::Yaml {
+        response.body = if form == Form::Yaml {
             encoding::yaml(&page.body)
         } else if !self.is_protobuf(form) && is_pretty(request) {
             encoding::indented(&page.body)
@@ -227,8 +227,8 @@ impl Document {
             page.body.clone()
         };
         let is_accepted = takes_gzip(&request.headers);
-        encoding::negotiate_gzip(&mut answer, is_accepted, self.gzip_min, cache);
-        answer
+        encoding::negotiate_gzip(&mut response, is_accepted, self.gzip_min, cache);
+        response
     }
 
     fn page(&self, form: Form) -> Result<&Page, &String> {
@@ -269,8 +269,8 @@ fn openapi_form(headers: &HeaderMap, protobuf: Form) -> Option<Form> {
 }
 
 /// 406 as upstream's handlers of OpenAPI send it: without a body.
-fn openapi_not_acceptable() -> Answer {
-    Answer {
+fn openapi_not_acceptable() -> ApiResponse {
+    ApiResponse {
         code: StatusCode::NOT_ACCEPTABLE,
         headers: HeaderMap::from_iter([(VARY, HeaderValue::from_static("Accept"))]),
         content_type: "",

@@ -259,9 +259,9 @@ async fn invalid_heads_are_counted() {
         let mut stream = tls(server.address, &ca, None, Protocol::Http1).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer).await);
-        assert!(answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+        let mut response = Vec::new();
+        drop(stream.read_to_end(&mut response).await);
+        assert!(response.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&response));
     }
     let mut alice = server.client("alice").await;
     let metrics = alice.call("GET", "/metrics").await.body;
@@ -289,12 +289,12 @@ async fn text_that_resembles_an_error_of_the_library_is_delivered() {
     let mut stream = tls(server.address, &ca, Some(&identity), Protocol::Http1).await.unwrap();
     let head = format!("GET {THINGS} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let read = tokio::time::timeout(std::time::Duration::from_secs(20), async {
-        drop(stream.read_to_end(&mut answer).await);
+        drop(stream.read_to_end(&mut response).await);
     });
     read.await.expect("a complete response in time");
-    assert!(answer.ends_with(expected.as_bytes()), "{} of {}", answer.len(), expected.len());
+    assert!(response.ends_with(expected.as_bytes()), "{} of {}", response.len(), expected.len());
     server.close().await;
 }
 

@@ -86,7 +86,7 @@ impl Target {
         }
     }
 
-    /// Sends raw bytes, in which `AGENT` stands for the user agent.
+    /// Sends raw bytes, in which `AGENT` is replaced by the user agent.
     async fn bytes(&mut self, table: &[(&str, &str)]) {
         let mut cases = Vec::new();
         for (line, sent) in table {

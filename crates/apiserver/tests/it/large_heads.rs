@@ -60,7 +60,7 @@ async fn incomplete_heads_of_all_connections_are_bounded() {
     let long = format!("GET /livez HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "x".repeat(900_000));
     for _ in 0..25 {
         let mut stream = connect(&server).await;
-        let answer = send(&mut stream, &long).await;
-        assert_eq!(answer, "HTTP/1.1 401");
+        let response = send(&mut stream, &long).await;
+        assert_eq!(response, "HTTP/1.1 401");
     }
 }

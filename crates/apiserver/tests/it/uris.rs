@@ -29,11 +29,11 @@ async fn check(len: usize, fill: &str, protocol: Protocol, expected: u16) {
             let mut stream = tls(server.address, &ca, Some(&identity), protocol).await.unwrap();
             let head = format!("GET {uri} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).await.unwrap();
-            let mut answer = Vec::new();
-            drop(stream.read_to_end(&mut answer).await);
-            let answer = String::from_utf8(answer).unwrap();
-            let code = answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
-            (code, answer)
+            let mut response = Vec::new();
+            drop(stream.read_to_end(&mut response).await);
+            let response = String::from_utf8(response).unwrap();
+            let code = response.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
+            (code, response)
         }
         // The usual client cannot send a URI of this length.
         Protocol::Http2 => raw_http2(&server, &identity, &uri).await,

@@ -29,7 +29,7 @@ async fn check_late(name: &str, code: u16, record: &str) {
     let path = if name == "held" { &late } else { THINGS };
     let mut begun = std::pin::pin!(first.post(path, &body));
     tokio::select! {
-        answer = &mut begun => panic!("the writer is blocked, but {answer:?}"),
+        response = &mut begun => panic!("the writer is blocked, but {response:?}"),
         () = server.gate.arrived.notified() => {}
     }
     if name == "held" {
@@ -106,7 +106,7 @@ async fn a_disconnect_during_a_write_leaves_one_event() {
         let mut leaving = server.client_of("alice", &[], protocol).await;
         let (writer_lock, body) = (server.gate.writer.lock().await, thing("held"));
         tokio::select! {
-            answer = leaving.post(THINGS, &body) => panic!("{answer:?}"),
+            response = leaving.post(THINGS, &body) => panic!("{response:?}"),
             () = server.gate.arrived.notified() => {}
         }
         leaving.abort();

@@ -16,16 +16,16 @@ const REQUESTS: &str = include_str!("../data/requests.ndjson");
 fn check(policy: &Policy, expected: &str) {
     #[derive(Debug, PartialEq, serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Answer {
+    struct Explanation {
         level: String,
         omit_stages: BTreeSet<String>,
         omit_managed_fields: bool,
     }
     assert_eq!(REQUESTS.lines().count(), expected.lines().count());
     for (request, expected) in REQUESTS.lines().zip(expected.lines()) {
-        let answer = explain::line(policy, request).unwrap();
-        let answer: Answer = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer, serde_json::from_str(expected).unwrap(), "{request}");
+        let explanation = explain::line(policy, request).unwrap();
+        let explanation: Explanation = serde_json::from_str(&explanation).unwrap();
+        assert_eq!(explanation, serde_json::from_str(expected).unwrap(), "{request}");
     }
 }
 

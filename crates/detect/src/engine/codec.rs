@@ -15,7 +15,7 @@ use super::digest::Digest;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The format version is another one.
+    /// This version cannot read the format version.
     #[error("the checkpoint has format {0:?}, which this version cannot read: start without it")]
     Version(Option<u8>),
     /// The checkpoint is truncated or corrupt.

@@ -172,7 +172,7 @@ impl Window {
         false
     }
 
-    /// Removes the events that no window can contain any more.
+    /// Removes the events that no window can contain from now on.
     fn expire(&mut self, spec: &Spec) {
         let over = self.newest() - spec.horizon;
         while self.entries.front().is_some_and(|entry| entry.time <= over)

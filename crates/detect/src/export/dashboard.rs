@@ -48,8 +48,7 @@ pub fn all() -> &'static [System] {
 /// Name of the dashboard on events.
 pub(super) const TITLE: &str = "Keepwatch: who did what to backups";
 /// Description of the dashboard on events.
-pub(super) const DESCRIPTION: &str = "Requests to the Kubernetes APIs of backups, as audit events tell them. Choose a user to see what \
-     they did, and when.";
+pub(super) const DESCRIPTION: &str = "Recorded requests to the Kubernetes APIs of backups. Select a user to see what they did, and when.";
 /// Number of rows in a list of the most frequent values.
 pub(super) const TOP_ROWS: u32 = 10;
 
@@ -116,27 +115,46 @@ pub(super) const COLUMNS: [&str; 7] = [
 
 /// The panels of the dashboard on events, from left to right and from top to bottom.
 pub(super) const PANELS: [Panel; 15] = [
-    number("Requests", "Every request that is on record, once.", Events::Requests),
-    number("Refused", "Not allowed, not valid, or about what is not there.", Events::Refused),
-    number("Deletions", "Deletions that succeeded, dry runs included.", Events::Deletions),
+    number("Requests", "Recorded requests; each counts once.", Events::Requests),
+    number(
+        "Refused",
+        "Requests that were forbidden or invalid, or named an object that does not exist.",
+        Events::Refused,
+    ),
+    number("Deletions", "Successful deletions, including dry runs.", Events::Deletions),
     number(
         "Restore points deleted",
-        "Restore points and their contents, K10's own retention included.",
+        "Restore points and their contents, including those that K10's retention deleted.",
         Events::RestorePointDeletions,
     ),
-    series("Requests by verb", "When what was done.", Events::Requests, "verb"),
-    series("Deletions by kind", "When what was deleted.", Events::Deletions, "objectRef.resource"),
-    top("Users", "Who asks most.", Events::Requests, "user.username"),
-    top("Users who delete", "Who deletes most.", Events::Deletions, "user.username"),
-    top("Users who are refused", "Who tries what they may not.", Events::Refused, "user.username"),
-    top("Refusals", "The codes of answers.", Events::Refused, "responseStatus.code"),
-    top("Kinds", "What most requests are about.", Events::Requests, "objectRef.resource"),
-    top("Namespaces", "Where most deletions are.", Events::Deletions, "objectRef.namespace"),
-    top("Addresses", "Where requests come from.", Events::Requests, "sourceIPs"),
-    top("Clients", "What requests are made with.", Events::Requests, "userAgent"),
+    series("Requests by verb", "Requests over time, by verb.", Events::Requests, "verb"),
+    series(
+        "Deletions by kind",
+        "Deletions over time, by kind.",
+        Events::Deletions,
+        "objectRef.resource",
+    ),
+    top("Users", "Users with the most requests.", Events::Requests, "user.username"),
+    top("Users who delete", "Users with the most deletions.", Events::Deletions, "user.username"),
+    top(
+        "Users who are refused",
+        "Users with the most refused requests.",
+        Events::Refused,
+        "user.username",
+    ),
+    top("Refusals", "Status codes of refused requests.", Events::Refused, "responseStatus.code"),
+    top("Kinds", "Kinds with the most requests.", Events::Requests, "objectRef.resource"),
+    top(
+        "Namespaces",
+        "Namespaces with the most deletions.",
+        Events::Deletions,
+        "objectRef.namespace",
+    ),
+    top("Addresses", "Source addresses with the most requests.", Events::Requests, "sourceIPs"),
+    top("Clients", "User agents with the most requests.", Events::Requests, "userAgent"),
     Panel {
         title: "Timeline",
-        description: "Each request, the last one first.",
+        description: "All requests, newest first.",
         shape: Shape::List,
         events: Events::Requests,
         by: None,

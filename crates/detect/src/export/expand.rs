@@ -71,7 +71,7 @@ impl Expander<'_> {
     fn test(&self, path: &Path, test: &Test) -> Expanded {
         match path {
             _ if matches!(test, Test::Change(..)) => Ok(Condition::NEVER),
-            // As for an event without one.
+            // The result for an event without an old object.
             Path::OldObject(_) => {
                 let passes = match test {
                     Test::Exists(expected) => !expected,
@@ -85,7 +85,7 @@ impl Expander<'_> {
             Path::Writes(keys) => Ok(writes(keys, test)),
             Path::Succeeded => Ok(boolean(test, codes(200.0, 300.0))),
             Path::Admission => {
-                Ok(boolean(test, Condition::Test(admission_mark(), Operator::Exists)))
+                Ok(boolean(test, Condition::Test(admission_annotation(), Operator::Exists)))
             }
             Path::Refused => {
                 Ok(boolean(test, Condition::one_of("responseStatus.code", &["401", "403"])))
@@ -178,18 +178,18 @@ impl Expander<'_> {
 }
 
 /// The annotation of events of the admission webhook.
-fn admission_mark() -> Attribute {
+fn admission_annotation() -> Attribute {
     Attribute::of(["annotations", event::annotations::ADMISSION].map(str::to_owned).to_vec())
 }
 
-/// Replaces the tests of the mark of the admission webhook, as for an event without it.
+/// Replaces tests of the admission webhook's annotation by their result for an event without it.
 fn without_admission(condition: Condition) -> Condition {
     let all = |parts: Vec<Condition>| parts.into_iter().map(without_admission).collect();
     match condition {
         Condition::All(parts) => Condition::All(all(parts)),
         Condition::Any(parts) => Condition::Any(all(parts)),
         Condition::Not(inner) => without_admission(*inner).negated(),
-        Condition::Test(attribute, Operator::Exists) if attribute == admission_mark() => {
+        Condition::Test(attribute, Operator::Exists) if attribute == admission_annotation() => {
             Condition::NEVER
         }
         other @ Condition::Test(..) => other,
@@ -206,7 +206,7 @@ fn boolean(test: &Test, when: Condition) -> Condition {
     }
 }
 
-/// Replaces the question whether a request writes a field. A JSON patch is a list of operations, and
+/// Replaces a test of whether a request writes a field. A JSON patch is a list of operations, and
 /// a query cannot tell which values belong to one of them: see [`ReasonKind::WrittenFields`].
 fn writes(keys: &[String], test: &Test) -> Condition {
     let body = |keys: &[String]| Attribute::of([&["requestObject".to_owned()], keys].concat());
@@ -231,8 +231,8 @@ fn writes(keys: &[String], test: &Test) -> Condition {
     match (test, test.accepts("true"), test.accepts("false")) {
         (Test::Exists(_) | Test::Null, ..) | (_, true, true) => {
             let is_known = Condition::exists("requestObject");
-            let asks_for_none = matches!(test, Test::Exists(false) | Test::Null);
-            if asks_for_none { is_known.negated() } else { is_known }
+            let is_absence = matches!(test, Test::Exists(false) | Test::Null);
+            if is_absence { is_known.negated() } else { is_known }
         }
         (_, true, false) => is_written,
         (_, false, true) => {
@@ -323,7 +323,7 @@ fn plain(path: &Path, test: &Test) -> Expanded {
         Test::Within(micros) => Operator::Within(*micros),
         Test::Shorter(micros) => Operator::Shorter(*micros),
         Test::SameAs(other, of) => Operator::SameAs(raw(other)?, case(*of)),
-        // Decided before.
+        // `Expander::test` handles it.
         Test::Change(..) => return Ok(Condition::NEVER),
     };
     // Every profile has the code as a number.

@@ -36,7 +36,7 @@ pub(super) fn is_written(
     if let Some(before) = before {
         return Some(body::differ(sent, before.as_bytes(), keys));
     }
-    // What was cut from a body can be the field.
+    // The field can be in the part that was cut off.
     if limit::is_cut(sent) {
         return Some(true);
     }
@@ -44,7 +44,7 @@ pub(super) fn is_written(
     let mut is_written = false;
     let first = sent.iter().find(|byte| !byte.is_ascii_whitespace());
     let mut reader = serde_json::Deserializer::from_slice(sent);
-    // A body is valid JSON when it is recorded; of a corrupt one, what precedes the corruption counts.
+    // A body is valid JSON when it is recorded. Of a corrupt body, only the valid beginning is read.
     if is_patch && first == Some(&b'[') {
         drop(Operations { keys, is_written: &mut is_written }.deserialize(&mut reader));
     } else {

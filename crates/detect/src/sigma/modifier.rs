@@ -129,7 +129,7 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
         );
     }
     if has(Modifier::All) && item.values.len() < 2 {
-        errors.hint(item.at, "`all` needs several values", "leave `all` away");
+        errors.hint(item.at, "`all` needs several values", "omit `all`");
     }
     check_of_fields(item, &comparisons, errors);
     let compares =
@@ -174,7 +174,7 @@ fn value_error(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, 
             Scalar::Number(_) => return None,
             _ => ("a number", "numbers are written without quotes"),
         },
-        (_, Scalar::Null | Scalar::Bool(_)) => ("a text", "leave the modifier away"),
+        (_, Scalar::Null | Scalar::Bool(_)) => ("a text", "omit the modifier"),
         (Modifier::Contains | Modifier::StartsWith | Modifier::EndsWith, Scalar::Text(text))
             if text.is_empty() =>
         {

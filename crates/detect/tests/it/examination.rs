@@ -39,7 +39,7 @@ fn lines(count: usize, line: &dyn Fn(usize) -> String) -> String {
     (0..count).map(line).collect::<Vec<_>>().concat()
 }
 
-/// A field with so many regular expressions.
+/// A field with `count` regular expressions.
 fn regexes(field: &str, count: usize) -> String {
     format!("{field}|re: [{}]", lines(count, &|at| format!("'^team-{at}-[a-z]+.*$', ")))
 }
@@ -118,8 +118,8 @@ fn a_contradiction_is_found_among_many_values() {
     check("a code that is left", &items("600"), None);
 }
 
-/// Regression: each field was examined for itself, without a bound of the sum, and so was each
-/// document of a file.
+/// Regression: each field and each document of a file was examined separately, without a bound on
+/// the total.
 #[test]
 fn the_work_to_compile_a_hostile_rule_file_is_bounded() {
     let rules = lines(20, &|at| {

@@ -1,4 +1,4 @@
-//! What is found of each platform, and what is advised there.
+//! The findings on each platform, and the advice for it.
 
 use std::fmt::Write as _;
 
@@ -200,7 +200,7 @@ fn aks_is_known_by_the_labels_of_its_nodes() {
 }
 
 #[test]
-fn openshift_is_told_to_record_bodies() {
+fn openshift_is_advised_to_record_bodies() {
     check(
         "openshift",
         &expect![[r#"
@@ -252,7 +252,7 @@ fn without_rights_nothing_is_guessed() {
 
 /// EKS Anywhere and GDC have the versions of EKS and GKE, and the old aks-engine the labels of AKS.
 #[test]
-fn a_control_plane_with_pods_is_not_taken_for_a_managed_one() {
+fn a_control_plane_with_pods_is_not_mistaken_for_a_managed_one() {
     for name in ["eks", "gke", "aks"] {
         let mut facts = facts(name);
         facts.api_servers = super::facts("kubeadm").api_servers;
@@ -274,7 +274,7 @@ fn the_log_of_a_hosted_openshift_is_not_advised() {
 }
 
 #[test]
-fn what_the_user_says_is_in_the_values() {
+fn options_of_the_user_are_in_the_values() {
     let options = Options {
         cluster_name: Some("shop-eu".to_owned()),
         bucket: Some("s3://logs/eks/".to_owned()),
@@ -288,7 +288,7 @@ fn what_the_user_says_is_in_the_values() {
 
 /// Keepwatch's chart installs definitions and APIServices of K10's groups.
 #[test]
-fn keepwatch_alone_is_not_taken_for_k10() {
+fn keepwatch_alone_is_not_mistaken_for_k10() {
     let mut facts = facts("rke2");
     facts.groups.items.push("config.kio.kasten.io".to_owned());
     facts.definitions.items.push("profiles.config.kio.kasten.io".to_owned());

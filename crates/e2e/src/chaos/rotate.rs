@@ -39,7 +39,7 @@ const KEYS: &str = "keys";
 const AUTHORITY: &str = "authority";
 const ROLE: &str = "role";
 
-/// Rotates each kind this often.
+/// Rotates each kind of credential `rounds` times.
 pub async fn run(rounds: u32) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let keys_server = S3Server::start(None)?;

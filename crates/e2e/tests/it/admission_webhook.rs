@@ -289,13 +289,13 @@ fn reviews_at_200_requests_a_second_are_answered_and_most_are_recorded() {
 
     let before = runtime.block_on(recorded(&keepwatch));
     let path = format!("/admission/prod/{TOKEN}?timeout=2s");
-    let answers = runtime.block_on(load(&webhook, &path, 200, review));
+    let responses = runtime.block_on(load(&webhook, &path, 200, review));
     let creates = runtime.block_on(load(&reviewed, BACKUPS, 201, |name| backup(name, "1h")));
     let events = runtime.block_on(recorded(&keepwatch)) - before;
-    let all = (answers.len() + creates.len()) as u64;
+    let all = (responses.len() + creates.len()) as u64;
     assert!((all / 2..=all).contains(&events), "{events} of {all} are recorded");
     println!("{events} of {all} are recorded");
-    for (what, latencies) in [("answers of the webhook", answers), ("creates", creates)] {
+    for (what, latencies) in [("answers of the webhook", responses), ("creates", creates)] {
         let [p50, p99] = [50, 99].map(|percent| latencies[(latencies.len() - 1) * percent / 100]);
         println!("{} {what} at {RATE}/s: p50 {p50:?}, p99 {p99:?}", latencies.len());
     }

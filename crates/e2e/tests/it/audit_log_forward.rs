@@ -120,9 +120,9 @@ impl Forwarding {
         let Ok(mut stream) = TcpStream::connect(address) else { return String::new() };
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).ok();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap_or_default();
         let code = head.split(' ').nth(1).unwrap_or_default();
         format!("{code} {body}")
     }

@@ -185,7 +185,7 @@ fn check_certificate_rotation(plane: &ControlPlane, alice: &User, port: u16) {
         Ok(serves_certificate_of(port, &new_authority).then_some(()))
     })
     .unwrap();
-    assert!(!serves_certificate_of(port, &old), "the old one is not served any more");
+    assert!(!serves_certificate_of(port, &old), "the old one is no longer served");
     alice.kubectl("get backupactions -n shop").unwrap();
 }
 

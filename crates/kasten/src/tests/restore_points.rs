@@ -306,7 +306,7 @@ fn the_last_passkey_cannot_be_deleted() {
     assert_eq!(registry.inventory(), "passkeys new Added to Catalog\n");
 }
 
-/// It was valid, and added to the catalog.
+/// Regression: the passkey was valid, and was added to the catalog.
 #[test]
 fn a_passkey_whose_secret_is_not_known_to_exist_is_not_valid() {
     let mut registry = FakeRegistry::default();

@@ -24,7 +24,7 @@ pub(crate) struct InputArgs {
     pub(crate) s3: S3Args,
 }
 
-/// How buckets are reached. Keys come from the usual variables of AWS.
+/// How buckets are accessed. Credentials come from the standard AWS environment variables.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Buckets")]
 pub(crate) struct S3Args {

@@ -23,13 +23,13 @@ pub(crate) enum SourceCommand {
     AdmissionConfig(AdmissionConfigArgs),
 }
 
-/// What kube-apiserver has to know about the admission webhook.
+/// What kube-apiserver must know about the admission webhook.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AdmissionConfigArgs {
     /// Name of the cluster, one of `--admission-webhook-clusters`
     #[arg(long, value_name = "NAME", value_parser = cluster_name)]
     pub(crate) cluster: String,
-    /// Service of the admission webhook, in the cluster that asks
+    /// Service of the admission webhook, in the cluster that sends the reviews
     #[arg(
         long,
         value_name = "NAMESPACE/NAME",
@@ -44,22 +44,22 @@ pub(crate) struct AdmissionConfigArgs {
     /// URL of the port of the admission webhook instead of a Service, without a path
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
-    /// CA certificate of the serving certificate, PEM [default: none, as another program writes
+    /// CA certificate of the serving certificate, PEM [default: none; another program sets
     /// caBundle]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// File with the token, which becomes a part of the path; of several tokens the first is used
-    /// [default: none, as kube-apiserver has other credentials]
+    /// [default: none; kube-apiserver has other credentials]
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// API groups whose objects are recorded [default: those of backup tools]
     #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
     pub(crate) groups: Vec<String>,
-    /// What kube-apiserver does with a request if Keepwatch does not answer: Ignore carries it out,
+    /// What kube-apiserver does with a request if Keepwatch does not respond: Ignore carries it out,
     /// Fail rejects it
     #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     pub(crate) failure_policy: FailurePolicy,
-    /// Time after which kube-apiserver does not wait for an answer any more, in seconds
+    /// Time for which kube-apiserver waits for a response, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u8).range(2..=30))]
     pub(crate) timeout_seconds: u8,
     /// Name of the configuration
@@ -67,7 +67,7 @@ pub(crate) struct AdmissionConfigArgs {
     pub(crate) name: String,
 }
 
-/// What happens to a request if the webhook does not answer.
+/// What happens to a request if the webhook does not respond.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "PascalCase")]
 pub(crate) enum FailurePolicy {
@@ -78,7 +78,7 @@ pub(crate) enum FailurePolicy {
     Fail,
 }
 
-/// What kube-apiserver has to know about the audit webhook.
+/// What kube-apiserver must know about the audit webhook.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WebhookConfigArgs {
     /// URL of the port of the audit webhook, as kube-apiserver reaches it, without a path

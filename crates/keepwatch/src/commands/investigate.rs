@@ -7,7 +7,7 @@ mod chart;
 mod classify;
 mod density;
 mod html;
-mod html_acts;
+mod html_requests;
 mod json;
 mod live;
 mod related;

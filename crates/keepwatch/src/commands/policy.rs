@@ -72,7 +72,7 @@ fn explain(policy: &Policy, requests: impl BufRead) -> Result<bool> {
             continue;
         }
         match audit::explain::line(policy, &line) {
-            Ok(answer) => writeln!(out, "{answer}")?,
+            Ok(response) => writeln!(out, "{response}")?,
             Err(error) => {
                 all_valid = false;
                 eprint_line(&format!("line {}: {:#}", index + 1, anyhow::Error::new(error)));

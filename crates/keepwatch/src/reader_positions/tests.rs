@@ -9,7 +9,7 @@ use store::{Settings, Storage as _};
 
 use super::*;
 
-/// A sink of which only the name counts.
+/// A sink that has a name and delivers nothing.
 struct Named(&'static str, Encoding);
 
 #[async_trait]
@@ -107,7 +107,7 @@ async fn a_reader_that_was_off_delivers_nothing_twice_and_missed_events_only_on_
             "file: r4 r5 r6; stdout: r1 r2 r3 r7 r8 r9",
             "",
         ),
-        // The records that the first sink had not delivered when it was killed, the second one delivers.
+        // The second sink delivers the records that the first one had not delivered when it was killed.
         (
             vec![killed(stdout), run(file), run(off), run(stdout)],
             "file: r2 r3 r4 r5 r6; stdout: r1 r10 r11 r12",

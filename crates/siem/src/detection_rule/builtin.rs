@@ -19,14 +19,14 @@ pub struct BuiltinRule {
 
 /// Synchronizes the objects with the built-in rules of this release: creates new ones, updates
 /// changed ones, and deletes those that only an earlier release had. Disabled rules stay disabled,
-/// and statistics are preserved. Returns the names that are taken by rules of users; these objects
+/// and statistics are preserved. Returns the names that rules of users already have; these objects
 /// are not changed.
 pub fn install(
     objects: &mut Objects<'_>,
     rules: &[BuiltinRule],
     options: &LoadOptions,
 ) -> Result<Vec<String>, ApiError> {
-    let mut user_names = Vec::new();
+    let mut names_of_user_rules = Vec::new();
     for rule in rules {
         match objects.get(DETECTION_RULES, "", &rule.name) {
             None => objects.create(DETECTION_RULES, object(rule, options))?,
@@ -36,7 +36,7 @@ pub fn install(
                 describe(&mut renewed, options);
                 objects.update(DETECTION_RULES, renewed)?;
             }
-            Some(_) => user_names.push(rule.name.clone()),
+            Some(_) => names_of_user_rules.push(rule.name.clone()),
         }
     }
     for stored in objects.list(DETECTION_RULES, None) {
@@ -45,7 +45,7 @@ pub fn install(
             objects.delete(DETECTION_RULES, "", name)?;
         }
     }
-    Ok(user_names)
+    Ok(names_of_user_rules)
 }
 
 fn object(rule: &BuiltinRule, options: &LoadOptions) -> Map<String, Value> {

@@ -223,8 +223,8 @@ async fn lists_warn_about_unreadable_records() {
     }
     let name = |seq: u64| format!("GET {EVENTS}/{seq:020}");
     assert_eq!(server.send(&name(2), "").await.0, 200);
-    let (code, answer) = server.send(&name(3), "").await;
-    let message = answer["message"].as_str().unwrap_or_default();
+    let (code, response) = server.send(&name(3), "").await;
+    let message = response["message"].as_str().unwrap_or_default();
     assert!(code == 500 && message.contains("missing or damaged"), "{code} {message}");
     assert_eq!(server.send(&name(99), "").await.0, 404);
 }
@@ -251,9 +251,9 @@ async fn a_resource_version_of_the_future_is_rejected() {
         ("resourceVersion=1000&resourceVersionMatch=Exact", 504),
         ("watch=1&resourceVersion=1000", 504),
     ] {
-        let (actual, answer) = server.send(&format!("GET {EVENTS}?{query}"), "").await;
-        assert_eq!(actual, code, "{query}: {answer}");
-        let cause = &answer["details"]["causes"][0]["reason"];
+        let (actual, response) = server.send(&format!("GET {EVENTS}?{query}"), "").await;
+        assert_eq!(actual, code, "{query}: {response}");
+        let cause = &response["details"]["causes"][0]["reason"];
         let expected = (code == 504).then_some("ResourceVersionTooLarge");
         assert_eq!(cause.as_str(), expected, "{query}");
     }

@@ -1,6 +1,6 @@
 //! Large events: lists and watches of them are bounded like those of stored objects.
 
-use apiserver::limits::{ANSWERS_BYTES_MAX, BYTES_SHARES, WATCHES_BYTES_MAX};
+use apiserver::limits::{BYTES_SHARES, RESPONSES_BYTES_MAX, WATCHES_BYTES_MAX};
 use bytes::Bytes;
 use event::{Event, Json, Stage, Timestamp};
 use futures::StreamExt as _;
@@ -53,9 +53,9 @@ async fn unread_lists_of_events_are_bounded() {
         let mut bodies = Vec::new();
         let mut refused = 0;
         for _ in 0..40 {
-            let answer = server.answer(&format!("GET {EVENTS}"), "", &headers).await;
-            match answer.code.as_u16() {
-                200 => bodies.push(answer.body),
+            let response = server.response(&format!("GET {EVENTS}"), "", &headers).await;
+            match response.code.as_u16() {
+                200 => bodies.push(response.body),
                 code => {
                     assert_eq!(code, 429);
                     refused += 1;
@@ -64,14 +64,14 @@ async fn unread_lists_of_events_are_bounded() {
         }
         let longest = bodies.iter().map(Bytes::len).max().unwrap();
         assert!(longest < page + 2 * BODY_BYTES, "{accept}: {longest}");
-        let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
+        let share = RESPONSES_BYTES_MAX / BYTES_SHARES;
         assert!(distinct_bytes(&bodies) <= share + MIB, "{accept}: {}", distinct_bytes(&bodies));
         assert!(refused > 0, "{accept}: lists at different revisions do not share memory");
     }
     let mut bodies = Vec::new();
     for _ in 0..100 {
         let line = format!("GET {EVENTS}/00000000000000000007");
-        bodies.push(server.answer(&line, "", &[]).await.body);
+        bodies.push(server.response(&line, "", &[]).await.body);
     }
     assert!(distinct_bytes(&bodies) < MIB, "one event is in memory once");
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use apimachinery::{ApiError, RequestInfo};
 use apiserver::{
-    Answer, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    ApiResponse, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
     NamespaceSource, NamespaceState, Objects, Outcome, Registry, RegistryConfig, Request, Resource,
     WatchReply,
 };
@@ -113,29 +113,29 @@ impl TestServer {
         body: &str,
         headers: &[(&'static str, &'static str)],
     ) -> (u16, Value) {
-        let answer = self.answer(line, body, headers).await;
-        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        (answer.code.as_u16(), json)
+        let response = self.response(line, body, headers).await;
+        let json = serde_json::from_slice(&response.body).unwrap_or_default();
+        (response.code.as_u16(), json)
     }
 
     /// The warnings of a response.
     pub(super) async fn warnings(&self, line: &str) -> Vec<String> {
-        let answer = self.answer(line, "", &[]).await;
-        let warnings = answer.headers.get_all("warning").iter();
+        let response = self.response(line, "", &[]).await;
+        let warnings = response.headers.get_all("warning").iter();
         warnings.map(|value| value.to_str().unwrap().to_owned()).collect()
     }
 
-    pub(super) async fn answer(
+    pub(super) async fn response(
         &self,
         line: &str,
         body: &str,
         headers: &[(&'static str, &'static str)],
-    ) -> Answer {
+    ) -> ApiResponse {
         let request = request(line, body, headers);
         let mut audit = self.audit(&request);
         match self.registry.handle(&request, &mut audit).await {
-            Ok(Outcome::Committed(answer)) => answer,
-            Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
+            Ok(Outcome::Committed(response)) => response,
+            Ok(Outcome::Unlogged(response)) => self.record(audit, response).await,
             Ok(Outcome::Watch(_) | Outcome::InDoubt(_) | Outcome::Forwarded(_)) => {
                 panic!("{line} has no answer of the registry")
             }
@@ -143,9 +143,9 @@ impl TestServer {
         }
     }
 
-    async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
-        store::append(&self.store, audit.complete(&answer).unwrap()).await.unwrap();
-        answer
+    async fn record(&self, audit: AuditContext, response: ApiResponse) -> ApiResponse {
+        store::append(&self.store, audit.complete(&response).unwrap()).await.unwrap();
+        response
     }
 
     /// Status code and message of a response, or the code alone.

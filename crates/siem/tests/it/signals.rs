@@ -219,7 +219,7 @@ async fn the_schema_knows_every_field_of_a_signal() {
     let mut replaced = stored.clone();
     replaced["status"]["triage"] = json!({"state": "under_review"});
     let line = format!("PUT {SIGNALS}/s1/triage?fieldValidation=Strict");
-    let (code, answer) = server.send(&line, &replaced.to_string()).await;
-    assert_eq!(code, 200, "{answer}");
-    assert_eq!(answer["spec"], stored["spec"]);
+    let (code, response) = server.send(&line, &replaced.to_string()).await;
+    assert_eq!(code, 200, "{response}");
+    assert_eq!(response["spec"], stored["spec"]);
 }

@@ -88,8 +88,8 @@ async fn a_suppression_without_expiry_or_reason_is_rejected() {
     ] {
         let mut spec = spec();
         spec[field] = value;
-        let (code, answer) = create(&server, &spec).await;
-        let message = answer["message"].as_str().unwrap();
+        let (code, response) = create(&server, &spec).await;
+        let message = response["message"].as_str().unwrap();
         let message = message.split_once("invalid: ").map_or(message, |(_, rest)| rest);
         outcome += &(format!("{code} {message}") + "\n");
     }

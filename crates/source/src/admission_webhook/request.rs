@@ -92,8 +92,8 @@ impl Endpoint for Receiver {
         admitted: Result<Grant, Refused>,
         from: SocketAddr,
     ) -> Response<Full<Bytes>> {
-        let place = (PATH, target(&request).0);
-        let source = match self.gate.source(&self.statuses, admitted, place, from) {
+        let endpoint = (PATH, target(&request).0);
+        let source = match self.gate.source(&self.statuses, admitted, endpoint, from) {
             Ok(source) => source,
             Err(response) => return *response,
         };

@@ -156,7 +156,7 @@ impl BodyStart {
         self.text.extend_from_slice(&frame[..frame.len().min(free)]);
     }
 
-    /// The item that stands for a body of this length.
+    /// The item that is recorded instead of a body of this length.
     fn item(self, len: u64) -> Item {
         let identity = self.seed.chain_update(&self.text).finalize();
         let mut digest = Digest::default();
@@ -185,7 +185,7 @@ impl Events<'_> {
                 self.long_event = None;
             }
         }
-        self.hold(self.splitter.held()).await
+        self.hold(self.splitter.buffered_bytes()).await
     }
 
     /// Waits for a permit if an event of this length is long.

@@ -16,7 +16,7 @@ pub(super) struct Batch {
     pub(super) due: Vec<(ObjectEntry, Position)>,
     /// The time of the newest object of the listing.
     pub(super) newest: Option<Timestamp>,
-    /// Number of objects that are to be read, with those that are left for the next listing.
+    /// Number of objects that must be read, including those left for the next listing.
     pub(super) waiting: u64,
     /// No object is left, except those for which the window has no space.
     pub(super) is_complete: bool,
@@ -46,7 +46,8 @@ pub(super) async fn due(
         }
         if window.is_full_for(&object) {
             blocked += 1;
-            let oldest = oldest_blocked.map_or(object.modified, |it| object.modified.min(it));
+            let oldest =
+                oldest_blocked.map_or(object.modified, |oldest| object.modified.min(oldest));
             oldest_blocked = Some(oldest);
             continue;
         }

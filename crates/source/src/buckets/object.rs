@@ -108,13 +108,13 @@ impl<'b> ObjectReader<'b> {
     /// Whether the body begins with the bytes before the position, which are taken.
     async fn has_tail(&mut self) -> Result<bool, Failure> {
         let tail = std::mem::take(&mut self.position.tail);
-        let mut found = Vec::new();
-        while found.len() < tail.len() {
+        let mut start = Vec::new();
+        while start.len() < tail.len() {
             let Some(portion) = self.portion().await? else { return Ok(false) };
-            found.extend_from_slice(&portion);
+            start.extend_from_slice(&portion);
         }
-        let rest = found.split_off(tail.len());
-        let is_equal = found == tail;
+        let rest = start.split_off(tail.len());
+        let is_equal = start == tail;
         self.position.tail = tail;
         if let Some(envelopes) = &mut self.envelopes {
             envelopes.push(Bytes::from(rest));

@@ -31,17 +31,17 @@ const HORIZON: &str = "horizon";
 /// How far an object was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
-    /// More is to be read.
+    /// Its end has not been read yet.
     Reading,
-    /// All but its last record, which is not complete.
+    /// It was read except for its last record, which is not complete.
     Waiting,
-    /// All.
+    /// It was read completely.
     Done,
 }
 
-/// What is known about an object.
+/// How far an object was read, and which version of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Progress {
     /// Identifies its content.
     pub(super) version: String,
     pub(super) modified: Timestamp,
@@ -83,11 +83,11 @@ pub(super) struct Window {
     /// The times are not those of a store.
     is_folder: bool,
     horizon: Timestamp,
-    seen: HashMap<String, Seen>,
+    objects: HashMap<String, Progress>,
 }
 
-impl Seen {
-    /// An object that is to be read.
+impl Progress {
+    /// An object that must be read.
     pub(super) fn new(object: &ObjectEntry, position: Position) -> Self {
         let state = State::Reading;
         Self {
@@ -148,29 +148,29 @@ impl Window {
     /// Reads stored objects. One that cannot be read is ignored: objects that are read again are
     /// better than objects that are not.
     pub(super) fn read(prefix: String, is_folder: bool, objects: &[(String, Bytes)]) -> Self {
-        let (mut horizon, mut seen) = (Timestamp::from_micros(i64::MIN), HashMap::new());
+        let (mut horizon, mut progress) = (Timestamp::from_micros(i64::MIN), HashMap::new());
         for (key, body) in objects {
             if key.strip_prefix(&prefix) == Some(HORIZON) {
                 let body: Option<HorizonBody> = serde_json::from_slice(body).ok();
                 horizon = body.map_or(horizon, |body| Timestamp::from_micros(body.horizon));
                 continue;
             }
-            match Seen::read(body) {
-                Some((key, object)) => drop(seen.insert(key, object)),
+            match Progress::read(body) {
+                Some((key, object)) => drop(progress.insert(key, object)),
                 None => {
                     tracing::warn!(key, "cannot read the position in an object; it is read again");
                 }
             }
         }
-        Self { prefix, is_folder, horizon, seen }
+        Self { prefix, is_folder, horizon, objects: progress }
     }
 
     /// Whether an object cannot be remembered. Objects that cannot be read hold the horizon, and the
     /// others wait for them then.
     pub(super) fn is_full_for(&self, object: &ObjectEntry) -> bool {
         object.modified >= self.horizon
-            && self.seen.len() >= 2 * BUCKET_SEEN_MAX
-            && !self.seen.contains_key(&object.key)
+            && self.objects.len() >= 2 * BUCKET_SEEN_MAX
+            && !self.objects.contains_key(&object.key)
     }
 
     /// Where an object is read on; `None` if there is nothing to read.
@@ -178,26 +178,28 @@ impl Window {
         if object.modified < self.horizon {
             return None;
         }
-        let Some(seen) = self.seen.get(&object.key) else { return Some(Position::default()) };
-        let is_due = match seen.state {
-            _ if seen.version != version(object) => true,
+        let Some(progress) = self.objects.get(&object.key) else {
+            return Some(Position::default());
+        };
+        let is_due = match progress.state {
+            _ if progress.version != version(object) => true,
             State::Reading => true,
             State::Waiting => is_idle(object.modified, now),
             State::Done => false,
         };
-        is_due.then(|| seen.position.clone())
+        is_due.then(|| progress.position.clone())
     }
 
     /// The keys of the objects that were not read to their end.
     pub(super) fn open(&self) -> HashSet<String> {
-        let open = self.seen.iter().filter(|(_, seen)| seen.state != State::Done);
+        let open = self.objects.iter().filter(|(_, progress)| progress.state != State::Done);
         open.map(|(key, _)| key.clone()).collect()
     }
 
     /// The keys of the objects that may be forgotten if they no longer exist.
     pub(super) fn removable(&self) -> HashSet<String> {
         if self.is_folder && self.excess() > 0 {
-            let read = self.seen.iter().filter(|(_, seen)| seen.state == State::Done);
+            let read = self.objects.iter().filter(|(_, progress)| progress.state == State::Done);
             read.map(|(key, _)| key.clone()).collect()
         } else {
             HashSet::new()
@@ -206,7 +208,7 @@ impl Window {
 
     /// Of these objects, the oldest ones that have to be forgotten.
     pub(super) fn oldest(&self, keys: HashSet<String>) -> HashSet<String> {
-        let time = |key: &String| self.seen.get(key).map(|seen| seen.modified);
+        let time = |key: &String| self.objects.get(key).map(|progress| progress.modified);
         let mut keys: Vec<String> = keys.into_iter().collect();
         keys.sort_by_cached_key(time);
         keys.truncate(self.excess());
@@ -215,7 +217,7 @@ impl Window {
 
     /// Forgets objects. Returns what changes in Keepwatch's store.
     pub(super) fn remove(&mut self, keys: HashSet<String>) -> Vec<StoredObject> {
-        let known = keys.into_iter().filter(|key| self.seen.remove(key).is_some());
+        let known = keys.into_iter().filter(|key| self.objects.remove(key).is_some());
         let prefix = &self.prefix;
         known
             .map(|key| StoredObject { key: format!("{prefix}{}", name(&key)), body: None })
@@ -223,8 +225,8 @@ impl Window {
     }
 
     /// Notes how far an object was read.
-    pub(super) fn insert(&mut self, key: String, seen: Seen) {
-        self.seen.insert(key, seen);
+    pub(super) fn insert(&mut self, key: String, progress: Progress) {
+        self.objects.insert(key, progress);
     }
 
     /// Moves the horizon, if all objects up to `read_up_to` were read, except those since `failed`.
@@ -236,8 +238,8 @@ impl Window {
         newest: Timestamp,
     ) -> Option<Vec<StoredObject>> {
         let window = i64::try_from(BUCKET_WINDOW.as_micros()).unwrap_or(i64::MAX);
-        let oldest_open = self.seen.values().filter(|seen| seen.state != State::Done);
-        let oldest_open = oldest_open.map(|seen| seen.modified).min();
+        let oldest_open = self.objects.values().filter(|progress| progress.state != State::Done);
+        let oldest_open = oldest_open.map(|progress| progress.modified).min();
         let start = if self.is_folder {
             self.horizon
         } else {
@@ -256,7 +258,7 @@ impl Window {
         let body = serde_json::to_vec(&HorizonBody { horizon: horizon.as_micros() });
         let body = Some(Bytes::from(body.unwrap_or_default()));
         let mut changes = vec![StoredObject { key: format!("{}{HORIZON}", self.prefix), body }];
-        let old = self.seen.extract_if(|_, seen| seen.modified < horizon);
+        let old = self.objects.extract_if(|_, progress| progress.modified < horizon);
         let prefix = &self.prefix;
         changes.extend(
             old.map(|(key, _)| StoredObject { key: format!("{prefix}{}", name(&key)), body: None }),
@@ -266,12 +268,16 @@ impl Window {
 
     /// When the newest object with events was written.
     pub(super) fn newest_with_events(&self) -> Option<Timestamp> {
-        self.seen.values().filter(|seen| seen.has_events).map(|seen| seen.modified).max()
+        self.objects
+            .values()
+            .filter(|progress| progress.has_events)
+            .map(|progress| progress.modified)
+            .max()
     }
 
     /// The number of objects beyond [`BUCKET_SEEN_MAX`].
     fn excess(&self) -> usize {
-        self.seen.len().saturating_sub(BUCKET_SEEN_MAX)
+        self.objects.len().saturating_sub(BUCKET_SEEN_MAX)
     }
 
     /// The time from which on there are only as many objects as may be remembered.
@@ -280,7 +286,8 @@ impl Window {
         if excess == 0 {
             return Timestamp::from_micros(i64::MIN);
         }
-        let mut times: Vec<Timestamp> = self.seen.values().map(|seen| seen.modified).collect();
+        let mut times: Vec<Timestamp> =
+            self.objects.values().map(|progress| progress.modified).collect();
         let (_, time, _) = times.select_nth_unstable(excess);
         *time
     }
@@ -325,8 +332,8 @@ mod tests {
 
     fn done(window: &mut Window, object: &ObjectEntry, state: State) {
         let position = Position { offset: 7, tail: vec![1, 255], skip: 1, chain: [9; DIGEST_LEN] };
-        let seen = Seen { state, ..Seen::new(object, position) };
-        window.insert(object.key.clone(), seen);
+        let progress = Progress { state, ..Progress::new(object, position) };
+        window.insert(object.key.clone(), progress);
     }
 
     #[test]
@@ -358,7 +365,7 @@ mod tests {
             let failed = failed.map(|hour| Timestamp::from_micros(hour * HOUR));
             let newest = Timestamp::from_micros(90 * HOUR);
             window.advance(failed, newest, newest);
-            assert_eq!(window.seen.len(), 2, "{state:?}");
+            assert_eq!(window.objects.len(), 2, "{state:?}");
             let is_due = window.due(&object("old", 10, "1"), now).is_some();
             assert_eq!(is_due, state != State::Done);
         }
@@ -378,12 +385,12 @@ mod tests {
         let mut stored = vec![(horizon.key.clone(), horizon.body.clone().unwrap())];
         stored.extend(
             window
-                .seen
+                .objects
                 .iter()
-                .map(|(key, seen)| (Window::key("prod", "s3://a", key), seen.body(key))),
+                .map(|(key, progress)| (Window::key("prod", "s3://a", key), progress.body(key))),
         );
         let read = Window::read(Window::prefix("prod", "s3://a"), false, &stored);
-        assert_eq!((read.horizon, &read.seen), (window.horizon, &window.seen));
+        assert_eq!((read.horizon, &read.objects), (window.horizon, &window.objects));
     }
 
     #[test]
@@ -397,7 +404,7 @@ mod tests {
         }
         let newest = Timestamp::from_micros(i64::try_from(BUCKET_SEEN_MAX).unwrap() + 9);
         let changes = window.advance(None, newest, newest).unwrap();
-        assert_eq!((changes.len(), window.seen.len()), (11, BUCKET_SEEN_MAX));
+        assert_eq!((changes.len(), window.objects.len()), (11, BUCKET_SEEN_MAX));
     }
 
     /// Regression: a copy of an old file, which has its time, counted as read.
@@ -429,7 +436,7 @@ mod tests {
         listing::due(stream::iter(objects).boxed(), window, now).await.unwrap()
     }
 
-    /// Regression: after one file with a time of the year 2100, nothing was read any more.
+    /// Regression: after one file with a time of the year 2100, nothing was read after it.
     #[tokio::test]
     async fn a_time_of_the_future_does_not_end_the_window() {
         let batch = batch(&empty(), [object("a", 99, "1"), object("b", 999_999, "1")]).await;

@@ -43,7 +43,7 @@ impl Feed {
     }
 
     pub(super) fn reader(&self) -> FeedReader {
-        FeedReader { feed: self.clone(), portion: Bytes::new(), taken: Arc::default() }
+        FeedReader { feed: self.clone(), portion: Bytes::new(), consumed: Arc::default() }
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut Portions) -> T) -> T {
@@ -57,7 +57,7 @@ pub(super) struct FeedReader {
     feed: Feed,
     portion: Bytes,
     /// Number of bytes that were read.
-    taken: Arc<AtomicU64>,
+    consumed: Arc<AtomicU64>,
 }
 
 impl BufRead for FeedReader {
@@ -78,7 +78,7 @@ impl BufRead for FeedReader {
 
     fn consume(&mut self, amount: usize) {
         self.portion.advance(amount.min(self.portion.len()));
-        self.taken.fetch_add(amount as u64, Ordering::Relaxed);
+        self.consumed.fetch_add(amount as u64, Ordering::Relaxed);
     }
 }
 
@@ -91,17 +91,17 @@ impl Read for FeedReader {
 /// A stream whose bytes are counted.
 pub(super) struct Counted<S> {
     stream: S,
-    taken: Arc<AtomicU64>,
+    consumed: Arc<AtomicU64>,
 }
 
 impl<S> Counted<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, taken: Arc::default() }
+        Self { stream, consumed: Arc::default() }
     }
 
     /// Number of bytes that were read.
-    pub(super) fn taken(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.taken)
+    pub(super) fn consumed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.consumed)
     }
 }
 
@@ -111,7 +111,7 @@ impl<S: BufRead> BufRead for Counted<S> {
     }
 
     fn consume(&mut self, amount: usize) {
-        self.taken.fetch_add(amount as u64, Ordering::Relaxed);
+        self.consumed.fetch_add(amount as u64, Ordering::Relaxed);
         self.stream.consume(amount);
     }
 }
@@ -127,14 +127,14 @@ impl<S: BufRead> Read for Counted<S> {
 struct Inner {
     stream: Stream,
     /// Bytes of the object that were read.
-    taken: Arc<AtomicU64>,
+    consumed: Arc<AtomicU64>,
     bytes: u64,
 }
 
 impl BufRead for Inner {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let limits = (INNER_EXPANSION_MAX, INNER_EXPANSION_BYTES_MIN);
-        check_expansion(self.bytes, &self.taken, limits)?;
+        check_expansion(self.bytes, &self.consumed, limits)?;
         self.stream.fill_buf()
     }
 
@@ -151,9 +151,13 @@ impl Read for Inner {
 }
 
 /// Checks the number of bytes that an object is decompressed to.
-fn check_expansion(bytes: u64, taken: &AtomicU64, (multiple, min): (u64, u64)) -> io::Result<()> {
-    let taken = taken.load(Ordering::Relaxed);
-    if bytes > taken.saturating_mul(multiple).saturating_add(min) {
+fn check_expansion(
+    bytes: u64,
+    consumed: &AtomicU64,
+    (multiple, min): (u64, u64),
+) -> io::Result<()> {
+    let consumed = consumed.load(Ordering::Relaxed);
+    if bytes > consumed.saturating_mul(multiple).saturating_add(min) {
         let text = format!(
             "it expands to more than {EXPANSION_MAX} times its size, or {INNER_EXPANSION_MAX} times if \
              it is compressed twice"
@@ -167,17 +171,17 @@ fn check_expansion(bytes: u64, taken: &AtomicU64, (multiple, min): (u64, u64)) -
 pub(super) struct Content {
     stream: Layer,
     /// Bytes of the object that were read.
-    taken: Arc<AtomicU64>,
+    consumed: Arc<AtomicU64>,
     /// Bytes of the content that were read.
     bytes: u64,
 }
 
 impl Content {
     pub(super) fn new(from: FeedReader, is_plain: bool) -> Self {
-        let taken = Arc::clone(&from.taken);
+        let consumed = Arc::clone(&from.consumed);
         let layers = if is_plain { 0 } else { LAYERS_MAX };
-        let stream = Layer::new(Box::new(from), layers, Arc::clone(&taken));
-        Self { stream, taken, bytes: 0 }
+        let stream = Layer::new(Box::new(from), layers, Arc::clone(&consumed));
+        Self { stream, consumed, bytes: 0 }
     }
 
     /// Whether the object is compressed, as far as is known.
@@ -192,7 +196,7 @@ impl Content {
 
     pub(super) fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let limits = (EXPANSION_MAX, EXPANSION_BYTES_MIN);
-        check_expansion(self.bytes, &self.taken, limits)?;
+        check_expansion(self.bytes, &self.consumed, limits)?;
         self.stream.fill_buf()
     }
 
@@ -209,7 +213,7 @@ pub(super) struct Layer {
     layers: u32,
     is_compressed: bool,
     /// Bytes of the object that were read.
-    taken: Arc<AtomicU64>,
+    consumed: Arc<AtomicU64>,
 }
 
 enum State {
@@ -222,12 +226,12 @@ enum State {
 }
 
 impl Layer {
-    pub(super) fn new(stream: Stream, layers: u32, taken: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(stream: Stream, layers: u32, consumed: Arc<AtomicU64>) -> Self {
         let state = match layers {
             0 => State::Open(stream),
             _ => State::Start { magic: Vec::new(), stream: Some(stream) },
         };
-        Self { state, layers, is_compressed: false, taken }
+        Self { state, layers, is_compressed: false, consumed }
     }
 
     /// Reads the first bytes, and chooses the decoder.
@@ -239,16 +243,16 @@ impl Layer {
             if buffer.is_empty() {
                 break;
             }
-            let taken = buffer.len().min(ZSTD.len() - magic.len());
-            magic.extend_from_slice(&buffer[..taken]);
-            stream.consume(taken);
+            let consumed = buffer.len().min(ZSTD.len() - magic.len());
+            magic.extend_from_slice(&buffer[..consumed]);
+            stream.consume(consumed);
         }
         let (magic, stream) = (std::mem::take(magic), from.take());
         let Some(stream) = stream else { return Ok(()) };
         let (is_gzip, is_zstd) = (magic.starts_with(&GZIP), magic.starts_with(&ZSTD));
         let is_inner = (is_gzip || is_zstd) && self.layers < LAYERS_MAX;
         let stream: Stream = if is_inner {
-            Box::new(Inner { stream, taken: Arc::clone(&self.taken), bytes: 0 })
+            Box::new(Inner { stream, consumed: Arc::clone(&self.consumed), bytes: 0 })
         } else {
             stream
         };
@@ -263,7 +267,7 @@ impl Layer {
         };
         self.is_compressed = true;
         self.state =
-            State::Open(Box::new(Self::new(inner, self.layers - 1, Arc::clone(&self.taken))));
+            State::Open(Box::new(Self::new(inner, self.layers - 1, Arc::clone(&self.consumed))));
         Ok(())
     }
 }

@@ -30,7 +30,7 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 /// The number of parts of the method of a request that is not about a resource: `io.k8s.get`.
 const NON_RESOURCE_PARTS: usize = 3;
 
-/// gRPC's codes, and the status codes of Kubernetes that they stand for.
+/// gRPC's codes, each with the HTTP status code of Kubernetes.
 const CODES: [(i32, u16); 10] = [
     (3, 400),
     (4, 504),

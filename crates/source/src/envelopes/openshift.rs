@@ -55,6 +55,6 @@ pub(super) fn leaf(text: &[u8], log_type: &str, log_source: Option<&str>) -> Lea
         event.extend_from_slice(value.get().as_bytes());
     }
     event.push(b'}');
-    let is_same = levels.level.is_some_and(|found| found.get().trim_matches('"') == level);
+    let is_same = levels.level.is_some_and(|text| text.get().trim_matches('"') == level);
     if is_same { Leaf::Itself } else { Leaf::Event(event) }
 }

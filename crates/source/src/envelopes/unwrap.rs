@@ -27,7 +27,7 @@ const CONTROL_MESSAGE: &str = "CONTROL_MESSAGE";
 /// What an element is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The text is to be decoded as an event.
+    /// The text must be decoded as an event.
     Event,
     /// A record of another kind that belongs there: of another log, or about the delivery.
     Other,
@@ -121,8 +121,8 @@ impl Unwrapper {
             head: head.cloned(),
         });
         while let Some(candidate) = waiting.pop_front() {
-            let found = self.unwrap_one(candidate, &mut waiting);
-            records.extend(found.map(|(inner, meaning)| match inner {
+            let unwrapped = self.unwrap_one(candidate, &mut waiting);
+            records.extend(unwrapped.map(|(inner, meaning)| match inner {
                 Some(inner) => (inner, meaning),
                 None => (Item { ..item.clone() }, meaning),
             }));
@@ -252,7 +252,7 @@ fn meaning_of(text: &[u8]) -> Meaning {
 pub(super) enum Leaf {
     /// The text of an event, which is in it.
     Event(Vec<u8>),
-    /// It is to be decoded as an event.
+    /// It must be decoded as an event.
     Itself,
     Other,
     Unknown(String),

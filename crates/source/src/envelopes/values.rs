@@ -1,9 +1,9 @@
 //! Finds the elements of the content: documents, the items of lists in them, and other text.
 //!
 //! Documents may follow each other with or without separators. A document that is cut at the end of
-//! a line does not take the next lines with it. It ends with its line if that has other text before
-//! it, or has several members already, as lines of logs have. It also ends at a newline within a
-//! text, and before an object at the start of a line where none can begin.
+//! a line does not include the next lines. It ends with its line if other text precedes it on the
+//! line, or if the line already has several of its members, as in a log. It also ends at a newline
+//! within a text, and before an object at the start of a line where no object can begin.
 //!
 //! Deliberately absent: what an element means.
 
@@ -26,9 +26,9 @@ const LISTS: &[&[u8]] = &[b"items", b"records", b"logEvents"];
 /// Bytes in which the end of the line is searched at a time: many short items can be on one line.
 const SCAN_BYTES: usize = 1024;
 
-/// Number of commas between the members of a document on its first line from which on the document
-/// is that line. A document of several lines has each member on its own line, the first one perhaps
-/// beside the bracket.
+/// A document whose first line has at least this number of commas between its members is expected
+/// to end with that line. A document of several lines has each member on its own line; the first
+/// member may be next to the opening bracket.
 const LINE_COMMAS: u64 = 2;
 
 /// The members of a document before a list.
@@ -389,12 +389,12 @@ impl Parser {
 
     /// Takes bytes off the input.
     fn take(&mut self, input: &mut &[u8], count: usize) {
-        let (taken, rest) = input.split_at(count);
+        let (copied, rest) = input.split_at(count);
         *input = rest;
-        let Some(&last) = taken.last() else { return };
+        let Some(&last) = copied.last() else { return };
         self.offset += count as u64;
         self.is_line_start = last == b'\n';
-        let end = &taken[count.saturating_sub(TAIL_BYTES)..];
+        let end = &copied[count.saturating_sub(TAIL_BYTES)..];
         let excess = (self.recent.len() + end.len()).saturating_sub(TAIL_BYTES);
         self.recent.drain(..excess.min(self.recent.len()));
         self.recent.extend_from_slice(end);

@@ -80,7 +80,7 @@ impl Grant {
 
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Only(one), Self::Only(other)) => Self::Only([one, other].concat()),
+            (Self::Only(clusters), Self::Only(other)) => Self::Only([clusters, other].concat()),
             (Self::All, _) | (_, Self::All) => Self::All,
         }
     }
@@ -142,7 +142,7 @@ impl Access {
         let by_token = header.and_then(bearer).and_then(|token| self.token_grant(token));
         let by_certificate = self.certificate_grant(chain, now);
         match (by_token, by_certificate) {
-            (Some(one), Ok(other)) => Ok(one.and(other)),
+            (Some(access), Ok(other)) => Ok(access.and(other)),
             (Some(grant), Err(_)) | (None, Ok(grant)) => Ok(grant),
             (None, Err(_)) if header.is_some() => Err(Refused::new(Refusal::Token, "")),
             (None, Err(_)) if chain.is_empty() => Err(Refused::new(Refusal::NoCredentials, "")),

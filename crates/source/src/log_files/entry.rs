@@ -109,8 +109,8 @@ impl Entry {
 
     /// The bytes of the file that are in memory.
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
-        self.file.as_ref().map_or(0, LogFile::held)
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.file.as_ref().map_or(0, LogFile::buffered_bytes)
     }
 
     /// Its content, if that is known.

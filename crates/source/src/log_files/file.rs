@@ -263,7 +263,7 @@ impl LogFile {
 
     /// The bytes of the file that are in memory.
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.window.as_ref().map_or(0, |window| window.bytes.capacity())
     }
 

@@ -26,8 +26,8 @@ pub(super) struct Files {
 pub(super) fn list(path: &Path) -> io::Result<Files> {
     // A link may lead to the folder in which the file is rotated.
     let real = path.canonicalize().ok();
-    let place = real.as_deref().unwrap_or(path);
-    let (Some(folder), Some(name)) = (place.parent(), place.file_name()) else {
+    let resolved = real.as_deref().unwrap_or(path);
+    let (Some(folder), Some(name)) = (resolved.parent(), resolved.file_name()) else {
         return Err(io::Error::other("it is not the path of a file"));
     };
     let mut files = Files::default();
@@ -37,15 +37,15 @@ pub(super) fn list(path: &Path) -> io::Result<Files> {
         Err(error) => return Err(error),
     };
     for entry in entries {
-        let found = entry?.file_name();
-        if found == name {
-            files.current = Some(folder.join(found));
-        } else if is_rotated(name, &found) {
+        let entry_name = entry?.file_name();
+        if entry_name == name {
+            files.current = Some(folder.join(entry_name));
+        } else if is_rotated(name, &entry_name) {
             if files.rotated.len() >= LOG_FILES_MAX {
                 files.has_more = true;
                 continue;
             }
-            files.rotated.push(folder.join(found));
+            files.rotated.push(folder.join(entry_name));
         }
     }
     remove_copies(&mut files.rotated);
@@ -92,8 +92,8 @@ mod tests {
         }
         let files = list(&folder.path().join("audit.log")).unwrap();
         let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
-        let found: Vec<String> = files.rotated.iter().map(name).collect();
-        assert_eq!(found, expected, "{names:?}");
+        let entry_name: Vec<String> = files.rotated.iter().map(name).collect();
+        assert_eq!(entry_name, expected, "{names:?}");
         assert_eq!(files.current.is_some(), names.contains(&"audit.log"), "{names:?}");
     }
 

@@ -116,8 +116,8 @@ mod tests {
                 let text = String::from_utf8(item.text.clone()).unwrap();
                 if item.fault.is_some() { format!("!{text}") } else { text }
             };
-            let found: Vec<String> = items.iter().map(text).collect();
-            assert_eq!(found, expected, "{file:?} in parts of {size}");
+            let actual: Vec<String> = items.iter().map(text).collect();
+            assert_eq!(actual, expected, "{file:?} in parts of {size}");
         }
     }
 

@@ -156,7 +156,7 @@ impl LogReader {
         self.positions.forget(&present)
     }
 
-    /// Closes files to which nothing is added any more, and others that were read if too many are
+    /// Closes files that no longer grow, and others that were read if too many are
     /// open.
     fn close(&mut self, now: Timestamp) {
         let mut open = self.files.values().filter(|entry| entry.is_open()).count();
@@ -218,13 +218,22 @@ mod tests {
             let text = format!("{{\"n\":{number}}}\n").repeat(3);
             fs::write(path.with_extension(format!("log.{number}")), text).unwrap();
         }
-        let held = |reader: &LogReader| reader.files.values().map(Entry::held).sum::<usize>();
+        let buffered_bytes =
+            |reader: &LogReader| reader.files.values().map(Entry::buffered_bytes).sum::<usize>();
         let (first, open) = read_all(&path, Positions::read(String::new(), &[]));
-        assert!(held(&first) < 1 << 20 && open <= LOG_OPEN_MAX, "{} {open}", held(&first));
+        assert!(
+            buffered_bytes(&first) < 1 << 20 && open <= LOG_OPEN_MAX,
+            "{} {open}",
+            buffered_bytes(&first)
+        );
         // A restart: all positions are known.
         let LogReader { positions, .. } = first;
         let (second, open) = read_all(&path, positions);
-        assert!(held(&second) < 1 << 20 && open <= LOG_OPEN_MAX, "{} {open}", held(&second));
+        assert!(
+            buffered_bytes(&second) < 1 << 20 && open <= LOG_OPEN_MAX,
+            "{} {open}",
+            buffered_bytes(&second)
+        );
         let mut older = LogReader::new(&path, Sha256::new(), Positions::read(String::new(), &[]));
         assert_eq!(older.older(NOW).len(), FILES);
         assert!(older.files.values().all(|entry| !entry.is_open() || entry.is_current));

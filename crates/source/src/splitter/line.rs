@@ -107,8 +107,8 @@ mod tests {
     fn check(line: &str, expected: Option<(&str, Option<Fault>)>) {
         let seed = Sha256::new().chain_update(b"seed");
         let item = item_of_line(&seed, line.as_bytes());
-        let found = item.as_ref().map(|item| (str::from_utf8(&item.text).unwrap(), item.fault));
-        assert_eq!(found, expected, "{line:?}");
+        let actual = item.as_ref().map(|item| (str::from_utf8(&item.text).unwrap(), item.fault));
+        assert_eq!(actual, expected, "{line:?}");
         let mut long = LongLine::new(&seed);
         for part in line.as_bytes().chunks(3) {
             long.push(part);

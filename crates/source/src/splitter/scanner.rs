@@ -134,7 +134,7 @@ impl Scanner {
     }
 
     /// The bytes that are held.
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn buffered_bytes(&self) -> usize {
         self.text.len()
     }
 
@@ -156,9 +156,9 @@ impl Scanner {
             };
         }
         self.store(&mut read);
-        let (taken, rest) = all.split_at(read.at);
-        self.hasher.update(taken);
-        self.len += taken.len() as u64;
+        let (consumed, rest) = all.split_at(read.at);
+        self.hasher.update(consumed);
+        self.len += consumed.len() as u64;
         *input = rest;
         scanned
     }

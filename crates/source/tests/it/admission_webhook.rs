@@ -11,7 +11,7 @@ use source::listener::Refusal;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::fixture::{Answer, PROD_TOKEN, TOKEN, TestServer, TestStore, events};
+use crate::fixture::{PROD_TOKEN, Response, TOKEN, TestServer, TestStore, events};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 /// The path that has the token of the cluster `prod`.
@@ -29,22 +29,22 @@ fn review(uid: &str) -> Value {
         "dryRun": false, "options": {"kind": "DeleteOptions"}}})
 }
 
-async fn send(server: &TestServer, line: &str, body: &str) -> Answer {
+async fn send(server: &TestServer, line: &str, body: &str) -> Response {
     let headers = format!("{JSON}Content-Length: {}\r\n", body.len());
     server.send(&format!("{line}?timeout=2s"), &headers, body.as_bytes(), None).await
 }
 
 /// Checks that a review is allowed, and whether it is said to be recorded.
 #[track_caller]
-fn assert_allowed(answer: &Answer, uid: &str, is_recorded: bool) {
-    assert_eq!(answer.code, 200, "{}", answer.body);
-    let mut response = json!({"uid": uid, "allowed": true});
+fn assert_allowed(response: &Response, uid: &str, is_recorded: bool) {
+    assert_eq!(response.code, 200, "{}", response.body);
+    let mut review_response = json!({"uid": uid, "allowed": true});
     if is_recorded {
-        response["auditAnnotations"] = json!({"record": uid});
+        review_response["auditAnnotations"] = json!({"record": uid});
     }
     let expected = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
-        "response": response});
-    assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap(), expected);
+        "response": review_response});
+    assert_eq!(serde_json::from_str::<Value>(&response.body).unwrap(), expected);
 }
 
 fn is_sent(event: &Event) -> bool {
@@ -56,8 +56,8 @@ async fn a_review_is_allowed_once_its_event_is_durable_and_recorded_once() {
     let on = TestStore::new();
     let server = TestServer::start_admission(&on).await;
     for (uid, recorded) in [("u-1", 1), ("u-1", 1), ("u-2", 2)] {
-        let answer = send(&server, PATH, &review(uid).to_string()).await;
-        assert_allowed(&answer, uid, true);
+        let response = send(&server, PATH, &review(uid).to_string()).await;
+        assert_allowed(&response, uid, true);
         assert_eq!(events(&server.store).await.len(), recorded, "{uid}");
     }
     let events = events(&server.store).await;
@@ -96,9 +96,9 @@ async fn a_token_is_accepted_in_a_header_or_in_the_path_of_its_cluster() {
         ("/admission/prod", plain.clone(), 401),
         ("/audit/prod", bearer(PROD_TOKEN), 403),
     ] {
-        let answer = server.send(&format!("POST {path}"), &headers, body.as_bytes(), None).await;
-        assert_eq!(answer.code, expected, "{path}: {}", answer.body);
-        assert!(!answer.body.contains("token-of-prod"), "{}", answer.body);
+        let response = server.send(&format!("POST {path}"), &headers, body.as_bytes(), None).await;
+        assert_eq!(response.code, expected, "{path}: {}", response.body);
+        assert!(!response.body.contains("token-of-prod"), "{}", response.body);
     }
     let get = server.send(&PATH.replace("POST", "GET"), JSON, b"", None).await;
     assert_eq!(get.code, 405);
@@ -123,9 +123,9 @@ async fn a_body_that_is_no_review_is_quarantined_and_allowed_if_it_has_a_uid() {
         ("{}", "the kind is not AdmissionReview"),
         ("", "not an AdmissionReview"),
     ] {
-        let answer = send(&server, PATH, body).await;
-        assert_eq!(answer.code, 400, "{body}");
-        assert!(answer.body.contains(expected), "{}", answer.body);
+        let response = send(&server, PATH, body).await;
+        assert_eq!(response.code, 400, "{body}");
+        assert!(response.body.contains(expected), "{}", response.body);
     }
     let events = events(&server.store).await;
     assert_eq!(events.len(), 4);
@@ -142,8 +142,8 @@ async fn a_review_above_the_limit_is_allowed_and_leaves_its_beginning() {
     let server = TestServer::start_admission(&TestStore::new()).await;
     let start = r#"{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u-long","#;
     let headers = format!("{JSON}Content-Length: {}\r\n", REVIEW_BYTES_MAX + 1);
-    let answer = server.send(PATH, &headers, start.as_bytes(), None).await;
-    assert_allowed(&answer, "u-long", false);
+    let response = server.send(PATH, &headers, start.as_bytes(), None).await;
+    assert_allowed(&response, "u-long", false);
     let events = events(&server.store).await;
     assert!(events[0].annotations[QUARANTINE].starts_with("the review is longer than"));
     server.close().await;
@@ -155,8 +155,8 @@ async fn a_body_that_does_not_arrive_is_allowed_in_time() {
     let start = r#"{"request":{"uid":"u-slow","#;
     let headers = format!("{JSON}Content-Length: {}\r\n", start.len() + 1);
     let before = Instant::now();
-    let answer = server.send(PATH, &headers, start.as_bytes(), None).await;
-    assert_allowed(&answer, "u-slow", false);
+    let response = server.send(PATH, &headers, start.as_bytes(), None).await;
+    assert_allowed(&response, "u-slow", false);
     assert!(before.elapsed() < REVIEW_TIME_MAX + Duration::from_secs(5), "{:?}", before.elapsed());
     server.close().await;
 }
@@ -175,10 +175,10 @@ async fn a_review_is_allowed_when_the_journal_is_full_and_a_gap_is_recorded() {
         let uid = format!("u-{number}");
         let mut review = review(&uid);
         review["request"]["oldObject"]["spec"]["ttl"] = long.as_str().into();
-        let answer = send(&server, PATH, &review.to_string()).await;
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        let response = send(&server, PATH, &review.to_string()).await;
+        let body: Value = serde_json::from_str(&response.body).unwrap();
         let is_recorded = body["response"].get("auditAnnotations").is_some();
-        assert_allowed(&answer, &uid, is_recorded);
+        assert_allowed(&response, &uid, is_recorded);
         if !is_recorded {
             break;
         }
@@ -193,8 +193,8 @@ async fn a_review_is_allowed_when_the_journal_is_full_and_a_gap_is_recorded() {
     journal.remove("slow").await.unwrap();
     while {
         number += 1;
-        let answer = send(&server, PATH, &review(&format!("u-{number}")).to_string()).await;
-        !answer.body.contains("auditAnnotations")
+        let response = send(&server, PATH, &review(&format!("u-{number}")).to_string()).await;
+        !response.body.contains("auditAnnotations")
     } {
         assert!(number < 1000, "no review is recorded");
     }

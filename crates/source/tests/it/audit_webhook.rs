@@ -23,8 +23,8 @@ async fn a_list_is_answered_with_200_once_its_events_are_recorded() {
     let server = TestServer::start(&on).await;
     let body = list(&[event("a"), event("b")]);
     for (sent, recorded) in [(&body, 2), (&body, 2), (&list(&[event("c")]), 3)] {
-        let answer = server.post(sent).await;
-        assert_eq!((answer.code, &*answer.body), (200, ""));
+        let response = server.post(sent).await;
+        assert_eq!((response.code, &*response.body), (200, ""));
         assert_eq!(events(&server.store).await.len(), recorded);
     }
     let state = server.status();
@@ -40,11 +40,11 @@ async fn a_list_is_answered_with_200_once_its_events_are_recorded() {
 
 /// Checks the status code of a request without events, and a header of the response.
 async fn check(server: &TestServer, line: &str, headers: &str, expected: (u16, &str)) {
-    let answer = server.send(line, headers, b"", None).await;
+    let response = server.send(line, headers, b"", None).await;
     let (code, header) = expected;
-    assert_eq!(answer.code, code, "{line} {headers}: {}", answer.body);
-    assert!(answer.head.contains(header), "{line} {headers}: {}", answer.head);
-    assert!(!answer.body.contains(TOKEN) && answer.body.len() < 200, "{}", answer.body);
+    assert_eq!(response.code, code, "{line} {headers}: {}", response.body);
+    assert!(response.head.contains(header), "{line} {headers}: {}", response.head);
+    assert!(!response.body.contains(TOKEN) && response.body.len() < 200, "{}", response.body);
 }
 
 #[tokio::test]
@@ -94,8 +94,8 @@ async fn a_sender_that_fails_before_its_request_is_counted_by_its_reason() {
     check.read_to_end(&mut Vec::new()).await.ok();
     let unknown = server.authority.client("kube-apiserver", &[]);
     let headers = format!("{JSON}Content-Length: 0\r\n");
-    let answer = server.send("POST /audit/prod", &headers, b"", Some(&unknown)).await;
-    assert_eq!(answer.code, 401);
+    let response = server.send("POST /audit/prod", &headers, b"", Some(&unknown)).await;
+    assert_eq!(response.code, 401);
     let expected = [
         (Refusal::Handshake, 1),
         (Refusal::Tls, 1),
@@ -114,8 +114,8 @@ async fn a_body_above_the_limit_leaves_one_record_and_is_answered_with_413() {
     let length = BODY_BYTES_MAX + 1;
     let headers = format!("{}{JSON}Content-Length: {length}\r\n", bearer(TOKEN));
     for _attempt in 0..2 {
-        let answer = server.send("POST /audit/prod", &headers, start, None).await;
-        assert_eq!(answer.code, 413, "{}", answer.body);
+        let response = server.send("POST /audit/prod", &headers, start, None).await;
+        assert_eq!(response.code, 413, "{}", response.body);
     }
     let events = events(&server.store).await;
     let [event] = &*events else { panic!("{} events", events.len()) };
@@ -139,8 +139,8 @@ async fn a_client_certificate_of_the_ca_replaces_the_token() {
     let unknown = server.authority.client("kube-apiserver", &[]);
     for (identity, expected) in [(&known, 200), (&unknown, 401)] {
         let line = "POST /audit/prod";
-        let answer = server.send(line, &headers, body.as_bytes(), Some(identity)).await;
-        assert_eq!(answer.code, expected);
+        let response = server.send(line, &headers, body.as_bytes(), Some(identity)).await;
+        assert_eq!(response.code, expected);
     }
     server.close().await;
 }
@@ -167,8 +167,8 @@ async fn the_credentials_of_one_cluster_cannot_send_events_of_another() {
         ("/audit/test", &prod, Some(identity("apiserver-test")), 200),
     ] {
         let line = format!("POST {path}");
-        let answer = server.send(&line, headers, body.as_bytes(), identity.as_ref()).await;
-        assert_eq!(answer.code, expected, "{path}: {}", answer.body);
+        let response = server.send(&line, headers, body.as_bytes(), identity.as_ref()).await;
+        assert_eq!(response.code, expected, "{path}: {}", response.body);
     }
     let clusters = events(&server.store).await;
     let clusters = clusters.iter().map(|event| &*event.annotations[SOURCE_CLUSTER]);
@@ -189,9 +189,9 @@ async fn a_full_journal_is_answered_with_503_and_a_time() {
         let text = "x".repeat(8000);
         let item = |at: usize| event(&format!("{number}-{at}")).replace("/backups/b", &text);
         let items: Vec<String> = (0..20).map(item).collect();
-        let answer = server.post(&list(&items)).await;
-        if answer.code != 200 {
-            break answer;
+        let response = server.post(&list(&items)).await;
+        if response.code != 200 {
+            break response;
         }
         number += 1;
         assert!(number < 100, "the journal is never full");
@@ -239,12 +239,12 @@ async fn a_long_event_is_durable_before_the_rest_of_its_request_is_received() {
 #[tokio::test]
 async fn one_address_cannot_take_all_connections() {
     let server = TestServer::start(&TestStore::new()).await;
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..ADDRESS_CONNECTIONS_MAX {
-        held.push(server.connect().await);
+        connections.push(server.connect().await);
     }
     let refused = server.connect().await;
     assert_eq!(refused.peek(&mut [0]).await.unwrap_or_default(), 0, "it is closed");
-    drop(held);
+    drop(connections);
     server.close().await;
 }

@@ -204,8 +204,8 @@ async fn a_half_written_line_waits_for_its_rest_and_is_recorded_when_none_comes(
     reader.wait_recorded("the half line", &store, 3).await;
     let Event { annotations, .. } = events(&store).await.remove(2);
     assert_eq!(annotations[QUARANTINE], "the object ends within it");
-    let place = format!("PT1H.json, byte {}", lines(0..2).len());
-    assert_eq!(annotations[QUARANTINE_PLACE], place);
+    let location = format!("PT1H.json, byte {}", lines(0..2).len());
+    assert_eq!(annotations[QUARANTINE_PLACE], location);
 }
 
 /// Regression: what `cp -p` copied was never read, because its time is that of the original.
@@ -260,7 +260,7 @@ async fn receipts(on: &TestStore, store: &Sqlite, reader: &Reader) -> usize {
 }
 
 /// Regression: a source whose audit log was switched off did not seem silent, because its other logs
-/// were still written; nor did one whose folder could not be listed any more.
+/// were still written; nor did one whose folder could no longer be listed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_of_other_logs_or_a_folder_that_is_away_leave_no_receipt() {
     let on = TestStore::new();
@@ -300,8 +300,8 @@ async fn an_object_that_cannot_be_decoded_does_not_keep_others_from_being_read()
     let mut reasons: Vec<(String, String)> = Vec::new();
     for mut event in events(&store).await {
         if let Some(reason) = event.annotations.remove(QUARANTINE) {
-            let place = event.annotations.remove(QUARANTINE_PLACE).unwrap();
-            reasons.push((place.split_once(',').unwrap().0.to_owned(), reason));
+            let location = event.annotations.remove(QUARANTINE_PLACE).unwrap();
+            reasons.push((location.split_once(',').unwrap().0.to_owned(), reason));
         }
     }
     reasons.sort();

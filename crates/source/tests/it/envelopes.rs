@@ -200,7 +200,11 @@ fn event_summary(event: &Event) -> String {
         text += " ";
         text += &event.request_uri;
     }
-    if event.annotations.get("authorization.k8s.io/decision").is_some_and(|it| it == "forbid") {
+    if event
+        .annotations
+        .get("authorization.k8s.io/decision")
+        .is_some_and(|decision| decision == "forbid")
+    {
         text += " forbid";
     }
     if event.annotations.contains_key(TRUNCATED) {
@@ -247,9 +251,9 @@ fn the_containers_of_all_providers_are_unwrapped() {
 fn members_of_gzip_that_follow_each_other_are_one_content() {
     let [first, second, ..] = &SAMPLES;
     let object = [gzip(first.content), gzip(second.content)].concat();
-    let found: Vec<String> =
+    let actual: Vec<String> =
         records(&[&object], &Position::default()).iter().map(summary).collect();
-    assert_eq!(found.join("\n"), format!("{}\n{}", first.expected, second.expected));
+    assert_eq!(actual.join("\n"), format!("{}\n{}", first.expected, second.expected));
 }
 
 #[test]
@@ -302,8 +306,8 @@ proptest! {
         cuts.extend([0, object.len()]);
         cuts.sort_unstable();
         let portions: Vec<&[u8]> = cuts.windows(2).map(|pair| &object[pair[0]..pair[1]]).collect();
-        let whole = records(&[&object], &Position::default());
-        prop_assert_eq!(records(&portions, &Position::default()), whole);
+        let complete = records(&[&object], &Position::default());
+        prop_assert_eq!(records(&portions, &Position::default()), complete);
     }
 
     #[test]
@@ -316,12 +320,12 @@ proptest! {
         if is_compressed {
             object = gzip(&object);
         }
-        for (place, byte) in changes {
+        for (fraction, byte) in changes {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss,
                      reason = "the object is short")]
-            let at = (place * object.len() as f64) as usize;
-            if let Some(found) = object.get_mut(at) {
-                *found = byte;
+            let at = (fraction * object.len() as f64) as usize;
+            if let Some(actual) = object.get_mut(at) {
+                *actual = byte;
             }
         }
         let all = records(&[&object], &Position::default());
@@ -402,8 +406,8 @@ fn empty_members_of_gzip_in_gzip_are_not_read_to_their_end() {
     let empty = gzip(b"");
     let members = 2 * usize::try_from(INNER_EXPANSION_BYTES_MIN).unwrap() / empty.len();
     let object = gzip(&empty.repeat(members));
-    let found = hostile(&object);
-    let [reason] = &*found else { panic!("{found:?}") };
+    let actual = hostile(&object);
+    let [reason] = &*actual else { panic!("{actual:?}") };
     assert!(reason.contains("4 times if it is compressed twice"), "{reason}");
     // In a command that reads files, too.
     let mut content = decompressed(Box::new(Cursor::new(object)));

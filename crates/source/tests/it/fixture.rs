@@ -107,9 +107,9 @@ pub(super) struct TestServer {
     tasks: JoinSet<()>,
 }
 
-/// A response.
+/// A response of the server.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) code: u16,
     pub(super) head: String,
     pub(super) body: String,
@@ -145,7 +145,7 @@ impl TestServer {
         std::fs::write(token_folder.join("prod"), PROD_TOKEN).unwrap();
         let client_names = client_names.iter();
         let client_names =
-            client_names.map(|(one, other)| ((*one).to_owned(), (*other).to_owned()));
+            client_names.map(|(name, other)| ((*name).to_owned(), (*other).to_owned()));
         let credentials = Credentials {
             token_file: Some(token_file(folder)),
             token_folder: Some(token_folder),
@@ -210,7 +210,7 @@ impl TestServer {
     }
 
     /// Sends a list with the token.
-    pub(super) async fn post(&self, body: &str) -> Answer {
+    pub(super) async fn post(&self, body: &str) -> Response {
         let headers = format!(
             "Authorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
             body.len()
@@ -225,14 +225,14 @@ impl TestServer {
         headers: &str,
         body: &[u8],
         identity: Option<&Identity>,
-    ) -> Answer {
+    ) -> Response {
         let mut stream = self.begin(line, headers, body, identity).await;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.ok();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.ok();
+        let response = String::from_utf8(response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
         let code = head.split_whitespace().nth(1).unwrap().parse().unwrap();
-        Answer { code, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Response { code, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
     /// Opens a connection that sends nothing.

@@ -128,13 +128,13 @@ async fn the_same_events_at_the_same_time_are_recorded_once() {
     let store = on.open();
     let recorder = on.recorder(&store).await;
     let stream = list(&names(0..2 * CHUNK_EVENTS_MAX));
-    let (one, other) = (source(), source());
-    let (one, other) = tokio::join!(
-        record_from(&recorder, &one, &stream),
-        record_from(&recorder, &other, &stream)
+    let (first, second) = (source(), source());
+    let (first, second) = tokio::join!(
+        record_from(&recorder, &first, &stream),
+        record_from(&recorder, &second, &stream)
     );
-    let (one, other) = (one.unwrap(), other.unwrap());
-    assert_eq!(one.recorded + other.recorded, 2 * CHUNK_EVENTS_MAX as u64);
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.recorded + second.recorded, 2 * CHUNK_EVENTS_MAX as u64);
     assert_eq!(recorded(&store).await.1, 2 * CHUNK_EVENTS_MAX);
 }
 
@@ -200,15 +200,15 @@ async fn only_a_source_that_delivered_leaves_a_receipt() {
     let on = TestStore::new();
     let store = on.open();
     let recorder = on.recorder(&store).await;
-    let (one, other) = (Arc::new(source()), Arc::new(source()));
-    record_from(&recorder, &one, &list(&names(0..3))).await.unwrap();
+    let (first, second) = (Arc::new(source()), Arc::new(source()));
+    record_from(&recorder, &first, &list(&names(0..3))).await.unwrap();
     let (stop, period) = (CancellationToken::new(), Duration::from_millis(1));
-    let sources = vec![Arc::clone(&one), other];
+    let sources = vec![Arc::clone(&first), second];
     let receipts = run_receipts(sources, Arc::clone(&recorder), period, stop.clone());
     let journal = store.journal();
     let sending = async {
         journal.wait_past(3).await.unwrap();
-        record_from(&recorder, &one, &list(&names(3..4))).await.unwrap();
+        record_from(&recorder, &first, &list(&names(3..4))).await.unwrap();
         journal.wait_past(5).await.unwrap();
         stop.cancel();
     };

@@ -32,10 +32,10 @@ fn outline(items: &[Item]) -> Vec<String> {
 /// Checks the items of a stream, whole and split at each byte.
 #[track_caller]
 fn check(stream: &str, expected: &[&str]) {
-    let whole = split(stream.as_bytes(), usize::MAX);
-    assert_eq!(outline(&whole), expected, "{stream}");
+    let complete = split(stream.as_bytes(), usize::MAX);
+    assert_eq!(outline(&complete), expected, "{stream}");
     for part in 1..stream.len().min(64) {
-        assert_eq!(split(stream.as_bytes(), part), whole, "{stream} in parts of {part}");
+        assert_eq!(split(stream.as_bytes(), part), complete, "{stream} in parts of {part}");
     }
     for at in 0..stream.len().min(512) {
         let (mut before, mut after) = stream.as_bytes().split_at(at);
@@ -45,7 +45,7 @@ fn check(stream: &str, expected: &[&str]) {
             items.extend(std::iter::from_fn(|| splitter.next(part)));
         }
         items.extend(splitter.finish());
-        assert_eq!(items, whole, "{stream} at {at}");
+        assert_eq!(items, complete, "{stream} at {at}");
     }
 }
 
@@ -116,8 +116,8 @@ fn a_list_of_another_kind_is_one_item() {
         r#"{"kind":"EventList","apiVersion":"v1","items":["#,
         r#"{"kind":[1],"items":["#,
     ] {
-        let whole = format!("OtherList {head}{{\"a\":1}},{{}}]}}");
-        check(&format!("{head}{{\"a\":1}},{{}}]}}"), &[&whole]);
+        let complete = format!("OtherList {head}{{\"a\":1}},{{}}]}}");
+        check(&format!("{head}{{\"a\":1}},{{}}]}}"), &[&complete]);
         let cut = format!("OtherList {head}{{\"a\"");
         check(&format!("{head}{{\"a\""), &[&cut]);
     }
@@ -134,7 +134,7 @@ fn an_identity_depends_on_the_bytes_of_the_event_and_the_seed_only() {
     assert_ne!(first, item(&list(r#"{"a":2}"#)));
     let mut other = Splitter::new(b"test\0");
     assert_ne!(first, other.next(&mut br#"{"a":1}"#.as_slice()).unwrap().digest);
-    // Two streams that end after different events must not be taken for one.
+    // Two streams that end after different events must not count as the same stream.
     let unclosed = |event: &str| split(format!("{HEAD}{event}").as_bytes(), 7).remove(1).digest;
     assert_ne!(unclosed(r#"{"a":1}"#), unclosed(r#"{"a":2}"#));
 }

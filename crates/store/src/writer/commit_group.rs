@@ -175,7 +175,7 @@ impl<'a> CommitGroup<'a> {
         }
     }
 
-    /// Answer all requests of the group.
+    /// Complete all requests of the group.
     pub(crate) fn complete(self, failure: Option<&StoreError>) {
         for (completion, outcome) in self.completions {
             let outcome = failure.map_or(outcome, |error| Err(error.clone()));

@@ -52,7 +52,7 @@ async fn fill_and_free(directory: &Path) {
     assert_eq!(rejection, StoreError::NoSpace);
     assert_eq!(store.health().condition, Condition::NoSpace);
     assert!(append(&store, "small").await.is_err(), "even a small record is rejected");
-    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads continue");
+    assert!(store.get("g/r/a").await.expect("the disk is readable").is_some(), "reads continue");
     let first_batch = store.journal().read(0, 1, 1).await.expect("the journal can be read");
     assert_eq!(first_batch[0].seq, 1);
     fs::remove_file(&filler).expect("the filler is removed");

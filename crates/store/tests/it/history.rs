@@ -28,7 +28,12 @@ async fn a_restart_loses_nothing_and_revisions_continue_above() {
     let store = test.open();
     assert_eq!(store.observed_revision(), updated);
     assert_eq!(
-        store.get("g/r/a").await.expect("the disk answers").expect("it is there").revision,
+        store
+            .get("g/r/a")
+            .await
+            .expect("the disk is readable")
+            .expect("the object exists")
+            .revision,
         updated
     );
     assert_eq!(watch_from(&store, updated).await, "ok");
@@ -114,7 +119,7 @@ async fn old_revisions_are_compacted_and_reading_them_is_an_error() {
     assert_eq!(watch_from(&store, second).await, "ok");
     assert_eq!(store.observed_revision(), third);
     assert_eq!(
-        &*store.get("g/r/a").await.expect("the disk answers").expect("it is there").body,
+        &*store.get("g/r/a").await.expect("the disk is readable").expect("the object exists").body,
         b"2"
     );
 }
@@ -178,7 +183,7 @@ async fn history_is_compacted_early_before_changes_are_rejected() {
     assert!(store.health().used_bytes < 4 << 20, "{:?}", store.health());
     // A watch that keeps up is not affected.
     assert_eq!(watch_from(&store, last).await, "ok");
-    let objects = store.list("g/r/", ListOptions::default()).await.expect("the disk answers");
+    let objects = store.list("g/r/", ListOptions::default()).await.expect("the disk is readable");
     assert_eq!(objects.items.len(), 7);
 }
 
@@ -233,7 +238,7 @@ async fn a_watch_that_is_behind_gets_a_few_megabytes_at_a_time() {
     let mut watch = store.watch("g/r/", first).await.expect("the revision is there");
     let mut count = 0;
     while count < 20 {
-        let batch = watch.next().await.expect("the disk answers");
+        let batch = watch.next().await.expect("the disk is readable");
         let bytes: usize = batch.iter().map(store::Change::bytes).sum();
         assert!(bytes < store::settings::WATCH_BYTES_MAX + 2 * body.len(), "{bytes}");
         count += batch.len();

@@ -50,7 +50,7 @@ async fn cursors_and_their_state_survive() {
     journal.advance("file", 6, "inode 8, offset 0").expect("the cursor is its own");
     store.close().await;
     let store = test.open();
-    let cursor = store.journal().register("file", 0).await.expect("it is there");
+    let cursor = store.journal().register("file", 0).await.expect("the object exists");
     assert_eq!((cursor.seq, cursor.state.as_str()), (6, "inode 8, offset 0"));
     assert_eq!(store.journal().readers().len(), 1);
 }
@@ -135,7 +135,7 @@ async fn a_full_journal_rejects_writes_until_its_reader_advances() {
     assert!(rejection.retry_after().is_some());
     assert_eq!(store.health().condition, Condition::Full);
     assert!(store.health().used_bytes < 3 << 20, "the file grew far beyond the limit");
-    assert!(store.get("g/r/a").await.expect("the disk answers").is_some(), "reads continue");
+    assert!(store.get("g/r/a").await.expect("the disk is readable").is_some(), "reads continue");
     assert!(put(&store, "g/r/a", "2").await.is_err(), "changes are rejected too");
     assert_eq!(store.take_rejected(), 2);
     assert_eq!(store.health().rejected_unrecorded, 0);
@@ -239,7 +239,7 @@ async fn a_truncated_journal_reuses_no_sequence_number_and_reports_the_gap() {
         let gaps = journal.known_gaps();
         assert_eq!(gaps, [Gap { first: gap.0, last: gap.1 }], "{sql}");
         assert_eq!(append(&store, "new").await, Ok(next), "{sql}");
-        let mut after = journal.cursor("sink").expect("it is there").seq;
+        let mut after = journal.cursor("sink").expect("the object exists").seq;
         let mut read = Vec::new();
         while after < journal.last_seq() {
             match journal.read(after, 10, 1000).await {
@@ -281,7 +281,7 @@ async fn a_cursor_past_the_end_is_a_gap_and_its_reader_gets_new_records() {
         let store = test.open();
         assert_eq!(store.journal().known_gaps().len(), 1, "{cursor}");
         assert_eq!(append(&store, "new").await, Ok(next), "{cursor}");
-        let after = store.journal().cursor("sink").expect("it is there").seq;
+        let after = store.journal().cursor("sink").expect("the object exists").seq;
         assert_eq!(after, next - 1, "{cursor}");
         let records = store.journal().read(after, 10, 1000).await.expect("records");
         assert_eq!(records.len(), 1, "{cursor}");

@@ -21,7 +21,7 @@ async fn contents(store: &Sqlite) -> BTreeMap<String, Bytes> {
     let scanned = write(store, |transaction| transaction.scan("g/r/")).await.expect("a scan");
     assert_eq!(listed, scanned);
     for object in &listed {
-        let got = store.get(&object.key).await.expect("the disk answers");
+        let got = store.get(&object.key).await.expect("the disk is readable");
         assert_eq!(got.as_ref(), Some(object));
     }
     listed.iter().map(|object| (object.key.to_string(), object.body.clone())).collect()

@@ -127,7 +127,8 @@ async fn other_users_cannot_read_the_file() {
     let store = test.open();
     append(&store, "private").await.expect("it is recorded");
     let directory = test.path().parent().expect("a directory").to_owned();
-    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let mode =
+        |path: &Path| fs::metadata(path).expect("the object exists").permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
     for entry in fs::read_dir(&directory).expect("the directory") {
         let path = entry.expect("an entry").path();
@@ -151,7 +152,7 @@ async fn a_flipped_bit_never_changes_what_is_read() {
             let object = store
                 .get(&format!("g/r/{number}"))
                 .await
-                .expect("the disk answers")
+                .expect("the disk is readable")
                 .expect("no object is missing");
             assert_eq!(object.body.len(), 1000, "a flip at {at}");
             assert!(object.body.iter().all(|byte| *byte == b'x'), "a flip at {at}");
@@ -206,12 +207,12 @@ async fn survivors(file: &[u8], log: &[u8]) -> usize {
     for (number, record) in records.iter().enumerate() {
         assert!(record.bytes.starts_with(format!("put g/r/{number} ").as_bytes()), "{record:?}");
         assert!(
-            store.get(&format!("g/r/{number}")).await.expect("the disk answers").is_some(),
+            store.get(&format!("g/r/{number}")).await.expect("the disk is readable").is_some(),
             "a record without its change"
         );
     }
     assert!(
-        store.get(&format!("g/r/{}", records.len())).await.expect("the disk answers").is_none(),
+        store.get(&format!("g/r/{}", records.len())).await.expect("the disk is readable").is_none(),
         "a change without its record"
     );
     records.len()

@@ -153,8 +153,8 @@ async fn a_file_of_schema_version_1_opens_and_keeps_everything() {
     drop(file);
     let store = test.open();
     for number in 0..20 {
-        let object = store.get(&format!("g/r/{number}")).await.expect("the disk answers");
-        assert_eq!(&*object.expect("it is there").body, b"1");
+        let object = store.get(&format!("g/r/{number}")).await.expect("the disk is readable");
+        assert_eq!(&*object.expect("the object exists").body, b"1");
     }
     let records = store.journal().read(0, 100, 1 << 20).await.expect("records");
     assert_eq!(records.len(), 20);

@@ -43,7 +43,7 @@ fn differences(allowed: &Table, used: &Table) -> Vec<String> {
         }
     }
     for name in allowed.keys().filter(|name| !used.contains_key(*name)) {
-        violations.push(format!("ARCHITECTURE.md lists the crate {name}, which is not there"));
+        violations.push(format!("ARCHITECTURE.md lists the crate {name}, which does not exist"));
     }
     violations
 }
@@ -120,7 +120,7 @@ mod tests {
             [
                 "crate a uses b; ARCHITECTURE.md forbids it",
                 "crate e is not in the table of ARCHITECTURE.md",
-                "ARCHITECTURE.md lists the crate c, which is not there",
+                "ARCHITECTURE.md lists the crate c, which does not exist",
             ]
         );
     }

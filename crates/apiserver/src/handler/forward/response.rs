@@ -30,7 +30,7 @@ use crate::state::ServerState;
 use crate::{AuditContext, Request};
 
 /// A response of an upstream whose event is not logged yet.
-pub struct ForwardedAnswer {
+pub struct ForwardedResponse {
     head: Parts,
     content: Content,
 }
@@ -60,7 +60,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-impl ForwardedAnswer {
+impl ForwardedResponse {
     /// Receives a response, as much as is recorded completely.
     pub(super) async fn receive(
         state: &ServerState,
@@ -151,11 +151,11 @@ fn joined(mut parts: VecDeque<Bytes>, reservation: Option<Reservation>) -> Bytes
 pub(in crate::handler) async fn respond(
     state: &Arc<ServerState>,
     mut context: RequestContext,
-    answer: ForwardedAnswer,
+    answer: ForwardedResponse,
     mut audit: AuditContext,
     (seats, intent): (Seats, Option<Intent>),
 ) -> Response<ResponseBody> {
-    let ForwardedAnswer { head, content } = answer;
+    let ForwardedResponse { head, content } = answer;
     let code = head.status;
     let Seats { request: seat, tunnel: tunnel_seat } = seats;
     if let Content::Complete(bytes) = content {

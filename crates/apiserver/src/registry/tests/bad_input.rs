@@ -28,7 +28,7 @@ pub(super) async fn check(cases: &[Case<'_>]) {
         assert_eq!((status.code, status.reason.as_str()), (*code, *reason));
     }
     let after = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
-    assert_eq!(after.answer.body, before.answer.body);
+    assert_eq!(after.response.body, before.response.body);
 }
 
 #[tokio::test]

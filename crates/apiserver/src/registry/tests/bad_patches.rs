@@ -72,7 +72,7 @@ async fn a_rejected_patch_has_the_position_of_its_error() {
     let why = r#"": strict decoding error: json patch duplicate field "[0].op", json patch unknown field "[0].x""#;
     assert!(strict.message().ends_with(why), "{}", strict.message());
     let warned = registry.send(&format!("PATCH {WIDGETS}/a"), body, JSON).await;
-    let warnings = warned.answer.headers.get_all("warning").iter().count();
+    let warnings = warned.response.headers.get_all("warning").iter().count();
     assert_eq!((warned.code, warnings), (200, 2));
     let missing = r#"[{"op":"replace","path":"/metadata/annotations","value":{"a":"b"}}]"#;
     let replaced = registry.send(&line, missing, JSON).await;
@@ -130,7 +130,10 @@ async fn only_a_deletion_sets_the_fields_of_a_deletion() {
     check_rejected(&patch(deletion, time), why_time).await;
     check_rejected(&patch(period, "30"), why_period).await;
     for ignored in [patch(deletion, "null"), patch("creationTimestamp", time)] {
-        assert_eq!(registry.send(&line, &ignored, MERGE).await.answer.body, created.answer.body);
+        assert_eq!(
+            registry.send(&line, &ignored, MERGE).await.response.body,
+            created.response.body
+        );
     }
     let mut replacement = created.json.clone();
     replacement["metadata"][deletion] = "2026-11-30T12:00:00Z".into();
@@ -141,8 +144,8 @@ async fn only_a_deletion_sets_the_fields_of_a_deletion() {
     check_rejected(&patch(period, "30"), why_period).await;
     for ignored in [patch(deletion, time), patch(deletion, "null"), patch(period, "null")] {
         assert_eq!(
-            registry.send(&line, &ignored, MERGE).await.answer.body,
-            terminating.answer.body
+            registry.send(&line, &ignored, MERGE).await.response.body,
+            terminating.response.body
         );
     }
 }

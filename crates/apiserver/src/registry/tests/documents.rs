@@ -4,15 +4,19 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::test_registry::{TestRegistry, WIDGETS};
-use crate::Answer;
+use crate::ApiResponse;
 
 const AGGREGATED: (&str, &str) =
     ("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
 
 fn page(registry: &TestRegistry, path: &str) -> Value {
-    let answer = registry.document(&format!("GET {path}"), &[]).unwrap();
-    assert_eq!((answer.code, answer.content_type), (StatusCode::OK, "application/json"), "{path}");
-    serde_json::from_slice(&answer.body).unwrap()
+    let response = registry.document(&format!("GET {path}"), &[]).unwrap();
+    assert_eq!(
+        (response.code, response.content_type),
+        (StatusCode::OK, "application/json"),
+        "{path}"
+    );
+    serde_json::from_slice(&response.body).unwrap()
 }
 
 #[tokio::test]
@@ -42,12 +46,12 @@ async fn each_group_has_a_discovery_document() {
 #[tokio::test]
 async fn aggregated_discovery_lists_all_groups() {
     let registry = TestRegistry::open().await;
-    let answer = registry.document("GET /apis", &[AGGREGATED]).unwrap();
+    let response = registry.document("GET /apis", &[AGGREGATED]).unwrap();
     assert_eq!(
-        answer.content_type,
+        response.content_type,
         "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
     );
-    let list: Value = serde_json::from_slice(&answer.body).unwrap();
+    let list: Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(list["items"][0]["metadata"]["name"], "test.example.com");
     let version = &list["items"][0]["versions"][0];
     assert_eq!((&version["version"], &version["freshness"]), (&json!("v1"), &json!("Current")));
@@ -55,9 +59,9 @@ async fn aggregated_discovery_lists_all_groups() {
     assert_eq!(widgets["responseKind"]["kind"], "Widget");
     assert_eq!(widgets["scope"], "Namespaced");
     assert_eq!(widgets["subresources"][0]["subresource"], "status");
-    let etag = answer.headers["etag"].to_str().unwrap().to_owned();
-    assert_eq!((etag.len(), answer.headers["vary"].to_str().unwrap()), (130, "Accept"));
-    assert_eq!(answer.headers["cache-control"], "public");
+    let etag = response.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!((etag.len(), response.headers["vary"].to_str().unwrap()), (130, "Accept"));
+    assert_eq!(response.headers["cache-control"], "public");
     let known = registry.document("GET /apis", &[AGGREGATED, ("if-none-match", &etag)]).unwrap();
     assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
     let both = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
@@ -134,11 +138,11 @@ async fn openapi_is_offered_as_protobuf_too() {
             format!("application/com.github.proto-openapi.spec.{version}@v1.0+protobuf");
         let list = format!("{requested};q=0.9, application/json;q=0.8");
         for accept in [&sent, &requested, &list].map(String::as_str) {
-            let answer = registry.document(&line, &[("accept", accept)]).unwrap();
-            assert_eq!((answer.code.as_u16(), answer.content_type), (200, &*sent), "{accept}");
-            assert_eq!(answer.headers["etag"], etag);
-            assert_eq!(answer.headers["vary"], "Accept");
-            assert!(answer.body.starts_with(begin), "{:?}", answer.body);
+            let response = registry.document(&line, &[("accept", accept)]).unwrap();
+            assert_eq!((response.code.as_u16(), response.content_type), (200, &*sent), "{accept}");
+            assert_eq!(response.headers["etag"], etag);
+            assert_eq!(response.headers["vary"], "Accept");
+            assert!(response.body.starts_with(begin), "{:?}", response.body);
             let headers = [("accept", accept), ("if-none-match", etag)];
             let known = registry.document(&line, &headers).unwrap();
             assert_eq!((known.code, known.body.len()), (StatusCode::NOT_MODIFIED, 0));
@@ -147,7 +151,7 @@ async fn openapi_is_offered_as_protobuf_too() {
             let cache = &hashed.headers["cache-control"];
             let is_kept = cache == "public, immutable" && hashed.headers.contains_key("expires");
             assert_eq!(is_kept, version == "v3", "{path}: {cache:?}");
-            assert_eq!((hashed.body, hashed.content_type), (answer.body, &*sent));
+            assert_eq!((hashed.body, hashed.content_type), (response.body, &*sent));
             let other = if version == "v2" { "/openapi/v3/api/v1" } else { "/openapi/v2" };
             let headers = [("accept", accept)];
             let other_document = registry.document(&format!("GET {other}"), &headers).unwrap();
@@ -168,22 +172,26 @@ async fn documents_are_compressed_and_discovery_is_yaml_on_request() {
         ("GET /api/v1", "application/json;q=0.1, application/yaml", "application/yaml", false),
     ] {
         let headers = [("accept", accept), ("accept-encoding", "gzip")];
-        let answer = registry.document(line, &headers).unwrap();
-        assert_eq!((answer.code.as_u16(), answer.content_type), (200, content_type), "{line}");
-        assert_eq!(answer.headers.contains_key("content-encoding"), is_compressed, "{line}");
+        let response = registry.document(line, &headers).unwrap();
+        assert_eq!((response.code.as_u16(), response.content_type), (200, content_type), "{line}");
+        assert_eq!(response.headers.contains_key("content-encoding"), is_compressed, "{line}");
         let mut text = Vec::new();
         if is_compressed {
-            let mut decoder = flate2::read::GzDecoder::new(&*answer.body);
+            let mut decoder = flate2::read::GzDecoder::new(&*response.body);
             std::io::Read::read_to_end(&mut decoder, &mut text).unwrap();
             let plain = registry.document(line, &[("accept", accept)]).unwrap();
             assert_eq!(text, plain.body, "{line}");
-            let vary: Vec<&str> =
-                answer.headers.get_all("vary").iter().map(|item| item.to_str().unwrap()).collect();
+            let vary: Vec<&str> = response
+                .headers
+                .get_all("vary")
+                .iter()
+                .map(|item| item.to_str().unwrap())
+                .collect();
             assert_eq!(vary, ["Accept", "Accept-Encoding"]);
         }
         if content_type == "application/yaml" {
             let json = registry.document(line, &[]).unwrap();
-            let read = apimachinery::serializer::decode_yaml(&answer.body).unwrap().value;
+            let read = apimachinery::serializer::decode_yaml(&response.body).unwrap().value;
             assert_eq!(read, serde_json::from_slice::<Value>(&json.body).unwrap());
         }
     }
@@ -229,14 +237,14 @@ async fn accept_headers_of_openapi_are_handled_as_upstream() {
         for (path, expected) in paths.into_iter().zip(expected) {
             let headers = [("accept", accept)];
             let headers = if accept.is_empty() { &[][..] } else { &headers[..] };
-            let answer = registry.document(&format!("GET {path}"), headers).unwrap();
+            let response = registry.document(&format!("GET {path}"), headers).unwrap();
             if expected == "406" {
-                assert_eq!(answer.code.as_u16(), 406, "{path} {accept}");
-                assert!(answer.body.is_empty() && answer.status.is_none(), "{path} {accept}");
-                assert_eq!(answer.headers["vary"], "Accept");
+                assert_eq!(response.code.as_u16(), 406, "{path} {accept}");
+                assert!(response.body.is_empty() && response.status.is_none(), "{path} {accept}");
+                assert_eq!(response.headers["vary"], "Accept");
             } else {
                 assert_eq!(
-                    (answer.code.as_u16(), answer.content_type),
+                    (response.code.as_u16(), response.content_type),
                     (200, expected),
                     "{path} {accept}"
                 );
@@ -249,8 +257,8 @@ async fn accept_headers_of_openapi_are_handled_as_upstream() {
 #[tokio::test]
 async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
     let registry = TestRegistry::open().await;
-    let vary = |answer: &Answer| -> Vec<String> {
-        let values = answer.headers.get_all("vary").iter();
+    let vary = |response: &ApiResponse| -> Vec<String> {
+        let values = response.headers.get_all("vary").iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
     };
     let line = "GET /openapi/v2";
@@ -258,9 +266,9 @@ async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
     for (headers, is_compressed) in
         [(&[][..], false), (&indented[..1], false), (&indented[1..], true), (&indented[..], true)]
     {
-        let answer = registry.document(line, headers).unwrap();
-        assert_eq!(vary(&answer), ["Accept", "Accept-Encoding"], "{headers:?}");
-        assert_eq!(answer.headers.contains_key("content-encoding"), is_compressed, "{headers:?}");
+        let response = registry.document(line, headers).unwrap();
+        assert_eq!(vary(&response), ["Accept", "Accept-Encoding"], "{headers:?}");
+        assert_eq!(response.headers.contains_key("content-encoding"), is_compressed, "{headers:?}");
     }
     assert_eq!(vary(&registry.document("GET /apis", &[]).unwrap()), ["Accept"]);
     let body = format!(
@@ -269,8 +277,8 @@ async fn responses_vary_by_encoding_whether_they_are_compressed_or_not() {
     );
     registry.ok(&format!("POST {WIDGETS}"), &body).await;
     for headers in [&[][..], &indented[1..]] {
-        let answer = registry.send(&format!("GET {WIDGETS}/big"), "", headers).await.answer;
-        assert_eq!(vary(&answer), ["Accept-Encoding"], "{headers:?}");
+        let response = registry.send(&format!("GET {WIDGETS}/big"), "", headers).await.response;
+        assert_eq!(vary(&response), ["Accept-Encoding"], "{headers:?}");
     }
 }
 

@@ -11,9 +11,9 @@ use store::{
 use store::{TransactionFn, Watch};
 
 use super::test_registry::{TestRegistry, VAULTS};
-use crate::Answer;
+use crate::ApiResponse;
 use crate::limits::{
-    ANSWERS_BYTES_MAX, BYTES_SHARES, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX, TABLE_SHARE,
+    BYTES_SHARES, LIST_BYTES_MAX, LIST_PAGE_BYTES_MAX, RESPONSES_BYTES_MAX, TABLE_SHARE,
 };
 use crate::registry::gather::PAGE_BYTES;
 
@@ -101,10 +101,10 @@ async fn registry() -> (TestRegistry, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn a_list_beyond_the_budget_is_rejected_before_it_is_read() {
     let (registry, listed) = registry().await;
-    let share = ANSWERS_BYTES_MAX / BYTES_SHARES;
+    let share = RESPONSES_BYTES_MAX / BYTES_SHARES;
     let object = OBJECT_BYTES + 1024;
     // Responses that are being sent.
-    let mut pending: Vec<Answer> = Vec::new();
+    let mut pending: Vec<ApiResponse> = Vec::new();
     let page = LIST_PAGE_BYTES_MAX + PAGE_BYTES + object;
     for (user, query, expected, listed_max) in [
         ("alice", "limit=20", 200, page),
@@ -124,7 +124,7 @@ async fn a_list_beyond_the_budget_is_rejected_before_it_is_read() {
         assert_eq!(reply.code, expected, "{user} {query}");
         assert!(listed <= listed_max, "{user} {query}: {listed} bytes and not {listed_max}");
         if expected == 200 {
-            pending.push(reply.answer);
+            pending.push(reply.response);
         }
     }
     drop(pending);

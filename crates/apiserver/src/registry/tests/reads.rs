@@ -209,7 +209,7 @@ async fn the_details_subresource_is_computed() {
 async fn curl_gets_indented_responses_and_large_ones_are_compressed() {
     let registry = registry_with_five_widgets().await;
     let pretty = registry.send(&format!("GET {WIDGETS}/w0"), "", &[("user-agent", "curl/8")]).await;
-    assert!(pretty.answer.body.starts_with(b"{\n  \""));
+    assert!(pretty.response.body.starts_with(b"{\n  \""));
     let body = format!(
         r#"{{"metadata":{{"name":"big","annotations":{{"a":"{}"}}}},"spec":{{"size":1}}}}"#,
         "x".repeat(200 << 10)
@@ -218,8 +218,8 @@ async fn curl_gets_indented_responses_and_large_ones_are_compressed() {
     let gzip = [("accept-encoding", "gzip")];
     let large = registry.send(&format!("GET {WIDGETS}/big"), "", &gzip).await;
     assert_eq!(large.header("content-encoding"), ["gzip"]);
-    assert!(large.answer.body.len() < 10_000);
-    assert!(large.answer.object.unwrap().as_bytes().len() > 200 << 10);
+    assert!(large.response.body.len() < 10_000);
+    assert!(large.response.object.unwrap().as_bytes().len() > 200 << 10);
     let small = registry.send(&format!("GET {WIDGETS}/w0"), "", &gzip).await;
     assert!(small.header("content-encoding").is_empty());
 }
@@ -240,10 +240,10 @@ async fn responses_are_yaml_on_request_and_events_contain_json() {
         (format!("DELETE {WIDGETS}/w0?dryRun=All"), "", yaml, "Status", "v1"),
     ] {
         let reply = registry.send(&line, body, &headers).await;
-        assert_eq!(reply.answer.content_type, "application/yaml", "{line}");
-        let read = apimachinery::serializer::decode_yaml(&reply.answer.body).unwrap().value;
+        assert_eq!(reply.response.content_type, "application/yaml", "{line}");
+        let read = apimachinery::serializer::decode_yaml(&reply.response.body).unwrap().value;
         assert_eq!((&read["kind"], &read["apiVersion"]), (&kind.into(), &version.into()), "{line}");
-        let object = reply.answer.object.unwrap();
+        let object = reply.response.object.unwrap();
         let recorded: Value = serde_json::from_slice(object.as_bytes()).unwrap();
         assert_eq!(recorded, read, "{line}");
     }

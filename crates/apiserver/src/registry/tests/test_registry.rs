@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::kinds;
 use crate::{
-    Answer, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
+    ApiResponse, Attributes, AuditContext, Authorizer, AuthorizerError, Clock, Decision,
     NamespaceSource, NamespaceState, Outcome, Registry, RegistryConfig, Request, WatchReply,
 };
 
@@ -67,7 +67,7 @@ struct StoredNamespaces(Arc<dyn Storage>);
 impl NamespaceSource for StoredNamespaces {
     async fn state(&self, namespace: &str) -> Result<NamespaceState, ApiError> {
         let stored = self.0.get(&format!("core/namespaces/{namespace}")).await;
-        let Some(stored) = stored.expect("the disk answers") else {
+        let Some(stored) = stored.expect("the disk is readable") else {
             return Ok(NamespaceState::Missing);
         };
         let object: Value = serde_json::from_slice(&stored.body).unwrap();
@@ -82,7 +82,7 @@ impl NamespaceSource for StoredNamespaces {
 pub(super) struct Reply {
     pub(super) code: u16,
     pub(super) json: Value,
-    pub(super) answer: Answer,
+    pub(super) response: ApiResponse,
 }
 
 impl Reply {
@@ -99,7 +99,7 @@ impl Reply {
     }
 
     pub(super) fn header(&self, name: &str) -> Vec<&str> {
-        let values = self.answer.headers.get_all(name).iter();
+        let values = self.response.headers.get_all(name).iter();
         values.filter_map(|value| value.to_str().ok()).collect()
     }
 }
@@ -192,16 +192,16 @@ impl TestRegistry {
     ) -> Reply {
         let request = request(user, line, body, headers);
         let mut audit = self.audit(&request);
-        let answer = match self.registry.handle(&request, &mut audit).await {
-            Ok(Outcome::Unlogged(answer)) => self.record(audit, answer).await,
-            Ok(Outcome::Committed(answer)) => answer,
+        let response = match self.registry.handle(&request, &mut audit).await {
+            Ok(Outcome::Unlogged(response)) => self.record(audit, response).await,
+            Ok(Outcome::Committed(response)) => response,
             Ok(Outcome::Watch(_) | Outcome::InDoubt(_) | Outcome::Forwarded(_)) => {
                 panic!("{line} is a watch, or the store fails")
             }
             Err(error) => self.record(audit, error.into()).await,
         };
-        let json = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Reply { code: answer.code.as_u16(), json, answer }
+        let json = serde_json::from_slice(&response.body).unwrap_or_default();
+        Reply { code: response.code.as_u16(), json, response }
     }
 
     /// Starts a watch and reads `count` of its frames.
@@ -230,7 +230,7 @@ impl TestRegistry {
         }
     }
 
-    pub(super) fn document(&self, line: &str, headers: &[(&str, &str)]) -> Option<Answer> {
+    pub(super) fn document(&self, line: &str, headers: &[(&str, &str)]) -> Option<ApiResponse> {
         self.registry.route_non_resource(&request("alice", line, "", headers))
     }
 
@@ -265,10 +265,10 @@ impl TestRegistry {
         AuditContext::new(builder, Arc::clone(&self.time) as Arc<dyn Clock>)
     }
 
-    async fn record(&self, audit: AuditContext, answer: Answer) -> Answer {
-        let record = audit.complete(&answer).unwrap();
+    async fn record(&self, audit: AuditContext, response: ApiResponse) -> ApiResponse {
+        let record = audit.complete(&response).unwrap();
         store::append(&self.store, record).await.unwrap();
-        answer
+        response
     }
 }
 

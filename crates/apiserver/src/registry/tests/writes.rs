@@ -31,15 +31,15 @@ async fn a_created_object_is_completed_and_read_back_unchanged() {
     assert_eq!(metadata["creationTimestamp"], "2023-11-14T22:13:20Z");
     assert_eq!(metadata["uid"].as_str().unwrap().len(), 36);
     assert_eq!(created.json["status"]["state"], "New");
-    let body = std::str::from_utf8(&created.answer.body).unwrap();
+    let body = std::str::from_utf8(&created.response.body).unwrap();
     assert!(body.starts_with(r#"{"apiVersion":"test.example.com/v1","kind":"Widget","metadata":{"name":"a","namespace":"shop""#), "{body}");
     let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
-    assert_eq!(read.answer.body, created.answer.body);
+    assert_eq!(read.response.body, created.response.body);
     let events = registry.events().await;
     let event = &events[1];
     assert_eq!(summary(event), "alice create widgets/a 201");
     assert_eq!(event.request_object.as_ref().unwrap().as_bytes(), WIDGET_A.as_bytes());
-    assert_eq!(event.response_object.as_ref().unwrap().as_bytes(), &created.answer.body[..]);
+    assert_eq!(event.response_object.as_ref().unwrap().as_bytes(), &created.response.body[..]);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn an_update_increments_the_generation_and_keeps_the_status() {
     assert_ne!(updated.revision(), created.revision());
 
     let same = registry.ok(&line, &updated.json.to_string()).await;
-    assert_eq!(same.answer.body, updated.answer.body, "an unchanged object is not written");
+    assert_eq!(same.response.body, updated.response.body, "an unchanged object is not written");
 
     let stale = registry.send(&line, &created.json.to_string(), &[]).await;
     assert_eq!((stale.code, stale.reason()), (409, "Conflict"));
@@ -105,7 +105,7 @@ async fn the_status_is_written_separately() {
     assert_eq!(patched.json["metadata"].get("annotations"), None);
     assert_eq!(patched.json["metadata"]["generation"], 1);
     let read = registry.ok(&format!("GET {WIDGETS}/a/status"), "").await;
-    assert_eq!(read.answer.body, patched.answer.body);
+    assert_eq!(read.response.body, patched.response.body);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn finalizers_keep_an_object_until_they_are_removed() {
     registry.advance(5);
     let second_delete = registry.ok(&format!("DELETE {WIDGETS}/a"), "").await;
     assert_eq!(
-        second_delete.answer.body, terminating.answer.body,
+        second_delete.response.body, terminating.response.body,
         "the object is terminating already"
     );
 
@@ -363,7 +363,7 @@ async fn keys_keep_the_order_in_which_they_were_sent() {
     let patch = r#"{"metadata":{"labels":{"m":"3"}}}"#;
     assert_eq!(registry.send(&format!("PATCH {WIDGETS}/a"), patch, &[MERGE]).await.code, 200);
     let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
-    let text = String::from_utf8(read.answer.body.to_vec()).unwrap();
+    let text = String::from_utf8(read.response.body.to_vec()).unwrap();
     let keys = ["apiVersion", "kind", "metadata", "spec", "status"];
     let positions: Vec<Option<usize>> =
         keys.iter().map(|key| text.find(&format!("\"{key}\":"))).collect();
@@ -413,8 +413,8 @@ async fn concurrent_writers_see_each_other() {
     let patches: Vec<String> =
         (0..20).map(|n| format!(r#"{{"metadata":{{"labels":{{"l{n}":"x"}}}}}}"#)).collect();
     let all = patches.iter().map(|patch| registry.send(&line, patch, std::slice::from_ref(&MERGE)));
-    let answers = futures::future::join_all(all).await;
-    assert!(answers.iter().all(|reply| reply.code == 200));
+    let responses = futures::future::join_all(all).await;
+    assert!(responses.iter().all(|reply| reply.code == 200));
     let read = registry.ok(&format!("GET {WIDGETS}/a"), "").await;
     assert_eq!(read.json["metadata"]["labels"].as_object().unwrap().len(), 21);
 }

@@ -158,7 +158,7 @@ fn object_meta() -> Value {
                 "description": "List of objects depended by this object.",
             },
             "resourceVersion": text("An opaque value that represents the internal version of this object. Read-only."),
-            "selfLink": text("Not filled any more."),
+            "selfLink": text("No longer populated."),
             "uid": text("UID is the unique in time and space value for this object. Read-only."),
         },
     })
@@ -195,7 +195,7 @@ fn list_meta() -> Value {
             "continue": text("Set if the user set a limit on the number of items returned, and there are more."),
             "remainingItemCount": number("The number of subsequent items in the list which are not included in this response."),
             "resourceVersion": text("The server's internal version of this list."),
-            "selfLink": text("Not filled any more."),
+            "selfLink": text("No longer populated."),
         },
     })
 }

@@ -17,7 +17,7 @@ struct Operation {
     /// Schema and media types of the request body.
     body: Option<(String, &'static [&'static str])>,
     /// Schema of the response.
-    answer: String,
+    response: String,
     parameters: &'static [&'static str],
 }
 
@@ -104,7 +104,7 @@ fn listing(resource: &Resource) -> Vec<Operation> {
         action: "list",
         code: "200",
         body: None,
-        answer: format!("{}List", name(resource)),
+        response: format!("{}List", name(resource)),
         parameters: LIST,
     };
     if resource.verbs.contains(&Verb::List) { vec![list] } else { Vec::new() }
@@ -116,7 +116,7 @@ fn creating(resource: &Resource) -> Option<Operation> {
         action: "post",
         code: "201",
         body: Some((name(resource), JSON)),
-        answer: name(resource),
+        response: name(resource),
         parameters: WRITE,
     })
 }
@@ -136,7 +136,7 @@ fn single(resource: &Resource) -> Vec<Operation> {
             action: "delete",
             code: "200",
             body: None,
-            answer: meta("Status"),
+            response: meta("Status"),
             parameters: DELETE,
         });
     }
@@ -155,7 +155,7 @@ fn below(resource: &Resource, subresource: Subresource) -> Vec<Operation> {
             action: "post",
             code: "200",
             body: None,
-            answer: meta("Status"),
+            response: meta("Status"),
             parameters: WRITE,
         }],
         Subresource::Status | Subresource::Field { .. } => {
@@ -170,7 +170,7 @@ fn getting(resource: &Resource) -> Operation {
         action: "get",
         code: "200",
         body: None,
-        answer: name(resource),
+        response: name(resource),
         parameters: &["resourceVersion"],
     }
 }
@@ -181,7 +181,7 @@ fn putting(resource: &Resource) -> Operation {
         action: "put",
         code: "200",
         body: Some((name(resource), JSON)),
-        answer: name(resource),
+        response: name(resource),
         parameters: WRITE,
     }
 }
@@ -192,7 +192,7 @@ fn patching(resource: &Resource) -> Operation {
         action: "patch",
         code: "200",
         body: Some((meta("Patch"), PATCHES)),
-        answer: name(resource),
+        response: name(resource),
         parameters: WRITE,
     }
 }
@@ -237,7 +237,7 @@ fn parameter(name: &str, location: &str, is_v2: bool) -> Value {
 fn v3(operation: &Operation) -> Value {
     let parameters: Vec<Value> =
         operation.parameters.iter().map(|name| parameter(name, "query", false)).collect();
-    let content = json!({"application/json": {"schema": reference(&operation.answer)}});
+    let content = json!({"application/json": {"schema": reference(&operation.response)}});
     let mut written = json!({
         "parameters": parameters,
         "responses": {operation.code: {"description": words(operation.code), "content": content}},
@@ -271,7 +271,7 @@ fn v2(operation: &Operation) -> Value {
         "parameters": parameters,
         "responses": {
             operation.code: {
-                "description": words(operation.code), "schema": schema(&operation.answer),
+                "description": words(operation.code), "schema": schema(&operation.response),
             },
         },
     })

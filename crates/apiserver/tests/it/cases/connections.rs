@@ -11,7 +11,7 @@ const POST: &str = "POST {T}/allowed HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGEN
 /// The smuggled request. A server that handles it closes the connection.
 const NEXT: &str = "GET {T}/secretb HTTP/1.1\\r\\nHost: a\\r\\nUser-Agent: AGENT\\r\\nConnection: close\\r\\n\\r\\n";
 
-/// `GET`, `POST` and `NEXT` stand for the constants above.
+/// `GET`, `POST` and `NEXT` are replaced by the constants above.
 const FRAMES: &[(&str, &str)] = &[
     ("alice => 200 get things shop/allowed, get things shop/secretb", "GET\\r\\nNEXT"),
     (
@@ -269,14 +269,14 @@ const HEADS: &[(&str, &str)] = &[
 
 fn expanded(table: &[(&str, &str)]) -> Vec<(String, String)> {
     let expanded = |text: &str| {
-        let begun = match text {
+        let head = match text {
             text if text.starts_with("GET\\r") || text.starts_with("GETX") => Some((GET, 3)),
             text if text.starts_with("GETC") || text.starts_with("GETT") => Some((GET, 3)),
             text if text.starts_with("GETE") || text.starts_with("GET:") => Some((GET, 3)),
             text if text.starts_with("POST") => Some((POST, 4)),
             _ => None,
         };
-        let text = begun
+        let text = head
             .map_or(text.to_owned(), |(head, len)| format!("{head}{}", text.get(len..).unwrap()));
         text.replace("NEXT", NEXT).replace("{T}", THINGS)
     };

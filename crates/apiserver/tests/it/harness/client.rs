@@ -77,7 +77,7 @@ impl Client {
     /// Sends a request and waits for the head of the response.
     pub(crate) async fn begin(&mut self, request: Request<String>) -> http::Response<Incoming> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let answer = async {
+        let response = async {
             match &mut self.sender {
                 Sender::Http1(sender) => {
                     sender.ready().await?;
@@ -86,7 +86,7 @@ impl Client {
                 Sender::Http2(sender) => sender.send_request(request).await,
             }
         };
-        tokio::time::timeout(PATIENCE, answer).await.expect("a response in time").unwrap()
+        tokio::time::timeout(PATIENCE, response).await.expect("a response in time").unwrap()
     }
 
     /// Sends a request and waits for the whole response.

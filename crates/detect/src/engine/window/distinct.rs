@@ -23,7 +23,7 @@ pub(super) struct Distinct {
     by_last: BTreeSet<(i64, Digest, i64)>,
     newest: i64,
     /// Number of runs that the window ending at `newest` does not contain.
-    over: usize,
+    expired: usize,
 }
 
 impl Distinct {
@@ -32,7 +32,7 @@ impl Distinct {
         self.extend(spec, time, value);
         self.expire(spec);
         if time >= self.newest {
-            let level = (self.runs.len() - self.over) as u64;
+            let level = (self.runs.len() - self.expired) as u64;
             return WindowResult { met: spec.is_met(level), level };
         }
         self.search(spec, time)
@@ -46,13 +46,13 @@ impl Distinct {
     fn add(&mut self, spec: &Spec, value: Digest, first: i64, last: i64) {
         self.runs.insert((value, first), last);
         self.by_last.insert((last, value, first));
-        self.over += usize::from(last <= self.newest - spec.timespan);
+        self.expired += usize::from(last <= self.newest - spec.timespan);
     }
 
     fn remove(&mut self, spec: &Spec, value: Digest, first: i64, last: i64) {
         self.runs.remove(&(value, first));
         self.by_last.remove(&(last, value, first));
-        self.over -= usize::from(last <= self.newest - spec.timespan);
+        self.expired -= usize::from(last <= self.newest - spec.timespan);
     }
 
     /// Advances the end of the newest window.
@@ -63,7 +63,7 @@ impl Distinct {
         if time > self.newest {
             let start = (self.newest - spec.timespan, Digest([u8::MAX; 16]), i64::MAX);
             let end = (time - spec.timespan, Digest([u8::MAX; 16]), i64::MAX);
-            self.over += self
+            self.expired += self
                 .by_last
                 .range((std::ops::Bound::Excluded(start), std::ops::Bound::Included(end)))
                 .count();
@@ -137,7 +137,7 @@ impl Distinct {
 impl Saved for Distinct {
     fn save(&self, to: &mut Vec<u8>) {
         self.newest.save(to);
-        (self.over as u64).save(to);
+        (self.expired as u64).save(to);
         (self.runs.len() as u64).save(to);
         for ((value, first), last) in &self.runs {
             value.save(to);
@@ -148,13 +148,13 @@ impl Saved for Distinct {
 
     fn load(from: &mut Decoder<'_>) -> Result<Self, CheckpointError> {
         let newest = i64::load(from)?;
-        let over = usize::load(from)?;
-        let mut distinct = Self { newest, over, ..Self::default() };
+        let expired = usize::load(from)?;
+        let mut distinct = Self { newest, expired, ..Self::default() };
         for (value, (first, last)) in Vec::<(Digest, (i64, i64))>::load(from)? {
             distinct.runs.insert((value, first), last);
             distinct.by_last.insert((last, value, first));
         }
-        if over > distinct.runs.len() {
+        if expired > distinct.runs.len() {
             return Err(CheckpointError::Damaged("a window counts more values than it has"));
         }
         Ok(distinct)

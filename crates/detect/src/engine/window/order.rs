@@ -110,7 +110,7 @@ impl Order {
             && positions.iter().any(|position| events_of(position) < self.starts.len())
     }
 
-    /// Removes the times that no window can contain any more, and those that exceed the bounds.
+    /// Removes the times that no window can contain from now on, and those that exceed the bounds.
     fn expire(&mut self, spec: &Spec) {
         if self.times.len() > COMPACT_FROM {
             self.compact();

@@ -63,7 +63,7 @@ const PARTS: &[Part] = &[
     ),
     Graph(
         "Refused and failed requests",
-        "Answers with an error by their code, a second.",
+        "Error responses per second, by status code.",
         "reqps",
         &[(
             "sum by (code) (rate(apiserver_request_total{job,code=~\"4..|5..\"}[$__rate_interval]))",

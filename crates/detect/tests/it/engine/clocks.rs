@@ -26,7 +26,7 @@ fn a_timestamp_after_its_arrival_counts_at_its_arrival_and_is_reported() {
         "2 events of source journal are stamped in the future in cluster prod-eu"
     );
     assert_eq!(spec.last_seen.as_micros() - START, HOUR);
-    assert_eq!(spec.evidence.events.len(), 2, "with the stamps as they came");
+    assert_eq!(spec.evidence.events.len(), 2, "with their original timestamps");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_gap_in_a_file_is_accepted_when_further_events_confirm_it() {
 
 /// A time within a day was accepted, so that windows ended at once.
 #[test]
-fn a_forged_time_ahead_blinds_no_rule_on_files() {
+fn a_forged_future_time_disables_no_rule_on_files() {
     for ahead in [6 * MINUTE, 20 * MINUTE, 20 * HOUR, 300 * DAY] {
         for forged_at in 0..5 {
             for is_restarted in [false, true] {
@@ -100,7 +100,7 @@ fn an_event_of_another_source_or_a_late_one_says_nothing_about_a_jump() {
 }
 
 #[test]
-fn a_silence_before_the_last_event_of_a_file_raises_whatever_the_lateness_bound() {
+fn an_absence_before_the_last_event_of_a_file_raises_a_signal_despite_the_lateness_bound() {
     let quiet = "title: A heartbeat\nname: beat\ndetection:\n  s: {verb: create}\n  condition: s\n---\n\
                  title: Quiet\nid: quiet\nlevel: high\ncorrelation:\n  type: event_count\n  \
                  rules: [beat]\n  timespan: 10m\n  condition: {lt: 1}\n";

@@ -231,7 +231,7 @@ fn a_new_value_raises_after_the_learning_time() {
     assert_eq!(stream.take_changes(), ["opened new 1"]);
     stream.send(&read("mallory", 2 * DAY + HOUR + MINUTE));
     stream.send(&read("mallory", 3 * DAY));
-    assert_eq!(stream.take_changes(), ["closed new 1"], "it is not new any more");
+    assert_eq!(stream.take_changes(), ["closed new 1"], "it is no longer new");
     stream.send(&read("bob", 40 * DAY));
     assert_eq!(stream.take_changes(), ["opened new 1"], "it was forgotten");
 }

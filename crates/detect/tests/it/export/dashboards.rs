@@ -45,9 +45,9 @@ fn texts<'v>(value: &'v Value, path: &str) -> Vec<&'v str> {
     values.into_iter().map(|value| value.as_str().unwrap()).collect()
 }
 
-fn without_blanks(names: &[&str], are_there: impl Fn(&str) -> bool) {
-    assert!(!names.is_empty(), "nothing is looked for");
-    let missing: BTreeSet<&&str> = names.iter().filter(|name| !are_there(name)).collect();
+fn assert_all_exist(names: &[&str], exists: impl Fn(&str) -> bool) {
+    assert!(!names.is_empty(), "there is no field to check");
+    let missing: BTreeSet<&&str> = names.iter().filter(|name| !exists(name)).collect();
     assert!(missing.is_empty(), "no event has {missing:?}");
 }
 
@@ -88,7 +88,7 @@ fn each_datadog_query_uses_existing_fields() {
         ];
         let names: Vec<&str> = paths.iter().flat_map(|path| texts(&json, path)).collect();
         let names: Vec<&str> = names.into_iter().filter(|name| *name != "timestamp").collect();
-        without_blanks(&names, |name| {
+        assert_all_exist(&names, |name| {
             logs.iter().any(|log| !datadog::search::values(log, name).is_empty())
         });
     }
@@ -116,7 +116,7 @@ fn each_loki_query_uses_existing_labels() {
             assert!(!passed.is_empty(), "{query} finds nothing");
             let by = outside.split_once("by (").map(|(_, rest)| rest.split_once(')').unwrap().0);
             if let Some(by) = by {
-                without_blanks(&[by], |name| {
+                assert_all_exist(&[by], |name| {
                     passed
                         .iter()
                         .any(|labels| labels.get(name).is_some_and(|value| !value.is_empty()))
@@ -148,7 +148,7 @@ fn each_elasticsearch_query_uses_mapped_or_known_fields() {
         names.extend(texts(&json, "panels/*/targets/*/bucketAggs/*/field"));
         names.extend(texts(&json, "panels/*/transformations/*/options/include/names/*"));
         let known = elastic::fields(profile, CLUSTER, &events());
-        without_blanks(&names, |name| known.contains(name));
+        assert_all_exist(&names, |name| known.contains(name));
     }
 }
 
@@ -177,7 +177,7 @@ fn a_dashboard_can_be_imported_unchanged() {
             assert!(grid("x") + grid("w") <= 24, "{}", panel["title"]);
             for x in grid("x")..grid("x") + grid("w") {
                 for y in grid("y")..grid("y") + grid("h") {
-                    assert!(cells.insert((x, y)), "{} lies on another", panel["title"]);
+                    assert!(cells.insert((x, y)), "{} overlaps another panel", panel["title"]);
                 }
             }
         }

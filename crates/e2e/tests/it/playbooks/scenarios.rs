@@ -17,7 +17,7 @@ pub(super) enum Availability {
 pub(super) struct Scenario {
     pub(super) availability: Availability,
     pub(super) script: &'static str,
-    /// Severity, rule, user and count, one signal per line; `9x` in front stands for nine equal
+    /// Severity, rule, user and count, one signal per line; `9x` at the start means nine equal
     /// ones.
     pub(super) signals: &'static str,
 }

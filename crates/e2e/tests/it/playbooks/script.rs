@@ -1,4 +1,4 @@
-//! A notation for what users and K10 do to backups, and the requests that it stands for.
+//! A notation for what users and K10 do to backups, and the requests that it describes.
 //!
 //! A line is `TIMES STEP [| STEP]…`: its steps in order, repeated TIMES times. A step is
 //! `USER VERB RESOURCE NAMESPACE/NAME` and options: `dry` (dry run), the expected status code,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::chart;
 use super::classify::Class;
-use super::html_acts;
+use super::html_requests;
 use super::text::{counted, second};
 use super::timeline::{Timeline, Values};
 use crate::printable::{html, shortened};
@@ -49,7 +49,7 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
             writeln!(to, "<section class=\"card\">\n<h2>Activity</h2>\n{svg}</section>")?;
         }
         signals(timeline, to)?;
-        html_acts::section(timeline, to)?;
+        html_requests::section(timeline, to)?;
         writeln!(to, "<div class=\"columns\">\n<div>")?;
         namespaces(timeline, to)?;
         related(timeline, to)?;

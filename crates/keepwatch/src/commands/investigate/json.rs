@@ -4,13 +4,13 @@ use event::Signal;
 use serde_json::{Value, json};
 
 use super::classify::Class;
-use super::timeline::{Act, Acting, Timeline, Values};
+use super::timeline::{Impersonation, Timeline, UserRequest, Values};
 
 /// The object.
 pub(crate) fn document(timeline: &Timeline) -> Value {
     let time = |time: Option<event::Timestamp>| time.map(|time| time.to_string());
     let range = timeline.range();
-    let acts = timeline.acts();
+    let requests = timeline.requests();
     let sessions = timeline.sessions.all().map(|session| {
         json!({
             "first": session.first.to_string(),
@@ -45,8 +45,8 @@ pub(crate) fn document(timeline: &Timeline) -> Value {
         "credentials": values(&timeline.credentials),
         "related": related.collect::<Vec<_>>(),
         "signals": timeline.signals.iter().map(|signal| signal_object(signal)).collect::<Vec<_>>(),
-        "notListed": timeline.count.saturating_sub(acts.len() as u64),
-        "requests": acts.into_iter().map(act_object).collect::<Vec<_>>(),
+        "notListed": timeline.count.saturating_sub(requests.len() as u64),
+        "requests": requests.into_iter().map(request_object).collect::<Vec<_>>(),
     })
 }
 
@@ -68,22 +68,22 @@ fn values(values: &Values) -> Vec<Value> {
     values.0.iter().map(object).collect()
 }
 
-fn act_object(act: &Act) -> Value {
+fn request_object(request: &UserRequest) -> Value {
     let mut object = json!({
-        "time": act.time.to_string(),
-        "class": act.class.as_str(),
-        "verb": act.verb,
-        "resource": act.resource,
-        "namespace": act.namespace,
-        "name": act.name,
-        "code": act.code,
-        "address": act.address,
-        "auditID": act.audit_id,
-        "firstSeen": act.firsts,
+        "time": request.time.to_string(),
+        "class": request.class.as_str(),
+        "verb": request.verb,
+        "resource": request.resource,
+        "namespace": request.namespace,
+        "name": request.name,
+        "code": request.code,
+        "address": request.address,
+        "auditID": request.audit_id,
+        "firstSeen": request.firsts,
     });
-    match &act.acting {
-        Some(Acting::As(user)) => object["impersonated"] = user.as_str().into(),
-        Some(Acting::By(user)) => object["impersonatedBy"] = user.as_str().into(),
+    match &request.impersonation {
+        Some(Impersonation::As(user)) => object["impersonated"] = user.as_str().into(),
+        Some(Impersonation::By(user)) => object["impersonatedBy"] = user.as_str().into(),
         None => {}
     }
     object

@@ -2,14 +2,14 @@
 
 use event::Timestamp;
 
-use super::timeline::{Act, Acting};
+use super::timeline::{Impersonation, UserRequest};
 
 /// Maximum number of names in a run.
 pub(crate) const NAMES_MAX: usize = 200;
 
 /// Consecutive requests with the same verb, on objects of the same kind.
 pub(crate) struct Run<'a> {
-    pub(crate) act: &'a Act,
+    pub(crate) request: &'a UserRequest,
     pub(crate) last: Timestamp,
     pub(crate) count: usize,
     /// The first distinct names, in order of their events.
@@ -17,16 +17,21 @@ pub(crate) struct Run<'a> {
     pub(crate) firsts: Vec<&'a str>,
 }
 
-/// The runs of acts, in their order.
-pub(crate) fn runs<'a>(acts: &[&'a Act]) -> Vec<Run<'a>> {
+/// Runs of equal requests, in their order.
+pub(crate) fn runs<'a>(requests: &[&'a UserRequest]) -> Vec<Run<'a>> {
     let mut runs: Vec<Run<'a>> = Vec::new();
-    for act in acts {
+    for request in requests {
         match runs.last_mut() {
-            Some(run) if is_same(run.act, act) => run.add(act),
+            Some(run) if is_same(run.request, request) => run.add(request),
             _ => {
-                let mut run =
-                    Run { act, last: act.time, count: 0, names: Vec::new(), firsts: Vec::new() };
-                run.add(act);
+                let mut run = Run {
+                    request,
+                    last: request.time,
+                    count: 0,
+                    names: Vec::new(),
+                    firsts: Vec::new(),
+                };
+                run.add(request);
                 runs.push(run);
             }
         }
@@ -35,32 +40,32 @@ pub(crate) fn runs<'a>(acts: &[&'a Act]) -> Vec<Run<'a>> {
 }
 
 impl<'a> Run<'a> {
-    fn add(&mut self, act: &'a Act) {
+    fn add(&mut self, request: &'a UserRequest) {
         self.count += 1;
-        self.last = act.time;
-        let is_new = !act.name.is_empty() && !self.names.contains(&act.name.as_str());
+        self.last = request.time;
+        let is_new = !request.name.is_empty() && !self.names.contains(&request.name.as_str());
         if is_new && self.names.len() < NAMES_MAX {
-            self.names.push(&act.name);
+            self.names.push(&request.name);
         }
-        self.firsts.extend(act.firsts.iter().map(String::as_str));
+        self.firsts.extend(request.firsts.iter().map(String::as_str));
     }
 
     /// `as bob`, `by bob`, or nothing.
-    pub(crate) fn acting(&self) -> Option<(&'static str, &'a str)> {
-        match &self.act.acting {
-            Some(Acting::As(user)) => Some(("as", user)),
-            Some(Acting::By(user)) => Some(("by", user)),
+    pub(crate) fn impersonation(&self) -> Option<(&'static str, &'a str)> {
+        match &self.request.impersonation {
+            Some(Impersonation::As(user)) => Some(("as", user)),
+            Some(Impersonation::By(user)) => Some(("by", user)),
             None => None,
         }
     }
 }
 
-fn is_same(left: &Act, right: &Act) -> bool {
+fn is_same(left: &UserRequest, right: &UserRequest) -> bool {
     left.class == right.class
         && left.verb == right.verb
         && left.resource == right.resource
         && left.namespace == right.namespace
         && left.code == right.code
         && left.address == right.address
-        && left.acting == right.acting
+        && left.impersonation == right.impersonation
 }

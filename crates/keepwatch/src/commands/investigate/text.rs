@@ -46,7 +46,7 @@ fn write(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
     writeln!(to, "  {}; {refused} refused, {failed} failed", classes.join(", "))?;
     writeln!(to, "  from {}", timeline.origin)?;
     signals(timeline, to)?;
-    acts(timeline, to)?;
+    write_requests(timeline, to)?;
     namespaces(timeline, to)?;
     values(to, "Addresses", &timeline.addresses)?;
     values(to, "Clients", &timeline.agents)?;
@@ -81,16 +81,16 @@ fn signals(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-fn acts(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
-    let acts = timeline.acts();
-    let runs = runs(&acts);
+fn write_requests(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
+    let requests = timeline.requests();
+    let runs = runs(&requests);
     if runs.is_empty() {
         return Ok(());
     }
     writeln!(to, "\nTimeline")?;
     let mut day = String::new();
     for run in runs.iter().take(LINES_MAX) {
-        let time = run.act.time.to_string();
+        let time = run.request.time.to_string();
         let (date, rest) = time.split_once('T').unwrap_or((&time, ""));
         if date != day {
             writeln!(to, "  {date}")?;
@@ -103,7 +103,7 @@ fn acts(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
         let more = runs.len() - LINES_MAX;
         writeln!(to, "  … and {more} more: --output html or json shows them")?;
     }
-    let listed = acts.len() as u64;
+    let listed = requests.len() as u64;
     if timeline.count > listed {
         let dropped = timeline.count - listed;
         writeln!(to, "  {dropped} requests are counted above and not listed")?;
@@ -113,14 +113,14 @@ fn acts(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
 
 /// `delete       shop          delete restorepoints x10 a, b, c …  403`.
 fn line(run: &Run<'_>) -> String {
-    let act = run.act;
+    let request = run.request;
     let value = |text: &str| shortened(text, VALUE_CHARS_MAX);
     let mut parts = vec![format!(
         "{:<11} {:<16} {} {}",
-        act.class.as_str(),
-        shortened(&act.namespace, 16),
-        plain(&act.verb),
-        value(&act.resource)
+        request.class.as_str(),
+        shortened(&request.namespace, 16),
+        plain(&request.verb),
+        value(&request.resource)
     )];
     if run.count > 1 {
         parts.push(format!("×{}", run.count));
@@ -132,11 +132,11 @@ fn line(run: &Run<'_>) -> String {
     if run.names.len() > NAMES_MAX {
         parts.push(format!("and {} more", run.names.len() - NAMES_MAX));
     }
-    if act.code >= 400 {
-        let what = if act.is_refused() { "refused" } else { "failed" };
-        parts.push(format!("[{} {what}]", act.code));
+    if request.code >= 400 {
+        let what = if request.is_refused() { "refused" } else { "failed" };
+        parts.push(format!("[{} {what}]", request.code));
     }
-    if let Some((word, user)) = run.acting() {
+    if let Some((word, user)) = run.impersonation() {
         parts.push(format!("({word} {})", value(user)));
     }
     if !run.firsts.is_empty() {

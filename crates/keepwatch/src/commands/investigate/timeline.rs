@@ -16,7 +16,7 @@ use super::sessions::Sessions;
 
 /// Maximum number of requests of one class whose details are retained, both of the first and of the
 /// last ones.
-const ACTS_MAX: usize = 2000;
+const REQUESTS_MAX: usize = 2000;
 /// Maximum number of distinct values that are retained for each field.
 const VALUES_MAX: usize = 500;
 /// Maximum number of values that are recognized as not new.
@@ -54,16 +54,16 @@ pub(crate) struct Timeline {
     pub(crate) credentials: Values,
     pub(crate) groups: BTreeSet<String>,
     pub(crate) signals: Vec<Arc<Signal>>,
-    acts: BTreeMap<Class, Acts>,
+    requests: BTreeMap<Class, RetainedRequests>,
     users: Users,
     /// Values from before the time range.
-    before: HashSet<(Trait, String)>,
+    before: HashSet<(TrackedField, String)>,
     repetitions: Repetitions,
 }
 
 /// One request of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Act {
+pub(crate) struct UserRequest {
     pub(crate) time: Timestamp,
     pub(crate) class: Class,
     pub(crate) verb: String,
@@ -74,17 +74,17 @@ pub(crate) struct Act {
     pub(crate) code: u16,
     pub(crate) address: String,
     /// The other side of an impersonation.
-    pub(crate) acting: Option<Acting>,
+    pub(crate) impersonation: Option<Impersonation>,
     pub(crate) audit_id: String,
     /// Values that occurred for the first time.
     pub(crate) firsts: Vec<String>,
     /// Values that could be new.
-    traits: Vec<(Trait, String)>,
+    tracked_values: Vec<(TrackedField, String)>,
 }
 
 /// An impersonation, from the user's side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Acting {
+pub(crate) enum Impersonation {
     /// The user impersonated this one.
     As(String),
     /// This user impersonated the user.
@@ -93,7 +93,7 @@ pub(crate) enum Acting {
 
 /// The fields whose first occurrence is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Trait {
+pub(crate) enum TrackedField {
     Address,
     Agent,
     Credential,
@@ -115,14 +115,14 @@ pub(crate) struct Value {
     pub(crate) is_known: bool,
 }
 
-/// The first and the last acts of one kind.
+/// The first and the last requests of one class.
 #[derive(Default)]
-struct Acts {
-    first: Vec<Act>,
-    last: VecDeque<Act>,
+struct RetainedRequests {
+    first: Vec<UserRequest>,
+    last: VecDeque<UserRequest>,
 }
 
-impl Act {
+impl UserRequest {
     /// Whether the user was not allowed to send the request.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.code, 401 | 403)
@@ -157,20 +157,20 @@ impl Timeline {
         }
         let name = self.scope.name.as_str();
         let other = event.impersonated_user.as_ref();
-        let acting = match other.map(|user| user.username.as_str()) {
-            Some(other) if event.user.username == name => Some(Acting::As(other.to_owned())),
-            Some(other) if other == name => Some(Acting::By(event.user.username.clone())),
+        let impersonation = match other.map(|user| user.username.as_str()) {
+            Some(other) if event.user.username == name => Some(Impersonation::As(other.to_owned())),
+            Some(other) if other == name => Some(Impersonation::By(event.user.username.clone())),
             _ if event.user.username == name => None,
             _ => return,
         };
         if is_before {
-            for (kind, value) in traits(event) {
+            for (kind, value) in tracked_values(event) {
                 if self.before.len() < KNOWN_MAX {
                     self.before.insert((kind, value));
                 }
             }
         } else if self.repetitions.is_new(event, source) {
-            self.add_act(act(event, acting), event);
+            self.add_request(request(event, impersonation), event);
         }
     }
 
@@ -178,7 +178,7 @@ impl Timeline {
     pub(crate) fn add_signal(&mut self, signal: &Arc<Signal>) {
         let actor = &signal.spec.actor;
         let name = &self.scope.name;
-        let is_behind = actor.username == *name
+        let is_actor = actor.username == *name
             || actor.impersonated_by == *name
             || actor.users.contains(name)
             || actor.impersonators.contains(name);
@@ -186,7 +186,7 @@ impl Timeline {
             && self.scope.until.is_none_or(|until| signal.spec.first_seen <= until);
         // A later state can have more users than its list contains.
         let is_known = self.signals.iter().any(|known| known.id == signal.id);
-        if !(is_behind || is_known) || !is_within {
+        if !(is_actor || is_known) || !is_within {
             return;
         }
         if let Some(known) = self.signals.iter_mut().find(|known| known.id == signal.id) {
@@ -209,24 +209,25 @@ impl Timeline {
                 values.mark_first_known();
             }
         }
-        let mut acts: Vec<&mut Act> = self
-            .acts
+        let mut requests: Vec<&mut UserRequest> = self
+            .requests
             .values_mut()
-            .flat_map(|acts| acts.first.iter_mut().chain(acts.last.iter_mut()))
+            .flat_map(|requests| requests.first.iter_mut().chain(requests.last.iter_mut()))
             .collect();
-        acts.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
-        for (index, act) in acts.into_iter().enumerate() {
+        requests
+            .sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
+        for (index, request) in requests.into_iter().enumerate() {
             // The very first value is not marked.
             let is_very_first = index == 0 && !has_past;
-            for (kind, value) in std::mem::take(&mut act.traits) {
+            for (kind, value) in std::mem::take(&mut request.tracked_values) {
                 // Reading an object for the first time is not marked.
-                let is_remarkable = match kind {
-                    Trait::Verb => act.class < Class::Change,
+                let is_marked = match kind {
+                    TrackedField::Verb => request.class < Class::Change,
                     _ => !is_very_first,
                 };
                 let is_new = known.len() < KNOWN_MAX && !known.contains(&(kind, value.clone()));
-                if is_new && is_remarkable {
-                    act.firsts.push(format!("{} {value}", kind.as_str()));
+                if is_new && is_marked {
+                    request.firsts.push(format!("{} {value}", kind.as_str()));
                 }
                 if is_new {
                     known.insert((kind, value));
@@ -236,43 +237,50 @@ impl Timeline {
         self.before = known;
     }
 
-    fn add_act(&mut self, act: Act, event: &Event) {
+    fn add_request(&mut self, request: UserRequest, event: &Event) {
         self.count += 1;
-        self.refused += u64::from(act.is_refused());
-        self.failed += u64::from(act.is_failed());
-        bump(&mut self.by_class, act.class);
-        self.density.add(act.time, act.class, act.is_refused());
-        self.sessions.add(act.time);
-        if let Some(counts) = self.namespaces.get_mut(&act.namespace) {
-            bump(counts, act.class);
+        self.refused += u64::from(request.is_refused());
+        self.failed += u64::from(request.is_failed());
+        bump(&mut self.by_class, request.class);
+        self.density.add(request.time, request.class, request.is_refused());
+        self.sessions.add(request.time);
+        if let Some(counts) = self.namespaces.get_mut(&request.namespace) {
+            bump(counts, request.class);
         } else if self.namespaces.len() < VALUES_MAX {
-            bump(self.namespaces.entry(act.namespace.clone()).or_default(), act.class);
+            bump(self.namespaces.entry(request.namespace.clone()).or_default(), request.class);
         }
-        let known = |kind: Trait, value: &str| self.before.contains(&(kind, value.to_owned()));
+        let known =
+            |kind: TrackedField, value: &str| self.before.contains(&(kind, value.to_owned()));
         if let Some(address) = event.source_ips.first() {
-            self.addresses.add(address, act.time, known(Trait::Address, address));
+            self.addresses.add(address, request.time, known(TrackedField::Address, address));
         }
         if !event.user_agent.is_empty() {
             let agent = &event.user_agent;
-            self.agents.add(agent, act.time, known(Trait::Agent, agent));
+            self.agents.add(agent, request.time, known(TrackedField::Agent, agent));
         }
         if let Some(credential) = credential_of(event) {
-            self.credentials.add(credential, act.time, known(Trait::Credential, credential));
+            self.credentials.add(
+                credential,
+                request.time,
+                known(TrackedField::Credential, credential),
+            );
         }
         for group in &event.user.groups {
             if self.groups.len() < VALUES_MAX {
                 self.groups.insert(group.clone());
             }
         }
-        self.acts.entry(act.class).or_default().add(act);
+        self.requests.entry(request.class).or_default().add(request);
     }
 
     /// The retained requests, the earliest first.
-    pub(crate) fn acts(&self) -> Vec<&Act> {
-        let acts = self.acts.values().flat_map(|acts| acts.first.iter().chain(&acts.last));
-        let mut acts: Vec<&Act> = acts.collect();
-        acts.sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
-        acts
+    pub(crate) fn requests(&self) -> Vec<&UserRequest> {
+        let requests =
+            self.requests.values().flat_map(|requests| requests.first.iter().chain(&requests.last));
+        let mut requests: Vec<&UserRequest> = requests.collect();
+        requests
+            .sort_by(|left, right| (left.time, &left.audit_id).cmp(&(right.time, &right.audit_id)));
+        requests
     }
 
     /// Users that are related to this one.
@@ -317,20 +325,20 @@ impl Values {
     }
 }
 
-impl Acts {
-    fn add(&mut self, act: Act) {
-        if self.first.len() < ACTS_MAX {
-            self.first.push(act);
+impl RetainedRequests {
+    fn add(&mut self, request: UserRequest) {
+        if self.first.len() < REQUESTS_MAX {
+            self.first.push(request);
             return;
         }
-        if self.last.len() == ACTS_MAX {
+        if self.last.len() == REQUESTS_MAX {
             self.last.pop_front();
         }
-        self.last.push_back(act);
+        self.last.push_back(request);
     }
 }
 
-impl Trait {
+impl TrackedField {
     fn as_str(self) -> &'static str {
         match self {
             Self::Address => "address",
@@ -407,26 +415,26 @@ fn bump(counts: &mut [u64; Class::ALL.len()], class: Class) {
 }
 
 /// The values of an event whose first occurrence is marked.
-fn traits(event: &Event) -> Vec<(Trait, String)> {
-    let mut traits = Vec::new();
-    let mut add = |kind: Trait, value: &str| {
+fn tracked_values(event: &Event) -> Vec<(TrackedField, String)> {
+    let mut tracked_values = Vec::new();
+    let mut add = |kind: TrackedField, value: &str| {
         if !value.is_empty() {
-            traits.push((kind, value.to_owned()));
+            tracked_values.push((kind, value.to_owned()));
         }
     };
-    add(Trait::Address, event.source_ips.first().map_or("", String::as_str));
-    add(Trait::Agent, &event.user_agent);
-    add(Trait::Credential, credential_of(event).unwrap_or_default());
+    add(TrackedField::Address, event.source_ips.first().map_or("", String::as_str));
+    add(TrackedField::Agent, &event.user_agent);
+    add(TrackedField::Credential, credential_of(event).unwrap_or_default());
     if let Some(reference) = &event.object_ref {
-        add(Trait::Namespace, &reference.namespace);
-        add(Trait::Verb, &format!("{} {}", event.verb, resource_of(event)));
+        add(TrackedField::Namespace, &reference.namespace);
+        add(TrackedField::Verb, &format!("{} {}", event.verb, resource_of(event)));
     }
-    traits
+    tracked_values
 }
 
-fn act(event: &Event, acting: Option<Acting>) -> Act {
+fn request(event: &Event, impersonation: Option<Impersonation>) -> UserRequest {
     let reference = event.object_ref.as_ref();
-    Act {
+    UserRequest {
         time: event.stage_timestamp,
         class: class_of(event),
         verb: event.verb.clone(),
@@ -435,10 +443,10 @@ fn act(event: &Event, acting: Option<Acting>) -> Act {
         name: reference.map(|reference| reference.name.clone()).unwrap_or_default(),
         code: event.response_status.as_ref().map_or(0, |status| status.code),
         address: event.source_ips.first().cloned().unwrap_or_default(),
-        acting,
+        impersonation,
         audit_id: event.audit_id.clone(),
         firsts: Vec::new(),
-        traits: traits(event),
+        tracked_values: tracked_values(event),
     }
 }
 

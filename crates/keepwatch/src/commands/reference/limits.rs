@@ -122,7 +122,7 @@ fn responses() -> Vec<Row> {
     vec![
         (
             "Size of all large responses in flight; a quarter of it for one user",
-            bytes(limits::ANSWERS_BYTES_MAX),
+            bytes(limits::RESPONSES_BYTES_MAX),
         ),
         (
             "Size of the objects of one list; half of it as a table, a quarter as YAML",
@@ -133,7 +133,7 @@ fn responses() -> Vec<Row> {
             bytes(limits::LIST_PAGE_BYTES_MAX),
         ),
         ("Lists that are read and encoded at the same time", limits::LISTS_MAX.to_string()),
-        ("Time in which a client reads nothing of a response", time(limits::ANSWER_PAUSE_MAX)),
+        ("Time in which a client reads nothing of a response", time(limits::RESPONSE_PAUSE_MAX)),
         (
             "Invalid fields that an error response lists",
             apimachinery::api_error::FIELD_ERRORS_MAX.to_string(),

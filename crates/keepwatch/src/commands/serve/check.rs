@@ -96,8 +96,8 @@ fn check_audit(args: &AuditArgs, errors: &mut Vec<String>) {
     }
     if args.audit_log_format == EncodingName::Short {
         errors.push(
-            "--audit-log-format=short is for a person at a terminal, no log agent reads it: \
-             kasten and v1 are for serve"
+            "--audit-log-format=short is for people at a terminal, and log agents cannot parse it: \
+             use kasten or v1"
                 .to_owned(),
         );
     }

@@ -12,7 +12,7 @@ use source::admission_webhook::{PATH, WEBHOOK_NAME};
 use super::{encoded, origin, token};
 use crate::args::source::{AdmissionConfigArgs, FailurePolicy};
 
-/// Conditions that a request meets which is to be recorded. Velero deletes the data of a backup whose
+/// Conditions that a request must meet to be recorded. Velero deletes the data of a backup whose
 /// `status.expiration` is over, so that field is not left out. kube-apiserver evaluates them, so that
 /// controllers that write a status many times a minute cost nothing. With `Ignore` it skips a
 /// request whose condition has an error, so each field that may be missing is looked up as

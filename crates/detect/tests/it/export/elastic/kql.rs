@@ -93,13 +93,13 @@ impl Reader {
     }
 
     fn takes(&mut self, word: &str) -> bool {
-        let is = match self.tokens.get(self.at) {
+        let is_next = match self.tokens.get(self.at) {
             Some(Token::Sign(sign)) => sign == word,
             Some(Token::Word(chars)) => chars.iter().copied().eq(word.chars().map(Some)),
             _ => false,
         };
-        self.at += usize::from(is);
-        is
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn any(&mut self) -> Query {

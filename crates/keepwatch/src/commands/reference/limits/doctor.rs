@@ -14,7 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
         ("Objects of one kind that are read", (PAGE * PAGES_MAX).to_string()),
         ("Objects in one response", PAGE.to_string()),
         ("Size of one response", bytes(BODY_BYTES_MAX)),
-        ("Length of a text that is kept of an object", bytes(TEXT_BYTES_MAX)),
-        ("Flags and groups that are kept of an object", FLAGS_MAX.to_string()),
+        ("Length of a text that is kept from an object", bytes(TEXT_BYTES_MAX)),
+        ("Flags and groups that are kept from an object", FLAGS_MAX.to_string()),
     ]
 }

@@ -15,14 +15,14 @@ use event::{Json, Timestamp, UserInfo};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::handler::answer::JSON;
+use crate::handler::api_response::JSON;
 use crate::handler::budget::{Budget, Reservation};
 use crate::handler::negotiate::{Form, Rendering};
 use crate::handler::status_errors;
 use crate::limits::{
-    ANSWER_BYTES_FREE, ANSWERS_BYTES_MAX, BYTES_SHARES, LISTS_MAX, WATCHES_BYTES_MAX,
+    BYTES_SHARES, LISTS_MAX, RESPONSE_BYTES_FREE, RESPONSES_BYTES_MAX, WATCHES_BYTES_MAX,
 };
-use crate::{Answer, Request};
+use crate::{ApiResponse, Request};
 
 /// Size of the response cache above which entries of sent responses are removed.
 const KNOWN_MAX: usize = 256;
@@ -33,7 +33,7 @@ const USER_HASHES: usize = 64;
 const USER_LISTS_MAX: usize = LISTS_MAX / 2;
 
 /// The responses that are being sent.
-pub(super) struct Answers {
+pub(super) struct ResponseCache {
     budget: Arc<Budget>,
     /// Budget for watch events. A slow client of a watch must not block the lists of other clients.
     of_watches: Arc<Budget>,
@@ -95,10 +95,10 @@ impl AsRef<[u8]> for Bound {
     }
 }
 
-impl Default for Answers {
+impl Default for ResponseCache {
     fn default() -> Self {
         Self {
-            budget: Budget::new(ANSWERS_BYTES_MAX, BYTES_SHARES),
+            budget: Budget::new(RESPONSES_BYTES_MAX, BYTES_SHARES),
             of_watches: Budget::new(WATCHES_BYTES_MAX, BYTES_SHARES),
             turns: Semaphore::new(LISTS_MAX),
             computed_turns: Semaphore::new(LISTS_MAX),
@@ -109,7 +109,7 @@ impl Default for Answers {
     }
 }
 
-impl Answers {
+impl ResponseCache {
     /// Waits for a permit to render a list.
     pub(super) async fn render_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.turns.acquire().await.ok()
@@ -126,9 +126,9 @@ impl Answers {
     }
 
     /// The cached response, if another client is receiving it.
-    pub(super) fn cached(&self, key: Key<'_>) -> Option<Answer> {
+    pub(super) fn cached(&self, key: Key<'_>) -> Option<ApiResponse> {
         let known = self.find(self.hash(key), &key.request.info.path)?;
-        Some(known.answer())
+        Some(known.to_response())
     }
 
     /// Reserves `bytes` of the budget for a response. The error is 429 Too Many Requests when the
@@ -144,21 +144,21 @@ impl Answers {
         key: Key<'_>,
         bytes: usize,
         reservation: Option<Reservation>,
-        render: impl FnOnce() -> Answer + Send + 'static,
-    ) -> Result<Answer, ApiError> {
-        if bytes <= ANSWER_BYTES_FREE {
+        render: impl FnOnce() -> ApiResponse + Send + 'static,
+    ) -> Result<ApiResponse, ApiError> {
+        if bytes <= RESPONSE_BYTES_FREE {
             return Ok(render());
         }
         let path = &key.request.info.path;
         let hash = self.hash(key);
         if let Some(known) = self.find(hash, path) {
-            return Ok(known.answer());
+            return Ok(known.to_response());
         }
         let mut reservation = match reservation {
             Some(reservation) => reservation,
             None => self.reserve(&key.request.user, bytes)?,
         };
-        let Answer { code, headers, content_type, body, object, .. } =
+        let ApiResponse { code, headers, content_type, body, object, .. } =
             if bytes > key.rendering.inline_bytes_max() {
                 // Rendering takes long, so it must not block other requests.
                 let rendered = tokio::task::spawn_blocking(render).await;
@@ -172,7 +172,7 @@ impl Answers {
         let path = path.clone();
         let rendered =
             Rendered { code, headers, content_type, body, object, path, _reservation: reservation };
-        Ok(self.remember(hash, rendered).answer())
+        Ok(self.remember(hash, rendered).to_response())
     }
 
     /// The cached watch event, or a new one; `None` if the budget is used up. `what` and the
@@ -185,12 +185,12 @@ impl Answers {
         render: impl FnOnce() -> Bytes,
         bytes: usize,
     ) -> Option<Bytes> {
-        if bytes <= ANSWER_BYTES_FREE {
+        if bytes <= RESPONSE_BYTES_FREE {
             return Some(render());
         }
         let hash = self.keys.hash_one((what, object_key));
         if let Some(known) = self.find(hash, object_key) {
-            return Some(known.answer().body);
+            return Some(known.to_response().body);
         }
         let reservation = self.of_watches.reserve(user, bytes)?;
         let rendered = Rendered {
@@ -202,7 +202,7 @@ impl Answers {
             path: object_key.to_owned(),
             _reservation: reservation,
         };
-        Some(self.remember(hash, rendered).answer().body)
+        Some(self.remember(hash, rendered).to_response().body)
     }
 
     fn hash(&self, key: Key<'_>) -> u64 {
@@ -234,9 +234,9 @@ impl Answers {
 }
 
 impl Rendered {
-    fn answer(self: &Arc<Self>) -> Answer {
+    fn to_response(self: &Arc<Self>) -> ApiResponse {
         let bytes = |is_body| Bytes::from_owner(Bound { rendered: Arc::clone(self), is_body });
-        Answer {
+        ApiResponse {
             code: self.code,
             headers: self.headers.clone(),
             content_type: self.content_type,
@@ -272,10 +272,10 @@ mod tests {
     /// Regression: four lists of audit events by one user blocked those of everyone else.
     #[tokio::test]
     async fn one_users_lists_of_computed_objects_leave_turns_for_others() {
-        let answers = Answers::default();
+        let cache = ResponseCache::default();
         let permits = async |name: &str| {
             let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
-            let permits = answers.computed_permits(&user);
+            let permits = cache.computed_permits(&user);
             tokio::time::timeout(Duration::from_millis(10), permits).await.ok().flatten()
         };
         let mut mallory = Vec::new();
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(mallory.len(), USER_LISTS_MAX);
         // A name of another hash.
         let mut names = (0..USER_HASHES).map(|number| format!("alice-{number}"));
-        let hash = |name: &str| answers.keys.hash_one(name) % USER_HASHES as u64;
+        let hash = |name: &str| cache.keys.hash_one(name) % USER_HASHES as u64;
         let name = names.find(|name| hash(name) != hash("mallory")).unwrap();
         assert!(permits(&name).await.is_some());
         mallory.clear();
@@ -295,7 +295,7 @@ mod tests {
     /// Regression: forty lists that were never read took forty times their memory.
     #[tokio::test]
     async fn equal_lists_share_memory_and_others_are_rejected_beyond_the_limit() {
-        let answers = Answers::default();
+        let cache = ResponseCache::default();
         let len = 20 << 20;
         let list = async |path: &str, revision: u64| {
             let request = request(path);
@@ -303,34 +303,34 @@ mod tests {
             let key = key(&request, revision, rendering, Timestamp::default());
             let text = format!("\"{}\"", "x".repeat(len - 2));
             let render =
-                move || Answer::json(StatusCode::OK, Json::from_normalized(Bytes::from(text)));
-            answers.shared(key, len, None, render).await
+                move || ApiResponse::json(StatusCode::OK, Json::from_normalized(Bytes::from(text)));
+            cache.shared(key, len, None, render).await
         };
         let mut equal = Vec::new();
         for _ in 0..40 {
             equal.push(list("/apis/a.b/v1/things", 7).await.unwrap());
         }
         let first = equal[0].body.as_ptr();
-        assert!(equal.iter().all(|answer| answer.body.as_ptr() == first));
-        let events = equal.iter().map(|answer| answer.object.clone().unwrap().into_bytes());
+        assert!(equal.iter().all(|response| response.body.as_ptr() == first));
+        let events = equal.iter().map(|response| response.object.clone().unwrap().into_bytes());
         assert!(events.into_iter().all(|event| event.as_ptr() == first));
         assert!(list("/apis/a.b/v1/things", 8).await.is_err(), "beyond the user's share");
         drop(equal);
         let next = list("/apis/a.b/v1/things", 8).await.unwrap();
         assert!(list("/apis/a.b/v1/others", 8).await.is_err());
         drop(next);
-        assert!(answers.rendered().values().all(|known| known.strong_count() == 0));
+        assert!(cache.rendered().values().all(|known| known.strong_count() == 0));
     }
 
     /// Regression: two thousand watches that were never read held two thousand copies of one event.
     #[test]
     fn equal_watch_events_share_memory_and_others_end_their_watch_beyond_the_limit() {
-        let answers = Answers::default();
+        let cache = ResponseCache::default();
         let len = 3 << 20;
         let push_event = |name: &str, revision: u64| {
             let user = UserInfo { username: name.to_owned(), ..UserInfo::default() };
             let render = || Bytes::from(vec![b'x'; len]);
-            answers.event(("ADDED", revision), "g/r/shop/x", &user, render, len)
+            cache.event(("ADDED", revision), "g/r/shop/x", &user, render, len)
         };
         let equal: Vec<Bytes> = (0..2000).map(|_| push_event("alice", 7).unwrap()).collect();
         assert!(equal.iter().all(|event| event.as_ptr() == equal[0].as_ptr()));

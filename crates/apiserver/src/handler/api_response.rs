@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// A complete response, as the client receives it and as the audit event records it.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// HTTP status code.
     pub code: StatusCode,
     /// Headers in addition to `Content-Type`, `Content-Length`, `Date`, `Audit-Id` and
@@ -29,7 +29,7 @@ pub struct Answer {
 /// `Content-Type` of JSON objects.
 pub(crate) const JSON: &str = "application/json";
 
-impl Answer {
+impl ApiResponse {
     /// A response with a JSON object, which is also the response object of the audit event.
     pub fn json(code: StatusCode, object: Json) -> Self {
         Self {
@@ -58,13 +58,13 @@ impl Answer {
     }
 }
 
-impl From<ApiError> for Answer {
+impl From<ApiError> for ApiResponse {
     fn from(error: ApiError) -> Self {
-        let mut answer = Self::status(error.status);
+        let mut response = Self::status(error.status);
         if let Some(seconds) = error.retry_after {
-            answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        answer
+        response
     }
 }
 

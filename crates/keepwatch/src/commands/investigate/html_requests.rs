@@ -19,8 +19,8 @@ const VALUE_CHARS_MAX: usize = 120;
 
 /// The section.
 pub(crate) fn section(timeline: &Timeline, to: &mut String) -> std::fmt::Result {
-    let acts = timeline.acts();
-    let runs = runs(&acts);
+    let requests = timeline.requests();
+    let runs = runs(&requests);
     writeln!(to, "<section class=\"card long\">\n<div class=\"filters\">")?;
     for class in Class::ALL {
         let (name, title) = (class.as_str(), class.short());
@@ -38,14 +38,14 @@ pub(crate) fn section(timeline: &Timeline, to: &mut String) -> std::fmt::Result 
     )?;
     let mut sessions = timeline.sessions.all().peekable();
     for run in runs.iter().take(ROWS_MAX) {
-        while let Some(session) = sessions.next_if(|session| session.first <= run.act.time) {
+        while let Some(session) = sessions.next_if(|session| session.first <= run.request.time) {
             head(session, to)?;
         }
         row(run, to)?;
     }
     writeln!(to, "</table>")?;
     let hidden = runs.len().saturating_sub(ROWS_MAX);
-    let dropped = timeline.count.saturating_sub(acts.len() as u64);
+    let dropped = timeline.count.saturating_sub(requests.len() as u64);
     if hidden > 0 || dropped > 0 {
         writeln!(
             to,
@@ -69,22 +69,22 @@ fn head(session: &Session, to: &mut String) -> std::fmt::Result {
 }
 
 fn row(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
-    let act = run.act;
-    let time = act.time.to_string();
-    let namespace = if act.namespace.is_empty() {
+    let request = run.request;
+    let time = request.time.to_string();
+    let namespace = if request.namespace.is_empty() {
         String::new()
     } else {
-        html(&shortened(&act.namespace, VALUE_CHARS_MAX))
+        html(&shortened(&request.namespace, VALUE_CHARS_MAX))
     };
     write!(
         to,
         "<tr class=\"act {}\"><td class=\"bar\"><i title=\"{}\"></i></td><td class=\"time\">{}</td>\
          <td class=\"where\">{namespace}</td><td><span class=\"verb\">{}</span> {}",
-        act.class.as_str(),
-        act.class.title(),
+        request.class.as_str(),
+        request.class.title(),
         time.get(11..23).unwrap_or(&time),
-        html(&shortened(&act.verb, VALUE_CHARS_MAX)),
-        html(&shortened(&act.resource, VALUE_CHARS_MAX))
+        html(&shortened(&request.verb, VALUE_CHARS_MAX)),
+        html(&shortened(&request.resource, VALUE_CHARS_MAX))
     )?;
     if run.count > 1 {
         write!(to, "<span class=\"times\">&times;{}</span>", run.count)?;
@@ -94,7 +94,7 @@ fn row(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
     writeln!(
         to,
         "</td><td class=\"from\">{}</td></tr>",
-        html(&shortened(&act.address, VALUE_CHARS_MAX))
+        html(&shortened(&request.address, VALUE_CHARS_MAX))
     )
 }
 
@@ -122,14 +122,14 @@ fn names(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
 }
 
 fn badges(run: &Run<'_>, to: &mut String) -> std::fmt::Result {
-    let act = run.act;
+    let request = run.request;
     let mut badges = Vec::new();
-    if act.is_refused() {
-        badges.push(("refused", format!("refused {}", act.code)));
-    } else if act.is_failed() {
-        badges.push(("failed", format!("failed {}", act.code)));
+    if request.is_refused() {
+        badges.push(("refused", format!("refused {}", request.code)));
+    } else if request.is_failed() {
+        badges.push(("failed", format!("failed {}", request.code)));
     }
-    if let Some((word, user)) = run.acting() {
+    if let Some((word, user)) = run.impersonation() {
         badges.push(("acting", format!("{word} {}", shortened(user, VALUE_CHARS_MAX))));
     }
     for first in &run.firsts {

@@ -21,7 +21,8 @@ const SOURCES: &str = "eventsources";
 
 /// The user name prefixes of Kubernetes' own components, and of the controller of a server without a
 /// cluster.
-const COMPONENTS: [&str; 3] = [
+const COMPONENTS: [&str; 4] = [
+    "system:aggregator",
     "system:kube-",
     "system:serviceaccount:kube-system:",
     "system:serviceaccount:keepwatch:controller",
@@ -131,18 +132,19 @@ impl EventRef<'_> {
         InternalEvent::from_fields(&self.fields)
     }
 
-    /// Whether Kubernetes' own components listed or watched objects, or K10 watched them, as they do
-    /// continuously.
+    /// Whether this is a request that an idle cluster makes continuously: a list or a watch by
+    /// Kubernetes' own components, a watch by K10, or a read of discovery, OpenAPI or health. It is
+    /// not, if it was refused.
     pub fn is_routine_read(&self) -> bool {
-        let EventFields { verb, user, impersonated_user, response_status, .. } = &self.fields;
+        let EventFields { verb, user, impersonated_user, object_ref, response_status, .. } =
+            &self.fields;
         let (name, is_watch) = (user.username.as_bytes(), verb.equals("watch"));
         let is_component = COMPONENTS.iter().any(|start| name.starts_with(start.as_bytes()))
             || (is_watch && name == K10.as_bytes());
+        let is_collection_read = is_component && (is_watch || verb.equals("list"));
+        let is_discovery = verb.equals("get") && object_ref.is_none();
         let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
-        (is_watch || verb.equals("list"))
-            && is_component
-            && impersonated_user.is_none()
-            && !is_refused
+        (is_collection_read || is_discovery) && impersonated_user.is_none() && !is_refused
     }
 
     /// Whether the request deletes objects, successfully or not.

@@ -111,10 +111,12 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "backup-operator-stopped-namespace-deleted",
             "backup-paused-deleted-destroyed",
             "backup-permission-granted",
+            "backup-reference-swapped",
             "backup-refused-attempts",
             "backup-retention-lowered",
             "backup-schedule-rarer",
             "backup-selection-narrowed",
+            "backup-setting-removed",
         ]
         "k8up", "K8up",
         "K8up's own accounts are the ServiceAccounts in namespace `k8up-system`.": [
@@ -140,6 +142,7 @@ static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             "kasten-passkey-first-reader",
             "kasten-passkey-read-restore-delete",
             "kasten-passkeys-excessive-use",
+            "kasten-policy-stopped",
             "kasten-refused-attempts",
             "kasten-repository-tampered",
             "kasten-restore-into-foreign-namespace",

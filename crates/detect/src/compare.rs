@@ -1,8 +1,8 @@
 //! Compares the settings by which backup tools keep backups: durations, cron expressions, selectors
 //! and any other value, before and after a change.
 //!
-//! The functions are pure, and each bounds the text that it reads. A new text that
-//! is not understood differs from an old one that is; an old one that is not is not comparable.
+//! The functions are pure, and each bounds the text that it reads. Of two different texts, of which one
+//! is not understood, the new one counts as a change for the worse.
 //!
 //! Deliberately absent: where the two values come from (module `matcher::change`).
 
@@ -13,7 +13,7 @@ mod selector;
 use serde_json::Value;
 
 pub(crate) use cron::is_rarer;
-pub(crate) use duration::is_shorter;
+pub(crate) use duration::{is_shorter, is_shorter_in_months};
 pub(crate) use selector::is_narrower;
 
 /// The value without the members and items that are empty: Kubernetes omits them or not, depending

@@ -1,5 +1,5 @@
-//! Compares the detector with another engine in one run: events per second and core, and memory of
-//! groups.
+//! Compares the detector with another engine in one run: events per second and core, memory of groups,
+//! and the cost of the built-in rules of all packs beside that of 100 rules.
 //!
 //! Time is this thread's CPU time, so other load on the machine matters only through caches. All
 //! engines get the same events, in turns.
@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use detect::engine::Limits;
-use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings};
+use detect::{Document, Engine, Input, LoadOptions, RuleSet, Settings, builtin};
 use differential::{Cluster, rules};
 use event::{Event, EventRef, record, v1};
 use rsigma_eval::{CorrelationConfig, CorrelationEngine, JsonEvent};
@@ -28,6 +28,8 @@ const GROUPS: usize = 1_000_000;
 const GOAL_RATE: f64 = 600_000.0;
 const GOAL_RATIO: f64 = 4.0;
 const GOAL_MIB: f64 = 512.0;
+/// The cost of an event with the rules of all packs, as a multiple of that with 100 rules.
+const GOAL_PACKS: f64 = 1.15;
 
 fn main() -> anyhow::Result<()> {
     let argument = std::env::args().nth(1);
@@ -35,6 +37,7 @@ fn main() -> anyhow::Result<()> {
         None => {
             beside()?;
             growth()?;
+            packs()?;
             // A separate process, so that its memory contains nothing else.
             let program = std::env::current_exe().context("cannot find this program")?;
             let status = std::process::Command::new(program).arg("groups").status();
@@ -42,9 +45,10 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Some("ours") => alone(),
+        Some("packs") => packs(),
         Some("groups") => groups(),
         Some(other) => {
-            Err(anyhow!("unknown argument {other}: leave it away, or say ours or groups"))
+            Err(anyhow!("unknown argument {other}: leave it away, or say ours, packs or groups"))
         }
     }
 }
@@ -201,6 +205,47 @@ fn growth() -> anyhow::Result<()> {
     }
     println!();
     Ok(())
+}
+
+/// Measures the cost of an event with the built-in rules of all packs, with a hundred of them, and with
+/// the 100 rules of the other comparisons.
+fn packs() -> anyhow::Result<()> {
+    let documents = builtin::documents();
+    let hundred = (1..=documents.len())
+        .map(|count| packed(&documents[..count]))
+        .find(|rules| rules.rules().len() >= 100)
+        .context("the packs have less than 100 rules")?;
+    let engine = |rules| Engine::new(Arc::new(rules), Settings::default());
+    let all = packed(documents);
+    let names = [
+        "100 rules of this benchmark".to_owned(),
+        format!("{} rules of packs", hundred.rules().len()),
+        format!("all {} rules of packs", all.rules().len()),
+    ];
+    let mut runners =
+        [ours(100, Limits::default())?, engine(hundred), engine(all)].map(Runner::new);
+    let mut cluster = Cluster::new(13);
+    for turn in 0..ROUNDS {
+        let round = Round::next(&mut cluster);
+        // In turns, because the first one after new events has cold caches.
+        for at in 0..runners.len() {
+            let at = (at + turn) % runners.len();
+            runners[at].time(|engine| from_records(engine, &round))?;
+        }
+    }
+    println!("| rules | ns an event, journal records | hits | ratio |\n|---|---:|---:|---:|");
+    let base = runners[0].rate(EVENTS * ROUNDS);
+    for (name, runner) in names.iter().zip(&runners) {
+        let (rate, hits) = (runner.rate(EVENTS * ROUNDS), runner.engine.engine_statistics().hits);
+        println!("| {name} | {:.0} | {hits} | {:.2} |", 1e9 / rate, base / rate);
+    }
+    println!("\ngoal: all packs take at most {GOAL_PACKS} times as long as 100 rules\n");
+    Ok(())
+}
+
+/// The rules of some of the packs' files. A rule may supersede one of another file.
+fn packed(documents: &[Document]) -> RuleSet {
+    RuleSet::load_lenient(documents, &LoadOptions::default()).0
 }
 
 /// Runs only our engine, for a profiler.

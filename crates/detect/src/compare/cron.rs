@@ -37,17 +37,18 @@ struct Frequency {
     runs: f64,
 }
 
-/// Whether the first expression runs more rarely than the second. It does if only the second is
-/// understood, or if the time zone or the number of fields changed: whoever writes the first must
-/// not choose that it is not compared. `None` if the second is no cron expression.
-pub(crate) fn is_rarer(new: &str, old: &str) -> Option<bool> {
+/// Whether the first expression runs more rarely than the second. It does if one of two different
+/// texts is not understood, or if the time zone or the number of fields changed: whoever writes the
+/// first must not choose that it is not compared.
+pub(crate) fn is_rarer(new: &str, old: &str) -> bool {
     if new == old {
-        return Some(false);
+        return false;
     }
-    let old_form = form(old);
-    let old = frequency(old)?;
-    let Some(new) = frequency(new).filter(|_| form(new) == old_form) else { return Some(true) };
-    Some(new.gap > old.gap || (new.gap >= old.gap && new.runs < old.runs))
+    let is_same_form = form(new) == form(old);
+    let (Some(new), Some(old), true) = (frequency(new), frequency(old), is_same_form) else {
+        return true;
+    };
+    new.gap > old.gap || (new.gap >= old.gap && new.runs < old.runs)
 }
 
 /// The time zone, and whether there are seconds.
@@ -72,6 +73,10 @@ fn frequency(text: &str) -> Option<Frequency> {
         let gap = duration::seconds(every).filter(|seconds| *seconds > 0.0)? / 60.0;
         let cycle = f64::from(DAYS_OF_CYCLE) * f64::from(MINUTES_OF_DAY);
         return Some(Frequency { gap, runs: cycle / gap });
+    }
+    // A policy of K10 without a schedule.
+    if descriptor == "onDemand" {
+        return Some(Frequency { gap: f64::INFINITY, runs: 0.0 });
     }
     let name = descriptor.strip_suffix("-random").unwrap_or(descriptor);
     let (_, fields) = DESCRIPTORS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
@@ -146,7 +151,7 @@ impl Calendar {
         Frequency { gap: f64::from(gap), runs }
     }
 
-    /// As in cron: if both days are restricted, one of them is enough.
+    /// As in robfig/cron 3, which the tools use: if both days are restricted, one of them is enough.
     fn has(&self, day: u32, month: u32, weekday: u32) -> bool {
         let (is_day, is_weekday) = (has(self.days, day), has(self.weekdays, weekday));
         let is_today = if self.is_any_day || self.is_any_weekday {
@@ -158,8 +163,9 @@ impl Calendar {
     }
 }
 
+/// Whether a field of days is not restricted. `*/2` is a restriction, unlike in Vixie's cron.
 fn is_any(field: &str) -> bool {
-    field.starts_with(['*', '?'])
+    field.split(',').any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"))
 }
 
 const fn has(set: u64, value: u32) -> bool {
@@ -211,51 +217,60 @@ mod tests {
     #[test]
     fn a_schedule_is_rarer_if_it_leaves_a_longer_time_without_a_run() {
         for (new, old, expected) in [
-            ("0 2 * * 0", "0 2 * * *", Some(true)),
-            ("0 2 * * *", "0 2 * * 0", Some(false)),
-            ("0 2 * * *", "0 2 * * *", Some(false)),
-            ("30 4 * * *", "0 2 * * *", Some(false)),
-            ("0 2 * * mon", "0 2 * * fri", Some(false)),
-            ("0 2 * * 7", "0 2 * * sun", Some(false)),
-            ("0 */12 * * *", "0 */6 * * *", Some(true)),
-            ("0 0 1 1 *", "@monthly", Some(true)),
+            ("0 2 * * 0", "0 2 * * *", true),
+            ("0 2 * * *", "0 2 * * 0", false),
+            ("0 2 * * *", "0 2 * * *", false),
+            ("30 4 * * *", "0 2 * * *", false),
+            ("0 2 * * mon", "0 2 * * fri", false),
+            ("0 2 * * 7", "0 2 * * sun", false),
+            ("0 */12 * * *", "0 */6 * * *", true),
+            ("0 0 1 1 *", "@monthly", true),
             // More runs, all of them on one day of the year.
-            ("* * 1 1 *", "0 2 * * *", Some(true)),
+            ("* * 1 1 *", "0 2 * * *", true),
             // Never.
-            ("0 0 31 2 *", "0 0 29 2 *", Some(true)),
-            ("0 0 31 2 *", "0 0 30 2 *", Some(false)),
-            ("0 0 31 * *", "0 0 1 * *", Some(true)),
+            ("0 0 31 2 *", "0 0 29 2 *", true),
+            ("0 0 31 2 *", "0 0 30 2 *", false),
+            ("0 0 31 * *", "0 0 1 * *", true),
             // Fewer runs with the same longest time.
-            ("0 0,23 * * 1-5", "0 * * * 1-5", Some(true)),
+            ("0 0,23 * * 1-5", "0 * * * 1-5", true),
+            // A day of the month or of the week: both are restricted.
+            ("0 0 */2 * 1", "0 0 */2 * *", false),
+            ("0 0 * * 1", "0 0 */2 * 1", true),
+            ("0 0 1-31 * 1", "0 0 * * *", false),
+            ("0 0 1,* * 1", "0 0 * * *", true),
             // Either day is enough.
-            ("0 0 1 * 0", "0 0 * * 0", Some(false)),
-            ("@weekly", "@daily", Some(true)),
-            ("@daily-random", "@hourly-random", Some(true)),
-            ("@every 24h", "@every 6h", Some(true)),
-            ("@every 24h", "0 0 * * *", Some(false)),
-            ("@every 48h", "0 0 * * *", Some(true)),
+            ("0 0 1 * 0", "0 0 * * 0", false),
+            ("@weekly", "@daily", true),
+            ("@daily-random", "@hourly-random", true),
+            ("@onDemand", "@yearly", true),
+            ("@daily", "@onDemand", false),
+            ("@every 24h", "@every 6h", true),
+            ("@every 24h", "0 0 * * *", false),
+            ("@every 48h", "0 0 * * *", true),
             // With seconds, as in CloudNativePG.
-            ("0 0 0 * * 0", "0 0 0 * * *", Some(true)),
-            ("CRON_TZ=Europe/Berlin 0 2 * * 0", "0 2 * * *", Some(true)),
-            ("0 2 ? JAN-JUN *", "0 2 * * *", Some(true)),
-            ("0 2 * * *", "soon", None),
+            ("0 0 0 * * 0", "0 0 0 * * *", true),
+            ("CRON_TZ=Europe/Berlin 0 2 * * 0", "0 2 * * *", true),
+            ("0 2 ? JAN-JUN *", "0 2 * * *", true),
+            // Only the new one is understood.
+            ("0 2 * * *", "soon", true),
+            ("soon", "soon", false),
             // Only the former one is understood.
-            ("0 2 L * *", "0 2 * * *", Some(true)),
-            ("61 2 * * *", "0 2 * * *", Some(true)),
-            ("0 2 * *", "0 2 * * *", Some(true)),
-            ("0/0 2 * * *", "0 2 * * *", Some(true)),
-            ("5-1 2 * * *", "0 2 * * *", Some(true)),
-            ("@every soon", "0 2 * * *", Some(true)),
-            ("never", "0 2 * * *", Some(true)),
-            ("", "0 2 * * *", Some(true)),
+            ("0 2 L * *", "0 2 * * *", true),
+            ("61 2 * * *", "0 2 * * *", true),
+            ("0 2 * *", "0 2 * * *", true),
+            ("0/0 2 * * *", "0 2 * * *", true),
+            ("5-1 2 * * *", "0 2 * * *", true),
+            ("@every soon", "0 2 * * *", true),
+            ("never", "0 2 * * *", true),
+            ("", "0 2 * * *", true),
             // Velero reads neither this zone nor seconds.
-            ("TZ=X/Y 0 2 * * *", "0 2 * * *", Some(true)),
-            ("0 0 2 * * *", "0 2 * * *", Some(true)),
-            ("TZ=UTC 0 2 * * *", "TZ=UTC 0 2 * * 0", Some(false)),
+            ("TZ=X/Y 0 2 * * *", "0 2 * * *", true),
+            ("0 0 2 * * *", "0 2 * * *", true),
+            ("TZ=UTC 0 2 * * *", "TZ=UTC 0 2 * * 0", false),
         ] {
             assert_eq!(is_rarer(new, old), expected, "{new}, before {old}");
         }
-        assert_eq!(is_rarer(&"0,".repeat(200), "0 2 * * *"), Some(true));
+        assert!(is_rarer(&"0,".repeat(200), "0 2 * * *"));
     }
 
     #[test]

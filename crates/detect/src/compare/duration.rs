@@ -3,7 +3,8 @@
 //!
 //! In Go `m` is a minute, in restic and `CloudNativePG` a month. After hours or before seconds it is a
 //! minute; before days or after years a month. Alone it is a month if the other duration has days,
-//! weeks or years, and otherwise the unit does not matter.
+//! weeks or years, and otherwise the unit does not matter. In restic's notation (`2y5m7d3h`) it is
+//! always a month.
 
 /// Maximum length of a duration, in bytes.
 const LEN_MAX: usize = 64;
@@ -39,22 +40,31 @@ struct Duration {
     has_calendar: bool,
 }
 
-/// Whether the first duration is shorter than the second. It is if only the second is understood:
-/// whoever writes the first must not choose that it is not compared. `None` if the second is no
-/// duration.
-pub(crate) fn is_shorter(new: &str, old: &str) -> Option<bool> {
+/// Whether the first duration is shorter than the second. It is if one of two different texts is not
+/// understood: whoever writes the first must not choose that it is not compared.
+pub(crate) fn is_shorter(new: &str, old: &str) -> bool {
+    is_less(new, old, None)
+}
+
+/// The same in restic's notation, in which `m` is a month.
+pub(crate) fn is_shorter_in_months(new: &str, old: &str) -> bool {
+    is_less(new, old, Some(MONTH))
+}
+
+fn is_less(new: &str, old: &str, minute_or_month: Option<f64>) -> bool {
     if new == old {
-        return Some(false);
+        return false;
     }
-    let old = parse(old)?;
-    let Some(new) = parse(new) else { return Some(true) };
+    let (Some(new), Some(old)) = (parse(new, minute_or_month), parse(old, minute_or_month)) else {
+        return true;
+    };
     let unit = if new.has_calendar || old.has_calendar { MONTH } else { MINUTE };
-    Some(new.in_seconds(unit) < old.in_seconds(unit))
+    new.in_seconds(unit) < old.in_seconds(unit)
 }
 
 /// A duration in seconds, with `m` as a minute; `None` for other texts.
 pub(super) fn seconds(text: &str) -> Option<f64> {
-    parse(text).map(|duration| duration.in_seconds(MINUTE))
+    parse(text, None).map(|duration| duration.in_seconds(MINUTE))
 }
 
 impl Duration {
@@ -63,7 +73,8 @@ impl Duration {
     }
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// Reads a duration, in which `m` has this length if one is given.
+fn parse(text: &str, minute_or_month: Option<f64>) -> Option<Duration> {
     let text = text.trim();
     if text.len() > LEN_MAX {
         return None;
@@ -73,11 +84,11 @@ fn parse(text: &str) -> Option<Duration> {
         None if text == "0" => {
             Some(Duration { seconds: 0.0, minutes_or_months: 0.0, has_calendar: false })
         }
-        None => of_units(text),
+        None => of_units(text, minute_or_month),
     }
 }
 
-fn of_units(text: &str) -> Option<Duration> {
+fn of_units(text: &str, minute_or_month: Option<f64>) -> Option<Duration> {
     let (sign, rest) = match text.strip_prefix('-') {
         Some(rest) => (-1.0, rest),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
@@ -87,6 +98,10 @@ fn of_units(text: &str) -> Option<Duration> {
     let mut duration = Duration { seconds: 0.0, minutes_or_months: 0.0, has_calendar: false };
     for (index, (number, unit)) in parts.iter().enumerate() {
         let number = sign * number;
+        if let (&"m", Some(seconds)) = (unit, minute_or_month) {
+            duration.seconds += number * seconds;
+            continue;
+        }
         if *unit == "m" {
             let before = index.checked_sub(1).and_then(|at| parts.get(at));
             let before = before.and_then(|(_, unit)| rank(unit));
@@ -145,41 +160,58 @@ mod tests {
     #[test]
     fn a_duration_is_shorter_in_any_notation() {
         for (new, old, expected) in [
-            ("24h", "720h0m0s", Some(true)),
-            ("720h", "720h0m0s", Some(false)),
-            ("1h30m", "90m", Some(false)),
-            ("1h29m", "90m", Some(true)),
-            ("7d", "30d", Some(true)),
-            ("30d", "4w", Some(false)),
-            ("3w", "30d", Some(true)),
+            ("24h", "720h0m0s", true),
+            ("720h", "720h0m0s", false),
+            ("1h30m", "90m", false),
+            ("1h29m", "90m", true),
+            ("7d", "30d", true),
+            ("30d", "4w", false),
+            ("3w", "30d", true),
             // CloudNativePG and restic: a month.
-            ("30d", "6m", Some(true)),
-            ("6m", "30d", Some(false)),
-            ("5m", "6m", Some(true)),
-            ("1y", "12mo", Some(false)),
-            ("11mo", "1y", Some(true)),
-            ("2y5m7d3h", "2y6m", Some(true)),
+            ("30d", "6m", true),
+            ("6m", "30d", false),
+            ("5m", "6m", true),
+            ("1y", "12mo", false),
+            ("11mo", "1y", true),
+            ("2y5m7d3h", "2y6m", true),
             // Velero stores seconds, so that it is a minute.
-            ("30m0s", "24h0m0s", Some(true)),
-            ("2d1h30m", "2d2h", Some(true)),
-            ("P7D", "P1M", Some(true)),
-            ("PT12H", "P1D", Some(true)),
-            ("P30D", "720h", Some(false)),
-            ("0", "1s", Some(true)),
-            ("-1h", "0", Some(true)),
-            ("500ms", "1s", Some(true)),
-            ("3600000000\u{3bc}s", "2h", Some(true)),
+            ("30m0s", "24h0m0s", true),
+            ("2d1h30m", "2d2h", true),
+            ("P7D", "P1M", true),
+            ("PT12H", "P1D", true),
+            ("P30D", "720h", false),
+            ("0", "1s", true),
+            ("-1h", "0", true),
+            ("500ms", "1s", true),
+            ("3600000000\u{3bc}s", "2h", true),
             // Only the former one is understood.
-            ("P", "1d", Some(true)),
-            ("1x", "1d", Some(true)),
-            ("7", "1d", Some(true)),
-            ("", "1d", Some(true)),
-            ("d", "1d", Some(true)),
-            ("1d", "soon", None),
+            ("P", "1d", true),
+            ("1x", "1d", true),
+            ("7", "1d", true),
+            ("", "1d", true),
+            ("d", "1d", true),
+            // Only the new one is understood.
+            ("1d", "soon", true),
+            ("soon", "soon", false),
         ] {
             assert_eq!(is_shorter(new, old), expected, "{new} {old}");
         }
         let long = format!("{}1h", "0".repeat(100));
-        assert_eq!(is_shorter(&long, "2h"), Some(true));
+        assert!(is_shorter(&long, "2h"));
+    }
+
+    #[test]
+    fn a_month_of_restic_is_no_minute() {
+        for (new, old, expected) in [
+            ("20h", "3m", true),
+            ("3m", "20h", false),
+            ("3m1h", "3m", false),
+            ("2m", "3m", true),
+            ("89d", "3m", true),
+            ("2y5m7d3h", "2y5m7d", false),
+            ("soon", "3m", true),
+        ] {
+            assert_eq!(is_shorter_in_months(new, old), expected, "{new} {old}");
+        }
     }
 }

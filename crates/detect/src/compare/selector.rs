@@ -1,8 +1,8 @@
 //! Compares selectors: whether one leaves out something that another selects.
 //!
 //! A selector is a label selector of Kubernetes (`matchLabels`, `matchExpressions`), a mapping of
-//! labels to values, or a list of names, in which `*` is every name. An absent or empty one selects
-//! everything.
+//! labels to values, a list of these, of which one is enough, or a list of names, in which `*` is
+//! every name. An absent or empty one selects everything.
 //!
 //! Deliberately absent: patterns in names other than `*`, which are compared as texts.
 
@@ -12,6 +12,9 @@ use serde_json::Value;
 
 /// Maximum number of requirements of a selector. Longer ones are compared as a whole.
 const REQUIREMENTS_MAX: usize = 1000;
+
+/// Maximum number of selectors of a list. Longer ones are compared as a whole.
+const ALTERNATIVES_MAX: usize = 32;
 
 /// What a label must be.
 #[derive(Debug, PartialEq)]
@@ -38,6 +41,34 @@ pub(crate) fn is_narrower(new: &Value, old: &Value) -> Option<bool> {
             (Names::Of(new), Names::Of(old)) => !old.is_subset(&new),
         });
     }
+    let (alternatives, known) = (alternatives(new), alternatives(old));
+    if alternatives.len() > ALTERNATIVES_MAX || known.len() > ALTERNATIVES_MAX {
+        return Some(new != old);
+    }
+    // Each former alternative needs one that selects as much.
+    let mut is_narrower = false;
+    for old in known {
+        let mut is_covered = false;
+        for new in &alternatives {
+            is_covered |= !requires_more(new, old)?;
+        }
+        is_narrower |= !is_covered;
+    }
+    Some(is_narrower)
+}
+
+/// The selectors of a list of which one is enough; one that selects everything if it is empty.
+fn alternatives(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) if items.is_empty() => vec![&Value::Null],
+        Value::Array(items) => items.iter().collect(),
+        value => vec![value],
+    }
+}
+
+/// Whether the first selector leaves out something that the second one selects; `None` if one of them
+/// is no selector of labels.
+fn requires_more(new: &Value, old: &Value) -> Option<bool> {
     let (required, known) = (requirements(new)?, requirements(old)?);
     if required.len() > REQUIREMENTS_MAX || known.len() > REQUIREMENTS_MAX {
         return Some(new != old);
@@ -149,6 +180,11 @@ mod tests {
             (expression("Exists", &[]), json!({"a": "b"}), Some(false)),
             (expression("DoesNotExist", &[]), expression("DoesNotExist", &[]), Some(false)),
             (expression("NotIn", &["b"]), expression("DoesNotExist", &[]), Some(false)),
+            (json!([{"a": "b"}, {"c": "d"}]), json!([{"a": "b"}]), Some(false)),
+            (json!([{"a": "b"}]), json!([{"c": "d"}, {"a": "b"}]), Some(true)),
+            (json!([{"a": "b"}]), json!(null), Some(true)),
+            (json!([]), json!([{"a": "b"}]), Some(false)),
+            (json!([{"a": "b"}]), json!([{"a": "b", "c": "d"}]), Some(false)),
             (json!("a"), json!(["a"]), None),
             (json!({"a": 1}), json!({}), None),
             (expression("Near", &[]), json!({}), None),

@@ -3,10 +3,12 @@
 //! Both values are in bodies of the same event. Without one of the bodies there is no comparison. A
 //! body that was cut can contain anything, so each comparison with it holds, as for `writes.…`.
 //!
-//! Deliberately absent: the meaning of durations, schedules and selectors (module `compare`).
+//! Deliberately absent: the meaning of durations, schedules and selectors (module `compare`), and
+//! which values of two lists are compared (module `items`).
+
+mod items;
 
 use std::collections::{BTreeSet, HashSet};
-use std::ops::ControlFlow;
 
 use event::limit;
 use serde_json::Value as Json;
@@ -14,10 +16,8 @@ use serde_json::Value as Json;
 use super::Comparison;
 use crate::compare;
 use crate::field::Field;
-use crate::fields::{Fields, Value, body};
+use crate::fields::{Fields, body};
 
-/// Maximum number of values of a list that are compared; the others do not count.
-const VALUES_MAX: usize = 1000;
 /// Maximum number of pairs of different durations or schedules that are compared. If there are more,
 /// the comparison holds: it takes long, and a client chooses how many there are.
 const PAIRS_MAX: usize = 32;
@@ -25,11 +25,13 @@ const PAIRS_MAX: usize = 32;
 /// The comparison of a value with the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Both are numbers.
+    /// Both are numbers. A number that was removed from an object that is still there is lower.
     Number(Comparison),
     /// Both are durations, and the first is shorter.
     Shorter,
-    /// Both are cron expressions, and the first runs more rarely.
+    /// The same in restic's notation.
+    ShorterInMonths,
+    /// Both are cron expressions, and the first runs more rarely. One that was removed never runs.
     Rarer,
     /// Both are selectors, and the first leaves out something that the second selects.
     Narrower,
@@ -47,13 +49,16 @@ impl Change {
         if limit::is_cut(after.0) || limit::is_cut(before.0) {
             return true;
         }
+        let pairs = || items::pairs(after, before);
         match self {
-            Self::Number(comparison) => any_pair(field, other, fields, |after, before| {
-                let bound = before.parse::<f64>();
-                bound.is_ok_and(|bound| comparison.holds(after, bound))
-            }),
-            Self::Shorter => any_changed_pair(field, other, fields, compare::is_shorter),
-            Self::Rarer => any_changed_pair(field, other, fields, compare::is_rarer),
+            Self::Number(comparison) => pairs().iter().any(|pair| is_number(pair, comparison)),
+            Self::Shorter => any_changed(&pairs(), compare::is_shorter),
+            Self::ShorterInMonths => any_changed(&pairs(), compare::is_shorter_in_months),
+            Self::Rarer => {
+                let pairs = pairs();
+                pairs.iter().any(|pair| pair.before.is_some() && pair.after.is_none())
+                    || any_changed(&pairs, compare::is_rarer)
+            }
             Self::Narrower => {
                 let differs = || text(after) != text(before);
                 let (Some(after), Some(before)) = (part(after), part(before)) else {
@@ -74,46 +79,30 @@ impl Change {
     }
 }
 
-/// Whether the values at some position of both lists are such a pair. Values that are not lists have
-/// one position.
-fn any_pair(
-    field: &Field,
-    other: &Field,
-    fields: &Fields<'_>,
-    is: impl Fn(&str, &str) -> bool,
-) -> bool {
-    let (after, before) = (values(field, fields), values(other, fields));
-    let mut pairs = after.iter().zip(&before);
-    pairs.any(|pair| matches!(pair, (Some(after), Some(before)) if is(after, before)))
+/// Whether the numbers compare so. Of two different texts, one that is no number counts as a change for
+/// the worse.
+fn is_number(pair: &items::Pair, comparison: Comparison) -> bool {
+    let is_of_less = matches!(comparison, Comparison::Less | Comparison::LessOrEqual);
+    match (pair.after.as_deref(), pair.before.as_deref()) {
+        (Some(after), Some(before)) => match (after.parse::<f64>(), before.parse::<f64>()) {
+            (Ok(_), Ok(bound)) => comparison.holds(after, bound),
+            _ => is_of_less && after != before,
+        },
+        (None, Some(before)) => {
+            is_of_less && pair.has_parent && before.parse::<f64>().is_ok_and(|number| number > 0.0)
+        }
+        _ => false,
+    }
 }
 
-/// Whether the different values at some position of both lists are such a pair, or there are more than
-/// [`PAIRS_MAX`].
-fn any_changed_pair(
-    field: &Field,
-    other: &Field,
-    fields: &Fields<'_>,
-    compare: fn(&str, &str) -> Option<bool>,
-) -> bool {
-    let (after, before) = (values(field, fields), values(other, fields));
-    let pairs = after.iter().zip(&before).filter(|(after, before)| after != before);
-    let pairs: BTreeSet<(&str, &str)> =
-        pairs.filter_map(|(after, before)| Some((after.as_deref()?, before.as_deref()?))).collect();
-    pairs.len() > PAIRS_MAX
-        || pairs.into_iter().any(|(after, before)| compare(after, before) == Some(true))
-}
-
-/// The values of a field in order; `None` in place of an object or null.
-fn values(field: &Field, fields: &Fields<'_>) -> Vec<Option<String>> {
-    let mut values = Vec::new();
-    fields.values(field.path(), &mut |value| {
-        values.push(match value {
-            Value::Text(text) => Some(text.to_owned()),
-            Value::Null | Value::Object => None,
-        });
-        if values.len() < VALUES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    values
+/// Whether one of the different pairs is such a pair, or there are more than [`PAIRS_MAX`].
+fn any_changed(pairs: &[items::Pair], is_worse: fn(&str, &str) -> bool) -> bool {
+    let pairs: BTreeSet<(&str, &str)> = pairs
+        .iter()
+        .filter_map(|pair| Some((pair.after.as_deref()?, pair.before.as_deref()?)))
+        .filter(|(after, before)| after != before)
+        .collect();
+    pairs.len() > PAIRS_MAX || pairs.into_iter().any(|(after, before)| is_worse(after, before))
 }
 
 /// The first value at a path as it was written; `None` if it is absent.

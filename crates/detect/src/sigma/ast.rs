@@ -207,6 +207,8 @@ pub enum Modifier {
     Within,
     /// The field is a duration below the value.
     Shorter,
+    /// With `shorter` and `fieldref`: `m` is a month.
+    Months,
     /// With `fieldref`: the field is a cron expression that runs more rarely than that of the other.
     Rarer,
     /// With `fieldref`: the field is a selector that leaves out something that the other selects.

@@ -211,7 +211,9 @@ fn comparison(item: &Item) -> Option<Comparison> {
 
 /// How a field must differ from the other field.
 fn change(item: &Item) -> Option<Change> {
+    let has_months = item.modifiers.contains(&Modifier::Months);
     item.modifiers.iter().find_map(|modifier| match modifier {
+        Modifier::Shorter if has_months => Some(Change::ShorterInMonths),
         Modifier::Shorter => Some(Change::Shorter),
         Modifier::Rarer => Some(Change::Rarer),
         Modifier::Narrower => Some(Change::Narrower),

@@ -8,7 +8,7 @@ use crate::nearest;
 /// Maximum number of modifiers of one field.
 const MODIFIERS_MAX: usize = 8;
 
-const NAMES: [(&str, Modifier); 33] = [
+const NAMES: [(&str, Modifier); 34] = [
     ("contains", Modifier::Contains),
     ("startswith", Modifier::StartsWith),
     ("endswith", Modifier::EndsWith),
@@ -38,6 +38,7 @@ const NAMES: [(&str, Modifier); 33] = [
     ("expand", Modifier::Expand),
     ("within", Modifier::Within),
     ("shorter", Modifier::Shorter),
+    ("months", Modifier::Months),
     ("rarer", Modifier::Rarer),
     ("narrower", Modifier::Narrower),
     ("loses", Modifier::Loses),
@@ -120,6 +121,13 @@ pub(super) fn check(item: &Item, errors: &mut Errors) {
             "write `|re|i`; without `re`, the case of letters does not count anyway",
         );
     }
+    if has(Modifier::Months) && !(has(Modifier::Shorter) && has(Modifier::FieldRef)) {
+        errors.hint(
+            item.at,
+            "`months` is a flag of durations that are compared",
+            "write `|shorter|months|fieldref`: `m` is a month, as in restic",
+        );
+    }
     let wide = has(Modifier::Utf16) || has(Modifier::Utf16Be);
     if wide && !has(Modifier::Base64) && !has(Modifier::Base64Offset) {
         errors.hint(
@@ -187,7 +195,7 @@ fn value_error(compares: Option<&Modifier>, scalar: &Scalar) -> Option<(String, 
 
 impl Modifier {
     /// All modifiers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Contains,
         Self::StartsWith,
         Self::EndsWith,
@@ -212,6 +220,7 @@ impl Modifier {
         Self::Expand,
         Self::Within,
         Self::Shorter,
+        Self::Months,
         Self::Rarer,
         Self::Narrower,
         Self::Loses,

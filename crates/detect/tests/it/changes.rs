@@ -33,16 +33,32 @@ fn a_field_is_compared_with_the_object_before_a_change() {
         ("lt", json!(7), json!(7), false),
         ("lte", json!(7), json!(7), true),
         ("gt", json!("7"), json!("10"), true),
-        ("lt", json!("many"), json!(3), false),
+        // Of two different values, one that is not understood counts.
+        ("lt", json!("many"), json!(3), true),
+        ("lt", json!(3), json!("many"), true),
+        ("lt", json!("many"), json!("many"), false),
+        ("gt", json!("many"), json!(3), false),
         ("lt", json!(null), json!(3), false),
+        ("lt", json!(""), json!(3), false),
+        // A number that is removed from an object that stays.
+        ("lt", json!(3), json!(null), true),
+        ("lt", json!(0), json!(null), false),
+        ("gt", json!(3), json!(null), false),
         ("lt", json!([5, 7]), json!([5, 3]), true),
-        ("lt", json!([3, 7]), json!([3, 7]), false),
+        ("lt", json!([3, 7]), json!([7, 3]), false),
         ("lt", json!([7]), json!([7, 3]), false),
         ("lt", json!([{}, 7]), json!([{}, 3]), true),
         ("shorter", json!("720h0m0s"), json!("24h0m0s"), true),
         ("shorter", json!("30d"), json!("720h"), false),
+        ("shorter", json!("24h"), json!(null), false),
+        ("shorter", json!("soon"), json!("24h"), true),
+        ("shorter|months", json!("3m"), json!("20h"), true),
+        ("shorter", json!("3m"), json!("20h"), false),
         ("rarer", json!("0 2 * * *"), json!("0 2 * * 0"), true),
-        ("rarer", json!(["0 2 * * 0", "0 2 * * *"]), json!(["0 2 * * 0", "0 2 * * *"]), false),
+        ("rarer", json!("0 2 * * *"), json!(null), true),
+        ("rarer", json!(""), json!("0 2 * * *"), false),
+        ("rarer", json!(["0 2 * * 0", "0 2 * * *"]), json!(["0 2 * * *", "0 2 * * 0"]), false),
+        ("rarer", json!(["0 2 * * 0", "0 2 * * *"]), json!(["0 2 * * 0"]), true),
         ("narrower", json!(["*"]), json!(["shop"]), true),
         ("narrower", json!(null), json!({"matchLabels": {"a": "b"}}), true),
         ("narrower", json!({"matchLabels": {"a": "b"}}), json!({}), false),
@@ -106,8 +122,8 @@ fn a_long_list_of_changed_schedules_counts_as_rarer() {
     ] {
         change(&selection, &json!({"a": before}), &json!({"a": after}), expected);
     }
-    let various = |offset: usize| -> Value {
-        (0..33).map(|at| json!({"cron": format!("{} 0 * * *", at + offset)})).collect()
+    let various = |hour: usize| -> Value {
+        (0..33).map(|minute| json!({"cron": format!("{minute} {hour} * * *")})).collect()
     };
     change(&selection, &json!({"a": various(0)}), &json!({"a": various(1)}), true);
 }
@@ -132,5 +148,23 @@ fn an_update_in_admission_writes_the_fields_that_differ() {
     ] {
         change(&of(path, true), &before, &after, expected);
         change(&of(path, false), &before, &after, !expected);
+    }
+}
+
+/// Regression: the values of lists were compared by position, so that a new item in front hid a change
+/// or made one up.
+#[test]
+fn items_of_a_list_are_compared_by_name() {
+    let selection = json!({"requestObject.spec.a.keep|lt|fieldref": "oldObject.spec.a.keep"});
+    let item = |name: &str, keep: i32| json!({"name": name, "keep": keep});
+    for (before, after, expected) in [
+        (json!([item("a", 7), item("b", 3)]), json!([item("b", 3), item("a", 7)]), false),
+        (json!([item("a", 7), item("b", 3)]), json!([item("b", 7), item("a", 3)]), true),
+        (json!([item("a", 7)]), json!([item("c", 1), item("a", 7)]), false),
+        (json!([item("a", 7)]), json!([{"name": "a"}]), true),
+        // A schedule that is removed counts by itself.
+        (json!([item("a", 7)]), json!([]), false),
+    ] {
+        change(&selection, &json!({"a": before}), &json!({"a": after}), expected);
     }
 }

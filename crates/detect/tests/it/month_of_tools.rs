@@ -6,6 +6,7 @@
 //! EKS, GKE and AKS do.
 
 mod operators;
+mod reviews;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -300,13 +301,14 @@ impl Month {
         self.send(at, DEPLOYER, "patch", ("apiregistration.k8s.io", "apiservices"), name, service);
     }
 
-    fn events(&self, cluster: u64) -> Vec<Event> {
-        let event = |(id, act): (usize, &Act)| {
-            let mut event = act.event(id);
-            event.audit_id = format!("{cluster}-{id}");
-            event
-        };
-        self.acts.iter().enumerate().map(event).collect()
+    /// The requests as events of kube-apiserver.
+    fn audited(&self) -> Vec<Event> {
+        self.acts.iter().enumerate().map(|(id, act)| act.event(id)).collect()
+    }
+
+    /// The requests as records of the admission webhook.
+    fn reviewed(&self) -> Vec<Event> {
+        reviews::reviews(&self.acts)
     }
 }
 
@@ -315,12 +317,15 @@ fn person(random: &mut Random) -> &'static str {
 }
 
 /// Runs a month, and returns the signals and the number of events.
-fn run(seed: u64) -> (Vec<Arc<Signal>>, usize) {
+fn run(seed: u64, recorded: fn(&Month) -> Vec<Event>) -> (Vec<Arc<Signal>>, usize) {
     let mut engine = Engine::new(pack::all(), Settings::default());
     let mut events = Vec::new();
     for cluster in 0..CLUSTERS {
-        let month = Month::of(seed * 10 + cluster).events(cluster);
-        events.extend(month.into_iter().map(|event| (cluster, event)));
+        let month = recorded(&Month::of(seed * 10 + cluster));
+        events.extend(month.into_iter().map(|mut event| {
+            event.audit_id.insert_str(0, &format!("{cluster}-"));
+            (cluster, event)
+        }));
     }
     events.sort_by_key(|(_, event)| event.stage_timestamp);
     let (mut changes, mut latest): (Vec<SignalChange>, _) = (Vec::new(), BTreeMap::new());
@@ -338,14 +343,14 @@ fn run(seed: u64) -> (Vec<Arc<Signal>>, usize) {
     (latest.into_values().collect(), events.len())
 }
 
-#[test]
-fn ordinary_work_with_other_backup_tools_raises_no_signal_above_low() {
+/// Runs months and checks the number of events of each, and which rules raise low signals. Other
+/// rules would be noise.
+fn check(recorded: fn(&Month) -> Vec<Event>, events_min: usize, expected: &[&str]) {
     let mut rules = BTreeSet::new();
     for seed in 1..3 {
-        let (signals, events) = run(seed);
+        let (signals, events) = run(seed, recorded);
         for signal in &signals {
             let spec = &signal.spec;
-            // The low signals of the kinds of work above; others would be noise.
             assert!(
                 spec.severity <= Severity::Low,
                 "{}: {}, {:?}",
@@ -355,21 +360,44 @@ fn ordinary_work_with_other_backup_tools_raises_no_signal_above_low() {
             );
             rules.insert(spec.rule.id.clone());
         }
-        assert!(events > 60_000, "{events} events");
+        assert!(events > events_min, "{events} events");
     }
-    let expected = [
-        "backup-credentials-changed-by-account",
-        "backup-credentials-read",
-        "backup-permission-granted-by-account",
-        "csi-snapshots-deleted",
-        "csi-snapshots-deleted-by-new-account",
-        "longhorn-backuptarget-changed-applied",
-        "longhorn-configuration-changed-without-body",
-        "longhorn-snapshots-deleted",
-        "velero-backup-contents-downloaded",
-        "velero-backups-deleted",
-        "velero-configuration-changed-without-body",
-        "velero-storage-location-changed-applied",
-    ];
-    assert_eq!(rules, expected.map(str::to_owned).into());
+    assert_eq!(rules, expected.iter().map(|&rule| rule.to_owned()).collect());
+}
+
+#[test]
+fn ordinary_work_with_other_backup_tools_raises_no_signal_above_low() {
+    check(
+        Month::audited,
+        60_000,
+        &[
+            "backup-credentials-changed-by-account",
+            "backup-credentials-read",
+            "backup-permission-granted-by-account",
+            "csi-snapshots-deleted",
+            "csi-snapshots-deleted-by-new-account",
+            "longhorn-backuptarget-changed-applied",
+            "longhorn-configuration-changed-without-body",
+            "longhorn-snapshots-deleted",
+            "velero-backup-contents-downloaded",
+            "velero-backups-deleted",
+            "velero-configuration-changed-without-body",
+            "velero-storage-location-changed-applied",
+        ],
+    );
+}
+
+#[test]
+fn ordinary_work_in_admission_raises_no_signal_above_low() {
+    check(
+        Month::reviewed,
+        20_000,
+        &[
+            "csi-snapshots-deleted",
+            "csi-snapshots-deleted-by-new-account",
+            "longhorn-snapshots-deleted",
+            "velero-backup-contents-downloaded",
+            "velero-backups-deleted",
+        ],
+    );
 }

@@ -11,6 +11,7 @@ use detect::engine::UPDATE_DELAY;
 use detect::examples::{self, Example, Step};
 use detect::export::{self, Effect, Exported, ReasonKind};
 use detect::{Engine, Input, Settings, SignalChange, builtin};
+use event::annotations::ADMISSION;
 use event::{Event, EventRef, Timestamp};
 
 use crate::pack;
@@ -77,12 +78,18 @@ struct Without {
     url_dry_runs: bool,
     /// Requests with impersonation.
     impersonation: bool,
+    /// Records of the admission webhook, which are in no source of another SIEM.
+    admission: bool,
 }
 
 impl Without {
     fn of(exported: &Exported) -> Self {
         let has = |kind| exported.fidelity.reasons().iter().any(|reason| reason.kind == kind);
-        Self { url_dry_runs: has(ReasonKind::DryRun), impersonation: has(ReasonKind::Grouping) }
+        Self {
+            url_dry_runs: has(ReasonKind::DryRun),
+            impersonation: has(ReasonKind::Grouping),
+            admission: true,
+        }
     }
 
     /// Drops exclusions of which there are no events.
@@ -90,6 +97,7 @@ impl Without {
         Self {
             url_dry_runs: self.url_dry_runs && events.iter().any(is_url_dry_run),
             impersonation: self.impersonation && events.iter().any(is_impersonation),
+            admission: events.iter().any(is_admission),
         }
     }
 
@@ -97,6 +105,7 @@ impl Without {
         let is_left_out = |event: &Event| {
             (self.url_dry_runs && is_url_dry_run(event))
                 || (self.impersonation && is_impersonation(event))
+                || (self.admission && is_admission(event))
         };
         events.iter().filter(|event| !is_left_out(event)).cloned().collect()
     }
@@ -110,6 +119,10 @@ fn is_url_dry_run(event: &Event) -> bool {
 
 const fn is_impersonation(event: &Event) -> bool {
     event.impersonated_user.is_some()
+}
+
+fn is_admission(event: &Event) -> bool {
+    event.annotations.contains_key(ADMISSION)
 }
 
 /// The groups for which our engine raises a signal, by rule of the pack.
@@ -170,7 +183,9 @@ fn differences(pack: &str, cluster: &str, events: &[Event]) -> Vec<String> {
 /// The alerts that differ in a direction that the export does not report.
 fn difference(exported: &Exported, ours: &Groups, theirs: &Groups) -> Option<String> {
     let allows = |effect: Effect| {
+        // The events here have no object before a change, so that it explains nothing.
         let reasons = exported.fidelity.reasons().iter();
+        let reasons = reasons.filter(|reason| reason.kind != ReasonKind::OldObject);
         reasons.filter(|reason| reason.effect == effect || reason.effect == Effect::Either).count()
             > 0
     };

@@ -276,7 +276,7 @@ pub(super) const KINDS: [Sample; 37] = [
 ];
 
 /// Later steps need the objects of earlier ones.
-pub(super) const STEPS: [Step; 61] = [
+pub(super) const STEPS: [Step; 65] = [
     step(
         r#"-n velero patch schedules.velero.io daily --type=merge -p {"spec":{"template":{"ttl":"96h"}}}"#,
         &["backup-retention-lowered"],
@@ -364,7 +364,7 @@ pub(super) const STEPS: [Step; 61] = [
     step("-n shop delete backups.postgresql.cnpg.io b-1", &["cnpg-backups-deleted"]),
     step(
         r#"-n shop patch schedules.k8up.io daily --type=merge -p {"spec":{"prune":{"retention":{"keepLast":1,"keepDaily":null}}}}"#,
-        &["backup-retention-lowered", "k8up-retention-lowered"],
+        &["backup-retention-lowered", "backup-setting-removed", "k8up-retention-lowered"],
     ),
     step(
         r#"-n shop patch schedules.k8up.io daily --type=merge -p {"spec":{"backend":{"s3":{"bucket":"loot"}}}}"#,
@@ -382,7 +382,7 @@ pub(super) const STEPS: [Step; 61] = [
     ),
     step(
         r#"-n shop patch replicationsources orders --type=merge -p {"spec":{"restic":{"retain":{"daily":1,"hourly":null}}}}"#,
-        &["backup-retention-lowered", "volsync-retention-lowered"],
+        &["backup-retention-lowered", "backup-setting-removed", "volsync-retention-lowered"],
     ),
     step(
         r#"-n shop patch replicationsources orders --type=merge -p {"spec":{"restic":{"repository":"other"}}}"#,
@@ -442,6 +442,10 @@ pub(super) const STEPS: [Step; 61] = [
         &["backup-selection-narrowed"],
     ),
     step(
+        r#"-n shop patch applicationbackupschedules.stork.libopenstorage.org daily --type=merge -p {"spec":{"schedulePolicyName":"yearly"}}"#,
+        &["backup-reference-swapped"],
+    ),
+    step(
         r#"-n shop patch applicationbackupschedules.stork.libopenstorage.org daily --type=merge -p {"spec":{"suspend":true}}"#,
         &["stork-schedule-suspended"],
     ),
@@ -455,7 +459,7 @@ pub(super) const STEPS: [Step; 61] = [
     ),
     step(
         r#"-n shop patch policies.triliovault.trilio.io keep --type=merge -p {"spec":{"retentionConfig":{"latest":1,"weekly":null}}}"#,
-        &["backup-retention-lowered", "trilio-retention-lowered"],
+        &["backup-retention-lowered", "backup-setting-removed", "trilio-retention-lowered"],
     ),
     step(
         r#"-n shop patch targets.triliovault.trilio.io s3 --type=merge -p {"spec":{"objectStoreCredentials":{"bucketName":"loot"}}}"#,
@@ -484,4 +488,13 @@ pub(super) const STEPS: [Step; 61] = [
         r#"-n shop patch policies.config.kio.kasten.io daily --type=merge -p {"spec":{"retention":{"daily":1}}}"#,
         &["backup-retention-lowered"],
     ),
+    step(
+        r#"-n shop patch policies.config.kio.kasten.io daily --type=json -p [{"op":"remove","path":"/spec/frequency"}]"#,
+        &["backup-schedule-rarer", "backup-setting-removed"],
+    ),
+    step(
+        r#"-n shop patch policies.config.kio.kasten.io daily --type=merge -p {"spec":{"paused":true}}"#,
+        &["kasten-policy-paused"],
+    ),
+    step("-n shop delete policies.config.kio.kasten.io daily", &["kasten-policy-deleted"]),
 ];

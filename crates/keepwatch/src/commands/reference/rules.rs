@@ -17,7 +17,9 @@ const EXPORTS_HEAD: &str = "# Rules in other SIEMs\n\n\
     *same*: the same events raise the rule; a note is about texts and groups, or about requests that \
     change nothing. *tighter*: it can miss events. *looser*: it can match more. *different*: both. These \
     are written only with `--allow-lossy`, and their descriptions say how they differ. *refused*: the \
-    target cannot express the rule.\n";
+    target cannot express the rule.\n\n\
+    All of this is about the events of the target's own source. Records of Keepwatch's admission webhook are \
+    in no other SIEM, so what only they show raises no exported rule: `coverage.md` names it.\n";
 
 /// The page of exports.
 pub(super) fn exports() -> Result<String> {

@@ -41,14 +41,14 @@ Every successful deletion, and every change that contains a spec, by an identity
 ## False positives
 
 - An agreed move of the archive.
-- A client that replaces objects sends the spec each time. `kubectl apply` of an unchanged manifest sends no request.
+- A client that replaces objects, or applies manifests on the server, sends the spec each time. While the object is as it was created, this does not count.
 - A change of a label or a finalizer, if the log of the cluster has no bodies (level Metadata).
 END
   tags = ["tactic:TA0005-defense-evasion", "technique:T1562.008-disable-or-modify-cloud-logs"]
 
   query {
     name                         = "changed_k10_auditconfigs"
-    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR @RequestObject.op:(add OR copy OR move OR replace)) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
+    query                        = "((@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(delete OR deletecollection) @ResponseStatus.code:>=200 @ResponseStatus.code:<300) OR (@ObjectRef.APIGroup:config.kio.kasten.io @ObjectRef.Resource:auditconfigs @Verb:(update OR patch) @ResponseStatus.code:>=200 @ResponseStatus.code:<300 -@ResponseObject.metadata.generation:1 (@RequestObject.spec:* OR @RequestObject.path:/spec* OR -@RequestObject:* OR @RequestObject.op:(add OR copy OR move OR replace)) -@ObjectRef.Subresource:status)) -(@User.username:system\\:serviceaccount\\:kasten\\-io\\:* -@ImpersonatedUser.username:?*) @Stage:(ResponseComplete OR Panic) -((@Verb:(delete OR deletecollection) @RequestObject.dryRun:*) OR (-@Verb:(delete OR deletecollection) (@RequestURI:*\\?dryRun\\=All* OR @RequestURI:*\\&dryRun\\=All*) -@RequestURI:*\\?*\\?*))"
     aggregation                  = "count"
     group_by_fields              = ["@User.username", "cluster-name"]
     distinct_fields              = []

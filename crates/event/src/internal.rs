@@ -136,15 +136,19 @@ impl EventRef<'_> {
     /// Kubernetes' own components, a watch by K10, or a read of discovery, OpenAPI or health. It is
     /// not, if it was refused.
     pub fn is_routine_read(&self) -> bool {
-        let EventFields { verb, user, impersonated_user, object_ref, response_status, .. } =
-            &self.fields;
+        let EventFields { verb, user, impersonated_user, response_status, .. } = &self.fields;
         let (name, is_watch) = (user.username.as_bytes(), verb.equals("watch"));
         let is_component = COMPONENTS.iter().any(|start| name.starts_with(start.as_bytes()))
             || (is_watch && name == K10.as_bytes());
         let is_collection_read = is_component && (is_watch || verb.equals("list"));
-        let is_discovery = verb.equals("get") && object_ref.is_none();
         let is_refused = response_status.as_ref().is_some_and(|status| status.code >= 400);
-        (is_collection_read || is_discovery) && impersonated_user.is_none() && !is_refused
+        (is_collection_read || self.is_discovery()) && impersonated_user.is_none() && !is_refused
+    }
+
+    /// Whether this is a read of a path without a resource.
+    fn is_discovery(&self) -> bool {
+        let EventFields { verb, request_uri, object_ref, .. } = &self.fields;
+        verb.equals("get") && object_ref.is_none() && !request_uri.as_bytes().is_empty()
     }
 
     /// Whether the request deletes objects, successfully or not.

@@ -48,8 +48,8 @@ fn an_error_in_a_selection_has_a_position_and_a_hint() {
         ("requestURI|contains: ''", 26, "not empty", "exists"),
         ("requestURI|exists: maybe", 24, "true or false", "quotes"),
         ("requestURI|lt: abc", 20, "a number", "quotes"),
-        ("requestURI|contains|all: x", 5, "several values", "away"),
-        ("requestURI|contains: null", 26, "a text", "away"),
+        ("requestURI|contains|all: x", 5, "several values", "omit"),
+        ("requestURI|contains: null", 26, "a text", "omit"),
         ("user.username|expand: '%who%'", 27, "unknown placeholder `%who%`", "%k10_namespace%"),
         ("user.username|expand: who", 27, "no placeholder", "omit"),
         ("user.username: '%k10_namespace%'", 20, "is a placeholder", "|expand"),
@@ -102,7 +102,7 @@ fn an_error_in_a_comparison_of_two_fields_has_a_position_and_a_hint() {
         ("requestObject.a|contains|fieldref: oldObject.a", 5, "exclude each other", ""),
         ("requestObject.a|lt|fieldref: user.uid", 34, "`user.uid` is not in a body", "`oldObject`"),
         ("verb|narrower|fieldref: oldObject.a", 29, "`verb` is not in a body", "`oldObject`"),
-        ("requestObject.a|lt|fieldref: null", 34, "a text", "away"),
+        ("requestObject.a|lt|fieldref: null", 34, "a text", "omit"),
     ] {
         in_selection(item, column, message, hint);
     }

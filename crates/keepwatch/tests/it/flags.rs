@@ -27,7 +27,7 @@ fn conflicting_flags_are_named() {
     );
     check(&["--enable-k10-audit-cluster=false", "--audit-log-maxage=-1"], &["--audit-log-maxage"]);
     check(&["--audit-log-file="], &["--audit-log-file"]);
-    check(&["--audit-log-format=short"], &["--audit-log-format=short", "kasten and v1"]);
+    check(&["--audit-log-format=short"], &["--audit-log-format=short", "kasten or v1"]);
     check(&["--audit-policy=mine"], &["--audit-policy=mine", "k10, k10-7 or extended"]);
     check(
         &["--audit-policy=k10", "--audit-policy-file=a"],
